@@ -1,0 +1,368 @@
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { type Answered, type CommandRequest, createCommandRunner } from "./command.ts";
+import { BatchJobError } from "./domain/batch-job-error.ts";
+import { type Command, type JobStatus, checkAllowed } from "./domain/batch-job.ts";
+import type { Caller } from "./domain/caller.ts";
+import {
+  type ContactInput,
+  type ContactStatus,
+  type Outcome,
+  type Rejection,
+  type StoredContactStatus,
+  openContactStatuses,
+  sortOut,
+  storedContactStatuses,
+} from "./domain/contact.ts";
+import { readPageToken, writePageToken } from "./domain/page-token.ts";
+import { checkFuture, parseStartTime } from "./domain/start-time.ts";
+import { canonicalTimeZone } from "./domain/time-zone.ts";
+import type { FanOut } from "./fan-out.ts";
+import {
+  type Trx,
+  cancelJob,
+  countAdded,
+  databaseNow,
+  deleteJob,
+  findJob,
+  insertJob,
+  isUuid,
+  listJobs,
+  lockJob,
+  scheduleJob,
+  startJob,
+} from "./postgres/batch-jobs.ts";
+import { insertContacts, listContacts } from "./postgres/contacts.ts";
+import type { Database } from "./postgres/database.ts";
+import type { BatchJobRow, ContactRow } from "./postgres/tables.ts";
+import type { ContactList } from "./redis/contact-list.ts";
+import type { Schedule } from "./redis/schedule.ts";
+
+export type { Answered, CommandRequest };
+
+/** A batch job as it is stored. */
+export type BatchJob = BatchJobRow;
+
+/** A contact with the status that its job gives it. */
+export type Contact = Omit<ContactRow, "status"> & { readonly status: ContactStatus };
+
+export type JobCommandRequest = CommandRequest & {
+  readonly batchJobId: string;
+  readonly expectedRevision: number | undefined;
+};
+
+export type NewJob = {
+  readonly name: string;
+  readonly description: string;
+  readonly fromPhoneNumberId: string;
+  readonly contacts: readonly ContactInput[];
+  readonly concurrentCallLimit: number;
+  readonly maxAttempts: number;
+  readonly retryOn: readonly Outcome[];
+  readonly retryDelaysMs: readonly number[];
+  /** Empty for a job that waits for a start. */
+  readonly scheduledStartTime: string;
+  readonly timeZone: string;
+};
+
+export type BatchJobs = ReturnType<typeof createBatchJobs>;
+
+/** How many rejected contacts an answer shows. */
+const shownRejections = 100;
+
+const defaultPageSize = 50;
+const largestPageSize = 1_000;
+
+const pageSizeOf = (asked: number): number =>
+  asked === 0 ? defaultPageSize : Math.min(asked, largestPageSize);
+
+const summaryOf = (rejected: readonly Rejection[]) => ({
+  rejectedCount: rejected.length,
+  rejected: rejected.slice(0, shownRejections),
+});
+
+const keyOf = (job: BatchJob) => ({ id: job.id, organizationId: job.organization_id });
+
+const check = (command: Command, job: BatchJob): void =>
+  checkAllowed(command, { id: job.id, status: job.status, dialing: job.dialing_contacts });
+
+function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
+  const first = rejected[0];
+  if (first === undefined || rejected.length < given) return;
+  throw new BatchJobError(
+    "no_valid_contacts",
+    `All ${given} contacts were rejected, the first as ${first.reason}; give at least one valid contact, or none at all.`,
+    { field: "contacts", rejectedContactsCount: String(given), firstReason: first.reason },
+  );
+}
+
+/** Locks the job that a command names, or refuses: job_not_found, then revision_mismatch. */
+async function lockForCommand(trx: Trx, request: JobCommandRequest): Promise<BatchJob> {
+  const job = await lockJob(trx, request.caller.organizationId, request.batchJobId);
+  const expected = request.expectedRevision;
+  if (expected === undefined || expected === job.revision) return job;
+  throw new BatchJobError(
+    "revision_mismatch",
+    `The batch job is at revision ${job.revision}, not ${expected}; read it again and decide anew.`,
+    { batchJobId: job.id, revision: String(job.revision), expectedRevision: String(expected) },
+  );
+}
+
+/** The instant that a start time means, refused in the order of the contract: zone, date-time, past. */
+async function readStartTime(trx: Trx, text: string, zone: string) {
+  const timeZone = canonicalTimeZone(zone);
+  const at = parseStartTime(text, timeZone);
+  checkFuture(at, await databaseNow(trx));
+  return { requested: text, timeZone, at };
+}
+
+const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
+  const [createdAtMs, id] = keys;
+  return Number.isInteger(createdAtMs) && Math.abs(Number(createdAtMs)) <= 8.64e15 && isUuid(String(id));
+};
+
+const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
+  Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 2 ** 31;
+
+/** The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. */
+function storedStatuses(
+  asked: readonly ContactStatus[],
+  jobStatus: JobStatus,
+): readonly StoredContactStatus[] | undefined {
+  if (asked.length === 0) return undefined;
+  return storedContactStatuses.filter((stored) => asked.includes(shownStatus(stored, jobStatus)));
+}
+
+const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
+  jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
+
+/** The commands and queries on batch jobs: what the API does, without its wire format. */
+export function createBatchJobs(deps: {
+  db: Database;
+  schedule: Schedule;
+  contactList: ContactList;
+  fanOut: FanOut;
+  logger: Logger;
+}) {
+  const { db, schedule, contactList } = deps;
+  const run = createCommandRunner(deps);
+
+  const removeEntry = async (scheduledJobId: string | null): Promise<boolean> =>
+    scheduledJobId !== null && (await schedule.remove(scheduledJobId));
+
+  return {
+    async create(request: CommandRequest, job: NewJob) {
+      return await run(request, {
+        rpc: "CreateBatchJob",
+        async decide(trx) {
+          const start =
+            job.scheduledStartTime === ""
+              ? undefined
+              : await readStartTime(trx, job.scheduledStartTime, job.timeZone);
+          const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
+          const { accepted, rejected } = sortOut(job.contacts);
+          checkAnyAccepted(job.contacts.length, rejected);
+          const row = await insertJob(trx, {
+            organization_id: request.caller.organizationId,
+            name: job.name,
+            description: job.description,
+            from_phone_number_id: job.fromPhoneNumberId,
+            status: start === undefined ? "pending" : "scheduled",
+            timezone: timeZone,
+            requested_start_time: start?.requested ?? null,
+            scheduled_at: start?.at ?? null,
+            scheduled_job_id: start === undefined ? null : randomUUID(),
+            concurrent_call_limit: job.concurrentCallLimit,
+            max_attempts: job.maxAttempts,
+            retry_on: [...job.retryOn],
+            retry_delays_ms: [...job.retryDelaysMs],
+            total_contacts: accepted.length,
+            pending_contacts: accepted.length,
+          });
+          await insertContacts(trx, row.id, 0, accepted);
+          return {
+            batchJobId: row.id,
+            status: row.status,
+            totalContacts: row.total_contacts,
+            scheduledJobId: row.scheduled_job_id,
+            dueMs: row.scheduled_at?.getTime() ?? null,
+            ...summaryOf(rejected),
+          };
+        },
+        async redisHalf({ scheduledJobId, dueMs }) {
+          if (scheduledJobId !== null && dueMs !== null) await schedule.add({ scheduledJobId, dueMs });
+          return false;
+        },
+      });
+    },
+
+    async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {
+      return await run(request, {
+        rpc: "AddContacts",
+        async decide(trx) {
+          const { accepted, rejected } = sortOut(contacts);
+          const job = await lockForCommand(trx, request);
+          check("add_contacts", job);
+          const duplicates = new Set(await insertContacts(trx, job.id, job.total_contacts, accepted));
+          for (const { index, phone } of accepted) {
+            if (duplicates.has(index)) rejected.push({ index, phone, reason: "duplicate_phone" });
+          }
+          rejected.sort((a, b) => a.index - b.index);
+          const acceptedCount = accepted.length - duplicates.size;
+          const after = acceptedCount === 0 ? job : await countAdded(trx, job.id, acceptedCount);
+          return {
+            acceptedCount,
+            totalContacts: after.total_contacts,
+            toFanOut: job.status === "running" && acceptedCount > 0 ? keyOf(job) : null,
+            ...summaryOf(rejected),
+          };
+        },
+        redisHalf: async () => false,
+        toFanOut: (answer) => answer.toFanOut ?? undefined,
+      });
+    },
+
+    async start(request: JobCommandRequest) {
+      return await run(request, {
+        rpc: "StartBatchJob",
+        async decide(trx) {
+          const before = await lockForCommand(trx, request);
+          check("start", before);
+          if (before.total_contacts === 0) {
+            const metadata = { batchJobId: before.id, status: before.status };
+            throw new BatchJobError(
+              "no_contacts",
+              "The batch job has no contacts; add some first.",
+              metadata,
+            );
+          }
+          const job = await startJob(trx, before.id, "command");
+          return {
+            job: keyOf(job),
+            revision: job.revision,
+            statusBefore: before.status,
+            scheduledJobId: before.scheduled_job_id,
+            contactsEnqueued: job.pending_contacts,
+            startedAtMs: job.started_at?.getTime() ?? 0,
+          };
+        },
+        async redisHalf({ job, revision, scheduledJobId }) {
+          const removed = await removeEntry(scheduledJobId);
+          await contactList.create(job, revision);
+          return removed;
+        },
+        toFanOut: ({ job }) => job,
+      });
+    },
+
+    async reschedule(request: JobCommandRequest, time: { scheduledStartTime: string; timeZone: string }) {
+      return await run(request, {
+        rpc: "RescheduleBatchJob",
+        async decide(trx) {
+          const start = await readStartTime(trx, time.scheduledStartTime, time.timeZone);
+          const before = await lockForCommand(trx, request);
+          check("reschedule", before);
+          const newScheduledJobId = randomUUID();
+          await scheduleJob(trx, before.id, start, newScheduledJobId);
+          return {
+            batchJobId: before.id,
+            statusBefore: before.status,
+            oldScheduledJobId: before.scheduled_job_id,
+            newScheduledJobId,
+            dueMs: start.at.getTime(),
+          };
+        },
+        async redisHalf({ oldScheduledJobId, newScheduledJobId, dueMs }) {
+          await schedule.add({ scheduledJobId: newScheduledJobId, dueMs });
+          return await removeEntry(oldScheduledJobId);
+        },
+      });
+    },
+
+    async cancel(request: JobCommandRequest) {
+      return await run(request, {
+        rpc: "CancelBatchJob",
+        async decide(trx) {
+          const before = await lockForCommand(trx, request);
+          check("cancel", before);
+          const job = await cancelJob(trx, before.id);
+          return {
+            job: keyOf(job),
+            revision: job.revision,
+            statusBefore: before.status,
+            scheduledJobId: before.scheduled_job_id,
+            contactsCancelled: job.pending_contacts + job.waiting_retry_contacts,
+          };
+        },
+        async redisHalf({ job, revision, scheduledJobId }) {
+          const removed = await removeEntry(scheduledJobId);
+          await contactList.unlink(job, revision);
+          return removed;
+        },
+      });
+    },
+
+    async delete(request: JobCommandRequest) {
+      return await run(request, {
+        rpc: "DeleteBatchJob",
+        async decide(trx) {
+          const job = await lockForCommand(trx, request);
+          check("delete", job);
+          await deleteJob(trx, job);
+          return { job: keyOf(job), revision: job.revision, scheduledJobId: job.scheduled_job_id };
+        },
+        async redisHalf({ job, revision, scheduledJobId }) {
+          const removed = await removeEntry(scheduledJobId);
+          await contactList.unlink(job, revision);
+          return removed;
+        },
+      });
+    },
+
+    /** The job, or job_not_found. */
+    async get(caller: Caller, batchJobId: string): Promise<BatchJob> {
+      return await findJob(db, caller.organizationId, batchJobId);
+    },
+
+    /** One page of jobs, newest first. */
+    async list(
+      caller: Caller,
+      filter: { statuses: readonly JobStatus[]; nameContains: string },
+      page: { size: number; token: string },
+    ): Promise<{ jobs: BatchJob[]; nextPageToken: string }> {
+      const { organizationId } = caller;
+      const scope = ["jobs", organizationId, [...filter.statuses].sort(), filter.nameContains];
+      const cursor = readPageToken(page.token, scope, isJobCursor);
+      const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
+      const size = pageSizeOf(page.size);
+      const jobs = await listJobs(db, organizationId, filter, { after, size: size + 1 });
+      const last = jobs.length > size ? jobs[size - 1] : undefined;
+      return {
+        jobs: jobs.slice(0, size),
+        nextPageToken: last ? writePageToken(scope, [last.created_at.getTime(), last.id]) : "",
+      };
+    },
+
+    /** One page of a job's contacts, by number. */
+    async listContacts(
+      caller: Caller,
+      batchJobId: string,
+      statuses: readonly ContactStatus[],
+      page: { size: number; token: string },
+    ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
+      const scope = ["contacts", batchJobId, [...statuses].sort()];
+      const cursor = readPageToken(page.token, scope, isContactCursor);
+      const job = await findJob(db, caller.organizationId, batchJobId);
+      const size = pageSizeOf(page.size);
+      const rows = await listContacts(db, job.id, storedStatuses(statuses, job.status), {
+        after: cursor?.[0] ?? 0,
+        size: size + 1,
+      });
+      const last = rows.length > size ? rows[size - 1] : undefined;
+      return {
+        contacts: rows.slice(0, size).map((row) => ({ ...row, status: shownStatus(row.status, job.status) })),
+        nextPageToken: last ? writePageToken(scope, [last.number]) : "",
+      };
+    },
+  };
+}

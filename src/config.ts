@@ -1,0 +1,51 @@
+import { z } from "zod";
+import { isApiKey } from "./api-keys.ts";
+
+const port = z.coerce.number().int().min(0).max(65_535);
+
+const seconds = z.coerce
+  .number()
+  .min(0)
+  .max(3_600)
+  .transform((value) => value * 1_000);
+
+/** Every setting: an environment variable, what it may hold, and its default. The README lists them. */
+const settings = z.object({
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
+    .optional(),
+  DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(100).default(10),
+  REDIS_URL: z
+    .string()
+    .regex(
+      /^rediss?:\/\/[^,]+(,rediss?:\/\/[^,]+)*$/,
+      "must be a redis:// URL, or several separated by commas",
+    )
+    .optional(),
+  REDIS_PREFIX: z
+    .string()
+    .regex(/^[\w.-]{1,64}$/, "must be 1 to 64 letters, digits, dots, dashes or underscores")
+    .default("callsheet"),
+  HOST: z.string().min(1).default("127.0.0.1"),
+  PORT: port.default(8080),
+  GRPC_PORT: port.default(50051),
+  CALLSHEET_DATA_DIR: z.string().min(1).optional(),
+  CALLSHEET_BOOTSTRAP_API_KEY: z
+    .string()
+    .refine(isApiKey, "must be cs_ and at least 32 letters, digits, dashes or underscores")
+    .optional(),
+  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+  SHUTDOWN_TIMEOUT: seconds.default(30_000),
+});
+
+export type Config = z.infer<typeof settings>;
+
+/** Reads the settings; throws one sentence for each that is wrong. An empty variable counts as not set. */
+export function readConfig(environment: NodeJS.ProcessEnv): Config {
+  const given = Object.entries(environment).filter(([, value]) => value !== "");
+  const result = settings.safeParse(Object.fromEntries(given));
+  if (result.success) return result.data;
+  const sentences = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}.`);
+  throw new Error(sentences.join("\n"));
+}

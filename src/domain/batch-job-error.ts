@@ -1,0 +1,36 @@
+/** Every reason for which a call is refused. The README's error table lists the same ones, and a test holds them together. */
+export const errorReasons = [
+  "job_not_found",
+  "contact_not_found",
+  "already_running",
+  "invalid_status",
+  "already_terminal",
+  "no_contacts",
+  "invalid_timezone",
+  "invalid_datetime",
+  "past_scheduled_time",
+  "invalid_argument",
+  "no_valid_contacts",
+  "invalid_page_token",
+  "request_id_reused",
+  "revision_mismatch",
+  "invalid_api_key",
+  "permission_denied",
+  "rate_limited",
+  "unavailable",
+] as const;
+
+export type ErrorReason = (typeof errorReasons)[number];
+
+/** A refusal. The message is one sentence that says what would have worked; anything else that is thrown is a bug. */
+export class BatchJobError extends Error {
+  override readonly name = "BatchJobError";
+  readonly reason: ErrorReason;
+  readonly metadata: Readonly<Record<string, string>>;
+
+  constructor(reason: ErrorReason, message: string, metadata: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.reason = reason;
+    this.metadata = metadata;
+  }
+}

@@ -1,0 +1,82 @@
+import { BatchJobError } from "./batch-job-error.ts";
+
+export const jobStatuses = [
+  "pending",
+  "scheduled",
+  "running",
+  "paused",
+  "completed",
+  "failed",
+  "cancelled",
+] as const;
+
+export type JobStatus = (typeof jobStatuses)[number];
+
+/** A status, `stays` or `gone` says what becomes of the job; the other words refuse. */
+type Verdict = JobStatus | "stays" | "gone" | "already_running" | "invalid_status" | "already_terminal";
+
+/**
+ * What each command makes of a job in each status: the one table that code, errors, README and tests read.
+ *
+ * Two conditions lie outside it: a job without contacts cannot be started (`no_contacts`; when its time comes it
+ * fails), and a job of which a contact is dialing cannot be deleted (`invalid_status`).
+ */
+// prettier-ignore
+export const stateTable = {
+  //               pending            scheduled          running             paused             completed            failed               cancelled
+  start:        [ "running",         "running",         "already_running",  "invalid_status",  "invalid_status",    "invalid_status",    "invalid_status"],
+  reschedule:   [ "scheduled",       "scheduled",       "invalid_status",   "invalid_status",  "invalid_status",    "invalid_status",    "invalid_status"],
+  cancel:       [ "cancelled",       "cancelled",       "cancelled",        "cancelled",       "already_terminal",  "already_terminal",  "already_terminal"],
+  delete:       [ "gone",            "gone",            "invalid_status",   "invalid_status",  "gone",              "gone",              "gone"],
+  add_contacts: [ "stays",           "stays",           "stays",            "stays",           "already_terminal",  "already_terminal",  "already_terminal"],
+} as const satisfies Record<string, readonly Verdict[]>;
+
+export type Command = keyof typeof stateTable;
+
+export const commands = Object.keys(stateTable) as Command[];
+
+const refusals: readonly string[] = ["already_running", "invalid_status", "already_terminal"];
+
+const verdictOf = (command: Command, status: JobStatus): Verdict =>
+  stateTable[command][jobStatuses.indexOf(status)] ?? "invalid_status";
+
+/** The statuses in which the command is allowed. */
+export const allowedStatuses = (command: Command): JobStatus[] =>
+  jobStatuses.filter((status) => !refusals.includes(verdictOf(command, status)));
+
+export const isFinal = (status: JobStatus): boolean => !allowedStatuses("cancel").includes(status);
+
+type Subject = { id: string; status: JobStatus; dialing: number };
+
+/** Refuses the command if the job's status does not allow it. */
+export function checkAllowed(command: Command, job: Subject): void {
+  const verdict = verdictOf(command, job.status);
+  const allowed = allowedStatuses(command);
+  const metadata = { batchJobId: job.id, status: job.status, allowedStatuses: allowed.join(",") };
+  const what = command.replace("_", " ");
+  switch (verdict) {
+    case "already_running":
+      throw new BatchJobError("already_running", "The batch job is running already.", metadata);
+    case "already_terminal":
+    case "invalid_status":
+      throw new BatchJobError(
+        verdict,
+        `The batch job is ${job.status}; to ${what} it must be ${new Intl.ListFormat("en", { type: "disjunction" }).format(allowed)}.`,
+        metadata,
+      );
+  }
+  if (verdict === "gone" && job.dialing > 0) {
+    throw new BatchJobError(
+      "invalid_status",
+      `${job.dialing} of the batch job's contacts are dialing; delete it when their calls have ended.`,
+      metadata,
+    );
+  }
+}
+
+/** The commands that `checkAllowed` would let pass. */
+export const allowedCommands = (job: Subject): Command[] =>
+  commands.filter((command) => {
+    const verdict = verdictOf(command, job.status);
+    return !refusals.includes(verdict) && !(verdict === "gone" && job.dialing > 0);
+  });

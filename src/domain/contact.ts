@@ -1,0 +1,73 @@
+/** How an attempt may end. A contact's final status is the word of its last outcome. */
+export const outcomes = [
+  "completed",
+  "no_answer",
+  "busy",
+  "timeout",
+  "voicemail",
+  "blocked",
+  "invalid_number",
+  "carrier_error",
+  "failed",
+  "unknown",
+] as const;
+
+export type Outcome = (typeof outcomes)[number];
+
+/** What a contact's row may say. `cancelled` is not among them: it follows from the job. */
+export const storedContactStatuses = ["pending", "dialing", "waiting_retry", ...outcomes] as const;
+
+export type StoredContactStatus = (typeof storedContactStatuses)[number];
+export type ContactStatus = StoredContactStatus | "cancelled";
+
+/** The statuses that a cancelled job turns into `cancelled`. */
+export const openContactStatuses = ["pending", "waiting_retry"] as const satisfies StoredContactStatus[];
+
+export type ContactInput = { phone: string; name: string; fields: Record<string, string> };
+
+export type RejectionReason = "invalid_phone_format" | "duplicate_phone" | "invalid_fields";
+
+/** A contact that was not accepted: its zero-based place among those given, and why. */
+export type Rejection = { index: number; phone: string; reason: RejectionReason };
+
+const e164 = /^\+[1-9]\d{6,14}$/;
+/** Control characters, and the halves of surrogate pairs, which no database text can hold. */
+const unprintable = /[\p{Cc}\p{Cs}]/u;
+
+const isText = (text: string, min: number, max: number): boolean =>
+  text.length >= min &&
+  (text.length <= max || (text.length <= 2 * max && [...text].length <= max)) &&
+  !unprintable.test(text);
+
+function reasonToReject({ phone, name, fields }: ContactInput): RejectionReason | undefined {
+  if (!e164.test(phone)) return "invalid_phone_format";
+  const entries = Object.entries(fields);
+  const fine =
+    isText(name, 0, 200) &&
+    entries.length <= 50 &&
+    entries.every(([key, value]) => isText(key, 1, 64) && isText(value, 0, 1000));
+  return fine ? undefined : "invalid_fields";
+}
+
+/** A contact as it can be stored, with its place among those given. */
+export type AcceptedContact = ContactInput & { index: number };
+
+/** Sorts out the contacts that cannot be stored; of those with the same phone the first is kept. */
+export function sortOut(inputs: readonly ContactInput[]): {
+  accepted: AcceptedContact[];
+  rejected: Rejection[];
+} {
+  const accepted: AcceptedContact[] = [];
+  const rejected: Rejection[] = [];
+  const phones = new Set<string>();
+  for (const [index, contact] of inputs.entries()) {
+    const reason = reasonToReject(contact) ?? (phones.has(contact.phone) ? "duplicate_phone" : undefined);
+    if (reason === undefined) {
+      phones.add(contact.phone);
+      accepted.push({ ...contact, index });
+    } else {
+      rejected.push({ index, phone: [...contact.phone.slice(0, 100)].slice(0, 50).join(""), reason });
+    }
+  }
+  return { accepted, rejected };
+}

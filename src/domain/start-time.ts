@@ -1,0 +1,84 @@
+import { DateTime, FixedOffsetZone } from "luxon";
+import { BatchJobError } from "./batch-job-error.ts";
+
+const pattern =
+  /^(?<year>\d{4})-(?<month>\d\d)-(?<day>\d\d)T(?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d)(?::(?<second>[0-5]\d)(?:\.(?<fraction>\d+))?)?(?<offset>Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/;
+
+/** The last instant that a protobuf Timestamp can hold, cut to milliseconds. */
+const lastInstantMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+const localFormat = "yyyy-MM-dd'T'HH:mm:ss";
+
+const refuse = (text: string, why: string): BatchJobError =>
+  new BatchJobError("invalid_datetime", `${JSON.stringify(text.slice(0, 64))} ${why}`, {
+    field: "scheduled_start_time",
+  });
+
+const offsetMinutes = (offset: string): number => {
+  if (offset === "Z") return 0;
+  const minutes = Number(offset.slice(1, 3)) * 60 + Number(offset.slice(4, 6));
+  return offset.startsWith("-") ? -minutes : minutes;
+};
+
+/** The first instant after the clocks of `zone` skip over `moved`, which is where luxon put a time that they skip. */
+function endOfGap(moved: DateTime): DateTime {
+  let before = moved.minus({ days: 2 }).toMillis();
+  let after = moved.plus({ days: 2 }).toMillis();
+  const offsetAfter = moved.offset;
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2);
+    if (DateTime.fromMillis(middle, { zone: moved.zone }).offset === offsetAfter) after = middle;
+    else before = middle;
+  }
+  return DateTime.fromMillis(after, { zone: moved.zone });
+}
+
+/**
+ * The instant that a start time means: with an offset that instant, without one the wall-clock time in `timeZone`. A
+ * wall-clock time that occurs twice means the first; one that the clocks skip is refused with its neighbours.
+ */
+export function parseStartTime(text: string, timeZone: string): Date {
+  const parts = pattern.exec(text)?.groups;
+  if (parts === undefined || parts["year"] === "0000") {
+    throw refuse(
+      text,
+      'is not a date-time; write "2027-03-01T10:00:00", optionally with a fraction of a second and with "Z" or an offset such as "-05:00".',
+    );
+  }
+  const wall = {
+    year: Number(parts["year"]),
+    month: Number(parts["month"]),
+    day: Number(parts["day"]),
+    hour: Number(parts["hour"]),
+    minute: Number(parts["minute"]),
+    second: Number(parts["second"] ?? 0),
+    millisecond: Number((parts["fraction"] ?? "").slice(0, 3).padEnd(3, "0")),
+  };
+  const offset = parts["offset"];
+  const zone = offset === undefined ? timeZone : FixedOffsetZone.instance(offsetMinutes(offset));
+  const moved = DateTime.fromObject(wall, { zone });
+  if (!moved.isValid) throw refuse(text, "is not on the calendar; give a month and a day that exist.");
+  const instant = moved.getPossibleOffsets()[0] ?? moved;
+  if (instant.hour !== wall.hour || instant.minute !== wall.minute || instant.day !== wall.day) {
+    const end = endOfGap(moved);
+    const last = DateTime.fromMillis(end.toMillis() - 1000, { zone });
+    throw refuse(
+      text,
+      `does not occur in ${timeZone}: the clocks skip from ${last.toFormat(localFormat)} to ${end.toFormat(localFormat)}; give one of these.`,
+    );
+  }
+  if (instant.toMillis() > lastInstantMs) {
+    throw refuse(text, "is too late; the latest start time is 9999-12-31T23:59:59.999Z.");
+  }
+  return instant.toJSDate();
+}
+
+/** Refuses an instant that is not in the future. */
+export function checkFuture(instant: Date, now: Date): void {
+  if (instant > now) return;
+  throw new BatchJobError(
+    "past_scheduled_time",
+    `The start time ${DateTime.fromJSDate(instant, { zone: "utc" }).toISO()} is not in the future; it is ${now.toISOString()} now.`,
+    { field: "scheduled_start_time", now: now.toISOString() },
+  );
+}

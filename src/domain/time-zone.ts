@@ -1,0 +1,44 @@
+import { BatchJobError } from "./batch-job-error.ts";
+
+/** Zones that the runtime still calls by names which IANA has retired. */
+const renamed: Readonly<Record<string, string>> = {
+  "Africa/Asmera": "Africa/Asmara",
+  "America/Buenos_Aires": "America/Argentina/Buenos_Aires",
+  "America/Catamarca": "America/Argentina/Catamarca",
+  "America/Coral_Harbour": "America/Atikokan",
+  "America/Cordoba": "America/Argentina/Cordoba",
+  "America/Godthab": "America/Nuuk",
+  "America/Indianapolis": "America/Indiana/Indianapolis",
+  "America/Jujuy": "America/Argentina/Jujuy",
+  "America/Louisville": "America/Kentucky/Louisville",
+  "America/Mendoza": "America/Argentina/Mendoza",
+  "Asia/Calcutta": "Asia/Kolkata",
+  "Asia/Katmandu": "Asia/Kathmandu",
+  "Asia/Rangoon": "Asia/Yangon",
+  "Asia/Saigon": "Asia/Ho_Chi_Minh",
+  "Atlantic/Faeroe": "Atlantic/Faroe",
+  "Europe/Kiev": "Europe/Kyiv",
+  "Pacific/Enderbury": "Pacific/Kanton",
+  "Pacific/Ponape": "Pacific/Pohnpei",
+  "Pacific/Truk": "Pacific/Chuuk",
+};
+
+/** A zone name: letters first, then no sign or digit that would make it an offset. */
+const zoneName = /^[A-Za-z][A-Za-z0-9_+\-/]{0,63}$/;
+
+/** The canonical spelling of an IANA zone given in any case; an empty name means UTC. */
+export function canonicalTimeZone(name: string): string {
+  if (name === "") return "UTC";
+  try {
+    if (!zoneName.test(name)) throw new RangeError();
+    const zone = new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone;
+    return renamed[zone] ?? zone;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new BatchJobError(
+      "invalid_timezone",
+      `${JSON.stringify(name.slice(0, 64))} is not an IANA time zone; give a name such as "America/New_York" or "UTC".`,
+      { field: "timezone" },
+    );
+  }
+}

@@ -1,0 +1,91 @@
+import type { Logger } from "pino";
+import type { FanOut } from "./fan-out.ts";
+import type { Metrics } from "./metrics.ts";
+import {
+  databaseNow,
+  isUuid,
+  lockScheduledJob,
+  standingEntries,
+  startDueJobs,
+  startJob,
+} from "./postgres/batch-jobs.ts";
+import type { Database } from "./postgres/database.ts";
+import type { BatchJobRow } from "./postgres/tables.ts";
+import type { ContactList } from "./redis/contact-list.ts";
+import type { Entry } from "./redis/schedule.ts";
+
+/** What became of entries that were due. */
+export type DueOutcome = {
+  /** These stand for nothing any more. */
+  readonly done: readonly string[];
+  /** These stand for a start at another time than the schedule had. */
+  readonly later: readonly Entry[];
+};
+
+/**
+ * Starts the jobs of entries whose time has come by the database's clock. Any number of callers may be given the same
+ * entries: each job is started by one of them, and the others find nothing to start. Throws if Postgres fails.
+ */
+export type StartDue = (scheduledJobIds: readonly string[]) => Promise<DueOutcome>;
+
+export function createStartDue(deps: {
+  db: Database;
+  contactList: ContactList;
+  fanOut: FanOut;
+  metrics: Metrics;
+  logger: Logger;
+}): StartDue {
+  const { db, contactList, fanOut, metrics, logger } = deps;
+
+  /** Follows up a start that has been committed; what fails here is left to the sweep. */
+  function begin(job: BatchJobRow): void {
+    const fields = { batchJobId: job.id, contacts: job.total_contacts, startLagMs: job.start_lag_ms };
+    if (job.status !== "running") {
+      logger.warn(fields, "batch job failed: its time came while it had no contacts");
+      return;
+    }
+    if (job.start_lag_ms !== null) metrics.startLagSeconds.observe(job.start_lag_ms / 1000);
+    logger.info(fields, "batch job started");
+    const key = { id: job.id, organizationId: job.organization_id };
+    contactList.create(key, job.revision).then(
+      () => fanOut.run(key),
+      (error: unknown) => logger.warn({ err: error, batchJobId: job.id }, "a fan-out is left to the sweep"),
+    );
+  }
+
+  /** Starts the job of one entry, waiting for its lock; answers when it is to start, if its time has not come. */
+  async function startOne(scheduledJobId: string): Promise<Entry | undefined> {
+    const { started, later } = await db.transaction().execute(async (trx) => {
+      const job = await lockScheduledJob(trx, scheduledJobId);
+      if (job === undefined || job.scheduled_at === null) return {};
+      if (job.scheduled_at > (await databaseNow(trx))) {
+        return { later: { scheduledJobId, dueMs: job.scheduled_at.getTime() } };
+      }
+      return { started: await startJob(trx, job.id, "due") };
+    });
+    if (started !== undefined) begin(started);
+    return later;
+  }
+
+  return async function startDue(scheduledJobIds) {
+    const ids = scheduledJobIds.filter(isUuid);
+    const started = await startDueJobs(db, ids);
+    for (const job of started) begin(job);
+    // What is left was locked by someone, is not due by the database's clock, or stands for nothing.
+    const standing = started.length === ids.length ? [] : await standingEntries(db, ids);
+    const later: Entry[] = [];
+    const failed: string[] = [];
+    for (const { scheduledJobId } of standing) {
+      try {
+        const entry = await startOne(scheduledJobId);
+        if (entry !== undefined) later.push(entry);
+      } catch (error) {
+        // It comes due again when its claim runs out; the others do not wait for it.
+        logger.warn({ err: error, scheduledJobId }, "a due job could not be started");
+        failed.push(scheduledJobId);
+      }
+    }
+    const kept = new Set([...later.map((entry) => entry.scheduledJobId), ...failed]);
+    return { done: scheduledJobIds.filter((id) => !kept.has(id)), later };
+  };
+}

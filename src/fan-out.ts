@@ -1,0 +1,105 @@
+import type { Logger } from "pino";
+import type { Metrics } from "./metrics.ts";
+import { readChunk } from "./postgres/contacts.ts";
+import type { Database } from "./postgres/database.ts";
+import type { ContactList } from "./redis/contact-list.ts";
+import type { JobKey } from "./redis/keys.ts";
+
+export type FanOut = AsyncDisposable & {
+  /**
+   * Puts the pending contacts of a running job on its list, from its position on, and resolves when they all are or
+   * the work has stopped on a failure, which is logged. A call during the work joins it, and contacts that were
+   * committed before the call are on the list when it resolves.
+   */
+  run(job: JobKey): Promise<void>;
+  /** True while this replica works on the job. */
+  isRunning(jobId: string): boolean;
+};
+
+type Run = { promise: Promise<void>; again: boolean };
+
+/** 5,000 numbers are one statement of about 3 ms and one script of about 1 ms, and stay below Lua's limit of arguments. */
+const defaultChunkSize = 5_000;
+
+export function createFanOut(deps: {
+  db: Database;
+  contactList: ContactList;
+  metrics: Metrics;
+  logger: Logger;
+  chunkSize?: number;
+  /** How many jobs are worked on at once; the others wait. */
+  concurrency?: number;
+}): FanOut {
+  const { db, contactList, metrics, logger, chunkSize = defaultChunkSize, concurrency = 4 } = deps;
+  const runs = new Map<string, Run>();
+  const waiting: (() => void)[] = [];
+  let active = 0;
+  const stop = new AbortController();
+
+  /** One pass from the position in Redis to the end of the list that Postgres has. */
+  async function work(job: JobKey): Promise<void> {
+    let position = await contactList.position(job);
+    while (position !== undefined && !stop.signal.aborted) {
+      const chunk = await readChunk(db, job.id, position.last, chunkSize);
+      if (chunk?.status !== "running") {
+        await contactList.unlink(job, chunk?.revision ?? Number.MAX_SAFE_INTEGER);
+        return;
+      }
+      const last = Math.min(position.last + chunkSize, chunk.total);
+      const after = await contactList.append(job, position, last, chunk.numbers);
+      if (after?.epoch === position.epoch && after.last === last) {
+        metrics.fanOutContacts.inc(chunk.numbers.length);
+        if (last === chunk.total) return;
+      }
+      position = after;
+    }
+  }
+
+  async function takeTurn(): Promise<void> {
+    if (active < concurrency) active += 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+  }
+
+  function passTurn(): void {
+    const next = waiting.shift();
+    if (next === undefined) active -= 1;
+    else next();
+  }
+
+  async function runUntilDone(job: JobKey, run: Run): Promise<void> {
+    await takeTurn();
+    const endTimer = metrics.fanOutSeconds.startTimer();
+    try {
+      do {
+        run.again = false;
+        await work(job);
+      } while (run.again && !stop.signal.aborted);
+      endTimer();
+    } catch (error) {
+      metrics.fanOutFailures.inc();
+      logger.warn({ err: error, batchJobId: job.id }, "fan-out stopped; the sweep will go on with it");
+    } finally {
+      runs.delete(job.id);
+      passTurn();
+    }
+  }
+
+  return {
+    async run(job) {
+      const running = runs.get(job.id);
+      if (running !== undefined) {
+        running.again = true;
+        return await running.promise;
+      }
+      const run: Run = { again: false, promise: Promise.resolve() };
+      runs.set(job.id, run);
+      run.promise = runUntilDone(job, run);
+      await run.promise;
+    },
+    isRunning: (jobId) => runs.has(jobId),
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await Promise.all([...runs.values()].map((run) => run.promise));
+    },
+  };
+}

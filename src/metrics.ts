@@ -1,0 +1,68 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics() {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    rpcs: new Counter({
+      name: "callsheet_rpcs_total",
+      help: "RPCs ended, by method and code (ok or a Connect code).",
+      labelNames: ["method", "code"],
+      registers,
+    }),
+    rpcSeconds: new Histogram({
+      name: "callsheet_rpc_seconds",
+      help: "Time from the decoded request to the answer, by method.",
+      labelNames: ["method"],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    }),
+    startLagSeconds: new Histogram({
+      name: "callsheet_start_lag_seconds",
+      help: "Time from a job's scheduled time to its start by the scheduler.",
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60, 600, 3600],
+      registers,
+    }),
+    schedulerFailures: new Counter({
+      name: "callsheet_scheduler_failures_total",
+      help: "Passes of the scheduler that failed, because Redis or Postgres did.",
+      registers,
+    }),
+    fanOutContacts: new Counter({
+      name: "callsheet_fan_out_contacts_total",
+      help: "Contact numbers put on lists.",
+      registers,
+    }),
+    fanOutSeconds: new Histogram({
+      name: "callsheet_fan_out_seconds",
+      help: "Time to put a job's contacts on its list, from the start of the work on it.",
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+      registers,
+    }),
+    fanOutFailures: new Counter({
+      name: "callsheet_fan_out_failures_total",
+      help: "Fan-outs that stopped on a failure of Redis or Postgres; the sweep goes on with them.",
+      registers,
+    }),
+    sweepRepairs: new Counter({
+      name: "callsheet_sweep_repairs_total",
+      help: "What the sweep put right, by rule. A healthy system repairs nothing.",
+      labelNames: ["rule"],
+      registers,
+    }),
+    sweepFailures: new Counter({
+      name: "callsheet_sweep_failures_total",
+      help: "Passes of the sweep that failed, because Redis or Postgres did.",
+      registers,
+    }),
+    redisUp: new Gauge({
+      name: "callsheet_redis_up",
+      help: "1 while this replica is connected to Redis, otherwise 0.",
+      registers,
+    }),
+  };
+}

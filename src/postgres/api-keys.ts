@@ -1,0 +1,88 @@
+import { sql } from "kysely";
+import type { Caller, Role } from "../domain/caller.ts";
+import type { Database } from "./database.ts";
+
+/** The caller behind a key's hash, unless the key is unknown, expired or revoked. */
+export async function findCaller(db: Database, hash: Buffer): Promise<Caller | undefined> {
+  return await db
+    .selectFrom("api_keys")
+    .select(["id as apiKeyId", "organization_id as organizationId", "role"])
+    .where("hash", "=", hash)
+    .where("revoked_at", "is", null)
+    .where((eb) => eb.or([eb("expires_at", "is", null), eb("expires_at", ">", sql<Date>`clock_timestamp()`)]))
+    .executeTakeFirst();
+}
+
+/** The organization of this name, made if there is none. */
+export async function ensureOrganization(db: Database, name: string): Promise<string> {
+  await db
+    .insertInto("organizations")
+    .values({ name })
+    .onConflict((conflict) => conflict.column("name").doNothing())
+    .execute();
+  const { id } = await db
+    .selectFrom("organizations")
+    .select("id")
+    .where("name", "=", name)
+    .executeTakeFirstOrThrow();
+  return id;
+}
+
+/** Stores a key's hash. A hash that is stored already is left as it is. */
+export async function insertApiKey(
+  db: Database,
+  key: { organizationId: string; name: string; role: Role; hash: Buffer; expiresAt: Date | null },
+): Promise<void> {
+  await db
+    .insertInto("api_keys")
+    .values({
+      organization_id: key.organizationId,
+      name: key.name,
+      role: key.role,
+      hash: key.hash,
+      expires_at: key.expiresAt,
+      revoked_at: null,
+    })
+    .onConflict((conflict) => conflict.column("hash").doNothing())
+    .execute();
+}
+
+export type ApiKeySummary = {
+  id: string;
+  organization: string;
+  name: string;
+  role: Role;
+  createdAt: Date;
+  expiresAt: Date | null;
+  revokedAt: Date | null;
+};
+
+/** Every key, oldest first, without its secret. */
+export async function listApiKeys(db: Database): Promise<ApiKeySummary[]> {
+  return await db
+    .selectFrom("api_keys")
+    .innerJoin("organizations", "organizations.id", "api_keys.organization_id")
+    .select([
+      "api_keys.id",
+      "organizations.name as organization",
+      "api_keys.name",
+      "api_keys.role",
+      "api_keys.created_at as createdAt",
+      "api_keys.expires_at as expiresAt",
+      "api_keys.revoked_at as revokedAt",
+    ])
+    .orderBy("api_keys.created_at")
+    .orderBy("api_keys.id")
+    .execute();
+}
+
+/** Revokes a key; false if there is none of this id or it is revoked already. */
+export async function revokeApiKey(db: Database, id: string): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable("api_keys")
+    .set({ revoked_at: sql<Date>`clock_timestamp()` })
+    .where("id", "=", id)
+    .where("revoked_at", "is", null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}

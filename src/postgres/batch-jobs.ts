@@ -1,0 +1,225 @@
+import { type Expression, type SqlBool, type Transaction, sql } from "kysely";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { JobStatus } from "../domain/batch-job.ts";
+import type { Database } from "./database.ts";
+import type { BatchJobRow, NewBatchJob, Tables } from "./tables.ts";
+
+export type Trx = Transaction<Tables>;
+
+/** The database's clock, cut to what is stored. It is the only clock that decides anything. */
+const now = sql<Date>`date_trunc('milliseconds', clock_timestamp())`;
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** One parameter for the whole list, so that the statement's text does not change with its length. */
+const isAnyOf = (column: "id" | "scheduled_job_id", ids: readonly string[]) =>
+  sql<SqlBool>`${sql.ref(column)} = any(${ids}::uuid[])`;
+
+export const isUuid = (text: string): boolean => uuid.test(text);
+
+const jobNotFound = (id: string) =>
+  new BatchJobError("job_not_found", "There is no such batch job in this organization.", {
+    batchJobId: id.slice(0, 64),
+  });
+
+export async function databaseNow(db: Database | Trx): Promise<Date> {
+  const { rows } = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(db);
+  const row = rows[0];
+  if (row === undefined) throw new Error("the database told no time");
+  return row.now;
+}
+
+/** The job, or job_not_found; another organization's job is not found. */
+export async function findJob(db: Database | Trx, organizationId: string, id: string): Promise<BatchJobRow> {
+  if (!isUuid(id)) throw jobNotFound(id);
+  return await db
+    .selectFrom("batch_jobs")
+    .selectAll()
+    .where("id", "=", id)
+    .where("organization_id", "=", organizationId)
+    .executeTakeFirstOrThrow(() => jobNotFound(id));
+}
+
+/** Locks the job until the transaction ends; otherwise as findJob. */
+export async function lockJob(trx: Trx, organizationId: string, id: string): Promise<BatchJobRow> {
+  if (!isUuid(id)) throw jobNotFound(id);
+  return await trx
+    .selectFrom("batch_jobs")
+    .selectAll()
+    .where("id", "=", id)
+    .where("organization_id", "=", organizationId)
+    .forNoKeyUpdate()
+    .executeTakeFirstOrThrow(() => jobNotFound(id));
+}
+
+/** Locks the job that stands under this entry of the schedule, if it still does. */
+export async function lockScheduledJob(trx: Trx, scheduledJobId: string): Promise<BatchJobRow | undefined> {
+  return await trx
+    .selectFrom("batch_jobs")
+    .selectAll()
+    .where("scheduled_job_id", "=", scheduledJobId)
+    .where("status", "=", "scheduled")
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+}
+
+export async function insertJob(trx: Trx, job: NewBatchJob): Promise<BatchJobRow> {
+  return await trx.insertInto("batch_jobs").values(job).returningAll().executeTakeFirstOrThrow();
+}
+
+const moved = { revision: sql<number>`revision + 1`, updated_at: now };
+
+/** Why a job is started: a command, or its time has come. */
+export type StartCause = "command" | "due";
+
+/** What a start writes. A job without contacts fails; only a job whose time has come gets here without any. */
+const startedColumns = (cause: StartCause) => ({
+  ...moved,
+  status: sql<JobStatus>`case when total_contacts > 0 then 'running' else 'failed' end`,
+  failure_reason: sql<string | null>`case when total_contacts > 0 then null else 'no_contacts' end`,
+  started_at: sql<Date | null>`case when total_contacts > 0 then ${now} end`,
+  finished_at: sql<Date | null>`case when total_contacts > 0 then null else ${now} end`,
+  scheduled_job_id: null,
+  start_lag_ms:
+    cause === "due"
+      ? sql<number>`(extract(epoch from clock_timestamp() - scheduled_at) * 1000)::bigint`
+      : null,
+});
+
+/** Starts a job that this transaction has locked and found pending or scheduled. */
+export async function startJob(trx: Trx, id: string, cause: StartCause): Promise<BatchJobRow> {
+  return await trx
+    .updateTable("batch_jobs")
+    .set(startedColumns(cause))
+    .where("id", "=", id)
+    .where("status", "in", ["pending", "scheduled"])
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+/**
+ * Starts every job of these entries whose time has come and which nobody else has locked, in one statement. The only
+ * condition that matters is in it: still scheduled, under the same entry, due by the database's clock.
+ */
+export async function startDueJobs(db: Database, scheduledJobIds: readonly string[]): Promise<BatchJobRow[]> {
+  return await db
+    .with("due", (q) =>
+      q
+        .selectFrom("batch_jobs")
+        .select("id")
+        .where(isAnyOf("scheduled_job_id", scheduledJobIds))
+        .where("status", "=", "scheduled")
+        .where("scheduled_at", "<=", sql<Date>`clock_timestamp()`)
+        .orderBy("id")
+        .forNoKeyUpdate()
+        .skipLocked(),
+    )
+    .updateTable("batch_jobs")
+    .set(startedColumns("due"))
+    .where("id", "in", (q) => q.selectFrom("due").select("due.id"))
+    .returningAll()
+    .execute();
+}
+
+export type ScheduleEntry = { scheduledJobId: string; dueAt: Date };
+
+/** Those of the entries that still stand for a start, with the time that Postgres has for them. */
+export async function standingEntries(
+  db: Database,
+  scheduledJobIds: readonly string[],
+): Promise<ScheduleEntry[]> {
+  if (scheduledJobIds.length === 0) return [];
+  return await db
+    .selectFrom("batch_jobs")
+    .select(["scheduled_job_id as scheduledJobId", "scheduled_at as dueAt"])
+    .where(isAnyOf("scheduled_job_id", scheduledJobIds))
+    .where("status", "=", "scheduled")
+    .$narrowType<{ scheduledJobId: string; dueAt: Date }>()
+    .execute();
+}
+
+export type StartTime = { requested: string; timeZone: string; at: Date };
+
+/** Gives a job that this transaction has locked a (new) entry in the schedule. */
+export async function scheduleJob(
+  trx: Trx,
+  id: string,
+  time: StartTime,
+  scheduledJobId: string,
+): Promise<BatchJobRow> {
+  return await trx
+    .updateTable("batch_jobs")
+    .set({
+      ...moved,
+      status: "scheduled",
+      requested_start_time: time.requested,
+      timezone: time.timeZone,
+      scheduled_at: time.at,
+      scheduled_job_id: scheduledJobId,
+    })
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+export async function cancelJob(trx: Trx, id: string): Promise<BatchJobRow> {
+  return await trx
+    .updateTable("batch_jobs")
+    .set({ ...moved, status: "cancelled", scheduled_job_id: null, finished_at: now })
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+/** Removes the job's row and leaves a note of the contacts that are still to be removed. */
+export async function deleteJob(trx: Trx, job: BatchJobRow): Promise<void> {
+  await trx.deleteFrom("batch_jobs").where("id", "=", job.id).execute();
+  await trx.insertInto("deleted_jobs").values({ job_id: job.id, last_number: job.total_contacts }).execute();
+}
+
+/** Counts contacts that were added to a job that this transaction has locked. */
+export async function countAdded(trx: Trx, id: string, count: number): Promise<BatchJobRow> {
+  return await trx
+    .updateTable("batch_jobs")
+    .set({
+      ...moved,
+      total_contacts: sql<number>`total_contacts + ${count}::int`,
+      pending_contacts: sql<number>`pending_contacts + ${count}::int`,
+    })
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+export type JobFilter = { statuses: readonly JobStatus[]; nameContains: string };
+export type JobCursor = { createdAt: Date; id: string };
+
+/** One page of an organization's jobs, newest first. */
+export async function listJobs(
+  db: Database,
+  organizationId: string,
+  filter: JobFilter,
+  page: { after: JobCursor | undefined; size: number },
+): Promise<BatchJobRow[]> {
+  return await db
+    .selectFrom("batch_jobs")
+    .selectAll()
+    .where((eb) => {
+      const conditions: Expression<SqlBool>[] = [eb("organization_id", "=", organizationId)];
+      if (filter.statuses.length > 0) conditions.push(eb("status", "in", filter.statuses));
+      if (filter.nameContains !== "") {
+        const literal = filter.nameContains.replaceAll(/[\\%_]/g, String.raw`\$&`);
+        conditions.push(eb("name", "ilike", `%${literal}%`));
+      }
+      if (page.after !== undefined) {
+        conditions.push(
+          eb(eb.refTuple("created_at", "id"), "<", eb.tuple(page.after.createdAt, page.after.id)),
+        );
+      }
+      return eb.and(conditions);
+    })
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .limit(page.size)
+    .execute();
+}

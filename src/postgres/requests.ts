@@ -1,0 +1,88 @@
+import { sql } from "kysely";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { Trx } from "./batch-jobs.ts";
+import type { Database } from "./database.ts";
+
+/** What makes a command safe to repeat: the caller's id for it, and a hash of what was asked. */
+export type RequestKey = {
+  organizationId: string;
+  rpc: string;
+  requestId: string;
+  fingerprint: Buffer;
+};
+
+export type KeptAnswer = { answer: unknown; entryRemoved: boolean | null };
+
+const expiry = sql`interval '24 hours'`;
+
+/**
+ * Takes the id for this transaction, or answers what was kept under it. A second call with the same id waits until the
+ * first one's transaction has ended. With another request than the first one's: request_id_reused.
+ */
+export async function claimRequest(trx: Trx, key: RequestKey): Promise<KeptAnswer | undefined> {
+  const claimed = await trx
+    .insertInto("requests")
+    .values({
+      organization_id: key.organizationId,
+      rpc: key.rpc,
+      request_id: key.requestId,
+      fingerprint: key.fingerprint,
+    })
+    .onConflict((conflict) =>
+      conflict
+        .columns(["organization_id", "rpc", "request_id"])
+        .doUpdateSet((eb) => ({
+          fingerprint: eb.ref("excluded.fingerprint"),
+          created_at: eb.ref("excluded.created_at"),
+          answer: null,
+          entry_removed: null,
+        }))
+        .where("requests.created_at", "<", sql<Date>`clock_timestamp() - ${expiry}`),
+    )
+    .returning("request_id")
+    .executeTakeFirst();
+  if (claimed !== undefined) return undefined;
+  const kept = await ofKey(trx.selectFrom("requests").selectAll(), key).executeTakeFirstOrThrow();
+  if (!kept.fingerprint.equals(key.fingerprint)) {
+    throw new BatchJobError(
+      "request_id_reused",
+      "This request_id belongs to another request; give every new request a new one.",
+      { field: "request_id", requestId: key.requestId },
+    );
+  }
+  return { answer: kept.answer, entryRemoved: kept.entry_removed };
+}
+
+/** Keeps the answer with what the transaction did. */
+export async function keepAnswer(trx: Trx, key: RequestKey, answer: unknown): Promise<void> {
+  await ofKey(trx.updateTable("requests").set({ answer: JSON.stringify(answer) }), key).execute();
+}
+
+/** Notes that the command's Redis half is done. Once true, `entryRemoved` stays true. */
+export async function keepEntryRemoved(db: Database, key: RequestKey, entryRemoved: boolean): Promise<void> {
+  await ofKey(
+    db.updateTable("requests").set({
+      entry_removed: sql<boolean>`coalesce(entry_removed, false) or ${entryRemoved}::boolean`,
+    }),
+    key,
+  ).execute();
+}
+
+/** Removes up to `size` expired ids; answers how many. */
+export async function purgeRequests(db: Database, size: number): Promise<number> {
+  const { numAffectedRows } = await sql`
+    delete from requests where ctid = any (array(
+      select ctid from requests where created_at < clock_timestamp() - ${expiry} limit ${size} for update skip locked))
+  `.execute(db);
+  return Number(numAffectedRows ?? 0);
+}
+
+type ByKey<Q> = {
+  where(column: "organization_id" | "rpc" | "request_id", operator: "=", value: string): Q;
+};
+
+const ofKey = <Q extends ByKey<Q>>(query: Q, key: RequestKey): Q =>
+  query
+    .where("organization_id", "=", key.organizationId)
+    .where("rpc", "=", key.rpc)
+    .where("request_id", "=", key.requestId);

@@ -1,0 +1,85 @@
+import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
+import type { JobStatus } from "../domain/batch-job.ts";
+import type { Role } from "../domain/caller.ts";
+import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
+
+/** A column that the database fills at insert. */
+type Filled<T> = Generated<T>;
+
+type ContactCountColumns = { [S in StoredContactStatus as `${S}_contacts`]: Filled<number> };
+
+export type OrganizationsTable = { id: Filled<string>; name: string; created_at: Filled<Date> };
+
+export type ApiKeysTable = {
+  id: Filled<string>;
+  organization_id: string;
+  name: string;
+  role: Role;
+  hash: Buffer;
+  created_at: Filled<Date>;
+  expires_at: Date | null;
+  revoked_at: Date | null;
+};
+
+export type BatchJobsTable = ContactCountColumns & {
+  id: Filled<string>;
+  organization_id: string;
+  name: string;
+  description: string;
+  from_phone_number_id: string;
+  status: JobStatus;
+  failure_reason: string | null;
+  revision: Filled<number>;
+  timezone: string;
+  requested_start_time: string | null;
+  scheduled_at: Date | null;
+  scheduled_job_id: string | null;
+  created_at: Filled<Date>;
+  updated_at: Filled<Date>;
+  started_at: Date | null;
+  finished_at: Date | null;
+  start_lag_ms: number | null;
+  concurrent_call_limit: number;
+  max_attempts: number;
+  retry_on: Outcome[];
+  retry_delays_ms: number[];
+  total_contacts: Filled<number>;
+};
+
+export type ContactsTable = {
+  job_id: string;
+  number: number;
+  phone: string;
+  name: string;
+  fields: ColumnType<Record<string, string>, string, never>;
+  status: Filled<StoredContactStatus>;
+  attempts: Filled<number>;
+  last_outcome: Outcome | null;
+  next_attempt_at: Date | null;
+};
+
+export type DeletedJobsTable = { job_id: string; last_number: number };
+
+export type RequestsTable = {
+  organization_id: string;
+  rpc: string;
+  request_id: string;
+  fingerprint: Buffer;
+  answer: ColumnType<unknown, string | null, string | null>;
+  /** Null until the command's Redis half is done; then whether it took an entry out of the schedule. */
+  entry_removed: boolean | null;
+  created_at: Filled<Date>;
+};
+
+export type Tables = {
+  organizations: OrganizationsTable;
+  api_keys: ApiKeysTable;
+  batch_jobs: BatchJobsTable;
+  contacts: ContactsTable;
+  deleted_jobs: DeletedJobsTable;
+  requests: RequestsTable;
+};
+
+export type BatchJobRow = Selectable<BatchJobsTable>;
+export type NewBatchJob = Insertable<BatchJobsTable>;
+export type ContactRow = Selectable<ContactsTable>;

@@ -1,0 +1,137 @@
+import { randomBytes } from "node:crypto";
+import type { JobKey, Keys } from "./keys.ts";
+import { type RedisClient, redisStep, runScript } from "./connection.ts";
+import { script } from "./script.ts";
+
+/**
+ * How far a job's fan-out is: the numbers up to `last` have been dealt with under `epoch`. An epoch is the job's
+ * revision at its making and a random part, so that a newer one is known as such and none occurs twice.
+ */
+export type Position = { readonly epoch: string; readonly last: number };
+
+export type ContactList = ReturnType<typeof createContactList>;
+
+/** The keys go by themselves this long after the last look of a sweep, should nobody have been able to unlink them. */
+const expiryMs = 60 * 60 * 1000;
+
+const create = script(`
+-- Gives a job its position, at 0, and an empty list, unless it has a position of this or a later revision.
+--   KEYS[1] position   KEYS[2] contacts   ARGV[1] revision   ARGV[2] position   ARGV[3] expiry, ms
+-- Returns 1 created, 0 left alone
+local seen = redis.call("GET", KEYS[1])
+if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end
+redis.call("UNLINK", KEYS[2])
+redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
+return 1
+`);
+
+const append = script(`
+-- Puts a chunk on the list and moves the position, if the position is the one that the chunk was read for.
+--   KEYS[1] position   KEYS[2] contacts   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
+--   ARGV[4..] contact numbers
+-- Returns the position as it is now, or false if there is none
+local at = redis.call("GET", KEYS[1])
+if at ~= ARGV[1] then return at end
+if #ARGV > 3 then
+  redis.call("RPUSH", KEYS[2], unpack(ARGV, 4))
+  redis.call("PEXPIRE", KEYS[2], ARGV[3])
+end
+redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
+return ARGV[2]
+`);
+
+const restart = script(`
+-- Sets the position back to 0 under a new epoch, if it is the one that was seen and the list is empty.
+--   KEYS[1] position   KEYS[2] contacts   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
+-- Returns 1 restarted, 0 left alone
+if redis.call("GET", KEYS[1]) ~= ARGV[1] or redis.call("EXISTS", KEYS[2]) == 1 then return 0 end
+redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
+return 1
+`);
+
+const unlink = script(`
+-- Removes the keys of a job, unless they are of a later revision.
+--   KEYS[1] position   KEYS[2] contacts   ARGV[1] revision
+-- Returns 1 removed, 0 left alone
+local seen = redis.call("GET", KEYS[1])
+if seen and tonumber(string.match(seen, "^%d+")) > tonumber(ARGV[1]) then return 0 end
+redis.call("UNLINK", KEYS[1], KEYS[2])
+return 1
+`);
+
+const look = script(`
+-- Reads where a job stands, and puts off the expiry of its keys.
+--   KEYS[1] position   KEYS[2] contacts   ARGV[1] expiry, ms
+-- Returns the position or false, and the length of the list
+redis.call("PEXPIRE", KEYS[1], ARGV[1])
+redis.call("PEXPIRE", KEYS[2], ARGV[1])
+return { redis.call("GET", KEYS[1]), redis.call("LLEN", KEYS[2]) }
+`);
+
+const write = ({ epoch, last }: Position): string => `${epoch}:${last}`;
+
+function read(reply: unknown): Position | undefined {
+  const [, epoch, last] = (typeof reply === "string" ? /^(\d+\.\w+):(\d+)$/.exec(reply) : null) ?? [];
+  return epoch === undefined ? undefined : { epoch, last: Number(last) };
+}
+
+const atStart = (revision: number): Position => ({
+  epoch: `${revision}.${randomBytes(6).toString("hex")}`,
+  last: 0,
+});
+
+/** The Redis list of each running job's contact numbers, and the position beside it. */
+export function createContactList(redis: RedisClient, keys: Keys) {
+  const of = (job: JobKey) => [keys.position(job), keys.contacts(job)];
+  return {
+    /** Gives a job that came to run at `revision` its position; a repetition leaves it alone. */
+    async create(job: JobKey, revision: number): Promise<boolean> {
+      const reply = await redisStep("creating a position", () =>
+        runScript(redis, create, of(job), [revision, write(atStart(revision)), expiryMs]),
+      );
+      return reply === 1;
+    },
+
+    async position(job: JobKey): Promise<Position | undefined> {
+      return read(await redisStep("reading a position", () => redis.get(keys.position(job))));
+    },
+
+    /**
+     * Puts the numbers on the list and moves the position from `seen` to `last`, or does neither because the position
+     * has moved. Answers the position as it is then.
+     */
+    async append(
+      job: JobKey,
+      seen: Position,
+      last: number,
+      numbers: readonly string[],
+    ): Promise<Position | undefined> {
+      const after = write({ epoch: seen.epoch, last });
+      return read(
+        await redisStep("putting contacts on the list", () =>
+          runScript(redis, append, of(job), [write(seen), after, expiryMs, ...numbers]),
+        ),
+      );
+    },
+
+    /** Starts over from 0 where nothing is left on the list; false if the position has moved or something is. */
+    async restart(job: JobKey, seen: Position, revision: number): Promise<boolean> {
+      const reply = await redisStep("starting a position over", () =>
+        runScript(redis, restart, of(job), [write(seen), write(atStart(revision)), expiryMs]),
+      );
+      return reply === 1;
+    },
+
+    /** Removes the keys of a job that stopped running at `revision`; those of a later run stay. */
+    async unlink(job: JobKey, revision: number): Promise<void> {
+      await redisStep("removing a list", () => runScript(redis, unlink, of(job), [revision]));
+    },
+
+    /** Where the job stands, and how many numbers are on its list. */
+    async look(job: JobKey): Promise<{ position: Position | undefined; length: number }> {
+      const reply = await redisStep("looking at a list", () => runScript(redis, look, of(job), [expiryMs]));
+      const [position, length] = Array.isArray(reply) ? reply : [];
+      return { position: read(position), length: Number(length) };
+    },
+  };
+}

@@ -1,0 +1,18 @@
+/** What a running job's keys are named after. */
+export type JobKey = { readonly id: string; readonly organizationId: string };
+
+export type Keys = ReturnType<typeof createKeys>;
+
+/** Every key name. Keys that one script touches share a hash tag, and so a slot. */
+export const createKeys = (prefix: string) => ({
+  /** Sorted set: scheduled_job_id → due time in unix ms. */
+  due: `${prefix}:{schedule}:due`,
+  /** String: there since the sorted set was last filled from Postgres; gone when Redis lost its data. */
+  sentinel: `${prefix}:{schedule}:sentinel`,
+  /** Channel: an entry came to stand before all others. */
+  wake: `${prefix}:{schedule}:wake`,
+  /** String: epoch and last number put on the list. */
+  position: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:position`,
+  /** List: contact numbers, in order. */
+  contacts: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:contacts`,
+});

@@ -1,0 +1,90 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import { BatchJobError, type ErrorReason } from "../domain/batch-job-error.ts";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import { isPostgresUnavailable } from "../postgres/database.ts";
+
+/** The Connect code of each reason. */
+export const codes: Record<ErrorReason, Code> = {
+  job_not_found: Code.NotFound,
+  contact_not_found: Code.NotFound,
+  already_running: Code.FailedPrecondition,
+  invalid_status: Code.FailedPrecondition,
+  already_terminal: Code.FailedPrecondition,
+  no_contacts: Code.FailedPrecondition,
+  invalid_timezone: Code.InvalidArgument,
+  invalid_datetime: Code.InvalidArgument,
+  past_scheduled_time: Code.InvalidArgument,
+  invalid_argument: Code.InvalidArgument,
+  no_valid_contacts: Code.InvalidArgument,
+  invalid_page_token: Code.InvalidArgument,
+  request_id_reused: Code.InvalidArgument,
+  revision_mismatch: Code.Aborted,
+  invalid_api_key: Code.Unauthenticated,
+  permission_denied: Code.PermissionDenied,
+  rate_limited: Code.ResourceExhausted,
+  unavailable: Code.Unavailable,
+};
+
+/** A code as Connect writes it, such as `not_found`. */
+export const codeName = (code: Code): string =>
+  Code[code].replaceAll(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase();
+
+/** How long a client may well wait before it asks again, where waiting helps. */
+const retryDelaysMs: Partial<Record<ErrorReason, number>> = { unavailable: 1_000, rate_limited: 1_000 };
+
+export type FieldViolation = { field: string; description: string };
+
+/** A refusal as clients see it: one ErrorInfo, and what goes with it. */
+export function toConnectError(error: BatchJobError, fieldViolations: FieldViolation[] = []): ConnectError {
+  const { reason, message, metadata } = error;
+  const info = {
+    reason: reason.toUpperCase(),
+    domain: "callsheet",
+    metadata: { code: reason, ...metadata },
+  };
+  const retryDelayMs = retryDelaysMs[reason];
+  return new ConnectError(message, codes[reason], undefined, [
+    { desc: ErrorInfoSchema, value: info },
+    ...(fieldViolations.length > 0 ? [{ desc: BadRequestSchema, value: { fieldViolations } }] : []),
+    ...(retryDelayMs === undefined
+      ? []
+      : [{ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(retryDelayMs) } }]),
+  ]);
+}
+
+/** Turns whatever was thrown into what the client may see. What nobody expected is logged and answered as Internal. */
+export function createErrorTranslation(logger: Logger): (thrown: unknown) => ConnectError {
+  return (thrown) => {
+    if (thrown instanceof ConnectError) return thrown;
+    if (thrown instanceof BatchJobError) return toConnectError(thrown);
+    if (isPostgresUnavailable(thrown)) {
+      logger.warn({ err: thrown }, "Postgres did not answer");
+      return toConnectError(
+        new BatchJobError("unavailable", "The database does not answer; try again in a moment."),
+      );
+    }
+    logger.error({ err: thrown }, "unexpected error");
+    return new ConnectError("internal error", Code.Internal);
+  };
+}
+
+/** Translates what handlers throw, also in the middle of a stream. It goes nearest to the handlers. */
+export function errorInterceptor(translate: (thrown: unknown) => ConnectError): Interceptor {
+  async function* translateStream<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+    try {
+      yield* messages;
+    } catch (thrown) {
+      throw translate(thrown);
+    }
+  }
+  return (next) => async (request) => {
+    try {
+      const response = await next(request);
+      return response.stream ? { ...response, message: translateStream(response.message) } : response;
+    } catch (thrown) {
+      throw translate(thrown);
+    }
+  };
+}

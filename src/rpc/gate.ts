@@ -1,0 +1,79 @@
+import { getOption } from "@bufbuild/protobuf";
+import {
+  type ConnectError,
+  type HandlerContext,
+  type Interceptor,
+  createContextKey,
+} from "@connectrpc/connect";
+import type { Authenticate } from "../api-keys.ts";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { Caller, Role } from "../domain/caller.ts";
+import { Role as ProtoRole, roles as rolesOption } from "../gen/callsheet/v1/options_pb.ts";
+import type { Metrics } from "../metrics.ts";
+import { codeName } from "./errors.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+
+/** These need no API key; every other service does. */
+const openServices: readonly string[] = [
+  Health.typeName,
+  ServerReflection.typeName,
+  ServerReflectionAlpha.typeName,
+];
+
+const protoRoles: Record<Role, ProtoRole> = {
+  admin: ProtoRole.ADMIN,
+  operator: ProtoRole.OPERATOR,
+  viewer: ProtoRole.VIEWER,
+  worker: ProtoRole.WORKER,
+};
+
+const callerKey = createContextKey<Caller | undefined>(undefined);
+
+/** Who is calling. Every method that needs an API key has a caller by the time its handler runs. */
+export function callerOf(context: Pick<HandlerContext, "values">): Caller {
+  const caller = context.values.get(callerKey);
+  if (caller === undefined) throw new Error("a method without authentication asked for its caller");
+  return caller;
+}
+
+/** The caller, where there is one already. */
+export const maybeCallerOf = (context: Pick<Parameters<ReturnType<Interceptor>>[0], "contextValues">) =>
+  context.contextValues.get(callerKey);
+
+/** Lets a call pass if its API key is valid and has a role that the method declares in the proto. */
+export function createGate(
+  authenticate: Authenticate,
+  translate: (thrown: unknown) => ConnectError,
+  metrics: Metrics,
+) {
+  return async (context: HandlerContext): Promise<void> => {
+    if (openServices.includes(context.service.typeName)) return;
+    try {
+      const caller = await authenticate(context.requestHeader.get("authorization"));
+      checkRole(caller.role, context);
+      context.values.set(callerKey, caller);
+    } catch (thrown) {
+      const error = translate(thrown);
+      metrics.rpcs.inc({
+        method: `${context.service.typeName}/${context.method.name}`,
+        code: codeName(error.code),
+      });
+      throw error;
+    }
+  };
+}
+
+function checkRole(role: Role, { method }: HandlerContext): void {
+  const allowed = getOption(method, rolesOption);
+  if (role === "admin" || allowed.includes(protoRoles[role])) return;
+  const names = Object.entries(protoRoles).flatMap(([name, value]) =>
+    allowed.includes(value) ? [name] : [],
+  );
+  throw new BatchJobError(
+    "permission_denied",
+    `A key with the role ${role} may not call ${method.name}; use one with a role of ${["admin", ...names].join(", ")}.`,
+    { role, allowedRoles: ["admin", ...names].join(",") },
+  );
+}

@@ -1,0 +1,120 @@
+import { fromBinary, toBinary, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { Code, ConnectError, type MethodImplSpec } from "@connectrpc/connect";
+import { status, type ServerInterceptingCallInterface } from "@grpc/grpc-js";
+import type { CallsInHand } from "./calls-in-hand.ts";
+import { createGrpcContext, whyCancelled, type GrpcContext } from "./grpc-context.ts";
+import type { InvokeMethod } from "./grpc-invoke.ts";
+import { toMetadata, toStatus } from "./grpc-metadata.ts";
+import { createGrpcWire, type GrpcWire } from "./grpc-wire.ts";
+import { asConnectError } from "./last-resort.ts";
+import { maxMessageBytes, type ListenerOptions } from "./listener.ts";
+import { undecodable } from "./undecodable.ts";
+
+/** What it takes to answer the calls of one method. */
+export type GrpcMethod = {
+  spec: MethodImplSpec;
+  invoke: InvokeMethod;
+  gate: ListenerOptions["gate"];
+  calls: CallsInHand;
+  /** Each breaks off one call that is being answered. */
+  cuts: Set<(reason: ConnectError) => void>;
+};
+
+/**
+ * Answers one call, below the streams of grpc-js: a message is read when somebody asks for it, and written when the one
+ * before it has left, so that no client can fill the memory of this side.
+ */
+export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallInterface): void {
+  const wire = createGrpcWire(call);
+  let cancel: (() => void) | undefined;
+  call.start({
+    onReceiveMetadata(metadata) {
+      const context = createGrpcContext(method.spec.method, call, metadata);
+      const cut = (reason: ConnectError) => {
+        context.end(reason);
+        wire.cut(reason);
+        call.sendStatus(statusOf(reason, context));
+      };
+      cancel = () => cut(whyCancelled(call));
+      method.cuts.add(cut);
+      void answer(method, call, wire, context).finally(() => {
+        cancel = undefined;
+        method.cuts.delete(cut);
+        context.end(over);
+      });
+    },
+    onReceiveMessage: wire.received,
+    onReceiveHalfClose: () => wire.received(undefined),
+    onCancel: () => cancel?.(),
+  });
+}
+
+const over = new ConnectError("the call is over", Code.Canceled);
+
+/** Never rejects: whatever goes wrong is the answer. */
+async function answer(
+  { calls, gate, invoke, spec }: GrpcMethod,
+  call: ServerInterceptingCallInterface,
+  wire: GrpcWire,
+  context: GrpcContext,
+): Promise<void> {
+  const { input, output } = spec.method;
+  try {
+    calls.admit();
+    await gate(context);
+    const response = await invoke(context, decoded(input, wire));
+    if (response.stream) {
+      let begun = false;
+      for await (const message of response.message) {
+        const bytes = encoded(output, message);
+        if (!begun) call.sendMetadata(toMetadata(response.header));
+        begun = true;
+        await wire.write(bytes);
+      }
+      if (!begun) call.sendMetadata(toMetadata(response.header));
+      call.sendStatus({ code: status.OK, details: "", metadata: toMetadata(response.trailer) });
+    } else {
+      const bytes = encoded(output, response.message);
+      const trailer = toMetadata(response.trailer);
+      call.sendMetadata(toMetadata(response.header));
+      call.sendMessage(bytes, () => {});
+      call.sendStatus({ code: status.OK, details: "", metadata: trailer });
+    }
+  } catch (thrown) {
+    call.sendStatus(statusOf(thrown, context));
+  }
+}
+
+async function* decoded(desc: DescMessage, wire: GrpcWire) {
+  for (;;) {
+    const bytes = await wire.read();
+    if (!bytes) return;
+    yield decode(desc, bytes);
+  }
+}
+
+function decode(desc: DescMessage, bytes: Buffer): Message {
+  try {
+    return fromBinary(desc, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  } catch {
+    throw undecodable(desc);
+  }
+}
+
+function encoded(desc: DescMessage, message: Message): Buffer {
+  const { buffer, byteOffset, byteLength } = toBinary(desc, message);
+  if (byteLength <= maxMessageBytes) return Buffer.from(buffer, byteOffset, byteLength);
+  throw new ConnectError(
+    `the answer takes ${byteLength} bytes, and a message may have at most ${maxMessageBytes}`,
+    Code.ResourceExhausted,
+  );
+}
+
+function statusOf(thrown: unknown, context: GrpcContext) {
+  const error = asConnectError(thrown, context.signal);
+  try {
+    return toStatus(error, context.responseTrailer);
+  } catch {
+    return { code: status.INTERNAL, details: "internal error" };
+  }
+}

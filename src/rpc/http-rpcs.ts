@@ -1,0 +1,58 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createConnectRouter } from "@connectrpc/connect";
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import type { CallsInHand } from "./calls-in-hand.ts";
+import { sendText } from "./http-pages.ts";
+import { maxMessageBytes, type ListenerOptions } from "./listener.ts";
+import { blameCaller } from "./undecodable.ts";
+
+/** The table as handlers for Connect and gRPC-Web, by path. */
+export function createRpcs(
+  options: ListenerOptions,
+  calls: CallsInHand,
+): ReadonlyMap<string, UniversalHandler> {
+  const { services, interceptors, gate } = options;
+  // Options belong here and nowhere else: given with a method, they would switch gRPC on again.
+  const router = createConnectRouter({
+    grpc: false,
+    jsonOptions: { alwaysEmitImplicit: true, ignoreUnknownFields: false },
+    // Brotli at its default quality takes seconds for a large answer.
+    acceptCompression: [compressionGzip],
+    readMaxBytes: maxMessageBytes,
+    writeMaxBytes: maxMessageBytes,
+    // setTimeout() takes no more.
+    maxTimeoutMs: 2 ** 31 - 1,
+    shutdownSignal: calls.cut,
+    interceptors: [calls.interceptor, ...interceptors],
+    async requestGate(context) {
+      blameCaller(context);
+      calls.admit();
+      await gate(context);
+    },
+  });
+  for (const { method, impl } of services.flatMap((entry) => Object.values(entry.methods)))
+    router.rpc(method, impl);
+  return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+}
+
+/** Rejects if the answer could not be written to its end; what was written stays. */
+export async function answerRpc(rpc: UniversalHandler, request: IncomingMessage, response: ServerResponse) {
+  const call = readCall(request, response);
+  if (!call) return sendText(response, 400, "The Host header is not valid.");
+  await universalResponseToNodeResponse(await rpc(call), response);
+}
+
+function readCall(request: IncomingMessage, response: ServerResponse) {
+  try {
+    const call = universalRequestFromNodeRequest(request, response, undefined, undefined);
+    // Connect stops reading when a body is too large; by default that would close the connection before the answer.
+    return { ...call, body: request.iterator({ destroyOnReturn: false }) };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,43 @@
+import type { HandlerContext, Interceptor } from "@connectrpc/connect";
+import type { ServiceTable } from "./service-table.ts";
+
+/** No message may be larger, in or out, on either listener. */
+export const maxMessageBytes = 16 * 1024 * 1024;
+
+/** What the two listeners have in common. */
+export type ListenerOptions = {
+  host: string;
+  /** 0 takes any free port. */
+  port: number;
+  services: ServiceTable;
+  /** The first one is the outermost. Each is applied once per call, streams included. */
+  interceptors: Interceptor[];
+  /**
+   * Runs when the headers of a call are there and before its body is read. What it throws is the answer; what it sets in
+   * `context.values` is there for interceptors and handlers.
+   */
+  gate: (context: HandlerContext) => void | Promise<void>;
+};
+
+export type Listener = {
+  port: number;
+  /**
+   * Takes no more calls and waits at most `graceMs` for those in hand, then cuts them. Streams of answers are told at
+   * once, by their signal, with a ConnectError `unavailable`; calls with a single answer are let finish.
+   */
+  stop(graceMs: number): Promise<void>;
+};
+
+const reasons: Record<string, string> = {
+  EADDRINUSE: "the port is in use",
+  EACCES: "this user may not use that port",
+  EADDRNOTAVAIL: "this machine does not have that address",
+  ENOTFOUND: "there is no such host",
+};
+
+/** Says in one sentence where the service could not listen, and why. */
+export function cannotListen(host: string, port: number, cause: unknown): Error {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  const code = /\bE[A-Z]{3,}\b/.exec(said)?.[0] ?? "";
+  return new Error(`Cannot listen on ${host}:${port}: ${reasons[code] ?? said}.`, { cause });
+}

@@ -1,0 +1,72 @@
+import { randomUUID } from "node:crypto";
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
+import { ConnectError, type Interceptor } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import type { Metrics } from "../metrics.ts";
+import { codeName } from "./errors.ts";
+import { maybeCallerOf } from "./gate.ts";
+
+/** The header that names a call, in the answer and in the log. */
+export const callIdHeader = "callsheet-call-id";
+
+/** A field of the request that the log may show: ids, never names, phone numbers or keys. */
+function idIn(message: object, field: "requestId" | "batchJobId"): string | undefined {
+  const value: unknown = Reflect.get(message, field);
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** Counts, times and logs every call once, when it has ended. It goes outermost. */
+export function observationInterceptor(metrics: Metrics, logger: Logger): Interceptor {
+  return (next) => async (request) => {
+    const began = performance.now();
+    const callId = randomUUID();
+    const method = `${request.service.typeName}/${request.method.name}`;
+    const isRead = request.method.idempotency === Idempotency.NO_SIDE_EFFECTS;
+
+    function end(error?: unknown): void {
+      const code = error === undefined ? "ok" : codeName(ConnectError.from(error).code);
+      const seconds = (performance.now() - began) / 1000;
+      metrics.rpcs.inc({ method, code });
+      metrics.rpcSeconds.observe({ method }, seconds);
+      const caller = maybeCallerOf(request);
+      if (caller === undefined) return;
+      const ids = request.stream
+        ? {}
+        : { requestId: idIn(request.message, "requestId"), batchJobId: idIn(request.message, "batchJobId") };
+      const fields = {
+        callId,
+        method,
+        code,
+        durationMs: Math.round(seconds * 1e6) / 1e3,
+        organizationId: caller.organizationId,
+        apiKeyId: caller.apiKeyId,
+        ...ids,
+      };
+      logger[isRead && code === "ok" ? "debug" : "info"](fields, "call ended");
+    }
+
+    async function* endAfter<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+      let failure: unknown;
+      try {
+        yield* messages;
+      } catch (error) {
+        failure = error;
+        throw error;
+      } finally {
+        end(failure);
+      }
+    }
+
+    try {
+      const response = await next(request);
+      response.header.set(callIdHeader, callId);
+      if (response.stream) return { ...response, message: endAfter(response.message) };
+      end();
+      return response;
+    } catch (error) {
+      if (error instanceof ConnectError) error.metadata.set(callIdHeader, callId);
+      end(error);
+      throw error;
+    }
+  };
+}

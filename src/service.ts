@@ -1,0 +1,146 @@
+import type { Logger } from "pino";
+import { createAuthenticate, hashApiKey } from "./api-keys.ts";
+import { createBatchJobs } from "./batch-jobs.ts";
+import { startClock } from "./clock.ts";
+import { createStartDue } from "./due-starts.ts";
+import { createFanOut } from "./fan-out.ts";
+import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
+import { createMetrics } from "./metrics.ts";
+import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
+import { type Database, openDatabase } from "./postgres/database.ts";
+import { databaseNow } from "./postgres/batch-jobs.ts";
+import { migrate } from "./postgres/migrate.ts";
+import { type RedisClient, checkRedis, openRedis } from "./redis/connection.ts";
+import { createContactList } from "./redis/contact-list.ts";
+import { createKeys } from "./redis/keys.ts";
+import { createSchedule } from "./redis/schedule.ts";
+import { batchJobService } from "./rpc/batch-job-service.ts";
+import { createErrorTranslation, errorInterceptor } from "./rpc/errors.ts";
+import { createGate } from "./rpc/gate.ts";
+import { startGrpcListener } from "./rpc/grpc-listener.ts";
+import { createHealth } from "./rpc/health.ts";
+import { startHttpListener } from "./rpc/http-listener.ts";
+import type { Page } from "./rpc/http-pages.ts";
+import { observationInterceptor } from "./rpc/observation.ts";
+import { reflectionEntries } from "./rpc/reflection.ts";
+import { serviceEntry } from "./rpc/service-table.ts";
+import { validationInterceptor } from "./rpc/validation.ts";
+import { startScheduler } from "./scheduler.ts";
+import { startSweep } from "./sweep.ts";
+
+export type ServiceOptions = {
+  readonly databaseUrl: string;
+  readonly databasePoolSize: number;
+  readonly redisUrl: string;
+  readonly redisPrefix: string;
+  readonly host: string;
+  /** 0 takes any free port; likewise grpcPort. */
+  readonly port: number;
+  readonly grpcPort: number;
+  /** An admin key of the organization `default`, made if it does not exist. */
+  readonly bootstrapApiKey: string | undefined;
+  readonly shutdownTimeoutMs: number;
+  readonly logger: Logger;
+};
+
+/** A running replica. Disposing it takes no more work, finishes what is in hand, and closes every connection. */
+export type Service = AsyncDisposable & { readonly port: number; readonly grpcPort: number };
+
+/** Waits until Redis is there, but not for ever: the service starts without it, and says so. */
+async function awaitRedis(redis: RedisClient, logger: Logger): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, 3_000);
+  if (redis.status === "ready") resolve();
+  else redis.once("ready", () => resolve());
+  await promise;
+  clearTimeout(timer);
+  if (redis.status === "ready") await checkRedis(redis);
+  else logger.error("Redis does not answer; jobs start and contacts are listed once it does");
+}
+
+const readiness = (db: Database) => async (): Promise<Page> => {
+  try {
+    await databaseNow(db);
+    return { body: "ready\n" };
+  } catch {
+    return { status: 503, body: "not ready: Postgres does not answer\n" };
+  }
+};
+
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { logger, shutdownTimeoutMs: graceMs } = options;
+  await using opened = new AsyncDisposableStack();
+
+  const db = openDatabase({ url: options.databaseUrl, poolSize: options.databasePoolSize });
+  opened.defer(() => db.destroy());
+  await migrate(db);
+  if (options.bootstrapApiKey !== undefined) {
+    const organizationId = await ensureOrganization(db, "default");
+    const hash = hashApiKey(options.bootstrapApiKey);
+    await insertApiKey(db, { organizationId, name: "bootstrap", role: "admin", hash, expiresAt: null });
+  }
+
+  const metrics = createMetrics();
+  const redis = openRedis(options.redisUrl);
+  opened.defer(() => redis.disconnect());
+  const subscriber = openRedis(options.redisUrl);
+  opened.defer(() => subscriber.disconnect());
+  redis.on("ready", () => metrics.redisUp.set(1));
+  redis.on("close", () => metrics.redisUp.set(0));
+  await awaitRedis(redis, logger);
+
+  const keys = createKeys(options.redisPrefix);
+  const schedule = createSchedule(redis, keys);
+  const contactList = createContactList(redis, keys);
+  const clock = await startClock(db);
+  const fanOut = opened.use(createFanOut({ db, contactList, metrics, logger }));
+  const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
+  const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  opened.use(startScheduler({ schedule, startDue, clock, subscriber, metrics, logger }));
+  opened.use(startSweep({ db, schedule, contactList, fanOut, clock, metrics, logger }));
+
+  const health = createHealth([BatchJobService.typeName]);
+  const services = [serviceEntry(BatchJobService, batchJobService(jobs)), health.entry];
+  const translate = createErrorTranslation(logger);
+  const shared = {
+    host: options.host,
+    gate: createGate(createAuthenticate(db), translate, metrics),
+    interceptors: [
+      observationInterceptor(metrics, logger),
+      validationInterceptor(),
+      errorInterceptor(translate),
+    ],
+  };
+  const grpc = await startGrpcListener({
+    ...shared,
+    port: options.grpcPort,
+    services: [...services, ...reflectionEntries(services)],
+  });
+  opened.defer(() => grpc.stop(graceMs));
+  const http = await startHttpListener({
+    ...shared,
+    port: options.port,
+    services,
+    pages: {
+      "/healthz": () => ({ body: "ok\n" }),
+      "/readyz": readiness(db),
+      "/metrics": async () => ({
+        headers: { "content-type": metrics.registry.contentType },
+        body: await metrics.registry.metrics(),
+      }),
+    },
+  });
+  opened.defer(() => http.stop(graceMs));
+  health.set(true);
+
+  const running = opened.move();
+  return {
+    port: http.port,
+    grpcPort: grpc.port,
+    async [Symbol.asyncDispose]() {
+      health.set(false);
+      await Promise.all([http.stop(graceMs), grpc.stop(graceMs)]);
+      await running.disposeAsync();
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import { randomBytes } from "node:crypto";
+import { Client } from "pg";
+import { inject } from "vitest";
+
+const adminUrl = (): string => {
+  const url = new URL(inject("databaseUrl"));
+  url.pathname = "/postgres";
+  return url.href;
+};
+
+async function administer(statement: string): Promise<void> {
+  const client = new Client({ connectionString: adminUrl() });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+/** A database of its own for one test, with the schema in it; dropped with whoever still uses it. */
+export async function cloneDatabase(): Promise<AsyncDisposable & { url: string }> {
+  const name = `test_${randomBytes(6).toString("hex")}`;
+  const url = new URL(inject("databaseUrl"));
+  await administer(`create database ${name} template ${url.pathname.slice(1)} strategy file_copy`);
+  url.pathname = `/${name}`;
+  return {
+    url: url.href,
+    [Symbol.asyncDispose]: () => administer(`drop database ${name} with (force)`),
+  };
+}

@@ -1,0 +1,88 @@
+import { randomBytes } from "node:crypto";
+import { pino } from "pino";
+import { inject } from "vitest";
+import { createBatchJobs } from "../../src/batch-jobs.ts";
+import { startClock } from "../../src/clock.ts";
+import type { Caller } from "../../src/domain/caller.ts";
+import { createStartDue } from "../../src/due-starts.ts";
+import { createFanOut } from "../../src/fan-out.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import { ensureOrganization } from "../../src/postgres/api-keys.ts";
+import { openDatabase } from "../../src/postgres/database.ts";
+import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
+import { createContactList } from "../../src/redis/contact-list.ts";
+import { createKeys } from "../../src/redis/keys.ts";
+import { createSchedule } from "../../src/redis/schedule.ts";
+import { createSweep } from "../../src/sweep.ts";
+import { cloneDatabase } from "./database.ts";
+
+export type Parts = Awaited<ReturnType<typeof startParts>>;
+
+async function connected(redis: RedisClient): Promise<RedisClient> {
+  if (redis.status !== "ready") await new Promise<void>((resolve) => redis.once("ready", () => resolve()));
+  return redis;
+}
+
+/**
+ * Everything below the listeners, on a database and a Redis prefix of its own, with no loop running: a test calls the
+ * passes itself. With `beside` it is another replica on the database and the prefix of that one.
+ */
+export async function startParts(
+  options: { beside?: { databaseUrl: string; prefix: string }; chunkSize?: number } = {},
+) {
+  const { beside } = options;
+  await using stack = new AsyncDisposableStack();
+  const database = beside === undefined ? stack.use(await cloneDatabase()) : { url: beside.databaseUrl };
+  const db = openDatabase({ url: database.url, poolSize: 10 });
+  stack.defer(() => db.destroy());
+  const redis = await connected(openRedis(inject("redisUrl")));
+  stack.defer(() => redis.disconnect());
+  const prefix = beside?.prefix ?? `test-${randomBytes(6).toString("hex")}`;
+  stack.defer(async () => {
+    const left = beside === undefined ? await redis.keys(`${prefix}:*`) : [];
+    if (left.length > 0) await redis.unlink(...left);
+  });
+
+  const logger = pino({ level: "silent" });
+  const metrics = createMetrics();
+  const keys = createKeys(prefix);
+  const schedule = createSchedule(redis, keys);
+  const contactList = createContactList(redis, keys);
+  const clock = await startClock(db);
+  const fanOut = stack.use(
+    createFanOut({
+      db,
+      contactList,
+      metrics,
+      logger,
+      ...(options.chunkSize === undefined ? {} : { chunkSize: options.chunkSize }),
+    }),
+  );
+  const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
+  const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
+  const caller: Caller = {
+    apiKeyId: "00000000-0000-0000-0000-000000000001",
+    organizationId: await ensureOrganization(db, "test"),
+    role: "admin",
+  };
+  const running = stack.move();
+  return {
+    databaseUrl: database.url,
+    prefix,
+    db,
+    redis,
+    logger,
+    metrics,
+    keys,
+    schedule,
+    contactList,
+    clock,
+    fanOut,
+    startDue,
+    jobs,
+    sweep,
+    caller,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}

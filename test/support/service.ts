@@ -1,0 +1,57 @@
+import { randomBytes } from "node:crypto";
+import { createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { type Logger, pino } from "pino";
+import { inject } from "vitest";
+import { generateApiKey } from "../../src/api-keys.ts";
+import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { startService } from "../../src/service.ts";
+import { cloneDatabase } from "./database.ts";
+
+/** A whole replica with its loops, on a database and a Redis prefix of its own, and an admin's client for it. */
+export async function startTestService(options: { logger?: Logger } = {}) {
+  await using stack = new AsyncDisposableStack();
+  const database = stack.use(await cloneDatabase());
+  const apiKey = generateApiKey();
+  const prefix = `test-${randomBytes(6).toString("hex")}`;
+  const service = stack.use(
+    await startService({
+      databaseUrl: database.url,
+      databasePoolSize: 10,
+      redisUrl: inject("redisUrl"),
+      redisPrefix: prefix,
+      host: "127.0.0.1",
+      port: 0,
+      grpcPort: 0,
+      bootstrapApiKey: apiKey,
+      shutdownTimeoutMs: 5_000,
+      logger: options.logger ?? pino({ level: "silent" }),
+    }),
+  );
+  const httpUrl = `http://127.0.0.1:${service.port}`;
+  const grpcUrl = `http://127.0.0.1:${service.grpcPort}`;
+  const clientFor = (transport: Transport) => createClient(BatchJobService, transport);
+  const running = stack.move();
+  return {
+    apiKey,
+    databaseUrl: database.url,
+    prefix,
+    httpUrl,
+    grpcUrl,
+    /** A Connect client that sends this key. */
+    clientWith: (key: string) =>
+      clientFor(
+        createConnectTransport({
+          baseUrl: httpUrl,
+          httpVersion: "1.1",
+          interceptors: [
+            (next) => (request) => {
+              request.header.set("authorization", `Bearer ${key}`);
+              return next(request);
+            },
+          ],
+        }),
+      ),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}

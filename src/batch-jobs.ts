@@ -1,20 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
-import { type Answered, type CommandRequest, createCommandRunner } from "./command.ts";
+import { type CommandRequest, createCommandRunner } from "./command.ts";
 import { BatchJobError } from "./domain/batch-job-error.ts";
-import { type Command, type JobStatus, checkAllowed } from "./domain/batch-job.ts";
-import type { Caller } from "./domain/caller.ts";
-import {
-  type ContactInput,
-  type ContactStatus,
-  type Outcome,
-  type Rejection,
-  type StoredContactStatus,
-  openContactStatuses,
-  sortOut,
-  storedContactStatuses,
-} from "./domain/contact.ts";
-import { readPageToken, writePageToken } from "./domain/page-token.ts";
+import { type Command, checkAllowed } from "./domain/batch-job.ts";
+import { type ContactInput, type Outcome, type Rejection, sortOut } from "./domain/contact.ts";
 import { checkFuture, parseStartTime } from "./domain/start-time.ts";
 import { canonicalTimeZone } from "./domain/time-zone.ts";
 import type { FanOut } from "./fan-out.ts";
@@ -24,27 +13,18 @@ import {
   countAdded,
   databaseNow,
   deleteJob,
-  findJob,
   insertJob,
-  isUuid,
-  listJobs,
   lockJob,
   scheduleJob,
   startJob,
 } from "./postgres/batch-jobs.ts";
-import { insertContacts, listContacts } from "./postgres/contacts.ts";
+import { insertContacts } from "./postgres/contacts.ts";
 import type { Database } from "./postgres/database.ts";
-import type { BatchJobRow, ContactRow } from "./postgres/tables.ts";
+import { type BatchJob, type Contact, createQueries } from "./queries.ts";
 import type { ContactList } from "./redis/contact-list.ts";
 import type { Schedule } from "./redis/schedule.ts";
 
-export type { Answered, CommandRequest };
-
-/** A batch job as it is stored. */
-export type BatchJob = BatchJobRow;
-
-/** A contact with the status that its job gives it. */
-export type Contact = Omit<ContactRow, "status"> & { readonly status: ContactStatus };
+export type { BatchJob, CommandRequest, Contact };
 
 export type JobCommandRequest = CommandRequest & {
   readonly batchJobId: string;
@@ -69,12 +49,6 @@ export type BatchJobs = ReturnType<typeof createBatchJobs>;
 
 /** How many rejected contacts an answer shows. */
 const shownRejections = 100;
-
-const defaultPageSize = 50;
-const largestPageSize = 1_000;
-
-const pageSizeOf = (asked: number): number =>
-  asked === 0 ? defaultPageSize : Math.min(asked, largestPageSize);
 
 const summaryOf = (rejected: readonly Rejection[]) => ({
   rejectedCount: rejected.length,
@@ -116,27 +90,7 @@ async function readStartTime(trx: Trx, text: string, zone: string) {
   return { requested: text, timeZone, at };
 }
 
-const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
-  const [createdAtMs, id] = keys;
-  return Number.isInteger(createdAtMs) && Math.abs(Number(createdAtMs)) <= 8.64e15 && isUuid(String(id));
-};
-
-const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
-  Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 2 ** 31;
-
-/** The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. */
-function storedStatuses(
-  asked: readonly ContactStatus[],
-  jobStatus: JobStatus,
-): readonly StoredContactStatus[] | undefined {
-  if (asked.length === 0) return undefined;
-  return storedContactStatuses.filter((stored) => asked.includes(shownStatus(stored, jobStatus)));
-}
-
-const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
-  jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
-
-/** The commands and queries on batch jobs: what the API does, without its wire format. */
+/** The commands on batch jobs, and the queries: what the API does, without its wire format. */
 export function createBatchJobs(deps: {
   db: Database;
   schedule: Schedule;
@@ -151,6 +105,8 @@ export function createBatchJobs(deps: {
     scheduledJobId !== null && (await schedule.remove(scheduledJobId));
 
   return {
+    ...createQueries(db),
+
     async create(request: CommandRequest, job: NewJob) {
       return await run(request, {
         rpc: "CreateBatchJob",
@@ -317,52 +273,6 @@ export function createBatchJobs(deps: {
           return removed;
         },
       });
-    },
-
-    /** The job, or job_not_found. */
-    async get(caller: Caller, batchJobId: string): Promise<BatchJob> {
-      return await findJob(db, caller.organizationId, batchJobId);
-    },
-
-    /** One page of jobs, newest first. */
-    async list(
-      caller: Caller,
-      filter: { statuses: readonly JobStatus[]; nameContains: string },
-      page: { size: number; token: string },
-    ): Promise<{ jobs: BatchJob[]; nextPageToken: string }> {
-      const { organizationId } = caller;
-      const scope = ["jobs", organizationId, [...filter.statuses].sort(), filter.nameContains];
-      const cursor = readPageToken(page.token, scope, isJobCursor);
-      const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
-      const size = pageSizeOf(page.size);
-      const jobs = await listJobs(db, organizationId, filter, { after, size: size + 1 });
-      const last = jobs.length > size ? jobs[size - 1] : undefined;
-      return {
-        jobs: jobs.slice(0, size),
-        nextPageToken: last ? writePageToken(scope, [last.created_at.getTime(), last.id]) : "",
-      };
-    },
-
-    /** One page of a job's contacts, by number. */
-    async listContacts(
-      caller: Caller,
-      batchJobId: string,
-      statuses: readonly ContactStatus[],
-      page: { size: number; token: string },
-    ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
-      const scope = ["contacts", batchJobId, [...statuses].sort()];
-      const cursor = readPageToken(page.token, scope, isContactCursor);
-      const job = await findJob(db, caller.organizationId, batchJobId);
-      const size = pageSizeOf(page.size);
-      const rows = await listContacts(db, job.id, storedStatuses(statuses, job.status), {
-        after: cursor?.[0] ?? 0,
-        size: size + 1,
-      });
-      const last = rows.length > size ? rows[size - 1] : undefined;
-      return {
-        contacts: rows.slice(0, size).map((row) => ({ ...row, status: shownStatus(row.status, job.status) })),
-        nextPageToken: last ? writePageToken(scope, [last.number]) : "",
-      };
     },
   };
 }

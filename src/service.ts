@@ -88,6 +88,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   redis.on("ready", () => metrics.redisUp.set(1));
   redis.on("close", () => metrics.redisUp.set(0));
   await awaitRedis(redis, logger);
+  redis.on("ready", () => {
+    checkRedis(redis).catch((error: unknown) => logger.error({ err: error }, "Redis is not fit for use"));
+  });
 
   const keys = createKeys(options.redisPrefix);
   const schedule = createSchedule(redis, keys);
@@ -107,7 +110,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     gate: createGate(createAuthenticate(db), translate, metrics),
     interceptors: [
       observationInterceptor(metrics, logger),
-      validationInterceptor(),
+      validationInterceptor(services),
       errorInterceptor(translate),
     ],
   };

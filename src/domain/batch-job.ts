@@ -35,16 +35,14 @@ export type Command = keyof typeof stateTable;
 
 export const commands = Object.keys(stateTable) as Command[];
 
-const refusals: readonly string[] = ["already_running", "invalid_status", "already_terminal"];
+const refusals: ReadonlySet<Verdict> = new Set(["already_running", "invalid_status", "already_terminal"]);
 
 const verdictOf = (command: Command, status: JobStatus): Verdict =>
   stateTable[command][jobStatuses.indexOf(status)] ?? "invalid_status";
 
 /** The statuses in which the command is allowed. */
 export const allowedStatuses = (command: Command): JobStatus[] =>
-  jobStatuses.filter((status) => !refusals.includes(verdictOf(command, status)));
-
-export const isFinal = (status: JobStatus): boolean => !allowedStatuses("cancel").includes(status);
+  jobStatuses.filter((status) => !refusals.has(verdictOf(command, status)));
 
 type Subject = { id: string; status: JobStatus; dialing: number };
 
@@ -78,5 +76,5 @@ export function checkAllowed(command: Command, job: Subject): void {
 export const allowedCommands = (job: Subject): Command[] =>
   commands.filter((command) => {
     const verdict = verdictOf(command, job.status);
-    return !refusals.includes(verdict) && !(verdict === "gone" && job.dialing > 0);
+    return !refusals.has(verdict) && !(verdict === "gone" && job.dialing > 0);
   });

@@ -66,7 +66,7 @@ export function sortOut(inputs: readonly ContactInput[]): {
       phones.add(contact.phone);
       accepted.push({ ...contact, index });
     } else {
-      rejected.push({ index, phone: [...contact.phone.slice(0, 100)].slice(0, 50).join(""), reason });
+      rejected.push({ index, phone: Array.from(contact.phone.slice(0, 100)).slice(0, 50).join(""), reason });
     }
   }
   return { accepted, rejected };

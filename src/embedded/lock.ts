@@ -12,7 +12,7 @@ export function tryLock(file: string): Disposable | undefined {
   accessSync(file, constants.R_OK | constants.W_OK); // says why not, which SQLite does not
   const database = new DatabaseSync(file);
   try {
-    database.exec("begin exclusive");
+    database.exec("pragma journal_mode = memory; begin exclusive"); // no second file beside it
   } catch (error) {
     database.close();
     if (error instanceof Error && error.message.includes("locked")) return undefined;

@@ -2,9 +2,9 @@ import { readFile, realpath, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Client } from "pg";
 import { serverAccount } from "./account.ts";
+import { makeReachable } from "./data-directory.ts";
 import { findPostgresBinaries } from "./postgres-binaries.ts";
 import { clusterIn, database, makeCluster, readPostmaster, role } from "./postgres-cluster.ts";
-import { makeReachable } from "./data-directory.ts";
 import { serverEnvironment } from "./run.ts";
 import {
   adoptLive,
@@ -43,16 +43,7 @@ export async function startEmbeddedPostgres({
   await rm(join(data, "postmaster.pid"), { force: true });
   const live = await launch(server, async (port) => ({
     file: join(binaries, "bin/postgres"),
-    args: [
-      "-D",
-      data,
-      "-p",
-      String(port),
-      "-c",
-      "listen_addresses=127.0.0.1",
-      "-c",
-      "unix_socket_directories=",
-    ],
+    args: ["-D", data, `--port=${port}`, "--listen_addresses=127.0.0.1", "--unix_socket_directories="],
     env: serverEnvironment(),
     account,
   }));

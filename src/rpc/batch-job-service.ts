@@ -34,7 +34,9 @@ type JobCommand = Command & { readonly batchJobId: string; readonly expectedRevi
 /** A hash of the request in which maps, whose order on the wire means nothing, are in order. */
 function fingerprint(schema: DescMessage, request: Command & { contacts?: ContactInput[] }): Buffer {
   for (const contact of request.contacts ?? []) {
-    contact.fields = Object.fromEntries(Object.entries(contact.fields).sort(([a], [b]) => (a < b ? -1 : 1)));
+    contact.fields = Object.fromEntries(
+      Object.entries(contact.fields).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    );
   }
   return createHash("sha256").update(toBinary(schema, request)).digest();
 }

@@ -16,11 +16,11 @@ import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
 /** These need no API key; every other service does. */
-const openServices: readonly string[] = [
+const openServices: ReadonlySet<string> = new Set([
   Health.typeName,
   ServerReflection.typeName,
   ServerReflectionAlpha.typeName,
-];
+]);
 
 const protoRoles: Record<Role, ProtoRole> = {
   admin: ProtoRole.ADMIN,
@@ -49,7 +49,7 @@ export function createGate(
   metrics: Metrics,
 ) {
   return async (context: HandlerContext): Promise<void> => {
-    if (openServices.includes(context.service.typeName)) return;
+    if (openServices.has(context.service.typeName)) return;
     try {
       const caller = await authenticate(context.requestHeader.get("authorization"));
       checkRole(caller.role, context);

@@ -64,6 +64,8 @@ async function answer(
     await gate(context);
     const response = await invoke(context, decoded(input, wire));
     if (response.stream) {
+      // grpc-js says nothing of a deadline while a client does not read, and the write would wait on.
+      context.signal.addEventListener("abort", () => wire.cut(context.signal.reason));
       let begun = false;
       for await (const message of response.message) {
         const bytes = encoded(output, message);

@@ -38,7 +38,6 @@ export function createGrpcContext(
   const openSignal = () => {
     const opened = new AbortController();
     if (ended) opened.abort(ended);
-    // grpc-js ends the call at its deadline too, but tells nobody while a client does not read what was written before.
     else if (deadline !== Infinity) timer = setTimeout(() => end(deadlineExceeded()), deadline - Date.now());
     return opened;
   };

@@ -2,7 +2,15 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { findEmbeddedPostgres, startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
-import { kill, packageDirectory, query, slow, startScript, temporaryDirectory } from "./support.ts";
+import {
+  kill,
+  packageDirectory,
+  query,
+  slow,
+  startProcess,
+  startScript,
+  temporaryDirectory,
+} from "./support.ts";
 
 function start(dataDirectory: string, lines: string[] = []): ReturnType<typeof startEmbeddedPostgres> {
   return startEmbeddedPostgres({ dataDirectory, say: (line) => lines.push(line) });
@@ -60,8 +68,10 @@ describe("embedded Postgres", slow, () => {
       process.kill(Number.parseInt(readFileSync(pidFile, "utf8"), 10), "SIGKILL");
       await vi.waitFor(() => expect(lines.join()).toContain("stopped by itself"), slow);
     }
-    // After a reboot the process id in the file may be anybody's, ours included.
-    writeFileSync(pidFile, readFileSync(pidFile, "utf8").replace(/^\d+/, String(process.ppid)));
+    // After a reboot the process id in the file may be that of any other process of the same user.
+    const { uid, gid } = statSync(join(directory.path, "postgres/data"));
+    await using stranger = startProcess("sleep", ["60"], { uid, gid, cwd: "/" });
+    writeFileSync(pidFile, readFileSync(pidFile, "utf8").replace(/^\d+/, String(stranger.child.pid)));
     await using postgres = await start(directory.path);
     passwords.add(new URL(postgres.url).password);
     expect(await query(postgres.url, "select word from kept")).toBe("here too");

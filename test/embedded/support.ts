@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,16 +21,17 @@ export function temporaryDirectory(): Disposable & { readonly path: string } {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
-/** Starts a script of this directory as a process (group) of its own; it is killed in the end. */
-export function startScript(
-  name: string,
-  ...args: string[]
-): AsyncDisposable & { readonly child: ChildProcess } {
-  const child = spawn(process.execPath, [join(import.meta.dirname, name), ...args], {
-    detached: true,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+type Started = AsyncDisposable & { readonly child: ChildProcess };
+
+/** Starts a process in a group of its own; it is killed in the end. */
+export function startProcess(file: string, args: string[], options: SpawnOptions = {}): Started {
+  const child = spawn(file, args, { ...options, detached: true, stdio: ["ignore", "pipe", "inherit"] });
   return { child, [Symbol.asyncDispose]: () => kill(child) };
+}
+
+/** Starts a script of this directory likewise. */
+export function startScript(name: string, ...args: string[]): Started {
+  return startProcess(process.execPath, [join(import.meta.dirname, name), ...args]);
 }
 
 export async function kill(child: ChildProcess): Promise<void> {

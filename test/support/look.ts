@@ -25,7 +25,7 @@ export async function lookAt(parts: Parts, jobId: string): Promise<Whole> {
       .execute(),
     list: await redis.lrange(keys.contacts(key), 0, -1),
     position: await redis.get(keys.position(key)),
-    entry: row?.scheduled_job_id == null ? null : await redis.zscore(keys.due, row.scheduled_job_id),
+    entry: await redis.zscore(keys.due, row?.scheduled_job_id ?? ""),
   };
 }
 

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import type { JobCommandRequest, NewJob } from "../../src/batch-jobs.ts";
 import type { JobStatus } from "../../src/domain/batch-job.ts";
-import type { ContactInput } from "../../src/domain/contact.ts";
+import { type ContactInput, sortOut } from "../../src/domain/contact.ts";
 import { insertContacts } from "../../src/postgres/contacts.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import type { Parts } from "./parts.ts";
@@ -45,8 +45,8 @@ export const onJob = (
 
 type Making = { status?: JobStatus; contacts?: number; dueInMs?: number; dialing?: number; name?: string };
 
-const finals: readonly JobStatus[] = ["completed", "failed", "cancelled"];
-const started: readonly JobStatus[] = ["running", "paused", "completed"];
+const finals: ReadonlySet<JobStatus> = new Set(["completed", "failed", "cancelled"]);
+const started: ReadonlySet<JobStatus> = new Set(["running", "paused", "completed"]);
 
 /**
  * A job in Postgres and nothing in Redis, with all that its status implies. A scheduled one is due in an hour unless
@@ -75,8 +75,8 @@ export async function makeJob(
           : null,
         scheduled_job_id: isScheduled ? randomUUID() : null,
         updated_at: sql<Date>`clock_timestamp() - interval '1 minute'`,
-        started_at: started.includes(status) || dialing > 0 ? now : null,
-        finished_at: finals.includes(status) ? now : null,
+        started_at: started.has(status) || dialing > 0 ? now : null,
+        finished_at: finals.has(status) ? now : null,
         failure_reason: status === "failed" ? "no_call_completed" : null,
         concurrent_call_limit: 5,
         max_attempts: 3,
@@ -92,12 +92,7 @@ export async function makeJob(
       .executeTakeFirstOrThrow();
     for (let done = 0; done < contacts; done += 10_000) {
       const batch = makeContacts(Math.min(10_000, contacts - done), done);
-      await insertContacts(
-        trx,
-        row.id,
-        done,
-        batch.map((contact, index) => ({ ...contact, index })),
-      );
+      await insertContacts(trx, row.id, done, sortOut(batch).accepted);
     }
     if (dialing > 0) {
       await trx

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { createClient, type Transport } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { type Logger, pino } from "pino";
 import { inject } from "vitest";
@@ -30,7 +30,6 @@ export async function startTestService(options: { logger?: Logger } = {}) {
   );
   const httpUrl = `http://127.0.0.1:${service.port}`;
   const grpcUrl = `http://127.0.0.1:${service.grpcPort}`;
-  const clientFor = (transport: Transport) => createClient(BatchJobService, transport);
   const running = stack.move();
   return {
     apiKey,
@@ -40,7 +39,8 @@ export async function startTestService(options: { logger?: Logger } = {}) {
     grpcUrl,
     /** A Connect client that sends this key. */
     clientWith: (key: string) =>
-      clientFor(
+      createClient(
+        BatchJobService,
         createConnectTransport({
           baseUrl: httpUrl,
           httpVersion: "1.1",

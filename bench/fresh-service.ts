@@ -1,0 +1,77 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { generateApiKey } from "../src/api-keys.ts";
+import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
+import { startEmbeddedPostgres } from "../src/embedded/postgres.ts";
+import { startEmbeddedRedis } from "../src/embedded/redis.ts";
+import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
+
+export type FreshService = AsyncDisposable & {
+  readonly client: Client<typeof BatchJobService>;
+  readonly pid: number;
+  readonly redisUrl: string;
+};
+
+/** The service in a process of its own, on servers of its own with empty data and their ordinary, durable settings. */
+export async function startFreshService(): Promise<FreshService> {
+  await using stack = new AsyncDisposableStack();
+  const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-bench-"));
+  await chmod(dataDirectory, 0o755);
+  stack.defer(() => rm(dataDirectory, { recursive: true, force: true }));
+  const options = {
+    dataDirectory,
+    packageDirectory: join(chooseDataDirectory(undefined), "redis-package"),
+    say: () => {},
+  };
+  const postgres = stack.use(await startEmbeddedPostgres(options));
+  const redis = stack.use(await startEmbeddedRedis(options));
+
+  const apiKey = generateApiKey();
+  const child = spawn(process.execPath, [join(import.meta.dirname, "../src/main.ts")], {
+    env: {
+      ...process.env,
+      DATABASE_URL: postgres.url,
+      REDIS_URL: redis.url,
+      PORT: "0",
+      GRPC_PORT: "0",
+      LOG_LEVEL: "warn",
+      CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
+    },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  stack.defer(async () => {
+    child.kill("SIGTERM");
+    if (child.exitCode === null) await once(child, "exit");
+  });
+  const baseUrl = await readyUrl(child.stdout);
+  const transport = createGrpcTransport({
+    baseUrl,
+    interceptors: [
+      (next) => (request) => {
+        request.header.set("authorization", `Bearer ${apiKey}`);
+        return next(request);
+      },
+    ],
+  });
+  const running = stack.move();
+  return {
+    client: createClient(BatchJobService, transport),
+    pid: child.pid ?? 0,
+    redisUrl: redis.url,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+async function readyUrl(output: NodeJS.ReadableStream): Promise<string> {
+  for await (const line of createInterface({ input: output })) {
+    const address = /^callsheet ready: .* grpc:\/\/(\S+)$/.exec(line)?.[1];
+    if (address !== undefined) return `http://${address}`;
+  }
+  throw new Error("the service ended before it was ready");
+}

@@ -1,0 +1,99 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { generateApiKey, hashApiKey } from "./api-keys.ts";
+import { readConfig } from "./config.ts";
+import { roles } from "./domain/caller.ts";
+import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
+import { findEmbeddedPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
+import { ensureOrganization, insertApiKey, listApiKeys, revokeApiKey } from "./postgres/api-keys.ts";
+import { isUuid } from "./postgres/batch-jobs.ts";
+import { type Database, openDatabase } from "./postgres/database.ts";
+import { migrate } from "./postgres/migrate.ts";
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const complain = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** The service's database: DATABASE_URL, or the embedded one, which is started for the moment if it does not run. */
+async function withDatabase(work: (db: Database) => Promise<void>): Promise<void> {
+  const config = readConfig(process.env);
+  await using stack = new AsyncDisposableStack();
+  let url = config.DATABASE_URL;
+  if (url === undefined) {
+    const dataDirectory = chooseDataDirectory(config.CALLSHEET_DATA_DIR);
+    url = await findEmbeddedPostgres(dataDirectory);
+    if (url === undefined) {
+      stack.use(await holdDataDirectory(dataDirectory));
+      url = stack.use(await startEmbeddedPostgres({ dataDirectory, say: complain })).url;
+    }
+  }
+  const db = openDatabase({ url, poolSize: 2 });
+  stack.defer(() => db.destroy());
+  await migrate(db);
+  await work(db);
+}
+
+function days(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0 && value <= 36_500) return value;
+  throw new InvalidArgumentError("give a number of days from 0 to 36500.");
+}
+
+function keyId(text: string): string {
+  if (isUuid(text)) return text;
+  throw new InvalidArgumentError('give the id that "list" shows.');
+}
+
+const program = new Command("keys").description("Creates, lists and revokes the API keys of Callsheet.");
+
+program
+  .command("create")
+  .description("creates a key and prints it; it is not shown again")
+  .addOption(new Option("--role <role>", "what the key may do").choices(roles).makeOptionMandatory())
+  .option("--organization <name>", "the organization it belongs to, made if there is none", "default")
+  .option("--name <name>", "what the key is for", "")
+  .option("--expires-in-days <days>", "when it stops to be valid; never if not given", days)
+  .action(async ({ role, organization, name, expiresInDays }) => {
+    await withDatabase(async (db) => {
+      const key = generateApiKey();
+      await insertApiKey(db, {
+        organizationId: await ensureOrganization(db, organization),
+        name,
+        role,
+        hash: hashApiKey(key),
+        expiresAt: expiresInDays === undefined ? null : new Date(Date.now() + expiresInDays * 86_400_000),
+      });
+      print(key);
+    });
+  });
+
+program
+  .command("list")
+  .description("lists the keys, without their secrets")
+  .action(async () => {
+    await withDatabase(async (db) => {
+      for (const key of await listApiKeys(db)) {
+        const until = key.expiresAt === null ? "" : `  expires ${key.expiresAt.toISOString()}`;
+        const revoked = key.revokedAt === null ? "" : `  revoked ${key.revokedAt.toISOString()}`;
+        print(
+          `${key.id}  ${key.organization}  ${key.role.padEnd(8)}  created ${key.createdAt.toISOString()}${until}${revoked}  ${key.name}`.trimEnd(),
+        );
+      }
+    });
+  });
+
+program
+  .command("revoke")
+  .description("revokes a key; replicas refuse it within 5 seconds")
+  .argument("<id>", "the key's id, as list shows it", keyId)
+  .action(async (id: string) => {
+    await withDatabase(async (db) => {
+      if (!(await revokeApiKey(db, id))) throw new Error(`There is no key ${id} that could be revoked.`);
+      print(`revoked ${id}`);
+    });
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  complain(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}

@@ -1,0 +1,101 @@
+import { type JobStatus } from "./domain/batch-job.ts";
+import type { Caller } from "./domain/caller.ts";
+import {
+  type ContactStatus,
+  type StoredContactStatus,
+  openContactStatuses,
+  storedContactStatuses,
+} from "./domain/contact.ts";
+import { readPageToken, writePageToken } from "./domain/page-token.ts";
+import { findJob, isUuid, listJobs } from "./postgres/batch-jobs.ts";
+import { listContacts } from "./postgres/contacts.ts";
+import type { Database } from "./postgres/database.ts";
+import type { BatchJobRow, ContactRow } from "./postgres/tables.ts";
+
+/** A batch job as it is stored. */
+export type BatchJob = BatchJobRow;
+
+/** A contact with the status that its job gives it. */
+export type Contact = Omit<ContactRow, "status"> & { readonly status: ContactStatus };
+
+const defaultPageSize = 50;
+const largestPageSize = 1_000;
+
+const pageSizeOf = (asked: number): number =>
+  asked === 0 ? defaultPageSize : Math.min(asked, largestPageSize);
+
+const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
+  const [createdAtMs, id] = keys;
+  return Number.isInteger(createdAtMs) && Math.abs(Number(createdAtMs)) <= 8.64e15 && isUuid(String(id));
+};
+
+const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
+  Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 2 ** 31;
+
+/** The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. */
+function storedStatuses(
+  asked: readonly ContactStatus[],
+  jobStatus: JobStatus,
+): readonly StoredContactStatus[] | undefined {
+  if (asked.length === 0) return undefined;
+  return storedContactStatuses.filter((stored) => asked.includes(shownStatus(stored, jobStatus)));
+}
+
+const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
+  jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
+
+const shown = (row: ContactRow, job: BatchJob): Contact => ({
+  ...row,
+  status: shownStatus(row.status, job.status),
+});
+
+/** What can be asked about batch jobs. Every answer is about the caller's organization only. */
+export function createQueries(db: Database) {
+  return {
+    /** The job, or job_not_found. */
+    async get(caller: Caller, batchJobId: string): Promise<BatchJob> {
+      return await findJob(db, caller.organizationId, batchJobId);
+    },
+
+    /** One page of jobs, newest first. */
+    async list(
+      caller: Caller,
+      filter: { statuses: readonly JobStatus[]; nameContains: string },
+      page: { size: number; token: string },
+    ): Promise<{ jobs: BatchJob[]; nextPageToken: string }> {
+      const { organizationId } = caller;
+      const scope = ["jobs", organizationId, filter.statuses.toSorted(), filter.nameContains];
+      const cursor = readPageToken(page.token, scope, isJobCursor);
+      const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
+      const size = pageSizeOf(page.size);
+      const jobs = await listJobs(db, organizationId, filter, { after, size: size + 1 });
+      const last = jobs.length > size ? jobs[size - 1] : undefined;
+      return {
+        jobs: jobs.slice(0, size),
+        nextPageToken: last ? writePageToken(scope, [last.created_at.getTime(), last.id]) : "",
+      };
+    },
+
+    /** One page of a job's contacts, by number. */
+    async listContacts(
+      caller: Caller,
+      batchJobId: string,
+      statuses: readonly ContactStatus[],
+      page: { size: number; token: string },
+    ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
+      const scope = ["contacts", batchJobId, statuses.toSorted()];
+      const cursor = readPageToken(page.token, scope, isContactCursor);
+      const job = await findJob(db, caller.organizationId, batchJobId);
+      const size = pageSizeOf(page.size);
+      const rows = await listContacts(db, job.id, storedStatuses(statuses, job.status), {
+        after: cursor?.[0] ?? 0,
+        size: size + 1,
+      });
+      const last = rows.length > size ? rows[size - 1] : undefined;
+      return {
+        contacts: rows.slice(0, size).map((row) => shown(row, job)),
+        nextPageToken: last ? writePageToken(scope, [last.number]) : "",
+      };
+    },
+  };
+}

@@ -1,0 +1,116 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { sql } from "kysely";
+import type { Database } from "../../src/postgres/database.ts";
+import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import { keyOf } from "../support/make-many.ts";
+import type { Parts } from "../support/parts.ts";
+import { type Refusal, describeRefusal } from "../support/refusal.ts";
+
+/** A race is run this often: so many jobs at a time, in so many rounds. */
+export const jobsAtATime = 50;
+export const rounds = 20;
+
+/** For tests that run a race to its end. */
+export const raceTimeoutMs = 120_000;
+
+/** Lets a small and random time pass: none, a few turns of the event loop, or queries that do nothing. */
+export async function stagger(db: Database): Promise<void> {
+  const kind = Math.random();
+  if (kind < 0.4) for (let turns = Math.random() * 20; turns > 0; turns -= 1) await nextTurn();
+  else if (kind < 0.7)
+    for (let queries = Math.random() * 3; queries > 0; queries -= 1) await sql`select 1`.execute(db);
+}
+
+export function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, rank: Math.random() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ item }) => item);
+}
+
+/** How one side of a race ended; anything but an answer or a refusal fails the test. */
+export type Ended<A> = { answer: A; refused?: undefined } | { answer?: undefined; refused: Refusal };
+
+async function endOf<A>(side: Promise<A>): Promise<Ended<A>> {
+  try {
+    return { answer: await side };
+  } catch (error) {
+    return { refused: describeRefusal(error) };
+  }
+}
+
+/**
+ * little of its own.
+ */
+export async function race<A, B>(
+  db: Database,
+  jobs: readonly BatchJobRow[],
+  sideA: (job: BatchJobRow) => Promise<A>,
+  sideB: (job: BatchJobRow) => Promise<B>,
+): Promise<{ job: BatchJobRow; a: Ended<A>; b: Ended<B> }[]> {
+  const ready: (() => void)[] = [];
+  const held = async <R>(side: () => Promise<R>): Promise<Ended<R>> => {
+    const turn = Promise.withResolvers<void>();
+    ready.push(turn.resolve);
+    await turn.promise;
+    await stagger(db);
+    return await endOf(side());
+  };
+  const ended = jobs.map(async (job) => {
+    const [a, b] = await Promise.all([held(() => sideA(job)), held(() => sideB(job))]);
+    return { job, a, b };
+  });
+  for (const release of shuffled(ready)) release();
+  return await Promise.all(ended);
+}
+
+/** Runs a race in rounds and answers what all of them gave. */
+export async function inRounds<T>(round: () => Promise<readonly T[]>): Promise<T[]> {
+  const all: T[] = [];
+  for (let done = 0; done < rounds; done += 1) all.push(...(await round()));
+  return all;
+}
+
+/** Runs a race without its guard until the bad thing is seen, in as many rounds at most; answers how often it was. */
+export async function untilSeen(round: () => Promise<number>): Promise<number> {
+  let seen = 0;
+  for (let done = 0; done < rounds && seen === 0; done += 1) seen += await round();
+  return seen;
+}
+
+/** What is left of each job: its row, its list and position, and the entry that it was made with. */
+export async function lookAtAll({ db, redis, keys }: Parts, jobs: readonly BatchJobRow[]) {
+  const rows = await db
+    .selectFrom("batch_jobs")
+    .select(["id", "status", "revision", "start_lag_ms", "scheduled_job_id"])
+    .where(
+      "id",
+      "in",
+      jobs.map((job) => job.id),
+    )
+    .execute();
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return await Promise.all(
+    jobs.map(async (job) => {
+      const row = byId.get(job.id);
+      return {
+        status: row?.status,
+        revision: row?.revision,
+        startedByTime: typeof row?.start_lag_ms === "number",
+        list: await redis.lrange(keys.contacts(keyOf(job)), 0, -1),
+        hasPosition: (await redis.exists(keys.position(keyOf(job)))) === 1,
+        oldEntry: job.scheduled_job_id && (await redis.zscore(keys.due, job.scheduled_job_id)),
+        entry: row?.scheduled_job_id ? await redis.zscore(keys.due, row.scheduled_job_id) : null,
+      };
+    }),
+  );
+}
+
+/** What the scheduler does with one entry that it has claimed. Answers how many entries it took off. */
+export const settleDue =
+  ({ startDue, schedule }: Pick<Parts, "startDue" | "schedule">) =>
+  async ({ scheduled_job_id: scheduledJobId }: BatchJobRow): Promise<{ removed: number }> => {
+    const { done, later } = await startDue(scheduledJobId === null ? [] : [scheduledJobId]);
+    await schedule.rescore(later);
+    return { removed: await schedule.removeAll(done) };
+  };

@@ -1,0 +1,305 @@
+import { once } from "node:events";
+import { constants } from "node:http2";
+import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { encodeEnvelope } from "@connectrpc/connect/protocol";
+import { describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { all, refusalOf } from "./calls.ts";
+import { echoClient, everyClient } from "./clients.ts";
+import { startEcho, type Listeners } from "./echo.ts";
+import { openHttp2 } from "./raw.ts";
+
+/** Handlers that wait for the abort of their call, and what they were told by it. */
+function waiting() {
+  const told: unknown[] = [];
+  const entered = Promise.withResolvers<HandlerContext>();
+  const wait = async (context: HandlerContext) => {
+    entered.resolve(context);
+    if (!context.signal.aborted) await once(context.signal, "abort");
+    told.push(context.signal.reason);
+    throw context.signal.reason;
+  };
+  return {
+    told,
+    entered: entered.promise,
+    one: (_: unknown, context: HandlerContext) => wait(context),
+    async *down(_: unknown, context: HandlerContext) {
+      yield { text: "first" };
+      await wait(context);
+    },
+  };
+}
+
+const firstNote = encodeEnvelope(0, new Uint8Array());
+
+async function postWithTimeout({ http }: Listeners, timeout: string): Promise<unknown> {
+  const response = await fetch(`http://127.0.0.1:${http.port}/test.v1.Echo/One`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "connect-timeout-ms": timeout },
+    body: "{}",
+  });
+  return response.json();
+}
+
+const codesOf = (told: unknown[]) => told.map((reason) => Code[ConnectError.from(reason).code]);
+
+describe.each(everyClient)("%s", (name) => {
+  test("gets deadline_exceeded at its deadline, and the handler is stopped", async () => {
+    const { told, one } = waiting();
+    await using listeners = await startEcho({ one });
+    expect(await refusalOf(echoClient(name, listeners).one({}, { timeoutMs: 50 }))).toMatchObject({
+      code: "DeadlineExceeded",
+    });
+    await eventually(() => expect(told).toHaveLength(1));
+  });
+
+  test("gets deadline_exceeded in the middle of a stream, and the handler is stopped", async () => {
+    const { told, down } = waiting();
+    await using listeners = await startEcho({ down });
+    expect(await refusalOf(all(echoClient(name, listeners).down({}, { timeoutMs: 100 })))).toMatchObject({
+      code: "DeadlineExceeded",
+    });
+    await eventually(() => expect(told).toHaveLength(1));
+  });
+
+  test("tells the handler how much time is left", async () => {
+    const left: (number | undefined)[] = [];
+    await using listeners = await startEcho({
+      one: (_, context) => {
+        left.push(context.timeoutMs());
+        return {};
+      },
+    });
+    await echoClient(name, listeners).one({}, { timeoutMs: 60_000 });
+    await echoClient(name, listeners).one({});
+    expect(left).toEqual([expect.closeTo(60_000, -4), undefined]);
+  });
+
+  test("stops the handler when it cancels", async () => {
+    const { told, entered, one } = waiting();
+    await using listeners = await startEcho({ one });
+    const cancel = new AbortController();
+    const call = refusalOf(echoClient(name, listeners).one({}, { signal: cancel.signal }));
+    await entered;
+    cancel.abort();
+    expect(await call).toMatchObject({ code: "Canceled" });
+    await eventually(() => expect(told).toHaveLength(1));
+  });
+
+  test("stops the handler of a stream when it cancels", async () => {
+    const { told, entered, down } = waiting();
+    await using listeners = await startEcho({ down });
+    const cancel = new AbortController();
+    const call = refusalOf(all(echoClient(name, listeners).down({}, { signal: cancel.signal })));
+    await entered;
+    cancel.abort();
+    expect(await call).toMatchObject({ code: "Canceled" });
+    await eventually(() => expect(told).toHaveLength(1));
+  });
+
+  test("that throws because of its abort does not look like a bug", async () => {
+    await using listeners = await startEcho({
+      one: async (_, { signal }) => delay(60_000, {}, { signal }),
+    });
+    expect(await refusalOf(echoClient(name, listeners).one({}, { timeoutMs: 50 }))).toMatchObject({
+      code: "DeadlineExceeded",
+    });
+  });
+});
+
+describe("a client without a clock", () => {
+  test("gets deadline_exceeded from Connect, and so does the handler", async () => {
+    const { told, one } = waiting();
+    await using listeners = await startEcho({ one });
+    expect(await postWithTimeout(listeners, "50")).toMatchObject({ code: "deadline_exceeded" });
+    expect(codesOf(told)).toEqual(["DeadlineExceeded"]);
+  });
+
+  test("gets deadline_exceeded from gRPC, and so does the handler", async () => {
+    const { told, one } = waiting();
+    await using listeners = await startEcho({ one });
+    using client = openHttp2(listeners.grpc.port);
+    const stream = client.request("One", { "grpc-timeout": "50m" }).end(firstNote);
+    const [header] = await once(stream, "response");
+    expect(header).toMatchObject({ "grpc-status": "4" });
+    await eventually(() => expect(codesOf(told)).toEqual(["DeadlineExceeded"]));
+  });
+
+  test("gets deadline_exceeded where the handler threw because of it", async () => {
+    await using listeners = await startEcho({ one: async (_, { signal }) => delay(60_000, {}, { signal }) });
+    expect(await postWithTimeout(listeners, "50")).toMatchObject({ code: "deadline_exceeded" });
+  });
+
+  test.each(["2147483648", "9999999999"])(
+    "has a timeout refused that no timer can take: %s",
+    async (timeout) => {
+      await using listeners = await startEcho();
+      expect(await postWithTimeout(listeners, timeout)).toMatchObject({ code: "invalid_argument" });
+    },
+  );
+});
+
+/** A stream without end of large messages, and how far it got. */
+function flood() {
+  const seen = { sent: 0, ended: 0 };
+  return {
+    seen,
+    async *down() {
+      try {
+        for (;;) {
+          seen.sent += 1;
+          yield { data: new Uint8Array(64 * 1024) };
+        }
+      } finally {
+        seen.ended += 1;
+      }
+    },
+  };
+}
+
+/** Waits until the number stays as it is; a stream that does not heed its reader is far beyond by then. */
+async function settled(read: () => number): Promise<number> {
+  return eventually(async () => {
+    const before = read();
+    await delay(200);
+    expect(before).toBeGreaterThan(0);
+    expect(read()).toBe(before);
+    return before;
+  });
+}
+
+describe("a client that does not read", () => {
+  test("holds the stream on gRPC, and ends it by going away", async () => {
+    const { seen, down } = flood();
+    await using listeners = await startEcho({ down });
+    using client = openHttp2(listeners.grpc.port);
+    client.request("Down").end(firstNote);
+    expect(await settled(() => seen.sent)).toBeLessThan(10);
+    expect(seen.ended).toBe(0);
+    client.close();
+    await eventually(() => expect(seen.ended).toBe(1));
+  });
+
+  test("is not waited for beyond its deadline on gRPC", async () => {
+    const { seen, down } = flood();
+    await using listeners = await startEcho({ down });
+    using client = openHttp2(listeners.grpc.port);
+    client.request("Down", { "grpc-timeout": "300m" }).end(firstNote);
+    await eventually(() => expect(seen.ended).toBe(1));
+  });
+
+  test("holds the stream on HTTP, and ends it by going away", async () => {
+    const { seen, down } = flood();
+    await using listeners = await startEcho({ down });
+    const socket = connect(listeners.http.port, "127.0.0.1");
+    socket.pause();
+    const head = [
+      "POST /test.v1.Echo/Down HTTP/1.1",
+      "host: localhost",
+      "content-type: application/connect+proto",
+      `content-length: ${firstNote.length}`,
+    ];
+    socket.write(`${head.join("\r\n")}\r\n\r\n`);
+    socket.write(firstNote);
+    // The kernel takes some megabytes on its own.
+    expect(await settled(() => seen.sent)).toBeLessThan(1_000);
+    expect(seen.ended).toBe(0);
+    socket.resetAndDestroy();
+    await eventually(() => expect(seen.ended).toBe(1));
+  });
+
+  test("does not make the reading of its own messages run ahead of the handler", async () => {
+    const seen: number[] = [];
+    const go = Promise.withResolvers<void>();
+    await using listeners = await startEcho({
+      async up(notes) {
+        for await (const { count } of notes) {
+          seen.push(count);
+          await go.promise;
+        }
+        return { count: seen.length };
+      },
+    });
+    using client = openHttp2(listeners.grpc.port);
+    const stream = client.request("Up");
+    const message = encodeEnvelope(0, new Uint8Array([0x1a, 0x80, 0x80, 0x04, ...new Uint8Array(64 * 1024)]));
+    for (let sent = 0; sent < 100; sent += 1) stream.write(message);
+    const left = await settled(() => stream.writableLength);
+    expect(left).toBeGreaterThan(90 * message.length);
+    go.resolve();
+    stream.end();
+    stream.resume();
+    await once(stream, "end");
+    expect(seen).toHaveLength(100);
+  });
+});
+
+describe("a connection that breaks", () => {
+  const head =
+    "POST /test.v1.Echo/Down HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/connect+proto\r\n";
+  const length = `content-length: ${firstNote.length}\r\n\r\n`;
+  const requests = { nothing: "", "half a line": "POST /te", "half a head": head, "no body": head + length };
+
+  test.each(Object.entries(requests))("after %s of an HTTP request harms nobody else", async (_, request) => {
+    await using listeners = await startEcho();
+    const socket = connect(listeners.http.port, "127.0.0.1");
+    await once(socket, "connect");
+    await new Promise((resolve) => socket.write(request, resolve));
+    socket.resetAndDestroy();
+    const client = echoClient("Connect JSON", listeners);
+    expect(await client.one({ text: "still here" })).toMatchObject({ text: "still here" });
+  });
+
+  test.each(["Connect JSON", "gRPC-Web"])("in the middle of a stream stops its handler: %s", async (name) => {
+    const { told, down } = waiting();
+    await using listeners = await startEcho({ down });
+    const contentType = {
+      "Connect JSON": "application/connect+proto",
+      "gRPC-Web": "application/grpc-web+proto",
+    }[name];
+    const socket = connect(listeners.http.port, "127.0.0.1");
+    socket.write(
+      `POST /test.v1.Echo/Down HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${contentType}\r\n${length}`,
+    );
+    socket.write(firstNote);
+    await once(socket, "data");
+    socket.resetAndDestroy();
+    await eventually(() => expect(told).toHaveLength(1));
+  });
+
+  test("before the first byte of HTTP/2 harms nobody else", async () => {
+    await using listeners = await startEcho();
+    const socket = connect(listeners.grpc.port, "127.0.0.1");
+    await once(socket, "connect");
+    socket.resetAndDestroy();
+    const client = echoClient("grpc-js", listeners);
+    expect(await client.one({ text: "still here" })).toMatchObject({ text: "still here" });
+  });
+
+  test.each(["One", "Down", "Up", "Both"])(
+    "while a gRPC request is half sent harms nobody else: %s",
+    async (method) => {
+      await using listeners = await startEcho();
+      const client = openHttp2(listeners.grpc.port);
+      const stream = client.request(method);
+      await new Promise((resolve) => stream.write(new Uint8Array([0, 0, 0, 0, 9, 1]), resolve));
+      stream.close(constants.NGHTTP2_CANCEL);
+      await once(stream, "close");
+      client.close();
+      const other = echoClient("grpc-js", listeners);
+      expect(await other.one({ text: "still here" })).toMatchObject({ text: "still here" });
+    },
+  );
+
+  test.each(["one", "down"] as const)("while a gRPC method is running stops it: %s", async (method) => {
+    const { told, entered, one, down } = waiting();
+    await using listeners = await startEcho({ one, down });
+    using client = openHttp2(listeners.grpc.port);
+    client.request({ one: "One", down: "Down" }[method]).end(firstNote);
+    await entered;
+    client.close();
+    await eventually(() => expect(codesOf(told)).toEqual(["Canceled"]));
+  });
+});

@@ -75,12 +75,16 @@ export function createCommandRunner(deps: { db: Database; fanOut: FanOut; logger
       logger.warn({ err: error, rpc }, "the Redis half of a command is left to the sweep");
       return undefined;
     };
-    const began = performance.now();
-    const removed = await within(redisHalfMs, steps.redisHalf(answer).catch(leave));
-    if (removed === undefined) return { ...answer, entryRemoved: false };
-
+    const half = steps.redisHalf(answer).catch(leave);
     const job = steps.toFanOut?.(answer);
-    if (job !== undefined) await within(redisHalfMs - (performance.now() - began), fanOut.run(job));
+    // The fan-out follows the Redis half even if the answer does not wait for either.
+    const fannedOut = half.then((removed) =>
+      removed === undefined || job === undefined ? undefined : fanOut.run(job),
+    );
+    const began = performance.now();
+    const removed = await within(redisHalfMs, half);
+    if (removed === undefined) return { ...answer, entryRemoved: false };
+    await within(Math.max(0, redisHalfMs - (performance.now() - began)), fannedOut);
     if (key !== undefined) await keepEntryRemoved(db, key, removed).catch(leave);
     return { ...answer, entryRemoved: removed };
   };

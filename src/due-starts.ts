@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Logger } from "pino";
 import type { FanOut } from "./fan-out.ts";
 import type { Metrics } from "./metrics.ts";
@@ -9,7 +10,7 @@ import {
   startDueJobs,
   startJob,
 } from "./postgres/batch-jobs.ts";
-import type { Database } from "./postgres/database.ts";
+import { type Database, isPostgresUnavailable } from "./postgres/database.ts";
 import type { BatchJobRow } from "./postgres/tables.ts";
 import type { ContactList } from "./redis/contact-list.ts";
 import type { Entry } from "./redis/schedule.ts";
@@ -56,6 +57,8 @@ export function createStartDue(deps: {
   /** Starts the job of one entry, waiting for its lock; answers when it is to start, if its time has not come. */
   async function startOne(scheduledJobId: string): Promise<Entry | undefined> {
     const { started, later } = await db.transaction().execute(async (trx) => {
+      // Whoever holds the lock is about to start, move or cancel the job; it comes due again if not.
+      await sql`set local lock_timeout = '250ms'`.execute(trx);
       const job = await lockScheduledJob(trx, scheduledJobId);
       if (job === undefined || job.scheduled_at === null) return {};
       if (job.scheduled_at > (await databaseNow(trx))) {
@@ -69,7 +72,12 @@ export function createStartDue(deps: {
 
   return async function startDue(scheduledJobIds) {
     const ids = scheduledJobIds.filter(isUuid);
-    const started = await startDueJobs(db, ids);
+    const started = await startDueJobs(db, ids).catch((error: unknown) => {
+      if (isPostgresUnavailable(error)) throw error;
+      // One job that cannot be started must not hold up the others: each is tried by itself.
+      logger.error({ err: error }, "due jobs could not be started together");
+      return [];
+    });
     for (const job of started) begin(job);
     // What is left was locked by someone, is not due by the database's clock, or stands for nothing.
     const standing = started.length === ids.length ? [] : await standingEntries(db, ids);

@@ -46,12 +46,10 @@ export function createFanOut(deps: {
         return;
       }
       const last = Math.min(position.last + chunkSize, chunk.total);
-      const after = await contactList.append(job, position, last, chunk.numbers);
-      if (after?.epoch === position.epoch && after.last === last) {
-        metrics.fanOutContacts.inc(chunk.numbers.length);
-        if (last === chunk.total) return;
-      }
-      position = after;
+      const { appended, position: now } = await contactList.append(job, position, last, chunk.numbers);
+      if (appended) metrics.fanOutContacts.inc(chunk.numbers.length);
+      if (appended && last === chunk.total) return;
+      position = now;
     }
   }
 

@@ -52,6 +52,9 @@ export type Sweep = {
 export function createSweep(deps: Deps): Sweep {
   const { db, schedule, contactList, fanOut, metrics, logger } = deps;
   let scanCursor = "0";
+  /** Entries found standing for nothing in this round over the sorted set, and in the one before. */
+  let stale = new Set<string>();
+  let staleBefore = new Set<string>();
   /** The unfinished and the drained fan-outs of the last pass, and where they stood. */
   let lastSeen = new Map<string, string>();
 
@@ -95,13 +98,19 @@ export function createSweep(deps: Deps): Sweep {
     }
   }
 
-  /** Takes off, of one slice of the sorted set, the entries that stand for nothing. */
+  /**
+   * Takes off, of one slice of the sorted set, the entries that stood for nothing in the round before too: others are
+   * about to be taken off by the command or the scheduler that has just ended their job's schedule.
+   */
   async function removeStaleEntries(): Promise<void> {
     const { cursor, scheduledJobIds } = await schedule.scan(scanCursor, chunkSize);
     scanCursor = cursor;
     const standing = await standingEntries(db, scheduledJobIds.filter(isUuid));
     const known = new Set(standing.map((entry) => entry.scheduledJobId));
-    note("entry_stale", await schedule.removeAll(scheduledJobIds.filter((id) => !known.has(id))));
+    const found = scheduledJobIds.filter((id) => !known.has(id));
+    for (const id of found) stale.add(id);
+    note("entry_stale", await schedule.removeAll(found.filter((id) => staleBefore.has(id))));
+    if (cursor === "0") [staleBefore, stale] = [stale, new Set()];
   }
 
   type Finding = { job: RunningJob; position: Position | undefined; rule: string };

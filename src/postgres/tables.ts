@@ -8,7 +8,13 @@ type Filled<T> = Generated<T>;
 
 type ContactCountColumns = { [S in StoredContactStatus as `${S}_contacts`]: Filled<number> };
 
-export type OrganizationsTable = { id: Filled<string>; name: string; created_at: Filled<Date> };
+export type OrganizationsTable = {
+  id: Filled<string>;
+  name: string;
+  created_at: Filled<Date>;
+  lease_limit: Filled<number>;
+  dialing: Filled<number>;
+};
 
 export type ApiKeysTable = {
   id: Filled<string>;
@@ -58,6 +64,26 @@ export type ContactsTable = {
   next_attempt_at: Date | null;
 };
 
+export type AttemptsTable = {
+  lease_id: string;
+  job_id: string;
+  number: number;
+  attempt: number;
+  worker_id: string;
+  request_id: string;
+  leased_at: Date;
+  expires_at: Date;
+  ended_at: Date | null;
+  outcome: Outcome | null;
+  reported_at: Date | null;
+  error_code: string | null;
+  failure_reason: string | null;
+  call_duration_ms: number | null;
+  provider_call_id: string | null;
+};
+
+export type RetriesTable = { job_id: string; number: number; due_at: Date };
+
 export type DeletedJobsTable = { job_id: string; last_number: number };
 
 export type RequestsTable = {
@@ -76,6 +102,8 @@ export type Tables = {
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;
   contacts: ContactsTable;
+  attempts: AttemptsTable;
+  retries: RetriesTable;
   deleted_jobs: DeletedJobsTable;
   requests: RequestsTable;
 };
@@ -83,3 +111,4 @@ export type Tables = {
 export type BatchJobRow = Selectable<BatchJobsTable>;
 export type NewBatchJob = Insertable<BatchJobsTable>;
 export type ContactRow = Selectable<ContactsTable>;
+export type AttemptRow = Selectable<AttemptsTable>;

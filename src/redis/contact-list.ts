@@ -12,7 +12,7 @@ export type Position = { readonly epoch: string; readonly last: number };
 export type ContactList = ReturnType<typeof createContactList>;
 
 /** The keys go by themselves this long after the last look of a sweep, should nobody have been able to unlink them. */
-const expiryMs = 60 * 60 * 1000;
+export const keysExpiryMs = 60 * 60 * 1000;
 
 const create = script(`
 -- Gives a job its position, at 0, and an empty list, unless it has a position of this or a later revision.
@@ -29,15 +29,15 @@ const append = script(`
 -- Puts a chunk on the list and moves the position, if the position is the one that the chunk was read for.
 --   KEYS[1] position   KEYS[2] contacts   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
 --   ARGV[4..] contact numbers
--- Returns the position as it is now, or false if there is none
+-- Returns 1 appended or 0 left alone, and the position as it is now or false
 local at = redis.call("GET", KEYS[1])
-if at ~= ARGV[1] then return at end
+if at ~= ARGV[1] then return { 0, at } end
 if #ARGV > 3 then
   redis.call("RPUSH", KEYS[2], unpack(ARGV, 4))
   redis.call("PEXPIRE", KEYS[2], ARGV[3])
 end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
-return ARGV[2]
+return { 1, ARGV[2] }
 `);
 
 const restart = script(`
@@ -87,7 +87,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     /** Gives a job that came to run at `revision` its position; a repetition leaves it alone. */
     async create(job: JobKey, revision: number): Promise<boolean> {
       const reply = await redisStep("creating a position", () =>
-        runScript(redis, create, of(job), [revision, write(atStart(revision)), expiryMs]),
+        runScript(redis, create, of(job), [revision, write(atStart(revision)), keysExpiryMs]),
       );
       return reply === 1;
     },
@@ -105,19 +105,19 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       seen: Position,
       last: number,
       numbers: readonly string[],
-    ): Promise<Position | undefined> {
+    ): Promise<{ appended: boolean; position: Position | undefined }> {
       const after = write({ epoch: seen.epoch, last });
-      return read(
-        await redisStep("putting contacts on the list", () =>
-          runScript(redis, append, of(job), [write(seen), after, expiryMs, ...numbers]),
-        ),
+      const reply = await redisStep("putting contacts on the list", () =>
+        runScript(redis, append, of(job), [write(seen), after, keysExpiryMs, ...numbers]),
       );
+      const [appended, position] = Array.isArray(reply) ? reply : [];
+      return { appended: appended === 1, position: read(position) };
     },
 
     /** Starts over from 0 where nothing is left on the list; false if the position has moved or something is. */
     async restart(job: JobKey, seen: Position, revision: number): Promise<boolean> {
       const reply = await redisStep("starting a position over", () =>
-        runScript(redis, restart, of(job), [write(seen), write(atStart(revision)), expiryMs]),
+        runScript(redis, restart, of(job), [write(seen), write(atStart(revision)), keysExpiryMs]),
       );
       return reply === 1;
     },
@@ -129,7 +129,9 @@ export function createContactList(redis: RedisClient, keys: Keys) {
 
     /** Where the job stands, and how many numbers are on its list. */
     async look(job: JobKey): Promise<{ position: Position | undefined; length: number }> {
-      const reply = await redisStep("looking at a list", () => runScript(redis, look, of(job), [expiryMs]));
+      const reply = await redisStep("looking at a list", () =>
+        runScript(redis, look, of(job), [keysExpiryMs]),
+      );
       const [position, length] = Array.isArray(reply) ? reply : [];
       return { position: read(position), length: Number(length) };
     },

@@ -11,6 +11,10 @@ export const createKeys = (prefix: string) => ({
   sentinel: `${prefix}:{schedule}:sentinel`,
   /** Channel: an entry came to stand before all others. */
   wake: `${prefix}:{schedule}:wake`,
+  /** Channel: an organization, named in the message, may have contacts to give. */
+  work: `${prefix}:{schedule}:work`,
+  /** Sorted set: numbers taken off the list and not yet settled → deadline, unix ms. */
+  reserved: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:reserved`,
   /** String: epoch and last number put on the list. */
   position: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:position`,
   /** List: contact numbers, in order. */

@@ -10,50 +10,61 @@ import { asConnectError } from "./last-resort.ts";
 
 type Next = Parameters<Interceptor>[0];
 
+/** After the cut, what is left to hear of it has this long. */
+const farewellMs = 250;
+
 /** The calls of one listener that are being answered. */
 export type CallsInHand = {
-  /** Goes outermost: counts the calls, ends streams of answers at shutdown, lets out nothing but ConnectErrors. */
+  /** Counts a call until the function it returns is called. */
+  begin(): () => void;
+  /**
+   * Goes outermost: counts the handlers, whose clients may have gone long ago, ends streams of answers at shutdown, and
+   * lets out nothing but ConnectErrors.
+   */
   interceptor: Interceptor;
-  /** Aborts, with a ConnectError `unavailable`, when the calls still in hand have used up their grace. */
+  /** Aborts, with a ConnectError `unavailable`, when the calls in hand have used up their grace. */
   cut: AbortSignal;
   /** Throws `unavailable` once `finish` has begun. */
   admit(): void;
-  /** Waits until the transport has closed and every handler has ended; false if that took longer than `graceMs`. */
-  finish(closed: Promise<unknown>, graceMs: number): Promise<boolean>;
+  /** Waits until no call is in hand, for `graceMs` at most, then cuts those that are. */
+  finish(graceMs: number): Promise<void>;
 };
 
 export function createCallsInHand(): CallsInHand {
   const reason = new ConnectError("the server is shutting down", Code.Unavailable);
   const cut = new AbortController();
-  const idle = Promise.withResolvers<void>();
+  const idle = Promise.withResolvers<true>();
   const streamsOfAnswers = new Set<AbortController>();
   let stopping = false;
   let count = 0;
 
-  const left = () => {
-    count -= 1;
-    if (stopping && count === 0) idle.resolve();
+  const begin = () => {
+    count += 1;
+    return () => {
+      count -= 1;
+      if (stopping && count === 0) idle.resolve(true);
+    };
   };
 
   async function unary(next: Next, request: UnaryRequest) {
-    count += 1;
+    const done = begin();
     try {
       return await next(request);
     } catch (thrown) {
       throw asConnectError(thrown, request.signal);
     } finally {
-      left();
+      done();
     }
   }
 
   async function stream(next: Next, request: StreamRequest) {
-    count += 1;
+    const ended = begin();
     const controller = new AbortController();
     const abort = () => controller.abort(request.signal.reason);
     const done = () => {
       request.signal.removeEventListener("abort", abort);
       streamsOfAnswers.delete(controller);
-      left();
+      ended();
     };
     request.signal.addEventListener("abort", abort);
     if (request.signal.aborted) abort();
@@ -69,23 +80,32 @@ export function createCallsInHand(): CallsInHand {
   }
 
   return {
+    begin,
     interceptor: (next) => (request) => (request.stream ? stream(next, request) : unary(next, request)),
     cut: cut.signal,
     admit() {
       if (stopping) throw reason;
     },
-    async finish(closed, graceMs) {
+    async finish(graceMs) {
       stopping = true;
-      if (count === 0) idle.resolve();
+      if (count === 0) idle.resolve(true);
       for (const controller of streamsOfAnswers) controller.abort(reason);
-      const timer = new AbortController();
-      const late = delay(graceMs, false, { signal: timer.signal }).catch(() => false);
-      const finished = await Promise.race([Promise.all([closed, idle.promise]).then(() => true), late]);
-      timer.abort();
-      if (!finished) cut.abort(reason);
-      return finished;
+      if (await within(graceMs, idle.promise)) return;
+      cut.abort(reason);
+      await within(farewellMs, idle.promise);
     },
   };
+}
+
+/** Answers false if the time was up first. */
+async function within(ms: number, promise: Promise<true>): Promise<boolean> {
+  const timer = new AbortController();
+  const late = delay(ms, false, { signal: timer.signal }).catch(() => false);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
+  }
 }
 
 async function* watched<T>(messages: AsyncIterable<T>, signal: AbortSignal, done: () => void) {

@@ -33,7 +33,7 @@ const protoCommands: Record<Command, BatchJobCommand> = {
   add_contacts: BatchJobCommand.ADD_CONTACTS,
 };
 
-const protoOutcomes: Record<Outcome, ProtoOutcome> = {
+export const protoOutcomes: Record<Outcome, ProtoOutcome> = {
   completed: ProtoOutcome.COMPLETED,
   no_answer: ProtoOutcome.NO_ANSWER,
   busy: ProtoOutcome.BUSY,
@@ -46,7 +46,7 @@ const protoOutcomes: Record<Outcome, ProtoOutcome> = {
   unknown: ProtoOutcome.UNKNOWN,
 };
 
-const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
+export const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
   pending: ProtoContactStatus.PENDING,
   dialing: ProtoContactStatus.DIALING,
   waiting_retry: ProtoContactStatus.WAITING_RETRY,
@@ -85,7 +85,7 @@ export const durationMs = ({ seconds, nanos }: Duration): number =>
   Number(seconds) * 1000 + Math.trunc(nanos / 1e6);
 
 /** A field that stays unset if there is no date. */
-const at = <K extends string>(field: K, date: Date | null): { [P in K]?: Timestamp } =>
+export const at = <K extends string>(field: K, date: Date | null): { [P in K]?: Timestamp } =>
   date === null ? {} : ({ [field]: timestampFromDate(date) } as { [P in K]?: Timestamp });
 
 function toCounts(job: BatchJob) {

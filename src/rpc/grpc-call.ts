@@ -7,7 +7,7 @@ import type { InvokeMethod } from "./grpc-invoke.ts";
 import { toMetadata, toStatus } from "./grpc-metadata.ts";
 import { createGrpcWire, type GrpcWire } from "./grpc-wire.ts";
 import { asConnectError } from "./last-resort.ts";
-import { maxMessageBytes, type ListenerOptions } from "./listener.ts";
+import type { ListenerOptions } from "./listener.ts";
 import { undecodable } from "./undecodable.ts";
 
 /** What it takes to answer the calls of one method. */
@@ -26,7 +26,7 @@ export type GrpcMethod = {
  */
 export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallInterface): void {
   const wire = createGrpcWire(call);
-  let cancel: (() => void) | undefined;
+  let ended: (() => void) | undefined;
   call.start({
     onReceiveMetadata(metadata) {
       const context = createGrpcContext(method.spec.method, call, metadata);
@@ -35,17 +35,19 @@ export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallI
         wire.cut(reason);
         call.sendStatus(statusOf(reason, context));
       };
-      cancel = () => cut(whyCancelled(call));
+      const done = method.calls.begin();
       method.cuts.add(cut);
-      void answer(method, call, wire, context).finally(() => {
-        cancel = undefined;
+      ended = () => {
+        if (!context.ended) cut(whyCancelled(call));
         method.cuts.delete(cut);
-        context.end(over);
-      });
+        done();
+      };
+      void answer(method, call, wire, context);
     },
     onReceiveMessage: wire.received,
     onReceiveHalfClose: () => wire.received(undefined),
-    onCancel: () => cancel?.(),
+    // Comes last in every call, also in those that were answered.
+    onCancel: () => ended?.(),
   });
 }
 
@@ -53,14 +55,13 @@ const over = new ConnectError("the call is over", Code.Canceled);
 
 /** Never rejects: whatever goes wrong is the answer. */
 async function answer(
-  { calls, gate, invoke, spec }: GrpcMethod,
+  { gate, invoke, spec }: GrpcMethod,
   call: ServerInterceptingCallInterface,
   wire: GrpcWire,
   context: GrpcContext,
 ): Promise<void> {
   const { input, output } = spec.method;
   try {
-    calls.admit();
     await gate(context);
     const response = await invoke(context, decoded(input, wire));
     if (response.stream) {
@@ -84,6 +85,8 @@ async function answer(
     }
   } catch (thrown) {
     call.sendStatus(statusOf(thrown, context));
+  } finally {
+    context.end(over);
   }
 }
 
@@ -105,11 +108,7 @@ function decode(desc: DescMessage, bytes: Buffer): Message {
 
 function encoded(desc: DescMessage, message: Message): Buffer {
   const { buffer, byteOffset, byteLength } = toBinary(desc, message);
-  if (byteLength <= maxMessageBytes) return Buffer.from(buffer, byteOffset, byteLength);
-  throw new ConnectError(
-    `the answer takes ${byteLength} bytes, and a message may have at most ${maxMessageBytes}`,
-    Code.ResourceExhausted,
-  );
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 function statusOf(thrown: unknown, context: GrpcContext) {

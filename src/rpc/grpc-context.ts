@@ -10,7 +10,7 @@ import type { Metadata, ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { toHeaders } from "./grpc-metadata.ts";
 
 /** The context of one gRPC call. `end` aborts its signal; only the first reason counts. */
-export type GrpcContext = HandlerContext & { end(reason: ConnectError): void };
+export type GrpcContext = HandlerContext & { readonly ended: boolean; end(reason: ConnectError): void };
 
 /**
  * Makes each part when it is first asked for: Connect's own context, with its three Headers and three AbortControllers,
@@ -50,6 +50,9 @@ export function createGrpcContext(
     url: `http://${call.getHost()}/${method.parent.typeName}/${method.name}`,
     timeoutMs: () => (deadline === Infinity ? undefined : deadline - Date.now()),
     end,
+    get ended() {
+      return ended !== undefined;
+    },
     get signal() {
       return (controller ??= openSignal()).signal;
     },

@@ -1,6 +1,5 @@
-import { lookup } from "node:dns/promises";
-import { setImmediate } from "node:timers/promises";
-import { promisify } from "node:util";
+import { createServer, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import {
   logVerbosity,
   Server,
@@ -12,7 +11,10 @@ import {
 import { createCallsInHand } from "./calls-in-hand.ts";
 import { answerGrpcCall, type GrpcMethod } from "./grpc-call.ts";
 import { composeMethod } from "./grpc-invoke.ts";
-import { cannotListen, maxMessageBytes, type Listener, type ListenerOptions } from "./listener.ts";
+import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "./listener.ts";
+
+/** A connection without a call is closed after this, even if its client does not do its part. */
+const goodbyeMs = 250;
 
 /** Serves the table as gRPC over HTTP/2 without TLS. */
 export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {
@@ -22,31 +24,42 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
 
   const calls = createCallsInHand();
   const interceptors = [calls.interceptor, ...options.interceptors];
-  const methods = new Map<string, GrpcMethod>();
   const cuts: GrpcMethod["cuts"] = new Set();
-  const server = createServer(methods);
+  calls.cut.addEventListener("abort", () => {
+    for (const cut of cuts) cut(calls.cut.reason);
+  });
+
+  const methods = new Map<string, GrpcMethod>();
+  const grpc = createGrpcServer(methods);
   for (const spec of services.flatMap((entry) => Object.values(entry.methods))) {
     const path = `/${spec.method.parent.typeName}/${spec.method.name}`;
     methods.set(path, { spec, gate, calls, cuts, invoke: composeMethod(spec, interceptors) });
-    server.register(path, unreached, asItIs, asItIs, "bidi");
+    grpc.register(path, unreached, asItIs, asItIs, "bidi");
   }
-  const port = await bind(server, options);
+
+  // The sockets are kept at hand: grpc-js alone would wait for ever for a client that does not close its own.
+  const sockets = new Set<Socket>();
+  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    injector.injectConnection(socket);
+  });
+  const port = await listen(server, options);
 
   async function stop(graceMs: number): Promise<void> {
-    const closed = promisify(server.tryShutdown.bind(server))();
-    if (await calls.finish(closed, graceMs)) return;
-    for (const cut of cuts) cut(calls.cut.reason);
-    // One turn of the loop, for the answers to leave.
-    await setImmediate();
-    // It finds the connections through channelz, which is on by default and has to stay so.
-    server.forceShutdown();
+    const closed = new Promise((resolve) => server.close(resolve));
+    grpc.tryShutdown(() => {});
+    await calls.finish(graceMs);
+    await Promise.race([closed, delay(goodbyeMs, undefined, { ref: false })]);
+    for (const socket of sockets) socket.destroy();
     await closed;
   }
   let stopped: Promise<void> | undefined;
   return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
 }
 
-function createServer(methods: ReadonlyMap<string, GrpcMethod>): Server {
+function createGrpcServer(methods: ReadonlyMap<string, GrpcMethod>): Server {
   const takeOver: ServerInterceptor = ({ path }, call) => {
     const method = methods.get(path);
     return new ServerInterceptingCall(call, method && { start: () => answerGrpcCall(method, call) });
@@ -58,21 +71,8 @@ function createServer(methods: ReadonlyMap<string, GrpcMethod>): Server {
     // A client whose machine has gone without a word is noticed after the sum of these.
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.enable_channelz": 0,
   });
-}
-
-/** Takes the first address of a name, as node:http does: grpc-js would take all it can get and not say which it cannot. */
-async function bind(server: Server, { host, port }: ListenerOptions) {
-  try {
-    const { address, family } = await lookup(host);
-    const authority = family === 6 ? `[${address}]` : address;
-    return await promisify(server.bindAsync.bind(server))(
-      `${authority}:${port}`,
-      ServerCredentials.createInsecure(),
-    );
-  } catch (cause) {
-    throw cannotListen(host, port, cause);
-  }
 }
 
 const asItIs = (bytes: Buffer) => bytes;

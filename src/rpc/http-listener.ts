@@ -1,10 +1,8 @@
-import { once } from "node:events";
-import { createServer, type Server, type ServerResponse } from "node:http";
-import { setImmediate } from "node:timers/promises";
+import { createServer, type ServerResponse } from "node:http";
 import { createCallsInHand } from "./calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./http-pages.ts";
 import { answerRpc, createRpcs } from "./http-rpcs.ts";
-import { cannotListen, type Listener, type ListenerOptions } from "./listener.ts";
+import { listen, type Listener, type ListenerOptions } from "./listener.ts";
 
 export type HttpListenerOptions = ListenerOptions & { pages: Pages };
 
@@ -13,50 +11,27 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   const calls = createCallsInHand();
   const rpcs = createRpcs(options, calls);
   const pages = new Map(Object.entries(options.pages));
-  const unanswered = new Set<ServerResponse>();
-  let stopping = false;
 
   const server = createServer((request, response) => {
-    unanswered.add(response);
-    if (stopping) response.setHeader("connection", "close");
+    response.once("close", calls.begin());
     // What is left of a body that nobody wanted.
     response.once("finish", () => request.resume());
-    response.once("close", () => {
-      unanswered.delete(response);
-      if (stopping) closeUnused();
-    });
+    if (!server.listening) response.setHeader("connection", "close");
     const path = request.url?.split("?", 1)[0] ?? "";
     const rpc = rpcs.get(path);
     const answered = rpc ? answerRpc(rpc, request, response) : answerPage(pages.get(path), request, response);
     answered.catch(() => giveUp(response));
   });
-  const closeUnused = () =>
-    unanswered.size === 0 ? server.closeAllConnections() : server.closeIdleConnections();
   const port = await listen(server, options);
 
   async function stop(graceMs: number): Promise<void> {
-    stopping = true;
     const closed = new Promise((resolve) => server.close(resolve));
-    for (const response of unanswered) if (!response.headersSent) response.setHeader("connection", "close");
-    closeUnused();
-    if (await calls.finish(closed, graceMs)) return;
-    // One turn of the loop, for the answers to leave.
-    await setImmediate();
+    await calls.finish(graceMs);
     server.closeAllConnections();
     await closed;
   }
   let stopped: Promise<void> | undefined;
   return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
-}
-
-async function listen(server: Server, { host, port }: ListenerOptions): Promise<number> {
-  try {
-    await once(server.listen({ host, port }), "listening");
-  } catch (cause) {
-    throw cannotListen(host, port, cause);
-  }
-  const address = server.address();
-  return address && typeof address === "object" ? address.port : port;
 }
 
 /** Leaves no client waiting. */

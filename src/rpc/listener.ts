@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import type { Server } from "node:net";
 import type { HandlerContext, Interceptor } from "@connectrpc/connect";
 import type { ServiceTable } from "./service-table.ts";
 
@@ -35,9 +37,17 @@ const reasons: Record<string, string> = {
   ENOTFOUND: "there is no such host",
 };
 
-/** Says in one sentence where the service could not listen, and why. */
-export function cannotListen(host: string, port: number, cause: unknown): Error {
-  const said = cause instanceof Error ? cause.message : String(cause);
-  const code = /\bE[A-Z]{3,}\b/.exec(said)?.[0] ?? "";
-  return new Error(`Cannot listen on ${host}:${port}: ${reasons[code] ?? said}.`, { cause });
+/** Answers the port; what it throws says in one sentence where the service could not listen, and why. */
+export async function listen(
+  server: Server,
+  { host, port }: Pick<ListenerOptions, "host" | "port">,
+): Promise<number> {
+  try {
+    await once(server.listen({ host, port }), "listening");
+  } catch (cause) {
+    const { code = "", message } = cause as NodeJS.ErrnoException;
+    throw new Error(`Cannot listen on ${host}:${port}: ${reasons[code] ?? message}.`, { cause });
+  }
+  const address = server.address();
+  return address && typeof address === "object" ? address.port : port;
 }

@@ -98,13 +98,16 @@ const errorResponse = (errorCode: number, errorMessage: string) => ({
   value: { errorCode, errorMessage },
 });
 
-/** A file and all that it imports, itself first, each once. */
-function closure(file: DescFile, found = new Set<DescFile>()): DescFile[] {
-  if (!found.has(file)) {
-    found.add(file);
-    for (const dependency of file.dependencies) closure(dependency, found);
-  }
-  return [...found];
+/** A file and all that it imports, each once and before those that it imports itself. */
+function closure(file: DescFile): DescFile[] {
+  const found = new Set<DescFile>();
+  const add = (next: DescFile) => {
+    if (found.has(next)) return;
+    next.dependencies.forEach(add);
+    found.add(next);
+  };
+  add(file);
+  return [...found].toReversed();
 }
 
 function symbolsOf(type: DescMessage | DescEnum | DescExtension | DescService): string[] {

@@ -1,9 +1,12 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { sql } from "kysely";
+import { afterAll, beforeAll, expect } from "vitest";
+import { createBatchJobs } from "../../src/batch-jobs.ts";
+import { createStartDue } from "../../src/due-starts.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { keyOf } from "../support/make-many.ts";
-import type { Parts } from "../support/parts.ts";
+import { type Parts, startParts } from "../support/parts.ts";
 import { type Refusal, describeRefusal } from "../support/refusal.ts";
 
 /** A race is run this often: so many jobs at a time, in so many rounds. */
@@ -13,6 +16,23 @@ export const rounds = 20;
 /** For tests that run a race to its end. */
 export const raceTimeoutMs = 120_000;
 
+/** Two replicas for all tests of a file. */
+export function useTwoReplicas(options: { chunkSizes?: readonly [number, number] } = {}) {
+  const stack = new AsyncDisposableStack();
+  let replicas: { parts: Parts; other: Parts } | undefined;
+  beforeAll(async () => {
+    const [chunkSize, otherChunkSize] = options.chunkSizes ?? [5_000, 5_000];
+    const parts = stack.use(await startParts({ chunkSize }));
+    const other = stack.use(await startParts({ beside: parts, chunkSize: otherChunkSize }));
+    replicas = { parts, other };
+  });
+  afterAll(() => stack.disposeAsync());
+  return () => {
+    if (replicas === undefined) throw new Error("the replicas are not up yet");
+    return replicas;
+  };
+}
+
 /** Lets a small and random time pass: none, a few turns of the event loop, or queries that do nothing. */
 export async function stagger(db: Database): Promise<void> {
   const kind = Math.random();
@@ -21,10 +41,35 @@ export async function stagger(db: Database): Promise<void> {
     for (let queries = Math.random() * 3; queries > 0; queries -= 1) await sql`select 1`.execute(db);
 }
 
+/** The replica with its lists made and unlinked a random time after the commit, rather than as soon as can be. */
+export function lagging(parts: Parts): Parts {
+  const { db, redis, contactList: prompt, schedule, fanOut, metrics, logger } = parts;
+  const lag = async () => {
+    for (let pings = Math.random() * 8; pings > 0; pings -= 1) await redis.ping();
+  };
+  const contactList: Parts["contactList"] = {
+    ...prompt,
+    async create(job, revision) {
+      await lag();
+      return await prompt.create(job, revision);
+    },
+    async unlink(job, revision) {
+      await lag();
+      await prompt.unlink(job, revision);
+    },
+  };
+  return {
+    ...parts,
+    contactList,
+    jobs: createBatchJobs({ db, schedule, contactList, fanOut, logger }),
+    startDue: createStartDue({ db, contactList, fanOut, metrics, logger }),
+  };
+}
+
 export function shuffled<T>(items: readonly T[]): T[] {
   return items
     .map((item) => ({ item, rank: Math.random() }))
-    .sort((a, b) => a.rank - b.rank)
+    .toSorted((a, b) => a.rank - b.rank)
     .map(({ item }) => item);
 }
 
@@ -40,6 +85,7 @@ async function endOf<A>(side: Promise<A>): Promise<Ended<A>> {
 }
 
 /**
+ * Runs two sides on each of the jobs. The sides of all jobs are let go at once, in random order, and each then waits a
  * little of its own.
  */
 export async function race<A, B>(
@@ -104,6 +150,17 @@ export async function lookAtAll({ db, redis, keys }: Parts, jobs: readonly Batch
       };
     }),
   );
+}
+
+/**
+ * Asserts that of each entry at most one side says that it took it off, and that somebody does say so. A command that is
+ * slow in Redis answers before it knows.
+ */
+export function expectTruthOfRemovals(
+  sides: readonly (readonly [number | boolean, number | boolean])[],
+): void {
+  const counts = sides.map(([a, b]) => Number(a) + Number(b));
+  expect(Math.max(...counts)).toBe(1);
 }
 
 /** What the scheduler does with one entry that it has claimed. Answers how many entries it took off. */

@@ -58,7 +58,7 @@ export function appendUnguarded({ contactList, redis, keys }: Parts): ContactLis
     async append(job: JobKey, { epoch }: Position, last: number, numbers: readonly string[]) {
       await redis.rpush(keys.contacts(job), ...numbers);
       await redis.set(keys.position(job), `${epoch}:${last}`);
-      return { epoch, last };
+      return { appended: true, position: { epoch, last } };
     },
   };
 }
@@ -68,7 +68,7 @@ export function claimUnguarded({ schedule, redis, keys }: Parts): Schedule {
   return {
     ...schedule,
     async claim(nowMs: number, limit: number) {
-      const due = await redis.zrange(keys.due, "-inf", nowMs, "BYSCORE", "LIMIT", 0, limit);
+      const due = await redis.zrange(keys.due, "-inf", String(nowMs), "BYSCORE", "LIMIT", 0, limit);
       return { entries: due.map((scheduledJobId) => ({ scheduledJobId, dueMs: 0 })), nextDueMs: undefined };
     },
   };

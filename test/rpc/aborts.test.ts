@@ -2,13 +2,13 @@ import { once } from "node:events";
 import { constants } from "node:http2";
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError, type Client, type HandlerContext } from "@connectrpc/connect";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { all, refusalOf } from "./calls.ts";
 import { echoClient, everyClient } from "./clients.ts";
-import { startEcho, type Listeners } from "./echo.ts";
+import { startEcho, type Echo, type Listeners } from "./echo.ts";
 import { openHttp2 } from "./raw.ts";
 
 /** Handlers that wait for the abort of their call, and what they were told by it. */
@@ -43,22 +43,28 @@ async function postWithTimeout({ http }: Listeners, timeout: string): Promise<un
   return response.json();
 }
 
+/** Has its connection, so that a short deadline is not over before the call arrives. */
+async function warm(client: Client<typeof Echo>) {
+  await client.look({});
+  return client;
+}
+
 const codesOf = (told: unknown[]) => told.map((reason) => Code[ConnectError.from(reason).code]);
 
 describe.each(everyClient)("%s", (name) => {
   test("gets deadline_exceeded at its deadline, and the handler is stopped", async () => {
     const { told, one } = waiting();
     await using listeners = await startEcho({ one });
-    expect(await refusalOf(echoClient(name, listeners).one({}, { timeoutMs: 50 }))).toMatchObject({
-      code: "DeadlineExceeded",
-    });
+    const client = await warm(echoClient(name, listeners));
+    expect(await refusalOf(client.one({}, { timeoutMs: 250 }))).toMatchObject({ code: "DeadlineExceeded" });
     await eventually(() => expect(told).toHaveLength(1));
   });
 
   test("gets deadline_exceeded in the middle of a stream, and the handler is stopped", async () => {
     const { told, down } = waiting();
     await using listeners = await startEcho({ down });
-    expect(await refusalOf(all(echoClient(name, listeners).down({}, { timeoutMs: 100 })))).toMatchObject({
+    const client = await warm(echoClient(name, listeners));
+    expect(await refusalOf(all(client.down({}, { timeoutMs: 250 })))).toMatchObject({
       code: "DeadlineExceeded",
     });
     await eventually(() => expect(told).toHaveLength(1));
@@ -130,6 +136,20 @@ describe("a client without a clock", () => {
   test("gets deadline_exceeded where the handler threw because of it", async () => {
     await using listeners = await startEcho({ one: async (_, { signal }) => delay(60_000, {}, { signal }) });
     expect(await postWithTimeout(listeners, "50")).toMatchObject({ code: "deadline_exceeded" });
+  });
+
+  test("gets deadline_exceeded where the handler of a stream threw because of it", async () => {
+    await using listeners = await startEcho({
+      async *down(_, { signal }) {
+        yield await delay(60_000, {}, { signal });
+      },
+    });
+    const response = await fetch(`http://127.0.0.1:${listeners.http.port}/test.v1.Echo/Down`, {
+      method: "POST",
+      headers: { "content-type": "application/connect+json", "connect-timeout-ms": "50" },
+      body: encodeEnvelope(0, new TextEncoder().encode("{}")),
+    });
+    expect(await response.text()).toContain(`"code":"deadline_exceeded"`);
   });
 
   test.each(["2147483648", "9999999999"])(

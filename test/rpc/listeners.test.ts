@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import type { HandlerContext } from "@connectrpc/connect";
-import { encodeEnvelope } from "@connectrpc/connect/protocol";
+import { createWritableIterable, encodeEnvelope } from "@connectrpc/connect/protocol";
 import { describe, expect, test } from "vitest";
 import { startGrpcListener } from "../../src/rpc/grpc-listener.ts";
 import { startHttpListener } from "../../src/rpc/http-listener.ts";
@@ -101,10 +101,62 @@ describe("stop", () => {
     expect(order).toEqual(["let go", "stopped"]);
   });
 
+  test("lets a stream that a client sends come to its answer", async () => {
+    const begun = Promise.withResolvers<HandlerContext>();
+    await using listeners = await startEcho({
+      async up(notes, context) {
+        begun.resolve(context);
+        let count = 0;
+        for await (const note of notes) count += note.count;
+        return { count, text: context.signal.aborted ? "disturbed" : "in peace" };
+      },
+    });
+    const notes = createWritableIterable<{ count: number }>();
+    const call = echoClient("grpc-js", listeners).up(notes);
+    await begun.promise;
+    const stopped = listeners.grpc.stop(graceMs);
+    void notes.write({ count: 7 });
+    notes.close();
+    expect(await call).toMatchObject({ count: 7, text: "in peace" });
+    await stopped;
+  });
+
+  test("refuses a call on a connection that was kept, and closes it", async () => {
+    const gates = { first: Promise.withResolvers<void>(), second: Promise.withResolvers<void>() };
+    const entered = { first: Promise.withResolvers<void>(), second: Promise.withResolvers<void>() };
+    await using listeners = await startEcho({
+      async one({ text }) {
+        const name = text === "first" ? "first" : "second";
+        entered[name].resolve();
+        await gates[name].promise;
+        return {};
+      },
+    });
+    const socket = connect(listeners.http.port, "127.0.0.1");
+    const post = (text: string) =>
+      socket.write(
+        `POST /test.v1.Echo/One HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${
+          text.length + 11
+        }\r\n\r\n{"text":"${text}"}`,
+      );
+    const call = echoClient("Connect JSON", listeners).one({ text: "second" });
+    post("first");
+    await Promise.all([entered.first.promise, entered.second.promise]);
+    const stopped = listeners.http.stop(graceMs);
+    gates.first.resolve();
+    const [answer] = await once(socket, "data");
+    expect(String(answer)).toMatch(/^HTTP\/1.1 200 /);
+    post("third");
+    const [refusal] = await once(socket, "data");
+    expect(String(refusal)).toMatch(/^HTTP\/1.1 503 [^]*connection: close[^]*"unavailable"/i);
+    gates.second.resolve();
+    await Promise.all([call, stopped]);
+  });
+
   test("is the same when it is asked for twice", async () => {
     await using listeners = await startEcho();
-    await Promise.all([listeners.http.stop(graceMs), listeners.http.stop(0)]);
-    await Promise.all([listeners.grpc.stop(graceMs), listeners.grpc.stop(0)]);
+    for (const listener of [listeners.http, listeners.grpc])
+      expect(listener.stop(graceMs)).toBe(listener.stop(0));
   });
 
   test("does not wait for connections that ask for nothing", async () => {
@@ -115,7 +167,9 @@ describe("stop", () => {
     sockets[0]?.write("POST /half");
     await echoClient("Connect JSON", listeners).one({});
     await echoClient("grpc-js", listeners).one({});
+    const begun = performance.now();
     await Promise.all([listeners.http.stop(60_000), listeners.grpc.stop(60_000)]);
+    expect(performance.now() - begun).toBeLessThan(graceMs);
   });
 
   test("refuses connections afterwards", async () => {
@@ -163,6 +217,12 @@ describe.each([
   });
 });
 
+const get = async ({ http }: Listeners, path: string, init: RequestInit = {}) => {
+  const response = await fetch(`http://127.0.0.1:${http.port}${path}`, init);
+  const type = response.headers.get("content-type");
+  return { status: response.status, type, text: await response.text() };
+};
+
 describe("a page", () => {
   const pages = {
     "/readyz": () => ({ status: 503, body: "not yet\n" }),
@@ -173,12 +233,6 @@ describe("a page", () => {
     "/broken": () => {
       throw new Error("the password is hunter2");
     },
-  };
-
-  const get = async ({ http }: Listeners, path: string, init: RequestInit = {}) => {
-    const response = await fetch(`http://127.0.0.1:${http.port}${path}`, init);
-    const type = response.headers.get("content-type");
-    return { status: response.status, type, text: await response.text() };
   };
 
   const plain = "text/plain; charset=utf-8";

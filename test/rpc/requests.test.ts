@@ -220,8 +220,18 @@ describe.each(everyClient)("%s", (name) => {
   });
 
   test("is told that the answer would be too large", async () => {
-    await using listeners = await startEcho({ one: () => ({ data: new Uint8Array(maxMessageBytes + 1) }) });
-    expect(await refusalOf(echoClient(name, listeners).one({}))).toMatchObject({ code: "ResourceExhausted" });
+    await using listeners = await startEcho({
+      one: () => ({ data: new Uint8Array(maxMessageBytes + 1) }),
+      down: tooLarge,
+    });
+    const client = echoClient(name, listeners);
+    const refusals = [await refusalOf(client.one({})), await refusalOf(all(client.down({})))];
+    for (const refusal of refusals) {
+      expect(refusal).toMatchObject({
+        code: "ResourceExhausted",
+        message: expect.stringMatching(/larger .*16777216/),
+      });
+    }
   });
 
   test("is refused by the gate although its message is too large", async () => {
@@ -284,6 +294,16 @@ describe("the gate", () => {
 });
 
 describe("HTTP", () => {
+  test("says that a body without a length is too large, and the connection goes on", async () => {
+    await using listeners = await startEcho();
+    const head = "POST /test.v1.Echo/One HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    const chunk = `100000\r\n${" ".repeat(0x100000)}\r\n`;
+    const large = `${head}transfer-encoding: chunked\r\n\r\n${chunk.repeat(20)}0\r\n\r\n`;
+    const small = `${head}content-length: 18\r\n\r\n{"text":"go on"}  `;
+    const answers = await sendHttp(listeners.http.port, large + small, /go on/);
+    expect(answers).toMatch(/^HTTP\/1.1 429 [^]*"resource_exhausted"[^]*HTTP\/1.1 200 [^]*go on/);
+  });
+
   test.each(["host: [", "host: a b", "host:"])("refuses what is no host and goes on: %s", async (host) => {
     await using listeners = await startEcho();
     const head = `POST /test.v1.Echo/One HTTP/1.1\r\n${host}\r\ncontent-length: 0\r\n\r\n`;

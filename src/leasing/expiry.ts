@@ -1,0 +1,36 @@
+import type { Logger } from "pino";
+import { jittered, startLoop } from "../loop.ts";
+import type { Database } from "../postgres/database.ts";
+import { findExpired } from "../postgres/outcomes.ts";
+import type { Recorder } from "./recorder.ts";
+
+const batchSize = 1_000;
+const pauseMs = 1_000;
+
+/** Ends leases that have run out, at most a batch of them; true if there may be more. */
+export async function runExpiryPass(db: Database, recorder: Recorder): Promise<boolean> {
+  const expired = await findExpired(db, batchSize);
+  const byOrganization = Map.groupBy(expired, ({ organizationId }) => organizationId);
+  await Promise.all(
+    [...byOrganization].map(([organizationId, leases]) =>
+      recorder.record(
+        organizationId,
+        leases.map(({ leaseId }) => ({ kind: "expire", leaseId })),
+      ),
+    ),
+  );
+  return expired.length === batchSize;
+}
+
+/** Ends leases that have run out, every second until disposed. Every replica does; each lease ends once. */
+export function startExpiry(deps: { db: Database; recorder: Recorder; logger: Logger }): AsyncDisposable {
+  const { db, recorder, logger } = deps;
+  return startLoop(async () => {
+    try {
+      return (await runExpiryPass(db, recorder)) ? 0 : jittered(pauseMs);
+    } catch (error) {
+      logger.warn({ err: error }, "leases that ran out could not be ended; trying again");
+      return jittered(pauseMs);
+    }
+  });
+}

@@ -1,0 +1,190 @@
+import type { Logger } from "pino";
+import { type Alarm, createAlarm } from "../alarm.ts";
+import type { Caller } from "../domain/caller.ts";
+import { jittered } from "../loop.ts";
+import type { Clock } from "../clock.ts";
+import type { Database } from "../postgres/database.ts";
+import { type Lease, extendLeases, findLeases, nextRetryAt } from "../postgres/leases.ts";
+import { isUuid } from "../postgres/batch-jobs.ts";
+import type { Demand, LeaseRound } from "./lease-round.ts";
+import type { Recorder } from "./recorder.ts";
+
+export type LeaseRequest = Demand & {
+  readonly caller: Caller;
+  readonly waitMs: number;
+  /** Only contacts of these jobs; none means all. */
+  readonly jobIds: readonly string[];
+  readonly signal: AbortSignal;
+};
+
+/** The waiting calls of one organization: they are served together, one round after another. */
+type Desk = { readonly waiters: Set<Waiter>; readonly alarm: Alarm; afterJobId: string };
+
+type Waiter = {
+  readonly request: LeaseRequest;
+  readonly deadlineMs: number;
+  /** Ends the call; leases for a caller that has gone are released. */
+  readonly settle: (leases: readonly Lease[]) => void;
+  readonly fail: (error: unknown) => void;
+};
+
+export type Leasing = AsyncDisposable & {
+  /** Leases contacts, or waits for the first one that can be leased; none if there is none in time. */
+  lease(request: LeaseRequest): Promise<readonly Lease[]>;
+  /** Puts off the end of live leases; answers their new ends. */
+  extend(caller: Caller, leaseIds: readonly string[], durationMs: number): Promise<Map<string, Date>>;
+  /** Says that an organization may have contacts to give. */
+  ring(organizationId: string): void;
+};
+
+/** So many rounds without a contact end a search through more jobs than one round looks at. */
+const mostDryRounds = 32;
+
+/** What a lost wake-up costs at most. */
+const floorMs = 1_000;
+const noJob = "00000000-0000-0000-0000-000000000000";
+
+export function createLeasing(deps: {
+  db: Database;
+  round: LeaseRound;
+  recorder: Recorder;
+  clock: Clock;
+  logger: Logger;
+}): Leasing {
+  const { db, round, recorder, clock, logger } = deps;
+  const desks = new Map<string, Desk>();
+  const serving = new Set<Promise<void>>();
+  const repeated = new Map<string, Promise<readonly Lease[]>>();
+  const stop = new AbortController();
+
+  function release(organizationId: string, leases: readonly Lease[]): void {
+    recorder
+      .record(
+        organizationId,
+        leases.map(({ leaseId }) => ({ kind: "release", leaseId })),
+      )
+      .catch((error: unknown) => logger.warn({ err: error }, "leases without a worker are left to run out"));
+  }
+
+  /** Serves those who want contacts of the same jobs until they have some or no job gives any; true if one did. */
+  async function serveAlike(organizationId: string, desk: Desk, alike: readonly Waiter[]): Promise<boolean> {
+    const jobIds = alike[0]?.request.jobIds ?? [];
+    let gave = false;
+    for (let dryRounds = 0; dryRounds < mostDryRounds;) {
+      const waiting = alike.filter((waiter) => desk.waiters.has(waiter));
+      if (waiting.length === 0) break;
+      const demands = waiting.map(({ request }) => request);
+      const { leases, after, isWhole } = await round(organizationId, demands, jobIds, desk.afterJobId);
+      desk.afterJobId = after;
+      const served = waiting.filter((_, place) => (leases[place] ?? []).length > 0);
+      for (const [place, waiter] of waiting.entries()) {
+        const given = leases[place] ?? [];
+        if (given.length > 0) waiter.settle(given);
+      }
+      if (served.length > 0) gave = true;
+      else if (isWhole) break;
+      else dryRounds += 1;
+    }
+    return gave;
+  }
+
+  async function idleMs(organizationId: string, desk: Desk): Promise<number> {
+    const due = await nextRetryAt(db, organizationId);
+    const toRetry = due === null ? Infinity : due.getTime() - clock.now();
+    const toDeadline = Math.min(...[...desk.waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
+    return Math.max(1, Math.min(jittered(floorMs), toRetry, toDeadline));
+  }
+
+  async function serve(organizationId: string, desk: Desk): Promise<void> {
+    try {
+      while (desk.waiters.size > 0) {
+        const groups = Map.groupBy([...desk.waiters], ({ request }) => request.jobIds.toSorted().join());
+        let gave = false;
+        for (const alike of groups.values()) gave = (await serveAlike(organizationId, desk, alike)) || gave;
+        for (const waiter of desk.waiters) {
+          if (waiter.deadlineMs > performance.now() && !stop.signal.aborted) continue;
+          waiter.settle([]);
+        }
+        if (!gave && desk.waiters.size > 0) await desk.alarm.sleep(await idleMs(organizationId, desk));
+      }
+    } catch (error) {
+      for (const waiter of desk.waiters) waiter.fail(error);
+    } finally {
+      desks.delete(organizationId);
+    }
+  }
+
+  function wait(request: LeaseRequest): Promise<readonly Lease[]> {
+    const { organizationId } = request.caller;
+    const { promise, resolve, reject } = Promise.withResolvers<readonly Lease[]>();
+    let desk = desks.get(organizationId);
+    const isNew = desk === undefined;
+    desk ??= { waiters: new Set(), alarm: createAlarm(), afterJobId: noJob };
+    desks.set(organizationId, desk);
+
+    const end = () => {
+      desk.waiters.delete(waiter);
+      request.signal.removeEventListener("abort", leave);
+    };
+    const leave = () => {
+      end();
+      resolve([]);
+    };
+    const waiter: Waiter = {
+      request,
+      deadlineMs: performance.now() + request.waitMs,
+      settle(leases) {
+        end();
+        if (request.signal.aborted) release(organizationId, leases);
+        resolve(leases);
+      },
+      fail(error) {
+        end();
+        reject(error);
+      },
+    };
+    request.signal.addEventListener("abort", leave);
+    desk.waiters.add(waiter);
+    if (isNew) {
+      const served = serve(organizationId, desk).finally(() => serving.delete(served));
+      serving.add(served);
+    } else desk.alarm.ring();
+    return promise;
+  }
+
+  /** A repetition gets the live leases of the call that it repeats, or joins it if it still waits. */
+  async function repeatable(request: LeaseRequest): Promise<readonly Lease[]> {
+    const { caller, requestId } = request;
+    if (requestId === "") return await wait(request);
+    const key = `${caller.organizationId} ${requestId}`;
+    const first = repeated.get(key);
+    if (first !== undefined) return await first;
+    const promise = (async () => {
+      const live = await findLeases(db, caller.organizationId, requestId);
+      return live.length > 0 ? live : await wait(request);
+    })();
+    repeated.set(key, promise);
+    try {
+      return await promise;
+    } finally {
+      repeated.delete(key);
+    }
+  }
+
+  return {
+    async lease(request) {
+      if (stop.signal.aborted || request.signal.aborted) return [];
+      const jobIds = request.jobIds.filter(isUuid);
+      if (jobIds.length === 0 && request.jobIds.length > 0) return [];
+      return await repeatable({ ...request, jobIds });
+    },
+    extend: (caller, leaseIds, durationMs) =>
+      extendLeases(db, caller.organizationId, leaseIds.filter(isUuid), durationMs),
+    ring: (organizationId) => desks.get(organizationId)?.alarm.ring(),
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      for (const desk of desks.values()) desk.alarm.ring();
+      await Promise.all(serving);
+    },
+  };
+}

@@ -1,0 +1,108 @@
+import { type Duration, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { Outcome } from "../domain/contact.ts";
+import {
+  type ContactWorkerService,
+  RecordedOutcome_Result as Result,
+} from "../gen/callsheet/v1/contact_worker_service_pb.ts";
+import type { Leasing } from "../leasing/leasing.ts";
+import type { Operation, Recorder } from "../leasing/recorder.ts";
+import { at, durationMs, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
+import { callerOf } from "./gate.ts";
+
+const defaultLeaseMs = 2 * 60_000;
+
+const orDefault = (duration: Duration | undefined): number =>
+  duration === undefined ? defaultLeaseMs : durationMs(duration);
+
+/** Converts, calls, converts: what each RPC does is in src/leasing. */
+export function contactWorkerService(
+  leasing: Leasing,
+  recorder: Recorder,
+): ServiceImpl<typeof ContactWorkerService> {
+  return {
+    async leaseContacts(request, context) {
+      const leases = await leasing.lease({
+        caller: callerOf(context),
+        workerId: request.workerId,
+        requestId: request.requestId,
+        maxContacts: request.maxContacts,
+        waitMs: request.wait === undefined ? 0 : durationMs(request.wait),
+        durationMs: orDefault(request.leaseDuration),
+        jobIds: request.batchJobIds,
+        signal: context.signal,
+      });
+      return {
+        contacts: leases.map((lease) => ({
+          leaseId: lease.leaseId,
+          batchJobId: lease.jobId,
+          number: lease.number,
+          phone: lease.phone,
+          name: lease.name,
+          fields: lease.fields,
+          fromPhoneNumberId: lease.fromPhoneNumberId,
+          attempt: lease.attempt,
+          maxAttempts: lease.maxAttempts,
+          leaseExpiresAt: timestampFromDate(lease.expiresAt),
+        })),
+      };
+    },
+
+    async extendLeases(request, context) {
+      const ends = await leasing.extend(
+        callerOf(context),
+        request.leaseIds,
+        orDefault(request.leaseDuration),
+      );
+      return {
+        leases: request.leaseIds.map((leaseId) => ({
+          leaseId,
+          ...at("leaseExpiresAt", ends.get(leaseId.toLowerCase()) ?? null),
+        })),
+      };
+    },
+
+    async releaseLeases(request, context) {
+      const results = await recorder.record(
+        callerOf(context).organizationId,
+        request.leaseIds.map((leaseId) => ({ kind: "release", leaseId })),
+      );
+      return {
+        leases: request.leaseIds.map((leaseId, i) => ({
+          leaseId,
+          released: results[i]?.kind === "released",
+        })),
+      };
+    },
+
+    async reportOutcomes(request, context) {
+      const operations = request.outcomes.map((reported): Operation => {
+        const [outcome = "unknown" satisfies Outcome] = readOutcomes([reported.outcome]);
+        const { leaseId, errorCode, failureReason, providerCallId, callDuration } = reported;
+        const callDurationMs = callDuration === undefined ? null : durationMs(callDuration);
+        return {
+          kind: "report",
+          leaseId,
+          outcome,
+          details: { errorCode, failureReason, callDurationMs, providerCallId },
+        };
+      });
+      const results = await recorder.record(callerOf(context).organizationId, operations);
+      return {
+        outcomes: request.outcomes.map(({ leaseId }, i) => {
+          const result = results[i];
+          if (result?.kind !== "recorded" && result?.kind !== "already_recorded") {
+            return { leaseId, result: Result.LEASE_EXPIRED };
+          }
+          return {
+            leaseId,
+            result: result.kind === "recorded" ? Result.RECORDED : Result.ALREADY_RECORDED,
+            outcome: protoOutcomes[result.outcome],
+            contactStatus: protoContactStatuses[result.contactStatus],
+            ...at("nextAttemptAt", result.nextAttemptAt),
+          };
+        }),
+      };
+    },
+  };
+}

@@ -1,0 +1,156 @@
+import { describe, expect, test } from "vitest";
+import { type ContactInput, sortOut } from "../../src/domain/contact.ts";
+
+const contact = (fields: Partial<ContactInput> = {}): ContactInput => ({
+  phone: "+14155550100",
+  name: "Ada",
+  fields: {},
+  ...fields,
+});
+
+const reasonFor = (input: ContactInput) => sortOut([input]).rejected[0]?.reason ?? "accepted";
+
+const manyFields = (count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, ""]));
+
+const emoji = "\u{1F469}\u{1F3FD}";
+const family = "\u{1F468}\u200D\u{1F469}\u200D\u{1F467}";
+
+describe("a phone", () => {
+  test.each([
+    ["+1234567", "accepted"],
+    ["+123456789012345", "accepted"],
+    ["+442071838750", "accepted"],
+    ["+123456", "invalid_phone_format"],
+    ["+1234567890123456", "invalid_phone_format"],
+    ["+0123456789", "invalid_phone_format"],
+    ["", "invalid_phone_format"],
+    ["+", "invalid_phone_format"],
+    ["14155550100", "invalid_phone_format"],
+    ["0014155550100", "invalid_phone_format"],
+    ["++14155550100", "invalid_phone_format"],
+    ["+1 415 555 0100", "invalid_phone_format"],
+    ["+1-415-555-0100", "invalid_phone_format"],
+    ["+1415555010a", "invalid_phone_format"],
+    [" +14155550100", "invalid_phone_format"],
+    ["+14155550100 ", "invalid_phone_format"],
+    ["+14155550100\n", "invalid_phone_format"],
+    ["+14155550100\0", "invalid_phone_format"],
+    ["+14155550100;ext=1", "invalid_phone_format"],
+    ["+\u0661\u0664\u0661\u0665\u0665\u0665\u0665\u0660\u0661\u0660\u0660", "invalid_phone_format"],
+    ["\uFF0B14155550100", "invalid_phone_format"],
+  ])("%j: %s", (phone, verdict) => {
+    expect(reasonFor(contact({ phone }))).toBe(verdict);
+  });
+});
+
+describe("a name", () => {
+  test.each([
+    ["that is empty", "accepted", ""],
+    ["of 200 letters", "accepted", "a".repeat(200)],
+    ["of 201 letters", "invalid_fields", "a".repeat(201)],
+    ["of 200 code points of emoji", "accepted", emoji.repeat(100)],
+    ["of 201 code points of emoji", "invalid_fields", `${emoji.repeat(100)}a`],
+    ["of 401 units in 201 code points", "invalid_fields", `${"\u{1F600}".repeat(200)}a`],
+    ["that is very long", "invalid_fields", "a".repeat(1_000_000)],
+    ["with joined emoji", "accepted", `The ${family} family`],
+    ["written from right to left", "accepted", "\u05E9\u05DC\u05D5\u05DD \u0645\u0631\u062D\u0628\u0627"],
+    ["with marks of direction", "accepted", "\u200Fabc\u200E \u2067def\u2069"],
+    ["with combining marks", "accepted", "Zoe\u0308"],
+    ["with a no-break space", "accepted", "Ada\u00A0Lovelace"],
+    ["with NUL", "invalid_fields", "a\0b"],
+    ["with a line feed", "invalid_fields", "a\nb"],
+    ["with a tab", "invalid_fields", "a\tb"],
+    ["with DEL", "invalid_fields", "a\u007Fb"],
+    ["with a C1 control", "invalid_fields", "a\u0085b"],
+    ["with a lone high surrogate", "invalid_fields", "a\uD83Db"],
+    ["with a lone low surrogate", "invalid_fields", "a\uDE00b"],
+    ["that ends in half a pair", "invalid_fields", "a\uD83D"],
+    ["with halves in the wrong order", "invalid_fields", "\uDE00\uD83D"],
+  ])("%s: %s", (_, verdict, name) => {
+    expect(reasonFor(contact({ name }))).toBe(verdict);
+  });
+});
+
+describe("fields", () => {
+  test.each<[string, string, Record<string, string>]>([
+    ["50 of them", "accepted", manyFields(50)],
+    ["51 of them", "invalid_fields", manyFields(51)],
+    ["an empty key", "invalid_fields", { "": "x" }],
+    ["a key of 64 characters", "accepted", { ["k".repeat(64)]: "x" }],
+    ["a key of 65 characters", "invalid_fields", { ["k".repeat(65)]: "x" }],
+    ["a key of 64 code points of emoji", "accepted", { ["\u{1F600}".repeat(64)]: "x" }],
+    ["a key of 65 code points of emoji", "invalid_fields", { ["\u{1F600}".repeat(65)]: "x" }],
+    ["an empty value", "accepted", { k: "" }],
+    ["a value of 1,000 characters", "accepted", { k: "v".repeat(1000) }],
+    ["a value of 1,001 characters", "invalid_fields", { k: "v".repeat(1001) }],
+    ["a value of 1,000 code points of emoji", "accepted", { k: emoji.repeat(500) }],
+    ["a value of 1,001 code points of emoji", "invalid_fields", { k: `${emoji.repeat(500)}v` }],
+    ["a control character in a key", "invalid_fields", { "a\u0007": "x" }],
+    ["a control character in a value", "invalid_fields", { k: "a\r\nb" }],
+    ["a lone surrogate in a key", "invalid_fields", { "a\uD83D": "x" }],
+    ["a lone surrogate in a value", "invalid_fields", { k: "\uDE00a" }],
+    ["a wrong one after a right one", "invalid_fields", { good: "x", bad: "\0" }],
+    ["keys that objects have by themselves", "accepted", { constructor: "x", toString: "y" }],
+  ])("%s: %s", (_, verdict, fields) => {
+    expect(reasonFor(contact({ fields }))).toBe(verdict);
+  });
+});
+
+describe("sorting out", () => {
+  test("keeps the order and tells each contact's place among those given", () => {
+    const inputs = ["+14155550103", "junk", "+14155550101", "+14155550102"].map((phone) =>
+      contact({ phone }),
+    );
+    expect(sortOut(inputs)).toEqual({
+      accepted: [
+        { ...contact({ phone: "+14155550103" }), index: 0 },
+        { ...contact({ phone: "+14155550101" }), index: 2 },
+        { ...contact({ phone: "+14155550102" }), index: 3 },
+      ],
+      rejected: [{ index: 1, phone: "junk", reason: "invalid_phone_format" }],
+    });
+  });
+
+  test("keeps the first of those with the same phone", () => {
+    const inputs = ["first", "second", "third"].map((name) => contact({ name }));
+    expect(sortOut(inputs)).toEqual({
+      accepted: [{ ...contact({ name: "first" }), index: 0 }],
+      rejected: [
+        { index: 1, phone: "+14155550100", reason: "duplicate_phone" },
+        { index: 2, phone: "+14155550100", reason: "duplicate_phone" },
+      ],
+    });
+  });
+
+  test("does not count a rejected contact as the first with its phone", () => {
+    const { accepted, rejected } = sortOut([contact({ name: "\0" }), contact({ name: "second" })]);
+    expect(accepted).toEqual([{ ...contact({ name: "second" }), index: 1 }]);
+    expect(rejected).toEqual([{ index: 0, phone: "+14155550100", reason: "invalid_fields" }]);
+  });
+
+  test("gives a wrong phone before wrong fields, and wrong fields before a duplicate", () => {
+    const { rejected } = sortOut([
+      contact(),
+      contact({ phone: "junk", name: "\0" }),
+      contact({ name: "\0" }),
+      contact(),
+    ]);
+    expect(rejected.map(({ reason }) => reason)).toEqual([
+      "invalid_phone_format",
+      "invalid_fields",
+      "duplicate_phone",
+    ]);
+  });
+
+  test("shows 50 characters of a phone that is longer, and no half ones", () => {
+    const long = `a${"\u{1F600}".repeat(1_000)}`;
+    expect(sortOut([contact({ phone: long })]).rejected).toEqual([
+      { index: 0, phone: `a${"\u{1F600}".repeat(49)}`, reason: "invalid_phone_format" },
+    ]);
+  });
+
+  test("makes nothing of nothing", () => {
+    expect(sortOut([])).toEqual({ accepted: [], rejected: [] });
+  });
+});

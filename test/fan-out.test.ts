@@ -1,0 +1,297 @@
+import { describe, expect, test } from "vitest";
+import { createBatchJobs } from "../src/batch-jobs.ts";
+import { createFanOut } from "../src/fan-out.ts";
+import { cancelJob } from "../src/postgres/batch-jobs.ts";
+import { openDatabase } from "../src/postgres/database.ts";
+import type { ContactList } from "../src/redis/contact-list.ts";
+import { eventually } from "./support/eventually.ts";
+import { useFreshParts } from "./support/fresh.ts";
+import { lookAt, numbersTo } from "./support/look.ts";
+import { makeContacts, makeJob, makeWholeJob, onJob } from "./support/make.ts";
+import { keyOf } from "./support/make-many.ts";
+import { type Parts, startParts } from "./support/parts.ts";
+
+const chunkSize = 4;
+const freshParts = useFreshParts();
+
+/** A running job with its position, from which nothing is done yet. */
+async function makeUnstarted(parts: Parts, contacts: number) {
+  const job = await makeJob(parts, { status: "running", contacts });
+  await parts.contactList.create(keyOf(job), job.revision);
+  return job;
+}
+
+const fanOutOver = ({ db, metrics, logger }: Parts, contactList: ContactList) =>
+  createFanOut({ db, metrics, logger, contactList, chunkSize });
+
+/** The list, with this done instead of every append; `append` is the real one. */
+const withAppend = (
+  { contactList }: Parts,
+  instead: (append: () => ReturnType<ContactList["append"]>) => ReturnType<ContactList["append"]>,
+): ContactList => ({
+  ...contactList,
+  append: (...given) => instead(() => contactList.append(...given)),
+});
+
+async function countOf({ metrics }: Parts, name: "fanOutContacts" | "fanOutFailures"): Promise<number> {
+  const { values } = await metrics[name].get();
+  return values[0]?.value ?? 0;
+}
+
+/** Commands of a replica on which positions are made only when `letGo` is called. */
+const withHeldCreate = (parts: Parts) => {
+  const held = Promise.withResolvers<void>();
+  const contactList: ContactList = {
+    ...parts.contactList,
+    async create(job, revision) {
+      await held.promise;
+      return await parts.contactList.create(job, revision);
+    },
+  };
+  return { jobs: createBatchJobs({ ...parts, contactList }), letGo: () => held.resolve() };
+};
+
+describe("chunks", () => {
+  for (const contacts of [0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3 * chunkSize]) {
+    test(`of ${chunkSize} put ${contacts} contacts on the list, each once and in order`, async () => {
+      await using parts = await freshParts({ chunkSize });
+      const job = await makeUnstarted(parts, contacts);
+      await parts.fanOut.run(keyOf(job));
+      const { list, position } = await lookAt(parts, job.id);
+      expect(list).toEqual(numbersTo(contacts));
+      expect(position).toMatch(new RegExp(`^${job.revision}\\.[0-9a-f]{12}:${contacts}$`));
+      expect(await countOf(parts, "fanOutContacts")).toBe(contacts);
+    });
+  }
+
+  test("leave out contacts that are not pending", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const job = await makeUnstarted(parts, 10);
+    await parts.db
+      .updateTable("contacts")
+      .set({ status: "completed" })
+      .where("job_id", "=", job.id)
+      .where("number", "in", [1, 5, 6, 7, 8, 10])
+      .execute();
+    await parts.fanOut.run(keyOf(job));
+    const { list, position } = await lookAt(parts, job.id);
+    expect(list).toEqual(["2", "3", "4", "9"]);
+    expect(position).toMatch(/:10$/);
+  });
+
+  test("are counted by the replica that put them on the list and by no other", async () => {
+    await using parts = await freshParts({ chunkSize });
+    await using other = await startParts({ beside: parts, chunkSize });
+    const job = await makeUnstarted(parts, chunkSize);
+    await using late = fanOutOver(
+      parts,
+      withAppend(parts, async (append) => {
+        await other.fanOut.run(keyOf(job));
+        return await append();
+      }),
+    );
+    await late.run(keyOf(job));
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(chunkSize));
+    expect(await countOf(other, "fanOutContacts")).toBe(chunkSize);
+    expect(await countOf(parts, "fanOutContacts")).toBe(0);
+  });
+});
+
+describe("a fan-out goes on", () => {
+  test("from where another replica stopped, in chunks of another size", async () => {
+    await using parts = await freshParts({ chunkSize });
+    await using other = await startParts({ beside: parts, chunkSize: 3 });
+    const job = await makeUnstarted(parts, 11);
+    let chunks = 0;
+    await using dying = fanOutOver(
+      parts,
+      withAppend(parts, async (append) => {
+        chunks += 1;
+        return chunks <= 2 ? await append() : await Promise.reject(new Error("the replica died"));
+      }),
+    );
+    await dying.run(keyOf(job));
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(2 * chunkSize));
+
+    await other.fanOut.run(keyOf(job));
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(11));
+    expect(await countOf(other, "fanOutContacts")).toBe(3);
+  });
+
+  test("after a chunk whose answer was lost, and does not put it on the list again", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const job = await makeUnstarted(parts, 10);
+    await using cutOff = fanOutOver(
+      parts,
+      withAppend(parts, async (append) => {
+        await append();
+        throw new Error("the answer was lost");
+      }),
+    );
+    await cutOff.run(keyOf(job));
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(chunkSize));
+    await parts.fanOut.run(keyOf(job));
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(10));
+  });
+
+  test("with contacts that were committed before a call that joined it", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const job = await makeUnstarted(parts, 4);
+    const inHand = Promise.withResolvers<void>();
+    const letGo = Promise.withResolvers<void>();
+    await using fanOut = fanOutOver(
+      parts,
+      withAppend(parts, async (append) => {
+        inHand.resolve();
+        await letGo.promise;
+        return await append();
+      }),
+    );
+    const first = fanOut.run(keyOf(job));
+    await inHand.promise;
+    // The last chunk has been read. A replica without Redis adds contacts that it cannot put on the list itself.
+    await using other = await startParts({ beside: parts });
+    other.redis.disconnect();
+    await other.jobs.addContacts(onJob(parts, job.id), makeContacts(3, 100));
+    const joined = fanOut.run(keyOf(job));
+    expect(fanOut.isRunning(job.id)).toBe(true);
+    letGo.resolve();
+    await joined;
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(7));
+    await first;
+    expect(fanOut.isRunning(job.id)).toBe(false);
+  });
+
+  test("one job after the other where more of them are asked for than are worked on at once", async () => {
+    await using parts = await freshParts();
+    await using fanOut = createFanOut({ ...parts, chunkSize, concurrency: 1 });
+    const jobs = await Promise.all([9, 1, 5].map((contacts) => makeUnstarted(parts, contacts)));
+    await Promise.all(jobs.map((job) => fanOut.run(keyOf(job))));
+    const lists = await Promise.all(jobs.map(async (job) => (await lookAt(parts, job.id)).list));
+    expect(lists).toEqual([numbersTo(9), numbersTo(1), numbersTo(5)]);
+  });
+});
+
+describe("a fan-out stops", () => {
+  test("and removes the keys when the job turns out to be cancelled in the middle", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const [job, bystander] = [
+      await makeUnstarted(parts, 10),
+      await makeWholeJob(parts, { status: "running" }),
+    ];
+    const lengths: number[] = [];
+    await using fanOut = fanOutOver(
+      parts,
+      withAppend(parts, async (append) => {
+        const after = await append();
+        lengths.push((await lookAt(parts, job.id)).list.length);
+        await parts.db.transaction().execute((trx) => cancelJob(trx, job.id));
+        return after;
+      }),
+    );
+    await fanOut.run(keyOf(job));
+    expect(lengths).toEqual([chunkSize]);
+    expect(await lookAt(parts, job.id)).toMatchObject({ list: [], position: null });
+    expect((await lookAt(parts, bystander.id)).list).toEqual(numbersTo(3));
+  });
+
+  test("and removes the keys when the job is gone", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const job = await makeUnstarted(parts, 10);
+    await parts.db.deleteFrom("batch_jobs").where("id", "=", job.id).execute();
+    await parts.fanOut.run(keyOf(job));
+    expect(await lookAt(parts, job.id)).toMatchObject({ list: [], position: null });
+  });
+
+  test("before it has begun where the job has no position, and makes none", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const job = await makeJob(parts, { status: "running" });
+    await parts.fanOut.run(keyOf(job));
+    expect(await lookAt(parts, job.id)).toMatchObject({ list: [], position: null });
+  });
+
+  test("at the end of a chunk when it is disposed, and the next one goes on from there", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const job = await makeUnstarted(parts, 10);
+    const inHand = Promise.withResolvers<void>();
+    const letGo = Promise.withResolvers<void>();
+    const fanOut = fanOutOver(
+      parts,
+      withAppend(parts, async (append) => {
+        inHand.resolve();
+        await letGo.promise;
+        return await append();
+      }),
+    );
+    const run = fanOut.run(keyOf(job));
+    await inHand.promise;
+    const disposed = fanOut[Symbol.asyncDispose]();
+    letGo.resolve();
+    await Promise.all([disposed, run]);
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(chunkSize));
+    await parts.fanOut.run(keyOf(job));
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(10));
+  });
+});
+
+describe("a fan-out is left to the sweep", () => {
+  test("when Redis cannot be reached: it resolves, and the failure is counted", async () => {
+    await using parts = await freshParts();
+    await using other = await startParts({ beside: parts });
+    const job = await makeUnstarted(parts, 10);
+    other.redis.disconnect();
+    await other.fanOut.run(keyOf(job));
+    expect(await countOf(other, "fanOutFailures")).toBe(1);
+    expect((await lookAt(parts, job.id)).list).toEqual([]);
+  });
+
+  test("when Postgres cannot be reached: it resolves, and the position stays", async () => {
+    await using parts = await freshParts();
+    const job = await makeUnstarted(parts, 10);
+    const before = await lookAt(parts, job.id);
+    const db = openDatabase({ url: "postgres://nobody@127.0.0.1:1/none", poolSize: 1 });
+    await using fanOut = createFanOut({ ...parts, db });
+    await fanOut.run(keyOf(job));
+    await db.destroy();
+    expect(await countOf(parts, "fanOutFailures")).toBe(1);
+    expect(await lookAt(parts, job.id)).toEqual(before);
+  });
+
+  test("and a later call works on the job again", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const job = await makeUnstarted(parts, 10);
+    let isBroken = true;
+    await using fanOut = fanOutOver(
+      parts,
+      withAppend(parts, async (append) =>
+        isBroken ? await Promise.reject(new Error("away")) : await append(),
+      ),
+    );
+    await fanOut.run(keyOf(job));
+    isBroken = false;
+    await fanOut.run(keyOf(job));
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(10));
+    expect(await countOf(parts, "fanOutFailures")).toBe(1);
+  });
+});
+
+describe("a start whose step in Redis takes longer than its answer waits", () => {
+  test("fans out as soon as it is done, without a sweep", async () => {
+    await using parts = await freshParts();
+    const job = await makeJob(parts);
+    const { jobs, letGo } = withHeldCreate(parts);
+    await jobs.start(onJob(parts, job.id));
+    letGo();
+    await eventually(async () => expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(3)), 2_000);
+  });
+
+  test("leaves no keys where the job was cancelled before it is done", async () => {
+    await using parts = await freshParts();
+    const job = await makeJob(parts);
+    const { jobs, letGo } = withHeldCreate(parts);
+    await jobs.start(onJob(parts, job.id));
+    await parts.jobs.cancel(onJob(parts, job.id));
+    letGo();
+    await eventually(async () => expect((await lookAt(parts, job.id)).position).toBeNull(), 2_000);
+  });
+});

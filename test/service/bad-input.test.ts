@@ -1,0 +1,203 @@
+import { randomUUID } from "node:crypto";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { afterAll, describe, expect, test } from "vitest";
+import { openDatabase } from "../../src/postgres/database.ts";
+import { makeContacts } from "../support/make.ts";
+import { startTestService } from "../support/service.ts";
+import { type Method, answered, bothListeners, callerFor } from "./callers.ts";
+import { allRows, refusedAs, wrongFields } from "./refused.ts";
+
+const service = await startTestService();
+const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
+afterAll(async () => {
+  await db.destroy();
+  await service[Symbol.asyncDispose]();
+});
+
+const prepare = callerFor("plain fetch", service);
+const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };
+const { batchJobId } = await answered<{ batchJobId: string }>(
+  prepare("createBatchJob", { ...aJob, contacts: makeContacts(2), requestId: "the first one" }),
+);
+
+/** The answer of the call, which must not have changed a row. */
+async function withoutEffect<T>(call: () => Promise<T>): Promise<T> {
+  const before = await allRows(db);
+  const answer = await call();
+  expect(await allRows(db)).toEqual(before);
+  return answer;
+}
+
+const times = (count: number, text: string) => text.repeat(count);
+
+const wrongCreations: [string, JsonObject, string[]][] = [
+  ["no name", { name: "" }, ["name"]],
+  ["a name of 201 characters", { name: times(201, "x") }, ["name"]],
+  ["a name of 201 emoji", { name: times(201, "🦜") }, ["name"]],
+  ["a line feed in the name", { name: "two\nlines" }, ["name"]],
+  ["a NUL in the name", { name: "nul\0" }, ["name"]],
+  ["a DEL in the name", { name: "del\u007f" }, ["name"]],
+  ["a C1 control character in the name", { name: "nel\u0085" }, ["name"]],
+  ["a description of 1,001 characters", { description: times(1001, "x") }, ["description"]],
+  ["a NUL in the description", { description: "nul\0" }, ["description"]],
+  ["a carriage return in the description", { description: "dos\r\n" }, ["description"]],
+  ["no number to call from", { fromPhoneNumberId: "" }, ["from_phone_number_id"]],
+  ["a long number to call from", { fromPhoneNumberId: times(129, "x") }, ["from_phone_number_id"]],
+  ["a control character in the number", { fromPhoneNumberId: "pn\t1" }, ["from_phone_number_id"]],
+  ["an explicit call limit of 0", { concurrentCallLimit: 0 }, ["concurrent_call_limit"]],
+  ["a negative call limit", { concurrentCallLimit: -5 }, ["concurrent_call_limit"]],
+  ["a call limit of 1,001", { concurrentCallLimit: 1001 }, ["concurrent_call_limit"]],
+  ["an explicit 0 attempts", { maxAttempts: 0 }, ["max_attempts"]],
+  ["11 attempts", { maxAttempts: 11 }, ["max_attempts"]],
+  ["retries after a completed call", { retryOn: ["OUTCOME_COMPLETED"] }, ["retry_on[0]"]],
+  ["retries after no outcome", { retryOn: ["OUTCOME_BUSY", "OUTCOME_UNSPECIFIED"] }, ["retry_on[1]"]],
+  ["retries after an outcome that there is not", { retryOn: [11] }, ["retry_on[0]"]],
+  ["retries after a negative outcome", { retryOn: [-1] }, ["retry_on[0]"]],
+  ["retries after one outcome twice", { retryOn: ["OUTCOME_BUSY", 3] }, ["retry_on"]],
+  ["a negative delay", { retryDelays: ["60s", "-1s"] }, ["retry_delays[1]"]],
+  ["a delay just below 0", { retryDelays: ["-0.000000001s"] }, ["retry_delays[0]"]],
+  ["a delay of more than 30 days", { retryDelays: ["2592000.001s"] }, ["retry_delays[0]"]],
+  ["a delay of 10,000 years", { retryDelays: ["315576000000s"] }, ["retry_delays[0]"]],
+  ["11 delays", { retryDelays: Array.from({ length: 11 }, () => "1s") }, ["retry_delays"]],
+  ["10,001 contacts", { contacts: makeContacts(10_001) }, ["contacts"]],
+  ["a request id of 65 characters", { requestId: times(65, "x") }, ["request_id"]],
+  ["a control character in the request id", { requestId: "tab\t" }, ["request_id"]],
+  [
+    "everything wrong",
+    {
+      requestId: "\n",
+      name: "",
+      description: "\0",
+      fromPhoneNumberId: "",
+      concurrentCallLimit: 0,
+      maxAttempts: 0,
+      retryOn: [1, 12],
+      retryDelays: ["-1s"],
+    },
+    [
+      "request_id",
+      "name",
+      "description",
+      "from_phone_number_id",
+      "concurrent_call_limit",
+      "max_attempts",
+      "retry_on[0]",
+      "retry_on[1]",
+      "retry_delays[0]",
+    ],
+  ],
+];
+
+const jobMethods: Method[] = [
+  "addContacts",
+  "startBatchJob",
+  "rescheduleBatchJob",
+  "cancelBatchJob",
+  "deleteBatchJob",
+  "getBatchJob",
+  "listContacts",
+];
+const jobCommands = jobMethods.filter((method) => !["getBatchJob", "listContacts"].includes(method));
+
+/** What a method needs besides its job. */
+const besides: Partial<Record<Method, JsonObject>> = {
+  addContacts: { contacts: makeContacts(1, 500) },
+  rescheduleBatchJob: { scheduledStartTime: "2031-03-01T10:00:00" },
+};
+
+const unknownIds: [string, string][] = [
+  ["unknown", randomUUID()],
+  ["not a UUID", "7"],
+  ["a UUID in braces", `{${randomUUID()}}`],
+  ["a UUID and more", `${batchJobId} `],
+  ["SQL", "' or true --"],
+  ["emoji", "🦜"],
+  ["a NUL", "\0"],
+];
+
+const wrongLists: [string, Method, JsonObject, string[]][] = [
+  ["a negative page size", "listBatchJobs", { pageSize: -1 }, ["page_size"]],
+  ["the smallest page size", "listBatchJobs", { pageSize: -2_147_483_648 }, ["page_size"]],
+  ["an unspecified status", "listBatchJobs", { statuses: [0] }, ["statuses[0]"]],
+  ["a status that there is not", "listBatchJobs", { statuses: [1, 8] }, ["statuses[1]"]],
+  ["a status twice", "listBatchJobs", { statuses: [1, 1] }, ["statuses"]],
+  ["a long name", "listBatchJobs", { nameContains: times(201, "x") }, ["name_contains"]],
+  ["a control character", "listBatchJobs", { nameContains: "\0" }, ["name_contains"]],
+  ["a negative page size", "listContacts", { batchJobId, pageSize: -1 }, ["page_size"]],
+  ["an unspecified status", "listContacts", { batchJobId, statuses: [0] }, ["statuses[0]"]],
+  ["a status that there is not", "listContacts", { batchJobId, statuses: [15] }, ["statuses[0]"]],
+  ["a status twice", "listContacts", { batchJobId, statuses: [1, 1] }, ["statuses"]],
+];
+
+describe.each(bothListeners)("%s", (name) => {
+  const call = callerFor(name, service);
+
+  test.each(wrongCreations)("refuses to create a job with %s", async (_, fields, wrong) => {
+    const answer = await withoutEffect(() => call("createBatchJob", { ...aJob, ...fields }));
+    expect(answer).toEqual(wrongFields(wrong));
+  });
+
+  test.each(jobMethods)(
+    "refuses %s without the id of a job, and with one that is too long",
+    async (method) => {
+      for (const id of ["", times(65, "x"), times(1_000_000, "x")]) {
+        const request = { ...besides[method], batchJobId: id };
+        expect(await withoutEffect(() => call(method, request))).toEqual(wrongFields(["batch_job_id"]));
+      }
+    },
+  );
+
+  const combinations = jobMethods.flatMap((method) =>
+    unknownIds.map(([what, id]) => [method, what, id] as const),
+  );
+
+  test.each(combinations)("finds no job for %s if its id is %s", async (method, _, id) => {
+    const answer = await withoutEffect(() => call(method, { ...besides[method], batchJobId: id }));
+    expect(answer).toEqual(refusedAs("job_not_found", "not_found", { batchJobId: id }));
+  });
+
+  test.each(jobCommands)("refuses %s with an impossible revision or request id", async (method) => {
+    const request = { ...besides[method], batchJobId };
+    for (const expectedRevision of ["0", "-1", "-9223372036854775808"]) {
+      const answer = await withoutEffect(() => call(method, { ...request, expectedRevision }));
+      expect(answer).toEqual(wrongFields(["expected_revision"]));
+    }
+    for (const requestId of [times(65, "x"), "\u001b[2J"]) {
+      const answer = await withoutEffect(() => call(method, { ...request, requestId }));
+      expect(answer).toEqual(wrongFields(["request_id"]));
+    }
+  });
+
+  test.each(jobCommands)("refuses %s at a revision that the job has not reached", async (method) => {
+    const request = { ...besides[method], batchJobId, expectedRevision: "2" };
+    expect(await withoutEffect(() => call(method, request))).toEqual(
+      refusedAs("revision_mismatch", "aborted", { batchJobId, revision: "1", expectedRevision: "2" }),
+    );
+  });
+
+  test("repeats the largest revision as it was given", async () => {
+    const request = { batchJobId, expectedRevision: "9223372036854775807" };
+    expect(await withoutEffect(() => call("startBatchJob", request))).toEqual(
+      refusedAs("revision_mismatch", "aborted", { ...request, revision: "1" }),
+    );
+  });
+
+  test.each(wrongLists)("refuses a list with %s: %s", async (_, method, request, wrong) => {
+    expect(await withoutEffect(() => call(method, request))).toEqual(wrongFields(wrong));
+  });
+
+  test.each([
+    ["none", []],
+    ["10,001", makeContacts(10_001)],
+  ])("refuses to add contacts if there are %s", async (_, contacts) => {
+    const answer = await withoutEffect(() => call("addContacts", { batchJobId, contacts }));
+    expect(answer).toEqual(wrongFields(["contacts"]));
+  });
+
+  test("refuses another request under an id that has been used", async () => {
+    const request = { ...aJob, requestId: "the first one" };
+    expect(await withoutEffect(() => call("createBatchJob", request))).toEqual(
+      refusedAs("request_id_reused", "invalid_argument", { field: "request_id", requestId: "the first one" }),
+    );
+  });
+});

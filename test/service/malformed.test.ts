@@ -1,0 +1,192 @@
+import { once } from "node:events";
+import { connect } from "node:http2";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { encodeEnvelope } from "@connectrpc/connect/protocol";
+import { afterAll, describe, expect, test } from "vitest";
+import { openDatabase } from "../../src/postgres/database.ts";
+import {
+  BatchJobService,
+  CreateBatchJobRequestSchema,
+} from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { maxMessageBytes } from "../../src/rpc/listener.ts";
+import { makeContacts } from "../support/make.ts";
+import { startTestService } from "../support/service.ts";
+import { allRows } from "./refused.ts";
+
+const service = await startTestService();
+const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
+afterAll(async () => {
+  await db.destroy();
+  await service[Symbol.asyncDispose]();
+});
+
+const path = `/${BatchJobService.typeName}/CreateBatchJob`;
+const authorization = `Bearer ${service.apiKey}`;
+
+async function post(type: string, body: string | Uint8Array<ArrayBuffer>) {
+  const headers = { authorization, "content-type": type };
+  const response = await fetch(`${service.httpUrl}${path}`, { method: "POST", headers, body });
+  return { status: response.status, text: await response.text() };
+}
+
+async function postJson(body: string): Promise<{ status: number; answer: unknown }> {
+  const { status, text } = await post("application/json", body);
+  return { status, answer: JSON.parse(text) };
+}
+
+/** The status of a gRPC call with these bytes for its body. */
+async function grpc(body: Uint8Array): Promise<{ code: unknown; message: string; hasDetails: boolean }> {
+  // Node gives a client 10 MB by default.
+  const session = connect(service.grpcUrl, { maxSessionMemory: 100 });
+  try {
+    const stream = session.request({
+      ":method": "POST",
+      ":path": path,
+      "content-type": "application/grpc",
+      te: "trailers",
+      authorization,
+    });
+    const answer: Record<string, unknown> = {};
+    stream.on("response", (header) => Object.assign(answer, header));
+    stream.on("trailers", (trailer) => Object.assign(answer, trailer));
+    stream.on("error", () => {});
+    stream.resume();
+    stream.end(body);
+    await once(stream, "close");
+    return {
+      code: answer["grpc-status"],
+      message: decodeURIComponent(String(answer["grpc-message"])),
+      hasDetails: "grpc-status-details-bin" in answer,
+    };
+  } finally {
+    session.destroy();
+  }
+}
+
+const noMessage = "the request is not a valid callsheet.v1.CreateBatchJobRequest";
+
+/** Bytes of a message: a field's number and wire type, then what is given. */
+const bytes = (...values: number[]) => new Uint8Array(values);
+const named = toBinary(
+  CreateBatchJobRequestSchema,
+  create(CreateBatchJobRequestSchema, { name: "Spring campaign", fromPhoneNumberId: "pn_1" }),
+);
+
+const notTheMessage: [string, Uint8Array<ArrayBuffer>][] = [
+  ["cut off in a field", named.slice(0, 5)],
+  ["cut off in a tag", bytes(0x80)],
+  ["a length beyond the end", bytes(0x12, 0xff, 0xff, 0xff, 0x0f)],
+  ["a tag of field 0", bytes(0x00, 0x00)],
+  ["a wire type that there is not", bytes(0x17)],
+  ["a text that is not UTF-8", bytes(0x12, 2, 0xc3, 0x28)],
+  ["half a surrogate pair", bytes(0x12, 3, 0xed, 0xa0, 0x80)],
+  ["a contact that is cut off", bytes(0x2a, 2, 0x0a, 9)],
+  ["JSON", new TextEncoder().encode(JSON.stringify({ name: "Spring campaign" }))],
+];
+
+describe("a body that is not the message", () => {
+  test.each(notTheMessage)("is refused by gRPC: %s", async (_, body) => {
+    expect(await grpc(encodeEnvelope(0, body))).toEqual({ code: "3", message: noMessage, hasDetails: false });
+  });
+
+  test.each(notTheMessage)("is refused by Connect: %s", async (_, body) => {
+    const { status, text } = await post("application/proto", body);
+    expect([status, JSON.parse(text)]).toEqual([400, { code: "invalid_argument", message: noMessage }]);
+  });
+
+  test.each(notTheMessage)("is refused by gRPC-Web: %s", async (_, body) => {
+    const { text } = await post("application/grpc-web+proto", encodeEnvelope(0, body));
+    expect(text).toContain("grpc-status: 3");
+    expect(text).toContain(encodeURIComponent(noMessage));
+  });
+});
+
+const job = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };
+
+describe("JSON that is not the message is refused, and the field is named", () => {
+  test.each([
+    ["a misspelt field", { ...job, scheduledStartTme: "2031-01-01T10:00" }, "scheduledStartTme"],
+    ["a misspelt field of a contact", { ...job, contacts: [{ fone: "+14155550100" }] }, "fone"],
+    ["a field in another case", { ...job, Name: "Spring campaign" }, "Name"],
+    ["a field of another message", { ...job, batchJobId: "7" }, "batchJobId"],
+    ["__proto__", JSON.parse('{"__proto__":{"name":"x"}}'), "__proto__"],
+    ["a number for a text", { ...job, name: 5 }, "name"],
+    ["an object for a list", { ...job, contacts: { phone: "+14155550100" } }, "contacts"],
+    ["a text for a contact", { ...job, contacts: ["+14155550100"] }, "ContactInput"],
+    ["a list for fields", { ...job, contacts: [{ fields: [] }] }, "fields"],
+    ["a number in fields", { ...job, contacts: [{ fields: { age: 7 } }] }, "fields"],
+    ["a word for a number", { ...job, maxAttempts: "many" }, "max_attempts"],
+    ["a fraction for a number", { ...job, maxAttempts: 1.5 }, "max_attempts"],
+    ["a number that is too large", { ...job, maxAttempts: 2_147_483_648 }, "max_attempts"],
+    ["an outcome that there is not", { ...job, retryOn: ["OUTCOME_NAPPING"] }, "Outcome"],
+    ["an outcome as the seed spells it", { ...job, retryOn: ["busy"] }, "Outcome"],
+    ["words for a duration", { ...job, retryDelays: ["5 minutes"] }, "Duration"],
+    ["a duration beyond all", { ...job, retryDelays: ["315576000001s"] }, "Duration"],
+    ["a list", [], "CreateBatchJobRequest"],
+    ["a text", "job", "CreateBatchJobRequest"],
+    ["null", null, "CreateBatchJobRequest"],
+  ])("%s", async (_, body, name) => {
+    expect(await postJson(JSON.stringify(body))).toEqual({
+      status: 400,
+      answer: { code: "invalid_argument", message: expect.stringContaining(name) },
+    });
+  });
+
+  test.each(["{", "", '{"name":"a"}{"name":"b"}', "{'name':'a'}", '{"name":"two\nlines"}', "\ufeff{", "\0"])(
+    "%j",
+    async (body) => {
+      expect(await postJson(body)).toEqual({
+        status: 400,
+        answer: { code: "invalid_argument", message: expect.stringContaining("CreateBatchJobRequest") },
+      });
+    },
+  );
+
+  test.each(["name", "description", "requestId", "fromPhoneNumberId"])(
+    "half a surrogate pair in %s",
+    async (field) => {
+      const { status, answer } = await postJson(
+        JSON.stringify({ ...job, [field]: "x" }).replace('"x"', '"\\ud83e"'),
+      );
+      expect(status).toBe(400);
+      expect(answer).toMatchObject({ code: "invalid_argument" });
+    },
+  );
+
+  test("lists nested 100,000 deep", async () => {
+    const { status } = await postJson(`{"contacts":${"[".repeat(100_000)}${"]".repeat(100_000)}}`);
+    expect(status).toBe(400);
+  });
+});
+
+describe("a message over 16 MiB is refused and told the limit", () => {
+  const fields = { note: "x".repeat(1_700) };
+  const contacts = makeContacts(10_000).map(({ phone }) => ({ phone, fields }));
+  const message = create(CreateBatchJobRequestSchema, { ...job, contacts });
+
+  test("by gRPC", async () => {
+    const binary = toBinary(CreateBatchJobRequestSchema, message);
+    expect(binary.byteLength).toBeGreaterThan(maxMessageBytes);
+    expect(await grpc(encodeEnvelope(0, binary))).toMatchObject({
+      code: "8",
+      message: expect.stringContaining("16777216"),
+      hasDetails: false,
+    });
+  });
+
+  test("by Connect", async () => {
+    const answer = { code: "resource_exhausted", message: expect.stringContaining("16777216") };
+    expect(await postJson(JSON.stringify({ ...job, contacts }))).toEqual({ status: 429, answer });
+  });
+});
+
+test.each(["text/plain", "application/xml", "application/json; charset=latin-1x", "application/grpc"])(
+  "a body of type %s is not taken",
+  async (type) => {
+    expect(await post(type, JSON.stringify(job))).toMatchObject({ status: 415 });
+  },
+);
+
+test("nothing of all this has left a row", async () => {
+  expect(await allRows(db)).toEqual({ batch_jobs: [], contacts: [], deleted_jobs: [], requests: [] });
+});

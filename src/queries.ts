@@ -26,7 +26,12 @@ const pageSizeOf = (asked: number): number =>
 
 const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
   const [createdAtMs, id] = keys;
-  return Number.isInteger(createdAtMs) && Math.abs(Number(createdAtMs)) <= 8.64e15 && isUuid(String(id));
+  return (
+    Number.isInteger(createdAtMs) &&
+    Number(createdAtMs) >= 0 &&
+    Number(createdAtMs) <= 8.64e15 &&
+    isUuid(String(id))
+  );
 };
 
 const isContactCursor = (keys: readonly unknown[]): keys is [number] =>

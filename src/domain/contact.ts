@@ -34,6 +34,12 @@ const e164 = /^\+[1-9]\d{6,14}$/;
 /** Control characters, and the halves of surrogate pairs, which no database text can hold. */
 const unprintable = /[\p{Cc}\p{Cs}]/u;
 
+/** What an answer shows of a phone that was rejected: no more than 50 characters, and each of them printable. */
+const shownPhone = (phone: string): string =>
+  Array.from(phone.slice(0, 100), (character) => (unprintable.test(character) ? "\uFFFD" : character))
+    .slice(0, 50)
+    .join("");
+
 const isText = (text: string, min: number, max: number): boolean =>
   text.length >= min &&
   (text.length <= max || (text.length <= 2 * max && [...text].length <= max)) &&
@@ -66,7 +72,7 @@ export function sortOut(inputs: readonly ContactInput[]): {
       phones.add(contact.phone);
       accepted.push({ ...contact, index });
     } else {
-      rejected.push({ index, phone: Array.from(contact.phone.slice(0, 100)).slice(0, 50).join(""), reason });
+      rejected.push({ index, phone: shownPhone(contact.phone), reason });
     }
   }
   return { accepted, rejected };

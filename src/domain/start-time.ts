@@ -1,4 +1,4 @@
-import { DateTime, FixedOffsetZone } from "luxon";
+import { DateTime, FixedOffsetZone, IANAZone, type Zone } from "luxon";
 import { BatchJobError } from "./batch-job-error.ts";
 
 const pattern =
@@ -20,17 +20,29 @@ const offsetMinutes = (offset: string): number => {
   return offset.startsWith("-") ? -minutes : minutes;
 };
 
-/** The first instant after the clocks of `zone` skip over `moved`, which is where luxon put a time that they skip. */
-function endOfGap(moved: DateTime): DateTime {
-  let before = moved.minus({ days: 2 }).toMillis();
-  let after = moved.plus({ days: 2 }).toMillis();
-  const offsetAfter = moved.offset;
+const dayMs = 24 * 60 * 60 * 1000;
+
+/** The instants at which the clocks of `zone` show `wallMs`, which is what they show as if it were UTC; earliest first. */
+function instantsOf(wallMs: number, zone: Zone): number[] {
+  const offsets = [zone.offset(wallMs - dayMs), zone.offset(wallMs + dayMs)];
+  return [...new Set(offsets)]
+    .map((offset) => ({ offset, at: wallMs - offset * 60_000 }))
+    .filter(({ offset, at }) => zone.offset(at) === offset)
+    .map(({ at }) => at)
+    .toSorted((a, b) => a - b);
+}
+
+/** The first instant after the clocks of `zone` skip over `wallMs`. */
+function endOfGap(wallMs: number, zone: Zone): DateTime {
+  let before = wallMs - dayMs;
+  let after = wallMs + dayMs;
+  const offsetAfter = zone.offset(after);
   while (after - before > 1) {
     const middle = Math.floor((before + after) / 2);
-    if (DateTime.fromMillis(middle, { zone: moved.zone }).offset === offsetAfter) after = middle;
+    if (zone.offset(middle) === offsetAfter) after = middle;
     else before = middle;
   }
-  return DateTime.fromMillis(after, { zone: moved.zone });
+  return DateTime.fromMillis(after, { zone });
 }
 
 /**
@@ -55,22 +67,23 @@ export function parseStartTime(text: string, timeZone: string): Date {
     millisecond: Number((parts["fraction"] ?? "").slice(0, 3).padEnd(3, "0")),
   };
   const offset = parts["offset"];
-  const zone = offset === undefined ? timeZone : FixedOffsetZone.instance(offsetMinutes(offset));
-  const moved = DateTime.fromObject(wall, { zone });
-  if (!moved.isValid) throw refuse(text, "is not on the calendar; give a month and a day that exist.");
-  const instant = moved.getPossibleOffsets()[0] ?? moved;
-  if (instant.hour !== wall.hour || instant.minute !== wall.minute || instant.day !== wall.day) {
-    const end = endOfGap(moved);
+  const zone =
+    offset === undefined ? IANAZone.create(timeZone) : FixedOffsetZone.instance(offsetMinutes(offset));
+  const shown = DateTime.fromObject(wall, { zone: "utc" });
+  if (!shown.isValid) throw refuse(text, "is not on the calendar; give a month and a day that exist.");
+  const [instant] = instantsOf(shown.toMillis(), zone);
+  if (instant === undefined) {
+    const end = endOfGap(shown.toMillis(), zone);
     const last = DateTime.fromMillis(end.toMillis() - 1000, { zone });
     throw refuse(
       text,
       `does not occur in ${timeZone}: the clocks skip from ${last.toFormat(localFormat)} to ${end.toFormat(localFormat)}; give one of these.`,
     );
   }
-  if (instant.toMillis() > lastInstantMs) {
+  if (instant > lastInstantMs) {
     throw refuse(text, "is too late; the latest start time is 9999-12-31T23:59:59.999Z.");
   }
-  return instant.toJSDate();
+  return new Date(instant);
 }
 
 /** Refuses an instant that is not in the future. */

@@ -26,11 +26,17 @@ const renamed: Readonly<Record<string, string>> = {
 /** A zone name: letters first, then no sign or digit that would make it an offset. */
 const zoneName = /^[A-Za-z][A-Za-z0-9_+\-/]{0,63}$/;
 
+/** The short names that are IANA's. The runtime has others that are not, and not what they seem: its AST is Alaska. */
+const shortNames = /^(?:CET|EET|EST|GMT|HST|MET|MST|PRC|ROC|ROK|UCT|UTC|WET)$/i;
+
+const isForeign = (name: string): boolean =>
+  (/^[a-z]{3}$/i.test(name) && !shortNames.test(name)) || /^SystemV\//i.test(name);
+
 /** The canonical spelling of an IANA zone given in any case; an empty name means UTC. */
 export function canonicalTimeZone(name: string): string {
   if (name === "") return "UTC";
   try {
-    if (!zoneName.test(name)) throw new RangeError();
+    if (!zoneName.test(name) || isForeign(name)) throw new RangeError();
     const zone = new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone;
     return renamed[zone] ?? zone;
   } catch (error) {

@@ -33,7 +33,14 @@ export async function makeCluster(
       if (!ok) throw new Error(`Postgres could not make its database (${lastComplaint(output)})`);
     };
     const access = [`--username=${role}`, "--auth=scram-sha-256", `--pwfile=${passwordFile}`];
-    await tool("initdb", [`--pgdata=${data}`, ...access, "--encoding=UTF8", "--locale=C"]);
+    await tool("initdb", [
+      `--pgdata=${data}`,
+      ...access,
+      "--encoding=UTF8",
+      "--locale=C",
+      "--locale-provider=builtin",
+      "--builtin-locale=C.UTF-8",
+    ]);
     const alone = ["--single", "-D", data, "-c", "exit_on_error=on", "template1"];
     await tool("postgres", alone, `create database ${database}\n`);
   });

@@ -79,7 +79,7 @@ export async function listContacts(
     .selectAll()
     .where("job_id", "=", jobId)
     .where("number", ">", page.after)
-    .$if(statuses !== undefined, (q) => q.where("status", "in", statuses ?? []))
+    .$if(statuses !== undefined, (q) => q.where(sql<boolean>`status = any(${statuses ?? []}::text[])`))
     .orderBy("number")
     .limit(page.size)
     .execute();

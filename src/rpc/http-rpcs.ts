@@ -50,7 +50,7 @@ export async function answerRpc(rpc: UniversalHandler, request: IncomingMessage,
 function readCall(request: IncomingMessage, response: ServerResponse) {
   try {
     const call = universalRequestFromNodeRequest(request, response, undefined, undefined);
-    // Connect stops reading when a body is too large; by default that would close the connection before the answer.
+    // Connect stops reading a body that is too large; by default that destroys the connection, perhaps before the answer.
     return { ...call, body: request.iterator({ destroyOnReturn: false }) };
   } catch {
     return undefined;

@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { all, refusalOf } from "./calls.ts";
 import { echoClient, everyClient } from "./clients.ts";
-import { startEcho, type Echo, type Listeners } from "./echo.ts";
+import { startEcho, type Echo, type Listeners, type Note } from "./echo.ts";
 import { openHttp2 } from "./raw.ts";
 
 /** Handlers that wait for the abort of their call, and what they were told by it. */
@@ -28,6 +28,25 @@ function waiting() {
     async *down(_: unknown, context: HandlerContext) {
       yield { text: "first" };
       await wait(context);
+    },
+  };
+}
+
+/** A handler that reads, when it has begun to and what ended it. */
+function reading() {
+  const begun = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<unknown>();
+  return {
+    begun: begun.promise,
+    ended: ended.promise,
+    async up(notes: AsyncIterable<Note>) {
+      try {
+        for await (const _ of notes) begun.resolve();
+      } catch (thrown) {
+        ended.resolve(thrown);
+        throw thrown;
+      }
+      return {};
     },
   };
 }
@@ -321,5 +340,26 @@ describe("a connection that breaks", () => {
     await entered;
     client.close();
     await eventually(() => expect(codesOf(told)).toEqual(["Canceled"]));
+  });
+
+  test("ends the reading of a gRPC handler", async () => {
+    const { ended, begun, up } = reading();
+    await using listeners = await startEcho({ up });
+    const client = openHttp2(listeners.grpc.port);
+    client.request("Up").write(firstNote);
+    await begun;
+    client.close();
+    expect(codesOf([await ended])).toEqual(["Canceled"]);
+  });
+
+  test("ends the reading of an HTTP handler", async () => {
+    const { ended, begun, up } = reading();
+    await using listeners = await startEcho({ up });
+    const socket = connect(listeners.http.port, "127.0.0.1");
+    socket.write(`${head.replace("Down", "Up")}content-length: 100\r\n\r\n`);
+    socket.write(firstNote);
+    await begun;
+    socket.resetAndDestroy();
+    expect(await ended).toBeInstanceOf(Error);
   });
 });

@@ -263,16 +263,16 @@ describe.each(everyCaller)("%s", (name) => {
 });
 
 describe.each(everyClient)("%s", (name) => {
-  const call = callerFor(name, service);
-
   test.each([
-    ["an answer", { pageSize: 1 }],
-    ["a refusal", { pageSize: -1 }],
-  ])("finds a call id in the header of %s", async (_, request) => {
+    ["an answer", {}, service],
+    ["a refusal", { pageSize: -1 }, service],
+    ["a refused key", {}, { ...service, authorization: "" }],
+  ])("finds a call id in the header of %s", async (_, request, ports) => {
     const ids: (string | null)[] = [];
     const onHeader = (header: Headers) => ids.push(header.get("callsheet-call-id"));
-    await call("listBatchJobs", request, { onHeader });
-    await call("listBatchJobs", request, { onHeader });
+    const ask = callerFor(name, ports);
+    await ask("listBatchJobs", request, { onHeader });
+    await ask("listBatchJobs", request, { onHeader });
     expect(ids).toEqual([uuid, uuid]);
     expect(new Set(ids).size).toBe(2);
   });

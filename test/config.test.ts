@@ -1,0 +1,107 @@
+import { describe, expect, test } from "vitest";
+import { readConfig } from "../src/config.ts";
+
+const defaults = {
+  DATABASE_POOL_SIZE: 10,
+  REDIS_PREFIX: "callsheet",
+  HOST: "127.0.0.1",
+  PORT: 8080,
+  GRPC_PORT: 50051,
+  LOG_LEVEL: "info",
+  SHUTDOWN_TIMEOUT: 30_000,
+};
+
+const longEnough = `cs_${"a".repeat(32)}`;
+
+describe("a setting that is wrong is named in a sentence", () => {
+  test.each([
+    ["DATABASE_URL", "mysql://localhost/x"],
+    ["DATABASE_URL", "localhost:5432"],
+    ["DATABASE_POOL_SIZE", "1"],
+    ["DATABASE_POOL_SIZE", "101"],
+    ["DATABASE_POOL_SIZE", "2.5"],
+    ["DATABASE_POOL_SIZE", "many"],
+    ["REDIS_URL", "localhost:6379"],
+    ["REDIS_URL", "http://localhost"],
+    ["REDIS_URL", "redis://a,b"],
+    ["REDIS_URL", "redis://a,"],
+    ["REDIS_PREFIX", "call sheet"],
+    ["REDIS_PREFIX", "{callsheet}"],
+    ["REDIS_PREFIX", "a:b"],
+    ["REDIS_PREFIX", "x".repeat(65)],
+    ["PORT", "-1"],
+    ["PORT", "65536"],
+    ["PORT", "80.5"],
+    ["PORT", "http"],
+    ["PORT", "8080/tcp"],
+    ["PORT", " "],
+    ["PORT", "0x50"],
+    ["GRPC_PORT", "65536"],
+    ["GRPC_PORT", "NaN"],
+    ["CALLSHEET_BOOTSTRAP_API_KEY", "secret"],
+    ["CALLSHEET_BOOTSTRAP_API_KEY", `cs_${"a".repeat(31)}`],
+    ["CALLSHEET_BOOTSTRAP_API_KEY", `${longEnough} `],
+    ["CALLSHEET_BOOTSTRAP_API_KEY", `CS_${"a".repeat(32)}`],
+    ["LOG_LEVEL", "verbose"],
+    ["LOG_LEVEL", "INFO"],
+    ["SHUTDOWN_TIMEOUT", "-1"],
+    ["SHUTDOWN_TIMEOUT", "3601"],
+    ["SHUTDOWN_TIMEOUT", "30s"],
+    ["SHUTDOWN_TIMEOUT", "Infinity"],
+  ])("%s=%j", (name, value) => {
+    expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name}: [^\\n]+\\.$`));
+  });
+
+  test("and so is every other one that is wrong", () => {
+    expect(() => readConfig({ PORT: "x", LOG_LEVEL: "loud", HOST: "localhost" })).toThrow(
+      /^PORT: [^\n]+\.\nLOG_LEVEL: [^\n]+\.$/,
+    );
+  });
+
+  test.each([
+    ["CALLSHEET_BOOTSTRAP_API_KEY", "hunter2-hunter2"],
+    ["DATABASE_URL", "postgresq://user:hunter2-hunter2@localhost/x"],
+    ["REDIS_URL", "rediss//:hunter2-hunter2@localhost"],
+  ])("without what it holds, which may be a secret: %s", (name, value) => {
+    expect(() => readConfig({ [name]: value })).toThrow(expect.not.stringContaining("hunter2"));
+  });
+});
+
+describe("settings", () => {
+  test("have defaults", () => {
+    expect(readConfig({})).toEqual(defaults);
+  });
+
+  test("that are empty count as not set", () => {
+    const names = ["DATABASE_URL", "REDIS_URL", "CALLSHEET_DATA_DIR", "CALLSHEET_BOOTSTRAP_API_KEY"];
+    const empty = Object.fromEntries([...names, ...Object.keys(defaults)].map((name) => [name, ""]));
+    expect(readConfig(empty)).toEqual(defaults);
+  });
+
+  test("that are somebody else's do not matter", () => {
+    expect(readConfig({ PATH: "/bin", PORTS: "x", port: "x" })).toEqual(defaults);
+  });
+
+  test("are read from text", () => {
+    const given = {
+      DATABASE_URL: "postgresql://user:p%40ss@db.example:5432/callsheet?sslmode=require",
+      DATABASE_POOL_SIZE: "100",
+      REDIS_URL: "rediss://a:6379,redis://b:6380",
+      REDIS_PREFIX: "eu-1.callsheet_2",
+      HOST: "0.0.0.0",
+      PORT: "0",
+      GRPC_PORT: "65535",
+      CALLSHEET_DATA_DIR: "data",
+      CALLSHEET_BOOTSTRAP_API_KEY: longEnough,
+      LOG_LEVEL: "silent",
+      SHUTDOWN_TIMEOUT: "0.5",
+    };
+    expect(readConfig(given)).toEqual({
+      ...given,
+      DATABASE_POOL_SIZE: 100,
+      PORT: 0,
+      GRPC_PORT: 65_535,
+      SHUTDOWN_TIMEOUT: 500,
+    });
+  });
+});

@@ -1,0 +1,190 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { Redis } from "ioredis";
+import { Client } from "pg";
+import { afterAll, describe, expect, inject, test } from "vitest";
+import { generateApiKey } from "../src/api-keys.ts";
+import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
+import { startEmbeddedRedis } from "../src/embedded/redis.ts";
+import { Health } from "../src/gen/grpc/health/v1/health_pb.ts";
+import { callerFor } from "./service/callers.ts";
+import { runProgram, startProgram } from "./support/command.ts";
+import { cloneDatabase } from "./support/database.ts";
+import { eventually } from "./support/eventually.ts";
+
+const database = await cloneDatabase();
+afterAll(() => database[Symbol.asyncDispose]());
+
+const apiKey = generateApiKey();
+const settings = () => ({
+  DATABASE_URL: database.url,
+  REDIS_URL: inject("redisUrl"),
+  REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
+  PORT: "0",
+  GRPC_PORT: "0",
+  LOG_LEVEL: "info",
+  CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
+});
+
+const readyLine = /^callsheet ready: (http:\/\/127\.0\.0\.1:\d+) grpc:\/\/(127\.0\.0\.1:\d+)\n$/;
+
+/** The program with its ports, once it has said that it is ready. */
+async function startMain(given: Record<string, string> = {}) {
+  const program = startProgram("src/main.ts", { ...settings(), ...given });
+  return await eventually(() => {
+    const [, httpUrl, grpc] = readyLine.exec(program.said.stdout) ?? [];
+    if (httpUrl === undefined) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
+    return Object.assign(program, { httpUrl, grpcUrl: `http://${grpc}`, apiKey });
+  }, 20_000);
+}
+
+const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };
+
+/** Holds the jobs' table, so that a call that needs it stays in hand. */
+async function holdJobs() {
+  const client = new Client({ connectionString: database.url });
+  await client.connect();
+  await client.query("begin");
+  await client.query("lock table batch_jobs in access exclusive mode");
+  const isWaitedFor = async () => {
+    const waiting = "select 1 from pg_locks where not granted and relation = 'batch_jobs'::regclass";
+    return (await client.query(waiting)).rowCount !== 0;
+  };
+  return { isWaitedFor, [Symbol.asyncDispose]: () => client.end() };
+}
+
+describe("the program", () => {
+  test("says in one line on standard output where it listens, and answers there", async () => {
+    await using main = await startMain();
+    expect(await (await fetch(`${main.httpUrl}/readyz`)).text()).toBe("ready\n");
+    expect(await callerFor("plain fetch", main)("createBatchJob", aJob)).toHaveProperty("ok");
+    expect(await callerFor("grpc-js", main)("listBatchJobs", {})).toMatchObject({
+      ok: { batchJobs: [{ name: "Spring campaign" }] },
+    });
+    expect(main.said.stdout).toMatch(readyLine);
+    main.child.kill("SIGTERM");
+    expect(await main.ended).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(readyLine) });
+  });
+
+  test.each(["SIGTERM", "SIGINT"] as const)("ends with exit code 0 on %s", async (signal) => {
+    await using main = await startMain();
+    main.child.kill(signal);
+    expect((await main.ended).exitCode).toBe(0);
+  });
+
+  test.each(["plain fetch", "grpc-js"] as const)("answers a call in hand after SIGTERM: %s", async (name) => {
+    await using main = await startMain();
+    const hold = await holdJobs();
+    const call = callerFor(name, main)("createBatchJob", { ...aJob, name });
+    await eventually(async () => expect(await hold.isWaitedFor()).toBe(true));
+    main.child.kill("SIGTERM");
+    const refused = { code: "UNAVAILABLE" };
+    await eventually(async () => {
+      const stopped = await fetch(`${main.httpUrl}/healthz`).then(
+        () => undefined,
+        () => refused,
+      );
+      expect(stopped).toBe(refused);
+    });
+    await hold[Symbol.asyncDispose]();
+    expect(await call).toMatchObject({ ok: { success: true } });
+    expect((await main.ended).exitCode).toBe(0);
+  });
+
+  test("does not wait for longer than SHUTDOWN_TIMEOUT", async () => {
+    await using main = await startMain({ SHUTDOWN_TIMEOUT: "0.2" });
+    await using hold = await holdJobs();
+    const call = callerFor("plain fetch", main)("createBatchJob", aJob);
+    await eventually(async () => expect(await hold.isWaitedFor()).toBe(true));
+    main.child.kill("SIGTERM");
+    expect(await call).toMatchObject({ refused: { code: "unavailable" } });
+  });
+
+  test("tells a watcher of its health that it stops", async () => {
+    await using main = await startMain();
+    const health = createClient(Health, createGrpcTransport({ baseUrl: main.grpcUrl }));
+    const statuses = health.watch({})[Symbol.asyncIterator]();
+    expect((await statuses.next()).value).toMatchObject({ status: 1 });
+    main.child.kill("SIGTERM");
+    const rest = await statuses.next().then(
+      ({ value }) => value?.status,
+      () => "ended",
+    );
+    expect([2, "ended"]).toContain(rest);
+    expect((await main.ended).exitCode).toBe(0);
+  });
+
+  test("goes on without Redis, says so, and is ready", async () => {
+    await using main = await startMain({ REDIS_URL: "redis://127.0.0.1:1" });
+    expect(await (await fetch(`${main.httpUrl}/readyz`)).text()).toBe("ready\n");
+    expect(main.said.stderr).toMatch(/"level":50.*Redis does not answer/);
+  });
+
+  test("keeps a bootstrap key that is there already, of whatever use it is", async () => {
+    const other = { CALLSHEET_BOOTSTRAP_API_KEY: generateApiKey() };
+    const keysOf = async () => {
+      const { stdout } = await runProgram("src/keys.ts", ["list"], { DATABASE_URL: database.url });
+      return stdout.trimEnd().split("\n");
+    };
+    await (await startMain(other))[Symbol.asyncDispose]();
+    const before = await keysOf();
+    const revoked = before.at(-1)?.slice(0, 36) ?? "";
+    await runProgram("src/keys.ts", ["revoke", revoked], { DATABASE_URL: database.url });
+    await using main = await startMain(other);
+    const ports = { ...main, apiKey: other.CALLSHEET_BOOTSTRAP_API_KEY };
+    expect(await callerFor("plain fetch", ports)("listBatchJobs", {})).toMatchObject({
+      refused: { code: "unauthenticated" },
+    });
+    expect(await keysOf()).toHaveLength(before.length);
+  });
+});
+
+describe("the program ends with exit code 1 and one sentence", () => {
+  const oneSentence = /^[^\n]+\n$/;
+
+  test.each([
+    ["PORT", "GRPC_PORT"],
+    ["GRPC_PORT", "PORT"],
+  ])("when %s is in use", async (taken) => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    const port = address !== null && typeof address === "object" ? address.port : 0;
+    expect(await runProgram("src/main.ts", [], { ...settings(), [taken]: String(port) })).toEqual({
+      exitCode: 1,
+      stdout: "",
+      stderr: `Cannot listen on 127.0.0.1:${port}: the port is in use.\n`,
+    });
+    server.close();
+  });
+
+  test.each([
+    ["a setting is wrong", { PORT: "eighty" }, "PORT"],
+    ["Postgres is not there", { DATABASE_URL: "postgres://nobody@127.0.0.1:1/x" }, "127.0.0.1:1"],
+  ])("when %s", async (_, wrong, word) => {
+    const ended = await runProgram("src/main.ts", [], { ...settings(), ...wrong });
+    expect(ended).toEqual({ exitCode: 1, stdout: "", stderr: expect.stringMatching(oneSentence) });
+    expect(ended.stderr).toContain(word);
+  });
+
+  test("when Redis may evict keys", async () => {
+    await using stack = new AsyncDisposableStack();
+    const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-main-"));
+    stack.defer(() => rm(dataDirectory, { recursive: true, force: true }));
+    await chmod(dataDirectory, 0o755);
+    const packageDirectory = join(chooseDataDirectory(undefined), "redis-package");
+    const { url } = stack.use(await startEmbeddedRedis({ dataDirectory, packageDirectory, say: () => {} }));
+    const redis = new Redis(url);
+    stack.defer(() => redis.disconnect());
+    await redis.config("SET", "maxmemory-policy", "allkeys-lru");
+    const ended = await runProgram("src/main.ts", [], { ...settings(), REDIS_URL: url });
+    expect(ended).toEqual({ exitCode: 1, stdout: "", stderr: expect.stringMatching(oneSentence) });
+    expect(ended.stderr).toMatch(/allkeys-lru.*noeviction/);
+  });
+});

@@ -1,0 +1,160 @@
+import { randomBytes } from "node:crypto";
+import { pino } from "pino";
+import { afterAll, describe, expect, inject, test } from "vitest";
+import { startService } from "../../src/service.ts";
+import { cloneDatabase } from "../support/database.ts";
+import { eventually } from "../support/eventually.ts";
+import { makeContacts } from "../support/make.ts";
+import { startTestService } from "../support/service.ts";
+import { answered, bothListeners, callerFor } from "./callers.ts";
+
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+
+async function page(path: string, url = service.httpUrl) {
+  const response = await fetch(`${url}${path}`);
+  return { status: response.status, text: await response.text(), type: response.headers.get("content-type") };
+}
+
+/** Every sample by its name and labels as they are written. */
+async function metrics(): Promise<Map<string, number>> {
+  const { text } = await page("/metrics");
+  const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    samples.map((line) => [
+      line.slice(0, line.lastIndexOf(" ")),
+      Number(line.slice(line.lastIndexOf(" ") + 1)),
+    ]),
+  );
+}
+
+/** By how much a sample moves while the work is done. */
+async function moves(name: string, work: () => Promise<unknown>): Promise<number> {
+  const before = (await metrics()).get(name) ?? 0;
+  await work();
+  return ((await metrics()).get(name) ?? 0) - before;
+}
+
+const call = callerFor("plain fetch", service);
+const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1", contacts: makeContacts(7) };
+const create = async (fields = {}) =>
+  (await answered<{ batchJobId: string }>(call("createBatchJob", { ...aJob, ...fields }))).batchJobId;
+
+const outcome = (method: string, code: string) =>
+  `callsheet_rpcs_total{method="callsheet.v1.BatchJobService/${method}",code="${code}"}`;
+
+const startByHand = async () => call("startBatchJob", { batchJobId: await create() });
+
+describe("pages", () => {
+  test("/healthz and /readyz say in a word that all is well", async () => {
+    expect(await page("/healthz")).toMatchObject({ status: 200, text: "ok\n" });
+    expect(await page("/readyz")).toMatchObject({ status: 200, text: "ready\n" });
+  });
+
+  test("/readyz says 503 when the database is gone, and /healthz does not mind", async () => {
+    const database = await cloneDatabase();
+    await using replica = await startService({
+      databaseUrl: database.url,
+      databasePoolSize: 2,
+      redisUrl: inject("redisUrl"),
+      redisPrefix: `test-${randomBytes(6).toString("hex")}`,
+      host: "127.0.0.1",
+      port: 0,
+      grpcPort: 0,
+      bootstrapApiKey: undefined,
+      shutdownTimeoutMs: 1_000,
+      logger: pino({ level: "silent" }),
+    });
+    const url = `http://127.0.0.1:${replica.port}`;
+    expect(await page("/readyz", url)).toMatchObject({ status: 200 });
+    await database[Symbol.asyncDispose]();
+    expect(await page("/readyz", url)).toMatchObject({
+      status: 503,
+      text: "not ready: Postgres does not answer\n",
+    });
+    expect(await page("/healthz", url)).toMatchObject({ status: 200 });
+    expect(await page("/metrics", url)).toMatchObject({ status: 200 });
+  });
+});
+
+describe("metrics", () => {
+  test("are in the form that Prometheus reads", async () => {
+    const { status, type, text } = await page("/metrics");
+    expect(status).toBe(200);
+    expect(type).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(text).toMatch(/^# TYPE callsheet_rpcs_total counter$/m);
+  });
+
+  test.each([
+    ["callsheet_rpcs_total", "counter"],
+    ["callsheet_rpc_seconds", "histogram"],
+    ["callsheet_start_lag_seconds", "histogram"],
+    ["callsheet_scheduler_failures_total", "counter"],
+    ["callsheet_fan_out_contacts_total", "counter"],
+    ["callsheet_fan_out_seconds", "histogram"],
+    ["callsheet_fan_out_failures_total", "counter"],
+    ["callsheet_sweep_repairs_total", "counter"],
+    ["callsheet_sweep_failures_total", "counter"],
+    ["callsheet_redis_up", "gauge"],
+  ])("have %s, a %s", async (name, type) => {
+    expect((await page("/metrics")).text).toContain(`# TYPE ${name} ${type}\n`);
+  });
+
+  test.each(bothListeners)("count the calls by method and code: %s", async (name) => {
+    const ask = callerFor(name, service);
+    const stranger = callerFor(name, { ...service, authorization: "" });
+    expect(await moves(outcome("ListBatchJobs", "ok"), () => ask("listBatchJobs", {}))).toBe(1);
+    expect(
+      await moves(outcome("GetBatchJob", "not_found"), () => ask("getBatchJob", { batchJobId: "7" })),
+    ).toBe(1);
+    expect(
+      await moves(outcome("ListBatchJobs", "invalid_argument"), () => ask("listBatchJobs", { pageSize: -1 })),
+    ).toBe(1);
+    expect(
+      await moves(outcome("ListBatchJobs", "unauthenticated"), () => stranger("listBatchJobs", {})),
+    ).toBe(1);
+  });
+
+  test("time the calls", async () => {
+    const count = 'callsheet_rpc_seconds_count{method="callsheet.v1.BatchJobService/ListBatchJobs"}';
+    expect(await moves(count, () => call("listBatchJobs", {}))).toBe(1);
+  });
+
+  test("tell how late a job was started", async () => {
+    const scheduledStartTime = new Date(Date.now() + 300).toISOString();
+    const started = async () => {
+      const batchJobId = await create({ scheduledStartTime });
+      await eventually(async () =>
+        expect(await call("getBatchJob", { batchJobId })).toMatchObject({
+          ok: { batchJob: { status: "BATCH_JOB_STATUS_RUNNING", startLag: expect.stringMatching(/s$/) } },
+        }),
+      );
+    };
+    expect(await moves("callsheet_start_lag_seconds_count", started)).toBe(1);
+  });
+
+  test("do not count a start by hand as late", async () => {
+    expect(await moves("callsheet_start_lag_seconds_count", startByHand)).toBe(0);
+  });
+
+  test("count the contacts that were put on lists", async () => {
+    expect(await moves("callsheet_fan_out_contacts_total", startByHand)).toBe(7);
+    expect(await moves("callsheet_fan_out_seconds_count", startByHand)).toBe(1);
+  });
+
+  test("tell that Redis is there, and that nothing was put right", async () => {
+    const samples = await metrics();
+    expect(samples.get("callsheet_redis_up")).toBe(1);
+    expect([...samples.keys()].filter((name) => name.startsWith("callsheet_sweep_repairs_total{"))).toEqual(
+      [],
+    );
+  });
+
+  test("hold nothing that a caller made up", async () => {
+    const marker = `x${randomBytes(6).toString("hex")}`;
+    await call("getBatchJob", { batchJobId: marker });
+    await fetch(`${service.httpUrl}/callsheet.v1.BatchJobService/${marker}`, { method: "POST" });
+    await fetch(`${service.httpUrl}/${marker}`);
+    expect((await page("/metrics")).text).not.toContain(marker);
+  });
+});

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, type Transport, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { generateApiKey } from "../src/api-keys.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
@@ -12,14 +12,16 @@ import { startEmbeddedPostgres } from "../src/embedded/postgres.ts";
 import { startEmbeddedRedis } from "../src/embedded/redis.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 
-export type FreshService = AsyncDisposable & {
+export type Servers = AsyncDisposable & { readonly databaseUrl: string; readonly redisUrl: string };
+
+export type FreshService = Servers & {
   readonly client: Client<typeof BatchJobService>;
+  readonly transport: Transport;
   readonly pid: number;
-  readonly redisUrl: string;
 };
 
-/** The service in a process of its own, on servers of its own with empty data and their ordinary, durable settings. */
-export async function startFreshService(): Promise<FreshService> {
+/** Postgres and Redis with empty data and their ordinary, durable settings. */
+export async function startFreshServers(): Promise<Servers> {
   await using stack = new AsyncDisposableStack();
   const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-bench-"));
   await chmod(dataDirectory, 0o755);
@@ -31,13 +33,25 @@ export async function startFreshService(): Promise<FreshService> {
   };
   const postgres = stack.use(await startEmbeddedPostgres(options));
   const redis = stack.use(await startEmbeddedRedis(options));
+  const running = stack.move();
+  return {
+    databaseUrl: postgres.url,
+    redisUrl: redis.url,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/** The service in a process of its own, on fresh servers. */
+export async function startFreshService(): Promise<FreshService> {
+  await using stack = new AsyncDisposableStack();
+  const { databaseUrl, redisUrl } = stack.use(await startFreshServers());
 
   const apiKey = generateApiKey();
   const child = spawn(process.execPath, [join(import.meta.dirname, "../src/main.ts")], {
     env: {
       ...process.env,
-      DATABASE_URL: postgres.url,
-      REDIS_URL: redis.url,
+      DATABASE_URL: databaseUrl,
+      REDIS_URL: redisUrl,
       PORT: "0",
       GRPC_PORT: "0",
       LOG_LEVEL: "warn",
@@ -63,7 +77,9 @@ export async function startFreshService(): Promise<FreshService> {
   return {
     client: createClient(BatchJobService, transport),
     pid: child.pid ?? 0,
-    redisUrl: redis.url,
+    databaseUrl,
+    redisUrl,
+    transport,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

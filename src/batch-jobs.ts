@@ -16,15 +16,17 @@ import {
   insertJob,
   lockJob,
   scheduleJob,
+  setRunning,
   startJob,
 } from "./postgres/batch-jobs.ts";
 import { insertContacts } from "./postgres/contacts.ts";
+import { finishJob } from "./postgres/outcomes.ts";
 import type { Database } from "./postgres/database.ts";
-import { type BatchJob, type Contact, createQueries } from "./queries.ts";
+import { type Attempt, type BatchJob, type Contact, createQueries } from "./queries.ts";
 import type { ContactList } from "./redis/contact-list.ts";
 import type { Schedule } from "./redis/schedule.ts";
 
-export type { BatchJob, CommandRequest, Contact };
+export type { Attempt, BatchJob, CommandRequest, Contact };
 
 export type JobCommandRequest = CommandRequest & {
   readonly batchJobId: string;
@@ -232,6 +234,41 @@ export function createBatchJobs(deps: {
           await schedule.add({ scheduledJobId: newScheduledJobId, dueMs });
           return await removeEntry(oldScheduledJobId);
         },
+      });
+    },
+
+    async pause(request: JobCommandRequest) {
+      return await run(request, {
+        rpc: "PauseBatchJob",
+        async decide(trx) {
+          const before = await lockForCommand(trx, request);
+          check("pause", before);
+          const { revision } = await setRunning(trx, before.id, false);
+          return { job: keyOf(before), revision };
+        },
+        async redisHalf({ job, revision }) {
+          await contactList.unlink(job, revision);
+          return false;
+        },
+      });
+    },
+
+    async resume(request: JobCommandRequest) {
+      return await run(request, {
+        rpc: "ResumeBatchJob",
+        async decide(trx) {
+          const before = await lockForCommand(trx, request);
+          check("resume", before);
+          const open = before.pending_contacts + before.waiting_retry_contacts + before.dialing_contacts;
+          const { revision, status } =
+            open === 0 ? await finishJob(trx, before.id) : await setRunning(trx, before.id, true);
+          return { job: keyOf(before), revision, status };
+        },
+        async redisHalf({ job, revision, status }) {
+          if (status === "running") await contactList.create(job, revision);
+          return false;
+        },
+        toFanOut: ({ job, status }) => (status === "running" ? job : undefined),
       });
     },
 

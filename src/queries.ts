@@ -1,3 +1,4 @@
+import { BatchJobError } from "./domain/batch-job-error.ts";
 import { type JobStatus } from "./domain/batch-job.ts";
 import type { Caller } from "./domain/caller.ts";
 import {
@@ -8,12 +9,15 @@ import {
 } from "./domain/contact.ts";
 import { readPageToken, writePageToken } from "./domain/page-token.ts";
 import { findJob, isUuid, listJobs } from "./postgres/batch-jobs.ts";
-import { listContacts } from "./postgres/contacts.ts";
+import { findContact, listContacts } from "./postgres/contacts.ts";
 import type { Database } from "./postgres/database.ts";
-import type { BatchJobRow, ContactRow } from "./postgres/tables.ts";
+import type { AttemptRow, BatchJobRow, ContactRow } from "./postgres/tables.ts";
 
 /** A batch job as it is stored. */
 export type BatchJob = BatchJobRow;
+
+/** An attempt as it is stored. */
+export type Attempt = AttemptRow;
 
 /** A contact with the status that its job gives it. */
 export type Contact = Omit<ContactRow, "status"> & { readonly status: ContactStatus };
@@ -79,6 +83,24 @@ export function createQueries(db: Database) {
         jobs: jobs.slice(0, size),
         nextPageToken: last ? writePageToken(scope, [last.created_at.getTime(), last.id]) : "",
       };
+    },
+
+    /** One contact and the history of its attempts, or contact_not_found. */
+    async getContact(
+      caller: Caller,
+      batchJobId: string,
+      number: number,
+    ): Promise<{ contact: Contact; attempts: Attempt[] }> {
+      const job = await findJob(db, caller.organizationId, batchJobId);
+      const found = await findContact(db, job.id, number);
+      if (found === undefined) {
+        throw new BatchJobError(
+          "contact_not_found",
+          `The batch job has no contact ${number}; it has ${job.total_contacts}, numbered from 1.`,
+          { batchJobId: job.id, number: String(number), totalContacts: String(job.total_contacts) },
+        );
+      }
+      return { contact: shown(found.contact, job), attempts: found.attempts };
     },
 
     /** One page of a job's contacts, by number. */

@@ -5,6 +5,11 @@ import { startClock } from "./clock.ts";
 import { createStartDue } from "./due-starts.ts";
 import { createFanOut } from "./fan-out.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
+import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
+import { startExpiry } from "./leasing/expiry.ts";
+import { createLeaseRound } from "./leasing/lease-round.ts";
+import { createLeasing } from "./leasing/leasing.ts";
+import { createRecorder } from "./leasing/recorder.ts";
 import { createMetrics } from "./metrics.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
 import { type Database, openDatabase } from "./postgres/database.ts";
@@ -13,8 +18,11 @@ import { migrate } from "./postgres/migrate.ts";
 import { type RedisClient, checkRedis, openRedis } from "./redis/connection.ts";
 import { createContactList } from "./redis/contact-list.ts";
 import { createKeys } from "./redis/keys.ts";
+import { createReservations } from "./redis/reservations.ts";
 import { createSchedule } from "./redis/schedule.ts";
+import { onMessage } from "./redis/signals.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
+import { contactWorkerService } from "./rpc/contact-worker-service.ts";
 import { createErrorTranslation, errorInterceptor } from "./rpc/errors.ts";
 import { createGate } from "./rpc/gate.ts";
 import { startGrpcListener } from "./rpc/grpc-listener.ts";
@@ -27,6 +35,7 @@ import { serviceEntry } from "./rpc/service-table.ts";
 import { validationInterceptor } from "./rpc/validation.ts";
 import { startScheduler } from "./scheduler.ts";
 import { startSweep } from "./sweep.ts";
+import { createWatching } from "./watching.ts";
 
 export type ServiceOptions = {
   readonly databaseUrl: string;
@@ -95,15 +104,31 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const keys = createKeys(options.redisPrefix);
   const schedule = createSchedule(redis, keys);
   const contactList = createContactList(redis, keys);
+  const reservations = createReservations(redis, keys);
   const clock = await startClock(db);
   const fanOut = opened.use(createFanOut({ db, contactList, metrics, logger }));
   const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  const freed = (organizationId: string): void => {
+    leasing.ring(organizationId);
+    // Other replicas hear of it; a lost word costs them a second.
+    redis.publish(keys.work, organizationId).catch(() => {});
+  };
+  const recorder = opened.use(createRecorder({ db, contactList, reservations, logger, onFreed: freed }));
+  const round = createLeaseRound({ db, reservations, clock, logger });
+  const leasing = createLeasing({ db, round, recorder, clock, logger });
+  onMessage(subscriber, keys.work, leasing.ring);
+  opened.use(startExpiry({ db, recorder, logger }));
+  const watching = opened.use(createWatching({ db, logger }));
   opened.use(startScheduler({ schedule, startDue, clock, subscriber, metrics, logger }));
   opened.use(startSweep({ db, schedule, contactList, fanOut, clock, metrics, logger }));
 
-  const health = createHealth([BatchJobService.typeName]);
-  const services = [serviceEntry(BatchJobService, batchJobService(jobs)), health.entry];
+  const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
+  const services = [
+    serviceEntry(BatchJobService, batchJobService(jobs, watching)),
+    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder)),
+    health.entry,
+  ];
   const translate = createErrorTranslation(logger);
   const shared = {
     host: options.host,
@@ -142,7 +167,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     grpcPort: grpc.port,
     async [Symbol.asyncDispose]() {
       health.set(false);
-      await Promise.all([http.stop(graceMs), grpc.stop(graceMs)]);
+      // Long polls are answered at once, with nothing.
+      await Promise.all([leasing[Symbol.asyncDispose](), http.stop(graceMs), grpc.stop(graceMs)]);
       await running.disposeAsync();
     },
   };

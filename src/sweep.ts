@@ -118,7 +118,8 @@ export function createSweep(deps: Deps): Sweep {
   /** What is wrong with a running job's list, if it was so at the last pass too where that is the sign of it. */
   async function examine(job: RunningJob, seen: Map<string, string>): Promise<Finding | undefined> {
     if (fanOut.isRunning(job.id)) return undefined;
-    const { position, length } = await contactList.look(job);
+    const { position, length, returned } = await contactList.look(job, deps.clock.now());
+    note("reservation_lost", returned);
     if (position === undefined) return { job, position, rule: "position_lost" };
     const isBehind = position.last < job.total;
     if (!isBehind && (length > 0 || job.pending === 0)) return undefined;

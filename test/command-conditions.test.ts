@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { commands } from "../src/domain/batch-job.ts";
-import { jobCommands } from "./support/commands.ts";
+import { jobCommands, allowedStatusOf } from "./support/commands.ts";
 import { everything } from "./support/everything.ts";
 import { lookAt } from "./support/look.ts";
 import { entryIdOf } from "./support/make-many.ts";
@@ -23,7 +23,7 @@ const notFound = (batchJobId: string) => ({
 
 describe("expected revision", () => {
   test.each(commands)("%s does its work if it is right", async (command) => {
-    const { id } = await makeWholeJob(parts, { status: "scheduled" });
+    const { id } = await makeWholeJob(parts, { status: allowedStatusOf(command) });
     await parts.jobs.addContacts(onJob(parts, id), [{ phone: "+14159999999", name: "", fields: {} }]);
     const before = await lookAt(parts, id);
     await jobCommands[command](parts.jobs, onJob(parts, id, { expectedRevision: 2 }));

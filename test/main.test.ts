@@ -72,9 +72,9 @@ describe("the program", () => {
     expect(await main.ended).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(readyLine) });
   });
 
-  test.each(["SIGTERM", "SIGINT"] as const)("ends with exit code 0 on %s", async (signal) => {
+  test("ends with exit code 0 on Ctrl-C", async () => {
     await using main = await startMain();
-    main.child.kill(signal);
+    main.child.kill("SIGINT");
     expect((await main.ended).exitCode).toBe(0);
   });
 
@@ -84,26 +84,21 @@ describe("the program", () => {
     const call = callerFor(name, main)("createBatchJob", { ...aJob, name });
     await eventually(async () => expect(await hold.isWaitedFor()).toBe(true));
     main.child.kill("SIGTERM");
-    const refused = { code: "UNAVAILABLE" };
-    await eventually(async () => {
-      const stopped = await fetch(`${main.httpUrl}/healthz`).then(
-        () => undefined,
-        () => refused,
-      );
-      expect(stopped).toBe(refused);
-    });
+    await eventually(() => expect(fetch(`${main.httpUrl}/healthz`)).rejects.toThrow("fetch failed"));
     await hold[Symbol.asyncDispose]();
     expect(await call).toMatchObject({ ok: { success: true } });
     expect((await main.ended).exitCode).toBe(0);
   });
 
-  test("does not wait for longer than SHUTDOWN_TIMEOUT", async () => {
+  test("cuts a call that takes longer than SHUTDOWN_TIMEOUT", async () => {
     await using main = await startMain({ SHUTDOWN_TIMEOUT: "0.2" });
-    await using hold = await holdJobs();
-    const call = callerFor("plain fetch", main)("createBatchJob", aJob);
+    const hold = await holdJobs();
+    const call = callerFor("grpc-js", main)("createBatchJob", aJob);
     await eventually(async () => expect(await hold.isWaitedFor()).toBe(true));
     main.child.kill("SIGTERM");
     expect(await call).toMatchObject({ refused: { code: "unavailable" } });
+    await hold[Symbol.asyncDispose]();
+    expect((await main.ended).exitCode).toBe(0);
   });
 
   test("tells a watcher of its health that it stops", async () => {
@@ -126,7 +121,7 @@ describe("the program", () => {
     expect(main.said.stderr).toMatch(/"level":50.*Redis does not answer/);
   });
 
-  test("keeps a bootstrap key that is there already, of whatever use it is", async () => {
+  test("does not bring a revoked bootstrap key back", async () => {
     const other = { CALLSHEET_BOOTSTRAP_API_KEY: generateApiKey() };
     const keysOf = async () => {
       const { stdout } = await runProgram("src/keys.ts", ["list"], { DATABASE_URL: database.url });

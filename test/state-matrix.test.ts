@@ -48,6 +48,18 @@ describe("refused, with nothing changed", () => {
     ["reschedule", "completed", "invalid_status", waiting],
     ["reschedule", "failed", "invalid_status", waiting],
     ["reschedule", "cancelled", "invalid_status", waiting],
+    ["pause", "pending", "invalid_status", "running"],
+    ["pause", "scheduled", "invalid_status", "running"],
+    ["pause", "paused", "invalid_status", "running"],
+    ["pause", "completed", "invalid_status", "running"],
+    ["pause", "failed", "invalid_status", "running"],
+    ["pause", "cancelled", "invalid_status", "running"],
+    ["resume", "pending", "invalid_status", "paused"],
+    ["resume", "scheduled", "invalid_status", "paused"],
+    ["resume", "running", "invalid_status", "paused"],
+    ["resume", "completed", "invalid_status", "paused"],
+    ["resume", "failed", "invalid_status", "paused"],
+    ["resume", "cancelled", "invalid_status", "paused"],
     ["cancel", "completed", "already_terminal", open],
     ["cancel", "failed", "already_terminal", open],
     ["cancel", "cancelled", "already_terminal", open],
@@ -126,6 +138,49 @@ describe("reschedule", () => {
       entry: String(newTimeAt.getTime()),
     });
     expect(await parts.redis.zscore(parts.keys.due, oldScheduledJobId ?? "")).toBeNull();
+    await expectOthersUntouched(was);
+  });
+});
+
+describe("pause", () => {
+  test("a running job is paused and leaves nothing in Redis", async () => {
+    const was = await makeSubject("running");
+    const { id, organization_id: organizationId } = rowOf(was);
+    expect(await parts.jobs.pause(onJob(parts, id))).toEqual({
+      job: { id, organizationId },
+      revision: 2,
+      entryRemoved: false,
+    });
+    expect(await lookAt(parts, id)).toEqual({
+      row: oneRevisionOn(was, { status: "paused" }),
+      contacts: was.contacts,
+      list: [],
+      position: null,
+      entry: null,
+    });
+    await expectOthersUntouched(was);
+  });
+});
+
+describe("resume", () => {
+  test("a paused job runs, with its contacts on its list", async () => {
+    const was = await makeSubject("paused");
+    const { id, organization_id: organizationId } = rowOf(was);
+    const answer = await parts.jobs.resume(onJob(parts, id));
+    await parts.fanOut.run({ id, organizationId });
+    expect(answer).toEqual({
+      job: { id, organizationId },
+      revision: 2,
+      status: "running",
+      entryRemoved: false,
+    });
+    expect(await lookAt(parts, id)).toEqual({
+      row: oneRevisionOn(was, { status: "running" }),
+      contacts: was.contacts,
+      list: ["1", "2", "3"],
+      position: expect.stringMatching(/^2\.[0-9a-f]+:3$/),
+      entry: null,
+    });
     await expectOthersUntouched(was);
   });
 });

@@ -18,14 +18,17 @@ type Verdict = JobStatus | "stays" | "gone" | "already_running" | "invalid_statu
 /**
  * What each command makes of a job in each status: the one table that code, errors, README and tests read.
  *
- * Two conditions lie outside it: a job without contacts cannot be started (`no_contacts`; when its time comes it
- * fails), and a job of which a contact is dialing cannot be deleted (`invalid_status`).
+ * Three conditions lie outside it: a job without contacts cannot be started (`no_contacts`; when its time comes it
+ * fails), a job of which a contact is dialing cannot be deleted (`invalid_status`), and a job with nothing open ends by
+ * being resumed.
  */
 // prettier-ignore
 export const stateTable = {
   //               pending            scheduled          running             paused             completed            failed               cancelled
   start:        [ "running",         "running",         "already_running",  "invalid_status",  "invalid_status",    "invalid_status",    "invalid_status"],
   reschedule:   [ "scheduled",       "scheduled",       "invalid_status",   "invalid_status",  "invalid_status",    "invalid_status",    "invalid_status"],
+  pause:        [ "invalid_status",  "invalid_status",  "paused",           "invalid_status",  "invalid_status",    "invalid_status",    "invalid_status"],
+  resume:       [ "invalid_status",  "invalid_status",  "invalid_status",   "running",         "invalid_status",    "invalid_status",    "invalid_status"],
   cancel:       [ "cancelled",       "cancelled",       "cancelled",        "cancelled",       "already_terminal",  "already_terminal",  "already_terminal"],
   delete:       [ "gone",            "gone",            "invalid_status",   "invalid_status",  "gone",              "gone",              "gone"],
   add_contacts: [ "stays",           "stays",           "stays",            "stays",           "already_terminal",  "already_terminal",  "already_terminal"],

@@ -113,7 +113,7 @@ export function createLeaseRound(deps: {
     const slots = demands.flatMap((demand, place) =>
       Array.from({ length: demand.maxContacts }, () => ({ demand, place })),
     );
-    const placeOf = new Map<string, number>();
+    const slotOf = new Map<string, { place: number; expiresAt: Date }>();
     const tried = new Map<string, Set<number>>();
 
     const opened = await db.transaction().execute(async (trx) => {
@@ -145,16 +145,18 @@ export function createLeaseRound(deps: {
           const slot = slots[openings.length];
           if (slot === undefined) break;
           const leaseId = randomUUID();
-          placeOf.set(leaseId, slot.place);
           const { workerId, requestId, durationMs } = slot.demand;
-          openings.push({ jobId: candidate.id, number, leaseId, workerId, requestId, durationMs });
+          const expiresAt = new Date(organization.now.getTime() + durationMs);
+          slotOf.set(leaseId, { place: slot.place, expiresAt });
+          openings.push({ jobId: candidate.id, number, leaseId, workerId, requestId, expiresAt });
         }
       }
-      const rows = await openAttempts(trx, organizationId, openings);
+      const rows = await openAttempts(trx, organizationId, organization.now, openings);
       return rows.map((row): Lease => {
         const job = jobs.get(row.jobId);
         return {
           ...row,
+          expiresAt: slotOf.get(row.leaseId)?.expiresAt ?? organization.now,
           fromPhoneNumberId: job?.from_phone_number_id ?? "",
           maxAttempts: job?.max_attempts ?? 0,
         };
@@ -174,7 +176,7 @@ export function createLeaseRound(deps: {
       ),
     ).catch((error: unknown) => logger.warn({ err: error }, "reservations are left to run out"));
 
-    for (const lease of opened) leases[placeOf.get(lease.leaseId) ?? 0]?.push(lease);
+    for (const lease of opened) leases[slotOf.get(lease.leaseId)?.place ?? 0]?.push(lease);
     return { leases, after, isWhole };
   };
 }

@@ -98,12 +98,14 @@ export function createLeasing(deps: {
   async function serve(organizationId: string, desk: Desk): Promise<void> {
     try {
       while (desk.waiters.size > 0) {
-        const groups = Map.groupBy([...desk.waiters], ({ request }) => request.jobIds.toSorted().join());
+        // Those who come during the rounds below have their turn in the next ones.
+        const present = [...desk.waiters];
+        const groups = Map.groupBy(present, ({ request }) => request.jobIds.toSorted().join());
         let gave = false;
         for (const alike of groups.values()) gave = (await serveAlike(organizationId, desk, alike)) || gave;
-        for (const waiter of desk.waiters) {
-          if (waiter.deadlineMs > performance.now() && !stop.signal.aborted) continue;
-          waiter.settle([]);
+        for (const waiter of present) {
+          const isOver = waiter.deadlineMs <= performance.now() || stop.signal.aborted;
+          if (isOver && desk.waiters.has(waiter)) waiter.settle([]);
         }
         if (!gave && desk.waiters.size > 0) await desk.alarm.sleep(await idleMs(organizationId, desk));
       }

@@ -162,6 +162,15 @@ export async function scheduleJob(
     .executeTakeFirstOrThrow();
 }
 
+export async function setRunning(trx: Trx, id: string, isRunning: boolean): Promise<BatchJobRow> {
+  return await trx
+    .updateTable("batch_jobs")
+    .set({ ...moved, status: isRunning ? "running" : "paused" })
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
 export async function cancelJob(trx: Trx, id: string): Promise<BatchJobRow> {
   return await trx
     .updateTable("batch_jobs")

@@ -3,7 +3,7 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
-import type { ContactRow } from "./tables.ts";
+import type { AttemptRow, ContactRow } from "./tables.ts";
 
 /**
  * Adds contacts to a job that this transaction has locked, numbered on from `lastNumber` in the order given, and skips
@@ -67,6 +67,29 @@ export async function readChunk(
   return row && { ...row, numbers: row.numbers?.split(",") ?? [] };
 }
 
+/** A contact with its attempts, the first one first. */
+export async function findContact(
+  db: Database,
+  jobId: string,
+  number: number,
+): Promise<{ contact: ContactRow; attempts: AttemptRow[] } | undefined> {
+  const contact = await db
+    .selectFrom("contacts")
+    .selectAll()
+    .where("job_id", "=", jobId)
+    .where("number", "=", number)
+    .executeTakeFirst();
+  if (contact === undefined) return undefined;
+  const attempts = await db
+    .selectFrom("attempts")
+    .selectAll()
+    .where("job_id", "=", jobId)
+    .where("number", "=", number)
+    .orderBy("attempt")
+    .execute();
+  return { contact, attempts };
+}
+
 /** One page of a job's contacts, by number. */
 export async function listContacts(
   db: Database,
@@ -100,7 +123,9 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
       .executeTakeFirst();
     if (job === undefined) return false;
     const first = job.last_number - size;
-    await trx.deleteFrom("contacts").where("job_id", "=", job.job_id).where("number", ">", first).execute();
+    for (const table of ["contacts", "attempts", "retries"] as const) {
+      await trx.deleteFrom(table).where("job_id", "=", job.job_id).where("number", ">", first).execute();
+    }
     if (first > 0) {
       await trx
         .updateTable("deleted_jobs")

@@ -7,9 +7,17 @@ import type { BatchJobRow } from "./tables.ts";
 /** What the transactions that lease and report begin with: the organization's lock, and the time. */
 export type LockedOrganization = { free: number; now: Date };
 
+/**
+ * Locks the organization until the transaction ends.
+ *
+ * From here on the transaction looks rows up by index only: without statistics of a table that has just grown the planner
+ * would read the whole of it to find a few hundred rows.
+ */
 export async function lockOrganization(trx: Trx, id: string): Promise<LockedOrganization> {
   const { rows } = await sql<LockedOrganization>`
-    select lease_limit - dialing as free, date_trunc('milliseconds', clock_timestamp()) as now
+    select lease_limit - dialing as free, date_trunc('milliseconds', clock_timestamp()) as now,
+      set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+      set_config('enable_mergejoin', 'off', true)
     from organizations where id = ${id} for no key update
   `.execute(trx);
   const [row] = rows;
@@ -95,7 +103,7 @@ export async function findDueRetries(
   trx: Trx,
   wanted: ReadonlyMap<string, number>,
 ): Promise<{ jobId: string; number: number }[]> {
-  if (wanted.size === 0) return [];
+  if ([...wanted.values()].every((count) => count <= 0)) return [];
   const { rows } = await sql<{ jobId: string; number: number }>`
     select w.job_id as "jobId", r.number
     from unnest(${[...wanted.keys()]}::uuid[], ${[...wanted.values()]}::int[]) as w (job_id, wanted)
@@ -114,7 +122,7 @@ export type Opening = {
   leaseId: string;
   workerId: string;
   requestId: string;
-  durationMs: number;
+  expiresAt: Date;
 };
 
 export type Lease = {
@@ -130,6 +138,9 @@ export type Lease = {
   maxAttempts: number;
 };
 
+/** A contact that has been leased. */
+export type Opened = Pick<Lease, "leaseId" | "jobId" | "number" | "attempt" | "phone" | "name" | "fields">;
+
 /**
  * Opens an attempt at each of the contacts that may be called now, and skips the others. The transaction has locked the
  * organization and the jobs, and there is room for all of them.
@@ -137,36 +148,32 @@ export type Lease = {
 export async function openAttempts(
   trx: Trx,
   organizationId: string,
+  now: Date,
   openings: readonly Opening[],
-): Promise<Omit<Lease, "fromPhoneNumberId" | "maxAttempts">[]> {
+): Promise<Opened[]> {
   if (openings.length === 0) return [];
-  const { rows } = await sql<Omit<Lease, "fromPhoneNumberId" | "maxAttempts">>`
+  const { rows } = await sql<Opened>`
     with given as (
       select * from unnest(
         ${openings.map((o) => o.jobId)}::uuid[], ${openings.map((o) => o.number)}::int[],
         ${openings.map((o) => o.leaseId)}::uuid[], ${openings.map((o) => o.workerId)}::text[],
-        ${openings.map((o) => o.requestId)}::text[], ${openings.map((o) => o.durationMs)}::int[]
-      ) as g (job_id, number, lease_id, worker_id, request_id, duration_ms)
+        ${openings.map((o) => o.requestId)}::text[], ${openings.map((o) => o.expiresAt)}::timestamptz[]
+      ) as g (job_id, number, lease_id, worker_id, request_id, expires_at)
     ), opened as (
       update contacts c
       set status = 'dialing', attempts = c.attempts + 1, next_attempt_at = null
       from given g
       where c.job_id = g.job_id and c.number = g.number
-        and (c.status = 'pending' or (c.status = 'waiting_retry' and c.next_attempt_at <= clock_timestamp()))
-      returning c.job_id, c.number, c.phone, c.name, c.fields, c.attempts, g.lease_id, g.worker_id, g.request_id,
-        date_trunc('milliseconds', clock_timestamp()) as leased_at, g.duration_ms
+        and (c.status = 'pending' or (c.status = 'waiting_retry' and c.next_attempt_at <= ${now}))
+      returning c.job_id, c.number, c.phone, c.name, c.fields, c.attempts,
+        g.lease_id, g.worker_id, g.request_id, g.expires_at
     ), history as (
       insert into attempts (lease_id, job_id, number, attempt, worker_id, request_id, leased_at, expires_at)
-      select lease_id, job_id, number, attempts, worker_id, request_id, leased_at,
-        leased_at + duration_ms * interval '1 millisecond'
-      from opened
-      returning lease_id, expires_at
+      select lease_id, job_id, number, attempts, worker_id, request_id, ${now}, expires_at from opened
     ), taken as (
       delete from retries r using opened o where o.attempts > 1 and r.job_id = o.job_id and r.number = o.number
     )
-    select o.lease_id as "leaseId", o.job_id as "jobId", o.number, o.attempts as attempt,
-      h.expires_at as "expiresAt", o.phone, o.name, o.fields
-    from opened o join history h using (lease_id)
+    select lease_id as "leaseId", job_id as "jobId", number, attempts as attempt, phone, name, fields from opened
   `.execute(trx);
   const changes: CountChanges = new Map();
   for (const row of rows)

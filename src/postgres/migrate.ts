@@ -2,8 +2,9 @@ import { sql } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
 import type { Database } from "./database.ts";
 import * as batchJobs from "./migrations/0001-batch-jobs.ts";
+import * as leases from "./migrations/0002-leases.ts";
 
-const migrations: Record<string, Migration> = { "0001-batch-jobs": batchJobs };
+const migrations: Record<string, Migration> = { "0001-batch-jobs": batchJobs, "0002-leases": leases };
 
 /** Brings the schema up to date. Any number of replicas may call it at once; one applies, the others wait for it. */
 export async function migrate(db: Database): Promise<void> {

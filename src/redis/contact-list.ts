@@ -16,56 +16,64 @@ export const keysExpiryMs = 60 * 60 * 1000;
 
 const create = script(`
 -- Gives a job its position, at 0, and an empty list, unless it has a position of this or a later revision.
---   KEYS[1] position   KEYS[2] contacts   ARGV[1] revision   ARGV[2] position   ARGV[3] expiry, ms
+--   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved
+--   ARGV[1] revision   ARGV[2] position   ARGV[3] expiry, ms
 -- Returns 1 created, 0 left alone
 local seen = redis.call("GET", KEYS[1])
 if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end
-redis.call("UNLINK", KEYS[2])
+redis.call("UNLINK", KEYS[2], KEYS[3])
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1
 `);
 
 const append = script(`
--- Puts a chunk on the list and moves the position, if the position is the one that the chunk was read for.
+-- Puts a chunk on the list and moves the position, if the position is the one that the chunk was read for. Says so on
+-- the work channel if the list was empty.
 --   KEYS[1] position   KEYS[2] contacts   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
---   ARGV[4..] contact numbers
+--   ARGV[4] work channel   ARGV[5] organization   ARGV[6..] contact numbers
 -- Returns 1 appended or 0 left alone, and the position as it is now or false
 local at = redis.call("GET", KEYS[1])
 if at ~= ARGV[1] then return { 0, at } end
-if #ARGV > 3 then
-  redis.call("RPUSH", KEYS[2], unpack(ARGV, 4))
+if #ARGV > 5 then
+  local length = redis.call("RPUSH", KEYS[2], unpack(ARGV, 6))
   redis.call("PEXPIRE", KEYS[2], ARGV[3])
+  if length == #ARGV - 5 then redis.call("PUBLISH", ARGV[4], ARGV[5]) end
 end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return { 1, ARGV[2] }
 `);
 
 const restart = script(`
--- Sets the position back to 0 under a new epoch, if it is the one that was seen and the list is empty.
---   KEYS[1] position   KEYS[2] contacts   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
+-- Sets the position back to 0 under a new epoch, if it is the one that was seen and nothing is listed or reserved.
+--   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
 -- Returns 1 restarted, 0 left alone
-if redis.call("GET", KEYS[1]) ~= ARGV[1] or redis.call("EXISTS", KEYS[2]) == 1 then return 0 end
+if redis.call("GET", KEYS[1]) ~= ARGV[1] or redis.call("EXISTS", KEYS[2], KEYS[3]) > 0 then return 0 end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1
 `);
 
 const unlink = script(`
 -- Removes the keys of a job, unless they are of a later revision.
---   KEYS[1] position   KEYS[2] contacts   ARGV[1] revision
+--   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] revision
 -- Returns 1 removed, 0 left alone
 local seen = redis.call("GET", KEYS[1])
 if seen and tonumber(string.match(seen, "^%d+")) > tonumber(ARGV[1]) then return 0 end
-redis.call("UNLINK", KEYS[1], KEYS[2])
+redis.call("UNLINK", KEYS[1], KEYS[2], KEYS[3])
 return 1
 `);
 
 const look = script(`
--- Reads where a job stands, and puts off the expiry of its keys.
---   KEYS[1] position   KEYS[2] contacts   ARGV[1] expiry, ms
--- Returns the position or false, and the length of the list
-redis.call("PEXPIRE", KEYS[1], ARGV[1])
-redis.call("PEXPIRE", KEYS[2], ARGV[1])
-return { redis.call("GET", KEYS[1]), redis.call("LLEN", KEYS[2]) }
+-- Reads where a job stands, puts off the expiry of its keys, and puts numbers back at the head of the list whose
+-- reservation nobody settled in time, at most 1,000 at once.
+--   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] expiry, ms   ARGV[2] now, unix ms
+-- Returns the position or false, how many numbers are listed or reserved, and how many were put back
+local over = redis.call("ZRANGE", KEYS[3], "-inf", ARGV[2], "BYSCORE", "LIMIT", 0, 1000)
+if #over > 0 then
+  redis.call("ZREM", KEYS[3], unpack(over))
+  redis.call("LPUSH", KEYS[2], unpack(over))
+end
+for i = 1, 3 do redis.call("PEXPIRE", KEYS[i], ARGV[1]) end
+return { redis.call("GET", KEYS[1]), redis.call("LLEN", KEYS[2]) + redis.call("ZCARD", KEYS[3]), #over }
 `);
 
 const write = ({ epoch, last }: Position): string => `${epoch}:${last}`;
@@ -82,7 +90,7 @@ const atStart = (revision: number): Position => ({
 
 /** The Redis list of each running job's contact numbers, and the position beside it. */
 export function createContactList(redis: RedisClient, keys: Keys) {
-  const of = (job: JobKey) => [keys.position(job), keys.contacts(job)];
+  const of = (job: JobKey) => [keys.position(job), keys.contacts(job), keys.reserved(job)];
   return {
     /** Gives a job that came to run at `revision` its position; a repetition leaves it alone. */
     async create(job: JobKey, revision: number): Promise<boolean> {
@@ -108,7 +116,14 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     ): Promise<{ appended: boolean; position: Position | undefined }> {
       const after = write({ epoch: seen.epoch, last });
       const reply = await redisStep("putting contacts on the list", () =>
-        runScript(redis, append, of(job), [write(seen), after, keysExpiryMs, ...numbers]),
+        runScript(redis, append, of(job), [
+          write(seen),
+          after,
+          keysExpiryMs,
+          keys.work,
+          job.organizationId,
+          ...numbers,
+        ]),
       );
       const [appended, position] = Array.isArray(reply) ? reply : [];
       return { appended: appended === 1, position: read(position) };
@@ -127,13 +142,16 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       await redisStep("removing a list", () => runScript(redis, unlink, of(job), [revision]));
     },
 
-    /** Where the job stands, and how many numbers are on its list. */
-    async look(job: JobKey): Promise<{ position: Position | undefined; length: number }> {
+    /** Where the job stands, how many numbers are listed or reserved, and how many lost reservations came back. */
+    async look(
+      job: JobKey,
+      nowMs: number,
+    ): Promise<{ position: Position | undefined; length: number; returned: number }> {
       const reply = await redisStep("looking at a list", () =>
-        runScript(redis, look, of(job), [keysExpiryMs]),
+        runScript(redis, look, of(job), [keysExpiryMs, Math.floor(nowMs)]),
       );
-      const [position, length] = Array.isArray(reply) ? reply : [];
-      return { position: read(position), length: Number(length) };
+      const [position, length, returned] = Array.isArray(reply) ? reply : [];
+      return { position: read(position), length: Number(length), returned: Number(returned) };
     },
   };
 }

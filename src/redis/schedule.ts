@@ -1,6 +1,7 @@
 import type { Keys } from "./keys.ts";
 import { type RedisClient, redisStep, runScript } from "./connection.ts";
 import { script } from "./script.ts";
+import { onMessage } from "./signals.ts";
 
 /** An entry of the schedule: when the job that has this `scheduled_job_id` is to start, in unix ms. */
 export type Entry = { readonly scheduledJobId: string; readonly dueMs: number };
@@ -114,12 +115,6 @@ export function createSchedule(redis: RedisClient, keys: Keys) {
     },
 
     /** Calls back when an entry came to stand before all others, on any replica. A call may be lost. */
-    onWake(subscriber: RedisClient, callback: () => void): void {
-      const subscribe = () => void subscriber.subscribe(keys.wake).catch(() => {});
-      subscriber.on("message", callback);
-      // From then on the connection subscribes by itself whenever it comes back.
-      if (subscriber.status === "ready") subscribe();
-      else subscriber.once("ready", subscribe);
-    },
+    onWake: (subscriber: RedisClient, callback: () => void) => onMessage(subscriber, keys.wake, callback),
   };
 }

@@ -12,10 +12,12 @@ import {
   readContactStatuses,
   readOutcomes,
   readStatuses,
+  toAttempt,
   toBatchJob,
   toContact,
   toRejectedContact,
 } from "./convert.ts";
+import type { Watching } from "../watching.ts";
 import { callerOf } from "./gate.ts";
 
 const defaults = {
@@ -64,7 +66,7 @@ const rescheduleMessages: Partial<Record<JobStatus, string>> = {
 };
 
 /** Converts, calls, converts: what each RPC does is in batch-jobs.ts. */
-export function batchJobService(jobs: BatchJobs): ServiceImpl<typeof BatchJobService> {
+export function batchJobService(jobs: BatchJobs, watching: Watching): ServiceImpl<typeof BatchJobService> {
   return {
     async createBatchJob(request, context) {
       const job = await jobs.create(toCommand(request, context), {
@@ -130,6 +132,21 @@ export function batchJobService(jobs: BatchJobs): ServiceImpl<typeof BatchJobSer
       };
     },
 
+    async pauseBatchJob(request, context) {
+      const { job } = await jobs.pause(toJobCommand(request, context));
+      return { success: true, message: "Paused", batchJobId: job.id, status: protoStatuses.paused };
+    },
+
+    async resumeBatchJob(request, context) {
+      const { job, status } = await jobs.resume(toJobCommand(request, context));
+      return {
+        success: true,
+        message: status === "running" ? "Resumed" : "Ended, since no contact was open",
+        batchJobId: job.id,
+        status: protoStatuses[status],
+      };
+    },
+
     async cancelBatchJob(request, context) {
       const cancelled = await jobs.cancel(toJobCommand(request, context));
       return {
@@ -163,6 +180,22 @@ export function batchJobService(jobs: BatchJobs): ServiceImpl<typeof BatchJobSer
         batchJobs: page.jobs.map((job) => toBatchJob(job, caller.role)),
         nextPageToken: page.nextPageToken,
       };
+    },
+
+    async getContact(request, context) {
+      const { contact, attempts } = await jobs.getContact(
+        callerOf(context),
+        request.batchJobId,
+        request.number,
+      );
+      return { contact: toContact(contact), attempts: attempts.map(toAttempt) };
+    },
+
+    async *watchBatchJobs(request, context) {
+      const caller = callerOf(context);
+      for await (const job of watching.watch(caller, request.batchJobIds, context.signal)) {
+        yield job === undefined ? {} : { batchJob: toBatchJob(job, caller.role) };
+      }
     },
 
     async listContacts(request, context) {

@@ -1,10 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Duration, type Timestamp, durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { BatchJob, Contact } from "../batch-jobs.ts";
+import type { Attempt, BatchJob, Contact } from "../batch-jobs.ts";
 import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactStatus, Outcome, Rejection, RejectionReason } from "../domain/contact.ts";
 import {
+  type AttemptSchema,
   BatchJobCommand,
   type BatchJobSchema,
   BatchJobStatus,
@@ -28,6 +29,8 @@ export const protoStatuses: Record<JobStatus, BatchJobStatus> = {
 const protoCommands: Record<Command, BatchJobCommand> = {
   start: BatchJobCommand.START,
   reschedule: BatchJobCommand.RESCHEDULE,
+  pause: BatchJobCommand.PAUSE,
+  resume: BatchJobCommand.RESUME,
   cancel: BatchJobCommand.CANCEL,
   delete: BatchJobCommand.DELETE,
   add_contacts: BatchJobCommand.ADD_CONTACTS,
@@ -152,6 +155,22 @@ export function toContact(contact: Contact): MessageInitShape<typeof ContactSche
     lastOutcome:
       contact.last_outcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[contact.last_outcome],
     ...(contact.status === "waiting_retry" ? at("nextAttemptAt", contact.next_attempt_at) : {}),
+  };
+}
+
+export function toAttempt(attempt: Attempt): MessageInitShape<typeof AttemptSchema> {
+  return {
+    attempt: attempt.attempt,
+    leaseId: attempt.lease_id,
+    workerId: attempt.worker_id,
+    ...at("leasedAt", attempt.leased_at),
+    ...at("leaseExpiresAt", attempt.expires_at),
+    ...at("endedAt", attempt.ended_at),
+    outcome: attempt.outcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[attempt.outcome],
+    errorCode: attempt.error_code ?? "",
+    failureReason: attempt.failure_reason ?? "",
+    ...(attempt.call_duration_ms === null ? {} : { callDuration: durationFromMs(attempt.call_duration_ms) }),
+    providerCallId: attempt.provider_call_id ?? "",
   };
 }
 

@@ -33,7 +33,7 @@ export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallI
       const cut = (reason: ConnectError) => {
         context.end(reason);
         wire.cut(reason);
-        call.sendStatus(statusOf(reason, context));
+        refuse(call, context, reason);
       };
       const done = method.calls.begin();
       method.cuts.add(cut);
@@ -84,7 +84,7 @@ async function answer(
       call.sendStatus({ code: status.OK, details: "", metadata: trailer });
     }
   } catch (thrown) {
-    call.sendStatus(statusOf(thrown, context));
+    refuse(call, context, thrown);
   } finally {
     context.end(over);
   }
@@ -111,11 +111,14 @@ function encoded(desc: DescMessage, message: Message): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
 }
 
-function statusOf(thrown: unknown, context: GrpcContext) {
+function refuse(call: ServerInterceptingCallInterface, context: GrpcContext, thrown: unknown): void {
   const error = asConnectError(thrown, context.signal);
   try {
-    return toStatus(error, context.responseTrailer);
+    const refusal = toStatus(error, context.responseTrailer);
+    const header = toMetadata(context.responseHeader);
+    if (Object.keys(header.getMap()).length > 0) call.sendMetadata(header);
+    call.sendStatus(refusal);
   } catch {
-    return { code: status.INTERNAL, details: "internal error" };
+    call.sendStatus({ code: status.INTERNAL, details: "internal error" });
   }
 }

@@ -17,11 +17,13 @@ export function createGrpcWire(call: ServerInterceptingCallInterface): GrpcWire 
   let writer: PromiseWithResolvers<void> | undefined;
   let cutBy: ConnectError | undefined;
   return {
-    read() {
-      if (cutBy) return Promise.reject(cutBy);
+    async read() {
+      if (cutBy) throw cutBy;
       reader = Promise.withResolvers();
       call.startRead();
-      return reader.promise;
+      const message = await reader.promise;
+      if (!message && cutBy) throw cutBy;
+      return message;
     },
     write(message) {
       if (cutBy) return Promise.reject(cutBy);
@@ -30,6 +32,8 @@ export function createGrpcWire(call: ServerInterceptingCallInterface): GrpcWire 
       return writer.promise;
     },
     received(message) {
+      // A request that broke off looks as if it had ended. Asked for more, grpc-js notices, and it cuts before read() goes on.
+      if (!message) call.startRead();
       reader?.resolve(message);
     },
     cut(reason) {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { Metrics } from "../metrics.ts";
 import { codeName } from "./errors.ts";
 import { maybeCallerOf } from "./gate.ts";
@@ -21,7 +22,10 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
     const began = performance.now();
     const callId = randomUUID();
     const method = `${request.service.typeName}/${request.method.name}`;
-    const isRead = request.method.idempotency === Idempotency.NO_SIDE_EFFECTS;
+    // Commands are rare and matter; reads and workers' calls come by the thousand.
+    const isCommand =
+      request.service.typeName === BatchJobService.typeName &&
+      request.method.idempotency !== Idempotency.NO_SIDE_EFFECTS;
 
     function end(error?: unknown): void {
       const code = error === undefined ? "ok" : codeName(ConnectError.from(error).code);
@@ -42,7 +46,7 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
         apiKeyId: caller.apiKeyId,
         ...ids,
       };
-      logger[isRead && code === "ok" ? "debug" : "info"](fields, "call ended");
+      logger[isCommand || code !== "ok" ? "info" : "debug"](fields, "call ended");
     }
 
     async function* endAfter<T>(messages: AsyncIterable<T>): AsyncIterable<T> {

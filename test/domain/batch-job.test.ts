@@ -18,6 +18,8 @@ const promised: Record<Command, string> = {
   start: "running running already_running invalid_status invalid_status invalid_status invalid_status",
   reschedule:
     "scheduled scheduled invalid_status invalid_status invalid_status invalid_status invalid_status",
+  pause: "invalid_status invalid_status paused invalid_status invalid_status invalid_status invalid_status",
+  resume: "invalid_status invalid_status invalid_status running invalid_status invalid_status invalid_status",
   cancel: "cancelled cancelled cancelled cancelled already_terminal already_terminal already_terminal",
   delete: "gone gone invalid_status invalid_status gone gone gone",
   add_contacts: "stays stays stays stays already_terminal already_terminal already_terminal",
@@ -26,6 +28,8 @@ const promised: Record<Command, string> = {
 const promisedStatuses: Record<Command, JobStatus[]> = {
   start: ["pending", "scheduled"],
   reschedule: ["pending", "scheduled"],
+  pause: ["running"],
+  resume: ["paused"],
   cancel: ["pending", "scheduled", "running", "paused"],
   delete: ["pending", "scheduled", "completed", "failed", "cancelled"],
   add_contacts: ["pending", "scheduled", "running", "paused"],
@@ -34,8 +38,8 @@ const promisedStatuses: Record<Command, JobStatus[]> = {
 const promisedCommands: Record<JobStatus, Command[]> = {
   pending: ["start", "reschedule", "cancel", "delete", "add_contacts"],
   scheduled: ["start", "reschedule", "cancel", "delete", "add_contacts"],
-  running: ["cancel", "add_contacts"],
-  paused: ["cancel", "add_contacts"],
+  running: ["pause", "cancel", "add_contacts"],
+  paused: ["resume", "cancel", "add_contacts"],
   completed: ["delete"],
   failed: ["delete"],
   cancelled: ["delete"],

@@ -222,9 +222,13 @@ describe("look", () => {
   test("answers the position and the length of the list, and makes no keys", async () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
-    expect(await parts.contactList.look(job)).toEqual({ position, length: 3 });
+    expect(await parts.contactList.look(job, Date.now())).toEqual({ position, length: 3, returned: 0 });
     const unknown = aJob();
-    expect(await parts.contactList.look(unknown)).toEqual({ position: undefined, length: 0 });
+    expect(await parts.contactList.look(unknown, Date.now())).toEqual({
+      position: undefined,
+      length: 0,
+      returned: 0,
+    });
     expect(await parts.redis.exists(parts.keys.position(unknown), parts.keys.contacts(unknown))).toBe(0);
   });
 
@@ -233,7 +237,7 @@ describe("look", () => {
     const { job } = await makeList(parts);
     const keys = [parts.keys.position(job), parts.keys.contacts(job)];
     for (const key of keys) await parts.redis.pexpire(key, 5_000);
-    await parts.contactList.look(job);
+    await parts.contactList.look(job, Date.now());
     const times = await Promise.all(keys.map((key) => parts.redis.pttl(key)));
     expect(Math.min(...times)).toBeGreaterThan(3_000_000);
     expect(Math.max(...times)).toBeLessThanOrEqual(3_600_000);
@@ -270,7 +274,7 @@ test("scripts are loaded again after the server has lost them", async () => {
   await using parts = await freshParts();
   const { job, position } = await makeList(parts);
   await parts.redis.script("FLUSH");
-  expect(await parts.contactList.look(job)).toEqual({ position, length: 3 });
+  expect(await parts.contactList.look(job, Date.now())).toEqual({ position, length: 3, returned: 0 });
 });
 
 test("what Redis refuses comes as an error that names the step and none of the arguments", async () => {
@@ -285,7 +289,7 @@ test("what Redis refuses comes as an error that names the step and none of the a
     () => parts.contactList.append(job, position, 4, [secret]),
     () => parts.contactList.restart(job, position, 5),
     () => parts.contactList.unlink(job, 5),
-    () => parts.contactList.look(job),
+    () => parts.contactList.look(job, Date.now()),
   ];
   const errors = await Promise.all(calls.map((call) => call().catch((error: unknown) => error)));
   expect(errors.map((error) => error instanceof RedisError)).toEqual(calls.map(() => true));

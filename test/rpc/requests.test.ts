@@ -273,6 +273,36 @@ describe.each(everyClient)("%s", (name) => {
   });
 });
 
+describe("a refusal", () => {
+  const note = toBinary(NoteSchema, create(NoteSchema, { text: "refuse" }));
+
+  test("comes with the headers that were set before it, on gRPC", async () => {
+    await using listeners = await startEcho();
+    const answer = await callGrpc(listeners.grpc.port, "One", encodeEnvelope(0, note));
+    expect(answer).toMatchObject({ "x-word": "none", "x-last-word": "goodbye", "grpc-status": "9" });
+  });
+
+  test("comes with the headers that were set before it, on Connect", async () => {
+    await using listeners = await startEcho();
+    const { status, headers } = await post(listeners, "One", "application/json", `{"text":"refuse"}`);
+    expect([status, headers.get("x-word"), headers.get("trailer-x-last-word")]).toEqual([
+      400,
+      "none",
+      "goodbye",
+    ]);
+  });
+
+  test("with metadata that gRPC cannot carry is an internal error there, and no crash", async () => {
+    await using listeners = await startEcho({
+      one: () => {
+        throw new ConnectError("refused", Code.Aborted, { "x-reason": "«»" });
+      },
+    });
+    const answer = await callGrpc(listeners.grpc.port, "One", encodeEnvelope(0, new Uint8Array()));
+    expect(answer).toMatchObject({ "grpc-status": "13", "grpc-message": "internal%20error" });
+  });
+});
+
 describe("the gate", () => {
   test("answers on gRPC while the body is not there yet", async () => {
     await using listeners = await startEcho({ gate: closed });

@@ -129,6 +129,8 @@ const wrongLists: [string, Method, JsonObject, string[]][] = [
   ["a status twice", "listContacts", { batchJobId, statuses: [1, 1] }, ["statuses"]],
 ];
 
+const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+
 describe.each(bothListeners)("%s", (name) => {
   const call = callerFor(name, service);
 
@@ -192,6 +194,54 @@ describe.each(bothListeners)("%s", (name) => {
   ])("refuses to add contacts if there are %s", async (_, contacts) => {
     const answer = await withoutEffect(() => call("addContacts", { batchJobId, contacts }));
     expect(answer).toEqual(wrongFields(["contacts"]));
+  });
+
+  test.each([
+    ["words", "page 2"],
+    ["a number", "50"],
+    ["JSON that is not encoded", '["jobs",0]'],
+    ["no list", base64url({ digest: "x" })],
+    ["null", base64url(null)],
+    ["another digest", base64url(["AAAAAAAAAAAAAAAA", 0, batchJobId])],
+    ["a digest and SQL", base64url(["AAAAAAAAAAAAAAAA", "0; drop table contacts", "x"])],
+    ["a NUL", "\0"],
+    ["a megabyte", times(1_000_000, "A")],
+  ])("refuses a page token that was made up: %s", async (_, pageToken) => {
+    const expected = refusedAs("invalid_page_token", "invalid_argument", { field: "page_token" });
+    expect(await call("listBatchJobs", { pageToken })).toEqual(expected);
+    expect(await call("listContacts", { batchJobId, pageToken })).toEqual(expected);
+  });
+
+  test("refuses a page token with other filters, of another list, and with other keys in it", async () => {
+    await prepare("createBatchJob", aJob);
+    const jobs = await answered<{ nextPageToken: string }>(call("listBatchJobs", { pageSize: 1 }));
+    const contacts = await answered<{ nextPageToken: string }>(
+      call("listContacts", { batchJobId, pageSize: 1 }),
+    );
+    const [digest] = JSON.parse(Buffer.from(jobs.nextPageToken, "base64url").toString());
+    const [contactDigest] = JSON.parse(Buffer.from(contacts.nextPageToken, "base64url").toString());
+    const wrong: [Method, JsonObject][] = [
+      ["listBatchJobs", { pageToken: jobs.nextPageToken, nameContains: "x" }],
+      ["listBatchJobs", { pageToken: jobs.nextPageToken, statuses: [1] }],
+      ["listBatchJobs", { pageToken: contacts.nextPageToken }],
+      ["listBatchJobs", { pageToken: base64url([digest]) }],
+      ["listBatchJobs", { pageToken: base64url([digest, 1e300, batchJobId]) }],
+      ["listBatchJobs", { pageToken: base64url([digest, 0, "not a UUID"]) }],
+      ["listContacts", { batchJobId, pageToken: jobs.nextPageToken }],
+      ["listContacts", { batchJobId, pageToken: contacts.nextPageToken, statuses: [1] }],
+      ["listContacts", { batchJobId, pageToken: base64url([contactDigest, -1]) }],
+      ["listContacts", { batchJobId, pageToken: base64url([contactDigest, 2 ** 31]) }],
+      ["listContacts", { batchJobId, pageToken: base64url([contactDigest, 1.5]) }],
+    ];
+    const replies = await Promise.all(wrong.map(([method, request]) => call(method, request)));
+    const expected = refusedAs("invalid_page_token", "invalid_argument", { field: "page_token" });
+    expect(replies).toEqual(wrong.map(() => expected));
+  });
+
+  test("lowers a page size that is too large", async () => {
+    expect(await call("listContacts", { batchJobId, pageSize: 2_147_483_647 })).toMatchObject({
+      ok: { contacts: [{ number: 1 }, { number: 2 }], nextPageToken: "" },
+    });
   });
 
   test("refuses another request under an id that has been used", async () => {

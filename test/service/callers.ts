@@ -34,7 +34,11 @@ export type Ports = {
   /** The whole header, for one that is wrong. */
   readonly authorization?: string;
 };
-export type Method = keyof typeof BatchJobService.method;
+type Methods = typeof BatchJobService.method;
+/** The RPCs with one message each way. */
+export type Method = {
+  [M in keyof Methods]: Methods[M]["methodKind"] extends "unary" ? M : never;
+}[keyof Methods];
 export type Refused = { code: string; message: string; details: JsonValue[] };
 /** The answer as JSON that carries its zero values, or the refusal with its details decoded. */
 export type Reply = { ok: JsonValue } | { refused: Refused };

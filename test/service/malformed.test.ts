@@ -20,6 +20,7 @@ afterAll(async () => {
   await service[Symbol.asyncDispose]();
 });
 
+const job = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };
 const path = `/${BatchJobService.typeName}/CreateBatchJob`;
 const authorization = `Bearer ${service.apiKey}`;
 
@@ -101,7 +102,19 @@ describe("a body that is not the message", () => {
   });
 });
 
-const job = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };
+describe("a duration that JSON cannot spell", () => {
+  test.each([
+    ["30 days and too many nanoseconds", { seconds: 2_592_000n, nanos: 2_000_000_000 }],
+    ["of -2,000,000,000 nanoseconds", { seconds: 1n, nanos: -2_000_000_000 }],
+    ["beyond 64 bits of nanoseconds", { seconds: 2n ** 62n, nanos: 0 }],
+    ["of -1 nanosecond", { seconds: 0n, nanos: -1 }],
+  ])("is refused: %s", async (_, duration) => {
+    const request = create(CreateBatchJobRequestSchema, { ...job, retryDelays: [duration] });
+    const { status, text } = await post("application/proto", toBinary(CreateBatchJobRequestSchema, request));
+    expect([status, JSON.parse(text)]).toMatchObject([400, { code: "invalid_argument" }]);
+    expect(text).toContain("retry_delays[0]");
+  });
+});
 
 describe("JSON that is not the message is refused, and the field is named", () => {
   test.each([

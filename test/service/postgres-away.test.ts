@@ -110,6 +110,7 @@ describe("while Postgres refuses connections", () => {
 describe("while Postgres keeps connections open and answers nothing", () => {
   test("a caller is told within 2 seconds to try again", async () => {
     const call = callerFor("grpc-js", ports);
+    expect(await call("listBatchJobs", {})).toHaveProperty("ok");
     const { answer, seconds } = await whileAway(
       () => timed(call("listBatchJobs", {}, { timeoutMs: 5_000 })),
       "freeze",
@@ -119,6 +120,7 @@ describe("while Postgres keeps connections open and answers nothing", () => {
   });
 
   test("the service says within 2 seconds that it is not ready", async () => {
+    expect(await page("/readyz")).toBe(200);
     const { answer, seconds } = await whileAway(() => timed(page("/readyz")), "freeze");
     expect(answer).toBe(503);
     expect(seconds).toBeLessThan(2);

@@ -13,6 +13,8 @@ export const newTimeAt = new Date("2031-05-05T08:00:00Z");
 export const jobCommands = {
   start: (jobs, request) => jobs.start(request),
   reschedule: (jobs, request) => jobs.reschedule(request, newTime),
+  pause: (jobs, request) => jobs.pause(request),
+  resume: (jobs, request) => jobs.resume(request),
   cancel: (jobs, request) => jobs.cancel(request),
   delete: (jobs, request) => jobs.delete(request),
   add_contacts: (jobs, request) => jobs.addContacts(request, makeContacts(2, 900_000)),
@@ -24,6 +26,8 @@ export const allowedCases = [
   { command: "start", status: "scheduled", entryRemoved: true },
   { command: "reschedule", status: "pending", entryRemoved: false },
   { command: "reschedule", status: "scheduled", entryRemoved: true },
+  { command: "pause", status: "running", entryRemoved: false },
+  { command: "resume", status: "paused", entryRemoved: false },
   { command: "cancel", status: "scheduled", entryRemoved: true },
   { command: "cancel", status: "running", entryRemoved: false },
   { command: "delete", status: "scheduled", entryRemoved: true },
@@ -31,6 +35,10 @@ export const allowedCases = [
   { command: "add_contacts", status: "pending", entryRemoved: false },
   { command: "add_contacts", status: "running", entryRemoved: false },
 ] as const satisfies { command: Command; status: JobStatus; entryRemoved: boolean }[];
+
+/** A status that allows the command. */
+export const allowedStatusOf = (command: Command): JobStatus =>
+  allowedCases.find((allowed) => allowed.command === command)?.status ?? "pending";
 
 export type Repeatable = Pick<JobCommandRequest, "requestId" | "fingerprint">;
 

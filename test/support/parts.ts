@@ -6,14 +6,19 @@ import { startClock } from "../../src/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { createStartDue } from "../../src/due-starts.ts";
 import { createFanOut } from "../../src/fan-out.ts";
+import { createLeaseRound } from "../../src/leasing/lease-round.ts";
+import { createLeasing } from "../../src/leasing/leasing.ts";
+import { createRecorder } from "../../src/leasing/recorder.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { createContactList } from "../../src/redis/contact-list.ts";
 import { createKeys } from "../../src/redis/keys.ts";
+import { createReservations } from "../../src/redis/reservations.ts";
 import { createSchedule } from "../../src/redis/schedule.ts";
 import { createSweep } from "../../src/sweep.ts";
+import { createWatching } from "../../src/watching.ts";
 import { cloneDatabase } from "./database.ts";
 
 export type Parts = Awaited<ReturnType<typeof startParts>>;
@@ -48,6 +53,7 @@ export async function startParts(
   const keys = createKeys(prefix);
   const schedule = createSchedule(redis, keys);
   const contactList = createContactList(redis, keys);
+  const reservations = createReservations(redis, keys);
   const clock = await startClock(db);
   const fanOut = stack.use(
     createFanOut({
@@ -60,6 +66,18 @@ export async function startParts(
   );
   const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  const recorder = stack.use(
+    createRecorder({
+      db,
+      contactList,
+      reservations,
+      logger,
+      onFreed: (organizationId) => leasing.ring(organizationId),
+    }),
+  );
+  const round = createLeaseRound({ db, reservations, clock, logger });
+  const leasing = stack.use(createLeasing({ db, round, recorder, clock, logger }));
+  const watching = stack.use(createWatching({ db, logger }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
   const caller: Caller = {
     apiKeyId: "00000000-0000-0000-0000-000000000001",
@@ -77,6 +95,11 @@ export async function startParts(
     keys,
     schedule,
     contactList,
+    reservations,
+    recorder,
+    round,
+    leasing,
+    watching,
     clock,
     fanOut,
     startDue,

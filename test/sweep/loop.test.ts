@@ -28,9 +28,11 @@ describe("the loop", () => {
     let failures = 1;
     const contactList: Parts["contactList"] = {
       ...parts.contactList,
-      async look(job) {
+      async look(...given) {
         failures -= 1;
-        return failures < 0 ? await parts.contactList.look(job) : await Promise.reject(new Error("away"));
+        return failures < 0
+          ? await parts.contactList.look(...given)
+          : await Promise.reject(new Error("away"));
       },
     };
     const job = await makeJob(parts, { status: "running" });

@@ -5,7 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { BatchJob, BatchJobStatus, Contact, ContactInput, ContactStatus, Outcome, RejectedContact } from "./batch_job_pb.ts";
+import type { Attempt, BatchJob, BatchJobStatus, Contact, ContactInput, ContactStatus, Outcome, RejectedContact } from "./batch_job_pb.ts";
 import { file_callsheet_v1_batch_job } from "./batch_job_pb.ts";
 import { file_callsheet_v1_options } from "./options_pb.ts";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/batch_job_service.proto.
  */
 export const file_callsheet_v1_batch_job_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRjYWxsc2hlZXQvdjEvYmF0Y2hfam9iX3NlcnZpY2UucHJvdG8SDGNhbGxzaGVldC52MSLtBAoVQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBIsCgRuYW1lGAIgASgJQh66SBtyGRABGMgBMhJeW15ccHtDY31ccHtDc31dKiQSRgoLZGVzY3JpcHRpb24YAyABKAlCMbpILnIsGOgHMideW15ceDAwLVx4MDhceDBiLVx4MWZceDdmLVx4OWZccHtDc31dKiQSPAoUZnJvbV9waG9uZV9udW1iZXJfaWQYBCABKAlCHrpIG3IZEAEYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBI3Cghjb250YWN0cxgFIAMoCzIaLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXRCCbpIBpIBAxCQThIuChVjb25jdXJyZW50X2NhbGxfbGltaXQYBiABKAVCCrpIBxoFGOgHKAFIAIgBARIkCgxtYXhfYXR0ZW1wdHMYByABKAVCCbpIBhoEGAooAUgBiAEBEjwKCHJldHJ5X29uGAggAygOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWVCE7pIEJIBDRgBIgmCAQYQASAAIAESRwoMcmV0cnlfZGVsYXlzGAkgAygLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQha6SBOSARAQCiIMqgEJIgUIgJqeATIAEhwKFHNjaGVkdWxlZF9zdGFydF90aW1lGAogASgJEhAKCHRpbWV6b25lGAsgASgJQhgKFl9jb25jdXJyZW50X2NhbGxfbGltaXRCDwoNX21heF9hdHRlbXB0cyKrAgoWQ3JlYXRlQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEhYKDnRvdGFsX2NvbnRhY3RzGAQgASgFEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYByABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYCCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IuABChJBZGRDb250YWN0c1JlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEASOQoIY29udGFjdHMYBCADKAsyGi5jYWxsc2hlZXQudjEuQ29udGFjdElucHV0Qgu6SAiSAQUIARCQTkIUChJfZXhwZWN0ZWRfcmV2aXNpb24ioAEKE0FkZENvbnRhY3RzUmVzcG9uc2USFgoOYWNjZXB0ZWRfY291bnQYASABKAUSFgoOdG90YWxfY29udGFjdHMYAiABKAUSHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYAyABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYBCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IqcBChRTdGFydEJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24i5QEKFVN0YXJ0QmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEiwKBnN0YXR1cxgEIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIZChFjb250YWN0c19lbnF1ZXVlZBgFIAEoBRIbChNyZWRpc19qb2JfY2FuY2VsbGVkGAYgASgIEi4KCnN0YXJ0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItwBChlSZXNjaGVkdWxlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAEhwKFHNjaGVkdWxlZF9zdGFydF90aW1lGAQgASgJEhAKCHRpbWV6b25lGAUgASgJQhQKEl9leHBlY3RlZF9yZXZpc2lvbiL1AQoaUmVzY2hlZHVsZUJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoGc3RhdHVzGAUgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhkKEW9sZF9qb2JfY2FuY2VsbGVkGAYgASgIEhwKFG5ld19zY2hlZHVsZWRfam9iX2lkGAcgASgJIqgBChVDYW5jZWxCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIrcBChZDYW5jZWxCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhsKE3JlZGlzX2pvYl9jYW5jZWxsZWQYBSABKAgSGgoSY29udGFjdHNfY2FuY2VsbGVkGAYgASgFIqgBChVEZWxldGVCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIhgKFkRlbGV0ZUJhdGNoSm9iUmVzcG9uc2UiNQoSR2V0QmF0Y2hKb2JSZXF1ZXN0Eh8KDGJhdGNoX2pvYl9pZBgBIAEoCUIJukgGcgQQARhAIkAKE0dldEJhdGNoSm9iUmVzcG9uc2USKQoJYmF0Y2hfam9iGAEgASgLMhYuY2FsbHNoZWV0LnYxLkJhdGNoSm9iIr4BChRMaXN0QmF0Y2hKb2JzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgCIAEoCRJBCghzdGF0dXNlcxgDIAMoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1c0IRukgOkgELGAEiB4IBBBABIAASMwoNbmFtZV9jb250YWlucxgEIAEoCUIcukgZchcYyAEyEl5bXlxwe0NjfVxwe0NzfV0qJCJcChVMaXN0QmF0Y2hKb2JzUmVzcG9uc2USKgoKYmF0Y2hfam9icxgBIAMoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiqAEKE0xpc3RDb250YWN0c1JlcXVlc3QSHwoMYmF0Y2hfam9iX2lkGAEgASgJQgm6SAZyBBABGEASGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAyABKAkSQAoIc3RhdHVzZXMYBCADKA4yGy5jYWxsc2hlZXQudjEuQ29udGFjdFN0YXR1c0IRukgOkgELGAEiB4IBBBABIAAiWAoUTGlzdENvbnRhY3RzUmVzcG9uc2USJwoIY29udGFjdHMYASADKAsyFS5jYWxsc2hlZXQudjEuQ29udGFjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyjwcKD0JhdGNoSm9iU2VydmljZRJiCg5DcmVhdGVCYXRjaEpvYhIjLmNhbGxzaGVldC52MS5DcmVhdGVCYXRjaEpvYlJlcXVlc3QaJC5jYWxsc2hlZXQudjEuQ3JlYXRlQmF0Y2hKb2JSZXNwb25zZSIFirUYAQISWQoLQWRkQ29udGFjdHMSIC5jYWxsc2hlZXQudjEuQWRkQ29udGFjdHNSZXF1ZXN0GiEuY2FsbHNoZWV0LnYxLkFkZENvbnRhY3RzUmVzcG9uc2UiBYq1GAECEl8KDVN0YXJ0QmF0Y2hKb2ISIi5jYWxsc2hlZXQudjEuU3RhcnRCYXRjaEpvYlJlcXVlc3QaIy5jYWxsc2hlZXQudjEuU3RhcnRCYXRjaEpvYlJlc3BvbnNlIgWKtRgBAhJuChJSZXNjaGVkdWxlQmF0Y2hKb2ISJy5jYWxsc2hlZXQudjEuUmVzY2hlZHVsZUJhdGNoSm9iUmVxdWVzdBooLmNhbGxzaGVldC52MS5SZXNjaGVkdWxlQmF0Y2hKb2JSZXNwb25zZSIFirUYAQISYgoOQ2FuY2VsQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuQ2FuY2VsQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkNhbmNlbEJhdGNoSm9iUmVzcG9uc2UiBYq1GAECEmIKDkRlbGV0ZUJhdGNoSm9iEiMuY2FsbHNoZWV0LnYxLkRlbGV0ZUJhdGNoSm9iUmVxdWVzdBokLmNhbGxzaGVldC52MS5EZWxldGVCYXRjaEpvYlJlc3BvbnNlIgWKtRgBAhJdCgtHZXRCYXRjaEpvYhIgLmNhbGxzaGVldC52MS5HZXRCYXRjaEpvYlJlcXVlc3QaIS5jYWxsc2hlZXQudjEuR2V0QmF0Y2hKb2JSZXNwb25zZSIJkAIBirUYAgIDEmMKDUxpc3RCYXRjaEpvYnMSIi5jYWxsc2hlZXQudjEuTGlzdEJhdGNoSm9ic1JlcXVlc3QaIy5jYWxsc2hlZXQudjEuTGlzdEJhdGNoSm9ic1Jlc3BvbnNlIgmQAgGKtRgCAgMSYAoMTGlzdENvbnRhY3RzEiEuY2FsbHNoZWV0LnYxLkxpc3RDb250YWN0c1JlcXVlc3QaIi5jYWxsc2hlZXQudjEuTGlzdENvbnRhY3RzUmVzcG9uc2UiCZACAYq1GAICA2IGcHJvdG8z", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiRjYWxsc2hlZXQvdjEvYmF0Y2hfam9iX3NlcnZpY2UucHJvdG8SDGNhbGxzaGVldC52MSLtBAoVQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBIsCgRuYW1lGAIgASgJQh66SBtyGRABGMgBMhJeW15ccHtDY31ccHtDc31dKiQSRgoLZGVzY3JpcHRpb24YAyABKAlCMbpILnIsGOgHMideW15ceDAwLVx4MDhceDBiLVx4MWZceDdmLVx4OWZccHtDc31dKiQSPAoUZnJvbV9waG9uZV9udW1iZXJfaWQYBCABKAlCHrpIG3IZEAEYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBI3Cghjb250YWN0cxgFIAMoCzIaLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXRCCbpIBpIBAxCQThIuChVjb25jdXJyZW50X2NhbGxfbGltaXQYBiABKAVCCrpIBxoFGOgHKAFIAIgBARIkCgxtYXhfYXR0ZW1wdHMYByABKAVCCbpIBhoEGAooAUgBiAEBEjwKCHJldHJ5X29uGAggAygOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWVCE7pIEJIBDRgBIgmCAQYQASAAIAESRwoMcmV0cnlfZGVsYXlzGAkgAygLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQha6SBOSARAQCiIMqgEJIgUIgJqeATIAEhwKFHNjaGVkdWxlZF9zdGFydF90aW1lGAogASgJEhAKCHRpbWV6b25lGAsgASgJQhgKFl9jb25jdXJyZW50X2NhbGxfbGltaXRCDwoNX21heF9hdHRlbXB0cyKrAgoWQ3JlYXRlQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEhYKDnRvdGFsX2NvbnRhY3RzGAQgASgFEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYByABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYCCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IuABChJBZGRDb250YWN0c1JlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEASOQoIY29udGFjdHMYBCADKAsyGi5jYWxsc2hlZXQudjEuQ29udGFjdElucHV0Qgu6SAiSAQUIARCQTkIUChJfZXhwZWN0ZWRfcmV2aXNpb24ioAEKE0FkZENvbnRhY3RzUmVzcG9uc2USFgoOYWNjZXB0ZWRfY291bnQYASABKAUSFgoOdG90YWxfY29udGFjdHMYAiABKAUSHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYAyABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYBCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IqcBChRTdGFydEJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24i5QEKFVN0YXJ0QmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEiwKBnN0YXR1cxgEIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIZChFjb250YWN0c19lbnF1ZXVlZBgFIAEoBRIbChNyZWRpc19qb2JfY2FuY2VsbGVkGAYgASgIEi4KCnN0YXJ0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItwBChlSZXNjaGVkdWxlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAEhwKFHNjaGVkdWxlZF9zdGFydF90aW1lGAQgASgJEhAKCHRpbWV6b25lGAUgASgJQhQKEl9leHBlY3RlZF9yZXZpc2lvbiL1AQoaUmVzY2hlZHVsZUJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoGc3RhdHVzGAUgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhkKEW9sZF9qb2JfY2FuY2VsbGVkGAYgASgIEhwKFG5ld19zY2hlZHVsZWRfam9iX2lkGAcgASgJIqgBChVDYW5jZWxCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIrcBChZDYW5jZWxCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhsKE3JlZGlzX2pvYl9jYW5jZWxsZWQYBSABKAgSGgoSY29udGFjdHNfY2FuY2VsbGVkGAYgASgFIqcBChRQYXVzZUJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24ifQoVUGF1c2VCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzIqgBChVSZXN1bWVCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIn4KFlJlc3VtZUJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRIsCgZzdGF0dXMYBCABKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXMiTQoRR2V0Q29udGFjdFJlcXVlc3QSHwoMYmF0Y2hfam9iX2lkGAEgASgJQgm6SAZyBBABGEASFwoGbnVtYmVyGAIgASgFQge6SAQaAigBImUKEkdldENvbnRhY3RSZXNwb25zZRImCgdjb250YWN0GAEgASgLMhUuY2FsbHNoZWV0LnYxLkNvbnRhY3QSJwoIYXR0ZW1wdHMYAiADKAsyFS5jYWxsc2hlZXQudjEuQXR0ZW1wdCJDChVXYXRjaEJhdGNoSm9ic1JlcXVlc3QSKgoNYmF0Y2hfam9iX2lkcxgBIAMoCUITukgQkgENCAEQ6AciBnIEEAEYQCJDChZXYXRjaEJhdGNoSm9ic1Jlc3BvbnNlEikKCWJhdGNoX2pvYhgBIAEoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYiKoAQoVRGVsZXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiIYChZEZWxldGVCYXRjaEpvYlJlc3BvbnNlIjUKEkdldEJhdGNoSm9iUmVxdWVzdBIfCgxiYXRjaF9qb2JfaWQYASABKAlCCbpIBnIEEAEYQCJAChNHZXRCYXRjaEpvYlJlc3BvbnNlEikKCWJhdGNoX2pvYhgBIAEoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYiK+AQoUTGlzdEJhdGNoSm9ic1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAiABKAkSQQoIc3RhdHVzZXMYAyADKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXNCEbpIDpIBCxgBIgeCAQQQASAAEjMKDW5hbWVfY29udGFpbnMYBCABKAlCHLpIGXIXGMgBMhJeW15ccHtDY31ccHtDc31dKiQiXAoVTGlzdEJhdGNoSm9ic1Jlc3BvbnNlEioKCmJhdGNoX2pvYnMYASADKAsyFi5jYWxsc2hlZXQudjEuQmF0Y2hKb2ISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqgBChNMaXN0Q29udGFjdHNSZXF1ZXN0Eh8KDGJhdGNoX2pvYl9pZBgBIAEoCUIJukgGcgQQARhAEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAMgASgJEkAKCHN0YXR1c2VzGAQgAygOMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RTdGF0dXNCEbpIDpIBCxgBIgeCAQQQASAAIlgKFExpc3RDb250YWN0c1Jlc3BvbnNlEicKCGNvbnRhY3RzGAEgAygLMhUuY2FsbHNoZWV0LnYxLkNvbnRhY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMpoKCg9CYXRjaEpvYlNlcnZpY2USYgoOQ3JlYXRlQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkNyZWF0ZUJhdGNoSm9iUmVzcG9uc2UiBYq1GAECElkKC0FkZENvbnRhY3RzEiAuY2FsbHNoZWV0LnYxLkFkZENvbnRhY3RzUmVxdWVzdBohLmNhbGxzaGVldC52MS5BZGRDb250YWN0c1Jlc3BvbnNlIgWKtRgBAhJfCg1TdGFydEJhdGNoSm9iEiIuY2FsbHNoZWV0LnYxLlN0YXJ0QmF0Y2hKb2JSZXF1ZXN0GiMuY2FsbHNoZWV0LnYxLlN0YXJ0QmF0Y2hKb2JSZXNwb25zZSIFirUYAQISbgoSUmVzY2hlZHVsZUJhdGNoSm9iEicuY2FsbHNoZWV0LnYxLlJlc2NoZWR1bGVCYXRjaEpvYlJlcXVlc3QaKC5jYWxsc2hlZXQudjEuUmVzY2hlZHVsZUJhdGNoSm9iUmVzcG9uc2UiBYq1GAECEl8KDVBhdXNlQmF0Y2hKb2ISIi5jYWxsc2hlZXQudjEuUGF1c2VCYXRjaEpvYlJlcXVlc3QaIy5jYWxsc2hlZXQudjEuUGF1c2VCYXRjaEpvYlJlc3BvbnNlIgWKtRgBAhJiCg5SZXN1bWVCYXRjaEpvYhIjLmNhbGxzaGVldC52MS5SZXN1bWVCYXRjaEpvYlJlcXVlc3QaJC5jYWxsc2hlZXQudjEuUmVzdW1lQmF0Y2hKb2JSZXNwb25zZSIFirUYAQISYgoOQ2FuY2VsQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuQ2FuY2VsQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkNhbmNlbEJhdGNoSm9iUmVzcG9uc2UiBYq1GAECEmIKDkRlbGV0ZUJhdGNoSm9iEiMuY2FsbHNoZWV0LnYxLkRlbGV0ZUJhdGNoSm9iUmVxdWVzdBokLmNhbGxzaGVldC52MS5EZWxldGVCYXRjaEpvYlJlc3BvbnNlIgWKtRgBAhJdCgtHZXRCYXRjaEpvYhIgLmNhbGxzaGVldC52MS5HZXRCYXRjaEpvYlJlcXVlc3QaIS5jYWxsc2hlZXQudjEuR2V0QmF0Y2hKb2JSZXNwb25zZSIJkAIBirUYAgIDEmMKDUxpc3RCYXRjaEpvYnMSIi5jYWxsc2hlZXQudjEuTGlzdEJhdGNoSm9ic1JlcXVlc3QaIy5jYWxsc2hlZXQudjEuTGlzdEJhdGNoSm9ic1Jlc3BvbnNlIgmQAgGKtRgCAgMSWgoKR2V0Q29udGFjdBIfLmNhbGxzaGVldC52MS5HZXRDb250YWN0UmVxdWVzdBogLmNhbGxzaGVldC52MS5HZXRDb250YWN0UmVzcG9uc2UiCZACAYq1GAICAxJoCg5XYXRjaEJhdGNoSm9icxIjLmNhbGxzaGVldC52MS5XYXRjaEJhdGNoSm9ic1JlcXVlc3QaJC5jYWxsc2hlZXQudjEuV2F0Y2hCYXRjaEpvYnNSZXNwb25zZSIJkAIBirUYAgIDMAESYAoMTGlzdENvbnRhY3RzEiEuY2FsbHNoZWV0LnYxLkxpc3RDb250YWN0c1JlcXVlc3QaIi5jYWxsc2hlZXQudjEuTGlzdENvbnRhY3RzUmVzcG9uc2UiCZACAYq1GAICA2IGcHJvdG8z", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * The request of CreateBatchJob.
@@ -571,6 +571,258 @@ export const CancelBatchJobResponseSchema: GenMessage<CancelBatchJobResponse> = 
   messageDesc(file_callsheet_v1_batch_job_service, 9);
 
 /**
+ * The request of PauseBatchJob.
+ *
+ * @generated from message callsheet.v1.PauseBatchJobRequest
+ */
+export type PauseBatchJobRequest = Message<"callsheet.v1.PauseBatchJobRequest"> & {
+  /**
+   * Makes the call safe to repeat; see the service.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * If given, the job must be at this revision.
+   *
+   * @generated from field: optional int64 expected_revision = 2;
+   */
+  expectedRevision?: bigint | undefined;
+
+  /**
+   * The batch job.
+   *
+   * @generated from field: string batch_job_id = 3;
+   */
+  batchJobId: string;
+};
+
+/**
+ * Describes the message callsheet.v1.PauseBatchJobRequest.
+ * Use `create(PauseBatchJobRequestSchema)` to create a new message.
+ */
+export const PauseBatchJobRequestSchema: GenMessage<PauseBatchJobRequest> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 10);
+
+/**
+ * The answer of PauseBatchJob.
+ *
+ * @generated from message callsheet.v1.PauseBatchJobResponse
+ */
+export type PauseBatchJobResponse = Message<"callsheet.v1.PauseBatchJobResponse"> & {
+  /**
+   * Always true; a refusal is an error.
+   *
+   * @generated from field: bool success = 1;
+   */
+  success: boolean;
+
+  /**
+   * One sentence for people.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * The batch job.
+   *
+   * @generated from field: string batch_job_id = 3;
+   */
+  batchJobId: string;
+
+  /**
+   * Always BATCH_JOB_STATUS_PAUSED.
+   *
+   * @generated from field: callsheet.v1.BatchJobStatus status = 4;
+   */
+  status: BatchJobStatus;
+};
+
+/**
+ * Describes the message callsheet.v1.PauseBatchJobResponse.
+ * Use `create(PauseBatchJobResponseSchema)` to create a new message.
+ */
+export const PauseBatchJobResponseSchema: GenMessage<PauseBatchJobResponse> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 11);
+
+/**
+ * The request of ResumeBatchJob.
+ *
+ * @generated from message callsheet.v1.ResumeBatchJobRequest
+ */
+export type ResumeBatchJobRequest = Message<"callsheet.v1.ResumeBatchJobRequest"> & {
+  /**
+   * Makes the call safe to repeat; see the service.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * If given, the job must be at this revision.
+   *
+   * @generated from field: optional int64 expected_revision = 2;
+   */
+  expectedRevision?: bigint | undefined;
+
+  /**
+   * The batch job.
+   *
+   * @generated from field: string batch_job_id = 3;
+   */
+  batchJobId: string;
+};
+
+/**
+ * Describes the message callsheet.v1.ResumeBatchJobRequest.
+ * Use `create(ResumeBatchJobRequestSchema)` to create a new message.
+ */
+export const ResumeBatchJobRequestSchema: GenMessage<ResumeBatchJobRequest> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 12);
+
+/**
+ * The answer of ResumeBatchJob.
+ *
+ * @generated from message callsheet.v1.ResumeBatchJobResponse
+ */
+export type ResumeBatchJobResponse = Message<"callsheet.v1.ResumeBatchJobResponse"> & {
+  /**
+   * Always true; a refusal is an error.
+   *
+   * @generated from field: bool success = 1;
+   */
+  success: boolean;
+
+  /**
+   * One sentence for people.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * The batch job.
+   *
+   * @generated from field: string batch_job_id = 3;
+   */
+  batchJobId: string;
+
+  /**
+   * BATCH_JOB_STATUS_RUNNING, or the final status of a job of which nothing was open.
+   *
+   * @generated from field: callsheet.v1.BatchJobStatus status = 4;
+   */
+  status: BatchJobStatus;
+};
+
+/**
+ * Describes the message callsheet.v1.ResumeBatchJobResponse.
+ * Use `create(ResumeBatchJobResponseSchema)` to create a new message.
+ */
+export const ResumeBatchJobResponseSchema: GenMessage<ResumeBatchJobResponse> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 13);
+
+/**
+ * The request of GetContact.
+ *
+ * @generated from message callsheet.v1.GetContactRequest
+ */
+export type GetContactRequest = Message<"callsheet.v1.GetContactRequest"> & {
+  /**
+   * The batch job.
+   *
+   * @generated from field: string batch_job_id = 1;
+   */
+  batchJobId: string;
+
+  /**
+   * The contact's number inside the job.
+   *
+   * @generated from field: int32 number = 2;
+   */
+  number: number;
+};
+
+/**
+ * Describes the message callsheet.v1.GetContactRequest.
+ * Use `create(GetContactRequestSchema)` to create a new message.
+ */
+export const GetContactRequestSchema: GenMessage<GetContactRequest> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 14);
+
+/**
+ * The answer of GetContact.
+ *
+ * @generated from message callsheet.v1.GetContactResponse
+ */
+export type GetContactResponse = Message<"callsheet.v1.GetContactResponse"> & {
+  /**
+   * The contact.
+   *
+   * @generated from field: callsheet.v1.Contact contact = 1;
+   */
+  contact?: Contact | undefined;
+
+  /**
+   * Its attempts, the first one first.
+   *
+   * @generated from field: repeated callsheet.v1.Attempt attempts = 2;
+   */
+  attempts: Attempt[];
+};
+
+/**
+ * Describes the message callsheet.v1.GetContactResponse.
+ * Use `create(GetContactResponseSchema)` to create a new message.
+ */
+export const GetContactResponseSchema: GenMessage<GetContactResponse> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 15);
+
+/**
+ * The request of WatchBatchJobs.
+ *
+ * @generated from message callsheet.v1.WatchBatchJobsRequest
+ */
+export type WatchBatchJobsRequest = Message<"callsheet.v1.WatchBatchJobsRequest"> & {
+  /**
+   * 1 to 1,000 batch jobs.
+   *
+   * @generated from field: repeated string batch_job_ids = 1;
+   */
+  batchJobIds: string[];
+};
+
+/**
+ * Describes the message callsheet.v1.WatchBatchJobsRequest.
+ * Use `create(WatchBatchJobsRequestSchema)` to create a new message.
+ */
+export const WatchBatchJobsRequestSchema: GenMessage<WatchBatchJobsRequest> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 16);
+
+/**
+ * One message of WatchBatchJobs.
+ *
+ * @generated from message callsheet.v1.WatchBatchJobsResponse
+ */
+export type WatchBatchJobsResponse = Message<"callsheet.v1.WatchBatchJobsResponse"> & {
+  /**
+   * A batch job as it is now. Unset in the message that is sent every 15 s as a sign of life.
+   *
+   * @generated from field: callsheet.v1.BatchJob batch_job = 1;
+   */
+  batchJob?: BatchJob | undefined;
+};
+
+/**
+ * Describes the message callsheet.v1.WatchBatchJobsResponse.
+ * Use `create(WatchBatchJobsResponseSchema)` to create a new message.
+ */
+export const WatchBatchJobsResponseSchema: GenMessage<WatchBatchJobsResponse> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 17);
+
+/**
  * The request of DeleteBatchJob.
  *
  * @generated from message callsheet.v1.DeleteBatchJobRequest
@@ -603,7 +855,7 @@ export type DeleteBatchJobRequest = Message<"callsheet.v1.DeleteBatchJobRequest"
  * Use `create(DeleteBatchJobRequestSchema)` to create a new message.
  */
 export const DeleteBatchJobRequestSchema: GenMessage<DeleteBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 10);
+  messageDesc(file_callsheet_v1_batch_job_service, 18);
 
 /**
  * The answer of DeleteBatchJob: the job is gone. Its contacts' rows are removed afterwards.
@@ -618,7 +870,7 @@ export type DeleteBatchJobResponse = Message<"callsheet.v1.DeleteBatchJobRespons
  * Use `create(DeleteBatchJobResponseSchema)` to create a new message.
  */
 export const DeleteBatchJobResponseSchema: GenMessage<DeleteBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 11);
+  messageDesc(file_callsheet_v1_batch_job_service, 19);
 
 /**
  * The request of GetBatchJob.
@@ -639,7 +891,7 @@ export type GetBatchJobRequest = Message<"callsheet.v1.GetBatchJobRequest"> & {
  * Use `create(GetBatchJobRequestSchema)` to create a new message.
  */
 export const GetBatchJobRequestSchema: GenMessage<GetBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 12);
+  messageDesc(file_callsheet_v1_batch_job_service, 20);
 
 /**
  * The answer of GetBatchJob.
@@ -660,7 +912,7 @@ export type GetBatchJobResponse = Message<"callsheet.v1.GetBatchJobResponse"> & 
  * Use `create(GetBatchJobResponseSchema)` to create a new message.
  */
 export const GetBatchJobResponseSchema: GenMessage<GetBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 13);
+  messageDesc(file_callsheet_v1_batch_job_service, 21);
 
 /**
  * The request of ListBatchJobs.
@@ -702,7 +954,7 @@ export type ListBatchJobsRequest = Message<"callsheet.v1.ListBatchJobsRequest"> 
  * Use `create(ListBatchJobsRequestSchema)` to create a new message.
  */
 export const ListBatchJobsRequestSchema: GenMessage<ListBatchJobsRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 14);
+  messageDesc(file_callsheet_v1_batch_job_service, 22);
 
 /**
  * The answer of ListBatchJobs.
@@ -730,7 +982,7 @@ export type ListBatchJobsResponse = Message<"callsheet.v1.ListBatchJobsResponse"
  * Use `create(ListBatchJobsResponseSchema)` to create a new message.
  */
 export const ListBatchJobsResponseSchema: GenMessage<ListBatchJobsResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 15);
+  messageDesc(file_callsheet_v1_batch_job_service, 23);
 
 /**
  * The request of ListContacts.
@@ -772,7 +1024,7 @@ export type ListContactsRequest = Message<"callsheet.v1.ListContactsRequest"> & 
  * Use `create(ListContactsRequestSchema)` to create a new message.
  */
 export const ListContactsRequestSchema: GenMessage<ListContactsRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 16);
+  messageDesc(file_callsheet_v1_batch_job_service, 24);
 
 /**
  * The answer of ListContacts.
@@ -800,7 +1052,7 @@ export type ListContactsResponse = Message<"callsheet.v1.ListContactsResponse"> 
  * Use `create(ListContactsResponseSchema)` to create a new message.
  */
 export const ListContactsResponseSchema: GenMessage<ListContactsResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 17);
+  messageDesc(file_callsheet_v1_batch_job_service, 25);
 
 /**
  * Creates, schedules, starts, moves, cancels and shows batch jobs.
@@ -866,6 +1118,26 @@ export const BatchJobService: GenService<{
     output: typeof RescheduleBatchJobResponseSchema;
   },
   /**
+   * Pauses a running batch job: from then on no contact of it is leased. Calls in progress go on and are recorded.
+   *
+   * @generated from rpc callsheet.v1.BatchJobService.PauseBatchJob
+   */
+  pauseBatchJob: {
+    methodKind: "unary";
+    input: typeof PauseBatchJobRequestSchema;
+    output: typeof PauseBatchJobResponseSchema;
+  },
+  /**
+   * Resumes a paused batch job where it was. One with nothing left to do is completed, or failed, by that.
+   *
+   * @generated from rpc callsheet.v1.BatchJobService.ResumeBatchJob
+   */
+  resumeBatchJob: {
+    methodKind: "unary";
+    input: typeof ResumeBatchJobRequestSchema;
+    output: typeof ResumeBatchJobResponseSchema;
+  },
+  /**
    * Cancels a batch job that is not final. Every contact that is not final and not dialing becomes cancelled.
    *
    * @generated from rpc callsheet.v1.BatchJobService.CancelBatchJob
@@ -904,6 +1176,27 @@ export const BatchJobService: GenService<{
     methodKind: "unary";
     input: typeof ListBatchJobsRequestSchema;
     output: typeof ListBatchJobsResponseSchema;
+  },
+  /**
+   * Shows one contact with the history of its attempts.
+   *
+   * @generated from rpc callsheet.v1.BatchJobService.GetContact
+   */
+  getContact: {
+    methodKind: "unary";
+    input: typeof GetContactRequestSchema;
+    output: typeof GetContactResponseSchema;
+  },
+  /**
+   * Sends each of the batch jobs as it is now, and each again after every change: at most five times a second, and never
+   * without its last state. Ends when all of them are final and nothing is dialing, or deleted.
+   *
+   * @generated from rpc callsheet.v1.BatchJobService.WatchBatchJobs
+   */
+  watchBatchJobs: {
+    methodKind: "server_streaming";
+    input: typeof WatchBatchJobsRequestSchema;
+    output: typeof WatchBatchJobsResponseSchema;
   },
   /**
    * Lists the contacts of one batch job by number.

@@ -1,0 +1,115 @@
+// npm run demo: brings up the service on servers of its own, creates a job of 1,000 contacts from a CSV file, schedules
+// it 3 s ahead, works it with a simulated dialer, and shows how far it is until it has ended. No call is placed.
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { progress } from "@clack/prompts";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { parse } from "csv-parse/sync";
+import { generateApiKey } from "../api-keys.ts";
+import { chooseDataDirectory } from "../embedded/data-directory.ts";
+import { startEmbeddedPostgres } from "../embedded/postgres.ts";
+import { startEmbeddedRedis } from "../embedded/redis.ts";
+import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { type ContactCounts } from "../gen/callsheet/v1/batch_job_pb.ts";
+import { ContactWorkerService } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
+import { createLogger } from "../logger.ts";
+import { startService } from "../service.ts";
+import { runWorker } from "../worker/run-worker.ts";
+import { simulatedDialer } from "../worker/simulated-dialer.ts";
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+type Row = { phone: string; name: string; plan: string };
+
+const finalsOf = (counts: ContactCounts): [string, number][] =>
+  Object.entries(counts).filter(
+    (entry): entry is [string, number] =>
+      typeof entry[1] === "number" && !["total", "pending", "waitingRetry", "dialing"].includes(entry[0]),
+  );
+
+await using stack = new AsyncDisposableStack();
+const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-demo-"));
+await chmod(dataDirectory, 0o755);
+stack.defer(() => rm(dataDirectory, { recursive: true, force: true }));
+const embedded = {
+  dataDirectory,
+  packageDirectory: join(chooseDataDirectory(undefined), "redis-package"),
+  say: () => {},
+};
+print("Starting Postgres, Redis and the service, with empty data …");
+const postgres = stack.use(await startEmbeddedPostgres(embedded));
+const redis = stack.use(await startEmbeddedRedis(embedded));
+const apiKey = generateApiKey();
+const service = stack.use(
+  await startService({
+    databaseUrl: postgres.url,
+    databasePoolSize: 10,
+    redisUrl: redis.url,
+    redisPrefix: "callsheet",
+    host: "127.0.0.1",
+    port: 0,
+    grpcPort: 0,
+    bootstrapApiKey: apiKey,
+    shutdownTimeoutMs: 5_000,
+    logger: createLogger("error"),
+  }),
+);
+const transport = createGrpcTransport({
+  baseUrl: `http://127.0.0.1:${service.grpcPort}`,
+  interceptors: [
+    (next) => (request) => {
+      request.header.set("authorization", `Bearer ${apiKey}`);
+      return next(request);
+    },
+  ],
+});
+const jobs = createClient(BatchJobService, transport);
+
+const rows: Row[] = parse(await readFile(join(import.meta.dirname, "contacts.csv")), { columns: true });
+const { batchJobId, totalContacts, scheduledStartTime } = await jobs.createBatchJob({
+  name: "Demo campaign",
+  fromPhoneNumberId: "pn_demo",
+  contacts: rows.map(({ phone, name, plan }) => ({ phone, name, fields: { plan } })),
+  concurrentCallLimit: 100,
+  retryDelays: [{ seconds: 1n }, { seconds: 2n }],
+  scheduledStartTime: new Date(Date.now() + 3_000).toISOString(),
+});
+const startsAt = scheduledStartTime ? timestampDate(scheduledStartTime).toISOString() : "";
+print(`Created a job of ${totalContacts} contacts; it starts by itself at ${startsAt}.`);
+
+const stop = new AbortController();
+const working = runWorker({
+  client: createClient(ContactWorkerService, transport),
+  concurrency: 100,
+  call: simulatedDialer({ seed: 1, longestMs: 1_000 }),
+  signal: stop.signal,
+});
+
+const bar = progress({ max: totalContacts });
+bar.start("waiting for its start time");
+let shown = 0;
+let last;
+for await (const { batchJob } of jobs.watchBatchJobs({ batchJobIds: [batchJobId] })) {
+  if (batchJob?.counts === undefined) continue;
+  last = batchJob;
+  const { total, dialing, waitingRetry } = batchJob.counts;
+  const done = finalsOf(batchJob.counts).reduce((sum, [, count]) => sum + count, 0);
+  if (batchJob.startedAt !== undefined) {
+    bar.advance(done - shown, `${done}/${total} done, ${dialing} calling, ${waitingRetry} to retry`);
+  }
+  shown = done;
+}
+bar.stop(last?.startLag ? `ended; it had started ${last.startLag.nanos / 1e6} ms after its time` : "ended");
+stop.abort();
+await working;
+
+print("");
+for (const [status, count] of last?.counts ? finalsOf(last.counts) : []) {
+  if (count > 0) print(`  ${status.padEnd(16)}${String(count).padStart(5)}`);
+}
+print(`  ${"total".padEnd(16)}${String(last?.counts?.total).padStart(5)}`);
+await stack.disposeAsync();
+process.exit(last?.counts?.completed === 0 ? 1 : 0);

@@ -1,0 +1,84 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { answered, callerFor } from "./service/callers.ts";
+import { code, quoted, root, section } from "./support/readme.ts";
+import { eventually } from "./support/eventually.ts";
+import { startTestService } from "./support/service.ts";
+
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+
+/** The text with the ports of the test's service in place of the usual ones. */
+const here = (text: string) =>
+  text
+    .replaceAll("http://127.0.0.1:8080", service.httpUrl)
+    .replaceAll("http://127.0.0.1:50051", service.grpcUrl);
+
+function run(file: string, args: string[], env: Record<string, string>, cwd = root) {
+  return new Promise<{ failure: string; stdout: string; stderr: string }>((resolve) => {
+    const options = { cwd, env: { PATH: process.env["PATH"], ...env } };
+    execFile(file, args, options, (error, stdout, stderr) =>
+      resolve({ failure: error?.message ?? "", stdout, stderr }),
+    );
+  });
+}
+
+const call = callerFor("plain fetch", service);
+
+const runKeys = (line: string) =>
+  run("sh", ["-c", line.replace("npm run keys --", `"${process.execPath}" src/keys.ts`)], {
+    DATABASE_URL: service.databaseUrl,
+  });
+
+test("the example for curl runs as it is written and gives the answers that are told", async () => {
+  const script = here(code("### curl", "sh"));
+  const { failure, stdout, stderr } = await run("sh", ["-euc", script], { KEY: service.apiKey });
+  expect({ failure, stderr }).toEqual({ failure: "", stderr: "" });
+  const [second = "", third = "", fourth = ""] = stdout.split("\n");
+  const told = quoted(section("### curl").split("```").at(-1) ?? "");
+  expect(told).toEqual([
+    '"scheduledStartTime":"2027-03-01T15:00:00Z"',
+    '"oldJobCancelled":false',
+    '"contactsEnqueued":2',
+    '"redisJobCancelled":true',
+  ]);
+  expect(told.slice(0, 2).filter((text) => !second.includes(text))).toEqual([]);
+  expect(told.slice(2).filter((text) => !third.includes(text))).toEqual([]);
+  expect(JSON.parse(fourth)).toMatchObject({
+    batchJob: { name: "Spring campaign", status: "BATCH_JOB_STATUS_RUNNING" },
+  });
+});
+
+test("the example in TypeScript runs as it is written, and its job starts a second later", async () => {
+  await using stack = new AsyncDisposableStack();
+  const clone = await mkdtemp(join(tmpdir(), "callsheet-readme-"));
+  stack.defer(() => rm(clone, { recursive: true, force: true }));
+  for (const name of ["src", "node_modules", "package.json"])
+    await symlink(join(root, name), join(clone, name));
+  await writeFile(join(clone, "first-job.ts"), here(code("### TypeScript", "ts")));
+  const began = run(process.execPath, ["first-job.ts"], { KEY: service.apiKey }, clone);
+  const { failure, stdout, stderr } = await began;
+  expect({ failure, stderr }).toEqual({ failure: "", stderr: "" });
+  expect(stdout).toContain("Spring campaign");
+  const batchJobId = /batchJobId: '([0-9a-f-]{36})'/.exec(stdout)?.[1] ?? "no id";
+  await eventually(async () =>
+    expect(await call("getBatchJob", { batchJobId })).toMatchObject({
+      ok: { batchJob: { status: "BATCH_JOB_STATUS_RUNNING" } },
+    }),
+  );
+});
+
+test("the example for grpcurl sends a request that is taken", async () => {
+  const request = /-d '({.*?})' /s.exec(code("### grpcurl", "sh"))?.[1] ?? "no request";
+  expect(await answered(call("createBatchJob", JSON.parse(request)))).toMatchObject({ totalContacts: 2 });
+});
+
+test("the examples for API keys run as they are written", async () => {
+  const [create = "", list = "", revoke = ""] = code("## Settings", "sh").trim().split("\n");
+  expect(await runKeys(create)).toMatchObject({ failure: "", stdout: expect.stringMatching(/^cs_\S+\n$/) });
+  expect((await runKeys(list)).stdout).toMatch(/ {2}default {2}operator .* campaign backend$/m);
+  expect((await runKeys(revoke)).stderr).toMatch(/^There is no key 7d1f0c1e-/);
+});

@@ -30,7 +30,7 @@ export type { Attempt, BatchJob, CommandRequest, Contact };
 
 export type JobCommandRequest = CommandRequest & {
   readonly batchJobId: string;
-  readonly expectedRevision: number | undefined;
+  readonly expectedRevision: number | bigint | undefined;
 };
 
 export type NewJob = {
@@ -76,7 +76,7 @@ function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
 async function lockForCommand(trx: Trx, request: JobCommandRequest): Promise<BatchJob> {
   const job = await lockJob(trx, request.caller.organizationId, request.batchJobId);
   const expected = request.expectedRevision;
-  if (expected === undefined || expected === job.revision) return job;
+  if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return job;
   throw new BatchJobError(
     "revision_mismatch",
     `The batch job is at revision ${job.revision}, not ${expected}; read it again and decide anew.`,

@@ -1,12 +1,21 @@
 import { z } from "zod";
 import { isApiKey } from "./api-keys.ts";
 
-const port = z.coerce.number().int().min(0).max(65_535);
+/** A whole number in plain digits, within its bounds. */
+const wholeNumber = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, `must be a whole number from ${least} to ${most}`)
+    .transform(Number)
+    .pipe(z.number().min(least).max(most));
 
-const seconds = z.coerce
-  .number()
-  .min(0)
-  .max(3_600)
+const port = wholeNumber(0, 65_535);
+
+const seconds = z
+  .string()
+  .regex(/^\d{1,9}(\.\d{1,3})?$/, "must be a number of seconds from 0 to 3600")
+  .transform(Number)
+  .pipe(z.number().max(3_600))
   .transform((value) => value * 1_000);
 
 /** Every setting: an environment variable, what it may hold, and its default. The README lists them. */
@@ -15,7 +24,7 @@ const settings = z.object({
     .string()
     .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
     .optional(),
-  DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(100).default(10),
+  DATABASE_POOL_SIZE: wholeNumber(2, 100).default(10),
   REDIS_URL: z
     .string()
     .regex(
@@ -28,7 +37,7 @@ const settings = z.object({
     .regex(/^[\w.-]{1,64}$/, "must be 1 to 64 letters, digits, dots, dashes or underscores")
     .default("callsheet"),
   HOST: z.string().min(1).default("127.0.0.1"),
-  PORT: port.default(8080),
+  PORT: port.default(8_080),
   GRPC_PORT: port.default(50051),
   CALLSHEET_DATA_DIR: z.string().min(1).optional(),
   CALLSHEET_BOOTSTRAP_API_KEY: z

@@ -37,6 +37,11 @@ function days(text: string): number {
   throw new InvalidArgumentError("give a number of days from 0 to 36500.");
 }
 
+function organizationName(text: string): string {
+  if (text.trim() !== "") return text;
+  throw new InvalidArgumentError("give a name.");
+}
+
 function keyId(text: string): string {
   if (isUuid(text)) return text;
   throw new InvalidArgumentError('give the id that "list" shows.');
@@ -48,7 +53,12 @@ program
   .command("create")
   .description("creates a key and prints it; it is not shown again")
   .addOption(new Option("--role <role>", "what the key may do").choices(roles).makeOptionMandatory())
-  .option("--organization <name>", "the organization it belongs to, made if there is none", "default")
+  .option(
+    "--organization <name>",
+    "the organization it belongs to, made if there is none",
+    organizationName,
+    "default",
+  )
   .option("--name <name>", "what the key is for", "")
   .option("--expires-in-days <days>", "when it stops to be valid; never if not given", days)
   .action(async ({ role, organization, name, expiresInDays }) => {

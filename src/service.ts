@@ -12,9 +12,9 @@ import { createLeasing } from "./leasing/leasing.ts";
 import { createRecorder } from "./leasing/recorder.ts";
 import { createMetrics } from "./metrics.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
-import { type Database, openDatabase } from "./postgres/database.ts";
-import { databaseNow } from "./postgres/batch-jobs.ts";
+import { openDatabase } from "./postgres/database.ts";
 import { migrate } from "./postgres/migrate.ts";
+import { type Pulse, pulseInterceptor, startPulse } from "./pulse.ts";
 import { type RedisClient, checkRedis, openRedis } from "./redis/connection.ts";
 import { createContactList } from "./redis/contact-list.ts";
 import { createKeys } from "./redis/keys.ts";
@@ -67,14 +67,8 @@ async function awaitRedis(redis: RedisClient, logger: Logger): Promise<void> {
   else logger.error("Redis does not answer; jobs start and contacts are listed once it does");
 }
 
-const readiness = (db: Database) => async (): Promise<Page> => {
-  try {
-    await databaseNow(db);
-    return { body: "ready\n" };
-  } catch {
-    return { status: 503, body: "not ready: Postgres does not answer\n" };
-  }
-};
+const readiness = (pulse: Pulse) => async (): Promise<Page> =>
+  (await pulse.beat()) ? { body: "ready\n" } : { status: 503, body: "not ready: Postgres does not answer\n" };
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs } = options;
@@ -89,6 +83,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await insertApiKey(db, { organizationId, name: "bootstrap", role: "admin", hash, expiresAt: null });
   }
 
+  const pulse = opened.use(await startPulse(options.databaseUrl));
   const metrics = createMetrics();
   const redis = openRedis(options.redisUrl);
   opened.defer(() => redis.disconnect());
@@ -118,6 +113,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const round = createLeaseRound({ db, reservations, clock, logger });
   const leasing = createLeasing({ db, round, recorder, clock, logger });
   onMessage(subscriber, keys.work, leasing.ring);
+  pulse.onLost(leasing.fail);
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(createWatching({ db, logger }));
   opened.use(startScheduler({ schedule, startDue, clock, subscriber, metrics, logger }));
@@ -130,13 +126,19 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     health.entry,
   ];
   const translate = createErrorTranslation(logger);
+  const authenticate = createAuthenticate(db);
   const shared = {
     host: options.host,
-    gate: createGate(createAuthenticate(db), translate, metrics),
+    gate: createGate((authorization) => pulse.guard(() => authenticate(authorization)), {
+      translate,
+      metrics,
+      logger,
+    }),
     interceptors: [
       observationInterceptor(metrics, logger),
       validationInterceptor(services),
       errorInterceptor(translate),
+      pulseInterceptor(pulse),
     ],
   };
   const grpc = await startGrpcListener({
@@ -151,7 +153,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     services,
     pages: {
       "/healthz": () => ({ body: "ok\n" }),
-      "/readyz": readiness(db),
+      "/readyz": readiness(pulse),
       "/metrics": async () => ({
         headers: { "content-type": metrics.registry.contentType },
         body: await metrics.registry.metrics(),

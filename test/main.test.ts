@@ -46,14 +46,15 @@ async function startMain(given: Record<string, string> = {}) {
 
 const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };
 
-/** Holds the jobs' table, so that a call that needs it stays in hand. */
+/** Holds the jobs' table, which may be read, so that a call that creates one stays in hand. */
 async function holdJobs() {
   const client = new Client({ connectionString: database.url });
   await client.connect();
   await client.query("begin");
-  await client.query("lock table batch_jobs in access exclusive mode");
+  await client.query("lock table batch_jobs in share mode");
   const isWaitedFor = async () => {
-    const waiting = "select 1 from pg_locks where not granted and relation = 'batch_jobs'::regclass";
+    const waiting =
+      "select 1 from pg_locks where not granted and relation = 'batch_jobs'::regclass and mode = 'RowExclusiveLock'";
     return (await client.query(waiting)).rowCount !== 0;
   };
   return { isWaitedFor, [Symbol.asyncDispose]: () => client.end() };

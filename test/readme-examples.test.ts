@@ -40,7 +40,7 @@ test("the example for curl runs as it is written and gives the answers that are 
   const [second = "", third = "", fourth = ""] = stdout.split("\n");
   const told = quoted(section("### curl").split("```").at(-1) ?? "");
   expect(told).toEqual([
-    '"scheduledStartTime":"2027-03-01T15:00:00Z"',
+    '"scheduledStartTime":"2035-03-01T15:00:00Z"',
     '"oldJobCancelled":false',
     '"contactsEnqueued":2',
     '"redisJobCancelled":true',

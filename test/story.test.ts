@@ -24,14 +24,14 @@ test("a batch job of 10,000 contacts is created, scheduled, moved, and starts by
   // It is to start at ten in the morning in New York.
   const scheduled = await client.rescheduleBatchJob({
     batchJobId,
-    scheduledStartTime: "2027-03-01T10:00:00",
+    scheduledStartTime: "2035-03-01T10:00:00",
     timezone: "America/New_York",
   });
   expect(scheduled).toMatchObject({
     message: "Scheduled successfully",
     status: BatchJobStatus.SCHEDULED,
     oldJobCancelled: false,
-    scheduledStartTime: { seconds: BigInt(Date.UTC(2027, 2, 1, 15) / 1000) },
+    scheduledStartTime: { seconds: BigInt(Date.UTC(2035, 2, 1, 15) / 1000) },
   });
 
   // Plans change: it is to start now, or rather in half a second.

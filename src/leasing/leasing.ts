@@ -33,6 +33,8 @@ export type Leasing = AsyncDisposable & {
   lease(request: LeaseRequest): Promise<readonly Lease[]>;
   /** Puts off the end of live leases; answers their new ends. */
   extend(caller: Caller, leaseIds: readonly string[], durationMs: number): Promise<Map<string, Date>>;
+  /** Ends all calls that wait, with this error. What is leased for them later is released. */
+  fail(error: unknown): void;
   /** Says that an organization may have contacts to give. */
   ring(organizationId: string): void;
 };
@@ -136,9 +138,10 @@ export function createLeasing(deps: {
       request,
       deadlineMs: performance.now() + request.waitMs,
       settle(leases) {
+        const isGone = request.signal.aborted || !desk.waiters.has(waiter);
         end();
-        if (request.signal.aborted) release(organizationId, leases);
-        resolve(leases);
+        if (isGone) release(organizationId, leases);
+        resolve(isGone ? [] : leases);
       },
       fail(error) {
         end();
@@ -182,6 +185,9 @@ export function createLeasing(deps: {
     },
     extend: (caller, leaseIds, durationMs) =>
       extendLeases(db, caller.organizationId, leaseIds.filter(isUuid), durationMs),
+    fail(error) {
+      for (const desk of desks.values()) for (const waiter of desk.waiters) waiter.fail(error);
+    },
     ring: (organizationId) => desks.get(organizationId)?.alarm.ring(),
     async [Symbol.asyncDispose]() {
       stop.abort();

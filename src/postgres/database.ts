@@ -18,10 +18,10 @@ const types: CustomTypesConfig = {
 };
 
 /**
- * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, and a
- * transaction that its owner forgot 10 s. Disposing waits for the connections in use.
+ * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
+ * much longer, and a transaction that its owner forgot 10 s. Disposing waits for the connections in use.
  */
-export function openDatabase(options: { url: string; poolSize: number }): Database {
+export function openDatabase(options: { url: string; poolSize: number; queryTimeoutMs?: number }): Database {
   const pool = new Pool({
     connectionString: options.url,
     max: options.poolSize,
@@ -29,6 +29,7 @@ export function openDatabase(options: { url: string; poolSize: number }): Databa
     connectionTimeoutMillis: 1_500,
     lock_timeout: 5_000,
     statement_timeout: 30_000,
+    query_timeout: options.queryTimeoutMs ?? 35_000,
     idle_in_transaction_session_timeout: 10_000,
     keepAlive: true,
     types,

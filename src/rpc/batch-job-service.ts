@@ -7,7 +7,7 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import {
-  durationMs,
+  readDurations,
   protoStatuses,
   readContactStatuses,
   readOutcomes,
@@ -52,7 +52,7 @@ const toCommand = (request: Command, context: HandlerContext): CommandRequest =>
 const toJobCommand = (request: JobCommand, context: HandlerContext): JobCommandRequest => ({
   ...toCommand(request, context),
   batchJobId: request.batchJobId,
-  expectedRevision: request.expectedRevision === undefined ? undefined : Number(request.expectedRevision),
+  expectedRevision: request.expectedRevision,
 });
 
 const startMessages: Partial<Record<JobStatus, string>> = {
@@ -77,7 +77,7 @@ export function batchJobService(jobs: BatchJobs, watching: Watching): ServiceImp
         concurrentCallLimit: request.concurrentCallLimit ?? defaults.concurrentCallLimit,
         maxAttempts: request.maxAttempts ?? defaults.maxAttempts,
         retryOn: orElse(readOutcomes(request.retryOn), defaults.retryOn),
-        retryDelaysMs: orElse(request.retryDelays.map(durationMs), defaults.retryDelaysMs),
+        retryDelaysMs: orElse(readDurations("retry_delays", request.retryDelays), defaults.retryDelaysMs),
         scheduledStartTime: request.scheduledStartTime,
         timeZone: request.timezone,
       });

@@ -7,13 +7,14 @@ import {
 } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
 import type { Leasing } from "../leasing/leasing.ts";
 import type { Operation, Recorder } from "../leasing/recorder.ts";
-import { at, durationMs, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
+import { at, readDurations, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
 import { callerOf } from "./gate.ts";
 
 const defaultLeaseMs = 2 * 60_000;
 
-const orDefault = (duration: Duration | undefined): number =>
-  duration === undefined ? defaultLeaseMs : durationMs(duration);
+/** A duration that may be left out. */
+const readOne = <T>(field: string, duration: Duration | undefined, otherwise: T): number | T =>
+  duration === undefined ? otherwise : (readDurations(field, [duration])[0] ?? otherwise);
 
 /** Converts, calls, converts: what each RPC does is in src/leasing. */
 export function contactWorkerService(
@@ -27,8 +28,8 @@ export function contactWorkerService(
         workerId: request.workerId,
         requestId: request.requestId,
         maxContacts: request.maxContacts,
-        waitMs: request.wait === undefined ? 0 : durationMs(request.wait),
-        durationMs: orDefault(request.leaseDuration),
+        waitMs: readOne("wait", request.wait, 0),
+        durationMs: readOne("lease_duration", request.leaseDuration, defaultLeaseMs),
         jobIds: request.batchJobIds,
         signal: context.signal,
       });
@@ -52,7 +53,7 @@ export function contactWorkerService(
       const ends = await leasing.extend(
         callerOf(context),
         request.leaseIds,
-        orDefault(request.leaseDuration),
+        readOne("lease_duration", request.leaseDuration, defaultLeaseMs),
       );
       return {
         leases: request.leaseIds.map((leaseId) => ({
@@ -79,7 +80,7 @@ export function contactWorkerService(
       const operations = request.outcomes.map((reported): Operation => {
         const [outcome = "unknown" satisfies Outcome] = readOutcomes([reported.outcome]);
         const { leaseId, errorCode, failureReason, providerCallId, callDuration } = reported;
-        const callDurationMs = callDuration === undefined ? null : durationMs(callDuration);
+        const callDurationMs = readOne("call_duration", callDuration, null);
         return {
           kind: "report",
           leaseId,

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Duration, type Timestamp, durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Attempt, BatchJob, Contact } from "../batch-jobs.ts";
+import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactStatus, Outcome, Rejection, RejectionReason } from "../domain/contact.ts";
@@ -86,6 +87,17 @@ export const readContactStatuses = reader(protoContactStatuses);
 /** A duration in whole milliseconds; what is finer is cut off. */
 export const durationMs = ({ seconds, nanos }: Duration): number =>
   Number(seconds) * 1000 + Math.trunc(nanos / 1e6);
+
+/** The durations of a field in whole milliseconds. Validation looks at seconds and nanos, but not at their signs. */
+export const readDurations = (field: string, durations: readonly Duration[]): number[] =>
+  durations.map((duration, i) => {
+    if (duration.nanos >= 0 && duration.nanos < 1e9) return durationMs(duration);
+    throw new BatchJobError(
+      "invalid_argument",
+      `The request's field ${field}[${i}] is wrong: its nanos must be from 0 to 999,999,999.`,
+      { field: `${field}[${i}]` },
+    );
+  });
 
 /** A field that stays unset if there is no date. */
 export const at = <K extends string>(field: K, date: Date | null): { [P in K]?: Timestamp } =>

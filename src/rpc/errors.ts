@@ -27,6 +27,9 @@ export const codes: Record<ErrorReason, Code> = {
   unavailable: Code.Unavailable,
 };
 
+/** The header that names a call, in the answer and in the log. */
+export const callIdHeader = "callsheet-call-id";
+
 /** A code as Connect writes it, such as `not_found`. */
 export const codeName = (code: Code): string =>
   Code[code].replaceAll(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase();

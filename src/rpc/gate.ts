@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { getOption } from "@bufbuild/protobuf";
 import {
   type ConnectError,
@@ -5,12 +6,13 @@ import {
   type Interceptor,
   createContextKey,
 } from "@connectrpc/connect";
+import type { Logger } from "pino";
 import type { Authenticate } from "../api-keys.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller, Role } from "../domain/caller.ts";
 import { Role as ProtoRole, roles as rolesOption } from "../gen/callsheet/v1/options_pb.ts";
 import type { Metrics } from "../metrics.ts";
-import { codeName } from "./errors.ts";
+import { callIdHeader, codeName } from "./errors.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -42,12 +44,15 @@ export function callerOf(context: Pick<HandlerContext, "values">): Caller {
 export const maybeCallerOf = (context: Pick<Parameters<ReturnType<Interceptor>>[0], "contextValues">) =>
   context.contextValues.get(callerKey);
 
-/** Lets a call pass if its API key is valid and has a role that the method declares in the proto. */
+/**
+ * Lets a call pass if its API key is valid and has a role that the method declares in the proto. A call that is refused
+ * here is counted and logged here: no interceptor sees it.
+ */
 export function createGate(
   authenticate: Authenticate,
-  translate: (thrown: unknown) => ConnectError,
-  metrics: Metrics,
+  watchers: { translate: (thrown: unknown) => ConnectError; metrics: Metrics; logger: Logger },
 ) {
+  const { translate, metrics, logger } = watchers;
   return async (context: HandlerContext): Promise<void> => {
     if (openServices.has(context.service.typeName)) return;
     try {
@@ -56,10 +61,11 @@ export function createGate(
       context.values.set(callerKey, caller);
     } catch (thrown) {
       const error = translate(thrown);
-      metrics.rpcs.inc({
-        method: `${context.service.typeName}/${context.method.name}`,
-        code: codeName(error.code),
-      });
+      const method = `${context.service.typeName}/${context.method.name}`;
+      const callId = randomUUID();
+      error.metadata.set(callIdHeader, callId);
+      metrics.rpcs.inc({ method, code: codeName(error.code) });
+      logger.info({ callId, method, code: codeName(error.code) }, "call refused");
       throw error;
     }
   };

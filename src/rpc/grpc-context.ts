@@ -38,7 +38,8 @@ export function createGrpcContext(
   const openSignal = () => {
     const opened = new AbortController();
     if (ended) opened.abort(ended);
-    else if (deadline !== Infinity) timer = setTimeout(() => end(deadlineExceeded()), deadline - Date.now());
+    else if (deadline !== Infinity)
+      timer = setTimeout(() => end(deadlineExceeded()), clamp(deadline - Date.now()));
     return opened;
   };
 
@@ -70,6 +71,9 @@ export function createGrpcContext(
     },
   };
 }
+
+/** What setTimeout takes; a deadline beyond is 24 days off. */
+const clamp = (ms: number): number => Math.min(Math.max(0, ms), 2 ** 31 - 1);
 
 /** Why grpc-js says that a call is over before its answer was sent. */
 export const whyCancelled = (call: ServerInterceptingCallInterface): ConnectError =>

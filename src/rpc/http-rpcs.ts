@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createConnectRouter } from "@connectrpc/connect";
+import { createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
@@ -8,6 +8,7 @@ import {
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import type { CallsInHand } from "./calls-in-hand.ts";
 import { sendText } from "./http-pages.ts";
+import { asConnectError } from "./last-resort.ts";
 import { maxMessageBytes, type ListenerOptions } from "./listener.ts";
 import { blameCaller } from "./undecodable.ts";
 
@@ -28,7 +29,7 @@ export function createRpcs(
     // setTimeout() takes no more.
     maxTimeoutMs: 2 ** 31 - 1,
     shutdownSignal: calls.cut,
-    interceptors: [calls.interceptor, ...interceptors],
+    interceptors: [answerInTime, calls.interceptor, ...interceptors],
     async requestGate(context) {
       blameCaller(context);
       calls.admit();
@@ -39,6 +40,20 @@ export function createRpcs(
     router.rpc(method, impl);
   return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 }
+
+/** Answers a call whose deadline has come, or whose client has gone, without waiting for its handler. */
+const answerInTime: Interceptor = (next) => async (request) => {
+  if (request.stream) return await next(request);
+  const { signal } = request;
+  const { promise: over, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(asConnectError(signal.reason, signal));
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([next(request), over]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+};
 
 /** Rejects if the answer could not be written to its end; what was written stays. */
 export async function answerRpc(rpc: UniversalHandler, request: IncomingMessage, response: ServerResponse) {

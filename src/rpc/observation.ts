@@ -3,17 +3,19 @@ import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobu
 import { ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { isUuid } from "../postgres/batch-jobs.ts";
 import type { Metrics } from "../metrics.ts";
-import { codeName } from "./errors.ts";
+import { callIdHeader, codeName } from "./errors.ts";
 import { maybeCallerOf } from "./gate.ts";
 
-/** The header that names a call, in the answer and in the log. */
-export const callIdHeader = "callsheet-call-id";
-
-/** A field of the request that the log may show: ids, never names, phone numbers or keys. */
-function idIn(message: object, field: "requestId" | "batchJobId"): string | undefined {
-  const value: unknown = Reflect.get(message, field);
-  return typeof value === "string" && value !== "" ? value : undefined;
+/** The ids in a request, as far as the log may show what a caller put there. */
+function idsIn(message: object): { requestId?: string; batchJobId?: string } {
+  const requestId: unknown = Reflect.get(message, "requestId");
+  const batchJobId: unknown = Reflect.get(message, "batchJobId");
+  return {
+    ...(typeof requestId === "string" && requestId !== "" ? { requestId: requestId.slice(0, 64) } : {}),
+    ...(typeof batchJobId === "string" && isUuid(batchJobId) ? { batchJobId } : {}),
+  };
 }
 
 /** Counts, times and logs every call once, when it has ended. It goes outermost. */
@@ -34,9 +36,6 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
       metrics.rpcSeconds.observe({ method }, seconds);
       const caller = maybeCallerOf(request);
       if (caller === undefined) return;
-      const ids = request.stream
-        ? {}
-        : { requestId: idIn(request.message, "requestId"), batchJobId: idIn(request.message, "batchJobId") };
       const fields = {
         callId,
         method,
@@ -44,7 +43,7 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
         durationMs: Math.round(seconds * 1e6) / 1e3,
         organizationId: caller.organizationId,
         apiKeyId: caller.apiKeyId,
-        ...ids,
+        ...(request.stream ? {} : idsIn(request.message)),
       };
       logger[isCommand || code !== "ok" ? "info" : "debug"](fields, "call ended");
     }

@@ -15,16 +15,18 @@ export async function lookAt(parts: Parts, jobId: string): Promise<Whole> {
   const { db, redis, keys, caller } = parts;
   const row = await db.selectFrom("batch_jobs").selectAll().where("id", "=", jobId).executeTakeFirst();
   const key = { id: jobId, organizationId: caller.organizationId };
+  // The position first: the numbers up to it are on the list by the time that the list is read.
+  const position = await redis.get(keys.position(key));
   return {
     row,
+    position,
+    list: await redis.lrange(keys.contacts(key), 0, -1),
     contacts: await db
       .selectFrom("contacts")
       .select(["number", "phone", "status"])
       .where("job_id", "=", jobId)
       .orderBy("number")
       .execute(),
-    list: await redis.lrange(keys.contacts(key), 0, -1),
-    position: await redis.get(keys.position(key)),
     entry: await redis.zscore(keys.due, row?.scheduled_job_id ?? ""),
   };
 }

@@ -1,0 +1,72 @@
+import type { Interceptor } from "@connectrpc/connect";
+import { BatchJobError } from "./domain/batch-job-error.ts";
+import { jittered, startLoop } from "./loop.ts";
+import { databaseNow } from "./postgres/batch-jobs.ts";
+import { openDatabase } from "./postgres/database.ts";
+
+/** Whether Postgres answers, found out on a connection of its own, so that no work in hand can hold it up. */
+export type Pulse = AsyncDisposable & {
+  /** Asks Postgres now; false if it does not answer within a second. */
+  beat(): Promise<boolean>;
+  /** The work, or `unavailable` as soon as Postgres is known not to answer; the work goes on all the same. */
+  guard<T>(work: () => Promise<T>): Promise<T>;
+  /** Calls back each time that Postgres is found not to answer any more. */
+  onLost(callback: (error: BatchJobError) => void): void;
+};
+
+const pauseMs = 500;
+const patienceMs = 1_000;
+
+const unavailable = () =>
+  new BatchJobError("unavailable", "The database does not answer; try again in a moment.");
+
+export async function startPulse(databaseUrl: string): Promise<Pulse> {
+  const db = openDatabase({ url: databaseUrl, poolSize: 1, queryTimeoutMs: patienceMs });
+  await databaseNow(db);
+  let isBeating = true;
+  const waiting = new Set<(error: BatchJobError) => void>();
+  const listeners = new Set<(error: BatchJobError) => void>();
+
+  async function beat(): Promise<boolean> {
+    const was = isBeating;
+    isBeating = await databaseNow(db).then(
+      () => true,
+      () => false,
+    );
+    if (was && !isBeating) {
+      for (const reject of [...listeners, ...waiting]) reject(unavailable());
+    }
+    return isBeating;
+  }
+
+  const beating = startLoop(async () => {
+    await beat();
+    return jittered(pauseMs);
+  });
+
+  return {
+    beat,
+    async guard(work) {
+      if (!isBeating) throw unavailable();
+      const { promise: lost, reject } = Promise.withResolvers<never>();
+      waiting.add(reject);
+      try {
+        return await Promise.race([work(), lost]);
+      } finally {
+        waiting.delete(reject);
+      }
+    },
+    onLost: (callback) => void listeners.add(callback),
+    async [Symbol.asyncDispose]() {
+      await beating[Symbol.asyncDispose]();
+      await db.destroy();
+    },
+  };
+}
+
+/** Answers calls for a single message as soon as Postgres is known not to answer. */
+export const pulseInterceptor =
+  (pulse: Pulse): Interceptor =>
+  (next) =>
+  (request) =>
+    request.stream ? next(request) : pulse.guard(() => next(request));

@@ -30,6 +30,8 @@ export type Round = {
   readonly after: string;
   /** True if every job that may have something was looked at. */
   readonly isWhole: boolean;
+  /** True if a list had numbers that were not open: there may be open ones behind them. */
+  readonly isStale: boolean;
 };
 
 export type LeaseRound = (
@@ -102,12 +104,20 @@ export function createLeaseRound(deps: {
     );
     const leases = demands.map((): Lease[] => []);
     const isWhole = candidates.length < mostJobs;
-    if (candidates.length === 0 || wanted <= 0) return { leases, after: afterJobId, isWhole: true };
+    if (candidates.length === 0 || wanted <= 0)
+      return { leases, after: afterJobId, isWhole: true, isStale: false };
 
-    const asked = await take(organizationId, candidates, wanted);
-    const after = asked.at(-1)?.candidate.id ?? afterJobId;
-    const taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
-    if (taken.length === 0) return { leases, after, isWhole };
+    let after = afterJobId;
+    let taken: Taken[] = [];
+    // Jobs that should have contacts, and have none on their lists yet, pass their turn on.
+    for (let rest = candidates; taken.length === 0 && rest.length > 0;) {
+      const asked = await take(organizationId, rest, wanted);
+      const last = asked.at(-1)?.candidate ?? rest.at(-1);
+      rest = last === undefined ? [] : rest.slice(rest.indexOf(last) + 1);
+      after = last?.id ?? after;
+      taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
+    }
+    if (taken.length === 0) return { leases, after, isWhole, isStale: false };
 
     // Each opening is made for a demand before it is known whether its contact is open.
     const slots = demands.flatMap((demand, place) =>
@@ -177,6 +187,7 @@ export function createLeaseRound(deps: {
     ).catch((error: unknown) => logger.warn({ err: error }, "reservations are left to run out"));
 
     for (const lease of opened) leases[slotOf.get(lease.leaseId)?.place ?? 0]?.push(lease);
-    return { leases, after, isWhole };
+    const triedCount = [...tried.values()].reduce((sum, numbers) => sum + numbers.size, 0);
+    return { leases, after, isWhole, isStale: opened.length < triedCount };
   };
 }

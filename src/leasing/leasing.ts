@@ -18,7 +18,7 @@ export type LeaseRequest = Demand & {
 };
 
 /** The waiting calls of one organization: they are served together, one round after another. */
-type Desk = { readonly waiters: Set<Waiter>; readonly alarm: Alarm; afterJobId: string };
+type Desk = { readonly waiters: Set<Waiter>; readonly alarm: Alarm };
 
 type Waiter = {
   readonly request: LeaseRequest;
@@ -57,6 +57,8 @@ export function createLeasing(deps: {
   const desks = new Map<string, Desk>();
   const serving = new Set<Promise<void>>();
   const repeated = new Map<string, Promise<readonly Lease[]>>();
+  /** The job of each organization that had the last turn. */
+  const turns = new Map<string, string>();
   const stop = new AbortController();
 
   function release(organizationId: string, leases: readonly Lease[]): void {
@@ -76,8 +78,9 @@ export function createLeasing(deps: {
       const waiting = alike.filter((waiter) => desk.waiters.has(waiter));
       if (waiting.length === 0) break;
       const demands = waiting.map(({ request }) => request);
-      const { leases, after, isWhole } = await round(organizationId, demands, jobIds, desk.afterJobId);
-      desk.afterJobId = after;
+      const last = turns.get(organizationId) ?? noJob;
+      const { leases, after, isWhole } = await round(organizationId, demands, jobIds, last);
+      turns.set(organizationId, after);
       const served = waiting.filter((_, place) => (leases[place] ?? []).length > 0);
       for (const [place, waiter] of waiting.entries()) {
         const given = leases[place] ?? [];
@@ -123,7 +126,7 @@ export function createLeasing(deps: {
     const { promise, resolve, reject } = Promise.withResolvers<readonly Lease[]>();
     let desk = desks.get(organizationId);
     const isNew = desk === undefined;
-    desk ??= { waiters: new Set(), alarm: createAlarm(), afterJobId: noJob };
+    desk ??= { waiters: new Set(), alarm: createAlarm() };
     desks.set(organizationId, desk);
 
     const end = () => {

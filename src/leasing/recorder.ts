@@ -12,8 +12,7 @@ import {
   type Ending,
   endAttempts,
   finishJob,
-  jobsOfLeases,
-  lockAttempts,
+  readAttempts,
   removeAttempts,
 } from "../postgres/outcomes.ts";
 import type { BatchJobRow } from "../postgres/tables.ts";
@@ -72,13 +71,12 @@ export function createRecorder(deps: {
 
   async function inTransaction(organizationId: string, operations: readonly Operation[]): Promise<Batch> {
     return await db.transaction().execute(async (trx) => {
-      const leaseIds = operations.map(({ leaseId }) => leaseId).filter(isUuid);
-      const jobIds = await jobsOfLeases(trx, organizationId, leaseIds);
-      if (jobIds.length === 0)
-        return { results: operations.map(() => ({ kind: "gone" })), finished: [], released: [] };
       const { now } = await lockOrganization(trx, organizationId);
-      const jobs = await lockJobs(trx, organizationId, jobIds);
-      const hands = await lockAttempts(trx, jobIds, leaseIds);
+      const hands = await readAttempts(trx, operations.map(({ leaseId }) => leaseId).filter(isUuid), {
+        isExpiring: operations.some(({ kind }) => kind === "expire"),
+      });
+      const jobIds = new Set([...hands.values()].map(({ jobId }) => jobId));
+      const jobs = await lockJobs(trx, organizationId, [...jobIds]);
       const changes: CountChanges = new Map();
       const endings = new Map<string, Ending>();
       const released: AttemptInHand[] = [];
@@ -91,20 +89,22 @@ export function createRecorder(deps: {
           retryDelaysMs: job.retry_delays_ms,
         };
         const after = afterOutcome(outcome, hand.attempt, rules, now);
-        noteMove(changes, hand.jobId, hand.status, after.status);
+        noteMove(changes, hand.jobId, hand.contact.status, after.status);
         const { leaseId, jobId, number } = hand;
         endings.set(leaseId, { leaseId, jobId, number, outcome, ...after, details });
-        Object.assign(hand, {
-          ...after,
-          outcome,
-          endedAt: now,
-          reportedAt: details === undefined ? null : now,
-        });
+        Object.assign(hand.contact, after);
+        Object.assign(hand, { outcome, endedAt: now, reportedAt: details === undefined ? null : now });
       }
 
       function release(hand: AttemptInHand): Result {
-        const status = hand.attempt === 1 ? "pending" : "waiting_retry";
-        noteMove(changes, hand.jobId, hand.status, status);
+        const isFirst = hand.attempt === 1;
+        const status = isFirst ? "pending" : "waiting_retry";
+        noteMove(changes, hand.jobId, hand.contact.status, status);
+        Object.assign(hand.contact, {
+          status,
+          attempts: hand.attempt - 1,
+          nextAttemptAt: isFirst ? null : now,
+        });
         released.push(hand);
         hands.delete(hand.leaseId);
         return { kind: "released" };
@@ -116,14 +116,14 @@ export function createRecorder(deps: {
         if (hand === undefined || job === undefined) return { kind: "gone" };
         if (operation.kind === "report") {
           const isReported = hand.reportedAt !== null;
-          const verdict = judgeReport({ attempt: hand.attempt, isReported }, hand);
+          const verdict = judgeReport({ attempt: hand.attempt, isReported }, hand.contact);
           if (verdict === "lease_expired") return { kind: "gone" };
           if (verdict === "record") end(hand, job, operation.outcome, operation.details);
           return {
             kind: verdict === "record" ? "recorded" : "already_recorded",
             outcome: hand.outcome ?? operation.outcome,
-            contactStatus: hand.status,
-            nextAttemptAt: hand.nextAttemptAt,
+            contactStatus: hand.contact.status,
+            nextAttemptAt: hand.contact.nextAttemptAt,
           };
         }
         if (hand.endedAt !== null) return { kind: "gone" };
@@ -133,8 +133,9 @@ export function createRecorder(deps: {
       }
 
       const results = operations.map(apply);
-      await endAttempts(trx, now, [...endings.values()]);
+      // In this order: with an attempt released, a late report of the one before it counts again.
       await removeAttempts(trx, now, released);
+      await endAttempts(trx, now, [...endings.values()]);
       await moveCounts(trx, organizationId, changes);
 
       const finished: Batch["finished"] = [];

@@ -4,6 +4,9 @@ import { type CountChanges, moveCounts, noteMove } from "./contact-counts.ts";
 import type { Database } from "./database.ts";
 import type { BatchJobRow } from "./tables.ts";
 
+/** Read once in a statement, so that an index can be searched for it. */
+const timeNow = sql<Date>`(select clock_timestamp())`;
+
 /** What the transactions that lease and report begin with: the organization's lock, and the time. */
 export type LockedOrganization = { free: number; now: Date };
 
@@ -60,7 +63,7 @@ export async function findCandidates(
     select b.id, b.concurrent_call_limit - b.dialing_contacts as free, b.pending_contacts as pending,
       case when b.waiting_retry_contacts = 0 then 0 else (
         select count(*)::int from (
-          select from retries r where r.job_id = b.id and r.due_at <= clock_timestamp()
+          select from retries r where r.job_id = b.id and r.due_at <= ${timeNow}
           limit b.concurrent_call_limit - b.dialing_contacts
         ) as due)
       end as due
@@ -91,7 +94,7 @@ export async function nextRetryAt(db: Database, organizationId: string): Promise
     select min(r.due_at) as "dueAt"
     from batch_jobs b
     cross join lateral (
-      select due_at from retries where job_id = b.id and due_at > clock_timestamp() order by due_at limit 1
+      select due_at from retries where job_id = b.id and due_at > ${timeNow} order by due_at limit 1
     ) as r
     where b.organization_id = ${organizationId} and b.status = 'running' and b.waiting_retry_contacts > 0
   `.execute(db);
@@ -108,7 +111,7 @@ export async function findDueRetries(
     select w.job_id as "jobId", r.number
     from unnest(${[...wanted.keys()]}::uuid[], ${[...wanted.values()]}::int[]) as w (job_id, wanted)
     cross join lateral (
-      select number from retries where job_id = w.job_id and due_at <= clock_timestamp()
+      select number from retries where job_id = w.job_id and due_at <= ${timeNow}
       order by due_at limit w.wanted
     ) as r
   `.execute(trx);
@@ -222,9 +225,10 @@ export async function extendLeases(
     update attempts a
     set expires_at = clock_timestamp() + ${durationMs} * interval '1 millisecond'
     from (
-      select lease_id from attempts join batch_jobs j on j.id = job_id
-      where lease_id = any(${leaseIds}::uuid[]) and j.organization_id = ${organizationId}
-      order by lease_id for no key update of attempts
+      select lease_id from attempts l
+      where lease_id = any(${leaseIds}::uuid[])
+        and (select organization_id from batch_jobs where id = l.job_id) = ${organizationId}
+      order by lease_id for no key update
     ) as mine
     where a.lease_id = mine.lease_id and a.ended_at is null and a.expires_at > clock_timestamp()
     returning a.lease_id as "leaseId", a.expires_at as "expiresAt"

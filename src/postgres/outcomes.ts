@@ -1,26 +1,9 @@
-import { type SqlBool, sql } from "kysely";
+import { sql } from "kysely";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 
-/** Which jobs these leases belong to, as far as they are the organization's and not released. Takes no lock. */
-export async function jobsOfLeases(
-  db: Database | Trx,
-  organizationId: string,
-  leaseIds: readonly string[],
-): Promise<string[]> {
-  const rows = await db
-    .selectFrom("attempts as a")
-    .innerJoin("batch_jobs as j", "j.id", "a.job_id")
-    .select("a.job_id as jobId")
-    .distinct()
-    .where(sql<SqlBool>`a.lease_id = any(${leaseIds}::uuid[])`)
-    .where("j.organization_id", "=", organizationId)
-    .execute();
-  return rows.map((row) => row.jobId);
-}
-
-/** An attempt and its contact, as they stand under the locks of their job. */
+/** An attempt and its contact, as they stand while their organization is locked. */
 export type AttemptInHand = {
   leaseId: string;
   jobId: string;
@@ -30,30 +13,44 @@ export type AttemptInHand = {
   endedAt: Date | null;
   outcome: Outcome | null;
   reportedAt: Date | null;
-  status: StoredContactStatus;
-  attempts: number;
-  nextAttemptAt: Date | null;
+  /** The same object for all attempts at one contact. */
+  contact: ContactInHand;
 };
 
-/** Locks these attempts, of jobs that the transaction has locked, and reads them with their contacts. */
-export async function lockAttempts(
+export type ContactInHand = { status: StoredContactStatus; attempts: number; nextAttemptAt: Date | null };
+
+/**
+ * Reads these attempts with their contacts, whosever they are. Attempts begin and end only under the lock of their
+ * organization, which the transaction has; only `isExpiring` needs their own locks, against being extended meanwhile.
+ */
+export async function readAttempts(
   trx: Trx,
-  jobIds: readonly string[],
   leaseIds: readonly string[],
+  { isExpiring }: { isExpiring: boolean },
 ): Promise<Map<string, AttemptInHand>> {
-  const { rows } = await sql<AttemptInHand>`
+  if (leaseIds.length === 0) return new Map();
+  // While an attempt has not ended its contact is dialing in it, so that the contact need not be read.
+  const { rows } = await sql<Omit<AttemptInHand, "contact"> & ContactInHand>`
     select a.lease_id as "leaseId", a.job_id as "jobId", a.number, a.attempt, a.expires_at as "expiresAt",
-      a.ended_at as "endedAt", a.outcome, a.reported_at as "reportedAt",
-      c.status, c.attempts, c.next_attempt_at as "nextAttemptAt"
+      a.ended_at as "endedAt", a.outcome, a.reported_at as "reportedAt", coalesce(c.status, 'dialing') as status,
+      coalesce(c.attempts, a.attempt) as attempts, c.next_attempt_at as "nextAttemptAt"
     from attempts a
-    cross join lateral (
-      select status, attempts, next_attempt_at from contacts where job_id = a.job_id and number = a.number
-    ) as c
-    where a.lease_id = any(${leaseIds}::uuid[]) and a.job_id = any(${jobIds}::uuid[])
-    order by a.lease_id
-    for no key update of a
+    left join lateral (
+      select status, attempts, next_attempt_at from contacts
+      where a.ended_at is not null and job_id = a.job_id and number = a.number
+    ) as c on true
+    where a.lease_id = any(${leaseIds}::uuid[])
+    ${isExpiring ? sql`order by a.lease_id for no key update of a` : sql``}
   `.execute(trx);
-  return new Map(rows.map((row) => [row.leaseId, row]));
+  const contacts = new Map<string, ContactInHand>();
+  return new Map(
+    rows.map(({ status, attempts, nextAttemptAt, ...attempt }) => {
+      const key = `${attempt.jobId} ${attempt.number}`;
+      const contact = contacts.get(key) ?? { status, attempts, nextAttemptAt };
+      contacts.set(key, contact);
+      return [attempt.leaseId, { ...attempt, contact }];
+    }),
+  );
 }
 
 /** What a worker tells of a call, beside its outcome. */
@@ -146,7 +143,7 @@ export async function findExpired(
     .innerJoin("batch_jobs as j", "j.id", "a.job_id")
     .select(["a.lease_id as leaseId", "j.organization_id as organizationId"])
     .where("a.ended_at", "is", null)
-    .where("a.expires_at", "<=", sql<Date>`clock_timestamp()`)
+    .where("a.expires_at", "<=", sql<Date>`(select clock_timestamp())`)
     .orderBy("a.expires_at")
     .limit(limit)
     .execute();

@@ -72,7 +72,7 @@ export async function keepEntryRemoved(db: Database, key: RequestKey, entryRemov
 export async function purgeRequests(db: Database, size: number): Promise<number> {
   const { numAffectedRows } = await sql`
     delete from requests where ctid = any (array(
-      select ctid from requests where created_at < clock_timestamp() - ${expiry} limit ${size} for update skip locked))
+      select ctid from requests where created_at < (select clock_timestamp() - ${expiry}) limit ${size} for update skip locked))
   `.execute(db);
   return Number(numAffectedRows ?? 0);
 }

@@ -2,8 +2,11 @@ import { sql } from "kysely";
 import type { ScheduleEntry } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 
+/** A time relative to now, read once in a statement, so that an index can be searched for it. */
+const fromNow = (interval: string) => sql<Date>`(select clock_timestamp() + ${interval}::interval)`;
+
 /** Commands finish their Redis half well within this time; what is younger is not for the sweep. */
-const settled = sql<Date>`clock_timestamp() - interval '2 seconds'`;
+const settled = fromNow("-2 seconds");
 
 /** The earliest jobs that are due within a minute, and whether their time has long passed. */
 export async function entriesDueSoon(
@@ -15,10 +18,10 @@ export async function entriesDueSoon(
     .select([
       "scheduled_job_id as scheduledJobId",
       "scheduled_at as dueAt",
-      sql<boolean>`scheduled_at < clock_timestamp() - interval '15 seconds'`.as("isOverdue"),
+      sql<boolean>`scheduled_at < ${fromNow("-15 seconds")}`.as("isOverdue"),
     ])
     .where("status", "=", "scheduled")
-    .where("scheduled_at", "<", sql<Date>`clock_timestamp() + interval '1 minute'`)
+    .where("scheduled_at", "<", fromNow("1 minute"))
     .where("updated_at", "<", settled)
     .orderBy("scheduled_at")
     .limit(limit)

@@ -55,10 +55,10 @@ export function createLeasing(deps: {
 }): Leasing {
   const { db, round, recorder, clock, logger } = deps;
   const desks = new Map<string, Desk>();
-  const serving = new Set<Promise<void>>();
-  const repeated = new Map<string, Promise<readonly Lease[]>>();
   /** The job of each organization that had the last turn. */
   const turns = new Map<string, string>();
+  const serving = new Set<Promise<void>>();
+  const repeated = new Map<string, Promise<readonly Lease[]>>();
   const stop = new AbortController();
 
   function release(organizationId: string, leases: readonly Lease[]): void {
@@ -70,27 +70,33 @@ export function createLeasing(deps: {
       .catch((error: unknown) => logger.warn({ err: error }, "leases without a worker are left to run out"));
   }
 
-  /** Serves those who want contacts of the same jobs until they have some or no job gives any; true if one did. */
+  /**
+   * Serves those who want contacts of the same jobs until they have some or no job gives any. True if one did, or if it
+   * may after what it gave up in vain.
+   */
   async function serveAlike(organizationId: string, desk: Desk, alike: readonly Waiter[]): Promise<boolean> {
     const jobIds = alike[0]?.request.jobIds ?? [];
     let gave = false;
+    let isStale = false;
     for (let dryRounds = 0; dryRounds < mostDryRounds;) {
       const waiting = alike.filter((waiter) => desk.waiters.has(waiter));
       if (waiting.length === 0) break;
       const demands = waiting.map(({ request }) => request);
       const last = turns.get(organizationId) ?? noJob;
-      const { leases, after, isWhole } = await round(organizationId, demands, jobIds, last);
-      turns.set(organizationId, after);
+      const found = await round(organizationId, demands, jobIds, last);
+      const { leases } = found;
+      isStale = found.isStale;
+      turns.set(organizationId, found.after);
       const served = waiting.filter((_, place) => (leases[place] ?? []).length > 0);
       for (const [place, waiter] of waiting.entries()) {
         const given = leases[place] ?? [];
         if (given.length > 0) waiter.settle(given);
       }
       if (served.length > 0) gave = true;
-      else if (isWhole) break;
+      else if (found.isWhole && !isStale) break;
       else dryRounds += 1;
     }
-    return gave;
+    return gave || isStale;
   }
 
   async function idleMs(organizationId: string, desk: Desk): Promise<number> {

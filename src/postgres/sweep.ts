@@ -40,6 +40,7 @@ export async function scheduledEntries(
     .select(["id as jobId", "scheduled_job_id as scheduledJobId", "scheduled_at as dueAt"])
     .where("status", "=", "scheduled")
     .where("id", ">", afterJobId)
+    .where("updated_at", "<", settled)
     .orderBy("id")
     .limit(limit)
     .$narrowType<{ scheduledJobId: string; dueAt: Date }>()

@@ -1,0 +1,193 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { makeContacts, onJob } from "../support/make.ts";
+import { type Parts, startParts } from "../support/parts.ts";
+import {
+  forNewOrganization,
+  lease,
+  leaseOne,
+  makeRetriesDue,
+  release,
+  report,
+  reportAll,
+  runJob,
+  runOut,
+} from "./leases.ts";
+
+let shared: Parts;
+let parts: Parts;
+beforeAll(async () => {
+  shared = await startParts();
+});
+afterAll(() => shared[Symbol.asyncDispose]());
+beforeEach(async () => {
+  parts = await forNewOrganization(shared);
+});
+
+const two = makeContacts(2);
+
+const contactOf = async (jobId: string) => (await parts.jobs.getContact(parts.caller, jobId, 1)).contact;
+const jobOf = (jobId: string) => parts.jobs.get(parts.caller, jobId);
+
+describe("a lease that ran out", () => {
+  test("ends its attempt as unknown, which is final, and frees its slot", async () => {
+    const jobId = await runJob(parts, { contacts: two, concurrentCallLimit: 1 });
+    const leases = await lease(parts);
+    expect(await lease(parts)).toEqual([]);
+    await runOut(parts, leases);
+    const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(contact).toMatchObject({ status: "unknown", last_outcome: "unknown", next_attempt_at: null });
+    expect(attempts).toMatchObject([{ outcome: "unknown", ended_at: expect.any(Date), reported_at: null }]);
+    expect(await jobOf(jobId)).toMatchObject({ status: "running", unknown_contacts: 1, dialing_contacts: 0 });
+    expect(await lease(parts)).toMatchObject([{ number: 2 }]);
+  });
+
+  test("is tried again where the job retries what is unknown", async () => {
+    const jobId = await runJob(parts, { contacts: two, retryOn: ["unknown"], retryDelaysMs: [60_000] });
+    await runOut(parts, [await leaseOne(parts)]);
+    expect(await contactOf(jobId)).toMatchObject({ status: "waiting_retry", last_outcome: "unknown" });
+    await makeRetriesDue(parts, jobId);
+    expect(await lease(parts)).toMatchObject([{ number: 1, attempt: 2 }]);
+  });
+
+  test("can be reported as long as the service has not ended it", async () => {
+    const jobId = await runJob(parts, { contacts: two });
+    const given = await leaseOne(parts);
+    const past = new Date(given.expiresAt.getTime() - 3_600_000);
+    await parts.db
+      .updateTable("attempts")
+      .set({ expires_at: past })
+      .where("lease_id", "=", given.leaseId)
+      .execute();
+    expect(await reportAll(parts, [given], "completed")).toMatchObject([{ kind: "recorded" }]);
+    expect(await contactOf(jobId)).toMatchObject({ status: "completed" });
+  });
+
+  test("is ended once, however many replicas look for it", async () => {
+    await using other = await startParts({ beside: shared });
+    const jobId = await runJob(parts, { contacts: makeContacts(20), concurrentCallLimit: 100 });
+    const leases = await lease(parts, { maxContacts: 20 });
+    await Promise.all([runOut(parts, leases), runOut({ ...other, caller: parts.caller }, leases)]);
+    expect(await jobOf(jobId)).toMatchObject({
+      status: "failed",
+      unknown_contacts: 20,
+      dialing_contacts: 0,
+      revision: 3,
+    });
+  });
+});
+
+describe("a late report", () => {
+  test("turns unknown into what happened, and the counts follow", async () => {
+    const jobId = await runJob(parts, { contacts: two });
+    const given = await leaseOne(parts);
+    await runOut(parts, [given]);
+    const endedAt = (await parts.jobs.getContact(parts.caller, jobId, 1)).attempts[0]?.ended_at;
+    expect(await reportAll(parts, [given], "completed")).toEqual([
+      { kind: "recorded", outcome: "completed", contactStatus: "completed", nextAttemptAt: null },
+    ]);
+    const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(contact).toMatchObject({ status: "completed", last_outcome: "completed" });
+    expect(attempts).toMatchObject([
+      { outcome: "completed", ended_at: endedAt, reported_at: expect.any(Date) },
+    ]);
+    expect(await jobOf(jobId)).toMatchObject({ unknown_contacts: 0, completed_contacts: 1 });
+    expect(await reportAll(parts, [given], "busy")).toMatchObject([
+      { kind: "already_recorded", outcome: "completed" },
+    ]);
+  });
+
+  test("turns unknown into a retry where the job retries what happened", async () => {
+    const jobId = await runJob(parts, { contacts: two });
+    const given = await leaseOne(parts);
+    await runOut(parts, [given]);
+    expect(await reportAll(parts, [given], "busy")).toMatchObject([{ contactStatus: "waiting_retry" }]);
+    expect(await jobOf(jobId)).toMatchObject({ unknown_contacts: 0, waiting_retry_contacts: 1 });
+    await makeRetriesDue(parts, jobId);
+    expect(await lease(parts)).toMatchObject([{ number: 1, attempt: 2 }]);
+  });
+
+  test("ends a retry that waits, if what happened is final", async () => {
+    const jobId = await runJob(parts, { contacts: two, retryOn: ["unknown"] });
+    const given = await leaseOne(parts);
+    await runOut(parts, [given]);
+    expect(await contactOf(jobId)).toMatchObject({ status: "waiting_retry" });
+    expect(await reportAll(parts, [given], "completed")).toMatchObject([{ contactStatus: "completed" }]);
+    expect(await contactOf(jobId)).toMatchObject({ status: "completed", next_attempt_at: null });
+    expect(await jobOf(jobId)).toMatchObject({ waiting_retry_contacts: 0, completed_contacts: 1 });
+    await makeRetriesDue(parts, jobId);
+    expect(await lease(parts, { maxContacts: 10 })).toMatchObject([{ number: 2 }]);
+  });
+
+  test("is refused once another attempt was opened, and counts again if that one is released", async () => {
+    const jobId = await runJob(parts, { contacts: two, retryOn: ["unknown"] });
+    const first = await leaseOne(parts);
+    await runOut(parts, [first]);
+    await makeRetriesDue(parts, jobId);
+    const second = await leaseOne(parts);
+    expect(second).toMatchObject({ number: 1, attempt: 2 });
+    const before = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(await reportAll(parts, [first], "completed")).toEqual([{ kind: "gone" }]);
+    expect(await parts.jobs.getContact(parts.caller, jobId, 1)).toEqual(before);
+    await release(parts, [second.leaseId]);
+    expect(await reportAll(parts, [first], "completed")).toMatchObject([{ kind: "recorded" }]);
+    expect(await contactOf(jobId)).toMatchObject({ status: "completed", attempts: 1 });
+  });
+
+  test("counts if the attempt after it is released in the same transaction", async () => {
+    const jobId = await runJob(parts, { contacts: two, retryOn: ["unknown"] });
+    const first = await leaseOne(parts);
+    await runOut(parts, [first]);
+    await makeRetriesDue(parts, jobId);
+    const second = await leaseOne(parts);
+    const details = { errorCode: "", failureReason: "", callDurationMs: null, providerCallId: "" };
+    const results = await parts.recorder.record(parts.caller.organizationId, [
+      { kind: "release", leaseId: second.leaseId },
+      { kind: "report", leaseId: first.leaseId, outcome: "completed", details },
+    ]);
+    expect(results).toMatchObject([{ kind: "released" }, { kind: "recorded" }]);
+    expect(await contactOf(jobId)).toMatchObject({ status: "completed", attempts: 1, next_attempt_at: null });
+    expect(await jobOf(jobId)).toMatchObject({ completed_contacts: 1, dialing_contacts: 0 });
+  });
+
+  test.each([
+    ["completed", "voicemail"],
+    ["failed", "completed"],
+  ] as const)("leaves a job %s that has ended so", async (status, outcome) => {
+    const jobId = await runJob(parts, { contacts: two });
+    const [first, second] = await lease(parts, { maxContacts: 2 });
+    await runOut(parts, first === undefined ? [] : [first]);
+    const other = status === "completed" ? "completed" : "invalid_number";
+    await reportAll(parts, second === undefined ? [] : [second], other);
+    const ended = await jobOf(jobId);
+    expect(ended.status).toBe(status);
+    expect(await report(parts, [{ leaseId: first?.leaseId ?? "", outcome }])).toMatchObject([
+      { kind: "recorded", contactStatus: outcome },
+    ]);
+    expect(await jobOf(jobId)).toEqual({
+      ...ended,
+      unknown_contacts: 0,
+      [`${outcome}_contacts`]: ended[`${outcome}_contacts`] + 1,
+    });
+  });
+
+  test("of what the job would retry is final once the job has ended", async () => {
+    const jobId = await runJob(parts, { contacts: makeContacts(1) });
+    const given = await leaseOne(parts);
+    await runOut(parts, [given]);
+    expect((await jobOf(jobId)).status).toBe("failed");
+    expect(await reportAll(parts, [given], "busy")).toMatchObject([{ contactStatus: "busy" }]);
+    expect(await jobOf(jobId)).toMatchObject({
+      status: "failed",
+      busy_contacts: 1,
+      waiting_retry_contacts: 0,
+    });
+  });
+
+  test("of a job that was deleted finds nothing", async () => {
+    const jobId = await runJob(parts, { contacts: makeContacts(1) });
+    const given = await leaseOne(parts);
+    await runOut(parts, [given]);
+    await parts.jobs.delete(onJob(parts, jobId));
+    expect(await reportAll(parts, [given], "completed")).toEqual([{ kind: "gone" }]);
+  });
+});

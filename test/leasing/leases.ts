@@ -1,0 +1,119 @@
+import { type SqlBool, sql } from "kysely";
+import { expect } from "vitest";
+import type { NewJob } from "../../src/batch-jobs.ts";
+import type { Outcome } from "../../src/domain/contact.ts";
+import { runExpiryPass } from "../../src/leasing/expiry.ts";
+import type { LeaseRequest } from "../../src/leasing/leasing.ts";
+import type { Result } from "../../src/leasing/recorder.ts";
+import type { Lease } from "../../src/postgres/leases.ts";
+import type { CallDetails } from "../../src/postgres/outcomes.ts";
+import { aNewJob, onJob } from "../support/make.ts";
+import { makeCaller } from "../support/organization.ts";
+import type { Parts } from "../support/parts.ts";
+
+/** The same parts for a caller of an organization that has nothing yet. */
+export const forNewOrganization = async (parts: Parts): Promise<Parts> => ({
+  ...parts,
+  caller: await makeCaller(parts),
+});
+
+export async function limitOrganization({ db, caller }: Parts, limit: number): Promise<void> {
+  await db
+    .updateTable("organizations")
+    .set({ lease_limit: limit })
+    .where("id", "=", caller.organizationId)
+    .execute();
+}
+
+/** A job that runs, with its contacts on the list; answers its id. */
+export async function runJob(parts: Parts, fields: Partial<NewJob> = {}): Promise<string> {
+  const { batchJobId } = await parts.jobs.create(onJob(parts, ""), aNewJob(fields));
+  await parts.jobs.start(onJob(parts, batchJobId));
+  await parts.fanOut.run({ id: batchJobId, organizationId: parts.caller.organizationId });
+  return batchJobId;
+}
+
+/** Asks for one contact, without waiting, unless the fields say otherwise. */
+export const lease = (parts: Parts, fields: Partial<LeaseRequest> = {}): Promise<readonly Lease[]> =>
+  parts.leasing.lease({
+    caller: parts.caller,
+    workerId: "worker-1",
+    requestId: "",
+    maxContacts: 1,
+    durationMs: 120_000,
+    waitMs: 0,
+    jobIds: [],
+    signal: new AbortController().signal,
+    ...fields,
+  });
+
+/** The only lease that there is to be had now. */
+export async function leaseOne(parts: Parts, fields: Partial<LeaseRequest> = {}): Promise<Lease> {
+  const [first] = await lease(parts, fields);
+  if (first === undefined) throw new Error("no contact was leased");
+  return first;
+}
+
+const noDetails: CallDetails = { errorCode: "", failureReason: "", callDurationMs: null, providerCallId: "" };
+
+export type Report = { leaseId: string; outcome: Outcome; details?: CallDetails };
+
+export const report = (parts: Parts, reports: readonly Report[]): Promise<Result[]> =>
+  parts.recorder.record(
+    parts.caller.organizationId,
+    reports.map(({ leaseId, outcome, details = noDetails }) => ({
+      kind: "report",
+      leaseId,
+      outcome,
+      details,
+    })),
+  );
+
+/** Reports the same outcome for all of the leases. */
+export const reportAll = (parts: Parts, leases: readonly Lease[], outcome: Outcome): Promise<Result[]> =>
+  report(
+    parts,
+    leases.map(({ leaseId }) => ({ leaseId, outcome })),
+  );
+
+export const release = (parts: Parts, leaseIds: readonly string[]): Promise<Result[]> =>
+  parts.recorder.record(
+    parts.caller.organizationId,
+    leaseIds.map((leaseId) => ({ kind: "release", leaseId })),
+  );
+
+/** Lets the time of these leases be over, and the service end what is over. */
+export async function runOut(parts: Parts, leases: readonly Lease[]): Promise<void> {
+  const ids = leases.map(({ leaseId }) => leaseId);
+  await parts.db
+    .updateTable("attempts")
+    .set({ expires_at: sql<Date>`clock_timestamp() - interval '1 second'` })
+    .where(sql<SqlBool>`lease_id = any(${ids}::uuid[])`)
+    .execute();
+  await runExpiryPass(parts.db, parts.recorder);
+}
+
+/** Lets the time of every retry of a job come. */
+export async function makeRetriesDue({ db }: Parts, jobId: string): Promise<void> {
+  const past = sql<Date>`clock_timestamp() - interval '1 second'`;
+  await db.updateTable("retries").set({ due_at: past }).where("job_id", "=", jobId).execute();
+  await db
+    .updateTable("contacts")
+    .set({ next_attempt_at: past })
+    .where("job_id", "=", jobId)
+    .where("status", "=", "waiting_retry")
+    .execute();
+}
+
+/** Asserts that these leases, and no others, are live in the caller's organization. */
+export async function expectAllLive({ db, caller }: Parts, leases: readonly Lease[]): Promise<void> {
+  const live = await db
+    .selectFrom("attempts as a")
+    .innerJoin("batch_jobs as j", "j.id", "a.job_id")
+    .select("a.lease_id")
+    .where("j.organization_id", "=", caller.organizationId)
+    .where("a.ended_at", "is", null)
+    .execute();
+  const ids = leases.map(({ leaseId }) => leaseId);
+  expect(live.map(({ lease_id }) => lease_id).toSorted()).toEqual(ids.toSorted());
+}

@@ -1,0 +1,155 @@
+import { expect } from "vitest";
+import type { JobStatus } from "../../src/domain/batch-job.ts";
+import type { Outcome, StoredContactStatus } from "../../src/domain/contact.ts";
+
+export type ModelAttempt = { leaseId: string; outcome: Outcome | null; isReported: boolean; isLost: boolean };
+export type ModelContact = { status: StoredContactStatus; isDue: boolean; attempts: ModelAttempt[] };
+export type ModelJob = {
+  id: string;
+  status: JobStatus;
+  failureReason: string | null;
+  revision: number;
+  limit: number;
+  maxAttempts: number;
+  retryOn: readonly Outcome[];
+  contacts: ModelContact[];
+};
+
+type Place = { job: ModelJob; contact: ModelContact; attempt: ModelAttempt };
+type Given = { leaseId: string; jobId: string; number: number; attempt: number };
+type Change = "start" | "pause" | "resume" | "cancel" | "add";
+
+/** Where each command is allowed; none of the jobs here is scheduled. */
+const allowed: Record<Change | "delete", readonly JobStatus[]> = {
+  start: ["pending"],
+  pause: ["running"],
+  resume: ["paused"],
+  cancel: ["pending", "running", "paused"],
+  add: ["pending", "running", "paused"],
+  delete: ["pending", "completed", "failed", "cancelled"],
+};
+
+const open: ReadonlySet<StoredContactStatus> = new Set(["pending", "waiting_retry", "dialing"]);
+export const aPendingContact = (): ModelContact => ({ status: "pending", isDue: false, attempts: [] });
+
+export type Model = ReturnType<typeof createModel>;
+
+/** What the leasing of one organization promises, in plain objects and one step at a time. */
+export function createModel(organizationLimit: number) {
+  const jobs = new Map<string, ModelJob>();
+  const places = new Map<string, Place>();
+
+  /** Where a lease is, unless it was released or its job deleted. */
+  function find(leaseId: string): Place | undefined {
+    const place = places.get(leaseId);
+    return place && jobs.has(place.job.id) && place.contact.attempts.includes(place.attempt)
+      ? place
+      : undefined;
+  }
+
+  const findLive = (leaseId: string): Place | undefined => {
+    const place = find(leaseId);
+    return place?.attempt.outcome === null ? place : undefined;
+  };
+
+  function finish(job: ModelJob): boolean {
+    if (job.contacts.some(({ status }) => open.has(status))) return false;
+    const isCompleted = job.contacts.some(({ status }) => status === "completed");
+    job.status = isCompleted ? "completed" : "failed";
+    job.failureReason = isCompleted ? null : "no_call_completed";
+    job.revision += 1;
+    return true;
+  }
+
+  function finishAll(): void {
+    for (const job of jobs.values()) if (job.status === "running") finish(job);
+  }
+
+  function end({ job, contact, attempt }: Place, outcome: Outcome): void {
+    attempt.outcome = outcome;
+    const goesOn = job.status === "running" || job.status === "paused";
+    const isRetried = goesOn && job.retryOn.includes(outcome) && contact.attempts.length < job.maxAttempts;
+    contact.status = isRetried ? "waiting_retry" : outcome;
+    contact.isDue = false;
+  }
+
+  return {
+    jobs,
+    organizationLimit,
+    leaseIds: () => [...places.keys()],
+    liveLeaseIds: () => [...places.keys()].filter((id) => findLive(id) !== undefined),
+
+    allows: (command: Change | "delete", job: ModelJob): boolean =>
+      allowed[command].includes(job.status) &&
+      (command !== "delete" || job.contacts.every(({ status }) => status !== "dialing")),
+
+    change(command: Change, job: ModelJob, added = 0): void {
+      if (command === "resume" && finish(job)) return;
+      job.revision += 1;
+      job.contacts.push(...Array.from({ length: added }, aPendingContact));
+      if (command === "start" || command === "resume") job.status = "running";
+      if (command === "pause") job.status = "paused";
+      if (command === "cancel") job.status = "cancelled";
+    },
+
+    /** Takes over leases that were given, and fails if they should not have been. */
+    open(given: readonly Given[]): void {
+      for (const { leaseId, jobId, number, attempt } of given) {
+        const job = jobs.get(jobId);
+        const contact = job?.contacts[number - 1];
+        if (job === undefined || contact === undefined) throw new Error("a lease of no contact");
+        const { status, isDue, attempts } = contact;
+        const mayOpen = status === "pending" || (status === "waiting_retry" && isDue);
+        const is = { status: job.status, mayOpen, attempt };
+        expect(is).toEqual({ status: "running", mayOpen: true, attempt: attempts.length + 1 });
+        const opened = { leaseId, outcome: null, isReported: false, isLost: false };
+        attempts.push(opened);
+        contact.status = "dialing";
+        places.set(leaseId, { job, contact, attempt: opened });
+      }
+    },
+
+    /** What each of the reports of one call is answered. */
+    report(reports: readonly { leaseId: string; outcome: Outcome }[]) {
+      const answers = reports.map(({ leaseId, outcome }) => {
+        const place = find(leaseId);
+        const isLast = place?.contact.attempts.at(-1) === place?.attempt;
+        if (place === undefined || (!place.attempt.isReported && !isLast)) return { kind: "gone" };
+        const { contact, attempt } = place;
+        const kind = attempt.isReported ? "already_recorded" : "recorded";
+        if (kind === "recorded") end(place, outcome);
+        attempt.isReported = true;
+        return { kind, outcome: attempt.outcome, contactStatus: contact.status };
+      });
+      finishAll();
+      return answers;
+    },
+
+    lose(leaseId: string): void {
+      const place = findLive(leaseId);
+      if (place !== undefined) place.attempt.isLost = true;
+    },
+
+    expire(): void {
+      const live = [...places.keys()].map(findLive).filter((place) => place !== undefined);
+      for (const place of live.filter(({ attempt }) => attempt.isLost)) end(place, "unknown");
+      finishAll();
+    },
+
+    release: (leaseIds: readonly string[]) =>
+      leaseIds.map((leaseId) => {
+        const contact = findLive(leaseId)?.contact;
+        if (contact === undefined) return { kind: "gone" };
+        contact.attempts.pop();
+        contact.status = contact.attempts.length === 0 ? "pending" : "waiting_retry";
+        contact.isDue = true;
+        return { kind: "released" };
+      }),
+
+    extends: (leaseId: string): boolean => findLive(leaseId)?.attempt.isLost === false,
+
+    makeRetriesDue(): void {
+      for (const job of jobs.values()) for (const contact of job.contacts) contact.isDue = true;
+    },
+  };
+}

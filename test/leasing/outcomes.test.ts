@@ -1,0 +1,260 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { type Outcome, outcomes } from "../../src/domain/contact.ts";
+import { makeContacts } from "../support/make.ts";
+import { type Parts, startParts } from "../support/parts.ts";
+import {
+  forNewOrganization,
+  lease,
+  leaseOne,
+  makeRetriesDue,
+  release,
+  report,
+  reportAll,
+  runJob,
+} from "./leases.ts";
+
+let shared: Parts;
+let parts: Parts;
+beforeAll(async () => {
+  shared = await startParts();
+});
+afterAll(() => shared[Symbol.asyncDispose]());
+beforeEach(async () => {
+  parts = await forNewOrganization(shared);
+});
+
+const one = makeContacts(1);
+const two = makeContacts(2);
+
+describe.each(outcomes)("the outcome %s", (outcome) => {
+  test("is the contact's final status where the job does not retry it", async () => {
+    const retryOn = outcomes.filter((other) => other !== outcome);
+    const jobId = await runJob(parts, { contacts: two, retryOn });
+    const { leaseId } = await leaseOne(parts);
+    const recorded = { kind: "recorded", outcome, contactStatus: outcome, nextAttemptAt: null };
+    expect(await report(parts, [{ leaseId, outcome }])).toEqual([recorded]);
+    const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(contact).toMatchObject({ status: outcome, last_outcome: outcome, next_attempt_at: null });
+    expect(attempts).toMatchObject([{ attempt: 1, outcome, ended_at: attempts[0]?.reported_at }]);
+    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
+      status: "running",
+      pending_contacts: 1,
+      dialing_contacts: 0,
+      [`${outcome}_contacts`]: 1,
+    });
+  });
+
+  test("is tried again where the job retries it, when the delay is over", async () => {
+    const jobId = await runJob(parts, { contacts: one, retryOn: [outcome], retryDelaysMs: [60_000] });
+    const { leaseId } = await leaseOne(parts);
+    const [result] = await report(parts, [{ leaseId, outcome }]);
+    const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    const nextAttemptAt = new Date((attempts[0]?.ended_at?.getTime() ?? 0) + 60_000);
+    expect(result).toEqual({ kind: "recorded", outcome, contactStatus: "waiting_retry", nextAttemptAt });
+    expect(contact).toMatchObject({
+      status: "waiting_retry",
+      last_outcome: outcome,
+      next_attempt_at: nextAttemptAt,
+    });
+    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
+      status: "running",
+      waiting_retry_contacts: 1,
+      dialing_contacts: 0,
+    });
+    expect(await lease(parts)).toEqual([]);
+    await makeRetriesDue(parts, jobId);
+    expect(await lease(parts)).toMatchObject([{ jobId, number: 1, attempt: 2 }]);
+  });
+});
+
+/** Leases and reports one outcome after the other; answers the delays that were told. */
+async function callAgainAndAgain(jobId: string, reported: readonly Outcome[]): Promise<(number | null)[]> {
+  const delays = [];
+  for (const outcome of reported) {
+    const leases = await lease(parts);
+    expect(leases).toHaveLength(1);
+    const [result] = await reportAll(parts, leases, outcome);
+    const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    const next = result?.kind === "recorded" ? result.nextAttemptAt : null;
+    delays.push(next && next.getTime() - (attempts.at(-1)?.ended_at?.getTime() ?? 0));
+    await makeRetriesDue(parts, jobId);
+  }
+  return delays;
+}
+
+describe("retries", () => {
+  test("wait for the delays in turn, the last of which repeats, until the attempts are used up", async () => {
+    const fields = { contacts: one, maxAttempts: 5, retryDelaysMs: [60_000, 120_000, 600_000] };
+    const jobId = await runJob(parts, fields);
+    const busy: Outcome[] = ["busy", "busy", "busy", "busy", "busy"];
+    expect(await callAgainAndAgain(jobId, busy)).toEqual([60_000, 120_000, 600_000, 600_000, null]);
+    const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(contact).toMatchObject({ status: "busy", attempts: 5 });
+    expect(attempts.map(({ attempt, outcome }) => [attempt, outcome])).toEqual(
+      busy.map((outcome, i) => [i + 1, outcome]),
+    );
+  });
+
+  test("count attempts of all outcomes together, and end with the last outcome", async () => {
+    const jobId = await runJob(parts, { contacts: one, maxAttempts: 3, retryDelaysMs: [0] });
+    expect(await callAgainAndAgain(jobId, ["busy", "no_answer", "timeout"])).toEqual([0, 0, null]);
+    const { contact } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(contact).toMatchObject({ status: "timeout", attempts: 3, last_outcome: "timeout" });
+    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
+      status: "failed",
+      timeout_contacts: 1,
+      busy_contacts: 0,
+    });
+  });
+
+  test("end early with an outcome that is not retried", async () => {
+    const jobId = await runJob(parts, { contacts: one, maxAttempts: 10, retryDelaysMs: [0] });
+    await callAgainAndAgain(jobId, ["busy", "voicemail"]);
+    const { contact } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(contact).toMatchObject({ status: "voicemail", attempts: 2 });
+  });
+
+  test("do not happen in a job of one attempt", async () => {
+    const jobId = await runJob(parts, { contacts: one, maxAttempts: 1 });
+    expect(await callAgainAndAgain(jobId, ["busy"])).toEqual([null]);
+    expect((await parts.jobs.get(parts.caller, jobId)).status).toBe("failed");
+  });
+
+  test("that are due come before contacts that were never called", async () => {
+    const jobId = await runJob(parts, { contacts: makeContacts(5) });
+    await reportAll(parts, await lease(parts, { maxContacts: 2 }), "busy");
+    expect(await lease(parts)).toMatchObject([{ number: 3, attempt: 1 }]);
+    await makeRetriesDue(parts, jobId);
+    const given = await lease(parts, { maxContacts: 3 });
+    expect(given.map(({ number, attempt }) => [number, attempt]).toSorted()).toEqual([
+      [1, 2],
+      [2, 2],
+      [4, 1],
+    ]);
+  });
+});
+
+describe("a report", () => {
+  test("keeps what the worker tells of the call in the contact's history", async () => {
+    const jobId = await runJob(parts, { contacts: two });
+    const { leaseId } = await leaseOne(parts, { workerId: "worker-9" });
+    const details = {
+      errorCode: "SIP_486",
+      failureReason: "busy here",
+      callDurationMs: 12_345,
+      providerCallId: "call-1",
+    };
+    await report(parts, [{ leaseId, outcome: "busy", details }]);
+    const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(attempts).toEqual([
+      {
+        lease_id: leaseId,
+        job_id: jobId,
+        number: 1,
+        attempt: 1,
+        worker_id: "worker-9",
+        request_id: "",
+        leased_at: expect.any(Date),
+        expires_at: expect.any(Date),
+        ended_at: expect.any(Date),
+        reported_at: attempts[0]?.ended_at,
+        outcome: "busy",
+        error_code: "SIP_486",
+        failure_reason: "busy here",
+        call_duration_ms: 12_345,
+        provider_call_id: "call-1",
+      },
+    ]);
+  });
+
+  test("that comes again is answered with what was recorded first, whatever it says", async () => {
+    const jobId = await runJob(parts, { contacts: two });
+    const { leaseId } = await leaseOne(parts);
+    const [first] = await report(parts, [{ leaseId, outcome: "busy" }]);
+    const history = await parts.jobs.getContact(parts.caller, jobId, 1);
+    const again = await report(parts, [{ leaseId, outcome: "completed" }]);
+    expect(again).toEqual([{ ...first, kind: "already_recorded" }]);
+    expect(await parts.jobs.getContact(parts.caller, jobId, 1)).toEqual(history);
+    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
+      waiting_retry_contacts: 1,
+      completed_contacts: 0,
+    });
+  });
+
+  test("that stands in one request twice is recorded once, as the first says", async () => {
+    await runJob(parts, { contacts: two });
+    const { leaseId } = await leaseOne(parts);
+    const twice = await report(parts, [
+      { leaseId, outcome: "voicemail" },
+      { leaseId: leaseId.toUpperCase(), outcome: "completed" },
+    ]);
+    expect(twice).toMatchObject([
+      { kind: "recorded", outcome: "voicemail" },
+      { kind: "already_recorded", outcome: "voicemail" },
+    ]);
+  });
+
+  test("that two replicas get at once is recorded by one of them", async () => {
+    await using other = await startParts({ beside: shared });
+    const jobId = await runJob(parts, { contacts: makeContacts(100), concurrentCallLimit: 100 });
+    const leases = await lease(parts, { maxContacts: 100 });
+    const pairs = await Promise.all(
+      leases.map(({ leaseId }) =>
+        Promise.all([
+          report(parts, [{ leaseId, outcome: "completed" }]),
+          report({ ...other, caller: parts.caller }, [{ leaseId, outcome: "busy" }]),
+        ]),
+      ),
+    );
+    const told = pairs.map((pair) =>
+      pair
+        .flat()
+        .map(({ kind }) => kind)
+        .toSorted(),
+    );
+    expect(told).toEqual(leases.map(() => ["already_recorded", "recorded"]));
+    const wins = pairs.filter(([[first]]) => first?.kind === "recorded").length;
+    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
+      completed_contacts: wins,
+      waiting_retry_contacts: 100 - wins,
+      dialing_contacts: 0,
+    });
+  });
+
+  test("of a lease that is unknown, malformed, or another organization's, changes nothing", async () => {
+    const stranger = await forNewOrganization(parts);
+    const jobId = await runJob(parts, { contacts: two });
+    const { leaseId } = await leaseOne(parts);
+    const before = await parts.jobs.getContact(parts.caller, jobId, 1);
+    const gone = { kind: "gone" };
+    expect(await report(stranger, [{ leaseId, outcome: "completed" }])).toEqual([gone]);
+    expect(await release(stranger, [leaseId])).toEqual([gone]);
+    expect((await parts.leasing.extend(stranger.caller, [leaseId], 600_000)).size).toBe(0);
+    const odd = [randomUUID(), "", "no id", `${leaseId} `, "x".repeat(1_000)];
+    expect(
+      await report(
+        parts,
+        odd.map((id) => ({ leaseId: id, outcome: "completed" })),
+      ),
+    ).toEqual(odd.map(() => gone));
+    expect(await release(parts, odd)).toEqual(odd.map(() => gone));
+    expect((await parts.leasing.extend(parts.caller, odd, 600_000)).size).toBe(0);
+    expect(await parts.jobs.getContact(parts.caller, jobId, 1)).toEqual(before);
+  });
+
+  test("of leases of several jobs, known and unknown, answers each in its place", async () => {
+    const jobIds = [await runJob(parts, { contacts: one }), await runJob(parts, { contacts: one })];
+    const leases = await lease(parts, { maxContacts: 2 });
+    const [first = "", second = ""] = leases.map(({ leaseId }) => leaseId);
+    expect(
+      await report(parts, [
+        { leaseId: first, outcome: "completed" },
+        { leaseId: randomUUID(), outcome: "completed" },
+        { leaseId: second, outcome: "failed" },
+      ]),
+    ).toMatchObject([{ contactStatus: "completed" }, { kind: "gone" }, { contactStatus: "failed" }]);
+    const statuses = await Promise.all(jobIds.map((id) => parts.jobs.get(parts.caller, id)));
+    expect(statuses.map(({ status }) => status).toSorted()).toEqual(["completed", "failed"]);
+  });
+});

@@ -1,0 +1,80 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Outcome } from "../../src/domain/contact.ts";
+import { onJob } from "../support/make.ts";
+import { makeCaller } from "../support/organization.ts";
+import { startParts } from "../support/parts.ts";
+import { expectAsModelled } from "./invariants.ts";
+import { createJob, jobSteps } from "./job-steps.ts";
+import { leaseSteps } from "./lease-steps.ts";
+import { lease, limitOrganization, report } from "./leases.ts";
+import { type Model, createModel } from "./model.ts";
+import type { Real } from "./step.ts";
+import { expire, makeRetriesDue, sweepOnce, timeSteps } from "./time-steps.ts";
+
+/*
+ * A failure prints its seed. PROPERTY_SEED=<seed> runs that seed again and shrinks what fails; PROPERTY_SECONDS=<n>
+ * tries new seeds for so long.
+ */
+const seed = process.env["PROPERTY_SEED"];
+const seconds = Number(process.env["PROPERTY_SECONDS"] ?? 40);
+const stepsPerRun = 80;
+const runsPerSeed = 25;
+const organizationLimit = 4;
+
+/** Works every job that was started to its end, as workers and passes do. Answers those that do not end. */
+async function workOff(model: Model, real: Real): Promise<readonly string[]> {
+  const [parts, other] = real.replicas;
+  const inHand = () =>
+    [...model.jobs.values()].filter(({ status }) => ["running", "paused"].includes(status));
+  for (const job of inHand().filter(({ status }) => status === "paused")) {
+    await parts.jobs.resume(onJob(parts, job.id));
+    model.change("resume", job);
+  }
+  for (let rounds = 0; inHand().length > 0 && rounds < 100; rounds += 1) {
+    await makeRetriesDue(model, real);
+    await expire(model, real, [1]);
+    await sweepOnce(real, 0);
+    model.open(await lease(parts, { maxContacts: 10 }));
+    const live = model.liveLeaseIds().map((leaseId) => ({ leaseId, outcome: "busy" as const }));
+    await report(other, live);
+    model.report(live);
+    await expectAsModelled(parts, model);
+  }
+  return inHand().map(({ id }) => id);
+}
+
+test(
+  "whatever workers, commands and losses do, Postgres holds what the model says, and every job comes to its end",
+  async () => {
+    await using first = await startParts({ chunkSize: 3 });
+    await using second = await startParts({ beside: first, chunkSize: 2 });
+
+    const property = fc.asyncProperty(
+      fc.commands([...jobSteps, ...leaseSteps, ...timeSteps], { maxCommands: stepsPerRun, size: "max" }),
+      async (commands) => {
+        const caller = await makeCaller(first);
+        const real: Real = {
+          replicas: [
+            { ...first, caller },
+            { ...second, caller },
+          ],
+        };
+        await limitOrganization(real.replicas[0], organizationLimit);
+        const model = createModel(organizationLimit);
+        const retryOn: Outcome[] = ["busy", "unknown"];
+        await createJob(model, real, { count: 8, limit: 3, maxAttempts: 3, retryOn, isStarted: true });
+        await createJob(model, real, { count: 4, limit: 2, maxAttempts: 2, retryOn, isStarted: true });
+        await fc.asyncModelRun(() => ({ model, real }), commands);
+        expect(await workOff(model, real)).toEqual([]);
+      },
+    );
+    const end = performance.now() + (seed === undefined ? seconds * 1_000 : 0);
+    let next = seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(seed);
+    do {
+      await fc.assert(property, { seed: next, numRuns: runsPerSeed, endOnFailure: seed === undefined });
+      next += 1;
+    } while (performance.now() < end);
+  },
+  seed === undefined ? (seconds + 120) * 1_000 : 600_000,
+);

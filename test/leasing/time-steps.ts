@@ -1,0 +1,62 @@
+import * as fc from "fast-check";
+import { sql } from "kysely";
+import { runExpiryPass } from "../../src/leasing/expiry.ts";
+import type { Model } from "./model.ts";
+import { type Real, type Step, hasLeases, leaseAt, picks, replica, step, times } from "./step.ts";
+
+const noId = "00000000-0000-0000-0000-000000000000";
+const past = sql<Date>`clock_timestamp() - interval '1 second'`;
+
+/** Workers die: the time of their leases is over. */
+async function crash(model: Model, { replicas: [{ db }] }: Real, chosen: readonly number[]): Promise<void> {
+  const leaseIds = chosen.map((n) => leaseAt(model, n));
+  await db.updateTable("attempts").set({ expires_at: past }).where("lease_id", "in", leaseIds).execute();
+  for (const leaseId of leaseIds) model.lose(leaseId);
+}
+
+export async function expire(model: Model, { replicas }: Real, on: readonly (0 | 1)[]): Promise<void> {
+  await Promise.all(on.map((i) => runExpiryPass(replicas[i].db, replicas[i].recorder)));
+  model.expire();
+}
+
+export async function makeRetriesDue(model: Model, { replicas: [{ db }] }: Real): Promise<void> {
+  const ids = [noId, ...model.jobs.keys()];
+  await db.updateTable("retries").set({ due_at: past }).where("job_id", "in", ids).execute();
+  await db
+    .updateTable("contacts")
+    .set({ next_attempt_at: past })
+    .where("job_id", "in", ids)
+    .where("status", "=", "waiting_retry")
+    .execute();
+  model.makeRetriesDue();
+}
+
+/** A pass that looks at every running job, also at those that have just been started. */
+export async function sweepOnce({ replicas }: Real, on: 0 | 1): Promise<void> {
+  const { db, caller, sweep } = replicas[on];
+  await db
+    .updateTable("batch_jobs")
+    .set({ updated_at: sql<Date>`clock_timestamp() - interval '1 minute'` })
+    .where("organization_id", "=", caller.organizationId)
+    .execute();
+  await sweep.pass();
+}
+
+async function flush({ replicas: [{ redis, prefix }] }: Real): Promise<void> {
+  const keys = await redis.keys(`${prefix}:*`);
+  if (keys.length > 0) await redis.unlink(...keys);
+}
+
+const nothing = fc.constant(null);
+
+/** What time, losses and passes do. */
+export const timeSteps: fc.Arbitrary<Step>[] = [
+  ...times(3, step("crash", picks, crash, hasLeases)),
+  ...times(3, step("expire", fc.array(replica, { minLength: 1, maxLength: 2 }), expire)),
+  ...times(3, step("retries are due", nothing, makeRetriesDue)),
+  ...times(
+    3,
+    step("sweep", replica, (_, real, on) => sweepOnce(real, on)),
+  ),
+  step("Redis loses everything", nothing, (_, real) => flush(real)),
+];

@@ -1,0 +1,29 @@
+import { inject } from "vitest";
+import { createLeaseRound } from "../../src/leasing/lease-round.ts";
+import { createLeasing } from "../../src/leasing/leasing.ts";
+import { createRecorder } from "../../src/leasing/recorder.ts";
+import { openRedis } from "../../src/redis/connection.ts";
+import { onMessage } from "../../src/redis/signals.ts";
+import type { Parts } from "../support/parts.ts";
+
+/** The parts with their leasing told of work, and telling of it, as the service does: across replicas through Redis. */
+export async function wired(parts: Parts): Promise<Parts & AsyncDisposable> {
+  const { db, redis, contactList, reservations, clock, logger, keys } = parts;
+  const stack = new AsyncDisposableStack();
+  const subscriber = openRedis(inject("redisUrl"));
+  stack.defer(() => subscriber.disconnect());
+  const onFreed = (organizationId: string): void => {
+    leasing.ring(organizationId);
+    void redis.publish(keys.work, organizationId);
+  };
+  const recorder = stack.use(createRecorder({ db, contactList, reservations, logger, onFreed }));
+  const round = createLeaseRound({ db, reservations, clock, logger });
+  const leasing = stack.use(createLeasing({ db, round, recorder, clock, logger }));
+  const subscribed = Promise.withResolvers<void>();
+  subscriber.once("ready", () =>
+    subscriber.subscribe(keys.work).then(() => subscribed.resolve(), subscribed.reject),
+  );
+  onMessage(subscriber, keys.work, leasing.ring);
+  await subscribed.promise;
+  return { ...parts, recorder, leasing, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}

@@ -101,19 +101,22 @@ export function createWatching(deps: { db: Database; logger: Logger }): Watching
       join(stream, ids);
       try {
         await look(ids);
-        for (let sentMs = performance.now(); ;) {
-          for (const id of stream.changed) {
-            stream.changed.delete(id);
+        for (let sentMs = -Infinity; ;) {
+          const restMs = stream.changed.size > 0 ? pollMs : signOfLifeMs;
+          const waitMs = sentMs + restMs - performance.now();
+          if (waitMs > 0) {
+            if (stream.changed.size === 0 && ids.every((id) => isOver(watched.get(id)?.row))) return;
+            await stream.alarm.sleep(waitMs);
+            signal.throwIfAborted();
+            continue;
+          }
+          if (stream.changed.size === 0) yield undefined;
+          for (const id of ids) {
+            if (!stream.changed.delete(id)) continue;
             const row = watched.get(id)?.row;
             if (row !== undefined) yield row;
-            sentMs = performance.now();
             signal.throwIfAborted();
           }
-          if (ids.every((id) => isOver(watched.get(id)?.row))) return;
-          await stream.alarm.sleep(sentMs + signOfLifeMs - performance.now());
-          signal.throwIfAborted();
-          if (stream.changed.size > 0 || performance.now() < sentMs + signOfLifeMs) continue;
-          yield undefined;
           sentMs = performance.now();
         }
       } finally {

@@ -56,6 +56,12 @@ const hopeless: ReadonlySet<Code> = new Set([
   Code.InvalidArgument,
 ]);
 
+/** The text as the service takes it: without control characters but tab and line feed, and not too long. */
+const asReason = (text: string): string =>
+  Array.from(text.replace(/[^\P{Cc}\t\n]|\p{Cs}/gu, " "))
+    .slice(0, 1_000)
+    .join("");
+
 /**
  * Leases contacts, calls them, and reports the outcomes, until its signal aborts. While the service is away it tries
  * again, ever less often; a request that can never succeed, such as one with a wrong key, makes it throw.
@@ -104,7 +110,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     try {
       result = await call(contact, lost.signal);
     } catch (error) {
-      const failureReason = error instanceof Error ? error.message.slice(0, 1000) : "";
+      const failureReason = error instanceof Error ? asReason(error.message) : "";
       result = { outcome: Outcome.FAILED, failureReason };
     } finally {
       active.delete(leaseId);

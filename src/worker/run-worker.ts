@@ -22,7 +22,7 @@ export type CallResult = {
 
 /**
  * Places one call and resolves when it has ended. The signal aborts if the lease is lost: hang up then, since another
- * worker may call the same person. What it throws is reported as OUTCOME_FAILED.
+ * worker may call the same person. What it throws is reported as OUTCOME_FAILED, unless the lease is lost.
  */
 export type PlaceCall = (contact: LeasedContact, signal: AbortSignal) => Promise<CallResult>;
 
@@ -110,6 +110,8 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     try {
       result = await call(contact, lost.signal);
     } catch (error) {
+      // The service has ended this attempt by itself, and nothing is known that it does not know.
+      if (lost.signal.aborted) return;
       const failureReason = error instanceof Error ? asReason(error.message) : "";
       result = { outcome: Outcome.FAILED, failureReason };
     } finally {

@@ -61,9 +61,7 @@ export function createModel(organizationLimit: number) {
     return true;
   }
 
-  function finishAll(): void {
-    for (const job of jobs.values()) if (job.status === "running") finish(job);
-  }
+  const finishAll = () => [...jobs.values()].filter(({ status }) => status === "running").map(finish);
 
   function end({ job, contact, attempt }: Place, outcome: Outcome): void {
     attempt.outcome = outcome;
@@ -125,10 +123,7 @@ export function createModel(organizationLimit: number) {
       return answers;
     },
 
-    lose(leaseId: string): void {
-      const place = findLive(leaseId);
-      if (place !== undefined) place.attempt.isLost = true;
-    },
+    lose: (leaseId: string) => Object.assign(findLive(leaseId)?.attempt ?? {}, { isLost: true }),
 
     expire(): void {
       const live = [...places.keys()].map(findLive).filter((place) => place !== undefined);

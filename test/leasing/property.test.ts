@@ -27,6 +27,13 @@ async function workOff(model: Model, real: Real): Promise<readonly string[]> {
   const [parts, other] = real.replicas;
   const inHand = () =>
     [...model.jobs.values()].filter(({ status }) => ["running", "paused"].includes(status));
+  const reportLive = async (outcome: Outcome) => {
+    const live = model.liveLeaseIds().map((leaseId) => ({ leaseId, outcome }));
+    await report(other, live);
+    model.report(live);
+    await expectAsModelled(parts, model);
+  };
+  await reportLive("completed");
   for (const job of inHand().filter(({ status }) => status === "paused")) {
     await parts.jobs.resume(onJob(parts, job.id));
     model.change("resume", job);
@@ -36,10 +43,7 @@ async function workOff(model: Model, real: Real): Promise<readonly string[]> {
     await expire(model, real, [1]);
     await sweepOnce(real, 0);
     model.open(await lease(parts, { maxContacts: 10 }));
-    const live = model.liveLeaseIds().map((leaseId) => ({ leaseId, outcome: "busy" as const }));
-    await report(other, live);
-    model.report(live);
-    await expectAsModelled(parts, model);
+    await reportLive("busy");
   }
   return inHand().map(({ id }) => id);
 }
@@ -64,7 +68,7 @@ test(
         const model = createModel(organizationLimit);
         const retryOn: Outcome[] = ["busy", "unknown"];
         await createJob(model, real, { count: 8, limit: 3, maxAttempts: 3, retryOn, isStarted: true });
-        await createJob(model, real, { count: 4, limit: 2, maxAttempts: 2, retryOn, isStarted: true });
+        await createJob(model, real, { count: 2, limit: 2, maxAttempts: 2, retryOn, isStarted: true });
         await fc.asyncModelRun(() => ({ model, real }), commands);
         expect(await workOff(model, real)).toEqual([]);
       },

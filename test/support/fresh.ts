@@ -33,8 +33,16 @@ export function useFreshParts() {
 
 async function empty(url: string): Promise<void> {
   const db = openDatabase({ url, poolSize: 1 });
-  for (const table of ["contacts", "batch_jobs", "deleted_jobs", "requests"] as const) {
+  for (const table of [
+    "attempts",
+    "retries",
+    "contacts",
+    "batch_jobs",
+    "deleted_jobs",
+    "requests",
+  ] as const) {
     await db.deleteFrom(table).execute();
   }
+  await db.updateTable("organizations").set({ dialing: 0 }).execute();
   await db.destroy();
 }

@@ -24,6 +24,7 @@ import { finishJob } from "./postgres/outcomes.ts";
 import type { Database } from "./postgres/database.ts";
 import { type Attempt, type BatchJob, type Contact, createQueries } from "./queries.ts";
 import type { ContactList } from "./redis/contact-list.ts";
+import type { JobKey } from "./redis/keys.ts";
 import type { Schedule } from "./redis/schedule.ts";
 
 export type { Attempt, BatchJob, CommandRequest, Contact };
@@ -105,6 +106,13 @@ export function createBatchJobs(deps: {
 
   const removeEntry = async (scheduledJobId: string | null): Promise<boolean> =>
     scheduledJobId !== null && (await schedule.remove(scheduledJobId));
+
+  /** Takes all that a job has in Redis away, once it is neither scheduled nor running. */
+  async function leaveRedis(left: { job: JobKey; revision: number; scheduledJobId: string | null }) {
+    const removed = await removeEntry(left.scheduledJobId);
+    await contactList.unlink(left.job, left.revision);
+    return removed;
+  }
 
   return {
     ...createQueries(db),
@@ -244,12 +252,9 @@ export function createBatchJobs(deps: {
           const before = await lockForCommand(trx, request);
           check("pause", before);
           const { revision } = await setRunning(trx, before.id, false);
-          return { job: keyOf(before), revision };
+          return { job: keyOf(before), revision, scheduledJobId: null };
         },
-        async redisHalf({ job, revision }) {
-          await contactList.unlink(job, revision);
-          return false;
-        },
+        redisHalf: leaveRedis,
       });
     },
 
@@ -287,11 +292,7 @@ export function createBatchJobs(deps: {
             contactsCancelled: job.pending_contacts + job.waiting_retry_contacts,
           };
         },
-        async redisHalf({ job, revision, scheduledJobId }) {
-          const removed = await removeEntry(scheduledJobId);
-          await contactList.unlink(job, revision);
-          return removed;
-        },
+        redisHalf: leaveRedis,
       });
     },
 
@@ -304,11 +305,7 @@ export function createBatchJobs(deps: {
           await deleteJob(trx, job);
           return { job: keyOf(job), revision: job.revision, scheduledJobId: job.scheduled_job_id };
         },
-        async redisHalf({ job, revision, scheduledJobId }) {
-          const removed = await removeEntry(scheduledJobId);
-          await contactList.unlink(job, revision);
-          return removed;
-        },
+        redisHalf: leaveRedis,
       });
     },
   };

@@ -149,6 +149,7 @@ describe("pause", () => {
     expect(await parts.jobs.pause(onJob(parts, id))).toEqual({
       job: { id, organizationId },
       revision: 2,
+      scheduledJobId: null,
       entryRemoved: false,
     });
     expect(await lookAt(parts, id)).toEqual({

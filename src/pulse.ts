@@ -1,5 +1,5 @@
 import type { Interceptor } from "@connectrpc/connect";
-import { BatchJobError } from "./domain/batch-job-error.ts";
+import { type BatchJobError, databaseUnavailable } from "./domain/batch-job-error.ts";
 import { jittered, startLoop } from "./loop.ts";
 import { databaseNow } from "./postgres/batch-jobs.ts";
 import { openDatabase } from "./postgres/database.ts";
@@ -17,9 +17,6 @@ export type Pulse = AsyncDisposable & {
 const pauseMs = 500;
 const patienceMs = 1_000;
 
-const unavailable = () =>
-  new BatchJobError("unavailable", "The database does not answer; try again in a moment.");
-
 export async function startPulse(databaseUrl: string): Promise<Pulse> {
   const db = openDatabase({ url: databaseUrl, poolSize: 1, queryTimeoutMs: patienceMs });
   await databaseNow(db);
@@ -34,7 +31,7 @@ export async function startPulse(databaseUrl: string): Promise<Pulse> {
       () => false,
     );
     if (was && !isBeating) {
-      for (const reject of [...listeners, ...waiting]) reject(unavailable());
+      for (const reject of [...listeners, ...waiting]) reject(databaseUnavailable());
     }
     return isBeating;
   }
@@ -47,7 +44,7 @@ export async function startPulse(databaseUrl: string): Promise<Pulse> {
   return {
     beat,
     async guard(work) {
-      if (!isBeating) throw unavailable();
+      if (!isBeating) throw databaseUnavailable();
       const { promise: lost, reject } = Promise.withResolvers<never>();
       waiting.add(reject);
       try {

@@ -3,7 +3,7 @@ import type { Clock } from "./clock.ts";
 import type { FanOut } from "./fan-out.ts";
 import { jittered, startLoop } from "./loop.ts";
 import type { Metrics } from "./metrics.ts";
-import { isUuid, standingEntries } from "./postgres/batch-jobs.ts";
+import { beforeAllJobs, isUuid, standingEntries } from "./postgres/batch-jobs.ts";
 import { purgeDeletedContacts } from "./postgres/contacts.ts";
 import type { Database } from "./postgres/database.ts";
 import { purgeRequests } from "./postgres/requests.ts";
@@ -27,7 +27,6 @@ import type { Entry, Schedule } from "./redis/schedule.ts";
 
 const chunkSize = 1_000;
 const pauseMs = 3_000;
-const noJob = "00000000-0000-0000-0000-000000000000";
 
 type Deps = {
   readonly db: Database;
@@ -67,7 +66,7 @@ export function createSweep(deps: Deps): Sweep {
   /** Fills the sorted set again after Redis lost its data. */
   async function refill(): Promise<void> {
     let added = 0;
-    for (let after = noJob, full = true; full;) {
+    for (let after = beforeAllJobs, full = true; full;) {
       const entries = await scheduledEntries(db, after, chunkSize);
       added += await schedule.addMissing(entries.map(toEntry));
       after = entries.at(-1)?.jobId ?? after;
@@ -138,7 +137,7 @@ export function createSweep(deps: Deps): Sweep {
 
   async function examineRunningJobs(): Promise<void> {
     const seen = new Map<string, string>();
-    for (let after = noJob, full = true; full;) {
+    for (let after = beforeAllJobs, full = true; full;) {
       const jobs = await runningJobs(db, after, chunkSize);
       const findings = (await Promise.all(jobs.map((job) => examine(job, seen)))).filter(
         (finding) => finding !== undefined,

@@ -34,3 +34,7 @@ export class BatchJobError extends Error {
     this.metadata = metadata;
   }
 }
+
+/** The refusal of everything while Postgres cannot be reached. */
+export const databaseUnavailable = (): BatchJobError =>
+  new BatchJobError("unavailable", "The database does not answer; try again in a moment.");

@@ -120,9 +120,11 @@ export function createLeaseRound(deps: {
     if (taken.length === 0) return { leases, after, isWhole, isStale: false };
 
     // Each opening is made for a demand before it is known whether its contact is open.
-    const slots = demands.flatMap((demand, place) =>
-      Array.from({ length: demand.maxContacts }, () => ({ demand, place })),
-    );
+    const slots: { demand: Demand; place: number }[] = [];
+    for (const [place, demand] of demands.entries()) {
+      const count = Math.min(demand.maxContacts, wanted - slots.length);
+      for (let i = 0; i < count; i += 1) slots.push({ demand, place });
+    }
     const slotOf = new Map<string, { place: number; expiresAt: Date }>();
     const tried = new Map<string, Set<number>>();
 

@@ -5,7 +5,7 @@ import { jittered } from "../loop.ts";
 import type { Clock } from "../clock.ts";
 import type { Database } from "../postgres/database.ts";
 import { type Lease, extendLeases, findLeases, nextRetryAt } from "../postgres/leases.ts";
-import { isUuid } from "../postgres/batch-jobs.ts";
+import { beforeAllJobs, isUuid } from "../postgres/batch-jobs.ts";
 import type { Demand, LeaseRound } from "./lease-round.ts";
 import type { Recorder } from "./recorder.ts";
 
@@ -44,7 +44,6 @@ const mostDryRounds = 32;
 
 /** What a lost wake-up costs at most. */
 const floorMs = 1_000;
-const noJob = "00000000-0000-0000-0000-000000000000";
 
 export function createLeasing(deps: {
   db: Database;
@@ -82,7 +81,7 @@ export function createLeasing(deps: {
       const waiting = alike.filter((waiter) => desk.waiters.has(waiter));
       if (waiting.length === 0) break;
       const demands = waiting.map(({ request }) => request);
-      const last = turns.get(organizationId) ?? noJob;
+      const last = turns.get(organizationId) ?? beforeAllJobs;
       const found = await round(organizationId, demands, jobIds, last);
       const { leases } = found;
       isStale = found.isStale;

@@ -7,7 +7,7 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import {
-  readDurations,
+  readDuration,
   protoStatuses,
   readContactStatuses,
   readOutcomes,
@@ -77,7 +77,10 @@ export function batchJobService(jobs: BatchJobs, watching: Watching): ServiceImp
         concurrentCallLimit: request.concurrentCallLimit ?? defaults.concurrentCallLimit,
         maxAttempts: request.maxAttempts ?? defaults.maxAttempts,
         retryOn: orElse(readOutcomes(request.retryOn), defaults.retryOn),
-        retryDelaysMs: orElse(readDurations("retry_delays", request.retryDelays), defaults.retryDelaysMs),
+        retryDelaysMs: orElse(
+          request.retryDelays.map((delay, i) => readDuration(`retry_delays[${i}]`, delay)),
+          defaults.retryDelaysMs,
+        ),
         scheduledStartTime: request.scheduledStartTime,
         timeZone: request.timezone,
       });

@@ -7,14 +7,14 @@ import {
 } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
 import type { Leasing } from "../leasing/leasing.ts";
 import type { Operation, Recorder } from "../leasing/recorder.ts";
-import { at, readDurations, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
+import { at, readDuration, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
 import { callerOf } from "./gate.ts";
 
 const defaultLeaseMs = 2 * 60_000;
 
 /** A duration that may be left out. */
 const readOne = <T>(field: string, duration: Duration | undefined, otherwise: T): number | T =>
-  duration === undefined ? otherwise : (readDurations(field, [duration])[0] ?? otherwise);
+  duration === undefined ? otherwise : readDuration(field, duration);
 
 /** Converts, calls, converts: what each RPC does is in src/leasing. */
 export function contactWorkerService(
@@ -77,10 +77,10 @@ export function contactWorkerService(
     },
 
     async reportOutcomes(request, context) {
-      const operations = request.outcomes.map((reported): Operation => {
+      const operations = request.outcomes.map((reported, i): Operation => {
         const [outcome = "unknown" satisfies Outcome] = readOutcomes([reported.outcome]);
         const { leaseId, errorCode, failureReason, providerCallId, callDuration } = reported;
-        const callDurationMs = readOne("call_duration", callDuration, null);
+        const callDurationMs = readOne(`outcomes[${i}].call_duration`, callDuration, null);
         return {
           kind: "report",
           leaseId,

@@ -88,16 +88,15 @@ export const readContactStatuses = reader(protoContactStatuses);
 export const durationMs = ({ seconds, nanos }: Duration): number =>
   Number(seconds) * 1000 + Math.trunc(nanos / 1e6);
 
-/** The durations of a field in whole milliseconds. Validation looks at seconds and nanos, but not at their signs. */
-export const readDurations = (field: string, durations: readonly Duration[]): number[] =>
-  durations.map((duration, i) => {
-    if (duration.nanos >= 0 && duration.nanos < 1e9) return durationMs(duration);
-    throw new BatchJobError(
-      "invalid_argument",
-      `The request's field ${field}[${i}] is wrong: its nanos must be from 0 to 999,999,999.`,
-      { field: `${field}[${i}]` },
-    );
-  });
+/** The same for a field of a request. Validation looks at seconds and nanos, but not at their signs. */
+export function readDuration(field: string, duration: Duration): number {
+  if (duration.nanos >= 0 && duration.nanos < 1e9) return durationMs(duration);
+  throw new BatchJobError(
+    "invalid_argument",
+    `The request's field ${field} is wrong: its nanos must be from 0 to 999,999,999.`,
+    { field },
+  );
+}
 
 /** A field that stays unset if there is no date. */
 export const at = <K extends string>(field: K, date: Date | null): { [P in K]?: Timestamp } =>

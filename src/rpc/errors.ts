@@ -1,7 +1,7 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { BatchJobError, type ErrorReason } from "../domain/batch-job-error.ts";
+import { BatchJobError, databaseUnavailable, type ErrorReason } from "../domain/batch-job-error.ts";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { isPostgresUnavailable } from "../postgres/database.ts";
 
@@ -64,9 +64,7 @@ export function createErrorTranslation(logger: Logger): (thrown: unknown) => Con
     if (thrown instanceof BatchJobError) return toConnectError(thrown);
     if (isPostgresUnavailable(thrown)) {
       logger.warn({ err: thrown }, "Postgres did not answer");
-      return toConnectError(
-        new BatchJobError("unavailable", "The database does not answer; try again in a moment."),
-      );
+      return toConnectError(databaseUnavailable());
     }
     logger.error({ err: thrown }, "unexpected error");
     return new ConnectError("internal error", Code.Internal);

@@ -5,7 +5,6 @@ import type { TestProject } from "vitest/node";
 import { chooseDataDirectory } from "../../src/embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import { startEmbeddedRedis } from "../../src/embedded/redis.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
 import { migrate } from "../../src/postgres/migrate.ts";
 
 declare module "vitest" {
@@ -29,9 +28,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const postgres = stack.use(await startEmbeddedPostgres(options));
   const redis = stack.use(await startEmbeddedRedis(options));
 
-  const db = openDatabase({ url: postgres.url, poolSize: 2 });
-  await migrate(db);
-  await db.destroy();
+  await migrate(postgres.url);
 
   project.provide("databaseUrl", postgres.url);
   project.provide("redisUrl", redis.url);

@@ -13,7 +13,8 @@ type Finding = Fitness | { readonly verdict: "away"; readonly reason: string };
 
 /**
  * Looks every other second whether Redis is there and fit for use, which is a metric and, when it changes, a line in the
- * log. A server that is unfit at the start is refused; one that becomes so later, or comes later, is complained about
+ * log. To look at a master is also what connects to it: while its first command makes the connection, a cluster's client
+ * refuses others. A server that is unfit at the start is refused; one that becomes so later, or comes later, is complained about
  * and used all the same, because nothing that it loses is lost.
  */
 export async function startRedisWatch(deps: {

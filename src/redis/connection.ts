@@ -35,7 +35,7 @@ export function openRedis(url: string): RedisClient {
 function openCluster(nodes: readonly string[]): Cluster {
   const [first = ""] = nodes;
   const { protocol, username, password } = new URL(first);
-  const cluster = new Cluster([...nodes], {
+  return new Cluster([...nodes], {
     redisOptions: {
       ...options,
       // The nodes that the cluster tells of are spoken to like the first one that was named.
@@ -50,11 +50,6 @@ function openCluster(nodes: readonly string[]): Cluster {
     retryDelayOnFailover: 0,
     slotsRefreshInterval: 5_000,
   });
-  // A connection that has yet to be made refuses all commands but the one that makes it.
-  cluster.on("refresh", () => {
-    for (const node of cluster.nodes("master")) if (node.status === "wait") node.connect().catch(() => {});
-  });
-  return cluster;
 }
 
 /** The servers that hold the keys and take writes: the one server, or each master of a cluster. */

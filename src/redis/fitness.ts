@@ -56,9 +56,10 @@ export function judgeError(error: Error): Fitness | undefined {
 
 /** Asks the server, or each master of a cluster, and answers the worst that it finds. Throws if one does not answer. */
 export async function checkFitness(redis: RedisClient): Promise<Fitness> {
+  // Before it has read the cluster's slots, a client for a cluster knows none or some of the masters.
+  if (redis instanceof Cluster && redis.status !== "ready") throw new Error("the Redis Cluster is not ready");
   const isNamedAs = redis instanceof Cluster ? "a cluster" : "one server";
   const masters = mastersOf(redis);
-  if (masters.length === 0) throw new Error("no node of the Redis Cluster answers");
   const found = await Promise.all(
     masters.map(async (master) => {
       try {

@@ -8,19 +8,19 @@ import { checkFuture, parseStartTime } from "./domain/start-time.ts";
 import { canonicalTimeZone } from "./domain/time-zone.ts";
 import type { FanOut } from "./fan-out.ts";
 import {
-  type Trx,
   cancelJob,
   countAdded,
   databaseNow,
   deleteJob,
+  finishJob,
   insertJob,
   lockJob,
   scheduleJob,
   setRunning,
   startJob,
+  type Trx,
 } from "./postgres/batch-jobs.ts";
 import { insertContacts } from "./postgres/contacts.ts";
-import { finishJob } from "./postgres/outcomes.ts";
 import type { Database } from "./postgres/database.ts";
 import { type Attempt, type BatchJob, type Contact, createQueries } from "./queries.ts";
 import type { ContactList } from "./redis/contact-list.ts";

@@ -7,6 +7,7 @@ import { createFanOut } from "./fan-out.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
 import { startExpiry } from "./leasing/expiry.ts";
+import { createJobSettings } from "./leasing/job-settings.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
 import { createLeasing } from "./leasing/leasing.ts";
 import { createRecorder } from "./leasing/recorder.ts";
@@ -95,9 +96,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     // Other replicas hear of it; a lost word costs them a second.
     redis.publish(keys.work, organizationId).catch(() => {});
   };
-  const recorder = opened.use(createRecorder({ db, contactList, reservations, logger, onFreed: freed }));
-  const round = createLeaseRound({ db, reservations, clock, logger });
-  const leasing = createLeasing({ db, round, recorder, clock, logger });
+  const settingsOf = createJobSettings(db);
+  const recorder = opened.use(
+    createRecorder({ db, settingsOf, contactList, reservations, logger, onFreed: freed }),
+  );
+  const round = createLeaseRound({ db, settingsOf, reservations, clock, logger });
+  const leasing = createLeasing({ db, settingsOf, round, recorder, clock, logger });
   onMessage(subscriber, keys.work, leasing.ring);
   pulse.onLost(leasing.fail);
   opened.use(startExpiry({ db, recorder, logger }));

@@ -177,7 +177,7 @@ test("a lease is extended while its call goes on", { timeout: 60_000 }, async ()
   const ends: (Date | undefined)[] = [];
   const readEnd = async () => {
     const [attempt] = await db
-      .selectFrom("attempts")
+      .selectFrom("leases")
       .select("expires_at")
       .where("job_id", "=", batchJobId)
       .execute();
@@ -206,7 +206,7 @@ test("a call whose lease is lost is aborted", { timeout: 60_000 }, async () => {
     async call(_contact, signal) {
       const lost = once(signal, "abort");
       const past = sql<Date>`clock_timestamp() - interval '1 second'`;
-      await db.updateTable("attempts").set({ expires_at: past }).where("job_id", "=", batchJobId).execute();
+      await db.updateTable("leases").set({ expires_at: past }).where("job_id", "=", batchJobId).execute();
       await lost;
       isAborted = true;
       return { outcome: Outcome.VOICEMAIL };

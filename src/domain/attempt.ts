@@ -1,50 +1,30 @@
 import type { JobStatus } from "./batch-job.ts";
-import type { Outcome, StoredContactStatus } from "./contact.ts";
+import type { Outcome } from "./contact.ts";
 
-/** What of a job decides about retries. */
+/** What of a job's settings decides about retries. */
 export type RetryRules = {
-  readonly status: JobStatus;
   readonly maxAttempts: number;
   readonly retryOn: readonly Outcome[];
   readonly retryDelaysMs: readonly number[];
 };
 
-export type Attempt = {
-  /** From 1 inside its contact. */
-  readonly attempt: number;
-  /** False while nobody has reported it, even if the lease has run out. */
-  readonly isReported: boolean;
-};
-
-export type ContactState = {
-  readonly status: StoredContactStatus;
-  readonly attempts: number;
-  readonly nextAttemptAt: Date | null;
-};
-
-/** The contact's state after its last attempt ended so. */
-export function afterOutcome(
-  outcome: Outcome,
-  attempt: number,
-  rules: RetryRules,
-  now: Date,
-): { status: StoredContactStatus; nextAttemptAt: Date | null } {
-  const goesOn = rules.status === "running" || rules.status === "paused";
-  if (!goesOn || !rules.retryOn.includes(outcome) || attempt >= rules.maxAttempts) {
-    return { status: outcome, nextAttemptAt: null };
-  }
-  const delayMs = rules.retryDelaysMs[attempt - 1] ?? rules.retryDelaysMs.at(-1) ?? 0;
-  return { status: "waiting_retry", nextAttemptAt: new Date(now.getTime() + delayMs) };
+/** How long after its attempt (numbered from 1) ended so a contact is called again; null if never. */
+export function retryDelayMs(outcome: Outcome, attempt: number, rules: RetryRules): number | null {
+  if (!rules.retryOn.includes(outcome) || attempt >= rules.maxAttempts) return null;
+  return rules.retryDelaysMs[attempt - 1] ?? rules.retryDelaysMs.at(-1) ?? 0;
 }
 
+/** True while contacts of such a job are tried again; a cancelled one lets calls in progress end, and no more. */
+export const isGoingOn = (status: JobStatus): boolean => status === "running" || status === "paused";
+
 /**
- * What to do with a report: record it, answer what was recorded before, or refuse it because another attempt was
- * opened. An attempt that ended without a report takes a late one while it is the contact's last.
+ * What to do with a report of an attempt that has ended: record it, answer what was recorded before, or refuse it because
+ * another attempt was opened. An attempt that ended without a report takes a late one while it is the contact's last.
  */
-export function judgeReport(
-  attempt: Attempt,
-  contact: ContactState,
+export function judgeLateReport(
+  attempt: { readonly attempt: number; readonly isReported: boolean },
+  contact: { readonly attempts: number; readonly isLeased: boolean },
 ): "record" | "already_recorded" | "lease_expired" {
   if (attempt.isReported) return "already_recorded";
-  return contact.attempts === attempt.attempt ? "record" : "lease_expired";
+  return contact.attempts === attempt.attempt && !contact.isLeased ? "record" : "lease_expired";
 }

@@ -14,10 +14,12 @@ export const outcomes = [
 
 export type Outcome = (typeof outcomes)[number];
 
-/** What a contact's row may say. `cancelled` is not among them: it follows from the job. */
+/** What a contact is, and what is counted. `cancelled` is not among them: it follows from the job. */
 export const storedContactStatuses = ["pending", "dialing", "waiting_retry", ...outcomes] as const;
 
 export type StoredContactStatus = (typeof storedContactStatuses)[number];
+/** What a contact's row says; `dialing` follows from its lease. */
+export type RestingContactStatus = Exclude<StoredContactStatus, "dialing">;
 export type ContactStatus = StoredContactStatus | "cancelled";
 
 /** The statuses that a cancelled job turns into `cancelled`. */

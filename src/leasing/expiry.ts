@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { jittered, startLoop } from "../loop.ts";
 import type { Database } from "../postgres/database.ts";
-import { findExpired } from "../postgres/outcomes.ts";
+import { findExpired } from "../postgres/leases.ts";
 import type { Recorder } from "./recorder.ts";
 
 const batchSize = 1_000;
@@ -12,12 +12,7 @@ export async function runExpiryPass(db: Database, recorder: Recorder): Promise<b
   const expired = await findExpired(db, batchSize);
   const byOrganization = Map.groupBy(expired, ({ organizationId }) => organizationId);
   await Promise.all(
-    [...byOrganization].map(([organizationId, leases]) =>
-      recorder.record(
-        organizationId,
-        leases.map(({ leaseId }) => ({ kind: "expire", leaseId })),
-      ),
-    ),
+    [...byOrganization].map(([organizationId, leases]) => recorder.expire(organizationId, leases)),
   );
   return expired.length === batchSize;
 }

@@ -1,19 +1,11 @@
-import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
+import { writeLeaseId } from "../domain/lease-id.ts";
 import { shareOut } from "../domain/shares.ts";
 import type { Database } from "../postgres/database.ts";
-import {
-  type Candidate,
-  type Lease,
-  type Opening,
-  findCandidates,
-  findDueRetries,
-  lockJobs,
-  lockOrganization,
-  openAttempts,
-} from "../postgres/leases.ts";
+import { type Candidate, type StoredLease, findCandidates, openLeases } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
+import type { SettingsOf } from "./job-settings.ts";
 
 /** What one caller of LeaseContacts wants. */
 export type Demand = {
@@ -22,6 +14,17 @@ export type Demand = {
   readonly maxContacts: number;
   readonly durationMs: number;
 };
+
+/** A lease, with what its worker needs of its job. */
+export type Lease = StoredLease & { leaseId: string; fromPhoneNumberId: string; maxAttempts: number };
+
+export async function withSettings(settingsOf: SettingsOf, leases: readonly StoredLease[]): Promise<Lease[]> {
+  const settings = await settingsOf(leases.map(({ jobId }) => jobId));
+  return leases.map((lease) => {
+    const { fromPhoneNumberId = "", maxAttempts = 0 } = settings.get(lease.jobId) ?? {};
+    return { ...lease, leaseId: writeLeaseId(lease), fromPhoneNumberId, maxAttempts };
+  });
+}
 
 export type Round = {
   /** The leases for each demand, in its place. */
@@ -53,11 +56,12 @@ type Taken = { candidate: Candidate; due: number; numbers: number[] };
  */
 export function createLeaseRound(deps: {
   db: Database;
+  settingsOf: SettingsOf;
   reservations: Reservations;
   clock: Clock;
   logger: Logger;
 }): LeaseRound {
-  const { db, reservations, clock, logger } = deps;
+  const { db, settingsOf, reservations, clock, logger } = deps;
 
   /** Takes each job's share: retries as Postgres has them, the rest from its list. */
   async function take(
@@ -85,7 +89,7 @@ export function createLeaseRound(deps: {
         logger.warn({ err: error }, "no contacts from the lists while Redis fails");
         return [];
       });
-    const listed = new Map(asked.map(({ candidate }, i) => [candidate.id, numbers[i] ?? []]));
+    const listed = new Map(asked.map(({ candidate }, i) => [candidate.id, [...new Set(numbers[i])]]));
     return chosen.map(({ candidate, due }) => ({ candidate, due, numbers: listed.get(candidate.id) ?? [] }));
   }
 
@@ -110,86 +114,42 @@ export function createLeaseRound(deps: {
     let after = afterJobId;
     let taken: Taken[] = [];
     // Jobs that should have contacts, and have none on their lists yet, pass their turn on.
-    for (let rest = candidates; taken.length === 0 && rest.length > 0;) {
-      const asked = await take(organizationId, rest, wanted);
-      const last = asked.at(-1)?.candidate ?? rest.at(-1);
-      rest = last === undefined ? [] : rest.slice(rest.indexOf(last) + 1);
+    for (let others = candidates; taken.length === 0 && others.length > 0;) {
+      const asked = await take(organizationId, others, wanted);
+      const last = asked.at(-1)?.candidate ?? others.at(-1);
+      others = last === undefined ? [] : others.slice(others.indexOf(last) + 1);
       after = last?.id ?? after;
       taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
     }
     if (taken.length === 0) return { leases, after, isWhole, isStale: false };
 
-    // Each opening is made for a demand before it is known whether its contact is open.
-    const slots: { demand: Demand; place: number }[] = [];
-    for (const [place, demand] of demands.entries()) {
-      const count = Math.min(demand.maxContacts, wanted - slots.length);
-      for (let i = 0; i < count; i += 1) slots.push({ demand, place });
-    }
-    const slotOf = new Map<string, { place: number; expiresAt: Date }>();
-    const tried = new Map<string, Set<number>>();
-
-    const opened = await db.transaction().execute(async (trx) => {
-      const organization = await lockOrganization(trx, organizationId);
-      const jobs = await lockJobs(
-        trx,
-        organizationId,
-        taken.map(({ candidate }) => candidate.id),
-      );
-      const roomOf = (id: string): number => {
-        const job = jobs.get(id);
-        return job?.status === "running" ? job.concurrent_call_limit - job.dialing_contacts : 0;
-      };
-      const retries = await findDueRetries(
-        trx,
-        new Map(
-          taken.map(({ candidate, due }) => [candidate.id, Math.max(0, Math.min(due, roomOf(candidate.id)))]),
-        ),
-      );
-      const openings: Opening[] = [];
-      let free = Math.min(organization.free, slots.length);
-      for (const { candidate, numbers } of taken) {
-        const due = retries.filter(({ jobId }) => jobId === candidate.id).map(({ number }) => number);
-        const room = Math.max(0, Math.min(roomOf(candidate.id), free));
-        const chosen = [...new Set([...due, ...numbers])].slice(0, room);
-        free -= chosen.length;
-        tried.set(candidate.id, new Set(chosen));
-        for (const number of chosen) {
-          const slot = slots[openings.length];
-          if (slot === undefined) break;
-          const leaseId = randomUUID();
-          const { workerId, requestId, durationMs } = slot.demand;
-          const expiresAt = new Date(organization.now.getTime() + durationMs);
-          slotOf.set(leaseId, { place: slot.place, expiresAt });
-          openings.push({ jobId: candidate.id, number, leaseId, workerId, requestId, expiresAt });
-        }
-      }
-      const rows = await openAttempts(trx, organizationId, organization.now, openings);
-      return rows.map((row): Lease => {
-        const job = jobs.get(row.jobId);
-        return {
-          ...row,
-          expiresAt: slotOf.get(row.leaseId)?.expiresAt ?? organization.now,
-          fromPhoneNumberId: job?.from_phone_number_id ?? "",
-          maxAttempts: job?.max_attempts ?? 0,
-        };
-      });
+    let rest = wanted;
+    const takers = demands.map(({ workerId, requestId, maxContacts, durationMs }) => {
+      const most = Math.min(maxContacts, rest);
+      rest -= most;
+      return { workerId, requestId, durationMs, most };
     });
+    const offers = taken.map(({ candidate, due, numbers }) => ({ jobId: candidate.id, due, numbers }));
+    const { leases: opened, left } = await openLeases(db, organizationId, offers, takers);
 
-    // What was tried is leased now, or was not open; the rest goes back to where it was.
+    // What had no room goes back to where it was; the rest is leased now, or was not open.
     await Promise.all(
-      taken.map(({ candidate: { id }, numbers }) =>
-        reservations.settle(
+      taken.map(({ candidate: { id }, numbers }, i) => {
+        const back = new Set(left[i]);
+        return reservations.settle(
           { id, organizationId },
-          {
-            back: numbers.filter((number) => !tried.get(id)?.has(number)),
-            done: numbers.filter((number) => tried.get(id)?.has(number)),
-          },
-        ),
-      ),
+          { back: [...back], done: numbers.filter((number) => !back.has(number)) },
+        );
+      }),
     ).catch((error: unknown) => logger.warn({ err: error }, "reservations are left to run out"));
 
-    for (const lease of opened) leases[slotOf.get(lease.leaseId)?.place ?? 0]?.push(lease);
-    const triedCount = [...tried.values()].reduce((sum, numbers) => sum + numbers.size, 0);
-    return { leases, after, isWhole, isStale: opened.length < triedCount };
+    const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);
+    const open = opened.flat().filter(({ attempt }) => attempt === 1).length + left.flat().length;
+    return {
+      leases: await Promise.all(opened.map((some) => withSettings(settingsOf, some))),
+      after,
+      isWhole,
+      isStale: open < listed,
+    };
   };
 }

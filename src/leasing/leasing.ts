@@ -4,9 +4,11 @@ import type { Caller } from "../domain/caller.ts";
 import { jittered } from "../loop.ts";
 import type { Clock } from "../clock.ts";
 import type { Database } from "../postgres/database.ts";
-import { type Lease, extendLeases, findLeases, nextRetryAt } from "../postgres/leases.ts";
+import { readLeaseId } from "../domain/lease-id.ts";
+import { extendLeases, findLeases, nextRetryAt } from "../postgres/leases.ts";
 import { beforeAllJobs, isUuid } from "../postgres/batch-jobs.ts";
-import type { Demand, LeaseRound } from "./lease-round.ts";
+import type { SettingsOf } from "./job-settings.ts";
+import { type Demand, type Lease, type LeaseRound, withSettings } from "./lease-round.ts";
 import type { Recorder } from "./recorder.ts";
 
 export type LeaseRequest = Demand & {
@@ -31,8 +33,8 @@ type Waiter = {
 export type Leasing = AsyncDisposable & {
   /** Leases contacts, or waits for the first one that can be leased; none if there is none in time. */
   lease(request: LeaseRequest): Promise<readonly Lease[]>;
-  /** Puts off the end of live leases; answers their new ends. */
-  extend(caller: Caller, leaseIds: readonly string[], durationMs: number): Promise<Map<string, Date>>;
+  /** Puts off the end of live leases; answers the new end of each, undefined for one that is not live. */
+  extend(caller: Caller, leaseIds: readonly string[], durationMs: number): Promise<(Date | undefined)[]>;
   /** Ends all calls that wait, with this error. What is leased for them later is released. */
   fail(error: unknown): void;
   /** Says that an organization may have contacts to give. */
@@ -47,12 +49,13 @@ const floorMs = 1_000;
 
 export function createLeasing(deps: {
   db: Database;
+  settingsOf: SettingsOf;
   round: LeaseRound;
   recorder: Recorder;
   clock: Clock;
   logger: Logger;
 }): Leasing {
-  const { db, round, recorder, clock, logger } = deps;
+  const { db, settingsOf, round, recorder, clock, logger } = deps;
   const desks = new Map<string, Desk>();
   /** The job of each organization that had the last turn. */
   const turns = new Map<string, string>();
@@ -62,9 +65,9 @@ export function createLeasing(deps: {
 
   function release(organizationId: string, leases: readonly Lease[]): void {
     recorder
-      .record(
+      .release(
         organizationId,
-        leases.map(({ leaseId }) => ({ kind: "release", leaseId })),
+        leases.map(({ leaseId }) => leaseId),
       )
       .catch((error: unknown) => logger.warn({ err: error }, "leases without a worker are left to run out"));
   }
@@ -174,7 +177,7 @@ export function createLeasing(deps: {
     if (first !== undefined) return await first;
     const promise = (async () => {
       const live = await findLeases(db, caller.organizationId, requestId);
-      return live.length > 0 ? live : await wait(request);
+      return live.length > 0 ? await withSettings(settingsOf, live) : await wait(request);
     })();
     repeated.set(key, promise);
     try {
@@ -192,7 +195,7 @@ export function createLeasing(deps: {
       return await repeatable({ ...request, jobIds });
     },
     extend: (caller, leaseIds, durationMs) =>
-      extendLeases(db, caller.organizationId, leaseIds.filter(isUuid), durationMs),
+      extendLeases(db, caller.organizationId, leaseIds.map(readLeaseId), durationMs),
     fail(error) {
       for (const desk of desks.values()) for (const waiter of desk.waiters) waiter.fail(error);
     },

@@ -235,3 +235,26 @@ export async function listJobs(
     .limit(page.size)
     .execute();
 }
+
+/** Ends a running job of which nothing is open. The transaction has locked it. */
+export async function finishJob(
+  trx: Trx,
+  id: string,
+): Promise<{ revision: number; status: "completed" | "failed" }> {
+  return await trx
+    .updateTable("batch_jobs")
+    .set({
+      status: sql<
+        "completed" | "failed"
+      >`case when completed_contacts > 0 then 'completed' else 'failed' end`,
+      failure_reason: sql<string | null>`case when completed_contacts = 0 then 'no_call_completed' end`,
+      finished_at: now,
+      updated_at: now,
+      revision: sql<number>`revision + 1`,
+    })
+    .where("id", "=", id)
+    .where("status", "in", ["running", "paused"])
+    .returning(["revision", "status"])
+    .$narrowType<{ status: "completed" | "failed" }>()
+    .executeTakeFirstOrThrow();
+}

@@ -58,7 +58,7 @@ export async function readChunk(
       select string_agg(c.number::text, ',' order by c.number)
       from contacts c
       where c.job_id = j.id and c.number > ${after}::int and c.number <= ${after + size}::int
-        and c.status = 'pending'
+        and c.status = 'pending' and not exists (select from leases where job_id = c.job_id and number = c.number)
     ) as numbers
     from batch_jobs j
     where j.id = ${jobId}
@@ -74,14 +74,14 @@ export async function findContact(
   number: number,
 ): Promise<{ contact: ContactRow; attempts: AttemptRow[] } | undefined> {
   const contact = await db
-    .selectFrom("contacts")
+    .selectFrom("current_contacts")
     .selectAll()
     .where("job_id", "=", jobId)
     .where("number", "=", number)
     .executeTakeFirst();
   if (contact === undefined) return undefined;
   const attempts = await db
-    .selectFrom("attempts")
+    .selectFrom("all_attempts")
     .selectAll()
     .where("job_id", "=", jobId)
     .where("number", "=", number)
@@ -98,7 +98,7 @@ export async function listContacts(
   page: { after: number; size: number },
 ): Promise<ContactRow[]> {
   return await db
-    .selectFrom("contacts")
+    .selectFrom("current_contacts")
     .selectAll()
     .where("job_id", "=", jobId)
     .where("number", ">", page.after)

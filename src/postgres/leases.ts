@@ -1,5 +1,7 @@
 import { type RawBuilder, type SqlBool, sql } from "kysely";
 import type { Trx } from "./batch-jobs.ts";
+import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { LeaseKey } from "../domain/lease-id.ts";
 import { type CountChanges, moveCounts, noteMove } from "./contact-counts.ts";
 import type { Database } from "./database.ts";
 import type { BatchJobRow } from "./tables.ts";
@@ -24,7 +26,7 @@ export async function lockOrganization(trx: Trx, id: string): Promise<LockedOrga
     from organizations where id = ${id} for no key update
   `.execute(trx);
   const [row] = rows;
-  if (row === undefined) throw new Error("a caller's organization is gone");
+  if (row === undefined) throw new Error("a taker's organization is gone");
   return row;
 }
 
@@ -101,137 +103,270 @@ export async function nextRetryAt(db: Database, organizationId: string): Promise
   return rows[0]?.dueAt ?? null;
 }
 
-/** The numbers of the retries of these locked jobs that are due, the longest due first, at most so many of each. */
-export async function findDueRetries(
-  trx: Trx,
-  wanted: ReadonlyMap<string, number>,
-): Promise<{ jobId: string; number: number }[]> {
-  if ([...wanted.values()].every((count) => count <= 0)) return [];
-  const { rows } = await sql<{ jobId: string; number: number }>`
-    select w.job_id as "jobId", r.number
-    from unnest(${[...wanted.keys()]}::uuid[], ${[...wanted.values()]}::int[]) as w (job_id, wanted)
-    cross join lateral (
-      select number from retries where job_id = w.job_id and due_at <= ${timeNow}
-      order by due_at limit w.wanted
-    ) as r
-  `.execute(trx);
-  return rows;
-}
-
-/** A contact that is to be leased, and for whom. */
-export type Opening = {
-  jobId: string;
-  number: number;
-  leaseId: string;
-  workerId: string;
-  requestId: string;
-  expiresAt: Date;
-};
-
-export type Lease = {
-  leaseId: string;
-  jobId: string;
-  number: number;
-  attempt: number;
+export type StoredLease = LeaseKey & {
   expiresAt: Date;
   phone: string;
   name: string;
   fields: Record<string, string>;
-  fromPhoneNumberId: string;
-  maxAttempts: number;
 };
 
-/** A contact that has been leased. */
-export type Opened = Pick<Lease, "leaseId" | "jobId" | "number" | "attempt" | "phone" | "name" | "fields">;
+/** What one job may give: so many retries that are due, and these numbers from its list, none of them twice. */
+export type Offer = { jobId: string; due: number; numbers: readonly number[] };
+
+/** Who gets leases, how many at most, and for how long. */
+export type LeaseTaker = { workerId: string; requestId: string; most: number; durationMs: number };
+
+export type Opened = {
+  /** The leases of each taker, in its place. */
+  leases: StoredLease[][];
+  /** The numbers of each offer that are open and had no room. Those that are neither here nor leased were not open. */
+  left: number[][];
+};
+
+/** An array of numbers or enum words as Postgres reads it; much cheaper than what the driver makes of an array. */
+const plainArray = (values: readonly (number | string | null)[]): string => `{${values.join(",")}}`;
 
 /**
- * Opens an attempt at each of the contacts that may be called now, and skips the others. The transaction has locked the
- * organization and the jobs, and there is room for all of them.
+ * Leases as many of the offered contacts to the takers as are open and as both limits leave room for: retries first,
+ * then the lists, in the order of the offers. One round trip and one commit.
  */
-export async function openAttempts(
-  trx: Trx,
+export async function openLeases(
+  db: Database,
   organizationId: string,
-  now: Date,
-  openings: readonly Opening[],
-): Promise<Opened[]> {
-  if (openings.length === 0) return [];
-  const { rows } = await sql<Opened>`
-    with given as (
-      select * from unnest(
-        ${openings.map((o) => o.jobId)}::uuid[], ${openings.map((o) => o.number)}::int[],
-        ${openings.map((o) => o.leaseId)}::uuid[], ${openings.map((o) => o.workerId)}::text[],
-        ${openings.map((o) => o.requestId)}::text[], ${openings.map((o) => o.expiresAt)}::timestamptz[]
-      ) as g (job_id, number, lease_id, worker_id, request_id, expires_at)
-    ), opened as (
-      update contacts c
-      set status = 'dialing', attempts = c.attempts + 1, next_attempt_at = null
-      from given g
-      where c.job_id = g.job_id and c.number = g.number
-        and (c.status = 'pending' or (c.status = 'waiting_retry' and c.next_attempt_at <= ${now}))
-      returning c.job_id, c.number, c.phone, c.name, c.fields, c.attempts,
-        g.lease_id, g.worker_id, g.request_id, g.expires_at
-    ), history as (
-      insert into attempts (lease_id, job_id, number, attempt, worker_id, request_id, leased_at, expires_at)
-      select lease_id, job_id, number, attempts, worker_id, request_id, ${now}, expires_at from opened
-    ), taken as (
-      delete from retries r using opened o where o.attempts > 1 and r.job_id = o.job_id and r.number = o.number
+  offers: readonly Offer[],
+  takers: readonly LeaseTaker[],
+): Promise<Opened> {
+  const { rows } = await sql<{
+    job: number;
+    number: number;
+    nonce: number | null;
+    attempt: number;
+    caller: number;
+    leasedMs: number;
+    phone: string;
+    name: string;
+    fields: string;
+  }>`
+    select job, number, nonce, attempt, caller, leased_ms as "leasedMs", phone, name, fields from open_leases(
+      ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.due))},
+      ${plainArray(offers.flatMap((o, i) => o.numbers.map(() => i + 1)))},
+      ${plainArray(offers.flatMap((o) => o.numbers))},
+      ${plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1)))},
+      ${takers.map((c) => c.workerId)}, ${takers.map((c) => c.requestId)},
+      ${plainArray(takers.map((c) => c.durationMs))}
     )
-    select lease_id as "leaseId", job_id as "jobId", number, attempts as attempt, phone, name, fields from opened
-  `.execute(trx);
-  const changes: CountChanges = new Map();
-  for (const row of rows)
-    noteMove(changes, row.jobId, row.attempt === 1 ? "pending" : "waiting_retry", "dialing");
-  await moveCounts(trx, organizationId, changes);
-  return rows;
+  `.execute(db);
+  const leases = takers.map((): StoredLease[] => []);
+  const left = offers.map((): number[] => []);
+  for (const { job, number, nonce, attempt, caller, leasedMs, phone, name, fields } of rows) {
+    if (nonce === null) left[job - 1]?.push(number);
+    else
+      leases[caller - 1]?.push({
+        jobId: offers[job - 1]?.jobId ?? "",
+        number,
+        attempt,
+        nonce,
+        expiresAt: new Date(leasedMs + (takers[caller - 1]?.durationMs ?? 0)),
+        phone,
+        name,
+        fields: readFields(fields),
+      });
+  }
+  return { leases, left };
 }
 
+const readFields = (json: string): Record<string, string> => (json === "{}" ? {} : JSON.parse(json));
+
 /** The live leases that were opened under a request id. */
-export async function findLeases(db: Database, organizationId: string, requestId: string): Promise<Lease[]> {
+export async function findLeases(
+  db: Database,
+  organizationId: string,
+  requestId: string,
+): Promise<StoredLease[]> {
   return await db
-    .selectFrom("attempts as a")
-    .innerJoin("batch_jobs as j", "j.id", "a.job_id")
+    .selectFrom("leases as l")
+    .innerJoin("batch_jobs as j", "j.id", "l.job_id")
     .innerJoin("contacts as c", (join) =>
-      join.onRef("c.job_id", "=", "a.job_id").onRef("c.number", "=", "a.number"),
+      join.onRef("c.job_id", "=", "l.job_id").onRef("c.number", "=", "l.number"),
     )
     .select([
-      "a.lease_id as leaseId",
-      "a.job_id as jobId",
-      "a.number",
-      "a.attempt",
-      "a.expires_at as expiresAt",
+      "l.job_id as jobId",
+      "l.number",
+      "l.attempt",
+      "l.nonce",
+      "l.expires_at as expiresAt",
       "c.phone",
       "c.name",
       "c.fields",
-      "j.from_phone_number_id as fromPhoneNumberId",
-      "j.max_attempts as maxAttempts",
     ])
     .where("j.organization_id", "=", organizationId)
-    .where("a.request_id", "=", requestId)
-    .where("a.request_id", "<>", "")
-    .where("a.ended_at", "is", null)
-    .where("a.expires_at", ">", sql<Date>`clock_timestamp()`)
-    .orderBy("a.leased_at")
+    .where("l.request_id", "=", requestId)
+    .where("l.request_id", "<>", "")
+    .where("l.expires_at", ">", sql<Date>`clock_timestamp()`)
+    .orderBy("l.leased_at")
     .execute();
 }
 
-/** Puts off the end of those of the leases that are live; answers their new ends. */
+/** The columns that name these leases, one row for each. */
+export const asRows = (keys: readonly LeaseKey[]) => sql`unnest(
+  ${plainArray(keys.map((k) => k.jobId))}::uuid[], ${plainArray(keys.map((k) => k.number))}::int[],
+  ${plainArray(keys.map((k) => k.attempt))}::int[], ${plainArray(keys.map((k) => k.nonce))}::bigint[]
+) with ordinality as g (job_id, number, attempt, nonce, place)`;
+
+/** Puts off the end of those of the leases that are live; answers the new end of each. */
 export async function extendLeases(
   db: Database,
   organizationId: string,
-  leaseIds: readonly string[],
+  keys: readonly LeaseKey[],
   durationMs: number,
-): Promise<Map<string, Date>> {
-  const { rows } = await sql<{ leaseId: string; expiresAt: Date }>`
-    update attempts a
+): Promise<(Date | undefined)[]> {
+  const { rows } = await sql<LeaseKey & { expiresAt: Date }>`
+    update leases l
     set expires_at = clock_timestamp() + ${durationMs} * interval '1 millisecond'
     from (
-      select lease_id from attempts l
-      where lease_id = any(${leaseIds}::uuid[])
-        and (select organization_id from batch_jobs where id = l.job_id) = ${organizationId}
-      order by lease_id for no key update
+      select o.job_id, o.number from ${asRows(keys)}
+      cross join lateral (
+        select job_id, number from leases
+        where job_id = g.job_id and number = g.number and nonce = g.nonce
+          and (select organization_id from batch_jobs where id = g.job_id) = ${organizationId}
+        for no key update
+      ) as o
+      order by o.job_id, o.number
     ) as mine
-    where a.lease_id = mine.lease_id and a.ended_at is null and a.expires_at > clock_timestamp()
-    returning a.lease_id as "leaseId", a.expires_at as "expiresAt"
+    where l.job_id = mine.job_id and l.number = mine.number and l.expires_at > clock_timestamp()
+    returning l.job_id as "jobId", l.number, l.attempt, l.nonce, l.expires_at as "expiresAt"
   `.execute(db);
-  return new Map(rows.map((row) => [row.leaseId, row.expiresAt]));
+  const ends = new Map(rows.map((row) => [nameOf(row), row.expiresAt]));
+  return keys.map((key) => ends.get(nameOf(key)));
+}
+
+/** Tells leases apart. */
+export const nameOf = ({ jobId, number, nonce }: LeaseKey): string => `${jobId} ${number} ${nonce}`;
+
+/** What a worker tells of a call, beside its outcome. */
+export type CallDetails = {
+  errorCode: string;
+  failureReason: string;
+  callDurationMs: number | null;
+  providerCallId: string;
+};
+
+/** How the attempt of a live lease ends. */
+export type Ending = LeaseKey & {
+  outcome: Outcome;
+  /** After how long the contact is to be called again if its job goes on; null for never. */
+  retryDelayMs: number | null;
+  details: CallDetails | undefined;
+};
+
+export type Ended = {
+  endedAt: Date;
+  /** What each contact is now; undefined for a lease that was not live any more, and is left alone. */
+  contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | undefined)[];
+  /** The jobs that have ended by this. */
+  finished: { id: string; revision: number }[];
+};
+
+const textOrNull = (text: string | undefined): string | null => (text === "" ? null : (text ?? null));
+
+/** An array of texts; null where none of them says anything. */
+function textArray(texts: (string | null)[]): (string | null)[] | string {
+  return texts.every((text) => text === null) ? plainArray(texts.map(() => "null")) : texts;
+}
+
+/**
+ * Ends live leases: their attempts become history, and contacts, counts and jobs follow. With `onlyExpired` those whose
+ * time is over, and as not reported. One round trip and one commit.
+ */
+export async function endLeases(
+  db: Database,
+  organizationId: string,
+  endings: readonly Ending[],
+  { onlyExpired }: { onlyExpired: boolean },
+): Promise<Ended> {
+  const jobIds = [...new Set(endings.map((e) => e.jobId))].toSorted();
+  const turns = new Map(jobIds.map((id, i) => [id, i + 1]));
+  const { rows } = await sql<{
+    endedMs: number;
+    missed: number[] | null;
+    goingOn: (boolean | null)[];
+    finishedIds: string[] | null;
+    finishedRevisions: number[] | null;
+  }>`
+    select ended_ms as "endedMs", missed, going_on as "goingOn", finished_ids as "finishedIds",
+      finished_revisions as "finishedRevisions"
+    from end_leases(
+      ${organizationId}, ${onlyExpired}, ${plainArray(jobIds)},
+      ${plainArray(endings.map((e) => turns.get(e.jobId) ?? 0))}, ${plainArray(endings.map((e) => e.number))},
+      ${plainArray(endings.map((e) => e.nonce))}, ${plainArray(endings.map((e) => e.outcome))},
+      ${plainArray(endings.map((e) => e.retryDelayMs ?? "null"))},
+      ${textArray(endings.map((e) => textOrNull(e.details?.errorCode)))},
+      ${textArray(endings.map((e) => textOrNull(e.details?.failureReason)))},
+      ${plainArray(endings.map((e) => e.details?.callDurationMs ?? "null"))},
+      ${textArray(endings.map((e) => textOrNull(e.details?.providerCallId)))}
+    )
+  `.execute(db);
+  const [row] = rows;
+  if (row === undefined) throw new Error("ending leases gave no answer");
+  const missed = new Set(row.missed);
+  const isGoingOn = new Map(jobIds.map((id, i) => [id, row.goingOn[i] ?? false]));
+  const contacts = endings.map(({ jobId, outcome, retryDelayMs }, i) => {
+    if (missed.has(i + 1)) return undefined;
+    if (retryDelayMs === null || isGoingOn.get(jobId) !== true)
+      return { status: outcome, nextAttemptAt: null };
+    return { status: "waiting_retry" as const, nextAttemptAt: new Date(row.endedMs + retryDelayMs) };
+  });
+  const finished = (row.finishedIds ?? []).map((id, i) => ({
+    id,
+    revision: row.finishedRevisions?.[i] ?? 0,
+  }));
+  return { endedAt: new Date(row.endedMs), contacts, finished };
+}
+
+/**
+ * Takes live leases back as if they had not been given; their contacts can be leased at once. Answers whether each was
+ * live.
+ */
+export async function removeLeases(
+  trx: Trx,
+  organizationId: string,
+  keys: readonly LeaseKey[],
+): Promise<boolean[]> {
+  await lockOrganization(trx, organizationId);
+  const jobs = await lockJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
+  const own = keys.filter((k) => jobs.has(k.jobId));
+  const { rows } = await sql<LeaseKey>`
+    with removed as (
+      delete from leases l using ${asRows(own)}
+      where l.job_id = g.job_id and l.number = g.number and l.nonce = g.nonce
+      returning l.*
+    ), waiting as (
+      insert into retries (job_id, number, due_at)
+      select r.job_id, r.number, c.next_attempt_at
+      from removed r join contacts c on c.job_id = r.job_id and c.number = r.number
+      where r.attempt > 1
+    )
+    select job_id as "jobId", number, nonce, attempt from removed
+  `.execute(trx);
+  const changes: CountChanges = new Map();
+  for (const { jobId, attempt } of rows)
+    noteMove(changes, jobId, "dialing", attempt === 1 ? "pending" : "waiting_retry");
+  await moveCounts(trx, organizationId, changes);
+  const removed = new Set(rows.map(nameOf));
+  return keys.map((key) => removed.delete(nameOf(key)));
+}
+
+/** The live leases whose time is over, and whose they are; the longest past first. */
+export async function findExpired(
+  db: Database,
+  limit: number,
+): Promise<(LeaseKey & { organizationId: string })[]> {
+  return await db
+    .selectFrom("leases as l")
+    .innerJoin("batch_jobs as j", "j.id", "l.job_id")
+    .select(["l.job_id as jobId", "l.number", "l.attempt", "l.nonce", "j.organization_id as organizationId"])
+    .where("l.expires_at", "<=", sql<Date>`(select clock_timestamp())`)
+    .orderBy("l.expires_at")
+    .limit(limit)
+    .execute();
 }

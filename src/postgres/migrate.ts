@@ -3,13 +3,15 @@ import { type Migration, Migrator } from "kysely/migration";
 import { type Database, openDatabase } from "./database.ts";
 import * as batchJobs from "./migrations/0001-batch-jobs.ts";
 import * as leases from "./migrations/0002-leases.ts";
-import * as installation from "./migrations/0003-installation.ts";
+import * as liveLeases from "./migrations/0003-live-leases.ts";
+import * as installation from "./migrations/0004-installation.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: Record<string, Migration> = {
   "0001-batch-jobs": batchJobs,
   "0002-leases": leases,
-  "0003-installation": installation,
+  "0003-live-leases": liveLeases,
+  "0004-installation": installation,
 };
 
 const bookkeeping = {

@@ -1,7 +1,7 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { Outcome, RestingContactStatus, StoredContactStatus } from "../domain/contact.ts";
 
 /** A column that the database fills at insert. */
 type Filled<T> = Generated<T>;
@@ -58,28 +58,44 @@ export type ContactsTable = {
   phone: string;
   name: string;
   fields: ColumnType<Record<string, string>, string, never>;
-  status: Filled<StoredContactStatus>;
+  status: Filled<RestingContactStatus>;
+  /** How many have ended. */
   attempts: Filled<number>;
   last_outcome: Outcome | null;
   next_attempt_at: Date | null;
 };
 
-export type AttemptsTable = {
-  lease_id: string;
+/** A contact as it is shown: while it is leased it is dialing, in its next attempt. */
+type CurrentContactsView = Omit<ContactsTable, "status"> & { status: StoredContactStatus };
+
+/** The live leases. */
+export type LeasesTable = {
   job_id: string;
   number: number;
   attempt: number;
+  /** Tells this lease from others in the same attempt, which were released. */
+  nonce: number;
   worker_id: string;
   request_id: string;
   leased_at: Date;
   expires_at: Date;
-  ended_at: Date | null;
-  outcome: Outcome | null;
+};
+
+/** The attempts that have ended. */
+export type AttemptsTable = Omit<LeasesTable, "request_id"> & {
+  ended_at: Date;
+  outcome: Outcome;
   reported_at: Date | null;
   error_code: string | null;
   failure_reason: string | null;
   call_duration_ms: number | null;
   provider_call_id: string | null;
+};
+
+/** Every attempt, also the one that goes on. */
+type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome"> & {
+  ended_at: Date | null;
+  outcome: Outcome | null;
 };
 
 export type RetriesTable = { job_id: string; number: number; due_at: Date };
@@ -105,7 +121,10 @@ export type Tables = {
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;
   contacts: ContactsTable;
+  current_contacts: CurrentContactsView;
+  leases: LeasesTable;
   attempts: AttemptsTable;
+  all_attempts: AllAttemptsView;
   retries: RetriesTable;
   deleted_jobs: DeletedJobsTable;
   requests: RequestsTable;
@@ -113,5 +132,5 @@ export type Tables = {
 
 export type BatchJobRow = Selectable<BatchJobsTable>;
 export type NewBatchJob = Insertable<BatchJobsTable>;
-export type ContactRow = Selectable<ContactsTable>;
-export type AttemptRow = Selectable<AttemptsTable>;
+export type ContactRow = Selectable<CurrentContactsView>;
+export type AttemptRow = Selectable<AllAttemptsView>;

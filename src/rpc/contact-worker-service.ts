@@ -6,7 +6,7 @@ import {
   RecordedOutcome_Result as Result,
 } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
 import type { Leasing } from "../leasing/leasing.ts";
-import type { Operation, Recorder } from "../leasing/recorder.ts";
+import type { Recorder, Report } from "../leasing/recorder.ts";
 import { at, readDuration, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
 import { callerOf } from "./gate.ts";
 
@@ -56,43 +56,39 @@ export function contactWorkerService(
         readOne("lease_duration", request.leaseDuration, defaultLeaseMs),
       );
       return {
-        leases: request.leaseIds.map((leaseId) => ({
+        leases: request.leaseIds.map((leaseId, i) => ({
           leaseId,
-          ...at("leaseExpiresAt", ends.get(leaseId.toLowerCase()) ?? null),
+          ...at("leaseExpiresAt", ends[i] ?? null),
         })),
       };
     },
 
     async releaseLeases(request, context) {
-      const results = await recorder.record(
-        callerOf(context).organizationId,
-        request.leaseIds.map((leaseId) => ({ kind: "release", leaseId })),
-      );
+      const released = await recorder.release(callerOf(context).organizationId, request.leaseIds);
       return {
         leases: request.leaseIds.map((leaseId, i) => ({
           leaseId,
-          released: results[i]?.kind === "released",
+          released: released[i] ?? false,
         })),
       };
     },
 
     async reportOutcomes(request, context) {
-      const operations = request.outcomes.map((reported, i): Operation => {
+      const reports = request.outcomes.map((reported, i): Report => {
         const [outcome = "unknown" satisfies Outcome] = readOutcomes([reported.outcome]);
         const { leaseId, errorCode, failureReason, providerCallId, callDuration } = reported;
         const callDurationMs = readOne(`outcomes[${i}].call_duration`, callDuration, null);
         return {
-          kind: "report",
           leaseId,
           outcome,
           details: { errorCode, failureReason, callDurationMs, providerCallId },
         };
       });
-      const results = await recorder.record(callerOf(context).organizationId, operations);
+      const results = await recorder.report(callerOf(context).organizationId, reports);
       return {
         outcomes: request.outcomes.map(({ leaseId }, i) => {
           const result = results[i];
-          if (result?.kind !== "recorded" && result?.kind !== "already_recorded") {
+          if (result === undefined || result.kind === "gone") {
             return { leaseId, result: Result.LEASE_EXPIRED };
           }
           return {

@@ -5,6 +5,7 @@ import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactStatus, Outcome, Rejection, RejectionReason } from "../domain/contact.ts";
+import { writeLeaseId } from "../domain/lease-id.ts";
 import {
   type AttemptSchema,
   BatchJobCommand,
@@ -172,7 +173,12 @@ export function toContact(contact: Contact): MessageInitShape<typeof ContactSche
 export function toAttempt(attempt: Attempt): MessageInitShape<typeof AttemptSchema> {
   return {
     attempt: attempt.attempt,
-    leaseId: attempt.lease_id,
+    leaseId: writeLeaseId({
+      jobId: attempt.job_id,
+      number: attempt.number,
+      attempt: attempt.attempt,
+      nonce: attempt.nonce,
+    }),
     workerId: attempt.worker_id,
     ...at("leasedAt", attempt.leased_at),
     ...at("leaseExpiresAt", attempt.expires_at),

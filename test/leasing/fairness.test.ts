@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Lease } from "../../src/postgres/leases.ts";
+import type { Lease } from "../../src/leasing/lease-round.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { forNewOrganization, lease, limitOrganization, reportAll, runJob } from "./leases.ts";

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import { storedContactStatuses } from "../../src/domain/contact.ts";
+import { writeLeaseId } from "../../src/domain/lease-id.ts";
 import type { Parts } from "../support/parts.ts";
 import { overlaps } from "./history.ts";
 import type { Model } from "./model.ts";
@@ -11,7 +12,7 @@ async function read({ db, caller }: Pick<Parts, "db" | "caller">) {
     .where("organization_id", "=", caller.organizationId)
     .execute();
   const ids = ["00000000-0000-0000-0000-000000000000", ...jobs.map(({ id }) => id)];
-  const inJobs = { contacts: db.selectFrom("contacts"), attempts: db.selectFrom("attempts") };
+  const inJobs = { contacts: db.selectFrom("current_contacts"), attempts: db.selectFrom("all_attempts") };
   const [contacts, attempts, retries, organization] = await Promise.all([
     inJobs.contacts.selectAll().where("job_id", "in", ids).orderBy("number").execute(),
     inJobs.attempts.selectAll().where("job_id", "in", ids).orderBy("number").orderBy("attempt").execute(),
@@ -64,9 +65,9 @@ const asStored = ({ jobs, contacts, attempts, retries }: Awaited<ReturnType<type
         return {
           status,
           retryRows: retries.filter(isOwn).length,
-          attempts: attempts.filter(isOwn).map(({ attempt, lease_id, outcome, reported_at }) => ({
+          attempts: attempts.filter(isOwn).map(({ job_id: jobId, attempt, nonce, outcome, reported_at }) => ({
             attempt,
-            leaseId: lease_id,
+            leaseId: writeLeaseId({ jobId, number, attempt, nonce }),
             outcome,
             isReported: reported_at !== null,
           })),

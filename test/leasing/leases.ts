@@ -1,12 +1,13 @@
-import { type SqlBool, sql } from "kysely";
+import { sql } from "kysely";
 import { expect } from "vitest";
 import type { NewJob } from "../../src/batch-jobs.ts";
 import type { Outcome } from "../../src/domain/contact.ts";
+import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
 import type { LeaseRequest } from "../../src/leasing/leasing.ts";
-import type { Result } from "../../src/leasing/recorder.ts";
-import type { Lease } from "../../src/postgres/leases.ts";
-import type { CallDetails } from "../../src/postgres/outcomes.ts";
+import type { Reported } from "../../src/leasing/recorder.ts";
+import type { Lease } from "../../src/leasing/lease-round.ts";
+import { type CallDetails, asRows } from "../../src/postgres/leases.ts";
 import { aNewJob, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import type { Parts } from "../support/parts.ts";
@@ -58,38 +59,36 @@ const noDetails: CallDetails = { errorCode: "", failureReason: "", callDurationM
 
 export type Report = { leaseId: string; outcome: Outcome; details?: CallDetails };
 
-export const report = (parts: Parts, reports: readonly Report[]): Promise<Result[]> =>
-  parts.recorder.record(
+export const report = (parts: Parts, reports: readonly Report[]): Promise<Reported[]> =>
+  parts.recorder.report(
     parts.caller.organizationId,
-    reports.map(({ leaseId, outcome, details = noDetails }) => ({
-      kind: "report",
-      leaseId,
-      outcome,
-      details,
-    })),
+    reports.map(({ leaseId, outcome, details = noDetails }) => ({ leaseId, outcome, details })),
   );
 
 /** Reports the same outcome for all of the leases. */
-export const reportAll = (parts: Parts, leases: readonly Lease[], outcome: Outcome): Promise<Result[]> =>
+export const reportAll = (parts: Parts, leases: readonly Lease[], outcome: Outcome): Promise<Reported[]> =>
   report(
     parts,
     leases.map(({ leaseId }) => ({ leaseId, outcome })),
   );
 
-export const release = (parts: Parts, leaseIds: readonly string[]): Promise<Result[]> =>
-  parts.recorder.record(
-    parts.caller.organizationId,
-    leaseIds.map((leaseId) => ({ kind: "release", leaseId })),
-  );
+export const release = (parts: Parts, leaseIds: readonly string[]): Promise<boolean[]> =>
+  parts.recorder.release(parts.caller.organizationId, leaseIds);
+
+/** Lets the time of these leases be over. */
+export async function letRunOut({ db }: Pick<Parts, "db">, leaseIds: readonly string[]): Promise<void> {
+  await sql`
+    update leases l set expires_at = clock_timestamp() - interval '1 second'
+    from ${asRows(leaseIds.map(readLeaseId))} where l.job_id = g.job_id and l.number = g.number and l.nonce = g.nonce
+  `.execute(db);
+}
 
 /** Lets the time of these leases be over, and the service end what is over. */
 export async function runOut(parts: Parts, leases: readonly Lease[]): Promise<void> {
-  const ids = leases.map(({ leaseId }) => leaseId);
-  await parts.db
-    .updateTable("attempts")
-    .set({ expires_at: sql<Date>`clock_timestamp() - interval '1 second'` })
-    .where(sql<SqlBool>`lease_id = any(${ids}::uuid[])`)
-    .execute();
+  await letRunOut(
+    parts,
+    leases.map(({ leaseId }) => leaseId),
+  );
   await runExpiryPass(parts.db, parts.recorder);
 }
 
@@ -108,12 +107,11 @@ export async function makeRetriesDue({ db }: Parts, jobId: string): Promise<void
 /** Asserts that these leases, and no others, are live in the caller's organization. */
 export async function expectAllLive({ db, caller }: Parts, leases: readonly Lease[]): Promise<void> {
   const live = await db
-    .selectFrom("attempts as a")
-    .innerJoin("batch_jobs as j", "j.id", "a.job_id")
-    .select("a.lease_id")
+    .selectFrom("leases as l")
+    .innerJoin("batch_jobs as j", "j.id", "l.job_id")
+    .select(["l.job_id as jobId", "l.number", "l.attempt", "l.nonce"])
     .where("j.organization_id", "=", caller.organizationId)
-    .where("a.ended_at", "is", null)
     .execute();
   const ids = leases.map(({ leaseId }) => leaseId);
-  expect(live.map(({ lease_id }) => lease_id).toSorted()).toEqual(ids.toSorted());
+  expect(live.map(writeLeaseId).toSorted()).toEqual(ids.toSorted());
 }

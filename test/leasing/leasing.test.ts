@@ -9,6 +9,7 @@ import {
   reportAll,
   runJob,
 } from "./leases.ts";
+import { readLeaseId } from "../../src/domain/lease-id.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 
@@ -33,7 +34,8 @@ describe("a lease", () => {
     const jobId = await runJob(parts, { contacts, fromPhoneNumberId: "pn_7", maxAttempts: 4 });
     const given = await leaseOne(parts, { workerId: "worker-7", durationMs: 60_000 });
     expect(given).toEqual({
-      leaseId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      leaseId: expect.stringMatching(/^[\w-]{36}$/),
+      nonce: readLeaseId(given.leaseId).nonce,
       jobId,
       number: 1,
       attempt: 1,
@@ -52,7 +54,13 @@ describe("a lease", () => {
       next_attempt_at: null,
     });
     expect(attempts).toMatchObject([
-      { attempt: 1, lease_id: given.leaseId, worker_id: "worker-7", ended_at: null, outcome: null },
+      {
+        attempt: 1,
+        nonce: readLeaseId(given.leaseId).nonce,
+        worker_id: "worker-7",
+        ended_at: null,
+        outcome: null,
+      },
     ]);
     const [attempt] = attempts;
     expect(given.expiresAt).toEqual(attempt?.expires_at);

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Outcome } from "../../src/domain/contact.ts";
-import type { Lease } from "../../src/postgres/leases.ts";
+import type { Lease } from "../../src/leasing/lease-round.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { mostAtOnce, overlaps } from "./history.ts";

@@ -117,10 +117,13 @@ export function createModel(organizationLimit: number) {
         const kind = attempt.isReported ? "already_recorded" : "recorded";
         if (kind === "recorded") end(place, outcome);
         attempt.isReported = true;
-        return { kind, outcome: attempt.outcome, contactStatus: contact.status };
+        return { kind, outcome: attempt.outcome, contact };
       });
       finishAll();
-      return answers;
+      // What a contact is after the call.
+      return answers.map(({ contact, ...answer }) =>
+        contact === undefined ? answer : { ...answer, contactStatus: contact.status },
+      );
     },
 
     lose: (leaseId: string) => Object.assign(findLive(leaseId)?.attempt ?? {}, { isLost: true }),
@@ -134,11 +137,11 @@ export function createModel(organizationLimit: number) {
     release: (leaseIds: readonly string[]) =>
       leaseIds.map((leaseId) => {
         const contact = findLive(leaseId)?.contact;
-        if (contact === undefined) return { kind: "gone" };
+        if (contact === undefined) return false;
         contact.attempts.pop();
         contact.status = contact.attempts.length === 0 ? "pending" : "waiting_retry";
         contact.isDue = true;
-        return { kind: "released" };
+        return true;
       }),
 
     extends: (leaseId: string): boolean => findLive(leaseId)?.attempt.isLost === false,

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Outcome, outcomes } from "../../src/domain/contact.ts";
+import { readLeaseId } from "../../src/domain/lease-id.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import {
@@ -149,12 +150,11 @@ describe("a report", () => {
     const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
     expect(attempts).toEqual([
       {
-        lease_id: leaseId,
+        nonce: readLeaseId(leaseId).nonce,
         job_id: jobId,
         number: 1,
         attempt: 1,
         worker_id: "worker-9",
-        request_id: "",
         leased_at: expect.any(Date),
         expires_at: expect.any(Date),
         ended_at: expect.any(Date),
@@ -187,7 +187,7 @@ describe("a report", () => {
     const { leaseId } = await leaseOne(parts);
     const twice = await report(parts, [
       { leaseId, outcome: "voicemail" },
-      { leaseId: leaseId.toUpperCase(), outcome: "completed" },
+      { leaseId, outcome: "completed" },
     ]);
     expect(twice).toMatchObject([
       { kind: "recorded", outcome: "voicemail" },
@@ -229,8 +229,8 @@ describe("a report", () => {
     const before = await parts.jobs.getContact(parts.caller, jobId, 1);
     const gone = { kind: "gone" };
     expect(await report(stranger, [{ leaseId, outcome: "completed" }])).toEqual([gone]);
-    expect(await release(stranger, [leaseId])).toEqual([gone]);
-    expect((await parts.leasing.extend(stranger.caller, [leaseId], 600_000)).size).toBe(0);
+    expect(await release(stranger, [leaseId])).toEqual([false]);
+    expect(await parts.leasing.extend(stranger.caller, [leaseId], 600_000)).toEqual([undefined]);
     const odd = [randomUUID(), "", "no id", `${leaseId} `, "x".repeat(1_000)];
     expect(
       await report(
@@ -238,8 +238,8 @@ describe("a report", () => {
         odd.map((id) => ({ leaseId: id, outcome: "completed" })),
       ),
     ).toEqual(odd.map(() => gone));
-    expect(await release(parts, odd)).toEqual(odd.map(() => gone));
-    expect((await parts.leasing.extend(parts.caller, odd, 600_000)).size).toBe(0);
+    expect(await release(parts, odd)).toEqual(odd.map(() => false));
+    expect(await parts.leasing.extend(parts.caller, odd, 600_000)).toEqual(odd.map(() => undefined));
     expect(await parts.jobs.getContact(parts.caller, jobId, 1)).toEqual(before);
   });
 

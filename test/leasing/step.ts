@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect } from "vitest";
-import type { Lease } from "../../src/postgres/leases.ts";
+import type { Lease } from "../../src/leasing/lease-round.ts";
 import type { Parts } from "../support/parts.ts";
 import { expectAsModelled } from "./invariants.ts";
 import { lease } from "./leases.ts";

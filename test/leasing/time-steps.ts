@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { sql } from "kysely";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
 import { removeKeysUnder } from "../support/redis-keys.ts";
+import { letRunOut } from "./leases.ts";
 import type { Model } from "./model.ts";
 import { type Real, type Step, hasLeases, leaseAt, picks, replica, step, times } from "./step.ts";
 
@@ -11,7 +12,7 @@ const past = sql<Date>`clock_timestamp() - interval '1 second'`;
 /** Workers die: the time of their leases is over. */
 async function crash(model: Model, { replicas: [{ db }] }: Real, chosen: readonly number[]): Promise<void> {
   const leaseIds = chosen.map((n) => leaseAt(model, n));
-  await db.updateTable("attempts").set({ expires_at: past }).where("lease_id", "in", leaseIds).execute();
+  await letRunOut({ db }, leaseIds);
   for (const leaseId of leaseIds) model.lose(leaseId);
 }
 

@@ -1,4 +1,5 @@
 import { inject } from "vitest";
+import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { createRecorder } from "../../src/leasing/recorder.ts";
@@ -16,9 +17,10 @@ export async function wired(parts: Parts): Promise<Parts & AsyncDisposable> {
     leasing.ring(organizationId);
     void redis.publish(keys.work, organizationId);
   };
-  const recorder = stack.use(createRecorder({ db, contactList, reservations, logger, onFreed }));
-  const round = createLeaseRound({ db, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ db, round, recorder, clock, logger }));
+  const settingsOf = createJobSettings(db);
+  const recorder = stack.use(createRecorder({ db, settingsOf, contactList, reservations, logger, onFreed }));
+  const round = createLeaseRound({ db, settingsOf, reservations, clock, logger });
+  const leasing = stack.use(createLeasing({ db, settingsOf, round, recorder, clock, logger }));
   const subscribed = Promise.withResolvers<void>();
   subscriber.once("ready", () =>
     subscriber.subscribe(keys.work).then(() => subscribed.resolve(), subscribed.reject),

@@ -35,6 +35,7 @@ async function empty(url: string): Promise<void> {
   const db = openDatabase({ url, poolSize: 1 });
   for (const table of [
     "attempts",
+    "leases",
     "retries",
     "contacts",
     "batch_jobs",

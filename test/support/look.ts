@@ -22,7 +22,7 @@ export async function lookAt(parts: Parts, jobId: string): Promise<Whole> {
     position,
     list: await redis.lrange(keys.contacts(key), 0, -1),
     contacts: await db
-      .selectFrom("contacts")
+      .selectFrom("current_contacts")
       .select(["number", "phone", "status"])
       .where("job_id", "=", jobId)
       .orderBy("number")

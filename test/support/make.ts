@@ -95,12 +95,11 @@ export async function makeJob(
       await insertContacts(trx, row.id, done, sortOut(batch).accepted);
     }
     if (dialing > 0) {
-      await trx
-        .updateTable("contacts")
-        .set({ status: "dialing" })
-        .where("job_id", "=", row.id)
-        .where("number", "<=", dialing)
-        .execute();
+      await sql`
+        insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+        select ${row.id}, number, 1, number, 'worker-1', '', clock_timestamp(), clock_timestamp() + interval '1 hour'
+        from generate_series(1, ${dialing}::int) as number
+      `.execute(trx);
     }
     const ended = status === "completed" ? "completed" : status === "failed" ? "busy" : undefined;
     if (ended !== undefined) {

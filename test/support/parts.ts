@@ -6,6 +6,7 @@ import { startClock } from "../../src/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { createStartDue } from "../../src/due-starts.ts";
 import { createFanOut } from "../../src/fan-out.ts";
+import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { createRecorder } from "../../src/leasing/recorder.ts";
@@ -72,17 +73,19 @@ export async function startParts(
   );
   const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  const settingsOf = createJobSettings(db);
   const recorder = stack.use(
     createRecorder({
       db,
+      settingsOf,
       contactList,
       reservations,
       logger,
       onFreed: (organizationId) => leasing.ring(organizationId),
     }),
   );
-  const round = createLeaseRound({ db, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ db, round, recorder, clock, logger }));
+  const round = createLeaseRound({ db, settingsOf, reservations, clock, logger });
+  const leasing = stack.use(createLeasing({ db, settingsOf, round, recorder, clock, logger }));
   const watching = stack.use(createWatching({ db, logger }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
   const caller: Caller = {

@@ -1,0 +1,48 @@
+import { type SqlBool, sql } from "kysely";
+import type { RetryRules } from "../domain/attempt.ts";
+import type { Database } from "../postgres/database.ts";
+
+/** What of a job never changes and its leases need. */
+export type JobSettings = RetryRules & { readonly fromPhoneNumberId: string };
+
+export type SettingsOf = (jobIds: Iterable<string>) => Promise<ReadonlyMap<string, JobSettings>>;
+
+/** About 3 MB. */
+const mostKept = 10_000;
+
+/** Remembers the settings of the jobs that were asked for last. A job that is not there is not in the answer. */
+export function createJobSettings(db: Database): SettingsOf {
+  const kept = new Map<string, JobSettings>();
+
+  return async function settingsOf(jobIds) {
+    const asked = [...new Set(jobIds)];
+    const found = new Map<string, JobSettings>();
+    const unknown: string[] = [];
+    for (const id of asked) {
+      const settings = kept.get(id);
+      if (settings === undefined) unknown.push(id);
+      else found.set(id, settings);
+    }
+    if (unknown.length === 0) return found;
+    const rows = await db
+      .selectFrom("batch_jobs")
+      .select([
+        "id",
+        "max_attempts as maxAttempts",
+        "retry_on as retryOn",
+        "retry_delays_ms as retryDelaysMs",
+        "from_phone_number_id as fromPhoneNumberId",
+      ])
+      .where(sql<SqlBool>`id = any(${unknown}::uuid[])`)
+      .execute();
+    for (const { id, ...settings } of rows) {
+      found.set(id, settings);
+      kept.set(id, settings);
+    }
+    for (const id of kept.keys()) {
+      if (kept.size <= mostKept) break;
+      kept.delete(id);
+    }
+    return found;
+  };
+}

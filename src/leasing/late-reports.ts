@@ -1,0 +1,80 @@
+import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
+import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
+import { finishJob } from "../postgres/batch-jobs.ts";
+import type { Database } from "../postgres/database.ts";
+import { lockJobs, lockOrganization } from "../postgres/leases.ts";
+import {
+  type EndedAttempt,
+  type LateReport,
+  readEndedAttempts,
+  recordLateReports,
+} from "../postgres/late-reports.ts";
+import type { BatchJobRow } from "../postgres/tables.ts";
+import type { Reported, ReportOf } from "./recorder.ts";
+
+/** The jobs that a transaction has ended, with their new revisions. */
+export type Finished = { id: string; revision: number };
+
+/** Records reports of leases that are not live any more, as far as they still count, in one transaction. */
+export async function reportLate(
+  db: Database,
+  organizationId: string,
+  reports: readonly ReportOf[],
+): Promise<{ results: Reported[]; finished: Finished[] }> {
+  return await db.transaction().execute(async (trx) => {
+    const { now } = await lockOrganization(trx, organizationId);
+    const jobs = await lockJobs(trx, organizationId, [...new Set(reports.map(({ key }) => key.jobId))]);
+    const attempts = await readEndedAttempts(
+      trx,
+      reports.map(({ key }) => key),
+    );
+    const changes: CountChanges = new Map();
+    const late: LateReport[] = [];
+
+    function record(hand: EndedAttempt, job: BatchJobRow, { outcome, details }: ReportOf): void {
+      const rules = {
+        maxAttempts: job.max_attempts,
+        retryOn: job.retry_on,
+        retryDelaysMs: job.retry_delays_ms,
+      };
+      const delayMs = isGoingOn(job.status) ? retryDelayMs(outcome, hand.attempt, rules) : null;
+      const status = delayMs === null ? outcome : "waiting_retry";
+      const nextAttemptAt = delayMs === null ? null : new Date(now.getTime() + delayMs);
+      noteMove(changes, hand.jobId, hand.contact.status, status);
+      late.push({ ...hand, outcome, details, status, nextAttemptAt });
+      Object.assign(hand, { outcome, isReported: true });
+      Object.assign(hand.contact, { status, nextAttemptAt });
+    }
+
+    const verdicts = reports.map((report, i) => {
+      const hand = attempts[i];
+      const job = hand && jobs.get(hand.jobId);
+      if (hand === undefined || job === undefined) return "lease_expired";
+      const verdict = judgeLateReport(hand, hand.contact);
+      if (verdict === "record") record(hand, job, report);
+      return verdict;
+    });
+    const results = verdicts.map((verdict, i): Reported => {
+      const hand = attempts[i];
+      if (verdict === "lease_expired" || hand === undefined) return { kind: "gone" };
+      const kind = verdict === "record" ? "recorded" : verdict;
+      const { status, nextAttemptAt, isLeased } = hand.contact;
+      return isLeased
+        ? { kind, outcome: hand.outcome, contactStatus: "dialing", nextAttemptAt: null }
+        : { kind, outcome: hand.outcome, contactStatus: status, nextAttemptAt };
+    });
+    await recordLateReports(trx, now, late);
+    await moveCounts(trx, organizationId, changes);
+
+    const finished: Finished[] = [];
+    for (const [id, change] of changes) {
+      const job = jobs.get(id);
+      if (job?.status !== "running" || openContacts(job) + (change.waiting_retry ?? 0) > 0) continue;
+      finished.push({ id, revision: (await finishJob(trx, id)).revision });
+    }
+    return { results, finished };
+  });
+}
+
+const openContacts = (job: BatchJobRow): number =>
+  job.pending_contacts + job.waiting_retry_contacts + job.dialing_contacts;

@@ -1,0 +1,97 @@
+import { sql } from "kysely";
+import type { Outcome, RestingContactStatus } from "../domain/contact.ts";
+import type { LeaseKey } from "../domain/lease-id.ts";
+import type { Trx } from "./batch-jobs.ts";
+import { type CallDetails, asRows } from "./leases.ts";
+
+/** An attempt that has ended. */
+export type EndedAttempt = LeaseKey & {
+  outcome: Outcome;
+  isReported: boolean;
+  /** The same object for all attempts at one contact. */
+  contact: ContactInHand;
+};
+
+export type ContactInHand = {
+  status: RestingContactStatus;
+  /** How many of them have ended. */
+  attempts: number;
+  nextAttemptAt: Date | null;
+  isLeased: boolean;
+};
+
+/**
+ * Reads the ended attempts of these leases, each in its place, with their contacts. They change only under the lock of
+ * their organization, which the transaction has.
+ */
+export async function readEndedAttempts(
+  trx: Trx,
+  keys: readonly LeaseKey[],
+): Promise<(EndedAttempt | undefined)[]> {
+  const { rows } = await sql<Omit<EndedAttempt, "contact"> & ContactInHand & { place: number }>`
+    select g.place, a.job_id as "jobId", a.number, a.attempt, a.nonce, a.outcome,
+      a.reported_at is not null as "isReported", c.status, c.attempts, c.next_attempt_at as "nextAttemptAt",
+      exists (select from leases where job_id = a.job_id and number = a.number) as "isLeased"
+    from ${asRows(keys)}
+    cross join lateral (
+      select * from attempts
+      where job_id = g.job_id and number = g.number and attempt = g.attempt and nonce = g.nonce
+      limit 1
+    ) as a
+    cross join lateral (
+      select status, attempts, next_attempt_at from contacts
+      where job_id = a.job_id and number = a.number
+      limit 1
+    ) as c
+  `.execute(trx);
+  const attempts = new Map<string, EndedAttempt>();
+  const contacts = new Map<string, ContactInHand>();
+  const found = new Map<number, EndedAttempt>();
+  for (const { place, status, attempts: ended, nextAttemptAt, isLeased, ...attempt } of rows) {
+    const ofContact = `${attempt.jobId} ${attempt.number}`;
+    const contact = contacts.get(ofContact) ?? { status, attempts: ended, nextAttemptAt, isLeased };
+    contacts.set(ofContact, contact);
+    const ofAttempt = `${ofContact} ${attempt.attempt}`;
+    const hand = attempts.get(ofAttempt) ?? { ...attempt, contact };
+    attempts.set(ofAttempt, hand);
+    found.set(place, hand);
+  }
+  return keys.map((_, i) => found.get(i + 1));
+}
+
+/** What a late report says, and what becomes of its contact. */
+export type LateReport = LeaseKey & {
+  outcome: Outcome;
+  details: CallDetails;
+  status: RestingContactStatus;
+  nextAttemptAt: Date | null;
+};
+
+/** Records late reports. The transaction has locked the organization and the jobs. */
+export async function recordLateReports(trx: Trx, now: Date, reports: readonly LateReport[]): Promise<void> {
+  for (const { jobId, number, attempt, outcome, details, status, nextAttemptAt } of reports) {
+    await trx
+      .updateTable("attempts")
+      .set({
+        outcome,
+        reported_at: now,
+        error_code: details.errorCode,
+        failure_reason: details.failureReason,
+        call_duration_ms: details.callDurationMs,
+        provider_call_id: details.providerCallId,
+      })
+      .where("job_id", "=", jobId)
+      .where("number", "=", number)
+      .where("attempt", "=", attempt)
+      .execute();
+    await trx
+      .updateTable("contacts")
+      .set({ status, last_outcome: outcome, next_attempt_at: nextAttemptAt })
+      .where("job_id", "=", jobId)
+      .where("number", "=", number)
+      .execute();
+    await trx.deleteFrom("retries").where("job_id", "=", jobId).where("number", "=", number).execute();
+    if (nextAttemptAt === null) continue;
+    await trx.insertInto("retries").values({ job_id: jobId, number, due_at: nextAttemptAt }).execute();
+  }
+}

@@ -1,0 +1,300 @@
+import { type Kysely, sql } from "kysely";
+
+/*
+ * Live leases get a narrow table of their own, and an attempt is written once, when it has ended. While a contact is
+ * leased its row stands still: `dialing` is in no row, it follows from the lease.
+ */
+export async function up(db: Kysely<never>): Promise<void> {
+  const statements = [
+    sql`
+      create table leases (
+        job_id uuid not null,
+        number int not null,
+        attempt int not null check (attempt >= 1),
+        nonce bigint not null,
+        worker_id text not null,
+        request_id text not null,
+        leased_at timestamptz(3) not null,
+        expires_at timestamptz(3) not null,
+        primary key (job_id, number)
+      )`,
+    sql`create index leases_expires_at on leases (expires_at)`,
+    sql`create index leases_by_request on leases (request_id) where request_id <> ''`,
+    // The ids of leases have another form now: those that are live end by running out.
+    sql`
+      insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+      select job_id, number, attempt, 0, worker_id, request_id, leased_at, expires_at
+      from attempts where ended_at is null`,
+    sql`delete from attempts where ended_at is null`,
+    sql`
+      alter table attempts
+        drop column lease_id,
+        drop column request_id,
+        drop constraint ended_has_outcome,
+        drop constraint reported_has_ended,
+        drop constraint attempts_job_id_number_attempt_key,
+        add column nonce bigint not null default 0,
+        alter column ended_at set not null,
+        alter column outcome set not null,
+        add primary key (job_id, number, attempt)`,
+    sql`alter table attempts alter column nonce drop default`,
+    sql`
+      update contacts c
+      set attempts = l.attempt - 1, status = case when l.attempt = 1 then 'pending' else 'waiting_retry' end,
+        next_attempt_at = case when l.attempt > 1 then l.leased_at end
+      from leases l
+      where c.job_id = l.job_id and c.number = l.number`,
+    sql`
+      alter table contacts
+        drop constraint contacts_status_check,
+        add constraint status_is_known check (
+          status in ('pending', 'waiting_retry', 'completed', 'no_answer', 'busy', 'timeout', 'voicemail', 'blocked',
+                     'invalid_number', 'carrier_error', 'failed', 'unknown'))`,
+    // Contacts as they are shown: one that is leased is dialing, in its next attempt.
+    sql`
+      create view current_contacts as
+      select c.job_id, c.number, c.phone, c.name, c.fields,
+        case when l.number is null then c.status else 'dialing' end as status,
+        c.attempts + case when l.number is null then 0 else 1 end as attempts,
+        c.last_outcome,
+        case when l.number is null then c.next_attempt_at end as next_attempt_at
+      from contacts c
+      left join leases l on l.job_id = c.job_id and l.number = c.number`,
+    // Every attempt, also the one that goes on.
+    sql`
+      create view all_attempts as
+      select job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, reported_at,
+        error_code, failure_reason, call_duration_ms, provider_call_id
+      from attempts
+      union all
+      select job_id, number, attempt, nonce, worker_id, leased_at, expires_at, null, null, null, null, null, null, null
+      from leases`,
+    openLeases,
+    endLeases,
+  ];
+  for (const statement of statements) await statement.execute(db);
+}
+
+/*
+ * Both functions are one round trip and one commit, so that the organization's lock is not held while somebody computes.
+ * Their statements come after the locks and see what was committed before them. They look rows up by index only, and
+ * are planned anew each time, with the tables as large as they are now.
+ */
+const settings = sql`
+  set enable_seqscan = off
+  set enable_mergejoin = off
+  set random_page_cost = 1
+  set plan_cache_mode = force_custom_plan`;
+
+/*
+ * Opens leases on contacts of jobs of one organization.
+ *   job_ids         the jobs, in the order of their turns
+ *   due_counts      how many due retries to take of each, at most
+ *   listed_jobs     for each number from a list: which of the jobs, from 1
+ *   listed_numbers  and the number; no number twice for a job
+ *   callers         for each lease that may be opened: which caller gets it, from 1
+ *   worker_ids, request_ids, durations_ms   of each caller
+ * Answers a row for each lease, and one without a lease (nonce is null) for each listed number that is open and had no
+ * room. The other listed numbers are not open.
+ */
+const openLeases = sql`
+  create function open_leases(
+    organization uuid, job_ids uuid[], due_counts int[], listed_jobs int[], listed_numbers int[], callers int[],
+    worker_ids text[], request_ids text[], durations_ms bigint[]
+  ) returns table (
+    job int, number int, nonce bigint, attempt int, caller int, leased_ms bigint, phone text, name text, fields text
+  )
+  language plpgsql
+  ${settings}
+  as $$
+  #variable_conflict use_column
+  declare
+    most int;
+    begun timestamptz(3);
+  begin
+    select least(o.lease_limit - o.dialing, cardinality(callers)) into most
+    from organizations o where o.id = organization for no key update;
+    perform from batch_jobs b where b.id = any(job_ids) and b.organization_id = organization
+    order by b.id for no key update;
+    begun := date_trunc('milliseconds', clock_timestamp());
+
+    return query
+    with turns as (
+      select t.turn, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room
+      from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
+      join batch_jobs b on b.id = t.id
+      where b.organization_id = organization and b.status = 'running'
+    ), retry as (
+      select t.turn, t.room, c.*, false as is_listed, r.due_at, 0::bigint as place
+      from turns t
+      cross join lateral (
+        select number, due_at from retries
+        where job_id = t.id and due_at <= begun
+        order by due_at limit greatest(0, least(t.due, t.room))
+      ) as r
+      cross join lateral (
+        select job_id, number, phone, name, fields, attempts from contacts
+        where job_id = t.id and number = r.number and status = 'waiting_retry' and next_attempt_at <= begun
+        limit 1
+      ) as c
+    ), listed as (
+      select t.turn, t.room, c.*, true as is_listed, null::timestamptz as due_at, l.place
+      from unnest(listed_jobs, listed_numbers) with ordinality as l (turn, number, place)
+      join turns t on t.turn = l.turn
+      cross join lateral (
+        select job_id, number, phone, name, fields, attempts from contacts
+        where job_id = t.id and number = l.number and status = 'pending'
+          and not exists (select from leases where job_id = t.id and number = l.number)
+        limit 1
+      ) as c
+    ), ranked as (
+      select *, row_number() over (partition by turn order by is_listed, due_at, place) as rank
+      from (select * from retry union all select * from listed) as proposed
+    ), placed as (
+      select *, rank <= room as fits, row_number() over (order by rank > room, turn, rank) as slot from ranked
+    ), opened as (
+      select *, attempts + 1 as next_attempt, callers[slot] as caller, (random() * (2::bigint ^ 48 - 1))::bigint as new_nonce
+      from placed where fits and slot <= most
+    ), written as (
+      insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+      select job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller], begun,
+        begun + durations_ms[caller] * interval '1 millisecond'
+      from opened
+    ), taken as (
+      delete from retries r using opened o where not o.is_listed and r.job_id = o.job_id and r.number = o.number
+    ), moved as (
+      select job_id, count(*)::int as leased, (count(*) filter (where is_listed))::int as from_list
+      from opened group by job_id
+    ), counted as (
+      update batch_jobs b
+      set dialing_contacts = b.dialing_contacts + m.leased, pending_contacts = b.pending_contacts - m.from_list,
+        waiting_retry_contacts = b.waiting_retry_contacts - (m.leased - m.from_list)
+      from moved m where b.id = m.job_id
+    ), summed as (
+      update organizations o set dialing = o.dialing + s.leased
+      from (select count(*)::int as leased from opened) as s
+      where o.id = organization and s.leased > 0
+    )
+    select turn::int, number, new_nonce, next_attempt, caller, (extract(epoch from begun) * 1000)::bigint, phone, name,
+      fields::text
+    from opened
+    union all
+    select turn::int, number, null, null, null, null, null, null, null
+    from placed where is_listed and not (fits and slot <= most);
+  end $$`;
+
+const finalCounts = [
+  "completed",
+  "no_answer",
+  "busy",
+  "timeout",
+  "voicemail",
+  "blocked",
+  "invalid_number",
+  "carrier_error",
+  "failed",
+  "unknown",
+];
+
+/*
+ * Ends live leases of one organization with their outcomes; those that are not live any more are left alone.
+ *   only_expired  true ends only those whose time is over, and as not reported
+ *   job_ids       the jobs, in the order of their ids
+ *   jobs          for each lease: which of the jobs, from 1
+ *   numbers, nonces, outcomes               of each lease
+ *   delays_ms     after how long the contact is to be called again if its job goes on; null for never
+ *   error_codes, failure_reasons, durations_ms, provider_call_ids   what was reported; null for nothing
+ * Answers the time, the places (from 1) of the leases that it did not end, whether each job goes on (null if it is not
+ * there), and the jobs that have ended by this.
+ */
+const endLeases = sql`
+  create function end_leases(
+    organization uuid, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], nonces bigint[],
+    outcomes text[], delays_ms bigint[], error_codes text[], failure_reasons text[], durations_ms bigint[],
+    provider_call_ids text[],
+    out ended_ms bigint, out missed int[], out going_on boolean[], out finished_ids uuid[], out finished_revisions bigint[]
+  )
+  language plpgsql
+  ${settings}
+  as $$
+  declare
+    ending timestamptz(3);
+  begin
+    perform from organizations o where o.id = organization for no key update;
+    select array_agg(b.status in ('running', 'paused') order by t.turn) into going_on
+    from unnest(job_ids) with ordinality as t (id, turn)
+    left join lateral (
+      select status from batch_jobs where id = t.id and organization_id = organization for no key update
+    ) as b on true;
+    ending := date_trunc('milliseconds', clock_timestamp());
+    ended_ms := extract(epoch from ending) * 1000;
+
+    with given as (
+      select g.*, job_ids[g.job] as job_id,
+        case when going_on[g.job] then ending + g.delay_ms * interval '1 millisecond' end as next_at
+      from unnest(
+        jobs, numbers, nonces, outcomes, delays_ms, error_codes, failure_reasons, durations_ms, provider_call_ids
+      ) with ordinality as g (
+        job, number, nonce, outcome, delay_ms, error_code, failure_reason, duration_ms, provider_call_id, place
+      )
+      where going_on[g.job] is not null
+    ), ended as (
+      delete from leases l using given g
+      where l.job_id = g.job_id and l.number = g.number and l.nonce = g.nonce
+        and (not only_expired or l.expires_at <= ending)
+      returning l.*, g.place, g.outcome, g.next_at, g.error_code, g.failure_reason, g.duration_ms, g.provider_call_id
+    ), history as (
+      insert into attempts (
+        job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, reported_at, error_code,
+        failure_reason, call_duration_ms, provider_call_id)
+      select job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ending, outcome,
+        case when not only_expired then ending end, error_code, failure_reason, duration_ms, provider_call_id
+      from ended
+    ), changed as (
+      update contacts c
+      set status = case when e.next_at is null then e.outcome else 'waiting_retry' end, last_outcome = e.outcome,
+        attempts = e.attempt, next_attempt_at = e.next_at
+      from ended e where c.job_id = e.job_id and c.number = e.number
+    ), waiting as (
+      insert into retries (job_id, number, due_at)
+      select job_id, number, next_at from ended where next_at is not null
+    ), moved as (
+      select job_id, count(*)::int as ended, (count(*) filter (where next_at is not null))::int as waiting_retry,
+        ${sql.join(
+          finalCounts.map(
+            (outcome) =>
+              sql`(count(*) filter (where next_at is null and outcome = ${sql.lit(outcome)}))::int as ${sql.ref(outcome)}`,
+          ),
+        )}
+      from ended group by job_id
+    ), counted as (
+      update batch_jobs b
+      set dialing_contacts = b.dialing_contacts - m.ended,
+        waiting_retry_contacts = b.waiting_retry_contacts + m.waiting_retry,
+        ${sql.join(
+          finalCounts.map(
+            (outcome) =>
+              sql`${sql.ref(`${outcome}_contacts`)} = ${sql.ref(`b.${outcome}_contacts`)} + ${sql.ref(`m.${outcome}`)}`,
+          ),
+        )}
+      from moved m where b.id = m.job_id
+    ), summed as (
+      update organizations o set dialing = o.dialing - s.ended
+      from (select count(*)::int as ended from ended) as s
+      where o.id = organization and s.ended > 0
+    )
+    select array_agg(p.place) into missed
+    from generate_series(1, cardinality(numbers)) as p (place)
+    where p.place not in (select place from ended);
+
+    with finished as (
+      update batch_jobs b
+      set status = case when b.completed_contacts > 0 then 'completed' else 'failed' end,
+        failure_reason = case when b.completed_contacts = 0 then 'no_call_completed' end,
+        finished_at = ending, updated_at = ending, revision = b.revision + 1
+      where b.id = any(job_ids) and b.organization_id = organization and b.status = 'running'
+        and b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts = 0
+      returning b.id, b.revision
+    )
+    select array_agg(id), array_agg(revision) into finished_ids, finished_revisions from finished;
+  end $$`;

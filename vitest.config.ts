@@ -1,12 +1,43 @@
 import { defineConfig } from "vitest/config";
 
+/** Minutes long: on a cluster only in `npm run test:cluster`. */
+const long = ["many-workers", "property"].map((name) => `test/leasing/${name}.test.ts`);
+const races = ["start", "reschedule", "cancel"].map((name) => `test/races/${name}.test.ts`);
+
+const limits = { testTimeout: 30_000, hookTimeout: 30_000 };
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: ["test/support/servers.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
     // Two files at a time: the servers need the rest of a small machine.
     maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          ...limits,
+          name: "one Redis",
+          include: ["test/**/*.test.ts"],
+          globalSetup: ["test/support/servers.ts"],
+        },
+      },
+      {
+        // What touches Redis in any other way than through the commands, once more on a Redis Cluster.
+        test: {
+          ...limits,
+          name: "Redis Cluster",
+          include: [
+            "test/redis/{schedule,contact-list}.test.ts",
+            "test/scheduler*.test.ts",
+            "test/fan-out.test.ts",
+            "test/contact-lists.test.ts",
+            "test/races/*.test.ts",
+            "test/sweep/*.test.ts",
+            "test/leasing/*.test.ts",
+            "test/story.test.ts",
+          ],
+          exclude: process.env["CLUSTER_TESTS"] === "all" ? [] : [...long, ...races],
+          globalSetup: ["test/support/cluster-servers.ts"],
+        },
+      },
+    ],
   },
 });

@@ -25,9 +25,9 @@ async function withDatabase(work: (db: Database) => Promise<void>): Promise<void
       url = stack.use(await startEmbeddedPostgres({ dataDirectory, say: complain })).url;
     }
   }
+  await migrate(url);
   const db = openDatabase({ url, poolSize: 2 });
   stack.defer(() => db.destroy());
-  await migrate(db);
   await work(db);
 }
 

@@ -14,9 +14,11 @@ import { createRecorder } from "./leasing/recorder.ts";
 import { createMetrics } from "./metrics.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
 import { openDatabase } from "./postgres/database.ts";
+import { keepRedisPrefix } from "./postgres/installation.ts";
 import { migrate } from "./postgres/migrate.ts";
 import { type Pulse, pulseInterceptor, startPulse } from "./pulse.ts";
-import { type RedisClient, checkRedis, openRedis } from "./redis/connection.ts";
+import { startRedisWatch } from "./redis-watch.ts";
+import { openRedis } from "./redis/connection.ts";
 import { createContactList } from "./redis/contact-list.ts";
 import { createKeys } from "./redis/keys.ts";
 import { createReservations } from "./redis/reservations.ts";
@@ -56,18 +58,6 @@ export type ServiceOptions = {
 /** A running replica. Disposing it takes no more work, finishes what is in hand, and closes every connection. */
 export type Service = AsyncDisposable & { readonly port: number; readonly grpcPort: number };
 
-/** Waits until Redis is there, but not for ever: the service starts without it, and says so. */
-async function awaitRedis(redis: RedisClient, logger: Logger): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, 3_000);
-  if (redis.status === "ready") resolve();
-  else redis.once("ready", () => resolve());
-  await promise;
-  clearTimeout(timer);
-  if (redis.status === "ready") await checkRedis(redis);
-  else logger.error("Redis does not answer; jobs start and contacts are listed once it does");
-}
-
 const readiness = (pulse: Pulse) => async (): Promise<Page> =>
   (await pulse.beat()) ? { body: "ready\n" } : { status: 503, body: "not ready: Postgres does not answer\n" };
 
@@ -77,7 +67,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const db = openDatabase({ url: options.databaseUrl, poolSize: options.databasePoolSize });
   opened.defer(() => db.destroy());
-  await migrate(db);
+  await migrate(options.databaseUrl);
   if (options.bootstrapApiKey !== undefined) {
     const organizationId = await ensureOrganization(db, "default");
     const hash = hashApiKey(options.bootstrapApiKey);
@@ -90,12 +80,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.defer(() => redis.disconnect());
   const subscriber = openRedis(options.redisUrl);
   opened.defer(() => subscriber.disconnect());
-  redis.on("ready", () => metrics.redisUp.set(1));
-  redis.on("close", () => metrics.redisUp.set(0));
-  await awaitRedis(redis, logger);
-  redis.on("ready", () => {
-    checkRedis(redis).catch((error: unknown) => logger.error({ err: error }, "Redis is not fit for use"));
-  });
+  opened.use(await startRedisWatch({ redis, metrics, logger }));
+  await keepRedisPrefix(db, options.redisPrefix);
 
   const keys = createKeys(options.redisPrefix);
   const schedule = createSchedule(redis, keys);

@@ -22,10 +22,11 @@ const database = await cloneDatabase();
 afterAll(() => database[Symbol.asyncDispose]());
 
 const apiKey = generateApiKey();
+const prefix = `test-${randomBytes(6).toString("hex")}`;
 const settings = () => ({
   DATABASE_URL: database.url,
   REDIS_URL: inject("redisUrl"),
-  REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
+  REDIS_PREFIX: prefix,
   PORT: "0",
   GRPC_PORT: "0",
   LOG_LEVEL: "info",

@@ -7,7 +7,8 @@ import { useFreshParts } from "./support/fresh.ts";
 import { lookAt } from "./support/look.ts";
 import { makeJob, makeWholeJob } from "./support/make.ts";
 import { entryIdOf } from "./support/make-many.ts";
-import { type Parts, startParts } from "./support/parts.ts";
+import { type Parts, connected, startParts } from "./support/parts.ts";
+import { subscribersOf } from "./support/redis-keys.ts";
 
 const freshParts = useFreshParts();
 
@@ -21,7 +22,7 @@ async function startLoop(parts: Parts, overrides: Overrides = {}) {
   await using stack = new AsyncDisposableStack();
   const subscriber = openRedis(inject("redisUrl"));
   stack.defer(() => subscriber.disconnect());
-  await new Promise<void>((resolve) => subscriber.once("ready", () => resolve()));
+  await connected(subscriber);
   const subscriberId = await subscriber.client("ID");
   const base = overrides.schedule ?? parts.schedule;
   let idle = Promise.withResolvers<void>();
@@ -53,10 +54,7 @@ async function startLoop(parts: Parts, overrides: Overrides = {}) {
   };
 }
 
-async function subscribers({ redis, keys }: Parts): Promise<number> {
-  const [, count] = await redis.pubsub("NUMSUB", keys.wake);
-  return Number(count);
-}
+const subscribers = ({ redis, keys }: Parts): Promise<number> => subscribersOf(redis, keys.wake);
 
 /** Resolves when the loop has just gone to sleep; a loop that hears of new entries is woken for it. */
 async function loopSleeps({ redis, keys }: Parts, loop: { untilIdle(): Promise<void> }): Promise<void> {
@@ -117,19 +115,24 @@ describe("the loop", () => {
     expect((await parts.metrics.schedulerFailures.get()).values[0]?.value).toBe(2);
   });
 
-  test("goes on after Redis has closed its connections, and hears of new entries again", async () => {
-    await using parts = await freshParts();
-    await using admin = await startParts({ beside: parts });
-    await using loop = await startLoop(parts);
-    await msFromEntryToStart(parts, loop);
-    for (const id of [await parts.redis.client("ID"), loop.subscriberId]) {
-      expect(await admin.redis.client("KILL", "ID", id)).toBe(1);
-    }
-    await eventually(async () => expect(await subscribers(admin)).toBe(1));
-    expect(
-      await msFromEntryToStart({ ...parts, schedule: admin.schedule, redis: admin.redis }, loop),
-    ).toBeLessThan(promptMs);
-  });
+  // Of a cluster's client it cannot be said which connection is subscribed; test/redis/failover.test.ts kills its node.
+  const isOneServer = !inject("redisUrl").includes(",");
+  test.runIf(isOneServer)(
+    "goes on after Redis has closed its connections, and hears of new entries again (one server)",
+    async () => {
+      await using parts = await freshParts();
+      await using admin = await startParts({ beside: parts });
+      await using loop = await startLoop(parts);
+      await msFromEntryToStart(parts, loop);
+      for (const id of [await parts.redis.client("ID"), loop.subscriberId]) {
+        expect(await admin.redis.client("KILL", "ID", id)).toBe(1);
+      }
+      await eventually(async () => expect(await subscribers(admin)).toBe(1));
+      expect(
+        await msFromEntryToStart({ ...parts, schedule: admin.schedule, redis: admin.redis }, loop),
+      ).toBeLessThan(promptMs);
+    },
+  );
 
   test("goes on after Postgres has closed its connections", async () => {
     await using parts = await freshParts();

@@ -17,20 +17,31 @@ const types: CustomTypesConfig = {
   },
 };
 
+const limits = {
+  lock_timeout: 5_000,
+  statement_timeout: 30_000,
+  query_timeout: 35_000,
+};
+
 /**
  * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
- * much longer, and a transaction that its owner forgot 10 s. Disposing waits for the connections in use.
+ * much longer, and a transaction that its owner forgot 10 s; a patient one has no limit on locks, statements and answers.
+ * Disposing waits for the connections in use.
  */
-export function openDatabase(options: { url: string; poolSize: number; queryTimeoutMs?: number }): Database {
+export function openDatabase(options: {
+  url: string;
+  poolSize: number;
+  queryTimeoutMs?: number;
+  isPatient?: boolean;
+}): Database {
+  const { queryTimeoutMs = limits.query_timeout, isPatient = false } = options;
   const pool = new Pool({
     connectionString: options.url,
     max: options.poolSize,
     application_name: "callsheet",
     connectionTimeoutMillis: 1_500,
-    lock_timeout: 5_000,
-    statement_timeout: 30_000,
-    query_timeout: options.queryTimeoutMs ?? 35_000,
     idle_in_transaction_session_timeout: 10_000,
+    ...(isPatient ? {} : { ...limits, query_timeout: queryTimeoutMs }),
     keepAlive: true,
     types,
   });

@@ -1,31 +1,66 @@
 import { sql } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
-import type { Database } from "./database.ts";
+import { type Database, openDatabase } from "./database.ts";
 import * as batchJobs from "./migrations/0001-batch-jobs.ts";
 import * as leases from "./migrations/0002-leases.ts";
 import * as liveLeases from "./migrations/0003-live-leases.ts";
+import * as installation from "./migrations/0004-installation.ts";
 
-const migrations: Record<string, Migration> = {
+/** In the order of their names. One that was released is never changed. */
+export const migrations: Record<string, Migration> = {
   "0001-batch-jobs": batchJobs,
   "0002-leases": leases,
   "0003-live-leases": liveLeases,
+  "0004-installation": installation,
 };
 
-/** Brings the schema up to date. Any number of replicas may call it at once; one applies, the others wait for it. */
-export async function migrate(db: Database): Promise<void> {
-  const { rows } = await sql<{ version: string }>`show server_version_num`.execute(db);
-  const version = Number(Object.values(rows[0] ?? {})[0]);
-  if (version < 150_000) {
-    throw new Error(
-      `Postgres ${Math.floor(version / 10_000)} is too old; DATABASE_URL must name Postgres 15 or newer.`,
-    );
+const bookkeeping = {
+  migrationTableName: "schema_migrations",
+  migrationLockTableName: "schema_migrations_lock",
+};
+
+/** `server_version_num` of the oldest Postgres that will do. */
+const oldestVersion = 150_000;
+
+/**
+ * Brings the schema up to date, in one transaction. Any number of replicas may do so at once; one applies, the others
+ * wait for it. Refuses a Postgres that is too old, and a schema that a newer version has made, which it leaves alone.
+ */
+export async function migrate(url: string): Promise<void> {
+  // No time limits: a large table takes as long as it takes, for the one at work and for those who wait for it.
+  const db = openDatabase({ url, poolSize: 1, isPatient: true });
+  try {
+    await checkVersion(db);
+    const migrator = new Migrator({
+      db,
+      provider: { getMigrations: () => Promise.resolve(migrations) },
+      ...bookkeeping,
+    });
+    const { error } = await migrator.migrateToLatest();
+    if (error === undefined) return;
+    await refuseNewerSchema(db);
+    throw error;
+  } finally {
+    await db.destroy();
   }
-  const migrator = new Migrator({
-    db,
-    provider: { getMigrations: () => Promise.resolve(migrations) },
-    migrationTableName: "schema_migrations",
-    migrationLockTableName: "schema_migrations_lock",
-  });
-  const { error } = await migrator.migrateToLatest();
-  if (error !== undefined) throw error;
+}
+
+async function checkVersion(db: Database): Promise<void> {
+  const { rows } = await sql<{ server_version_num: string }>`show server_version_num`.execute(db);
+  const version = Number(rows[0]?.server_version_num);
+  if (version >= oldestVersion) return;
+  throw new Error(
+    `Postgres ${Math.floor(version / 10_000)} is too old; DATABASE_URL must name Postgres 15 or newer.`,
+  );
+}
+
+/** The migrator changes nothing where a migration has been applied that it does not know. */
+async function refuseNewerSchema(db: Database): Promise<void> {
+  const { rows } = await sql<{ name: string }>`
+    select name from ${sql.table(bookkeeping.migrationTableName)} order by name desc limit 1`.execute(db);
+  const latest = rows[0]?.name;
+  if (latest === undefined || latest in migrations) return;
+  throw new Error(
+    `The schema of the database (${latest}) is newer than this version of Callsheet, which knows ${Object.keys(migrations).at(-1)}; start the version that made it, or a newer one.`,
+  );
 }

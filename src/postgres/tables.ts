@@ -113,7 +113,10 @@ export type RequestsTable = {
   created_at: Filled<Date>;
 };
 
+export type InstallationTable = { redis_prefix: string; is_only: Filled<boolean> };
+
 export type Tables = {
+  installation: InstallationTable;
   organizations: OrganizationsTable;
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;

@@ -23,21 +23,38 @@ const options = {
   reconnectOnError: (error: Error) => /^(READONLY|LOADING|MASTERDOWN)/.test(error.message),
 } satisfies RedisOptions;
 
-/** Opens a client for one server, or for a cluster if several are named, separated by commas. */
+/** Opens a client for one server, or for a cluster if several nodes are named, separated by commas. */
 export function openRedis(url: string): RedisClient {
   const nodes = url.split(",").map((node) => node.trim());
-  const client =
-    nodes.length === 1
-      ? new Redis(url, options)
-      : new Cluster(nodes, {
-          redisOptions: options,
-          enableOfflineQueue: false,
-          clusterRetryStrategy: backoff,
-        });
-  // Every command reports its own failure; the readiness of the connection is a metric.
+  const client = nodes.length === 1 ? new Redis(url, options) : openCluster(nodes);
+  // Every command reports its own failure; whether Redis is there is a metric.
   client.on("error", () => {});
   return client;
 }
+
+function openCluster(nodes: readonly string[]): Cluster {
+  const [first = ""] = nodes;
+  const { protocol, username, password } = new URL(first);
+  return new Cluster([...nodes], {
+    redisOptions: {
+      ...options,
+      // The nodes that the cluster tells of are spoken to like the first one that was named.
+      ...(username === "" ? {} : { username: decodeURIComponent(username) }),
+      ...(password === "" ? {} : { password: decodeURIComponent(password) }),
+      ...(protocol === "rediss:" ? { tls: {} } : {}),
+    },
+    enableOfflineQueue: false,
+    clusterRetryStrategy: backoff,
+    // 0 is never: a command that was under way when its connection broke is not sent again. The next one for its slot
+    // asks another node, and so hears who has the slot now.
+    retryDelayOnFailover: 0,
+    slotsRefreshInterval: 5_000,
+  });
+}
+
+/** The servers that hold the keys and take writes: the one server, or each master of a cluster. */
+export const mastersOf = (redis: RedisClient): readonly Redis[] =>
+  redis instanceof Cluster ? redis.nodes("master") : [redis];
 
 /** Runs a Redis command; what it throws says which step failed and carries no arguments. */
 export async function redisStep<T>(step: string, command: () => Promise<T>): Promise<T> {
@@ -63,19 +80,5 @@ export async function runScript(
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith("NOSCRIPT")) throw error;
     return await redis.eval(script.lua, keys.length, ...keys, ...args);
-  }
-}
-
-/** Refuses a server that could lose keys by itself, or that is too old. */
-export async function checkRedis(redis: RedisClient): Promise<void> {
-  const info = await redisStep("reading the server's settings", () => redis.info());
-  const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
-  const policy = field("maxmemory_policy");
-  if (policy !== "noeviction") {
-    throw new Error(`Redis evicts keys (maxmemory-policy ${policy}); set maxmemory-policy to noeviction.`);
-  }
-  const version = field("valkey_version") ?? field("redis_version") ?? "0";
-  if (Number.parseInt(version, 10) < 7) {
-    throw new Error(`Redis ${version} is too old; REDIS_URL must name Redis 7 or newer, or Valkey.`);
   }
 }

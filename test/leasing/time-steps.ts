@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { sql } from "kysely";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
+import { removeKeysUnder } from "../support/redis-keys.ts";
 import { letRunOut } from "./leases.ts";
 import type { Model } from "./model.ts";
 import { type Real, type Step, hasLeases, leaseAt, picks, replica, step, times } from "./step.ts";
@@ -44,8 +45,7 @@ export async function sweepOnce({ replicas }: Real, on: 0 | 1): Promise<void> {
 }
 
 async function flush({ replicas: [{ redis, prefix }] }: Real): Promise<void> {
-  const keys = await redis.keys(`${prefix}:*`);
-  if (keys.length > 0) await redis.unlink(...keys);
+  await removeKeysUnder(redis, prefix);
 }
 
 const nothing = fc.constant(null);

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { RedisError } from "../../src/redis/connection.ts";
+import { RedisError, mastersOf } from "../../src/redis/connection.ts";
 import type { Position } from "../../src/redis/contact-list.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { numbersTo } from "../support/look.ts";
 import type { Parts } from "../support/parts.ts";
+import { keysUnder } from "../support/redis-keys.ts";
 
 const freshParts = useFreshParts();
 const aJob = (): JobKey => ({ id: randomUUID(), organizationId: randomUUID() });
@@ -138,7 +139,7 @@ describe("append", () => {
       appended: false,
       position: undefined,
     });
-    expect(await parts.redis.keys(`${parts.prefix}:*`)).toEqual([]);
+    expect(await keysUnder(parts.redis, parts.prefix)).toEqual([]);
   });
 
   test("takes 5,000 numbers at once", async () => {
@@ -184,7 +185,7 @@ describe("restart", () => {
     const { job, position } = await makeList(parts);
     await parts.contactList.unlink(job, 5);
     expect(await parts.contactList.restart(job, position, 5)).toBe(false);
-    expect(await parts.redis.keys(`${parts.prefix}:*`)).toEqual([]);
+    expect(await keysUnder(parts.redis, parts.prefix)).toEqual([]);
   });
 });
 
@@ -247,7 +248,7 @@ describe("look", () => {
 test("every key that a job gets goes by itself within the hour", async () => {
   await using parts = await freshParts();
   await makeList(parts);
-  const keys = await parts.redis.keys(`${parts.prefix}:*`);
+  const keys = await keysUnder(parts.redis, parts.prefix);
   expect(keys).toHaveLength(2);
   const times = await Promise.all(keys.map((key) => parts.redis.pttl(key)));
   expect(Math.min(...times)).toBeGreaterThan(0);
@@ -273,7 +274,7 @@ test("lists under different prefixes do not see each other", async () => {
 test("scripts are loaded again after the server has lost them", async () => {
   await using parts = await freshParts();
   const { job, position } = await makeList(parts);
-  await parts.redis.script("FLUSH");
+  await Promise.all(mastersOf(parts.redis).map((master) => master.script("FLUSH")));
   expect(await parts.contactList.look(job, Date.now())).toEqual({ position, length: 3, returned: 0 });
 });
 

@@ -4,6 +4,7 @@ import type { Entry } from "../../src/redis/schedule.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import type { Parts } from "../support/parts.ts";
+import { subscribersOf } from "../support/redis-keys.ts";
 
 const freshParts = useFreshParts();
 
@@ -24,9 +25,7 @@ async function subscribe(parts: Parts) {
   parts.schedule.onWake(subscriber, () => {
     calls += 1;
   });
-  await eventually(async () =>
-    expect(await parts.redis.pubsub("NUMSUB", parts.keys.wake)).toEqual([parts.keys.wake, 1]),
-  );
+  await eventually(async () => expect(await subscribersOf(parts.redis, parts.keys.wake)).toBe(1));
   return { calls: () => calls, [Symbol.dispose]: () => subscriber.disconnect() };
 }
 

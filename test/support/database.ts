@@ -19,10 +19,16 @@ async function administer(statement: string): Promise<void> {
 }
 
 /** A database of its own for one test, with the schema in it; dropped with whoever still uses it. */
-export async function cloneDatabase(): Promise<AsyncDisposable & { url: string }> {
+export const cloneDatabase = (): Promise<AsyncDisposable & { url: string }> =>
+  createDatabase(`template ${new URL(inject("databaseUrl")).pathname.slice(1)} strategy file_copy`);
+
+/** The same without the schema. */
+export const createEmptyDatabase = (): Promise<AsyncDisposable & { url: string }> => createDatabase("");
+
+async function createDatabase(how: string): Promise<AsyncDisposable & { url: string }> {
   const name = `test_${randomBytes(6).toString("hex")}`;
   const url = new URL(inject("databaseUrl"));
-  await administer(`create database ${name} template ${url.pathname.slice(1)} strategy file_copy`);
+  await administer(`create database ${name} ${how}`);
   url.pathname = `/${name}`;
   return {
     url: url.href,

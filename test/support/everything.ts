@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Parts } from "./parts.ts";
+import { keysUnder } from "./redis-keys.ts";
 
 type Row = Record<string, unknown>;
 
@@ -16,7 +17,7 @@ async function readKey({ redis }: Parts, key: string): Promise<unknown> {
 
 /** Every key under the prefix of these parts, with what it holds. */
 export async function allKeys(parts: Parts): Promise<Record<string, unknown>> {
-  const names = (await parts.redis.keys(`${parts.prefix}:*`)).toSorted();
+  const names = (await keysUnder(parts.redis, parts.prefix)).toSorted();
   return Object.fromEntries(
     await Promise.all(names.map(async (name) => [name, await readKey(parts, name)] as const)),
   );

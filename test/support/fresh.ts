@@ -3,6 +3,7 @@ import { afterAll, beforeAll } from "vitest";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { cloneDatabase } from "./database.ts";
 import { type Parts, startParts } from "./parts.ts";
+import { removeKeysUnder } from "./redis-keys.ts";
 
 /**
  * One database for the tests of a file, which is much quicker than one for each. Answers a function that empties it and
@@ -23,8 +24,7 @@ export function useFreshParts() {
     return {
       ...parts,
       async [Symbol.asyncDispose]() {
-        const left = await parts.redis.keys(`${prefix}:*`);
-        if (left.length > 0) await parts.redis.unlink(...left);
+        await removeKeysUnder(parts.redis, prefix);
         await parts[Symbol.asyncDispose]();
       },
     };

@@ -16,16 +16,20 @@ import { openDatabase } from "../../src/postgres/database.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { createContactList } from "../../src/redis/contact-list.ts";
 import { createKeys } from "../../src/redis/keys.ts";
+import { checkFitness } from "../../src/redis/fitness.ts";
 import { createReservations } from "../../src/redis/reservations.ts";
 import { createSchedule } from "../../src/redis/schedule.ts";
 import { createSweep } from "../../src/sweep.ts";
 import { createWatching } from "../../src/watching.ts";
 import { cloneDatabase } from "./database.ts";
+import { eventually } from "./eventually.ts";
+import { removeKeysUnder } from "./redis-keys.ts";
 
 export type Parts = Awaited<ReturnType<typeof startParts>>;
 
-async function connected(redis: RedisClient): Promise<RedisClient> {
-  if (redis.status !== "ready") await new Promise<void>((resolve) => redis.once("ready", () => resolve()));
+/** Once every server that holds keys takes commands. */
+export async function connected(redis: RedisClient): Promise<RedisClient> {
+  await eventually(() => checkFitness(redis));
   return redis;
 }
 
@@ -34,20 +38,22 @@ async function connected(redis: RedisClient): Promise<RedisClient> {
  * passes itself. With `beside` it is another replica on the database and the prefix of that one.
  */
 export async function startParts(
-  options: { beside?: { databaseUrl: string; prefix: string }; chunkSize?: number } = {},
+  options: {
+    beside?: { databaseUrl: string; prefix: string };
+    chunkSize?: number;
+    /** Another Redis than the one of all tests. */
+    redisUrl?: string;
+  } = {},
 ) {
   const { beside } = options;
   await using stack = new AsyncDisposableStack();
   const database = beside === undefined ? stack.use(await cloneDatabase()) : { url: beside.databaseUrl };
   const db = openDatabase({ url: database.url, poolSize: 10 });
   stack.defer(() => db.destroy());
-  const redis = await connected(openRedis(inject("redisUrl")));
+  const redis = await connected(openRedis(options.redisUrl ?? inject("redisUrl")));
   stack.defer(() => redis.disconnect());
   const prefix = beside?.prefix ?? `test-${randomBytes(6).toString("hex")}`;
-  stack.defer(async () => {
-    const left = beside === undefined ? await redis.keys(`${prefix}:*`) : [];
-    if (left.length > 0) await redis.unlink(...left);
-  });
+  stack.defer(() => (beside === undefined ? removeKeysUnder(redis, prefix) : undefined));
 
   const logger = pino({ level: "silent" });
   const metrics = createMetrics();

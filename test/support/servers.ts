@@ -2,11 +2,11 @@ import { mkdtemp, rm, chmod } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
-import { chooseDataDirectory } from "../../src/embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import { startEmbeddedRedis } from "../../src/embedded/redis.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { type EmbeddedOptions } from "../../src/embedded/server.ts";
 import { migrate } from "../../src/postgres/migrate.ts";
+import { redisPackageDirectory } from "./redis-servers.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -15,26 +15,32 @@ declare module "vitest" {
   }
 }
 
+type StartRedis = (options: EmbeddedOptions) => Promise<AsyncDisposable & { readonly url: string }>;
+
 /** Starts the real servers for one run of all tests, on empty data, and leaves a migrated database to clone. */
-export async function setup(project: TestProject): Promise<() => Promise<void>> {
+export async function startServers(
+  project: TestProject,
+  { startRedis }: { startRedis: StartRedis },
+): Promise<() => Promise<void>> {
   await using stack = new AsyncDisposableStack();
   const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-test-"));
   await chmod(dataDirectory, 0o755);
   stack.defer(() => rm(dataDirectory, { recursive: true, force: true }));
   const options = {
     dataDirectory,
-    packageDirectory: join(chooseDataDirectory(undefined), "redis-package"),
+    packageDirectory: redisPackageDirectory,
     say: (line: string) => void process.stderr.write(`${line}\n`),
   };
   const postgres = stack.use(await startEmbeddedPostgres(options));
-  const redis = stack.use(await startEmbeddedRedis(options));
+  const redis = stack.use(await startRedis(options));
 
-  const db = openDatabase({ url: postgres.url, poolSize: 2 });
-  await migrate(db);
-  await db.destroy();
+  await migrate(postgres.url);
 
   project.provide("databaseUrl", postgres.url);
   project.provide("redisUrl", redis.url);
   const running = stack.move();
   return () => running.disposeAsync();
 }
+
+export const setup = (project: TestProject): Promise<() => Promise<void>> =>
+  startServers(project, { startRedis: startEmbeddedRedis });

@@ -5,6 +5,7 @@ import { lookAt, numbersTo } from "../support/look.ts";
 import { makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { keyOf, makeJobs } from "../support/make-many.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { removeKeysUnder } from "../support/redis-keys.ts";
 import { cutOff, expectQuiet, settle, sweep } from "./passes.ts";
 
 const freshParts = useFreshParts();
@@ -106,7 +107,7 @@ describe("a list that was lost is made again", () => {
     const running = await makeWholeJob(parts, { status: "running" });
     const scheduled = await makeWholeJob(parts, { status: "scheduled", dueInMs: yearMs });
     const before = [await lookAt(parts, running.id), await lookAt(parts, scheduled.id)];
-    await parts.redis.unlink(...(await parts.redis.keys(`${parts.prefix}:*`)));
+    await removeKeysUnder(parts.redis, parts.prefix);
     expect(await sweep(parts, 1)).toEqual({ schedule_refilled: 1, position_lost: 1 });
     const after = [await lookAt(parts, running.id), await lookAt(parts, scheduled.id)];
     const position = expect.stringMatching(/:3$/);

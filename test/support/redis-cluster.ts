@@ -1,0 +1,86 @@
+import { freePort } from "../../src/embedded/server-process.ts";
+import { eventually } from "./eventually.ts";
+import { type RedisServer, startRedisServer } from "./redis-servers.ts";
+
+export type RedisCluster = AsyncDisposable & {
+  /** Names two of the masters; the rest is for the client to find out. */
+  readonly url: string;
+  readonly masters: readonly RedisServer[];
+  /** The replica of each master, in its place, if there are replicas. */
+  readonly replicas: readonly RedisServer[];
+  /** The place of the master that a key belongs to, as long as no slot is moved. */
+  placeOf(key: string): Promise<number>;
+};
+
+const mastersCount = 3;
+const slots = 16_384;
+
+/**
+ * Starts a cluster of three masters, each with a replica if that is wanted. A node that does not answer the others for
+ * `nodeTimeoutMs` is taken for dead.
+ */
+export async function startRedisCluster(options: {
+  replicasEach: 0 | 1;
+  nodeTimeoutMs: number;
+  password?: string;
+}): Promise<RedisCluster> {
+  const { replicasEach, nodeTimeoutMs, password } = options;
+  await using stack = new AsyncDisposableStack();
+  const nodes: { server: RedisServer; busPort: number }[] = [];
+  for (let i = 0; i < mastersCount * (1 + replicasEach); i += 1) {
+    const busPort = await freePort();
+    const server = await startRedisServer({
+      "cluster-enabled": "yes",
+      "cluster-node-timeout": String(nodeTimeoutMs),
+      "cluster-port": String(busPort),
+      "repl-diskless-sync-delay": "0",
+      ...(password === undefined ? {} : { requirepass: password, masterauth: password }),
+    });
+    nodes.push({ server: stack.use(server), busPort });
+  }
+  const servers = nodes.map(({ server }) => server);
+  const masters = servers.slice(0, mastersCount);
+  const replicas = servers.slice(mastersCount);
+
+  const first = (i: number) => Math.ceil((slots * i) / mastersCount);
+  for (const [i, { admin }] of servers.entries()) await admin.cluster("SET-CONFIG-EPOCH", i + 1);
+  for (const [i, { admin }] of masters.entries()) {
+    await admin.cluster("ADDSLOTSRANGE", first(i), first(i + 1) - 1);
+  }
+  const [one, ...others] = nodes;
+  for (const { server, busPort } of others) {
+    await one?.server.admin.call("CLUSTER", "MEET", "127.0.0.1", server.port, busPort);
+  }
+  for (const { admin } of servers) await untilInfo(admin, `cluster_known_nodes:${nodes.length}`);
+  for (const [i, { admin }] of replicas.entries()) {
+    const masterId = String(await masters[i]?.admin.cluster("MYID"));
+    await eventually(() => admin.cluster("REPLICATE", masterId));
+  }
+  for (const { admin } of servers) await untilInfo(admin, "cluster_state:ok");
+  for (const { admin } of replicas) {
+    await eventually(async () => {
+      if (!(await admin.info("replication")).includes("master_link_status:up"))
+        throw new Error("no link yet");
+    });
+  }
+  const running = stack.move();
+  return {
+    url: masters
+      .slice(0, 2)
+      .map(({ url }) => url)
+      .join(","),
+    masters,
+    replicas,
+    async placeOf(key) {
+      const slot = Number(await masters[0]?.admin.cluster("KEYSLOT", key));
+      return masters.findLastIndex((_, i) => slot >= first(i));
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+async function untilInfo(admin: RedisServer["admin"], line: string): Promise<void> {
+  await eventually(async () => {
+    if (!(await admin.cluster("INFO")).includes(`${line}\r\n`)) throw new Error(`not yet ${line}`);
+  }, 20_000);
+}

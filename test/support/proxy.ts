@@ -45,12 +45,15 @@ export async function startProxy(target: string | (() => string)): Promise<Proxy
 
   /** Writes in the order of the calls, each after the delay that was asked for then. */
   function createWriter(to: Socket) {
-    let last: Promise<unknown> | undefined;
+    let last: Promise<void> | undefined;
+    async function writeLater(data: Buffer, before: Promise<void> | undefined) {
+      await Promise.all([before, delay(delayMs)]);
+      if (!to.destroyed) to.write(data);
+    }
     return (data: Buffer) => {
       if (delayMs === 0 && last === undefined) return void to.write(data);
-      const mine = Promise.all([last, delay(delayMs)]).then(() => {
+      const mine = writeLater(data, last).finally(() => {
         if (last === mine) last = undefined;
-        if (!to.destroyed) to.write(data);
       });
       last = mine;
     };

@@ -31,6 +31,7 @@ export async function scheduleJobs(
     name: `Due ${i + 1}`,
     fromPhoneNumberId: "pn_1",
     contacts: makeContacts(3),
+    maxAttempts: 1,
     scheduledStartTime: inMs(due.fromMs + i * spread),
   }));
   const answers = await Promise.all(

@@ -34,6 +34,7 @@ function createKiller() {
   };
 }
 
+const say = (line: string) => void process.stderr.write(`${line}\n`);
 const up = () => system.replicas.filter((replica) => replica.isUp());
 
 test(
@@ -51,12 +52,17 @@ test(
     for (const replica of replicas) {
       replica.redis.onRequest((request) => void (request.length > 16_000 && (busy = replica)));
     }
-    const moved = (from: string | null) =>
-      eventually(async () => {
-        const position = await list.position();
-        if (position === from) throw new Error(`the fan-out stands at ${position}`);
-        return position;
+    let longestMs = 0;
+    async function moved(from: string | null) {
+      const began = performance.now();
+      const position = await eventually(async () => {
+        const now = await list.position();
+        if (now === from) throw new Error(`the fan-out stands at ${from}`);
+        return now;
       }, goesOnWithinMs);
+      longestMs = Math.max(longestMs, performance.now() - began);
+      return position;
+    }
 
     const start = command();
     await insist("StartBatchJob", ({ jobs }, o) => jobs.startBatchJob(start, o));
@@ -85,7 +91,9 @@ test(
     for (const replica of replicas) replica.redis.onRequest(undefined);
     const end = command();
     await insist("CancelBatchJob", ({ jobs }, o) => jobs.cancelBatchJob(end, o));
-    process.stderr.write(`${fanOutKills} kills, ${complete + 1} whole lists of ${contacts}\n`);
+    say(
+      `${fanOutKills} kills, ${complete + 1} whole lists of ${contacts}, longest pause ${longestMs / 1000} s`,
+    );
     expect(await settled(system)).toEqual([]);
   },
   sized(180_000, 3_600_000),
@@ -97,6 +105,7 @@ test(
     const { random, replicas } = system;
     const insist = createInsist(system);
     const killer = createKiller();
+    let longestMs = 0;
     for (let round = 0; round < dueRounds; round += 1) {
       const ids = await scheduleJobs(insist, 200, { fromMs: 4_000, toMs: 6_000 });
       await delay(2_500);
@@ -107,6 +116,7 @@ test(
         await killer.kill(victim);
         kills += 1;
       }
+      const began = performance.now();
       await system.withDatabase((db) =>
         eventually(async () => {
           const waiting = await db
@@ -117,6 +127,7 @@ test(
           expect(waiting).toEqual([]);
         }, goesOnWithinMs),
       );
+      longestMs = Math.max(longestMs, performance.now() - began);
       await killer.allBack();
       await system.withRedis((redis) =>
         eventually(async () => {
@@ -132,6 +143,9 @@ test(
         await insist("CancelBatchJob", ({ jobs }, o) => jobs.cancelBatchJob(request, o));
       }
     }
+    say(
+      `${dueRounds * killsPerRound} kills, ${dueRounds} × 200 due jobs, longest wait ${longestMs / 1000} s`,
+    );
     expect(await settled(system)).toEqual([]);
     expect(system.badLogLines()).toEqual([]);
   },

@@ -24,13 +24,13 @@ const outcomes = [
 
 const leaseMs = 10_000;
 
-/** Calls each contact of a job's that it can lease, for a moment, and tells how that went; now and then a worker errs. */
+/** Workers that lease what they can, call each contact for a moment, and tell how that went. Now and then one errs. */
 export function startWorkers(
   { history, random }: System,
   insist: Insist,
-  options: { count: number; callMs?: number; errs?: boolean; atOnce?: number },
+  options: { count: number; callMs?: number; errs?: boolean; atOnce?: number; batchJobIds?: string[] },
 ): AsyncDisposable & { calls(): number } {
-  const { count, callMs = 40, errs = true, atOnce = 10 } = options;
+  const { count, callMs = 40, errs = true, atOnce = 10, batchJobIds = [] } = options;
   const stop = new AbortController();
   let calls = 0;
 
@@ -76,6 +76,7 @@ export function startWorkers(
         maxContacts: random.between(1, atOnce),
         wait: durationFromMs(1_000),
         leaseDuration: durationFromMs(leaseMs),
+        batchJobIds,
       };
       const { contacts } = await insist("LeaseContacts", ({ worker }, o) => worker.leaseContacts(request, o));
       for (const contact of contacts) {

@@ -7,8 +7,13 @@ type Begun = { readonly id: string; readonly server: string };
 
 const begin = "begin; select pg_current_xact_id()::text as id, pg_postmaster_start_time()::text as server";
 
-/** Most callers have been told `unavailable` by then. */
-const patienceMs = 2_000;
+/** Only the server that gave an id is asked for it: another one may not have come so far yet, and refuse. */
+const status = `
+  select case when server = $2 then pg_xact_status($1::xid8) end as status, server
+  from (select pg_postmaster_start_time()::text as server) as s`;
+
+/** By then a caller has been told `unavailable`. */
+const patienceMs = 1_000;
 const pauseMs = 50;
 
 const isTimeout = (error: unknown): boolean =>
@@ -57,22 +62,20 @@ async function wasCommitted(begun: Begun, config: ClientConfig): Promise<boolean
   for (const deadline = performance.now() + patienceMs; performance.now() < deadline; await delay(pauseMs)) {
     const found = await look(begun, config).catch(() => undefined);
     // A server that crashed may give an id again that it had given before and of which nothing had reached its disk.
-    if (found?.status === "committed") return found.server === begun.server;
+    if (found !== undefined && found.server !== begun.server) return false;
+    if (found?.status === "committed") return true;
     if (found !== undefined && found.status !== "in progress") return false;
   }
   return false;
 }
 
-async function look({ id }: Begun, config: ClientConfig) {
+async function look({ id, server }: Begun, config: ClientConfig) {
   // Not from the pool: all its connections may be waiting for this very answer.
   const client = new Client(config);
   client.on("error", () => {});
   try {
     await client.connect();
-    const { rows } = await client.query<{ status: string | null; server: string }>(
-      "select pg_xact_status($1::xid8) as status, pg_postmaster_start_time()::text as server",
-      [id],
-    );
+    const { rows } = await client.query<{ status: string | null; server: string }>(status, [id, server]);
     return rows[0];
   } finally {
     await client.end().catch(() => {});

@@ -76,10 +76,17 @@ const statusesOf = (ids: readonly string[]) =>
     return [...new Set(rows.map(({ status }) => status))];
   });
 
-const expectOver = async (ids: readonly string[]) => {
-  const open = ["pending", "scheduled", "running", "paused"];
-  expect((await statusesOf(ids)).filter((status) => open.includes(status))).toEqual([]);
-};
+/** Fails with what there is still to do. */
+const expectOver = (ids: readonly string[]) =>
+  system.withDatabase(async (db) => {
+    const open = await db
+      .selectFrom("batch_jobs")
+      .select(["id", "name", "status", "pending_contacts", "waiting_retry_contacts", "dialing_contacts"])
+      .where("id", "in", ids)
+      .where("finished_at", "is", null)
+      .execute();
+    expect(open).toEqual([]);
+  });
 
 const scheduled = () =>
   system.withDatabase(async (db) => {
@@ -110,7 +117,7 @@ describe("when Redis loses its data while jobs are scheduled, fanning out, being
       const large = await makeLargeJob(system, contacts);
       const soon = await scheduleJobs(insist, 20, { fromMs: 9_000, toMs: 11_000 });
       const later = await scheduleJobs(insist, 50, { fromMs: 3_600_000, toMs: 3_700_000 });
-      const worked = await startJob(400, 8);
+      const worked = await startJob(150, 8);
       await system.servers.redis.keepSnapshot();
       const waiting = await startJob(20, 20);
       await tryAllOnce(waiting, 20);
@@ -167,10 +174,10 @@ describe(`while Redis is away for ${downMs / 1000} s`, () => {
   test.each(Object.entries(absences))(
     "and %s, commands answer within 1 s, and due jobs start when it is back and tell how late",
     async (_, leave) => {
-      const due = await scheduleJobs(insist, 20, { fromMs: 1_500, toMs: 2_000 });
+      const due = await scheduleJobs(insist, 20, { fromMs: 4_000, toMs: 4_500 });
       const comeBack = await leave();
       const before = system.history.tried.length;
-      await delay(1_600);
+      await delay(4_600);
       const running = await startJob(5, 5);
       await command("PauseBatchJob", running);
       await command("ResumeBatchJob", running);
@@ -189,7 +196,7 @@ describe(`while Redis is away for ${downMs / 1000} s`, () => {
       expect(Math.min(...lags.map((row) => row.start_lag_ms ?? 0))).toBeGreaterThan(downMs - 1_000);
       {
         const workable = [running, ...due, ...toCome];
-        await using workers = startWorkers(system, insist, { count: 3, batchJobIds: workable });
+        await using workers = startWorkers(system, insist, { count: 3, errs: false, batchJobIds: workable });
         await eventually(() => expectOver(workable), 40_000);
         expect(workers.calls()).toBeGreaterThan(0);
       }

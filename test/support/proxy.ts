@@ -2,8 +2,19 @@ import { once } from "node:events";
 import { type Server, type Socket, connect, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** How one request is done harm: it never arrives, its reply is lost with the connection, or nothing comes back any more. */
-export type Harm = "cut the request" | "drop the reply" | "swallow the replies";
+/**
+ * How one request is done harm: it never arrives, it arrives 2 s late, its reply is lost with the connection, or nothing
+ * comes back over its connection any more.
+ */
+export const harms = [
+  "cut the request",
+  "hold the request",
+  "drop the reply",
+  "swallow the replies",
+] as const;
+export type Harm = (typeof harms)[number];
+
+const holdMs = 2_000;
 
 /** Stands between the service and a server, and does to their connections what a network can do. */
 export type Proxy = AsyncDisposable & {
@@ -46,13 +57,13 @@ export async function startProxy(target: string | (() => string)): Promise<Proxy
   /** Writes in the order of the calls, each after the delay that was asked for then. */
   function createWriter(to: Socket) {
     let last: Promise<void> | undefined;
-    async function writeLater(data: Buffer, before: Promise<void> | undefined) {
-      await Promise.all([before, delay(delayMs)]);
+    async function writeLater(data: Buffer, before: Promise<void> | undefined, ms: number) {
+      await Promise.all([before, delay(ms)]);
       if (!to.destroyed) to.write(data);
     }
-    return (data: Buffer) => {
-      if (delayMs === 0 && last === undefined) return void to.write(data);
-      const mine = writeLater(data, last).finally(() => {
+    return (data: Buffer, extraMs = 0) => {
+      if (delayMs + extraMs === 0 && last === undefined) return void to.write(data);
+      const mine = writeLater(data, last, delayMs + extraMs).finally(() => {
         if (last === mine) last = undefined;
       });
       last = mine;
@@ -73,6 +84,7 @@ export async function startProxy(target: string | (() => string)): Promise<Proxy
           trap.spring();
           trap = undefined;
           if (harm === "cut the request") return void inner.destroy();
+          if (harm === "hold the request") return toServer(data, holdMs);
         }
       }
       toServer(data);

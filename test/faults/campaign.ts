@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { makeContacts } from "../support/make.ts";
+import type { Random } from "../support/random.ts";
 import { type Insist, Refused } from "./insist.ts";
 import type { System } from "./system.ts";
 
@@ -30,9 +31,9 @@ const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
  * so that every answer can be foreseen but for how far the job has come by itself.
  */
 export async function runCampaign(
-  { history, random }: System,
+  { history }: System,
   insist: Insist,
-  { mostContacts = 30 }: { mostContacts?: number } = {},
+  { random, mostContacts = 20 }: { random: Random; mostContacts?: number },
 ): Promise<void> {
   const count = random.between(1, mostContacts);
   const isScheduled = random.chance(0.5);

@@ -26,6 +26,7 @@ test(
     const [sleeper, other] = system.replicas;
     if (sleeper === undefined || other === undefined) throw new Error("there are not two replicas");
     const insist = createInsist(system);
+    const random = system.randomOf("frozen");
     for (let round = 0; round < rounds; round += 1) {
       const large = await makeLargeJob(system, contacts);
       using list = watchList(system, large);
@@ -37,7 +38,7 @@ test(
         const request = { requestId: randomUUID(), batchJobId: large.id };
         void sleeper.clients.jobs.startBatchJob(request, { timeoutMs: 20_000 }).catch(() => {});
         await eventually(async () => expect(lastOf(await list.position())).toBeGreaterThan(0));
-        await delay(system.random.between(0, 200));
+        await delay(random.between(0, 200));
         sleeper.freeze();
         await delay(frozenMs);
         // All of it has gone on without it. Others may lease from the large list; its rest is in order.
@@ -65,6 +66,7 @@ test("a list that a replica goes on with after it stood still has no number twic
   const [sleeper] = system.replicas;
   if (sleeper === undefined) throw new Error("there is no replica");
   const insist = createInsist(system);
+  const random = system.randomOf("frozen");
   const large = await makeLargeJob(system, contacts);
   using list = watchList(system, large);
   const request = { requestId: randomUUID(), batchJobId: large.id };
@@ -75,7 +77,7 @@ test("a list that a replica goes on with after it stood still has no number twic
     if (last === contacts) break;
     await eventually(async () => expect(lastOf(await list.position())).toBeGreaterThan(last), 15_000);
     sleeper.freeze();
-    await delay(system.random.between(0, 300));
+    await delay(random.between(0, 300));
     sleeper.thaw();
   }
   expect(await list.numbers()).toEqual(numbersTo(contacts));

@@ -35,12 +35,8 @@ const passing: ReadonlySet<string> = new Set(
  * Asks one replica after the other until one answers, as clients do that repeat a call with its request id. Every try is
  * written down. A refusal is thrown, and so is the last failure of a call that nobody answers for two minutes.
  */
-export function createInsist({
-  replicas,
-  history,
-  random,
-}: Pick<System, "replicas" | "history" | "random">): Insist {
-  let turn = random.between(0, replicas.length - 1);
+export function createInsist({ replicas, history }: Pick<System, "replicas" | "history">): Insist {
+  let turn = 0;
   return async function insist(rpc, request, { timeoutMs = 4_000 } = {}) {
     for (const began = performance.now(); ;) {
       const replica = replicas[(turn += 1) % replicas.length];

@@ -1,3 +1,4 @@
+import type { Random } from "../support/random.ts";
 import { runCampaign } from "./campaign.ts";
 import { createInsist } from "./insist.ts";
 import type { System } from "./system.ts";
@@ -10,21 +11,21 @@ export type Load = AsyncDisposable & {
   calls(): number;
 };
 
-/** So many jobs at a time, each followed by another, and so many workers. */
+/** So many jobs at a time, each followed by another, and so many workers, who err if they are to. */
 export function startLoad(
   system: System,
-  options: { campaigns: number; workers: number; mostContacts?: number; callMs?: number },
+  options: { campaigns: number; workers: number; mostContacts?: number; errs?: boolean },
 ): Load {
-  const { campaigns, workers: count, mostContacts = 20, callMs = 40 } = options;
+  const { campaigns, workers: count, mostContacts = 20, errs = false } = options;
   const insist = createInsist(system);
-  const workers = startWorkers(system, insist, { count, callMs });
+  const workers = startWorkers(system, insist, { count, errs });
   const stop = new AbortController();
   let finished = 0;
 
-  async function runOneAfterTheOther(): Promise<void> {
+  async function runOneAfterTheOther(random: Random): Promise<void> {
     while (!stop.signal.aborted) {
       try {
-        await runCampaign(system, insist, { mostContacts });
+        await runCampaign(system, insist, { random, mostContacts });
       } catch (error) {
         system.history.wrong.push(`a campaign gave up: ${String(error)}`);
       }
@@ -32,7 +33,9 @@ export function startLoad(
     }
   }
 
-  const running = Promise.all(Array.from({ length: campaigns }, runOneAfterTheOther));
+  const running = Promise.all(
+    Array.from({ length: campaigns }, (_, i) => runOneAfterTheOther(system.randomOf(`campaign ${i}`))),
+  );
   return {
     finished: () => finished,
     calls: workers.calls,

@@ -49,12 +49,16 @@ const losses = {
 
 test.each(Object.entries(losses))(
   "when Postgres %s, calls end within 2 s, nothing answered is lost, and all goes on by itself",
-  async (_, lose) => {
+  async (way, lose) => {
     const { history } = system;
     const insist = createInsist(system);
     {
-      await using workers = startWorkers(system, insist, { count: 4, errs: false });
-      const running = Promise.all(Array.from({ length: campaigns }, () => runCampaign(system, insist)));
+      await using workers = startWorkers(system, insist, { count: 4 });
+      const running = Promise.all(
+        Array.from({ length: campaigns }, (_, i) =>
+          runCampaign(system, insist, { random: system.randomOf(`${way} ${i}`) }),
+        ),
+      );
       const due = await scheduleJobs(insist, 10, { fromMs: 8_000, toMs: 10_000 });
       await eventually(() => expect(workers.calls()).toBeGreaterThan(20));
       const before = history.tried.length;

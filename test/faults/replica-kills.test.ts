@@ -40,7 +40,8 @@ const up = () => system.replicas.filter((replica) => replica.isUp());
 test(
   `a list of ${contacts} contacts is exact and in order after ${fanOutKills} kills, and another replica goes on within 10 s of each`,
   async () => {
-    const { random, replicas } = system;
+    const { replicas } = system;
+    const random = system.randomOf("kills");
     const insist = createInsist(system);
     const killer = createKiller();
     const job = await makeLargeJob(system, contacts);
@@ -102,7 +103,8 @@ test(
 test(
   `each of 200 due jobs starts once, within 10 s of the last kill, in ${dueRounds} rounds of ${killsPerRound} kills`,
   async () => {
-    const { random, replicas } = system;
+    const { replicas } = system;
+    const random = system.randomOf("kills");
     const insist = createInsist(system);
     const killer = createKiller();
     let longestMs = 0;

@@ -17,7 +17,8 @@ export type System = AsyncDisposable & {
   readonly servers: OwnServers;
   readonly replicas: readonly Replica[];
   readonly history: History;
-  readonly random: Random;
+  /** Choices of a place that makes them one after the other; the same in every run with the same seed. */
+  randomOf(place: string): Random;
   readonly keys: Keys;
   readonly apiKey: string;
   /** Works on the database past all proxies. */
@@ -80,7 +81,8 @@ export async function startSystem(
     servers,
     replicas,
     history,
-    random: createRandom(seed),
+    randomOf: (place) =>
+      createRandom([...place].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), seed)),
     keys: createKeys(prefix),
     apiKey,
     withDatabase,

@@ -6,6 +6,7 @@ import {
   type LeasedContact,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import type { Random } from "../support/random.ts";
 import type { Insist } from "./insist.ts";
 import type { System } from "./system.ts";
 
@@ -23,19 +24,20 @@ const outcomes = [
 ] as const;
 
 const leaseMs = 10_000;
+const longestCallMs = 40;
+const atOnce = 10;
 
-/** Workers that lease what they can, call each contact for a moment, and tell how that went. Now and then one errs. */
+/** Workers that lease what they can, call each contact for a moment, and tell how that went. If they err, now and then. */
 export function startWorkers(
-  { history, random }: System,
+  { history, randomOf }: System,
   insist: Insist,
-  options: { count: number; callMs?: number; errs?: boolean; atOnce?: number; batchJobIds?: string[] },
+  options: { count: number; errs?: boolean; batchJobIds?: string[] },
 ): AsyncDisposable & { calls(): number } {
-  const { count, callMs = 40, errs = true, atOnce = 10, batchJobIds = [] } = options;
+  const { count, errs = false, batchJobIds = [] } = options;
   const stop = new AbortController();
   let calls = 0;
 
-  async function report(leaseId: string): Promise<void> {
-    const [outcome, name] = random.chance(0.6) ? outcomes[0] : random.pick(outcomes);
+  async function report(leaseId: string, [outcome, name]: (typeof outcomes)[number]): Promise<void> {
     const answer = await insist("ReportOutcomes", ({ worker }, o) =>
       worker.reportOutcomes({ outcomes: [{ leaseId, outcome }] }, o),
     );
@@ -44,10 +46,13 @@ export function startWorkers(
     else history.told.push({ kind: "reported", leaseId, outcome: name, result });
   }
 
-  async function call({ leaseId }: LeasedContact): Promise<void> {
+  async function call({ leaseId }: LeasedContact, random: Random): Promise<void> {
     calls += 1;
+    // All that is chosen is chosen now: calls end in whatever order they do.
     const fate = errs ? random.next() : 1;
-    await delay(random.between(0, callMs));
+    const callMs = random.between(0, longestCallMs);
+    const outcome = random.chance(0.6) ? outcomes[0] : random.pick(outcomes);
+    await delay(callMs);
     // One that dies without a word, and one that comes back too late.
     if (fate < 0.01) return;
     if (fate < 0.02) await delay(leaseMs + 1_500, undefined, { signal: stop.signal }).catch(() => {});
@@ -64,10 +69,11 @@ export function startWorkers(
         worker.extendLeases({ leaseIds: [leaseId], leaseDuration }, o),
       );
     }
-    await report(leaseId);
+    await report(leaseId, outcome);
   }
 
   async function work(workerId: string): Promise<void> {
+    const random = randomOf(workerId);
     const inHand = new Set<Promise<void>>();
     while (!stop.signal.aborted) {
       const request = {
@@ -80,7 +86,7 @@ export function startWorkers(
       };
       const { contacts } = await insist("LeaseContacts", ({ worker }, o) => worker.leaseContacts(request, o));
       for (const contact of contacts) {
-        const calling = call(contact).finally(() => inHand.delete(calling));
+        const calling = call(contact, random).finally(() => inHand.delete(calling));
         inHand.add(calling);
       }
       if (inHand.size >= atOnce) await Promise.race(inHand);

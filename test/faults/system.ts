@@ -1,4 +1,5 @@
 import { generateApiKey } from "../../src/api-keys.ts";
+import { databaseNow } from "../../src/postgres/batch-jobs.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { migrate } from "../../src/postgres/migrate.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
@@ -43,6 +44,8 @@ export async function startSystem(
   async function withDatabase<T>(work: (db: Database) => Promise<T>): Promise<T> {
     const db = openDatabase({ url: servers.postgres.url(), poolSize: 2, queryTimeoutMs: 120_000 });
     try {
+      // On a machine that is short of breath a connection may take longer than its timeout.
+      await eventually(() => databaseNow(db), 30_000);
       return await work(db);
     } finally {
       await db.destroy();

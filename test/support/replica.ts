@@ -53,7 +53,7 @@ export function createClients(baseUrl: string, apiKey: string) {
   };
 }
 
-const readyTimeoutMs = 30_000;
+const readyTimeoutMs = 60_000;
 
 export async function startReplica(options: {
   name: string;
@@ -102,15 +102,25 @@ export async function startReplica(options: {
     return { exitCode, ms: performance.now() - began };
   }
 
+  /** As a supervisor does: a start that fails, because a server is not there yet, is followed by another. */
   async function start(): Promise<void> {
-    const starting = startProgram("src/main.ts", settings);
-    program = starting;
-    await eventually(() => {
-      if (!starting.said.stdout.includes("callsheet ready")) {
-        throw new Error(`${options.name} is not ready: ${starting.said.stderr}`);
+    for (const began = performance.now(); ;) {
+      const starting = startProgram("src/main.ts", settings);
+      program = starting;
+      const untilReady = eventually(() => {
+        if (!starting.said.stdout.includes("callsheet ready")) throw new Error("not ready");
+        return true;
+      }, readyTimeoutMs).catch(() => false);
+      const isReady = await Promise.race([untilReady, starting.ended.then(() => false)]);
+      if (isReady) {
+        isUp = program === starting;
+        return;
       }
-    }, readyTimeoutMs);
-    isUp = program === starting;
+      await starting[Symbol.asyncDispose]();
+      logged += starting.said.stderr;
+      if (performance.now() - began > readyTimeoutMs)
+        throw new Error(`${options.name} does not start: ${logged}`);
+    }
   }
 
   await start();

@@ -39,12 +39,12 @@ describe.each(["postgres", "redis"] as const)("each call site of %s in turn", (k
       const proxy = replica[kind];
       {
         await using load = startLoad(system, { campaigns: 6, workers: 4 });
-        const sites = await findCallSites(kind, proxy, () => delay(sized(8_000, 15_000)));
+        const sites = await findCallSites(kind, proxy, () => delay(sized(6_000, 15_000)));
         expect(sites.length).toBeGreaterThan({ postgres: 20, redis: 8 }[kind]);
         const missed: string[] = [];
         for (const site of sites) {
           if (!(await visit(proxy, site, harm))) missed.push(site.name);
-          await delay(100);
+          await delay(50);
         }
         await proxy.mend();
         process.stderr.write(`${harm}: ${sites.length} call sites of ${kind}\n`);
@@ -67,10 +67,10 @@ test.each(["postgres", "redis"] as const)(
       await using load = startLoad(system, { campaigns: 6, workers: 4 });
       for (const ms of [20, 300]) {
         proxy.delay(ms);
-        await delay(sized(2_000, 10_000));
+        await delay(sized(1_000, 10_000));
       }
       proxy.freeze();
-      await delay(sized(5_000, 20_000));
+      await delay(sized(3_000, 20_000));
       await proxy.mend();
       const before = load.finished();
       await eventually(() => expect(load.finished()).toBeGreaterThan(before + 3), 30_000);

@@ -9,8 +9,8 @@ import { sized } from "./scale.ts";
 import { type System, settled, startSystem } from "./system.ts";
 import { startWorkers } from "./workers.ts";
 
-const awayMs = sized(5_000, 20_000);
-const campaigns = sized(12, 40);
+const awayMs = sized(3_500, 20_000);
+const campaigns = sized(8, 40);
 
 let system: System;
 beforeAll(async () => {
@@ -59,7 +59,7 @@ test.each(Object.entries(losses))(
           runCampaign(system, insist, { random: system.randomOf(`${way} ${i}`) }),
         ),
       );
-      const due = await scheduleJobs(insist, 10, { fromMs: 8_000, toMs: 10_000 });
+      const due = await scheduleJobs(insist, 10, { fromMs: 4_000, toMs: 6_000 });
       await eventually(() => expect(workers.calls()).toBeGreaterThan(20));
       const before = history.tried.length;
       await lose();

@@ -14,7 +14,7 @@ import { startWorkers } from "./workers.ts";
 
 const contacts = sized(300_000, 1_000_000);
 const rebuiltWithinMs = 10_000;
-const downMs = sized(4_000, 30_000);
+const downMs = sized(2_000, 30_000);
 
 let system: System;
 let insist: Insist;
@@ -115,9 +115,9 @@ describe("when Redis loses its data while jobs are scheduled, fanning out, being
     "and %s, all is rebuilt within 10 s",
     async (_, lose) => {
       const large = await makeLargeJob(system, contacts);
-      const soon = await scheduleJobs(insist, 20, { fromMs: 9_000, toMs: 11_000 });
+      const soon = await scheduleJobs(insist, 20, { fromMs: 6_000, toMs: 8_000 });
       const later = await scheduleJobs(insist, 50, { fromMs: 3_600_000, toMs: 3_700_000 });
-      const worked = await startJob(150, 8);
+      const worked = await startJob(80, 8);
       await system.servers.redis.keepSnapshot();
       const waiting = await startJob(20, 20);
       await tryAllOnce(waiting, 20);
@@ -174,10 +174,10 @@ describe(`while Redis is away for ${downMs / 1000} s`, () => {
   test.each(Object.entries(absences))(
     "and %s, commands answer within 1 s, and due jobs start when it is back and tell how late",
     async (_, leave) => {
-      const due = await scheduleJobs(insist, 20, { fromMs: 4_000, toMs: 4_500 });
+      const due = await scheduleJobs(insist, 20, { fromMs: 3_000, toMs: 3_500 });
       const comeBack = await leave();
       const before = system.history.tried.length;
-      await delay(4_600);
+      await delay(3_600);
       const running = await startJob(5, 5);
       await command("PauseBatchJob", running);
       await command("ResumeBatchJob", running);

@@ -10,9 +10,9 @@ import { sized } from "./scale.ts";
 import { type System, settled, startSystem } from "./system.ts";
 
 const contacts = sized(300_000, 1_000_000);
-const fanOutKills = sized(6, 100);
+const fanOutKills = sized(4, 100);
 const dueRounds = sized(1, 10);
-const killsPerRound = sized(5, 10);
+const killsPerRound = sized(3, 10);
 const goesOnWithinMs = 10_000;
 
 let system: System;

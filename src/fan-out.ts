@@ -5,6 +5,7 @@ import type { Database } from "./postgres/database.ts";
 import type { ContactList } from "./redis/contact-list.ts";
 import type { JobKey } from "./redis/keys.ts";
 
+/** Disposing stops the work between two chunks and tells of every job that is not done. */
 export type FanOut = AsyncDisposable & {
   /**
    * Puts the pending contacts of a running job on its list, from its position on, and resolves when they all are or
@@ -29,8 +30,10 @@ export function createFanOut(deps: {
   chunkSize?: number;
   /** How many jobs are worked on at once; the others wait. */
   concurrency?: number;
+  /** Told of a job that is left because the work is stopped; others may go on with it at once. */
+  onLeft?: (job: JobKey) => Promise<void>;
 }): FanOut {
-  const { db, contactList, metrics, logger, chunkSize = defaultChunkSize, concurrency = 4 } = deps;
+  const { db, contactList, metrics, logger, chunkSize = defaultChunkSize, concurrency = 4, onLeft } = deps;
   const runs = new Map<string, Run>();
   const waiting: (() => void)[] = [];
   let active = 0;
@@ -72,7 +75,8 @@ export function createFanOut(deps: {
         run.again = false;
         await work(job);
       } while (run.again && !stop.signal.aborted);
-      endTimer();
+      if (stop.signal.aborted) await onLeft?.(job);
+      else endTimer();
     } catch (error) {
       metrics.fanOutFailures.inc();
       logger.warn({ err: error, batchJobId: job.id }, "fan-out stopped; the sweep will go on with it");
@@ -84,6 +88,7 @@ export function createFanOut(deps: {
 
   return {
     async run(job) {
+      if (stop.signal.aborted) return;
       const running = runs.get(job.id);
       if (running !== undefined) {
         running.again = true;

@@ -14,7 +14,8 @@ export type Pulse = AsyncDisposable & {
   onLost(callback: (error: BatchJobError) => void): void;
 };
 
-const pauseMs = 500;
+/** With the patience, how long a caller waits at most for an answer of Postgres that does not come. */
+const pauseMs = 250;
 const patienceMs = 1_000;
 
 export async function startPulse(databaseUrl: string): Promise<Pulse> {

@@ -17,7 +17,7 @@ type Deps = {
 const batchSize = 1_000;
 
 /** A replica that dies with entries in hand leaves them to come due again after this. */
-const holdMs = 10_000;
+const holdMs = 5_000;
 
 /** The longest sleep: what a lost wake-up costs at most. */
 const floorMs = 1_000;

@@ -20,7 +20,7 @@ import { type Pulse, pulseInterceptor, startPulse } from "./pulse.ts";
 import { startRedisWatch } from "./redis-watch.ts";
 import { openRedis } from "./redis/connection.ts";
 import { createContactList } from "./redis/contact-list.ts";
-import { createKeys } from "./redis/keys.ts";
+import { createKeys, readJobKey, writeJobKey } from "./redis/keys.ts";
 import { createReservations } from "./redis/reservations.ts";
 import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
@@ -88,7 +88,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const contactList = createContactList(redis, keys);
   const reservations = createReservations(redis, keys);
   const clock = await startClock(db);
-  const fanOut = opened.use(createFanOut({ db, contactList, metrics, logger }));
+  const fanOut = opened.use(
+    createFanOut({
+      db,
+      contactList,
+      metrics,
+      logger,
+      onLeft: async (job) => void (await redis.publish(keys.leftFanOut, writeJobKey(job))),
+    }),
+  );
+  onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
   const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const freed = (organizationId: string): void => {

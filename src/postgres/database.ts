@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from "kysely";
 import { type CustomTypesConfig, Pool, types as pgTypes } from "pg";
+import { withSureCommits } from "./sure-commits.ts";
 import type { Tables } from "./tables.ts";
 
 export type Database = Kysely<Tables>;
@@ -26,7 +27,7 @@ const limits = {
 /**
  * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
  * much longer, and a transaction that its owner forgot 10 s; a patient one has no limit on locks, statements and answers.
- * Disposing waits for the connections in use.
+ * Disposing waits for the connections in use. A transaction resolves if and only if it is known to be committed.
  */
 export function openDatabase(options: {
   url: string;
@@ -48,7 +49,13 @@ export function openDatabase(options: {
   // A connection that breaks while idle leaves the pool by itself; the next query says what is wrong.
   pool.on("error", () => {});
   pool.on("connect", (client) => client.on("error", () => {}));
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const alone = {
+    connectionString: options.url,
+    application_name: "callsheet",
+    connectionTimeoutMillis: 1_000,
+    query_timeout: 1_000,
+  };
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: withSureCommits(pool, alone) }) });
 }
 
 /** Node's socket errors, then SQLSTATEs and their classes, that pass by themselves. */

@@ -1,6 +1,14 @@
 /** What a running job's keys are named after. */
 export type JobKey = { readonly id: string; readonly organizationId: string };
 
+/** A job as messages name it. */
+export const writeJobKey = ({ id, organizationId }: JobKey): string => `${organizationId} ${id}`;
+
+export function readJobKey(message: string): JobKey {
+  const [organizationId = "", id = ""] = message.split(" ");
+  return { id, organizationId };
+}
+
 export type Keys = ReturnType<typeof createKeys>;
 
 /** Every key name. Keys that one script touches share a hash tag, and so a slot. */
@@ -13,6 +21,8 @@ export const createKeys = (prefix: string) => ({
   wake: `${prefix}:{schedule}:wake`,
   /** Channel: an organization, named in the message, may have contacts to give. */
   work: `${prefix}:{schedule}:work`,
+  /** Channel: a replica that stops leaves the fan-out of the job that the message names. */
+  leftFanOut: `${prefix}:{schedule}:left-fan-out`,
   /** Sorted set: numbers taken off the list and not yet settled → deadline, unix ms. */
   reserved: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:reserved`,
   /** String: epoch and last number put on the list. */

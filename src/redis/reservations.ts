@@ -6,7 +6,7 @@ import { script } from "./script.ts";
 export type Reservations = ReturnType<typeof createReservations>;
 
 /** Numbers that nobody settles, because their replica died, go back to the list after this. */
-const holdMs = 10_000;
+const holdMs = 5_000;
 
 const take = script(`
 -- Takes numbers off the heads of lists and reserves them.

@@ -17,9 +17,16 @@ import {
   type StatusObject,
 } from "@grpc/grpc-js";
 
-/** The client of grpc-js behind the interface of Connect's, so that a test can treat all clients alike. */
-export function createGrpcJsTransport(port: number, options: ClientOptions = {}): Transport {
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), options);
+/**
+ * The client of grpc-js behind the interface of Connect's, so that a test can treat all clients alike. It calls a port on
+ * this machine, or a gRPC address.
+ */
+export function createGrpcJsTransport(to: number | string, options: ClientOptions = {}): Transport {
+  const client = new Client(
+    typeof to === "number" ? `127.0.0.1:${to}` : to,
+    credentials.createInsecure(),
+    options,
+  );
   return {
     unary(method, signal, timeoutMs, header, input) {
       const { path, serialize, deserialize } = codec(method);

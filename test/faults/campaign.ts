@@ -1,0 +1,110 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { makeContacts } from "../support/make.ts";
+import type { Random } from "../support/random.ts";
+import { type Insist, Refused } from "./insist.ts";
+import type { System } from "./system.ts";
+
+const final: ReadonlySet<BatchJobStatus> = new Set([
+  BatchJobStatus.COMPLETED,
+  BatchJobStatus.FAILED,
+  BatchJobStatus.CANCELLED,
+]);
+
+/** The answer, or undefined where the refusal is one that the job's own progress explains. */
+async function unless<T>(expected: readonly string[], call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof Refused && expected.includes(error.reason)) return undefined;
+    throw error;
+  }
+}
+
+const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
+
+/**
+ * Takes one job through its life, as a backend would, until it is final: created, perhaps scheduled and moved, started
+ * by hand or by its time, perhaps filled up, paused and resumed, or cancelled. It is the only one that commands the job,
+ * so that every answer can be foreseen but for how far the job has come by itself.
+ */
+export async function runCampaign(
+  { history }: System,
+  insist: Insist,
+  { random, mostContacts = 20 }: { random: Random; mostContacts?: number },
+): Promise<void> {
+  const count = random.between(1, mostContacts);
+  const isScheduled = random.chance(0.5);
+  const creation = {
+    requestId: randomUUID(),
+    name: "A campaign",
+    fromPhoneNumberId: "pn_1",
+    contacts: makeContacts(count),
+    concurrentCallLimit: random.between(1, 10),
+    maxAttempts: random.between(1, 3),
+    retryOn: [Outcome.BUSY, Outcome.NO_ANSWER, ...(random.chance(0.5) ? [Outcome.UNKNOWN] : [])],
+    retryDelays: [durationFromMs(random.between(0, 1_500))],
+    scheduledStartTime: isScheduled ? inMs(random.between(1_500, 5_000)) : "",
+  };
+  // Nobody can say that the time is still ahead when it has taken long to get through.
+  const created = await unless(
+    ["past_scheduled_time"],
+    insist("CreateBatchJob", ({ jobs }, o) => jobs.createBatchJob(creation, o)),
+  );
+  if (created === undefined) return;
+  const { batchJobId } = created;
+  let total = created.totalContacts;
+  const command = () => ({ requestId: randomUUID(), batchJobId });
+
+  if (isScheduled && random.chance(0.4)) {
+    const request = { ...command(), scheduledStartTime: inMs(random.between(1_500, 4_000)) };
+    await unless(
+      ["invalid_status", "past_scheduled_time", "already_terminal"],
+      insist("RescheduleBatchJob", ({ jobs }, o) => jobs.rescheduleBatchJob(request, o)),
+    );
+  }
+  if (!isScheduled || random.chance(0.3)) {
+    const request = command();
+    const started = await unless(
+      isScheduled ? ["already_running", "invalid_status"] : [],
+      insist("StartBatchJob", ({ jobs }, o) => jobs.startBatchJob(request, o)),
+    );
+    if (started !== undefined) history.told.push({ kind: "started", jobId: batchJobId });
+  }
+  if (random.chance(0.3)) {
+    const request = { ...command(), contacts: makeContacts(random.between(1, mostContacts), 500_000) };
+    const added = await unless(
+      ["already_terminal"],
+      insist("AddContacts", ({ jobs }, o) => jobs.addContacts(request, o)),
+    );
+    total += added?.acceptedCount ?? 0;
+  }
+  if (random.chance(0.2)) {
+    const [pause, resume] = [command(), command()];
+    const rest = random.between(100, 1_000);
+    const paused = await unless(
+      ["invalid_status"],
+      insist("PauseBatchJob", ({ jobs }, o) => jobs.pauseBatchJob(pause, o)),
+    );
+    await delay(rest);
+    if (paused !== undefined) {
+      await insist("ResumeBatchJob", ({ jobs }, o) => jobs.resumeBatchJob(resume, o));
+    }
+  }
+  if (random.chance(0.15)) {
+    const request = command();
+    const cancelled = await unless(
+      ["already_terminal"],
+      insist("CancelBatchJob", ({ jobs }, o) => jobs.cancelBatchJob(request, o)),
+    );
+    if (cancelled !== undefined) history.told.push({ kind: "cancelled", jobId: batchJobId });
+  }
+  history.told.push({ kind: "contacts", jobId: batchJobId, total });
+  for (;;) {
+    const { batchJob } = await insist("GetBatchJob", ({ jobs }, o) => jobs.getBatchJob({ batchJobId }, o));
+    if (batchJob !== undefined && final.has(batchJob.status) && batchJob.counts?.dialing === 0) return;
+    await delay(300);
+  }
+}

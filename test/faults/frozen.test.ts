@@ -1,0 +1,87 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { numbersTo } from "../support/look.ts";
+import { createInsist } from "./insist.ts";
+import { lastOf, makeLargeJob, scheduleJobs, watchList } from "./jobs.ts";
+import { startLoad } from "./load.ts";
+import { sized } from "./scale.ts";
+import { type System, settled, startSystem } from "./system.ts";
+
+const contacts = sized(300_000, 1_000_000);
+const rounds = sized(1, 5);
+/** Longer than the leases of the workers, and than any claim or reservation. */
+const frozenMs = 14_000;
+
+let system: System;
+beforeAll(async () => {
+  system = await startSystem({ replicas: 2, seed: 9 });
+}, 60_000);
+afterAll(() => system[Symbol.asyncDispose](), 60_000);
+
+test(
+  `a replica that stands still past its claims and leases does no harm, and goes on: ${rounds} times`,
+  async () => {
+    const [sleeper, other] = system.replicas;
+    if (sleeper === undefined || other === undefined) throw new Error("there are not two replicas");
+    const insist = createInsist(system);
+    const random = system.randomOf("frozen");
+    for (let round = 0; round < rounds; round += 1) {
+      const large = await makeLargeJob(system, contacts);
+      using list = watchList(system, large);
+      {
+        await using load = startLoad(system, { campaigns: 5, workers: 4 });
+        const due = await scheduleJobs(insist, 30, { fromMs: 8_000, toMs: 10_000 });
+        await eventually(() => expect(load.calls()).toBeGreaterThan(20));
+        // It is asked to fan out, and stands still in the middle of it, or after.
+        const request = { requestId: randomUUID(), batchJobId: large.id };
+        void sleeper.clients.jobs.startBatchJob(request, { timeoutMs: 20_000 }).catch(() => {});
+        await eventually(async () => expect(lastOf(await list.position())).toBeGreaterThan(0));
+        await delay(random.between(0, 200));
+        sleeper.freeze();
+        await delay(frozenMs);
+        // All of it has gone on without it. Others may lease from the large list; its rest is in order.
+        expect(lastOf(await list.position())).toBe(contacts);
+        const started = await system.withDatabase((db) =>
+          db.selectFrom("batch_jobs").select("status").where("id", "in", due).execute(),
+        );
+        expect(started.filter(({ status }) => status === "scheduled")).toEqual([]);
+        sleeper.thaw();
+        await eventually(async () => {
+          await sleeper.clients.jobs.listBatchJobs({}, { timeoutMs: 1_000 });
+        });
+        const end = { requestId: randomUUID(), batchJobId: large.id };
+        await insist("CancelBatchJob", ({ jobs }, o) => jobs.cancelBatchJob(end, o));
+      }
+      expect(await settled(system)).toEqual([]);
+    }
+    expect(system.badLogLines()).toEqual([]);
+    expect(await sleeper.metric("callsheet_redis_up")).toBe(1);
+  },
+  rounds * 120_000,
+);
+
+test("a list that a replica goes on with after it stood still has no number twice", async () => {
+  const [sleeper] = system.replicas;
+  if (sleeper === undefined) throw new Error("there is no replica");
+  const insist = createInsist(system);
+  const random = system.randomOf("frozen");
+  const large = await makeLargeJob(system, contacts);
+  using list = watchList(system, large);
+  const request = { requestId: randomUUID(), batchJobId: large.id };
+  void sleeper.clients.jobs.startBatchJob(request, { timeoutMs: 20_000 }).catch(() => {});
+  // Again and again, so that a chunk that was read before is put on the list after another replica went on.
+  for (;;) {
+    const last = lastOf(await list.position());
+    if (last === contacts) break;
+    await eventually(async () => expect(lastOf(await list.position())).toBeGreaterThan(last), 15_000);
+    sleeper.freeze();
+    await delay(random.between(0, 300));
+    sleeper.thaw();
+  }
+  expect(await list.numbers()).toEqual(numbersTo(contacts));
+  const end = { requestId: randomUUID(), batchJobId: large.id };
+  await insist("CancelBatchJob", ({ jobs }, o) => jobs.cancelBatchJob(end, o));
+  expect(await settled(system)).toEqual([]);
+}, 120_000);

@@ -1,0 +1,111 @@
+import { sql } from "kysely";
+import type { Database } from "../../src/postgres/database.ts";
+
+/*
+ * The history is append-only and comes from two sides. Postgres writes down, by triggers and in the transaction that does
+ * it, every change of a job's status and of a contact's, and how every attempt begins and ends. The clients write down
+ * what they asked, what they were answered, and how long that took. The oracle reads both.
+ */
+
+const statements = [
+  sql`create schema history`,
+  sql`
+    create table history.events (
+      id bigserial primary key,
+      at timestamptz not null default clock_timestamp(),
+      kind text not null,
+      job_id uuid not null,
+      organization_id uuid,
+      number int,
+      attempt int,
+      lease_id uuid,
+      was text,
+      is_now text,
+      due_at timestamptz,
+      start_lag_ms bigint
+    )`,
+  sql`
+    create function history.note_job() returns trigger language plpgsql as $$ begin
+      if tg_op = 'DELETE' then
+        insert into history.events (kind, job_id, organization_id, was) values ('job', old.id, old.organization_id, old.status);
+      elsif tg_op = 'INSERT' then
+        insert into history.events (kind, job_id, organization_id, is_now, due_at)
+        values ('job', new.id, new.organization_id, new.status, new.scheduled_at);
+      else
+        insert into history.events (kind, job_id, organization_id, was, is_now, due_at, start_lag_ms)
+        values ('job', new.id, new.organization_id, old.status, new.status, old.scheduled_at, new.start_lag_ms);
+      end if;
+      return null;
+    end $$`,
+  sql`create trigger history_job_comes_and_goes after insert or delete on batch_jobs
+      for each row execute function history.note_job()`,
+  sql`create trigger history_job_changes after update on batch_jobs for each row
+      when (old.status <> new.status or old.scheduled_job_id is distinct from new.scheduled_job_id)
+      execute function history.note_job()`,
+  sql`
+    create function history.note_contact() returns trigger language plpgsql as $$ begin
+      insert into history.events (kind, job_id, number, attempt, was, is_now, due_at)
+      values ('contact', new.job_id, new.number, new.attempts, old.status, new.status, new.next_attempt_at);
+      return null;
+    end $$`,
+  sql`create trigger history_contact after update on contacts for each row
+      when (old.status <> new.status) execute function history.note_contact()`,
+  sql`
+    create function history.note_attempt() returns trigger language plpgsql as $$ begin
+      if tg_op = 'INSERT' then
+        insert into history.events (kind, job_id, number, attempt, lease_id)
+        values ('opened', new.job_id, new.number, new.attempt, new.lease_id);
+      elsif tg_op = 'DELETE' then
+        insert into history.events (kind, job_id, number, attempt, lease_id)
+        values (case when old.ended_at is null then 'released' else 'purged' end, old.job_id, old.number, old.attempt,
+          old.lease_id);
+      else
+        insert into history.events (kind, job_id, number, attempt, lease_id, was, is_now)
+        values (case when old.ended_at is null then 'ended' else 'corrected' end, new.job_id, new.number, new.attempt,
+          new.lease_id, old.outcome, new.outcome);
+      end if;
+      return null;
+    end $$`,
+  sql`create trigger history_attempt_comes_and_goes after insert or delete on attempts
+      for each row execute function history.note_attempt()`,
+  sql`create trigger history_attempt_ends after update on attempts for each row
+      when (old.ended_at is null and new.ended_at is not null or old.outcome <> new.outcome)
+      execute function history.note_attempt()`,
+];
+
+/** Has Postgres write down what happens from now on. */
+export async function installHistory(db: Database): Promise<void> {
+  for (const statement of statements) await statement.execute(db);
+}
+
+/** One try of one RPC, as its client saw it. */
+export type Tried = {
+  readonly at: number;
+  readonly rpc: string;
+  readonly replica: string;
+  readonly ms: number;
+  /** `ok`, the reason of a refusal, or the Connect code of anything else. */
+  readonly end: string;
+};
+
+/** What a client was told, and what therefore must be so in the end. */
+export type Told =
+  | { readonly kind: "contacts"; readonly jobId: string; readonly total: number }
+  | { readonly kind: "started" | "cancelled"; readonly jobId: string }
+  | {
+      readonly kind: "reported";
+      readonly leaseId: string;
+      readonly outcome: string;
+      readonly result: "recorded" | "already_recorded" | "lease_expired";
+    }
+  | { readonly kind: "released"; readonly leaseId: string };
+
+/** The clients' side of the history. */
+export type History = {
+  readonly tried: Tried[];
+  readonly told: Told[];
+  /** What must not happen and did, as the clients saw it. */
+  readonly wrong: string[];
+};
+
+export const createHistory = (): History => ({ tried: [], told: [], wrong: [] });

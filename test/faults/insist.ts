@@ -1,0 +1,62 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type CallOptions, Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
+import { codeName } from "../../src/rpc/errors.ts";
+import type { Clients } from "../support/replica.ts";
+import type { System } from "./system.ts";
+
+/** A refusal that trying again does not change. */
+export class Refused extends Error {
+  readonly reason: string;
+  constructor(rpc: string, reason: string) {
+    super(`${rpc} was refused: ${reason}`);
+    this.reason = reason;
+  }
+}
+
+type Request<T> = (clients: Clients, options: CallOptions) => Promise<T>;
+export type Insist = <T>(rpc: string, request: Request<T>, options?: { timeoutMs?: number }) => Promise<T>;
+
+const pauseMs = 100;
+const patienceMs = 120_000;
+
+function endOf(error: unknown): string {
+  const connectError = ConnectError.from(error);
+  const reason = connectError.findDetails(ErrorInfoSchema)[0]?.metadata["code"];
+  return reason ?? codeName(connectError.code);
+}
+
+/** Codes that say that a call did not get through, or that nobody knows whether it did. */
+const passing: ReadonlySet<string> = new Set(
+  [Code.Unavailable, Code.DeadlineExceeded, Code.Canceled, Code.Aborted].map(codeName),
+);
+
+/**
+ * Asks one replica after the other until one answers, as clients do that repeat a call with its request id. Every try is
+ * written down. A refusal is thrown, and so is the last failure of a call that nobody answers for two minutes.
+ */
+export function createInsist({ replicas, history }: Pick<System, "replicas" | "history">): Insist {
+  let turn = 0;
+  return async function insist(rpc, request, { timeoutMs = 4_000 } = {}) {
+    for (const began = performance.now(); ;) {
+      const replica = replicas[(turn += 1) % replicas.length];
+      if (replica === undefined) throw new Error("there are no replicas");
+      const at = performance.now();
+      const note = (end: string) =>
+        void history.tried.push({ at, rpc, replica: replica.name, ms: performance.now() - at, end });
+      try {
+        const answer = await request(replica.clients, { timeoutMs });
+        note("ok");
+        return answer;
+      } catch (error) {
+        const end = endOf(error);
+        note(end);
+        // A connection that breaks in the middle of an answer is no answer.
+        const isBroken = /socket|stream|session|ECONN|http2|closed|missing/i.test(String(error));
+        if (!passing.has(end) && !isBroken) throw new Refused(rpc, end);
+        if (performance.now() - began > patienceMs) throw error;
+        await delay(pauseMs);
+      }
+    }
+  };
+}

@@ -1,0 +1,59 @@
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { ensureOrganization } from "../../src/postgres/api-keys.ts";
+import { keyOf, makeJobs } from "../support/make-many.ts";
+import { makeContacts } from "../support/make.ts";
+import type { Insist } from "./insist.ts";
+import type { System } from "./system.ts";
+
+const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
+
+/** A pending job of the clients' organization that is too large for a call. */
+export async function makeLargeJob(system: System, contacts: number) {
+  const job = await system.withDatabase(async (db) => {
+    const organizationId = await ensureOrganization(db, "default");
+    const caller = { apiKeyId: "", organizationId, role: "admin" as const };
+    return (await makeJobs({ db, caller }, 1, { status: "pending", contacts }))[0];
+  });
+  if (job === undefined) throw new Error("no job was made");
+  return keyOf(job);
+}
+
+/** Jobs of three contacts each, due one after another between these times from now. Answers their ids. */
+export async function scheduleJobs(
+  insist: Insist,
+  count: number,
+  due: { fromMs: number; toMs: number },
+): Promise<string[]> {
+  const spread = (due.toMs - due.fromMs) / count;
+  const requests = Array.from({ length: count }, (_, i) => ({
+    requestId: randomUUID(),
+    name: `Due ${i + 1}`,
+    fromPhoneNumberId: "pn_1",
+    contacts: makeContacts(3),
+    maxAttempts: 1,
+    scheduledStartTime: inMs(due.fromMs + i * spread),
+  }));
+  const answers = await Promise.all(
+    requests.map((request) => insist("CreateBatchJob", ({ jobs }, o) => jobs.createBatchJob(request, o))),
+  );
+  return answers.map(({ batchJobId }) => batchJobId);
+}
+
+/** A job's list and how far its fan-out is, read again and again past all proxies while Redis comes and goes. */
+export function watchList(system: System, job: { id: string; organizationId: string }) {
+  const redis = new Redis(system.servers.redis.url(), { retryStrategy: () => 100 });
+  redis.on("error", () => {});
+  return {
+    async position(): Promise<string | null> {
+      return await redis.get(system.keys.position(job));
+    },
+    async numbers(): Promise<string[]> {
+      return await redis.lrange(system.keys.contacts(job), 0, -1);
+    },
+    [Symbol.dispose]: () => redis.disconnect(),
+  };
+}
+
+/** How far a position is. */
+export const lastOf = (position: string | null): number => Number(position?.split(":")[1] ?? 0);

@@ -1,0 +1,82 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { type Harm, type Proxy, harms } from "../support/proxy.ts";
+import { type CallSite, findCallSites } from "./call-sites.ts";
+import { startLoad } from "./load.ts";
+import { sized } from "./scale.ts";
+import { type System, settled, startSystem } from "./system.ts";
+
+const visitWithinMs = 15_000;
+
+let system: System;
+beforeAll(async () => {
+  system = await startSystem({ replicas: 2, seed: 8 });
+}, 60_000);
+afterAll(() => system[Symbol.asyncDispose](), 60_000);
+
+function harmedReplica() {
+  const [replica] = system.replicas;
+  if (replica === undefined) throw new Error("there is no replica");
+  return replica;
+}
+
+/** Whether a trap at the site was stepped into in time. */
+async function visit(proxy: Proxy, site: CallSite, harm: Harm): Promise<boolean> {
+  const trap = proxy.trap(site.matches, harm);
+  const isSprung = await Promise.race([trap.sprung.then(() => true), delay(visitWithinMs, false)]);
+  trap.disarm();
+  // A connection of which nothing comes back is given up by its timeout; so many of them would be too much for a pool.
+  if (harm === "swallow the replies") await delay(2_000).then(() => proxy.mend());
+  return isSprung;
+}
+
+describe.each(["postgres", "redis"] as const)("each call site of %s in turn", (kind) => {
+  test.each(sized<Harm[]>(["drop the reply"], [...harms]))(
+    "while the network may %s, nothing is lost and nothing is done twice",
+    async (harm) => {
+      const replica = harmedReplica();
+      const proxy = replica[kind];
+      {
+        await using load = startLoad(system, { campaigns: 6, workers: 4 });
+        const sites = await findCallSites(kind, proxy, () => delay(sized(6_000, 15_000)));
+        expect(sites.length).toBeGreaterThan({ postgres: 20, redis: 8 }[kind]);
+        const missed: string[] = [];
+        for (const site of sites) {
+          if (!(await visit(proxy, site, harm))) missed.push(site.name);
+          await delay(50);
+        }
+        await proxy.mend();
+        process.stderr.write(`${harm}: ${sites.length} call sites of ${kind}\n`);
+        expect(missed).toEqual([]);
+        const before = load.finished();
+        await eventually(() => expect(load.finished()).toBeGreaterThan(before + 3), 30_000);
+      }
+      expect(await settled(system)).toEqual([]);
+      expect(system.badLogLines()).toEqual([]);
+    },
+    sized(180_000, 900_000),
+  );
+});
+
+test.each(["postgres", "redis"] as const)(
+  "a slow and then a silent way from one replica to %s does no harm",
+  async (kind) => {
+    const proxy = harmedReplica()[kind];
+    {
+      await using load = startLoad(system, { campaigns: 6, workers: 4 });
+      for (const ms of [20, 300]) {
+        proxy.delay(ms);
+        await delay(sized(1_000, 10_000));
+      }
+      proxy.freeze();
+      await delay(sized(3_000, 20_000));
+      await proxy.mend();
+      const before = load.finished();
+      await eventually(() => expect(load.finished()).toBeGreaterThan(before + 3), 30_000);
+    }
+    expect(await settled(system)).toEqual([]);
+    expect(system.badLogLines()).toEqual([]);
+  },
+  180_000,
+);

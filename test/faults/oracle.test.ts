@@ -1,0 +1,204 @@
+import { randomUUID } from "node:crypto";
+import { type RawBuilder, sql } from "kysely";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { ensureOrganization } from "../../src/postgres/api-keys.ts";
+import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
+import { cloneDatabase } from "../support/database.ts";
+import { makeJobs } from "../support/make-many.ts";
+import { type History, createHistory, installHistory } from "./history.ts";
+import { judge } from "./oracle.ts";
+
+/** What is done behind everybody's back to a job of three contacts that runs, with the limits of one lease. */
+type Doctoring = (jobId: string) => RawBuilder<unknown>[];
+
+const lease = randomUUID();
+const open = (jobId: string, number: number, attempt = 1, leaseId = randomUUID()) => [
+  sql`insert into attempts (lease_id, job_id, number, attempt, worker_id, request_id, leased_at, expires_at)
+      values (${leaseId}, ${jobId}, ${number}, ${attempt}, 'w', '', clock_timestamp(), clock_timestamp() + interval '1 minute')`,
+  sql`update contacts set status = 'dialing', attempts = ${attempt} where job_id = ${jobId} and number = ${number}`,
+];
+const end = (jobId: string, number: number, outcome: string, attempt = 1) => [
+  sql`update attempts set ended_at = clock_timestamp(), outcome = ${outcome} where job_id = ${jobId} and number = ${number} and attempt = ${attempt}`,
+  sql`update contacts set status = ${outcome}, last_outcome = ${outcome} where job_id = ${jobId} and number = ${number}`,
+];
+const count = (jobId: string, status: string, by: number) => [
+  sql`update batch_jobs set pending_contacts = pending_contacts - ${by}::int,
+        ${sql.ref(`${status}_contacts`)} = ${sql.ref(`${status}_contacts`)} + ${by}::int where id = ${jobId}`,
+  ...(status === "dialing" ? [sql`update organizations set dialing = dialing + ${by}::int`] : []),
+];
+const note = (jobId: string, columns: string, values: string) =>
+  sql`insert into history.events (job_id, ${sql.raw(columns)}) values (${jobId}, ${sql.raw(values)})`;
+
+const cases: Record<string, Doctoring> = {
+  "a job starts once": (id) => [note(id, "kind, was, is_now", "'job', 'pending', 'running'")],
+  "a job's status changes only as the table of states says": (id) => [
+    note(id, "kind, was, is_now", "'job', 'completed', 'running'"),
+  ],
+  "no job starts before its time": (id) => [
+    sql`delete from history.events`,
+    note(
+      id,
+      "kind, was, is_now, due_at, start_lag_ms",
+      "'job', 'scheduled', 'running', clock_timestamp() + interval '1 second', 0",
+    ),
+  ],
+  "the lag of a start is what it was": (id) => [
+    sql`delete from history.events`,
+    note(
+      id,
+      "kind, was, is_now, due_at, start_lag_ms",
+      "'job', 'scheduled', 'running', clock_timestamp() - interval '1 minute', 7",
+    ),
+  ],
+  "attempts of one contact never overlap": (id) => [
+    sql`update organizations set lease_limit = 2`,
+    sql`update batch_jobs set concurrent_call_limit = 2`,
+    ...open(id, 1),
+    ...count(id, "dialing", 1),
+    note(id, "kind, number, attempt, lease_id", `'opened', 1, 1, '${lease}'`),
+    note(id, "kind, number, attempt, lease_id", `'ended', 1, 1, '${lease}'`),
+  ],
+  "attempts of one contact are numbered without a gap": (id) => [
+    ...open(id, 1, 2),
+    ...count(id, "dialing", 1),
+  ],
+  "no contact is leased while its job does not run": (id) => [
+    sql`update batch_jobs set status = 'paused' where id = ${id}`,
+    ...open(id, 1),
+    ...count(id, "dialing", 1),
+  ],
+  "no retry comes before its time": (id) => [
+    note(
+      id,
+      "kind, number, attempt, was, is_now, due_at",
+      "'contact', 1, 1, 'dialing', 'waiting_retry', clock_timestamp() + interval '1 minute'",
+    ),
+    ...open(id, 1),
+    ...count(id, "dialing", 1),
+  ],
+  "no more contacts of a job are leased at once than its limit": (id) => [
+    sql`update organizations set lease_limit = 2`,
+    ...open(id, 1),
+    ...open(id, 2),
+    ...count(id, "dialing", 2),
+  ],
+  "no more contacts of an organization are leased at once than its limit": (id) => [
+    sql`update batch_jobs set concurrent_call_limit = 2`,
+    ...open(id, 1),
+    ...open(id, 2),
+    ...count(id, "dialing", 2),
+  ],
+  "a contact becomes final once, unless a late report corrects an unknown": (id) => [
+    note(id, "kind, number, was, is_now", "'contact', 1, 'busy', 'completed'"),
+  ],
+  "an outcome stays, unless a late report corrects an unknown": (id) => [
+    note(id, "kind, number, was, is_now", "'corrected', 1, 'busy', 'completed'"),
+  ],
+  "every contact of a job that has ended is final": (id) => [
+    sql`update batch_jobs set status = 'completed', finished_at = clock_timestamp() where id = ${id}`,
+  ],
+  "a contact's status is its last outcome": (id) => [
+    ...open(id, 1),
+    ...end(id, 1, "busy"),
+    sql`update contacts set status = 'completed' where job_id = ${id} and number = 1`,
+    sql`delete from history.events where kind = 'contact'`,
+    ...count(id, "completed", 1),
+  ],
+  "the counts of a job are its rows": (id) => [
+    sql`update batch_jobs set pending_contacts = 2, busy_contacts = 1 where id = ${id}`,
+  ],
+  "an organization's count of leases is its open attempts": () => [sql`update organizations set dialing = 1`],
+  "whoever waits for a retry is in the table of retries, and nobody else": (id) => [
+    sql`insert into retries (job_id, number, due_at) values (${id}, 1, clock_timestamp())`,
+  ],
+  "every scheduled job whose time is past has started": (id) => [
+    sql`insert into batch_jobs (organization_id, name, description, from_phone_number_id, status, timezone, scheduled_at,
+          scheduled_job_id, concurrent_call_limit, max_attempts, retry_on, retry_delays_ms)
+        select organization_id, '', '', '', 'scheduled', 'UTC', clock_timestamp() - interval '1 minute', gen_random_uuid(), 1, 1,
+          '{}', '{}' from batch_jobs where id = ${id}`,
+  ],
+};
+
+const stack = new AsyncDisposableStack();
+let database: Database;
+let redis: RedisClient;
+beforeAll(async () => {
+  const { url } = stack.use(await cloneDatabase());
+  database = openDatabase({ url, poolSize: 1 });
+  stack.defer(() => database.destroy());
+  redis = openRedis(inject("redisUrl"));
+  stack.defer(() => redis.disconnect());
+  if (redis.status !== "ready") await new Promise<void>((ready) => redis.once("ready", () => ready()));
+  await installHistory(database);
+});
+afterAll(() => stack.disposeAsync());
+
+/** A job of three contacts that runs, in a transaction that is rolled back. */
+async function makeWorld() {
+  const db = await database.startTransaction().execute();
+  const organizationId = await ensureOrganization(db, "default");
+  await sql`update organizations set lease_limit = 1`.execute(db);
+  const caller = { apiKeyId: "", organizationId, role: "admin" as const };
+  const [job] = await makeJobs({ db, caller }, 1, { status: "pending" });
+  await sql`update batch_jobs set status = 'running', started_at = clock_timestamp(), concurrent_call_limit = 1`.execute(
+    db,
+  );
+  return {
+    db,
+    redis,
+    prefix: `test-${randomUUID()}`,
+    history: createHistory(),
+    jobId: job?.id ?? "",
+    [Symbol.asyncDispose]: () => db.rollback().execute(),
+  };
+}
+
+type World = Awaited<ReturnType<typeof makeWorld>>;
+const broken = async (world: World) => [...new Set((await judge(world)).map(({ rule }) => rule))];
+
+test("the oracle finds nothing where nothing is broken", async () => {
+  await using world = await makeWorld();
+  for (const statement of [
+    ...open(world.jobId, 1),
+    ...end(world.jobId, 1, "busy"),
+    ...count(world.jobId, "busy", 1),
+  ]) {
+    await statement.execute(world.db);
+  }
+  expect(await judge(world)).toEqual([]);
+});
+
+test.each(Object.entries(cases))("the oracle finds it where it is broken that %s", async (rule, doctor) => {
+  await using world = await makeWorld();
+  for (const statement of doctor(world.jobId)) await statement.execute(world.db);
+  expect(await broken(world)).toEqual([rule]);
+});
+
+type Untrue = (jobId: string) => History["told"][number];
+
+const answers: Record<string, Untrue> = {
+  "contacts that are not there": (jobId) => ({ kind: "contacts", jobId, total: 4 }),
+  "a start of another job": () => ({ kind: "started", jobId: randomUUID() }),
+  "a cancellation": (jobId) => ({ kind: "cancelled", jobId }),
+  "an outcome": () => ({ kind: "reported", leaseId: lease, outcome: "completed", result: "recorded" }),
+};
+
+test.each(Object.entries(answers))("the oracle finds it where a client was told of %s", async (_, untrue) => {
+  await using world = await makeWorld();
+  world.history.told.push(untrue(world.jobId));
+  expect(await broken(world)).toEqual(["what was answered is kept"]);
+});
+
+test("the oracle finds what is left in Redis", async () => {
+  await using world = await makeWorld();
+  const { db, prefix, jobId } = world;
+  await sql`update batch_jobs set status = 'cancelled', finished_at = clock_timestamp()`.execute(db);
+  await redis.zadd(`${prefix}:{schedule}:due`, 1, randomUUID());
+  await redis.set(`${prefix}:{org}:${jobId}:position`, "1.a:3");
+  expect(await broken(world)).toEqual([
+    "no entry of the schedule stands for nothing",
+    "the keys of a job that does not run go by themselves",
+  ]);
+  await redis.unlink(`${prefix}:{schedule}:due`, `${prefix}:{org}:${jobId}:position`);
+});

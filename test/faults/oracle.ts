@@ -1,0 +1,218 @@
+import { type RawBuilder, sql } from "kysely";
+import { storedContactStatuses } from "../../src/domain/contact.ts";
+import type { Database } from "../../src/postgres/database.ts";
+import type { RedisClient } from "../../src/redis/connection.ts";
+import { keysExpiryMs } from "../../src/redis/contact-list.ts";
+import type { History, Told } from "./history.ts";
+
+/** A promise that was broken, and where. */
+export type Violation = { readonly rule: string; readonly detail: string };
+
+/** How a job's status may change; the first is how it may come to be. */
+const changes = sql.raw(
+  [
+    "(null, 'pending')",
+    "(null, 'scheduled')",
+    "('pending', 'scheduled')",
+    "('pending', 'running')",
+    "('pending', 'cancelled')",
+    "('scheduled', 'scheduled')",
+    "('scheduled', 'running')",
+    "('scheduled', 'failed')",
+    "('scheduled', 'cancelled')",
+    "('running', 'paused')",
+    "('running', 'completed')",
+    "('running', 'failed')",
+    "('running', 'cancelled')",
+    "('paused', 'running')",
+    "('paused', 'completed')",
+    "('paused', 'failed')",
+    "('paused', 'cancelled')",
+  ].join(", "),
+);
+
+/** The most attempts of a job, or of an organization, that were open at once. */
+const mostAtOnce = (by: "job_id" | "organization_id") => sql`
+  select ${sql.ref(by)} as id, max(open) as open from (
+    select j.${sql.ref(by)}, sum(case e.kind when 'opened' then 1 else -1 end) over (partition by j.${sql.ref(by)} order by e.id) as open
+    from history.events e
+    join (select id as job_id, organization_id from batch_jobs) j on j.job_id = e.job_id
+    where e.kind in ('opened', 'ended', 'released')
+  ) as running group by 1`;
+
+/** Each selects what breaks it. They are about what has happened, not about counters, unless they say so. */
+const rules: Record<string, RawBuilder<unknown>> = {
+  "a job starts once": sql`
+    select job_id, count(*) from history.events
+    where kind = 'job' and was in ('pending', 'scheduled') and is_now = 'running' group by 1 having count(*) > 1`,
+  "a job's status changes only as the table of states says": sql`
+    select job_id, was, is_now from history.events e
+    where kind = 'job' and is_now is not null and not exists (
+      select from (values ${changes}) as c (was, is_now) where c.was is not distinct from e.was and c.is_now = e.is_now)`,
+  "no job starts before its time": sql`
+    select job_id, at, due_at from history.events
+    where kind = 'job' and was = 'scheduled' and is_now in ('running', 'failed') and start_lag_ms is not null and at < due_at`,
+  "the lag of a start is what it was": sql`
+    select e.job_id, e.start_lag_ms from history.events e
+    where e.kind = 'job' and e.was = 'scheduled' and e.start_lag_ms is not null
+      and abs(extract(epoch from e.at - e.due_at) * 1000 - e.start_lag_ms) > 2000`,
+  "attempts of one contact never overlap": sql`
+    select job_id, number, attempt from (
+      select *, sum(case kind when 'opened' then 1 else -1 end) over (partition by job_id, number order by id) as open
+      from history.events where kind in ('opened', 'ended', 'released')
+    ) as e where open not in (0, 1)`,
+  "attempts of one contact are numbered without a gap": sql`
+    select job_id, number, array_agg(attempt order by attempt) from attempts
+    group by 1, 2 having max(attempt) <> count(*)`,
+  "no contact is leased while its job does not run": sql`
+    select e.job_id, e.number, s.is_now from history.events e
+    cross join lateral (
+      select is_now from history.events j where j.kind = 'job' and j.job_id = e.job_id and j.id < e.id order by j.id desc limit 1
+    ) as s where e.kind = 'opened' and s.is_now <> 'running'`,
+  "no retry comes before its time": sql`
+    select e.job_id, e.number, e.at, w.due_at from history.events e
+    cross join lateral (
+      select due_at, is_now from history.events c
+      where c.kind = 'contact' and c.job_id = e.job_id and c.number = e.number and c.id < e.id and c.is_now <> 'dialing'
+      order by c.id desc limit 1
+    ) as w where e.kind = 'opened' and w.is_now = 'waiting_retry' and e.at < w.due_at`,
+  "no more contacts of a job are leased at once than its limit": sql`
+    select m.id, m.open, b.concurrent_call_limit from (${mostAtOnce("job_id")}) as m
+    join batch_jobs b on b.id = m.id where m.open > b.concurrent_call_limit`,
+  "no more contacts of an organization are leased at once than its limit": sql`
+    select m.id, m.open, o.lease_limit from (${mostAtOnce("organization_id")}) as m
+    join organizations o on o.id = m.id where m.open > o.lease_limit`,
+  "a contact becomes final once, unless a late report corrects an unknown": sql`
+    select job_id, number, was, is_now from history.events
+    where kind = 'contact' and (was not in ('pending', 'dialing', 'waiting_retry', 'unknown')
+      or was = 'unknown' and is_now in ('pending', 'dialing'))`,
+  "an outcome stays, unless a late report corrects an unknown": sql`
+    select job_id, number, was, is_now from history.events where kind = 'corrected' and was <> 'unknown'`,
+  "every contact of a job that has ended is final": sql`
+    select c.job_id, c.number, c.status from contacts c join batch_jobs b on b.id = c.job_id
+    where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
+  "a contact's status is its last outcome": sql`
+    select c.job_id, c.number, c.status, a.outcome from contacts c
+    join attempts a on a.job_id = c.job_id and a.number = c.number and a.attempt = c.attempts
+    where a.outcome is not null and c.status not in (a.outcome, 'waiting_retry') or a.outcome is null and c.status <> 'dialing'`,
+  "the counts of a job are its rows": sql`
+    select b.id from batch_jobs b left join (
+      select job_id, ${sql.join(
+        storedContactStatuses.map(
+          (status) =>
+            sql`count(*) filter (where status = ${sql.lit(status)}) as ${sql.ref(`${status}_rows`)}`,
+        ),
+      )}, count(*) as total_rows
+      from contacts group by 1
+    ) as c on c.job_id = b.id
+    where total_contacts <> coalesce(total_rows, 0) or ${sql.join(
+      storedContactStatuses.map(
+        (status) => sql`${sql.ref(`${status}_contacts`)} <> coalesce(${sql.ref(`${status}_rows`)}, 0)`,
+      ),
+      sql` or `,
+    )}`,
+  "an organization's count of leases is its open attempts": sql`
+    select o.id, o.dialing, count(a.lease_id) from organizations o
+    left join batch_jobs b on b.organization_id = o.id
+    left join attempts a on a.job_id = b.id and a.ended_at is null
+    group by o.id having o.dialing <> count(a.lease_id)`,
+  "whoever waits for a retry is in the table of retries, and nobody else": sql`
+    select coalesce(c.job_id, r.job_id), coalesce(c.number, r.number) from
+      (select * from contacts where status = 'waiting_retry') c
+      full join retries r on r.job_id = c.job_id and r.number = c.number
+    where c.job_id is null or r.job_id is null`,
+  "every scheduled job whose time is past has started": sql`
+    select id, scheduled_at from batch_jobs
+    where status = 'scheduled' and scheduled_at < clock_timestamp() - interval '12 seconds'`,
+};
+
+type Row = Record<string, unknown>;
+const shown = (row: Row): string =>
+  Object.values(row)
+    .map((value) => (value instanceof Date ? value.toISOString() : String(value)))
+    .join(" ");
+
+/** What the database's history and rows break. */
+async function judgeDatabase(db: Database): Promise<Violation[]> {
+  const found: Violation[] = [];
+  for (const [rule, query] of Object.entries(rules)) {
+    const { rows } = await sql<Row>`select * from (${query}) as broken limit 5`.execute(db);
+    found.push(...rows.map((row) => ({ rule, detail: shown(row) })));
+  }
+  return found;
+}
+
+const outcomesOf = async (db: Database, told: readonly Told[]) => {
+  const leaseIds = told.flatMap((one) => ("leaseId" in one ? [one.leaseId] : []));
+  const { rows } = await sql<{ leaseId: string; outcome: string | null; isReported: boolean }>`
+    select lease_id as "leaseId", outcome, reported_at is not null as "isReported"
+    from attempts where lease_id = any(${leaseIds}::uuid[])`.execute(db);
+  return new Map(rows.map((row) => [row.leaseId, row]));
+};
+
+/** What clients were told and is not so. */
+async function judgeAnswers(db: Database, { told, wrong }: History): Promise<Violation[]> {
+  const jobs = new Map(
+    (
+      await db.selectFrom("batch_jobs").select(["id", "status", "started_at", "total_contacts"]).execute()
+    ).map((row) => [row.id, row]),
+  );
+  const attempts = await outcomesOf(db, told);
+  const holds = (one: Told): boolean => {
+    if ("leaseId" in one) {
+      const attempt = attempts.get(one.leaseId);
+      if (one.kind === "released") return attempt === undefined;
+      if (one.result === "lease_expired") return attempt?.isReported !== true;
+      return attempt?.isReported === true && attempt.outcome === one.outcome;
+    }
+    const job = jobs.get(one.jobId);
+    if (one.kind === "contacts") return job?.total_contacts === one.total;
+    if (one.kind === "cancelled") return job?.status === "cancelled";
+    return job?.started_at instanceof Date;
+  };
+  return [
+    ...told
+      .filter((one) => !holds(one))
+      .map((one) => ({ rule: "what was answered is kept", detail: JSON.stringify(one) })),
+    ...wrong.map((detail) => ({ rule: "a client is never told what is not so", detail })),
+  ];
+}
+
+/** What is left in Redis and should not be. */
+async function judgeRedis(db: Database, redis: RedisClient, prefix: string): Promise<Violation[]> {
+  const jobs = await db.selectFrom("batch_jobs").select(["id", "status", "scheduled_job_id"]).execute();
+  const entries = new Set(jobs.map((job) => job.scheduled_job_id));
+  const running = new Set(jobs.filter(({ status }) => status === "running").map(({ id }) => id));
+  const standing = await redis.zrange(`${prefix}:{schedule}:due`, "0", "-1");
+  const stale = standing
+    .filter((entry) => !entries.has(entry))
+    .map((entry) => ({ rule: "no entry of the schedule stands for nothing", detail: entry }));
+  const found: Violation[] = [];
+  for (const key of await redis.keys(`${prefix}:*`)) {
+    if (key.includes("{schedule}")) continue;
+    const jobId = key.split(":").at(-2) ?? "";
+    const expiryMs = await redis.pttl(key);
+    const isOver = !running.has(jobId);
+    if (isOver && !(expiryMs > 0 && expiryMs <= keysExpiryMs)) {
+      found.push({
+        rule: "the keys of a job that does not run go by themselves",
+        detail: `${key} ${expiryMs}`,
+      });
+    }
+  }
+  return [...stale, ...found];
+}
+
+/** Everything that has been broken so far. An organization's work should be at rest: no call is in hand. */
+export async function judge(place: {
+  db: Database;
+  redis: RedisClient;
+  prefix: string;
+  history: History;
+}): Promise<Violation[]> {
+  return [
+    ...(await judgeDatabase(place.db)),
+    ...(await judgeAnswers(place.db, place.history)),
+    ...(await judgeRedis(place.db, place.redis, place.prefix)),
+  ];
+}

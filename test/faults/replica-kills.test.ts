@@ -1,0 +1,155 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { numbersTo } from "../support/look.ts";
+import type { Replica } from "../support/replica.ts";
+import { createInsist } from "./insist.ts";
+import { lastOf, makeLargeJob, scheduleJobs, watchList } from "./jobs.ts";
+import { sized } from "./scale.ts";
+import { type System, settled, startSystem } from "./system.ts";
+
+const contacts = sized(300_000, 1_000_000);
+const fanOutKills = sized(4, 100);
+const dueRounds = sized(1, 10);
+const killsPerRound = sized(3, 10);
+const goesOnWithinMs = 10_000;
+
+let system: System;
+beforeAll(async () => {
+  system = await startSystem({ seed: 4 });
+}, 60_000);
+afterAll(() => system[Symbol.asyncDispose](), 60_000);
+
+/** Kills a replica and brings it back beside what goes on. */
+function createKiller() {
+  const comingBack = new Set<Promise<void>>();
+  return {
+    async kill(replica: Replica): Promise<void> {
+      await replica.kill();
+      const back = replica.start().finally(() => comingBack.delete(back));
+      comingBack.add(back);
+    },
+    allBack: () => Promise.all(comingBack),
+  };
+}
+
+const say = (line: string) => void process.stderr.write(`${line}\n`);
+const up = () => system.replicas.filter((replica) => replica.isUp());
+
+test(
+  `a list of ${contacts} contacts is exact and in order after ${fanOutKills} kills, and another replica goes on within 10 s of each`,
+  async () => {
+    const { replicas } = system;
+    const random = system.randomOf("kills");
+    const insist = createInsist(system);
+    const killer = createKiller();
+    const job = await makeLargeJob(system, contacts);
+    const command = () => ({ requestId: randomUUID(), batchJobId: job.id });
+    using list = watchList(system, job);
+
+    // The replica that works on the fan-out is the one that sends large chunks.
+    let busy: Replica | undefined;
+    for (const replica of replicas) {
+      replica.redis.onRequest((request) => void (request.length > 16_000 && (busy = replica)));
+    }
+    let longestMs = 0;
+    async function moved(from: string | null) {
+      const began = performance.now();
+      const position = await eventually(async () => {
+        const now = await list.position();
+        if (now === from) throw new Error(`the fan-out stands at ${from}`);
+        return now;
+      }, goesOnWithinMs);
+      longestMs = Math.max(longestMs, performance.now() - began);
+      return position;
+    }
+
+    const start = command();
+    await insist("StartBatchJob", ({ jobs }, o) => jobs.startBatchJob(start, o));
+    let complete = 0;
+    for (let kills = 0; kills < fanOutKills;) {
+      const position = await list.position();
+      if (lastOf(position) < contacts) {
+        await moved(position);
+        await delay(random.between(0, 150));
+        const victim = random.chance(0.8) ? busy : random.pick(replicas);
+        if (victim?.isUp() === true && up().length > 1) {
+          await killer.kill(victim);
+          kills += 1;
+        }
+        continue;
+      }
+      expect(await list.numbers()).toEqual(numbersTo(contacts));
+      complete += 1;
+      const [pause, resume] = [command(), command()];
+      await insist("PauseBatchJob", ({ jobs }, o) => jobs.pauseBatchJob(pause, o));
+      await insist("ResumeBatchJob", ({ jobs }, o) => jobs.resumeBatchJob(resume, o));
+    }
+    for (let position = await list.position(); lastOf(position) < contacts;) position = await moved(position);
+    expect(await list.numbers()).toEqual(numbersTo(contacts));
+    await killer.allBack();
+    for (const replica of replicas) replica.redis.onRequest(undefined);
+    const end = command();
+    await insist("CancelBatchJob", ({ jobs }, o) => jobs.cancelBatchJob(end, o));
+    say(
+      `${fanOutKills} kills, ${complete + 1} whole lists of ${contacts}, longest pause ${longestMs / 1000} s`,
+    );
+    expect(await settled(system)).toEqual([]);
+  },
+  sized(180_000, 3_600_000),
+);
+
+test(
+  `each of 200 due jobs starts once, within 10 s of the last kill, in ${dueRounds} rounds of ${killsPerRound} kills`,
+  async () => {
+    const { replicas } = system;
+    const random = system.randomOf("kills");
+    const insist = createInsist(system);
+    const killer = createKiller();
+    let longestMs = 0;
+    for (let round = 0; round < dueRounds; round += 1) {
+      const ids = await scheduleJobs(insist, 200, { fromMs: 4_000, toMs: 6_000 });
+      await delay(2_500);
+      for (let kills = 0; kills < killsPerRound;) {
+        await delay(random.between(0, 800));
+        const victim = random.pick(replicas);
+        if (!victim.isUp() || up().length < 2) continue;
+        await killer.kill(victim);
+        kills += 1;
+      }
+      const began = performance.now();
+      await system.withDatabase((db) =>
+        eventually(async () => {
+          const waiting = await db
+            .selectFrom("batch_jobs")
+            .select("id")
+            .where("status", "=", "scheduled")
+            .execute();
+          expect(waiting).toEqual([]);
+        }, goesOnWithinMs),
+      );
+      longestMs = Math.max(longestMs, performance.now() - began);
+      await killer.allBack();
+      await system.withRedis((redis) =>
+        eventually(async () => {
+          const names = await redis.keys("*:contacts");
+          const lists = await Promise.all(
+            ids.map(async (id) => redis.lrange(names.find((name) => name.includes(id)) ?? "", 0, -1)),
+          );
+          expect(lists).toEqual(ids.map(() => numbersTo(3)));
+        }, 20_000),
+      );
+      for (const batchJobId of ids) {
+        const request = { requestId: randomUUID(), batchJobId };
+        await insist("CancelBatchJob", ({ jobs }, o) => jobs.cancelBatchJob(request, o));
+      }
+    }
+    say(
+      `${dueRounds * killsPerRound} kills, ${dueRounds} × 200 due jobs, longest wait ${longestMs / 1000} s`,
+    );
+    expect(await settled(system)).toEqual([]);
+    expect(system.badLogLines()).toEqual([]);
+  },
+  sized(120_000, 1_800_000),
+);

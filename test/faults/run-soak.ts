@@ -1,0 +1,73 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { startLoad } from "./load.ts";
+import type { Violation } from "./oracle.ts";
+import { createFaults } from "./random-faults.ts";
+import { type System, settled, startSystem } from "./system.ts";
+
+const everyMs = 10_000;
+
+type Usage = { minute: number; megabytes: number; handles: number };
+type Report = { violations: Violation[]; badLogLines: string[] };
+
+/** Where the first replica's memory and open files stand; it is never restarted. */
+async function measure({ replicas }: System, minute: number): Promise<Usage> {
+  const [replica] = replicas;
+  if (replica === undefined) throw new Error("there is no replica");
+  return { minute, ...(await replica.usage()) };
+}
+
+/** Runs the load and the faults for so long, then the oracle. The seed decides every choice, though not every instant. */
+export async function runSoak(options: {
+  minutes: number;
+  seed: number;
+  print: (line: string) => void;
+}): Promise<Report> {
+  const { minutes, seed, print } = options;
+  print(`soak of ${minutes} minutes, seed ${seed}`);
+  await using system = await startSystem({ seed });
+  const { history } = system;
+  const random = system.randomOf("faults");
+  const faults = createFaults(system, random);
+  const inflicted = new Map<string, number>();
+  const usages: Usage[] = [];
+  const began = performance.now();
+  const sinceMs = () => performance.now() - began;
+  {
+    await using load = startLoad(system, { campaigns: 6, workers: 4, mostContacts: 30, errs: true });
+    while (sinceMs() < minutes * 60_000) {
+      const nextMs = sinceMs() + everyMs;
+      usages.push(await measure(system, sinceMs() / 60_000));
+      const fault = random.pick(faults);
+      print(
+        `${(sinceMs() / 1000).toFixed(0).padStart(5)} s  ${fault.name}  (${load.finished()} jobs over, ${load.calls()} calls)`,
+      );
+      await fault.inflict();
+      inflicted.set(fault.name, (inflicted.get(fault.name) ?? 0) + 1);
+      await delay(Math.max(0, nextMs - sinceMs()));
+    }
+    print("no more faults; the load comes to its end");
+  }
+  usages.push(await measure(system, sinceMs() / 60_000));
+  const violations = await settled(system);
+  const badLogLines = system.badLogLines();
+
+  const ends = Map.groupBy(history.tried, ({ end }) => end);
+  const jobs = new Set(history.told.flatMap((one) => ("jobId" in one ? [one.jobId] : [])));
+  print(
+    `jobs: ${jobs.size}; calls of the API: ${[...ends].map(([end, tries]) => `${tries.length} ${end}`).join(", ")}`,
+  );
+  print(`outcomes reported: ${history.told.filter(({ kind }) => kind === "reported").length}`);
+  print(`faults: ${[...inflicted].map(([name, count]) => `${count} × ${name}`).join("; ")}`);
+  print("| minute | memory of the first replica, MB | its open files and sockets |");
+  print("|---|---|---|");
+  const step = Math.max(1, Math.floor(usages.length / 12));
+  for (const { minute, megabytes, handles } of usages.filter(
+    (_, i) => i % step === 0 || i === usages.length - 1,
+  )) {
+    print(`| ${minute.toFixed(1)} | ${megabytes} | ${handles} |`);
+  }
+  for (const { rule, detail } of violations) print(`BROKEN: ${rule}: ${detail}`);
+  for (const line of badLogLines) print(`LOGGED: ${line}`);
+  print(violations.length + badLogLines.length === 0 ? "the oracle finds nothing broken" : "BROKEN");
+  return { violations, badLogLines };
+}

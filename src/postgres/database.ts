@@ -19,17 +19,26 @@ const types: CustomTypesConfig = {
 
 /**
  * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
- * much longer, and a transaction that its owner forgot 10 s. Disposing waits for the connections in use.
+ * much longer, and a transaction that its owner forgot 10 s.
  */
-export function openDatabase(options: { url: string; poolSize: number; queryTimeoutMs?: number }): Database {
+export function openPool(options: {
+  url: string;
+  size: number;
+  statementTimeoutMs?: number;
+  queryTimeoutMs?: number;
+  /** Connections that were idle for so long are closed; 0 keeps them. */
+  idleTimeoutMs?: number;
+}): Pool {
+  const { statementTimeoutMs = 30_000, queryTimeoutMs = statementTimeoutMs + 5_000 } = options;
   const pool = new Pool({
     connectionString: options.url,
-    max: options.poolSize,
+    max: options.size,
     application_name: "callsheet",
     connectionTimeoutMillis: 1_500,
+    idleTimeoutMillis: options.idleTimeoutMs ?? 10_000,
     lock_timeout: 5_000,
-    statement_timeout: 30_000,
-    query_timeout: options.queryTimeoutMs ?? 35_000,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: queryTimeoutMs,
     idle_in_transaction_session_timeout: 10_000,
     keepAlive: true,
     types,
@@ -37,8 +46,15 @@ export function openDatabase(options: { url: string; poolSize: number; queryTime
   // A connection that breaks while idle leaves the pool by itself; the next query says what is wrong.
   pool.on("error", () => {});
   pool.on("connect", (client) => client.on("error", () => {}));
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  return pool;
 }
+
+export const overPool = (pool: Pool): Database =>
+  new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+
+/** A database over a pool of its own. Disposing waits for the connections in use. */
+export const openDatabase = (options: { url: string; poolSize: number; queryTimeoutMs?: number }): Database =>
+  overPool(openPool({ ...options, size: options.poolSize }));
 
 /** Node's socket errors, then SQLSTATEs and their classes, that pass by themselves. */
 const passing = new Set(

@@ -3,8 +3,13 @@ import { type Migration, Migrator } from "kysely/migration";
 import type { Database } from "./database.ts";
 import * as batchJobs from "./migrations/0001-batch-jobs.ts";
 import * as leases from "./migrations/0002-leases.ts";
+import * as importing from "./migrations/0003-import.ts";
 
-const migrations: Record<string, Migration> = { "0001-batch-jobs": batchJobs, "0002-leases": leases };
+const migrations: Record<string, Migration> = {
+  "0001-batch-jobs": batchJobs,
+  "0002-leases": leases,
+  "0003-import": importing,
+};
 
 /** Brings the schema up to date. Any number of replicas may call it at once; one applies, the others wait for it. */
 export async function migrate(db: Database): Promise<void> {

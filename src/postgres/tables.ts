@@ -64,6 +64,8 @@ export type ContactsTable = {
   next_attempt_at: Date | null;
 };
 
+export type ContactPhonesTable = { job_id: string; phone: string };
+
 export type AttemptsTable = {
   lease_id: string;
   job_id: string;
@@ -102,6 +104,7 @@ export type Tables = {
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;
   contacts: ContactsTable;
+  contact_phones: ContactPhonesTable;
   attempts: AttemptsTable;
   retries: RetriesTable;
   deleted_jobs: DeletedJobsTable;

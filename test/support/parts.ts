@@ -6,6 +6,8 @@ import { startClock } from "../../src/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { createStartDue } from "../../src/due-starts.ts";
 import { createFanOut } from "../../src/fan-out.ts";
+import { createContactImport } from "../../src/importing/contact-import.ts";
+import { type Limits, defaultLimits } from "../../src/importing/pieces.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { createRecorder } from "../../src/leasing/recorder.ts";
@@ -33,7 +35,11 @@ async function connected(redis: RedisClient): Promise<RedisClient> {
  * passes itself. With `beside` it is another replica on the database and the prefix of that one.
  */
 export async function startParts(
-  options: { beside?: { databaseUrl: string; prefix: string }; chunkSize?: number } = {},
+  options: {
+    beside?: { databaseUrl: string; prefix: string };
+    chunkSize?: number;
+    importLimits?: Partial<Limits>;
+  } = {},
 ) {
   const { beside } = options;
   await using stack = new AsyncDisposableStack();
@@ -66,6 +72,13 @@ export async function startParts(
   );
   const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  const contactImport = createContactImport({
+    databaseUrl: database.url,
+    db,
+    fanOut,
+    logger,
+    limits: { ...defaultLimits, ...options.importLimits },
+  });
   const recorder = stack.use(
     createRecorder({
       db,
@@ -104,6 +117,7 @@ export async function startParts(
     fanOut,
     startDue,
     jobs,
+    contactImport,
     sweep,
     caller,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type CommandRequest, createCommandRunner } from "./command.ts";
 import { BatchJobError } from "./domain/batch-job-error.ts";
@@ -20,6 +21,7 @@ import {
   startJob,
   type Trx,
 } from "./postgres/batch-jobs.ts";
+import { holdOffFiles } from "./postgres/adding.ts";
 import { insertContacts } from "./postgres/contacts.ts";
 import type { Database } from "./postgres/database.ts";
 import { type Attempt, type BatchJob, type Contact, createQueries } from "./queries.ts";
@@ -51,16 +53,16 @@ export type NewJob = {
 export type BatchJobs = ReturnType<typeof createBatchJobs>;
 
 /** How many rejected contacts an answer shows. */
-const shownRejections = 100;
+export const shownRejections = 100;
 
 const summaryOf = (rejected: readonly Rejection[]) => ({
   rejectedCount: rejected.length,
   rejected: rejected.slice(0, shownRejections),
 });
 
-const keyOf = (job: BatchJob) => ({ id: job.id, organizationId: job.organization_id });
+export const keyOf = (job: BatchJob) => ({ id: job.id, organizationId: job.organization_id });
 
-const check = (command: Command, job: BatchJob): void =>
+export const check = (command: Command, job: BatchJob): void =>
   checkAllowed(command, { id: job.id, status: job.status, dialing: job.dialing_contacts });
 
 function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
@@ -74,15 +76,37 @@ function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
 }
 
 /** Locks the job that a command names, or refuses: job_not_found, then revision_mismatch. */
-async function lockForCommand(trx: Trx, request: JobCommandRequest): Promise<BatchJob> {
+export async function lockForCommand(trx: Trx, request: JobCommandRequest): Promise<BatchJob> {
   const job = await lockJob(trx, request.caller.organizationId, request.batchJobId);
-  const expected = request.expectedRevision;
-  if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return job;
+  checkRevision(job, request.expectedRevision);
+  return job;
+}
+
+export function checkRevision(job: BatchJob, expected: JobCommandRequest["expectedRevision"]): void {
+  if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return;
   throw new BatchJobError(
     "revision_mismatch",
     `The batch job is at revision ${job.revision}, not ${expected}; read it again and decide anew.`,
     { batchJobId: job.id, revision: String(job.revision), expectedRevision: String(expected) },
   );
+}
+
+const fileIsAdded = new BatchJobError(
+  "unavailable",
+  "A file is being added to the batch job; try again in a moment.",
+);
+
+/** Repeats what a file that is being added to the job keeps out; meanwhile it holds no connection. */
+async function unlessFileIsAdded<T>(add: () => Promise<T>): Promise<T> {
+  const patienceEnds = performance.now() + 30_000;
+  for (;;) {
+    try {
+      return await add();
+    } catch (error) {
+      if (error !== fileIsAdded || performance.now() > patienceEnds) throw error;
+      await delay(50 + 50 * Math.random());
+    }
+  }
 }
 
 /** The instant that a start time means, refused in the order of the contract: zone, date-time, past. */
@@ -163,29 +187,32 @@ export function createBatchJobs(deps: {
     },
 
     async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {
-      return await run(request, {
-        rpc: "AddContacts",
-        async decide(trx) {
-          const { accepted, rejected } = sortOut(contacts);
-          const job = await lockForCommand(trx, request);
-          check("add_contacts", job);
-          const duplicates = new Set(await insertContacts(trx, job.id, job.total_contacts, accepted));
-          for (const { index, phone } of accepted) {
-            if (duplicates.has(index)) rejected.push({ index, phone, reason: "duplicate_phone" });
-          }
-          rejected.sort((a, b) => a.index - b.index);
-          const acceptedCount = accepted.length - duplicates.size;
-          const after = acceptedCount === 0 ? job : await countAdded(trx, job.id, acceptedCount);
-          return {
-            acceptedCount,
-            totalContacts: after.total_contacts,
-            toFanOut: job.status === "running" && acceptedCount > 0 ? keyOf(job) : null,
-            ...summaryOf(rejected),
-          };
-        },
-        redisHalf: async () => false,
-        toFanOut: (answer) => answer.toFanOut ?? undefined,
-      });
+      return await unlessFileIsAdded(() =>
+        run(request, {
+          rpc: "AddContacts",
+          async decide(trx) {
+            const { accepted, rejected } = sortOut(contacts);
+            const job = await lockForCommand(trx, request);
+            check("add_contacts", job);
+            if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;
+            const duplicates = new Set(await insertContacts(trx, job.id, job.total_contacts, accepted));
+            for (const { index, phone } of accepted) {
+              if (duplicates.has(index)) rejected.push({ index, phone, reason: "duplicate_phone" });
+            }
+            rejected.sort((a, b) => a.index - b.index);
+            const acceptedCount = accepted.length - duplicates.size;
+            const after = acceptedCount === 0 ? job : await countAdded(trx, job.id, acceptedCount);
+            return {
+              acceptedCount,
+              totalContacts: after.total_contacts,
+              toFanOut: job.status === "running" && acceptedCount > 0 ? keyOf(job) : null,
+              ...summaryOf(rejected),
+            };
+          },
+          redisHalf: async () => false,
+          toFanOut: (answer) => answer.toFanOut ?? undefined,
+        }),
+      );
     },
 
     async start(request: JobCommandRequest) {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isApiKey } from "./api-keys.ts";
+import { defaultLimits } from "./importing/pieces.ts";
 
 /** A whole number in plain digits, within its bounds. */
 const wholeNumber = (least: number, most: number) =>
@@ -46,6 +47,12 @@ const settings = z.object({
     .optional(),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   SHUTDOWN_TIMEOUT: seconds.default(30_000),
+  IMPORT_MAX_BYTES: z
+    .string()
+    .regex(/^[1-9]\d{0,12}$/, "must be a number of bytes from 1 to 9999999999999")
+    .transform(Number)
+    .default(defaultLimits.maxBytes),
+  IMPORT_TIMEOUT: seconds.default(defaultLimits.timeoutMs),
 });
 
 export type Config = z.infer<typeof settings>;

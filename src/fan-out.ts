@@ -4,6 +4,7 @@ import { readChunk } from "./postgres/contacts.ts";
 import type { Database } from "./postgres/database.ts";
 import type { ContactList } from "./redis/contact-list.ts";
 import type { JobKey } from "./redis/keys.ts";
+import { createTurns } from "./turns.ts";
 
 /** Disposing stops the work between two chunks and tells of every job that is not done. */
 export type FanOut = AsyncDisposable & {
@@ -35,8 +36,7 @@ export function createFanOut(deps: {
 }): FanOut {
   const { db, contactList, metrics, logger, chunkSize = defaultChunkSize, concurrency = 4, onLeft } = deps;
   const runs = new Map<string, Run>();
-  const waiting: (() => void)[] = [];
-  let active = 0;
+  const inTurn = createTurns(concurrency);
   const stop = new AbortController();
 
   /** One pass from the position in Redis to the end of the list that Postgres has. */
@@ -56,19 +56,7 @@ export function createFanOut(deps: {
     }
   }
 
-  async function takeTurn(): Promise<void> {
-    if (active < concurrency) active += 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-  }
-
-  function passTurn(): void {
-    const next = waiting.shift();
-    if (next === undefined) active -= 1;
-    else next();
-  }
-
   async function runUntilDone(job: JobKey, run: Run): Promise<void> {
-    await takeTurn();
     const endTimer = metrics.fanOutSeconds.startTimer();
     try {
       do {
@@ -82,7 +70,6 @@ export function createFanOut(deps: {
       logger.warn({ err: error, batchJobId: job.id }, "fan-out stopped; the sweep will go on with it");
     } finally {
       runs.delete(job.id);
-      passTurn();
     }
   }
 
@@ -96,7 +83,7 @@ export function createFanOut(deps: {
       }
       const run: Run = { again: false, promise: Promise.resolve() };
       runs.set(job.id, run);
-      run.promise = runUntilDone(job, run);
+      run.promise = inTurn(() => runUntilDone(job, run));
       await run.promise;
     },
     isRunning: (jobId) => runs.has(jobId),

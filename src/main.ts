@@ -4,6 +4,7 @@ import { keepApiKey } from "./embedded/api-key.ts";
 import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { startEmbeddedRedis } from "./embedded/redis.ts";
+import { defaultLimits } from "./importing/pieces.ts";
 import { createLogger } from "./logger.ts";
 import { startService } from "./service.ts";
 
@@ -48,6 +49,11 @@ async function main(): Promise<void> {
       port: config.PORT,
       grpcPort: config.GRPC_PORT,
       shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT,
+      importLimits: {
+        ...defaultLimits,
+        maxBytes: config.IMPORT_MAX_BYTES,
+        timeoutMs: config.IMPORT_TIMEOUT,
+      },
       logger: createLogger(config.LOG_LEVEL),
     }),
   );

@@ -1,3 +1,4 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
 import { type BatchJobError, databaseUnavailable } from "./domain/batch-job-error.ts";
 import { jittered, startLoop } from "./loop.ts";
@@ -62,9 +63,12 @@ export async function startPulse(databaseUrl: string): Promise<Pulse> {
   };
 }
 
-/** Answers calls for a single message as soon as Postgres is known not to answer. */
+/** Answers calls that have one answer as soon as Postgres is known not to answer. */
 export const pulseInterceptor =
   (pulse: Pulse): Interceptor =>
   (next) =>
   (request) =>
-    request.stream ? next(request) : pulse.guard(() => next(request));
+    isStreamOfAnswers(request.method) ? next(request) : pulse.guard(() => next(request));
+
+const isStreamOfAnswers = ({ methodKind }: DescMethod): boolean =>
+  methodKind === "server_streaming" || methodKind === "bidi_streaming";

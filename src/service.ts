@@ -6,6 +6,8 @@ import { createStartDue } from "./due-starts.ts";
 import { createFanOut } from "./fan-out.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
+import { createContactImport } from "./importing/contact-import.ts";
+import { type Limits, defaultLimits } from "./importing/pieces.ts";
 import { startExpiry } from "./leasing/expiry.ts";
 import { createJobSettings } from "./leasing/job-settings.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
@@ -52,6 +54,7 @@ export type ServiceOptions = {
   /** An admin key of the organization `default`, made if it does not exist. */
   readonly bootstrapApiKey: string | undefined;
   readonly shutdownTimeoutMs: number;
+  readonly importLimits?: Limits;
   readonly logger: Logger;
 };
 
@@ -62,7 +65,7 @@ const readiness = (pulse: Pulse) => async (): Promise<Page> =>
   (await pulse.beat()) ? { body: "ready\n" } : { status: 503, body: "not ready: Postgres does not answer\n" };
 
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { logger, shutdownTimeoutMs: graceMs } = options;
+  const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
   await using opened = new AsyncDisposableStack();
 
   const db = openDatabase({ url: options.databaseUrl, poolSize: options.databasePoolSize });
@@ -100,6 +103,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
   const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  const contactImport = createContactImport({
+    databaseUrl: options.databaseUrl,
+    db,
+    fanOut,
+    logger,
+    limits: importLimits,
+  });
   const freed = (organizationId: string): void => {
     leasing.ring(organizationId);
     // Other replicas hear of it; a lost word costs them a second.
@@ -120,7 +130,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
   const services = [
-    serviceEntry(BatchJobService, batchJobService(jobs, watching)),
+    serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport)),
     serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder)),
     health.entry,
   ];
@@ -150,6 +160,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     ...shared,
     port: options.port,
     services,
+    uploadTimeoutMs: importLimits.timeoutMs,
     pages: {
       "/healthz": () => ({ body: "ok\n" }),
       "/readyz": readiness(pulse),

@@ -45,7 +45,11 @@ test("the table of RPCs has every method of the proto with its roles, and no oth
 test("the table of settings has every setting with its default, and no other", () => {
   const names = [...read("src/config.ts").matchAll(/^ {2}([A-Z][A-Z_]+): /gm)].map(([, name = ""]) => name);
   const config = readConfig({});
-  const defaults: Record<string, unknown> = { ...config, SHUTDOWN_TIMEOUT: config.SHUTDOWN_TIMEOUT / 1000 };
+  const defaults: Record<string, unknown> = {
+    ...config,
+    SHUTDOWN_TIMEOUT: config.SHUTDOWN_TIMEOUT / 1000,
+    IMPORT_TIMEOUT: config.IMPORT_TIMEOUT / 1000,
+  };
   const rows = table("## Settings").rows.map(([name = "", shown = ""]) => [
     quoted(name)[0],
     noDefault.has(shown) ? undefined : quoted(shown)[0],

@@ -52,6 +52,14 @@ test("the example for curl runs as it is written and gives the answers that are 
   });
 });
 
+test("the example of a file runs as it is written, after the one for curl, and gives the answer that is told", async () => {
+  const script = here(`${code("### curl", "sh")}${code("### A file of contacts", "sh")}`);
+  const { failure, stdout } = await run("sh", ["-euc", script], { KEY: service.apiKey });
+  expect(failure).toBe("");
+  const told = quoted(section("### A file of contacts").split("```").at(-1) ?? "");
+  expect(told).toEqual([stdout.split("\n").at(-1)]);
+});
+
 test("the example in TypeScript runs as it is written, and its job starts a second later", async () => {
   await using stack = new AsyncDisposableStack();
   const clone = await mkdtemp(join(tmpdir(), "callsheet-readme-"));

@@ -29,15 +29,19 @@ export type ContactInput = { phone: string; name: string; fields: Record<string,
 
 export type RejectionReason = "invalid_phone_format" | "duplicate_phone" | "invalid_fields";
 
-/** A contact that was not accepted: its zero-based place among those given, and why. */
-export type Rejection = { index: number; phone: string; reason: RejectionReason };
+/** Why a contact was not accepted. The phone is cut to what an answer shows. */
+type Rejected = { phone: string; reason: RejectionReason };
+/** A contact that was not accepted, with its zero-based place among those given. */
+export type Rejection = Rejected & { index: number };
+/** The same with the line of a file on which the contact begins, from 1. */
+export type RejectedRow = Rejected & { line: number };
 
 const e164 = /^\+[1-9]\d{6,14}$/;
 /** Control characters, and the halves of surrogate pairs, which no database text can hold. */
 const unprintable = /[\p{Cc}\p{Cs}]/u;
 
 /** What an answer shows of a phone that was rejected: no more than 50 characters, and each of them printable. */
-const shownPhone = (phone: string): string =>
+export const shownPhone = (phone: string): string =>
   Array.from(phone.slice(0, 100), (character) => (unprintable.test(character) ? "\uFFFD" : character))
     .slice(0, 50)
     .join("");
@@ -47,13 +51,20 @@ const isText = (text: string, min: number, max: number): boolean =>
   (text.length <= max || (text.length <= 2 * max && [...text].length <= max)) &&
   !unprintable.test(text);
 
+export const largestFieldCount = 50;
+
+export const isPhone = (text: string): boolean => e164.test(text);
+export const isName = (text: string): boolean => isText(text, 0, 200);
+export const isFieldKey = (text: string): boolean => isText(text, 1, 64);
+export const isFieldValue = (text: string): boolean => isText(text, 0, 1000);
+
 function reasonToReject({ phone, name, fields }: ContactInput): RejectionReason | undefined {
-  if (!e164.test(phone)) return "invalid_phone_format";
+  if (!isPhone(phone)) return "invalid_phone_format";
   const entries = Object.entries(fields);
   const fine =
-    isText(name, 0, 200) &&
-    entries.length <= 50 &&
-    entries.every(([key, value]) => isText(key, 1, 64) && isText(value, 0, 1000));
+    isName(name) &&
+    entries.length <= largestFieldCount &&
+    entries.every(([key, value]) => isFieldKey(key) && isFieldValue(value));
   return fine ? undefined : "invalid_fields";
 }
 

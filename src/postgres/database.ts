@@ -18,45 +18,57 @@ const types: CustomTypesConfig = {
   },
 };
 
-const limits = {
-  lock_timeout: 5_000,
-  statement_timeout: 30_000,
-  query_timeout: 35_000,
-};
-
 /**
  * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
- * much longer, and a transaction that its owner forgot 10 s; a patient one has no limit on locks, statements and answers.
- * Disposing waits for the connections in use. A transaction resolves if and only if it is known to be committed.
+ * much longer, and a transaction that its owner forgot 10 s.
  */
-export function openDatabase(options: {
+export function openPool(options: {
   url: string;
-  poolSize: number;
+  size: number;
+  /** 0 for no limit on statements, their answers, and locks. */
+  statementTimeoutMs?: number;
   queryTimeoutMs?: number;
-  isPatient?: boolean;
-}): Database {
-  const { queryTimeoutMs = limits.query_timeout, isPatient = false } = options;
+  /** Connections that were idle for so long are closed; 0 keeps them. */
+  idleTimeoutMs?: number;
+}): Pool {
+  const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000 } = options;
+  const { queryTimeoutMs = statementTimeoutMs === 0 ? 0 : statementTimeoutMs + 5_000 } = options;
   const pool = new Pool({
     connectionString: options.url,
-    max: options.poolSize,
+    max: options.size,
     application_name: "callsheet",
     connectionTimeoutMillis: 1_500,
+    idleTimeoutMillis: idleTimeoutMs,
+    lock_timeout: statementTimeoutMs === 0 ? 0 : 5_000,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: queryTimeoutMs,
     idle_in_transaction_session_timeout: 10_000,
-    ...(isPatient ? {} : { ...limits, query_timeout: queryTimeoutMs }),
     keepAlive: true,
     types,
   });
   // A connection that breaks while idle leaves the pool by itself; the next query says what is wrong.
   pool.on("error", () => {});
   pool.on("connect", (client) => client.on("error", () => {}));
+  return pool;
+}
+
+/** A transaction resolves if and only if it is known to be committed. */
+export function overPool(pool: Pool): Database {
   const alone = {
-    connectionString: options.url,
+    connectionString: pool.options.connectionString,
     application_name: "callsheet",
     connectionTimeoutMillis: 1_000,
     query_timeout: 1_000,
   };
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: withSureCommits(pool, alone) }) });
 }
+
+/** A database over a pool of its own. Disposing waits for the connections in use. */
+export const openDatabase = ({
+  poolSize,
+  ...options
+}: Omit<Parameters<typeof openPool>[0], "size"> & { poolSize: number }): Database =>
+  overPool(openPool({ ...options, size: poolSize }));
 
 /** Node's socket errors, then SQLSTATEs and their classes, that pass by themselves. */
 const passing = new Set(

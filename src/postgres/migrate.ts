@@ -5,6 +5,7 @@ import * as batchJobs from "./migrations/0001-batch-jobs.ts";
 import * as leases from "./migrations/0002-leases.ts";
 import * as liveLeases from "./migrations/0003-live-leases.ts";
 import * as installation from "./migrations/0004-installation.ts";
+import * as importing from "./migrations/0005-import.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -12,6 +13,7 @@ export const migrations: Record<string, Migration> = {
   "0002-leases": leases,
   "0003-live-leases": liveLeases,
   "0004-installation": installation,
+  "0005-import": importing,
 };
 
 const bookkeeping = {
@@ -28,7 +30,7 @@ const oldestVersion = 150_000;
  */
 export async function migrate(url: string): Promise<void> {
   // No time limits: a large table takes as long as it takes, for the one at work and for those who wait for it.
-  const db = openDatabase({ url, poolSize: 1, isPatient: true });
+  const db = openDatabase({ url, poolSize: 1, statementTimeoutMs: 0 });
   try {
     await checkVersion(db);
     const migrator = new Migrator({

@@ -53,6 +53,12 @@ export async function claimRequest(trx: Trx, key: RequestKey): Promise<KeptAnswe
   return { answer: kept.answer, entryRemoved: kept.entry_removed };
 }
 
+/** True if an answer is kept under the id, whatever was asked. */
+export async function isKept(db: Database, key: Omit<RequestKey, "fingerprint">): Promise<boolean> {
+  const kept = await ofKey(db.selectFrom("requests").select("created_at"), key).executeTakeFirst();
+  return kept !== undefined;
+}
+
 /** Keeps the answer with what the transaction did. */
 export async function keepAnswer(trx: Trx, key: RequestKey, answer: unknown): Promise<void> {
   await ofKey(trx.updateTable("requests").set({ answer: JSON.stringify(answer) }), key).execute();
@@ -81,7 +87,7 @@ type ByKey<Q> = {
   where(column: "organization_id" | "rpc" | "request_id", operator: "=", value: string): Q;
 };
 
-const ofKey = <Q extends ByKey<Q>>(query: Q, key: RequestKey): Q =>
+const ofKey = <Q extends ByKey<Q>>(query: Q, key: Omit<RequestKey, "fingerprint">): Q =>
   query
     .where("organization_id", "=", key.organizationId)
     .where("rpc", "=", key.rpc)

@@ -65,6 +65,8 @@ export type ContactsTable = {
   next_attempt_at: Date | null;
 };
 
+export type ContactPhonesTable = { job_id: string; phone: string };
+
 /** A contact as it is shown: while it is leased it is dialing, in its next attempt. */
 type CurrentContactsView = Omit<ContactsTable, "status"> & { status: StoredContactStatus };
 
@@ -121,6 +123,7 @@ export type Tables = {
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;
   contacts: ContactsTable;
+  contact_phones: ContactPhonesTable;
   current_contacts: CurrentContactsView;
   leases: LeasesTable;
   attempts: AttemptsTable;

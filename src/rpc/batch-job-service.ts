@@ -16,7 +16,10 @@ import {
   toBatchJob,
   toContact,
   toRejectedContact,
+  toRejectedRow,
 } from "./convert.ts";
+import { readImport } from "./import-stream.ts";
+import type { ContactImport } from "../importing/contact-import.ts";
 import type { Watching } from "../watching.ts";
 import { callerOf } from "./gate.ts";
 
@@ -66,7 +69,11 @@ const rescheduleMessages: Partial<Record<JobStatus, string>> = {
 };
 
 /** Converts, calls, converts: what each RPC does is in batch-jobs.ts. */
-export function batchJobService(jobs: BatchJobs, watching: Watching): ServiceImpl<typeof BatchJobService> {
+export function batchJobService(
+  jobs: BatchJobs,
+  watching: Watching,
+  contactImport: ContactImport,
+): ServiceImpl<typeof BatchJobService> {
   return {
     async createBatchJob(request, context) {
       const job = await jobs.create(toCommand(request, context), {
@@ -103,6 +110,21 @@ export function batchJobService(jobs: BatchJobs, watching: Watching): ServiceImp
         totalContacts: added.totalContacts,
         rejectedContactsCount: added.rejectedCount,
         rejectedContacts: added.rejected.map(toRejectedContact),
+      };
+    },
+
+    async importContacts(parts, context) {
+      const { header, file } = await readImport(parts);
+      const { requestId, batchJobId, expectedRevision } = header;
+      const imported = await contactImport.run(
+        { caller: callerOf(context), requestId, batchJobId, expectedRevision },
+        file,
+      );
+      return {
+        acceptedCount: imported.acceptedCount,
+        totalContacts: imported.totalContacts,
+        rejectedContactsCount: imported.rejectedCount,
+        rejectedContacts: imported.rejected.map(toRejectedRow),
       };
     },
 

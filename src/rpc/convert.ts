@@ -4,7 +4,7 @@ import type { Attempt, BatchJob, Contact } from "../batch-jobs.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { ContactStatus, Outcome, Rejection, RejectionReason } from "../domain/contact.ts";
+import type { ContactStatus, Outcome, RejectedRow, Rejection, RejectionReason } from "../domain/contact.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import {
   type AttemptSchema,
@@ -17,6 +17,7 @@ import {
   type RejectedContactSchema,
   RejectionReason as ProtoRejectionReason,
 } from "../gen/callsheet/v1/batch_job_pb.ts";
+import type { RejectedRowSchema } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 
 export const protoStatuses: Record<JobStatus, BatchJobStatus> = {
   pending: BatchJobStatus.PENDING,
@@ -197,6 +198,16 @@ export const toRejectedContact = ({
   reason,
 }: Rejection): MessageInitShape<typeof RejectedContactSchema> => ({
   index,
+  phone,
+  reason: protoRejectionReasons[reason],
+});
+
+export const toRejectedRow = ({
+  line,
+  phone,
+  reason,
+}: RejectedRow): MessageInitShape<typeof RejectedRowSchema> => ({
+  line,
   phone,
   reason: protoRejectionReasons[reason],
 });

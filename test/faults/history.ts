@@ -3,7 +3,7 @@ import type { Database } from "../../src/postgres/database.ts";
 
 /*
  * The history is append-only and comes from two sides. Postgres writes down, by triggers and in the transaction that does
- * it, every change of a job's status and of a contact's, and how every attempt begins and ends. The clients write down
+ * it, every change of a job's status and of a contact's, and how every lease begins and ends. The clients write down
  * what they asked, what they were answered, and how long that took. The oracle reads both.
  */
 
@@ -18,7 +18,7 @@ const statements = [
       organization_id uuid,
       number int,
       attempt int,
-      lease_id uuid,
+      nonce bigint,
       was text,
       is_now text,
       due_at timestamptz,
@@ -49,28 +49,34 @@ const statements = [
       return null;
     end $$`,
   sql`create trigger history_contact after update on contacts for each row
-      when (old.status <> new.status) execute function history.note_contact()`,
+      when (old.status <> new.status or old.next_attempt_at is distinct from new.next_attempt_at)
+      execute function history.note_contact()`,
   sql`
-    create function history.note_attempt() returns trigger language plpgsql as $$ begin
+    create function history.note_lease() returns trigger language plpgsql as $$ declare
+      reached text;
+    begin
       if tg_op = 'INSERT' then
-        insert into history.events (kind, job_id, number, attempt, lease_id)
-        values ('opened', new.job_id, new.number, new.attempt, new.lease_id);
-      elsif tg_op = 'DELETE' then
-        insert into history.events (kind, job_id, number, attempt, lease_id)
-        values (case when old.ended_at is null then 'released' else 'purged' end, old.job_id, old.number, old.attempt,
-          old.lease_id);
-      else
-        insert into history.events (kind, job_id, number, attempt, lease_id, was, is_now)
-        values (case when old.ended_at is null then 'ended' else 'corrected' end, new.job_id, new.number, new.attempt,
-          new.lease_id, old.outcome, new.outcome);
+        insert into history.events (kind, job_id, number, attempt, nonce)
+        values ('opened', new.job_id, new.number, new.attempt, new.nonce);
+        return null;
       end if;
+      select outcome into reached from attempts
+      where job_id = old.job_id and number = old.number and attempt = old.attempt and nonce = old.nonce;
+      insert into history.events (kind, job_id, number, attempt, nonce, is_now)
+      values (case when reached is null then 'released' else 'ended' end, old.job_id, old.number, old.attempt, old.nonce,
+        reached);
       return null;
     end $$`,
-  sql`create trigger history_attempt_comes_and_goes after insert or delete on attempts
-      for each row execute function history.note_attempt()`,
-  sql`create trigger history_attempt_ends after update on attempts for each row
-      when (old.ended_at is null and new.ended_at is not null or old.outcome <> new.outcome)
-      execute function history.note_attempt()`,
+  sql`create trigger history_lease after insert or delete on leases
+      for each row execute function history.note_lease()`,
+  sql`
+    create function history.note_correction() returns trigger language plpgsql as $$ begin
+      insert into history.events (kind, job_id, number, attempt, nonce, was, is_now)
+      values ('corrected', new.job_id, new.number, new.attempt, new.nonce, old.outcome, new.outcome);
+      return null;
+    end $$`,
+  sql`create trigger history_attempt after update on attempts for each row
+      when (old.outcome <> new.outcome) execute function history.note_correction()`,
 ];
 
 /** Has Postgres write down what happens from now on. */

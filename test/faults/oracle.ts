@@ -1,6 +1,8 @@
 import { type RawBuilder, sql } from "kysely";
 import { storedContactStatuses } from "../../src/domain/contact.ts";
+import { type LeaseKey, readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import type { Database } from "../../src/postgres/database.ts";
+import { asRows } from "../../src/postgres/leases.ts";
 import type { RedisClient } from "../../src/redis/connection.ts";
 import { keysExpiryMs } from "../../src/redis/contact-list.ts";
 import type { History, Told } from "./history.ts";
@@ -62,7 +64,7 @@ const rules: Record<string, RawBuilder<unknown>> = {
       from history.events where kind in ('opened', 'ended', 'released')
     ) as e where open not in (0, 1)`,
   "attempts of one contact are numbered without a gap": sql`
-    select job_id, number, array_agg(attempt order by attempt) from attempts
+    select job_id, number, array_agg(attempt order by attempt) from all_attempts
     group by 1, 2 having max(attempt) <> count(*)`,
   "no contact is leased while its job does not run": sql`
     select e.job_id, e.number, s.is_now from history.events e
@@ -73,7 +75,7 @@ const rules: Record<string, RawBuilder<unknown>> = {
     select e.job_id, e.number, e.at, w.due_at from history.events e
     cross join lateral (
       select due_at, is_now from history.events c
-      where c.kind = 'contact' and c.job_id = e.job_id and c.number = e.number and c.id < e.id and c.is_now <> 'dialing'
+      where c.kind = 'contact' and c.job_id = e.job_id and c.number = e.number and c.id < e.id
       order by c.id desc limit 1
     ) as w where e.kind = 'opened' and w.is_now = 'waiting_retry' and e.at < w.due_at`,
   "no more contacts of a job are leased at once than its limit": sql`
@@ -84,17 +86,16 @@ const rules: Record<string, RawBuilder<unknown>> = {
     join organizations o on o.id = m.id where m.open > o.lease_limit`,
   "a contact becomes final once, unless a late report corrects an unknown": sql`
     select job_id, number, was, is_now from history.events
-    where kind = 'contact' and (was not in ('pending', 'dialing', 'waiting_retry', 'unknown')
-      or was = 'unknown' and is_now in ('pending', 'dialing'))`,
+    where kind = 'contact' and (was not in ('pending', 'waiting_retry', 'unknown') or is_now = 'pending')`,
   "an outcome stays, unless a late report corrects an unknown": sql`
     select job_id, number, was, is_now from history.events where kind = 'corrected' and was <> 'unknown'`,
   "every contact of a job that has ended is final": sql`
-    select c.job_id, c.number, c.status from contacts c join batch_jobs b on b.id = c.job_id
+    select c.job_id, c.number, c.status from current_contacts c join batch_jobs b on b.id = c.job_id
     where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
   "a contact's status is its last outcome": sql`
     select c.job_id, c.number, c.status, a.outcome from contacts c
     join attempts a on a.job_id = c.job_id and a.number = c.number and a.attempt = c.attempts
-    where a.outcome is not null and c.status not in (a.outcome, 'waiting_retry') or a.outcome is null and c.status <> 'dialing'`,
+    where c.status not in (a.outcome, 'waiting_retry')`,
   "the counts of a job are its rows": sql`
     select b.id from batch_jobs b left join (
       select job_id, ${sql.join(
@@ -103,7 +104,7 @@ const rules: Record<string, RawBuilder<unknown>> = {
             sql`count(*) filter (where status = ${sql.lit(status)}) as ${sql.ref(`${status}_rows`)}`,
         ),
       )}, count(*) as total_rows
-      from contacts group by 1
+      from current_contacts group by 1
     ) as c on c.job_id = b.id
     where total_contacts <> coalesce(total_rows, 0) or ${sql.join(
       storedContactStatuses.map(
@@ -112,13 +113,13 @@ const rules: Record<string, RawBuilder<unknown>> = {
       sql` or `,
     )}`,
   "an organization's count of leases is its open attempts": sql`
-    select o.id, o.dialing, count(a.lease_id) from organizations o
+    select o.id, o.dialing, count(l.job_id) from organizations o
     left join batch_jobs b on b.organization_id = o.id
-    left join attempts a on a.job_id = b.id and a.ended_at is null
-    group by o.id having o.dialing <> count(a.lease_id)`,
+    left join leases l on l.job_id = b.id
+    group by o.id having o.dialing <> count(l.job_id)`,
   "whoever waits for a retry is in the table of retries, and nobody else": sql`
     select coalesce(c.job_id, r.job_id), coalesce(c.number, r.number) from
-      (select * from contacts where status = 'waiting_retry') c
+      (select * from current_contacts where status = 'waiting_retry') c
       full join retries r on r.job_id = c.job_id and r.number = c.number
     where c.job_id is null or r.job_id is null`,
   "every scheduled job whose time is past has started": sql`
@@ -143,11 +144,13 @@ async function judgeDatabase(db: Database): Promise<Violation[]> {
 }
 
 const outcomesOf = async (db: Database, told: readonly Told[]) => {
-  const leaseIds = told.flatMap((one) => ("leaseId" in one ? [one.leaseId] : []));
-  const { rows } = await sql<{ leaseId: string; outcome: string | null; isReported: boolean }>`
-    select lease_id as "leaseId", outcome, reported_at is not null as "isReported"
-    from attempts where lease_id = any(${leaseIds}::uuid[])`.execute(db);
-  return new Map(rows.map((row) => [row.leaseId, row]));
+  const keys = told.flatMap((one) => ("leaseId" in one ? [readLeaseId(one.leaseId)] : []));
+  const { rows } = await sql<LeaseKey & { outcome: string | null; isReported: boolean }>`
+    select a.job_id as "jobId", a.number, a.attempt, a.nonce, a.outcome, a.reported_at is not null as "isReported"
+    from ${asRows(keys)}
+    join all_attempts a on a.job_id = g.job_id and a.number = g.number and a.attempt = g.attempt and a.nonce = g.nonce
+  `.execute(db);
+  return new Map(rows.map((row) => [writeLeaseId(row), row]));
 };
 
 /** What clients were told and is not so. */

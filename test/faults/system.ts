@@ -62,10 +62,8 @@ export async function startSystem(
     }
   }
 
-  await withDatabase(async (db) => {
-    await migrate(db);
-    await installHistory(db);
-  });
+  await migrate(servers.postgres.url());
+  await withDatabase(installHistory);
   const replicas = await Promise.all(
     Array.from({ length: count }, async (_, i) =>
       stack.use(

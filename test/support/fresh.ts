@@ -17,7 +17,7 @@ export function useFreshParts() {
   });
   afterAll(() => stack.disposeAsync());
 
-  return async (options: { chunkSize?: number } = {}): Promise<Parts> => {
+  return async (options: Omit<Parameters<typeof startParts>[0], "beside"> = {}): Promise<Parts> => {
     await empty(databaseUrl);
     const prefix = `test-${randomBytes(6).toString("hex")}`;
     const parts = await startParts({ ...options, beside: { databaseUrl, prefix } });
@@ -38,6 +38,7 @@ async function empty(url: string): Promise<void> {
     "leases",
     "retries",
     "contacts",
+    "contact_phones",
     "batch_jobs",
     "deleted_jobs",
     "requests",

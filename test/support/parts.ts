@@ -6,6 +6,8 @@ import { startClock } from "../../src/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { createStartDue } from "../../src/due-starts.ts";
 import { createFanOut } from "../../src/fan-out.ts";
+import { createContactImport } from "../../src/importing/contact-import.ts";
+import { type Limits, defaultLimits } from "../../src/importing/pieces.ts";
 import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
@@ -43,6 +45,7 @@ export async function startParts(
     chunkSize?: number;
     /** Another Redis than the one of all tests. */
     redisUrl?: string;
+    importLimits?: Partial<Limits>;
   } = {},
 ) {
   const { beside } = options;
@@ -74,6 +77,13 @@ export async function startParts(
   const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const settingsOf = createJobSettings(db);
+  const contactImport = createContactImport({
+    databaseUrl: database.url,
+    db,
+    fanOut,
+    logger,
+    limits: { ...defaultLimits, ...options.importLimits },
+  });
   const recorder = stack.use(
     createRecorder({
       db,
@@ -113,6 +123,7 @@ export async function startParts(
     fanOut,
     startDue,
     jobs,
+    contactImport,
     sweep,
     caller,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

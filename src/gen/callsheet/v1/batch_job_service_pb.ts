@@ -5,7 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Attempt, BatchJob, BatchJobStatus, Contact, ContactInput, ContactStatus, Outcome, RejectedContact } from "./batch_job_pb.ts";
+import type { Attempt, BatchJob, BatchJobStatus, Contact, ContactInput, ContactStatus, Outcome, RejectedContact, RejectionReason } from "./batch_job_pb.ts";
 import { file_callsheet_v1_batch_job } from "./batch_job_pb.ts";
 import { file_callsheet_v1_options } from "./options_pb.ts";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/batch_job_service.proto.
  */
 export const file_callsheet_v1_batch_job_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRjYWxsc2hlZXQvdjEvYmF0Y2hfam9iX3NlcnZpY2UucHJvdG8SDGNhbGxzaGVldC52MSLtBAoVQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBIsCgRuYW1lGAIgASgJQh66SBtyGRABGMgBMhJeW15ccHtDY31ccHtDc31dKiQSRgoLZGVzY3JpcHRpb24YAyABKAlCMbpILnIsGOgHMideW15ceDAwLVx4MDhceDBiLVx4MWZceDdmLVx4OWZccHtDc31dKiQSPAoUZnJvbV9waG9uZV9udW1iZXJfaWQYBCABKAlCHrpIG3IZEAEYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBI3Cghjb250YWN0cxgFIAMoCzIaLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXRCCbpIBpIBAxCQThIuChVjb25jdXJyZW50X2NhbGxfbGltaXQYBiABKAVCCrpIBxoFGOgHKAFIAIgBARIkCgxtYXhfYXR0ZW1wdHMYByABKAVCCbpIBhoEGAooAUgBiAEBEjwKCHJldHJ5X29uGAggAygOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWVCE7pIEJIBDRgBIgmCAQYQASAAIAESRwoMcmV0cnlfZGVsYXlzGAkgAygLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQha6SBOSARAQCiIMqgEJIgUIgJqeATIAEhwKFHNjaGVkdWxlZF9zdGFydF90aW1lGAogASgJEhAKCHRpbWV6b25lGAsgASgJQhgKFl9jb25jdXJyZW50X2NhbGxfbGltaXRCDwoNX21heF9hdHRlbXB0cyKrAgoWQ3JlYXRlQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEhYKDnRvdGFsX2NvbnRhY3RzGAQgASgFEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYByABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYCCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IuABChJBZGRDb250YWN0c1JlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEASOQoIY29udGFjdHMYBCADKAsyGi5jYWxsc2hlZXQudjEuQ29udGFjdElucHV0Qgu6SAiSAQUIARCQTkIUChJfZXhwZWN0ZWRfcmV2aXNpb24ioAEKE0FkZENvbnRhY3RzUmVzcG9uc2USFgoOYWNjZXB0ZWRfY291bnQYASABKAUSFgoOdG90YWxfY29udGFjdHMYAiABKAUSHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYAyABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYBCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IqcBChRTdGFydEJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24i5QEKFVN0YXJ0QmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEiwKBnN0YXR1cxgEIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIZChFjb250YWN0c19lbnF1ZXVlZBgFIAEoBRIbChNyZWRpc19qb2JfY2FuY2VsbGVkGAYgASgIEi4KCnN0YXJ0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItwBChlSZXNjaGVkdWxlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAEhwKFHNjaGVkdWxlZF9zdGFydF90aW1lGAQgASgJEhAKCHRpbWV6b25lGAUgASgJQhQKEl9leHBlY3RlZF9yZXZpc2lvbiL1AQoaUmVzY2hlZHVsZUJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoGc3RhdHVzGAUgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhkKEW9sZF9qb2JfY2FuY2VsbGVkGAYgASgIEhwKFG5ld19zY2hlZHVsZWRfam9iX2lkGAcgASgJIqgBChVDYW5jZWxCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIrcBChZDYW5jZWxCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhsKE3JlZGlzX2pvYl9jYW5jZWxsZWQYBSABKAgSGgoSY29udGFjdHNfY2FuY2VsbGVkGAYgASgFIqcBChRQYXVzZUJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24ifQoVUGF1c2VCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzIqgBChVSZXN1bWVCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIn4KFlJlc3VtZUJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRIsCgZzdGF0dXMYBCABKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXMiTQoRR2V0Q29udGFjdFJlcXVlc3QSHwoMYmF0Y2hfam9iX2lkGAEgASgJQgm6SAZyBBABGEASFwoGbnVtYmVyGAIgASgFQge6SAQaAigBImUKEkdldENvbnRhY3RSZXNwb25zZRImCgdjb250YWN0GAEgASgLMhUuY2FsbHNoZWV0LnYxLkNvbnRhY3QSJwoIYXR0ZW1wdHMYAiADKAsyFS5jYWxsc2hlZXQudjEuQXR0ZW1wdCJDChVXYXRjaEJhdGNoSm9ic1JlcXVlc3QSKgoNYmF0Y2hfam9iX2lkcxgBIAMoCUITukgQkgENCAEQ6AciBnIEEAEYQCJDChZXYXRjaEJhdGNoSm9ic1Jlc3BvbnNlEikKCWJhdGNoX2pvYhgBIAEoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYiKoAQoVRGVsZXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiIYChZEZWxldGVCYXRjaEpvYlJlc3BvbnNlIjUKEkdldEJhdGNoSm9iUmVxdWVzdBIfCgxiYXRjaF9qb2JfaWQYASABKAlCCbpIBnIEEAEYQCJAChNHZXRCYXRjaEpvYlJlc3BvbnNlEikKCWJhdGNoX2pvYhgBIAEoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYiK+AQoUTGlzdEJhdGNoSm9ic1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAiABKAkSQQoIc3RhdHVzZXMYAyADKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXNCEbpIDpIBCxgBIgeCAQQQASAAEjMKDW5hbWVfY29udGFpbnMYBCABKAlCHLpIGXIXGMgBMhJeW15ccHtDY31ccHtDc31dKiQiXAoVTGlzdEJhdGNoSm9ic1Jlc3BvbnNlEioKCmJhdGNoX2pvYnMYASADKAsyFi5jYWxsc2hlZXQudjEuQmF0Y2hKb2ISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqgBChNMaXN0Q29udGFjdHNSZXF1ZXN0Eh8KDGJhdGNoX2pvYl9pZBgBIAEoCUIJukgGcgQQARhAEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAMgASgJEkAKCHN0YXR1c2VzGAQgAygOMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RTdGF0dXNCEbpIDpIBCxgBIgeCAQQQASAAIlgKFExpc3RDb250YWN0c1Jlc3BvbnNlEicKCGNvbnRhY3RzGAEgAygLMhUuY2FsbHNoZWV0LnYxLkNvbnRhY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMpoKCg9CYXRjaEpvYlNlcnZpY2USYgoOQ3JlYXRlQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkNyZWF0ZUJhdGNoSm9iUmVzcG9uc2UiBYq1GAECElkKC0FkZENvbnRhY3RzEiAuY2FsbHNoZWV0LnYxLkFkZENvbnRhY3RzUmVxdWVzdBohLmNhbGxzaGVldC52MS5BZGRDb250YWN0c1Jlc3BvbnNlIgWKtRgBAhJfCg1TdGFydEJhdGNoSm9iEiIuY2FsbHNoZWV0LnYxLlN0YXJ0QmF0Y2hKb2JSZXF1ZXN0GiMuY2FsbHNoZWV0LnYxLlN0YXJ0QmF0Y2hKb2JSZXNwb25zZSIFirUYAQISbgoSUmVzY2hlZHVsZUJhdGNoSm9iEicuY2FsbHNoZWV0LnYxLlJlc2NoZWR1bGVCYXRjaEpvYlJlcXVlc3QaKC5jYWxsc2hlZXQudjEuUmVzY2hlZHVsZUJhdGNoSm9iUmVzcG9uc2UiBYq1GAECEl8KDVBhdXNlQmF0Y2hKb2ISIi5jYWxsc2hlZXQudjEuUGF1c2VCYXRjaEpvYlJlcXVlc3QaIy5jYWxsc2hlZXQudjEuUGF1c2VCYXRjaEpvYlJlc3BvbnNlIgWKtRgBAhJiCg5SZXN1bWVCYXRjaEpvYhIjLmNhbGxzaGVldC52MS5SZXN1bWVCYXRjaEpvYlJlcXVlc3QaJC5jYWxsc2hlZXQudjEuUmVzdW1lQmF0Y2hKb2JSZXNwb25zZSIFirUYAQISYgoOQ2FuY2VsQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuQ2FuY2VsQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkNhbmNlbEJhdGNoSm9iUmVzcG9uc2UiBYq1GAECEmIKDkRlbGV0ZUJhdGNoSm9iEiMuY2FsbHNoZWV0LnYxLkRlbGV0ZUJhdGNoSm9iUmVxdWVzdBokLmNhbGxzaGVldC52MS5EZWxldGVCYXRjaEpvYlJlc3BvbnNlIgWKtRgBAhJdCgtHZXRCYXRjaEpvYhIgLmNhbGxzaGVldC52MS5HZXRCYXRjaEpvYlJlcXVlc3QaIS5jYWxsc2hlZXQudjEuR2V0QmF0Y2hKb2JSZXNwb25zZSIJkAIBirUYAgIDEmMKDUxpc3RCYXRjaEpvYnMSIi5jYWxsc2hlZXQudjEuTGlzdEJhdGNoSm9ic1JlcXVlc3QaIy5jYWxsc2hlZXQudjEuTGlzdEJhdGNoSm9ic1Jlc3BvbnNlIgmQAgGKtRgCAgMSWgoKR2V0Q29udGFjdBIfLmNhbGxzaGVldC52MS5HZXRDb250YWN0UmVxdWVzdBogLmNhbGxzaGVldC52MS5HZXRDb250YWN0UmVzcG9uc2UiCZACAYq1GAICAxJoCg5XYXRjaEJhdGNoSm9icxIjLmNhbGxzaGVldC52MS5XYXRjaEJhdGNoSm9ic1JlcXVlc3QaJC5jYWxsc2hlZXQudjEuV2F0Y2hCYXRjaEpvYnNSZXNwb25zZSIJkAIBirUYAgIDMAESYAoMTGlzdENvbnRhY3RzEiEuY2FsbHNoZWV0LnYxLkxpc3RDb250YWN0c1JlcXVlc3QaIi5jYWxsc2hlZXQudjEuTGlzdENvbnRhY3RzUmVzcG9uc2UiCZACAYq1GAICA2IGcHJvdG8z", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiRjYWxsc2hlZXQvdjEvYmF0Y2hfam9iX3NlcnZpY2UucHJvdG8SDGNhbGxzaGVldC52MSLtBAoVQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBIsCgRuYW1lGAIgASgJQh66SBtyGRABGMgBMhJeW15ccHtDY31ccHtDc31dKiQSRgoLZGVzY3JpcHRpb24YAyABKAlCMbpILnIsGOgHMideW15ceDAwLVx4MDhceDBiLVx4MWZceDdmLVx4OWZccHtDc31dKiQSPAoUZnJvbV9waG9uZV9udW1iZXJfaWQYBCABKAlCHrpIG3IZEAEYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBI3Cghjb250YWN0cxgFIAMoCzIaLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXRCCbpIBpIBAxCQThIuChVjb25jdXJyZW50X2NhbGxfbGltaXQYBiABKAVCCrpIBxoFGOgHKAFIAIgBARIkCgxtYXhfYXR0ZW1wdHMYByABKAVCCbpIBhoEGAooAUgBiAEBEjwKCHJldHJ5X29uGAggAygOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWVCE7pIEJIBDRgBIgmCAQYQASAAIAESRwoMcmV0cnlfZGVsYXlzGAkgAygLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQha6SBOSARAQCiIMqgEJIgUIgJqeATIAEhwKFHNjaGVkdWxlZF9zdGFydF90aW1lGAogASgJEhAKCHRpbWV6b25lGAsgASgJQhgKFl9jb25jdXJyZW50X2NhbGxfbGltaXRCDwoNX21heF9hdHRlbXB0cyKrAgoWQ3JlYXRlQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEhYKDnRvdGFsX2NvbnRhY3RzGAQgASgFEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYByABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYCCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IuABChJBZGRDb250YWN0c1JlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEASOQoIY29udGFjdHMYBCADKAsyGi5jYWxsc2hlZXQudjEuQ29udGFjdElucHV0Qgu6SAiSAQUIARCQTkIUChJfZXhwZWN0ZWRfcmV2aXNpb24ioAEKE0FkZENvbnRhY3RzUmVzcG9uc2USFgoOYWNjZXB0ZWRfY291bnQYASABKAUSFgoOdG90YWxfY29udGFjdHMYAiABKAUSHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYAyABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYBCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IpsBChVJbXBvcnRDb250YWN0c1JlcXVlc3QSNAoGaGVhZGVyGAEgASgLMiIuY2FsbHNoZWV0LnYxLkltcG9ydENvbnRhY3RzSGVhZGVySAASDQoDY3N2GAIgASgMSAASLgoDZW5kGAMgASgLMh8uY2FsbHNoZWV0LnYxLkltcG9ydENvbnRhY3RzRW5kSABCDQoEcGFydBIFukgCCAEipwEKFEltcG9ydENvbnRhY3RzSGVhZGVyEi8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiIxChFJbXBvcnRDb250YWN0c0VuZBIcCgt0b3RhbF9ieXRlcxgBIAEoA0IHukgEIgIoACKfAQoWSW1wb3J0Q29udGFjdHNSZXNwb25zZRIWCg5hY2NlcHRlZF9jb3VudBgBIAEoBRIWCg50b3RhbF9jb250YWN0cxgCIAEoBRIfChdyZWplY3RlZF9jb250YWN0c19jb3VudBgDIAEoBRI0ChFyZWplY3RlZF9jb250YWN0cxgEIAMoCzIZLmNhbGxzaGVldC52MS5SZWplY3RlZFJvdyJZCgtSZWplY3RlZFJvdxIMCgRsaW5lGAEgASgFEg0KBXBob25lGAIgASgJEi0KBnJlYXNvbhgDIAEoDjIdLmNhbGxzaGVldC52MS5SZWplY3Rpb25SZWFzb24ipwEKFFN0YXJ0QmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiLlAQoVU3RhcnRCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhkKEWNvbnRhY3RzX2VucXVldWVkGAUgASgFEhsKE3JlZGlzX2pvYl9jYW5jZWxsZWQYBiABKAgSLgoKc3RhcnRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3AEKGVJlc2NoZWR1bGVCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEASHAoUc2NoZWR1bGVkX3N0YXJ0X3RpbWUYBCABKAkSEAoIdGltZXpvbmUYBSABKAlCFAoSX2V4cGVjdGVkX3JldmlzaW9uIvUBChpSZXNjaGVkdWxlQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEjgKFHNjaGVkdWxlZF9zdGFydF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgZzdGF0dXMYBSABKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXMSGQoRb2xkX2pvYl9jYW5jZWxsZWQYBiABKAgSHAoUbmV3X3NjaGVkdWxlZF9qb2JfaWQYByABKAkiqAEKFUNhbmNlbEJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24itwEKFkNhbmNlbEJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRIsCgZzdGF0dXMYBCABKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXMSGwoTcmVkaXNfam9iX2NhbmNlbGxlZBgFIAEoCBIaChJjb250YWN0c19jYW5jZWxsZWQYBiABKAUipwEKFFBhdXNlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJ9ChVQYXVzZUJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRIsCgZzdGF0dXMYBCABKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXMiqAEKFVJlc3VtZUJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24ifgoWUmVzdW1lQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEiwKBnN0YXR1cxgEIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cyJNChFHZXRDb250YWN0UmVxdWVzdBIfCgxiYXRjaF9qb2JfaWQYASABKAlCCbpIBnIEEAEYQBIXCgZudW1iZXIYAiABKAVCB7pIBBoCKAEiZQoSR2V0Q29udGFjdFJlc3BvbnNlEiYKB2NvbnRhY3QYASABKAsyFS5jYWxsc2hlZXQudjEuQ29udGFjdBInCghhdHRlbXB0cxgCIAMoCzIVLmNhbGxzaGVldC52MS5BdHRlbXB0IkMKFVdhdGNoQmF0Y2hKb2JzUmVxdWVzdBIqCg1iYXRjaF9qb2JfaWRzGAEgAygJQhO6SBCSAQ0IARDoByIGcgQQARhAIkMKFldhdGNoQmF0Y2hKb2JzUmVzcG9uc2USKQoJYmF0Y2hfam9iGAEgASgLMhYuY2FsbHNoZWV0LnYxLkJhdGNoSm9iIqgBChVEZWxldGVCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIhgKFkRlbGV0ZUJhdGNoSm9iUmVzcG9uc2UiNQoSR2V0QmF0Y2hKb2JSZXF1ZXN0Eh8KDGJhdGNoX2pvYl9pZBgBIAEoCUIJukgGcgQQARhAIkAKE0dldEJhdGNoSm9iUmVzcG9uc2USKQoJYmF0Y2hfam9iGAEgASgLMhYuY2FsbHNoZWV0LnYxLkJhdGNoSm9iIr4BChRMaXN0QmF0Y2hKb2JzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgCIAEoCRJBCghzdGF0dXNlcxgDIAMoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1c0IRukgOkgELGAEiB4IBBBABIAASMwoNbmFtZV9jb250YWlucxgEIAEoCUIcukgZchcYyAEyEl5bXlxwe0NjfVxwe0NzfV0qJCJcChVMaXN0QmF0Y2hKb2JzUmVzcG9uc2USKgoKYmF0Y2hfam9icxgBIAMoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiqAEKE0xpc3RDb250YWN0c1JlcXVlc3QSHwoMYmF0Y2hfam9iX2lkGAEgASgJQgm6SAZyBBABGEASGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAyABKAkSQAoIc3RhdHVzZXMYBCADKA4yGy5jYWxsc2hlZXQudjEuQ29udGFjdFN0YXR1c0IRukgOkgELGAEiB4IBBBABIAAiWAoUTGlzdENvbnRhY3RzUmVzcG9uc2USJwoIY29udGFjdHMYASADKAsyFS5jYWxsc2hlZXQudjEuQ29udGFjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkygAsKD0JhdGNoSm9iU2VydmljZRJiCg5DcmVhdGVCYXRjaEpvYhIjLmNhbGxzaGVldC52MS5DcmVhdGVCYXRjaEpvYlJlcXVlc3QaJC5jYWxsc2hlZXQudjEuQ3JlYXRlQmF0Y2hKb2JSZXNwb25zZSIFirUYAQISWQoLQWRkQ29udGFjdHMSIC5jYWxsc2hlZXQudjEuQWRkQ29udGFjdHNSZXF1ZXN0GiEuY2FsbHNoZWV0LnYxLkFkZENvbnRhY3RzUmVzcG9uc2UiBYq1GAECEmQKDkltcG9ydENvbnRhY3RzEiMuY2FsbHNoZWV0LnYxLkltcG9ydENvbnRhY3RzUmVxdWVzdBokLmNhbGxzaGVldC52MS5JbXBvcnRDb250YWN0c1Jlc3BvbnNlIgWKtRgBAigBEl8KDVN0YXJ0QmF0Y2hKb2ISIi5jYWxsc2hlZXQudjEuU3RhcnRCYXRjaEpvYlJlcXVlc3QaIy5jYWxsc2hlZXQudjEuU3RhcnRCYXRjaEpvYlJlc3BvbnNlIgWKtRgBAhJuChJSZXNjaGVkdWxlQmF0Y2hKb2ISJy5jYWxsc2hlZXQudjEuUmVzY2hlZHVsZUJhdGNoSm9iUmVxdWVzdBooLmNhbGxzaGVldC52MS5SZXNjaGVkdWxlQmF0Y2hKb2JSZXNwb25zZSIFirUYAQISXwoNUGF1c2VCYXRjaEpvYhIiLmNhbGxzaGVldC52MS5QYXVzZUJhdGNoSm9iUmVxdWVzdBojLmNhbGxzaGVldC52MS5QYXVzZUJhdGNoSm9iUmVzcG9uc2UiBYq1GAECEmIKDlJlc3VtZUJhdGNoSm9iEiMuY2FsbHNoZWV0LnYxLlJlc3VtZUJhdGNoSm9iUmVxdWVzdBokLmNhbGxzaGVldC52MS5SZXN1bWVCYXRjaEpvYlJlc3BvbnNlIgWKtRgBAhJiCg5DYW5jZWxCYXRjaEpvYhIjLmNhbGxzaGVldC52MS5DYW5jZWxCYXRjaEpvYlJlcXVlc3QaJC5jYWxsc2hlZXQudjEuQ2FuY2VsQmF0Y2hKb2JSZXNwb25zZSIFirUYAQISYgoORGVsZXRlQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuRGVsZXRlQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkRlbGV0ZUJhdGNoSm9iUmVzcG9uc2UiBYq1GAECEl0KC0dldEJhdGNoSm9iEiAuY2FsbHNoZWV0LnYxLkdldEJhdGNoSm9iUmVxdWVzdBohLmNhbGxzaGVldC52MS5HZXRCYXRjaEpvYlJlc3BvbnNlIgmQAgGKtRgCAgMSYwoNTGlzdEJhdGNoSm9icxIiLmNhbGxzaGVldC52MS5MaXN0QmF0Y2hKb2JzUmVxdWVzdBojLmNhbGxzaGVldC52MS5MaXN0QmF0Y2hKb2JzUmVzcG9uc2UiCZACAYq1GAICAxJaCgpHZXRDb250YWN0Eh8uY2FsbHNoZWV0LnYxLkdldENvbnRhY3RSZXF1ZXN0GiAuY2FsbHNoZWV0LnYxLkdldENvbnRhY3RSZXNwb25zZSIJkAIBirUYAgIDEmgKDldhdGNoQmF0Y2hKb2JzEiMuY2FsbHNoZWV0LnYxLldhdGNoQmF0Y2hKb2JzUmVxdWVzdBokLmNhbGxzaGVldC52MS5XYXRjaEJhdGNoSm9ic1Jlc3BvbnNlIgmQAgGKtRgCAgMwARJgCgxMaXN0Q29udGFjdHMSIS5jYWxsc2hlZXQudjEuTGlzdENvbnRhY3RzUmVxdWVzdBoiLmNhbGxzaGVldC52MS5MaXN0Q29udGFjdHNSZXNwb25zZSIJkAIBirUYAgIDYgZwcm90bzM", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * The request of CreateBatchJob.
@@ -266,6 +266,184 @@ export const AddContactsResponseSchema: GenMessage<AddContactsResponse> = /*@__P
   messageDesc(file_callsheet_v1_batch_job_service, 3);
 
 /**
+ * One message of the request of ImportContacts.
+ *
+ * @generated from message callsheet.v1.ImportContactsRequest
+ */
+export type ImportContactsRequest = Message<"callsheet.v1.ImportContactsRequest"> & {
+  /**
+   * What the message brings.
+   *
+   * @generated from oneof callsheet.v1.ImportContactsRequest.part
+   */
+  part: {
+    /**
+     * The first message: where the contacts go.
+     *
+     * @generated from field: callsheet.v1.ImportContactsHeader header = 1;
+     */
+    value: ImportContactsHeader;
+    case: "header";
+  } | {
+    /**
+     * The next bytes of the file, at most 16 MiB; some 64 KiB are best.
+     *
+     * @generated from field: bytes csv = 2;
+     */
+    value: Uint8Array;
+    case: "csv";
+  } | {
+    /**
+     * The last message: the file is whole.
+     *
+     * @generated from field: callsheet.v1.ImportContactsEnd end = 3;
+     */
+    value: ImportContactsEnd;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message callsheet.v1.ImportContactsRequest.
+ * Use `create(ImportContactsRequestSchema)` to create a new message.
+ */
+export const ImportContactsRequestSchema: GenMessage<ImportContactsRequest> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 4);
+
+/**
+ * The first message of ImportContacts.
+ *
+ * @generated from message callsheet.v1.ImportContactsHeader
+ */
+export type ImportContactsHeader = Message<"callsheet.v1.ImportContactsHeader"> & {
+  /**
+   * Makes the call safe to repeat; see the service. The file is a part of the request.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * If given, the job must be at this revision, before the file is sent and when its contacts are added.
+   *
+   * @generated from field: optional int64 expected_revision = 2;
+   */
+  expectedRevision?: bigint | undefined;
+
+  /**
+   * The batch job.
+   *
+   * @generated from field: string batch_job_id = 3;
+   */
+  batchJobId: string;
+};
+
+/**
+ * Describes the message callsheet.v1.ImportContactsHeader.
+ * Use `create(ImportContactsHeaderSchema)` to create a new message.
+ */
+export const ImportContactsHeaderSchema: GenMessage<ImportContactsHeader> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 5);
+
+/**
+ * The last message of ImportContacts.
+ *
+ * @generated from message callsheet.v1.ImportContactsEnd
+ */
+export type ImportContactsEnd = Message<"callsheet.v1.ImportContactsEnd"> & {
+  /**
+   * How many bytes all `csv` messages together have. The call is refused if other ones came.
+   *
+   * @generated from field: int64 total_bytes = 1;
+   */
+  totalBytes: bigint;
+};
+
+/**
+ * Describes the message callsheet.v1.ImportContactsEnd.
+ * Use `create(ImportContactsEndSchema)` to create a new message.
+ */
+export const ImportContactsEndSchema: GenMessage<ImportContactsEnd> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 6);
+
+/**
+ * The answer of ImportContacts.
+ *
+ * @generated from message callsheet.v1.ImportContactsResponse
+ */
+export type ImportContactsResponse = Message<"callsheet.v1.ImportContactsResponse"> & {
+  /**
+   * How many contacts were accepted. May be 0.
+   *
+   * @generated from field: int32 accepted_count = 1;
+   */
+  acceptedCount: number;
+
+  /**
+   * How many contacts the job has now.
+   *
+   * @generated from field: int32 total_contacts = 2;
+   */
+  totalContacts: number;
+
+  /**
+   * How many contacts were rejected.
+   *
+   * @generated from field: int32 rejected_contacts_count = 3;
+   */
+  rejectedContactsCount: number;
+
+  /**
+   * The first 100 rejected contacts.
+   *
+   * @generated from field: repeated callsheet.v1.RejectedRow rejected_contacts = 4;
+   */
+  rejectedContacts: RejectedRow[];
+};
+
+/**
+ * Describes the message callsheet.v1.ImportContactsResponse.
+ * Use `create(ImportContactsResponseSchema)` to create a new message.
+ */
+export const ImportContactsResponseSchema: GenMessage<ImportContactsResponse> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 7);
+
+/**
+ * A contact of a file that was not accepted.
+ *
+ * @generated from message callsheet.v1.RejectedRow
+ */
+export type RejectedRow = Message<"callsheet.v1.RejectedRow"> & {
+  /**
+   * The line on which it begins; the one that names the columns is 1.
+   *
+   * @generated from field: int32 line = 1;
+   */
+  line: number;
+
+  /**
+   * Its phone number as given, cut to its first 50 characters.
+   *
+   * @generated from field: string phone = 2;
+   */
+  phone: string;
+
+  /**
+   * Why it was not accepted.
+   *
+   * @generated from field: callsheet.v1.RejectionReason reason = 3;
+   */
+  reason: RejectionReason;
+};
+
+/**
+ * Describes the message callsheet.v1.RejectedRow.
+ * Use `create(RejectedRowSchema)` to create a new message.
+ */
+export const RejectedRowSchema: GenMessage<RejectedRow> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 8);
+
+/**
  * The request of StartBatchJob.
  *
  * @generated from message callsheet.v1.StartBatchJobRequest
@@ -298,7 +476,7 @@ export type StartBatchJobRequest = Message<"callsheet.v1.StartBatchJobRequest"> 
  * Use `create(StartBatchJobRequestSchema)` to create a new message.
  */
 export const StartBatchJobRequestSchema: GenMessage<StartBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 4);
+  messageDesc(file_callsheet_v1_batch_job_service, 9);
 
 /**
  * The answer of StartBatchJob.
@@ -362,7 +540,7 @@ export type StartBatchJobResponse = Message<"callsheet.v1.StartBatchJobResponse"
  * Use `create(StartBatchJobResponseSchema)` to create a new message.
  */
 export const StartBatchJobResponseSchema: GenMessage<StartBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 5);
+  messageDesc(file_callsheet_v1_batch_job_service, 10);
 
 /**
  * The request of RescheduleBatchJob.
@@ -413,7 +591,7 @@ export type RescheduleBatchJobRequest = Message<"callsheet.v1.RescheduleBatchJob
  * Use `create(RescheduleBatchJobRequestSchema)` to create a new message.
  */
 export const RescheduleBatchJobRequestSchema: GenMessage<RescheduleBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 6);
+  messageDesc(file_callsheet_v1_batch_job_service, 11);
 
 /**
  * The answer of RescheduleBatchJob.
@@ -477,7 +655,7 @@ export type RescheduleBatchJobResponse = Message<"callsheet.v1.RescheduleBatchJo
  * Use `create(RescheduleBatchJobResponseSchema)` to create a new message.
  */
 export const RescheduleBatchJobResponseSchema: GenMessage<RescheduleBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 7);
+  messageDesc(file_callsheet_v1_batch_job_service, 12);
 
 /**
  * The request of CancelBatchJob.
@@ -512,7 +690,7 @@ export type CancelBatchJobRequest = Message<"callsheet.v1.CancelBatchJobRequest"
  * Use `create(CancelBatchJobRequestSchema)` to create a new message.
  */
 export const CancelBatchJobRequestSchema: GenMessage<CancelBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 8);
+  messageDesc(file_callsheet_v1_batch_job_service, 13);
 
 /**
  * The answer of CancelBatchJob.
@@ -568,7 +746,7 @@ export type CancelBatchJobResponse = Message<"callsheet.v1.CancelBatchJobRespons
  * Use `create(CancelBatchJobResponseSchema)` to create a new message.
  */
 export const CancelBatchJobResponseSchema: GenMessage<CancelBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 9);
+  messageDesc(file_callsheet_v1_batch_job_service, 14);
 
 /**
  * The request of PauseBatchJob.
@@ -603,7 +781,7 @@ export type PauseBatchJobRequest = Message<"callsheet.v1.PauseBatchJobRequest"> 
  * Use `create(PauseBatchJobRequestSchema)` to create a new message.
  */
 export const PauseBatchJobRequestSchema: GenMessage<PauseBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 10);
+  messageDesc(file_callsheet_v1_batch_job_service, 15);
 
 /**
  * The answer of PauseBatchJob.
@@ -645,7 +823,7 @@ export type PauseBatchJobResponse = Message<"callsheet.v1.PauseBatchJobResponse"
  * Use `create(PauseBatchJobResponseSchema)` to create a new message.
  */
 export const PauseBatchJobResponseSchema: GenMessage<PauseBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 11);
+  messageDesc(file_callsheet_v1_batch_job_service, 16);
 
 /**
  * The request of ResumeBatchJob.
@@ -680,7 +858,7 @@ export type ResumeBatchJobRequest = Message<"callsheet.v1.ResumeBatchJobRequest"
  * Use `create(ResumeBatchJobRequestSchema)` to create a new message.
  */
 export const ResumeBatchJobRequestSchema: GenMessage<ResumeBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 12);
+  messageDesc(file_callsheet_v1_batch_job_service, 17);
 
 /**
  * The answer of ResumeBatchJob.
@@ -722,7 +900,7 @@ export type ResumeBatchJobResponse = Message<"callsheet.v1.ResumeBatchJobRespons
  * Use `create(ResumeBatchJobResponseSchema)` to create a new message.
  */
 export const ResumeBatchJobResponseSchema: GenMessage<ResumeBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 13);
+  messageDesc(file_callsheet_v1_batch_job_service, 18);
 
 /**
  * The request of GetContact.
@@ -750,7 +928,7 @@ export type GetContactRequest = Message<"callsheet.v1.GetContactRequest"> & {
  * Use `create(GetContactRequestSchema)` to create a new message.
  */
 export const GetContactRequestSchema: GenMessage<GetContactRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 14);
+  messageDesc(file_callsheet_v1_batch_job_service, 19);
 
 /**
  * The answer of GetContact.
@@ -778,7 +956,7 @@ export type GetContactResponse = Message<"callsheet.v1.GetContactResponse"> & {
  * Use `create(GetContactResponseSchema)` to create a new message.
  */
 export const GetContactResponseSchema: GenMessage<GetContactResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 15);
+  messageDesc(file_callsheet_v1_batch_job_service, 20);
 
 /**
  * The request of WatchBatchJobs.
@@ -799,7 +977,7 @@ export type WatchBatchJobsRequest = Message<"callsheet.v1.WatchBatchJobsRequest"
  * Use `create(WatchBatchJobsRequestSchema)` to create a new message.
  */
 export const WatchBatchJobsRequestSchema: GenMessage<WatchBatchJobsRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 16);
+  messageDesc(file_callsheet_v1_batch_job_service, 21);
 
 /**
  * One message of WatchBatchJobs.
@@ -820,7 +998,7 @@ export type WatchBatchJobsResponse = Message<"callsheet.v1.WatchBatchJobsRespons
  * Use `create(WatchBatchJobsResponseSchema)` to create a new message.
  */
 export const WatchBatchJobsResponseSchema: GenMessage<WatchBatchJobsResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 17);
+  messageDesc(file_callsheet_v1_batch_job_service, 22);
 
 /**
  * The request of DeleteBatchJob.
@@ -855,7 +1033,7 @@ export type DeleteBatchJobRequest = Message<"callsheet.v1.DeleteBatchJobRequest"
  * Use `create(DeleteBatchJobRequestSchema)` to create a new message.
  */
 export const DeleteBatchJobRequestSchema: GenMessage<DeleteBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 18);
+  messageDesc(file_callsheet_v1_batch_job_service, 23);
 
 /**
  * The answer of DeleteBatchJob: the job is gone. Its contacts' rows are removed afterwards.
@@ -870,7 +1048,7 @@ export type DeleteBatchJobResponse = Message<"callsheet.v1.DeleteBatchJobRespons
  * Use `create(DeleteBatchJobResponseSchema)` to create a new message.
  */
 export const DeleteBatchJobResponseSchema: GenMessage<DeleteBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 19);
+  messageDesc(file_callsheet_v1_batch_job_service, 24);
 
 /**
  * The request of GetBatchJob.
@@ -891,7 +1069,7 @@ export type GetBatchJobRequest = Message<"callsheet.v1.GetBatchJobRequest"> & {
  * Use `create(GetBatchJobRequestSchema)` to create a new message.
  */
 export const GetBatchJobRequestSchema: GenMessage<GetBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 20);
+  messageDesc(file_callsheet_v1_batch_job_service, 25);
 
 /**
  * The answer of GetBatchJob.
@@ -912,7 +1090,7 @@ export type GetBatchJobResponse = Message<"callsheet.v1.GetBatchJobResponse"> & 
  * Use `create(GetBatchJobResponseSchema)` to create a new message.
  */
 export const GetBatchJobResponseSchema: GenMessage<GetBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 21);
+  messageDesc(file_callsheet_v1_batch_job_service, 26);
 
 /**
  * The request of ListBatchJobs.
@@ -954,7 +1132,7 @@ export type ListBatchJobsRequest = Message<"callsheet.v1.ListBatchJobsRequest"> 
  * Use `create(ListBatchJobsRequestSchema)` to create a new message.
  */
 export const ListBatchJobsRequestSchema: GenMessage<ListBatchJobsRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 22);
+  messageDesc(file_callsheet_v1_batch_job_service, 27);
 
 /**
  * The answer of ListBatchJobs.
@@ -982,7 +1160,7 @@ export type ListBatchJobsResponse = Message<"callsheet.v1.ListBatchJobsResponse"
  * Use `create(ListBatchJobsResponseSchema)` to create a new message.
  */
 export const ListBatchJobsResponseSchema: GenMessage<ListBatchJobsResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 23);
+  messageDesc(file_callsheet_v1_batch_job_service, 28);
 
 /**
  * The request of ListContacts.
@@ -1024,7 +1202,7 @@ export type ListContactsRequest = Message<"callsheet.v1.ListContactsRequest"> & 
  * Use `create(ListContactsRequestSchema)` to create a new message.
  */
 export const ListContactsRequestSchema: GenMessage<ListContactsRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 24);
+  messageDesc(file_callsheet_v1_batch_job_service, 29);
 
 /**
  * The answer of ListContacts.
@@ -1052,7 +1230,7 @@ export type ListContactsResponse = Message<"callsheet.v1.ListContactsResponse"> 
  * Use `create(ListContactsResponseSchema)` to create a new message.
  */
 export const ListContactsResponseSchema: GenMessage<ListContactsResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 25);
+  messageDesc(file_callsheet_v1_batch_job_service, 30);
 
 /**
  * Creates, schedules, starts, moves, cancels and shows batch jobs.
@@ -1093,6 +1271,28 @@ export const BatchJobService: GenService<{
     methodKind: "unary";
     input: typeof AddContactsRequestSchema;
     output: typeof AddContactsResponseSchema;
+  },
+  /**
+   * Adds the contacts of a CSV file to a batch job that is not final: all that are accepted, or, if the call fails, none.
+   * Those of a running job go on its list at once.
+   *
+   * The stream is one `header`, the file in `csv` messages of any size, and one `end`. Without its `end` a file is refused,
+   * so that one that broke off is never taken for a whole one.
+   *
+   * The file is CSV (RFC 4180) in UTF-8. Its first line names the columns: one of them is `phone`, in any case; `name`, if
+   * it is there, is the contact's name; every other column becomes one of its `fields`. A contact that breaks a rule is
+   * rejected, and so is one whose record has not a value for each column; the others are accepted. A file that is not CSV
+   * at all is refused as `invalid_argument`.
+   *
+   * Over HTTP the same is `POST /batch-jobs/{batch_job_id}/contacts.csv` with the file as body, and `request_id` and
+   * `expected_revision` in the query.
+   *
+   * @generated from rpc callsheet.v1.BatchJobService.ImportContacts
+   */
+  importContacts: {
+    methodKind: "client_streaming";
+    input: typeof ImportContactsRequestSchema;
+    output: typeof ImportContactsResponseSchema;
   },
   /**
    * Starts a pending or scheduled batch job now.

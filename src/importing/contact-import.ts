@@ -1,0 +1,197 @@
+import { createHash } from "node:crypto";
+import type { Logger } from "pino";
+import {
+  type JobCommandRequest,
+  check,
+  checkRevision,
+  keyOf,
+  lockForCommand,
+  shownRejections,
+} from "../batch-jobs.ts";
+import { createCommandRunner } from "../command.ts";
+import { type RejectedRow, type RejectionReason, shownPhone } from "../domain/contact.ts";
+import type { FanOut } from "../fan-out.ts";
+import { holdOffAll } from "../postgres/adding.ts";
+import { countAdded, findJob } from "../postgres/batch-jobs.ts";
+import type { Database } from "../postgres/database.ts";
+import { isKept } from "../postgres/requests.ts";
+import { type Staging, addStaged, openStaging } from "../postgres/staging.ts";
+import { createTurns } from "../turns.ts";
+import { createRowReader, readColumns } from "./contact-rows.ts";
+import { type CsvRecord, badFile, createCsvReader } from "./csv.ts";
+import { type Limits, inPieces } from "./pieces.ts";
+
+/** Which file goes where. The file's bytes are a part of what was asked. */
+export type ImportRequest = Omit<JobCommandRequest, "fingerprint">;
+
+export type Imported = {
+  readonly acceptedCount: number;
+  readonly totalContacts: number;
+  readonly rejectedCount: number;
+  readonly rejected: readonly RejectedRow[];
+};
+
+export type ContactImport = {
+  /**
+   * Adds the contacts of a CSV file to a job: all that are accepted, or, if it throws, none. `file` must throw unless it
+   * came to its end. Its contacts are staged while it arrives; the job is locked when all of them are written.
+   */
+  run(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported>;
+};
+
+const rpc = "ImportContacts";
+
+/** Each has a connection to Postgres and some 10 MB; further ones wait, and so do their clients. */
+const filesAtOnce = 4;
+
+/** Rows are staged some megabytes at a time; meanwhile the next ones are read. */
+const batchSize = 2 * 1024 * 1024;
+
+/** How many rows of a file were rejected, and the first of them. */
+function createRejections() {
+  const first: RejectedRow[] = [];
+  let count = 0;
+  return {
+    first,
+    get count() {
+      return count;
+    },
+    add(line: number, phone: string, reason: RejectionReason): void {
+      count += 1;
+      if (first.length < shownRejections) first.push({ line, phone: shownPhone(phone), reason });
+    },
+  };
+}
+
+type Rejections = ReturnType<typeof createRejections>;
+
+/** Reads a file to its end into the staging table; answers how many contacts are in it. */
+async function stageAll(
+  pieces: AsyncIterable<Buffer>,
+  staging: Staging,
+  rejections: Rejections,
+): Promise<number> {
+  const csv = createCsvReader();
+  let rows: ReturnType<typeof createRowReader> | undefined;
+  let staged = 0;
+  let batch: Buffer[] = [];
+  let batchBytes = 0;
+  let writing: Promise<void> = Promise.resolve();
+
+  function take(records: readonly CsvRecord[]): void {
+    let text = "";
+    for (const { line, values } of records) {
+      if (rows === undefined) {
+        rows = createRowReader(readColumns(values));
+        continue;
+      }
+      const row = rows.read(values);
+      if (typeof row === "string") {
+        rejections.add(line, rows.phoneOf(values), row);
+      } else {
+        staged += 1;
+        text += `${staged}\t${line}\t${row.copyText}\n`;
+      }
+    }
+    const bytes = Buffer.from(text);
+    batch.push(bytes);
+    batchBytes += bytes.length;
+  }
+
+  async function write(): Promise<void> {
+    const full = batch;
+    batch = [];
+    batchBytes = 0;
+    await writing;
+    writing = staging.stage(full);
+    // A failure is seen when it is waited for.
+    writing.catch(() => {});
+  }
+
+  try {
+    for await (const piece of pieces) {
+      take(csv.read(piece));
+      if (batchBytes >= batchSize) await write();
+    }
+    take(csv.end());
+    if (batchBytes > 0) await write();
+  } finally {
+    await writing;
+  }
+  if (rows === undefined) {
+    throw badFile("The file is empty; its first line must name its columns, and one of them must be phone.");
+  }
+  return staged;
+}
+
+async function* hashed(pieces: AsyncIterable<Buffer>, hash: ReturnType<typeof createHash>) {
+  for await (const piece of pieces) {
+    hash.update(piece);
+    yield piece;
+  }
+}
+
+export function createContactImport(deps: {
+  databaseUrl: string;
+  db: Database;
+  fanOut: FanOut;
+  logger: Logger;
+  limits: Limits;
+}): ContactImport {
+  const { databaseUrl, db, limits } = deps;
+  const inTurn = createTurns(filesAtOnce);
+
+  /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
+  async function checkBeforehand(request: ImportRequest): Promise<void> {
+    const { caller, requestId, batchJobId, expectedRevision } = request;
+    const { organizationId } = caller;
+    if (requestId !== "" && (await isKept(db, { organizationId, rpc, requestId }))) return;
+    const job = await findJob(db, organizationId, batchJobId);
+    checkRevision(job, expectedRevision);
+    check("add_contacts", job);
+  }
+
+  async function importFile(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported> {
+    await using staging = await openStaging(databaseUrl);
+    const rejections = createRejections();
+    const asked = [request.batchJobId, String(request.expectedRevision)];
+    const hash = createHash("sha256").update(JSON.stringify(asked));
+    const staged = await stageAll(hashed(inPieces(file, limits), hash), staging, rejections);
+    const fingerprint = hash.digest();
+
+    const run = createCommandRunner({ ...deps, db: staging.db });
+    const command = { ...request, fingerprint: () => fingerprint };
+    return await run(command, {
+      rpc,
+      async decide(trx) {
+        const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
+        await holdOffAll(trx, (await find()).id);
+        const { id, total_contacts: lastNumber } = await find();
+        const added = await addStaged(trx, id, lastNumber, shownRejections);
+        const job = await lockForCommand(trx, command);
+        check("add_contacts", job);
+        const acceptedCount = staged - added.duplicates;
+        const after = acceptedCount === 0 ? job : await countAdded(trx, job.id, acceptedCount);
+        const duplicates = added.first.map((row) => ({ ...row, reason: "duplicate_phone" as const }));
+        return {
+          acceptedCount,
+          totalContacts: after.total_contacts,
+          toFanOut: job.status === "running" && acceptedCount > 0 ? keyOf(job) : null,
+          rejectedCount: rejections.count + added.duplicates,
+          rejected: [...rejections.first, ...duplicates]
+            .toSorted((a, b) => a.line - b.line)
+            .slice(0, shownRejections),
+        };
+      },
+      redisHalf: async () => false,
+      toFanOut: (answer) => answer.toFanOut ?? undefined,
+    });
+  }
+
+  return {
+    async run(request, file) {
+      await checkBeforehand(request);
+      return await inTurn(() => importFile(request, file));
+    },
+  };
+}

@@ -28,6 +28,7 @@ import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
+import { consoleDirectory, consolePages } from "./rpc/console-pages.ts";
 import { createErrorTranslation, errorInterceptor } from "./rpc/errors.ts";
 import { createGate } from "./rpc/gate.ts";
 import { startGrpcListener } from "./rpc/grpc-listener.ts";
@@ -162,6 +163,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     services,
     uploadTimeoutMs: importLimits.timeoutMs,
     pages: {
+      ...consolePages(consoleDirectory),
       "/healthz": () => ({ body: "ok\n" }),
       "/readyz": readiness(pulse),
       "/metrics": async () => ({

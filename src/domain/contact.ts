@@ -58,7 +58,8 @@ export const isName = (text: string): boolean => isText(text, 0, 200);
 export const isFieldKey = (text: string): boolean => isText(text, 1, 64);
 export const isFieldValue = (text: string): boolean => isText(text, 0, 1000);
 
-function reasonToReject({ phone, name, fields }: ContactInput): RejectionReason | undefined {
+/** Why a contact cannot be stored, judged by itself; undefined if it can. */
+export function reasonToReject({ phone, name, fields }: ContactInput): RejectionReason | undefined {
   if (!isPhone(phone)) return "invalid_phone_format";
   const entries = Object.entries(fields);
   const fine =

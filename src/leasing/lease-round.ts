@@ -3,7 +3,13 @@ import type { Clock } from "../clock.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import { shareOut } from "../domain/shares.ts";
 import type { Database } from "../postgres/database.ts";
-import { type Candidate, type StoredLease, findCandidates, openLeases } from "../postgres/leases.ts";
+import {
+  type Candidate,
+  type StoredLease,
+  findCandidates,
+  findLeases,
+  openLeases,
+} from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { SettingsOf } from "./job-settings.ts";
 
@@ -130,7 +136,7 @@ export function createLeaseRound(deps: {
       return { workerId, requestId, durationMs, most };
     });
     const offers = taken.map(({ candidate, due, numbers }) => ({ jobId: candidate.id, due, numbers }));
-    const { leases: opened, left } = await openLeases(db, organizationId, offers, takers);
+    const { leases: opened, left, repeated } = await openLeases(db, organizationId, offers, takers);
 
     // What had no room goes back to where it was; the rest is leased now, or was not open.
     await Promise.all(
@@ -146,7 +152,13 @@ export function createLeaseRound(deps: {
     const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);
     const open = opened.flat().filter(({ attempt }) => attempt === 1).length + left.flat().length;
     return {
-      leases: await Promise.all(opened.map((some) => withSettings(settingsOf, some))),
+      leases: await Promise.all(
+        opened.map(async (some, place) => {
+          const requestId = repeated.includes(place) ? demands[place]?.requestId : undefined;
+          const own = requestId === undefined ? some : await findLeases(db, organizationId, requestId);
+          return await withSettings(settingsOf, own);
+        }),
+      ),
       after,
       isWhole,
       isStale: open < listed,

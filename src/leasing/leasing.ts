@@ -175,9 +175,15 @@ export function createLeasing(deps: {
     const key = `${caller.organizationId} ${requestId}`;
     const first = repeated.get(key);
     if (first !== undefined) return await first;
+    const live = async () =>
+      await withSettings(settingsOf, await findLeases(db, caller.organizationId, requestId));
     const promise = (async () => {
-      const live = await findLeases(db, caller.organizationId, requestId);
-      return live.length > 0 ? await withSettings(settingsOf, live) : await wait(request);
+      for (const answer of [live, () => wait(request)]) {
+        const leases = await answer();
+        if (leases.length > 0) return leases;
+      }
+      // Perhaps another replica had the same call meanwhile.
+      return await live();
     })();
     repeated.set(key, promise);
     try {

@@ -121,6 +121,8 @@ export type Opened = {
   leases: StoredLease[][];
   /** The numbers of each offer that are open and had no room. Those that are neither here nor leased were not open. */
   left: number[][];
+  /** The places of the takers whose request id has live leases. They get no others. */
+  repeated: number[];
 };
 
 /** An array of numbers or enum words as Postgres reads it; much cheaper than what the driver makes of an array. */
@@ -138,7 +140,7 @@ export async function openLeases(
 ): Promise<Opened> {
   const { rows } = await sql<{
     job: number;
-    number: number;
+    number: number | null;
     nonce: number | null;
     attempt: number;
     caller: number;
@@ -158,8 +160,10 @@ export async function openLeases(
   `.execute(db);
   const leases = takers.map((): StoredLease[] => []);
   const left = offers.map((): number[] => []);
+  const repeated: number[] = [];
   for (const { job, number, nonce, attempt, caller, leasedMs, phone, name, fields } of rows) {
-    if (nonce === null) left[job - 1]?.push(number);
+    if (number === null) repeated.push(caller - 1);
+    else if (nonce === null) left[job - 1]?.push(number);
     else
       leases[caller - 1]?.push({
         jobId: offers[job - 1]?.jobId ?? "",
@@ -172,7 +176,7 @@ export async function openLeases(
         fields: readFields(fields),
       });
   }
-  return { leases, left };
+  return { leases, left, repeated };
 }
 
 const readFields = (json: string): Record<string, string> => (json === "{}" ? {} : JSON.parse(json));

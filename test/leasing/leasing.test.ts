@@ -185,6 +185,25 @@ describe("a request id", () => {
     expect(numbersOf(await lease(parts, { requestId: randomUUID(), maxContacts: 3 }))).toEqual([4, 5]);
   });
 
+  test.each([2, 20])(
+    "that two replicas have at once gets the same leases from both, of %i contacts",
+    async (count) => {
+      await using other = await startParts({ beside: parts });
+      const beside = { ...other, caller: parts.caller };
+      for (let turn = 0; turn < 20; turn += 1) {
+        const jobId = await runJob(parts, { contacts: makeContacts(count), concurrentCallLimit: 100 });
+        const asking = { requestId: randomUUID(), maxContacts: 2, jobIds: [jobId] };
+        const [one, two] = await Promise.all([
+          lease(parts, { ...asking, waitMs: 500 }),
+          lease(beside, { ...asking, waitMs: 500 }),
+        ]);
+        expect(one).toHaveLength(2);
+        expect(two).toEqual(one);
+        await reportAll(parts, one, "completed");
+      }
+    },
+  );
+
   test("that is repeated while the first call waits gets what that one gets", async () => {
     await freshParts();
     const requestId = randomUUID();

@@ -98,8 +98,8 @@ const settings = sql`
  *   listed_numbers  and the number; no number twice for a job
  *   callers         for each lease that may be opened: which caller gets it, from 1
  *   worker_ids, request_ids, durations_ms   of each caller
- * Answers a row for each lease, and one without a lease (nonce is null) for each listed number that is open and had no
- * room. The other listed numbers are not open.
+ * Answers a row for each lease; one without a nonce for each listed number that is open and had no room (the other listed
+ * numbers are not open); and one without a number for each caller whose request id has live leases, and who gets no others.
  */
 const openLeases = sql`
   create function open_leases(
@@ -115,12 +115,20 @@ const openLeases = sql`
   declare
     most int;
     begun timestamptz(3);
+    repeated text[];
   begin
     select least(o.lease_limit - o.dialing, cardinality(callers)) into most
     from organizations o where o.id = organization for no key update;
     perform from (select id from unnest(job_ids) as t (id) order by id) as t
     cross join lateral (select from batch_jobs where id = t.id for no key update) as b;
     begun := date_trunc('milliseconds', clock_timestamp());
+    select coalesce(array_agg(distinct asked.id), '{}') into repeated
+    from unnest(request_ids) as asked (id)
+    cross join lateral (
+      select job_id from leases where request_id = asked.id and request_id <> '' and expires_at > begun
+    ) as l
+    cross join lateral (select organization_id from batch_jobs where id = l.job_id limit 1) as b
+    where b.organization_id = organization;
 
     return query
     with turns as (
@@ -155,10 +163,11 @@ const openLeases = sql`
       select *, row_number() over (partition by turn order by is_listed, due_at, place) as rank
       from (select * from retry union all select * from listed) as proposed
     ), placed as (
-      select *, rank <= room as fits, row_number() over (order by rank > room, turn, rank) as slot from ranked
+      select *, rank <= room and slot <= most and request_ids[callers[slot]] <> all(repeated) as fits
+      from (select *, row_number() over (order by rank > room, turn, rank) as slot from ranked) as r
     ), opened as (
       select *, attempts + 1 as next_attempt, callers[slot] as caller, (random() * (2::bigint ^ 48 - 1))::bigint as new_nonce
-      from placed where fits and slot <= most
+      from placed where fits
     ), written as (
       insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
       select job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller], begun,
@@ -184,7 +193,10 @@ const openLeases = sql`
     from opened
     union all
     select turn::int, number, null, null, null, null, null, null, null
-    from placed where is_listed and not (fits and slot <= most);
+    from placed where is_listed and fits is not true
+    union all
+    select null, null, null, null, place::int, null, null, null, null
+    from unnest(request_ids) with ordinality as asked (id, place) where id = any(repeated);
   end $$`;
 
 const finalCounts = [

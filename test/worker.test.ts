@@ -165,6 +165,37 @@ test("a call that throws is reported as failed, with as much of what it threw as
   });
 });
 
+test("a result that the service would refuse is cut to what it takes, and keeps no other from being reported", async () => {
+  const batchJobId = await startJob(3);
+  const odd = {
+    outcome: Outcome.VOICEMAIL,
+    errorCode: `E\u0000${"x".repeat(200)}`,
+    failureReason: "\uD800",
+    providerCallId: "\u{1F4DE}".repeat(200),
+    callDurationMs: -1,
+  };
+  const results = [
+    odd,
+    { outcome: 99 as Outcome, callDurationMs: Number.NaN },
+    { outcome: Outcome.COMPLETED },
+  ];
+  await using _ = work(batchJobId, {
+    call: async ({ number }) => results[number - 1] ?? { outcome: Outcome.COMPLETED },
+  });
+  await eventually(async () => {
+    expect((await jobOf(batchJobId))?.counts).toMatchObject({ completed: 1, failed: 1, voicemail: 1 });
+  });
+  expect((await contactOf(batchJobId)).attempts).toMatchObject([
+    {
+      outcome: Outcome.VOICEMAIL,
+      errorCode: `E ${"x".repeat(126)}`,
+      failureReason: " ",
+      providerCallId: "\u{1F4DE}".repeat(128),
+      callDuration: { seconds: 0n, nanos: 0 },
+    },
+  ]);
+});
+
 test("a lease is extended while its call goes on", { timeout: 60_000 }, async () => {
   const batchJobId = await startJob(1);
   const extended = Promise.withResolvers<void>();

@@ -11,7 +11,7 @@ import type {
   RecordedOutcome,
 } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
 
-/** How a call went. */
+/** How a call went. Texts are cut to what the service keeps, and an outcome that it does not know is a failed one. */
 export type CallResult = {
   readonly outcome: Outcome;
   readonly errorCode?: string;
@@ -56,11 +56,29 @@ const hopeless: ReadonlySet<Code> = new Set([
   Code.InvalidArgument,
 ]);
 
-/** The text as the service takes it: without control characters but tab and line feed, and not too long. */
-const asReason = (text: string): string =>
-  Array.from(text.replace(/[^\P{Cc}\t\n]|\p{Cs}/gu, " "))
-    .slice(0, 1_000)
-    .join("");
+const cut = (text: string, length: number): string => Array.from(text).slice(0, length).join("");
+
+const knownOutcomes: ReadonlySet<Outcome> = new Set(Object.values(Outcome));
+const longestCallMs = 86_400_000;
+
+/**
+ * The result as the service takes it: without control characters, but for tab and line feed in the reason, and nothing too
+ * long. Otherwise one odd result would keep the others from being reported.
+ */
+function toReport(leaseId: string, result: CallResult) {
+  const { errorCode = "", failureReason = "", providerCallId = "", callDurationMs } = result;
+  const isKnown = result.outcome !== Outcome.UNSPECIFIED && knownOutcomes.has(result.outcome);
+  return {
+    leaseId,
+    outcome: isKnown ? result.outcome : Outcome.FAILED,
+    errorCode: cut(errorCode.replace(/[\p{Cc}\p{Cs}]/gu, " "), 128),
+    failureReason: cut(failureReason.replace(/[^\P{Cc}\t\n]|\p{Cs}/gu, " "), 1_000),
+    providerCallId: cut(providerCallId.replace(/[\p{Cc}\p{Cs}]/gu, " "), 128),
+    ...(Number.isFinite(callDurationMs)
+      ? { callDuration: durationFromMs(Math.min(Math.max(0, Number(callDurationMs)), longestCallMs)) }
+      : {}),
+  };
+}
 
 /**
  * Leases contacts, calls them, and reports the outcomes, until its signal aborts. While the service is away it tries
@@ -91,14 +109,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
 
   const report = coalesce<{ leaseId: string; result: CallResult }, RecordedOutcome>(async (ended) => {
-    const outcomes = ended.map(({ leaseId, result }) => ({
-      leaseId,
-      outcome: result.outcome,
-      errorCode: result.errorCode ?? "",
-      failureReason: result.failureReason ?? "",
-      providerCallId: result.providerCallId ?? "",
-      ...(result.callDurationMs === undefined ? {} : { callDuration: durationFromMs(result.callDurationMs) }),
-    }));
+    const outcomes = ended.map(({ leaseId, result }) => toReport(leaseId, result));
     return (await insist(() => client.reportOutcomes({ outcomes }))).outcomes;
   }, 1_000);
 
@@ -112,7 +123,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     } catch (error) {
       // The service has ended this attempt by itself, and nothing is known that it does not know.
       if (lost.signal.aborted) return;
-      const failureReason = error instanceof Error ? asReason(error.message) : "";
+      const failureReason = error instanceof Error ? error.message : "";
       result = { outcome: Outcome.FAILED, failureReason };
     } finally {
       active.delete(leaseId);

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { type Alarm, createAlarm } from "./alarm.ts";
+import { coalesce } from "./coalesce.ts";
 import { BatchJobError } from "./domain/batch-job-error.ts";
 import { allowedStatuses } from "./domain/batch-job.ts";
 import type { Caller } from "./domain/caller.ts";
@@ -47,8 +48,14 @@ export function createWatching(deps: { db: Database; logger: Logger }): Watching
     }
   }
 
+  /** One query at a time, for all who ask meanwhile: so what is seen later is newer, however many begin at once. */
+  const read = coalesce<readonly string[], ReadonlyMap<string, JobVersion>>(async (asked) => {
+    const versions = await readVersions(db, [...new Set(asked.flat())]);
+    return asked.map(() => versions);
+  }, 1_000);
+
   async function look(ids: readonly string[]): Promise<void> {
-    const versions = await readVersions(db, ids);
+    const versions = await read(ids);
     for (const id of ids) see(id, versions.get(id));
   }
 
@@ -84,7 +91,7 @@ export function createWatching(deps: { db: Database; logger: Logger }): Watching
 
   /** Refuses jobs that are not the caller's. */
   async function checkAll(caller: Caller, ids: readonly string[]): Promise<void> {
-    const versions = await readVersions(db, ids.filter(isUuid));
+    const versions = await read(ids.filter(isUuid));
     const missing = ids.find((id) => versions.get(id)?.row.organization_id !== caller.organizationId);
     if (missing === undefined) return;
     throw new BatchJobError("job_not_found", "There is no such batch job in this organization.", {

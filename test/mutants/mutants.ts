@@ -374,24 +374,24 @@ const leasing: Mutant[] = [
     text: "from organizations o where o.id = organization for no key update;\n    perform from batch_jobs b where b.id = any(job_ids)",
     instead:
       "from organizations o where o.id = organization;\n    perform from batch_jobs b where b.id = any(job_ids)",
-    test: "test/leasing/leasing.test.ts",
-    title: "are kept when many workers on two replicas ask at once",
+    test: "test/postgres/leases.test.ts",
+    title: "none is leased while another transaction takes the organization's last room",
   },
   {
     guard: "no more leases at once than the organization's limit",
     file: liveLeases,
     text: "least(o.lease_limit - o.dialing, cardinality(callers))",
     instead: "cardinality(callers)",
-    test: "test/leasing/leasing.test.ts",
-    title: "are kept when many workers on two replicas ask at once",
+    test: "test/postgres/leases.test.ts",
+    title: "so many are leased as the organization's limit leaves room for, and the rest is left",
   },
   {
     guard: "no more leases at once than the job's limit",
     file: liveLeases,
     text: "rank <= room as fits",
     instead: "true as fits",
-    test: "test/leasing/leasing.test.ts",
-    title: "are kept when many workers on two replicas ask at once",
+    test: "test/postgres/leases.test.ts",
+    title: "so many are leased as the job's limit leaves room for, the first ones, and the rest is left",
   },
   {
     guard: "leases are given of jobs that run only",
@@ -406,16 +406,16 @@ const leasing: Mutant[] = [
     file: liveLeases,
     text: "where job_id = t.id and number = l.number and status = 'pending'",
     instead: "where job_id = t.id and number = l.number",
-    test: "test/leasing/leasing.test.ts",
-    title: "is found behind many numbers that are done with",
+    test: "test/postgres/leases.test.ts",
+    title: "those are not leased that were called already",
   },
   {
     guard: "a contact that somebody is calling is not leased again",
     file: liveLeases,
     text: "and not exists (select from leases where job_id = t.id and number = l.number)",
     instead: "",
-    test: "test/leasing/redis-away.test.ts",
-    title: "numbers that were opened and not settled are not opened again",
+    test: "test/postgres/leases.test.ts",
+    title: "those are not leased that somebody is calling",
   },
   {
     guard: "a report ends its own lease, and no later one of the contact",
@@ -430,8 +430,8 @@ const leasing: Mutant[] = [
     file: liveLeases,
     text: "and (not only_expired or l.expires_at <= ending)",
     instead: "",
-    test: "test/leasing/release.test.ts",
-    title: "keeps a lease that would have been ended without it",
+    test: "test/postgres/leases.test.ts",
+    title: "a lease whose time is not over is left alone by those who end what has run out",
   },
   {
     guard: "a lease whose time is over is not extended",
@@ -476,6 +476,22 @@ const leasing: Mutant[] = [
 ];
 
 const beginnings: Mutant[] = [
+  {
+    guard: "a command to Redis that was under way when its connection broke is not sent again",
+    file: "src/redis/connection.ts",
+    text: "autoResendUnfulfilledCommands: false",
+    instead: "autoResendUnfulfilledCommands: true",
+    test: "test/redis/failover.test.ts",
+    title: "to one server",
+  },
+  {
+    guard: "a command to a Redis Cluster that was under way is not sent again either",
+    file: "src/redis/connection.ts",
+    text: "retryDelayOnFailover: 0",
+    instead: "retryDelayOnFailover: 100",
+    test: "test/redis/failover.test.ts",
+    title: "to a cluster",
+  },
   {
     guard: "replicas of one database have one prefix",
     file: "src/postgres/installation.ts",

@@ -1,14 +1,15 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createFanOut } from "../../src/fan-out.ts";
-import { openRedis } from "../../src/redis/connection.ts";
+import { type RedisClient, mastersOf, openRedis } from "../../src/redis/connection.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
 import { runSchedulerPass } from "../../src/scheduler.ts";
 import { eventually } from "../support/eventually.ts";
 import { lookAt, numbersTo } from "../support/look.ts";
 import { makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { keyOf, makeJobsWithKeys } from "../support/make-many.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import { type Parts, connected, startParts } from "../support/parts.ts";
 import { type RedisCluster, startRedisCluster } from "../support/redis-cluster.ts";
+import { type RedisServer, startRedisServer } from "../support/redis-servers.ts";
 
 /*
  * What a Redis Cluster does to those who use it, each time in the middle of a fan-out or of starts: a master is killed
@@ -182,3 +183,32 @@ test(
     }, patience);
   },
 );
+
+/** Hangs up while a command is on its way to this server; answers how often the server then did it. */
+async function timesDone(redis: RedisClient, { port }: RedisServer): Promise<string | null> {
+  const node = mastersOf(redis).find(({ options }) => options.port === port);
+  if (node === undefined) throw new Error("the client knows no such server");
+  const command = redis.incr("key").catch(String);
+  node.stream.destroy();
+  expect(await command).toMatch(/^Error: /);
+  return await eventually(() => redis.get("key"));
+}
+
+describe("a command that was under way when its connection broke is not sent again", () => {
+  test("to a cluster", { timeout: patience }, async () => {
+    await using cluster = await startCluster();
+    await using stack = new AsyncDisposableStack();
+    const redis = await connected(openRedis(cluster.url));
+    stack.defer(() => redis.disconnect());
+    const server = serverAt(cluster.masters, await cluster.placeOf("key"));
+    expect(await timesDone(redis, server)).toBe("1");
+  });
+
+  test("to one server", async () => {
+    await using server = await startRedisServer();
+    await using stack = new AsyncDisposableStack();
+    const redis = await connected(openRedis(server.url));
+    stack.defer(() => redis.disconnect());
+    expect(await timesDone(redis, server)).toBe("1");
+  });
+});

@@ -1,0 +1,521 @@
+/**
+ * A guard that is taken out, and the test that must then fail. The README shows the guards; `npm run test:mutants` takes
+ * each of them out in a copy of the tree and runs its test.
+ */
+export type Mutant = {
+  /** What the guard sees to. */
+  readonly guard: string;
+  readonly file: string;
+  /** Occurs once in the file. */
+  readonly text: string;
+  /** What stands there without the guard. */
+  readonly instead: string;
+  readonly test: string;
+  /** Of the test, or a part that is the same for all rows of its table. */
+  readonly title: string;
+};
+
+const batchJobs = "src/postgres/batch-jobs.ts";
+const liveLeases = "src/postgres/migrations/0003-live-leases.ts";
+const leases = "src/postgres/leases.ts";
+const lists = "src/redis/contact-list.ts";
+const schedule = "src/redis/schedule.ts";
+
+const starts: Mutant[] = [
+  {
+    guard: "a command judges the job's status before it changes anything",
+    file: "src/batch-jobs.ts",
+    text: `check("start", before);`,
+    instead: "",
+    test: "test/races/start.test.ts",
+    title: "of two starts at once exactly one wins, and the other is refused as already running",
+  },
+  {
+    guard: "a command has locked the job when it judges its status",
+    file: batchJobs,
+    text: `.where("organization_id", "=", organizationId)\n    .forNoKeyUpdate()`,
+    instead: `.where("organization_id", "=", organizationId)`,
+    test: "test/races/start.test.ts",
+    title: "of two starts at once exactly one wins, and the other is refused as already running",
+  },
+  {
+    guard: "a command reaches jobs of the caller's organization only",
+    file: batchJobs,
+    text: `.where("organization_id", "=", organizationId)\n    .forNoKeyUpdate()`,
+    instead: ".forNoKeyUpdate()",
+    test: "test/command-conditions.test.ts",
+    title: "of another organization's job changes nothing",
+  },
+  {
+    guard: "a command changes a job only at the revision that the caller expects",
+    file: "src/batch-jobs.ts",
+    text: `if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return job;`,
+    instead: "if (expected !== null) return job;",
+    test: "test/command-conditions.test.ts",
+    title: "changes nothing if it is",
+  },
+  {
+    guard: "a due start acts for the entry that the job has now, and for no other job",
+    file: batchJobs,
+    text: `.where(isAnyOf("scheduled_job_id", scheduledJobIds))\n        .where("status", "=", "scheduled")\n        .where("scheduled_at"`,
+    instead: `.where("status", "=", "scheduled")\n        .where("scheduled_at"`,
+    test: "test/postgres/batch-jobs.test.ts",
+    title: "the entries given start their jobs, and no other job that is due",
+  },
+  {
+    guard: "no job starts before its time by the database's clock, when many are started together",
+    file: batchJobs,
+    text: `.where("scheduled_at", "<=", sql<Date>\`clock_timestamp()\`)`,
+    instead: "",
+    test: "test/postgres/batch-jobs.test.ts",
+    title: "an entry whose time has not come starts nothing, and holds up no other",
+  },
+  {
+    guard: "no job starts before its time by the database's clock, when one is started by itself",
+    file: "src/due-starts.ts",
+    text: "if (job.scheduled_at > (await databaseNow(trx))) {",
+    instead: "if (job.scheduled_at === undefined) {",
+    test: "test/scheduler.test.ts",
+    title: "by an hour ahead starts nothing early, gives entries their times back, and measures its clock",
+  },
+  {
+    guard: "a start takes the entry away from the job",
+    file: batchJobs,
+    text: "  scheduled_job_id: null,\n  start_lag_ms:",
+    instead: "  start_lag_ms:",
+    test: "test/state-matrix-due.test.ts",
+    title: "a scheduled job runs when its time comes, and its lateness is kept",
+  },
+  {
+    guard: "a job with a contact in a call is not deleted",
+    file: "src/domain/batch-job.ts",
+    text: `if (verdict === "gone" && job.dialing > 0) {`,
+    instead: `if (verdict === "gone" && job.dialing > 1_000_000) {`,
+    test: "test/command-conditions.test.ts",
+    title: "job from deletion",
+  },
+];
+
+const requests: Mutant[] = [
+  {
+    guard: "a request id that was used is answered, and nothing is done again",
+    file: "src/command.ts",
+    text: "if (kept !== undefined) return { answer: kept.answer as A, entryRemoved: kept.entryRemoved };",
+    instead: "",
+    test: "test/requests.test.ts",
+    title: "make one job and have equal answers",
+  },
+  {
+    guard: "the answer is kept with what was done",
+    file: "src/command.ts",
+    text: "if (key !== undefined) await keepAnswer(trx, key, decided);",
+    instead: "",
+    test: "test/requests.test.ts",
+    title: "is answered as at first when its job has moved on",
+  },
+  {
+    guard: "a request id is not taken for another request",
+    file: "src/postgres/requests.ts",
+    text: "if (!kept.fingerprint.equals(key.fingerprint)) {",
+    instead: "if (kept.fingerprint === key.fingerprint) {",
+    test: "test/requests.test.ts",
+    title: "is refused for create",
+  },
+  {
+    guard: "a request id is kept for 24 hours",
+    file: "src/postgres/requests.ts",
+    text: `.where("requests.created_at", "<", sql<Date>\`clock_timestamp() - \${expiry}\`)`,
+    instead: "",
+    test: "test/requests.test.ts",
+    title: "is taken for almost 24 hours",
+  },
+  {
+    guard: "a command's answer does not wait for Redis",
+    file: "src/command.ts",
+    text: "const removed = await within(redisHalfMs, half);",
+    instead: "const removed = await half;",
+    test: "test/without-redis.test.ts",
+    title: "every command is answered while Redis",
+  },
+];
+
+const claims: Mutant[] = [
+  {
+    guard: "a claim moves the due entries, so that nobody else gets them and they come again",
+    file: schedule,
+    text: `for i = 1, #due, 2 do redis.call("ZADD", KEYS[1], ARGV[3], due[i]) end`,
+    instead: "",
+    test: "test/redis/schedule.test.ts",
+    title: "takes what is due, earliest first, moves it, and answers when the next one is due",
+  },
+  {
+    guard: "entries have their old times again when Postgres fails",
+    file: "src/scheduler.ts",
+    text: "await schedule.rescore(entries).catch(() => {});",
+    instead: "",
+    test: "test/scheduler.test.ts",
+    title: "have their old times again when Postgres fails",
+  },
+  {
+    guard: "an entry that has been taken off is not brought back by moving it",
+    file: schedule,
+    text: `redis.zadd(keys.due, "XX", ...pairs)`,
+    instead: "redis.zadd(keys.due, ...pairs)",
+    test: "test/redis/schedule.test.ts",
+    title: "moves entries that are there, and never adds one again",
+  },
+  {
+    guard: "an entry that is there is not moved by adding what is missing",
+    file: schedule,
+    text: `redis.zadd(keys.due, "NX", ...pairs)`,
+    instead: "redis.zadd(keys.due, ...pairs)",
+    test: "test/redis/schedule.test.ts",
+    title: "adds what is not there, leaves the others where they are, and answers how many it added",
+  },
+];
+
+const positionCheck = "if at ~= ARGV[1] then return { 0, at } end";
+const restartCheck = `if redis.call("GET", KEYS[1]) ~= ARGV[1] or redis.call("EXISTS", KEYS[2], KEYS[3]) > 0 then return 0 end`;
+
+const fanOut: Mutant[] = [
+  {
+    guard: "a chunk is put on the list at the position that it was read for, and so once",
+    file: lists,
+    text: positionCheck,
+    instead: "",
+    test: "test/redis/contact-list.test.ts",
+    title: "does nothing the second time, and answers where the position is",
+  },
+  {
+    guard: "two replicas that fan one job out put no number on its list twice",
+    file: lists,
+    text: positionCheck,
+    instead: "",
+    test: "test/races/fan-out.test.ts",
+    title: "the list holds each number once, in order, and both have put chunks on it",
+  },
+  {
+    guard: "a chunk of an epoch that has passed is not put on the list",
+    file: lists,
+    text: positionCheck,
+    instead: `if not at or string.match(at, ":%d+$") ~= string.match(ARGV[1], ":%d+$") then return { 0, at } end`,
+    test: "test/redis/contact-list.test.ts",
+    title: "does nothing under an epoch that has passed",
+  },
+  {
+    guard: "a chunk makes no keys where a job has none",
+    file: lists,
+    text: positionCheck,
+    instead: "if at and at ~= ARGV[1] then return { 0, at } end",
+    test: "test/redis/contact-list.test.ts",
+    title: "does nothing, and makes no key, where there is no position",
+  },
+  {
+    guard: "a run of the job that has begun is not begun again",
+    file: lists,
+    text: `if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end`,
+    instead: "",
+    test: "test/redis/contact-list.test.ts",
+    title: "leaves a job alone that has a position of revision 5",
+  },
+  {
+    guard: "a new run begins with an empty list",
+    file: lists,
+    text: `redis.call("UNLINK", KEYS[2], KEYS[3])`,
+    instead: "",
+    test: "test/redis/contact-list.test.ts",
+    title: "at a later revision starts over with an empty list",
+  },
+  {
+    guard: "a fan-out that moves is not started over",
+    file: lists,
+    text: restartCheck,
+    instead: `if redis.call("EXISTS", KEYS[2], KEYS[3]) > 0 then return 0 end`,
+    test: "test/redis/contact-list.test.ts",
+    title: "leaves a position alone that has moved, or has been started over by another",
+  },
+  {
+    guard: "a list with something on it is not started over",
+    file: lists,
+    text: restartCheck,
+    instead: `if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end`,
+    test: "test/redis/contact-list.test.ts",
+    title: "leaves a list alone on which something is",
+  },
+  {
+    guard: "the end of one run does not remove the keys of the next",
+    file: lists,
+    text: `if seen and tonumber(string.match(seen, "^%d+")) > tonumber(ARGV[1]) then return 0 end`,
+    instead: "",
+    test: "test/redis/contact-list.test.ts",
+    title: "at an earlier revision leaves the keys of a later run alone",
+  },
+  {
+    guard: "the keys of a job lie in one slot of a cluster",
+    file: "src/redis/keys.ts",
+    text: "`${prefix}:{${job.organizationId}}:${job.id}:position`",
+    instead: "`${prefix}:${job.organizationId}:${job.id}:position`",
+    test: "test/redis/contact-list.test.ts",
+    title: "the keys of one job lie in one slot of a cluster",
+  },
+  {
+    guard: "a fan-out of a job that does not run any more stops, and takes the keys away",
+    file: "src/fan-out.ts",
+    text: `if (chunk?.status !== "running") {`,
+    instead: "if (chunk === undefined) {",
+    test: "test/fan-out.test.ts",
+    title: "and removes the keys when the job turns out to be cancelled in the middle",
+  },
+  {
+    guard: "only contacts that were never called are put on the list",
+    file: "src/postgres/contacts.ts",
+    text: "and c.status = 'pending'",
+    instead: "",
+    test: "test/fan-out.test.ts",
+    title: "leave out contacts that are not pending",
+  },
+];
+
+const sweeps: Mutant[] = [
+  {
+    guard: "a schedule that was lost is filled again",
+    file: "src/sweep.ts",
+    text: "if (!(await schedule.isFilled())) await refill();",
+    instead: "",
+    test: "test/sweep/entries.test.ts",
+    title: "for all scheduled jobs, however far off, when the sorted set has lost its mark",
+  },
+  {
+    guard: "an entry that is missing is added before its time",
+    file: "src/sweep.ts",
+    text: "await addMissingEntries();",
+    instead: "",
+    test: "test/sweep/entries.test.ts",
+    title: "when its job is",
+  },
+  {
+    guard: "an entry that stands too late is brought forward",
+    file: "src/sweep.ts",
+    text: "times[i] === undefined || (entry.isOverdue && Number(times[i]) > deps.clock.now() + 15_000)",
+    instead: "times[i] === undefined",
+    test: "test/sweep/entries.test.ts",
+    title: "is brought forward when its job is overdue",
+  },
+  {
+    guard: "an entry that stands for nothing is taken off",
+    file: "src/sweep.ts",
+    text: "await removeStaleEntries();",
+    instead: "",
+    test: "test/sweep/entries.test.ts",
+    title: "when its job was cancelled",
+  },
+  {
+    guard: "an entry that stands for nothing is left to whoever is about to take it off",
+    file: "src/sweep.ts",
+    text: "found.filter((id) => staleBefore.has(id))",
+    instead: "found",
+    test: "test/sweep/healthy.test.ts",
+    title: "between a cancel and its step in Redis, which takes off the entry itself",
+  },
+  {
+    guard: "an entry that a command is about to add is left to it",
+    file: "src/postgres/sweep.ts",
+    text: `.where("scheduled_at", "<", fromNow("1 minute"))\n    .where("updated_at", "<", settled)`,
+    instead: `.where("scheduled_at", "<", fromNow("1 minute"))`,
+    test: "test/sweep/entries.test.ts",
+    title: "only when its command has had the time to do it",
+  },
+  {
+    guard: "a list that was lost with its position is made again",
+    file: "src/sweep.ts",
+    text: `if (position === undefined) return { job, position, rule: "position_lost" };`,
+    instead: "if (position === undefined) return undefined;",
+    test: "test/sweep/lists.test.ts",
+    title: "with its position",
+  },
+  {
+    guard: "a list that was lost without its position is made again",
+    file: "src/sweep.ts",
+    text: `else if (rule === "list_drained") await contactList.restart(job, position, job.revision);`,
+    instead: "",
+    test: "test/sweep/lists.test.ts",
+    title: "when it is empty, and contacts are pending, at the second pass that finds it so",
+  },
+  {
+    guard: "a fan-out that stands still is gone on with",
+    file: "src/sweep.ts",
+    text: "void fanOut.run(job);",
+    instead: "",
+    test: "test/sweep/lists.test.ts",
+    title: "at the second pass that finds it where it was",
+  },
+  {
+    guard: "a fan-out that another replica moves on is left to it",
+    file: "src/sweep.ts",
+    text: "return lastSeen.get(job.id) === mark ? { job, position, rule } : undefined;",
+    instead: "return { job, position, rule };",
+    test: "test/sweep/lists.test.ts",
+    title: "but is left alone while another replica moves it on",
+  },
+  {
+    guard: "numbers that a replica died with come back",
+    file: lists,
+    text: `redis.call("LPUSH", KEYS[2], unpack(over))`,
+    instead: "",
+    test: "test/leasing/redis-away.test.ts",
+    title: "numbers that a replica took and died with come back to the head of the list",
+  },
+];
+
+const leasing: Mutant[] = [
+  {
+    guard: "leases are opened under the lock of their organization",
+    file: liveLeases,
+    text: "from organizations o where o.id = organization for no key update;\n    perform from batch_jobs b where b.id = any(job_ids)",
+    instead:
+      "from organizations o where o.id = organization;\n    perform from batch_jobs b where b.id = any(job_ids)",
+    test: "test/postgres/leases.test.ts",
+    title: "none is leased while another transaction takes the organization's last room",
+  },
+  {
+    guard: "no more leases at once than the organization's limit",
+    file: liveLeases,
+    text: "least(o.lease_limit - o.dialing, cardinality(callers))",
+    instead: "cardinality(callers)",
+    test: "test/postgres/leases.test.ts",
+    title: "so many are leased as the organization's limit leaves room for, and the rest is left",
+  },
+  {
+    guard: "no more leases at once than the job's limit",
+    file: liveLeases,
+    text: "rank <= room as fits",
+    instead: "true as fits",
+    test: "test/postgres/leases.test.ts",
+    title: "so many are leased as the job's limit leaves room for, the first ones, and the rest is left",
+  },
+  {
+    guard: "leases are given of jobs that run only",
+    file: liveLeases,
+    text: "where b.organization_id = organization and b.status = 'running'\n    ), retry as",
+    instead: "where b.organization_id = organization\n    ), retry as",
+    test: "test/leasing/in-hand.test.ts",
+    title: "no lease is given after",
+  },
+  {
+    guard: "a contact from a list is leased only if it was never called",
+    file: liveLeases,
+    text: "where job_id = t.id and number = l.number and status = 'pending'",
+    instead: "where job_id = t.id and number = l.number",
+    test: "test/postgres/leases.test.ts",
+    title: "those are not leased that were called already",
+  },
+  {
+    guard: "a contact that somebody is calling is not leased again",
+    file: liveLeases,
+    text: "and not exists (select from leases where job_id = t.id and number = l.number)",
+    instead: "",
+    test: "test/postgres/leases.test.ts",
+    title: "those are not leased that somebody is calling",
+  },
+  {
+    guard: "a report ends its own lease, and no later one of the contact",
+    file: liveLeases,
+    text: "and l.nonce = g.nonce\n        and (not only_expired or l.expires_at <= ending)",
+    instead: "and (not only_expired or l.expires_at <= ending)",
+    test: "test/leasing/late-reports.test.ts",
+    title: "is refused once another attempt was opened, and counts again if that one is released",
+  },
+  {
+    guard: "a lease ends by itself only when its time is over",
+    file: liveLeases,
+    text: "and (not only_expired or l.expires_at <= ending)",
+    instead: "",
+    test: "test/postgres/leases.test.ts",
+    title: "a lease whose time is not over is left alone by those who end what has run out",
+  },
+  {
+    guard: "a lease whose time is over is not extended",
+    file: leases,
+    text: "and l.number = mine.number and l.expires_at > clock_timestamp()",
+    instead: "and l.number = mine.number",
+    test: "test/leasing/release.test.ts",
+    title: "does not bring back a lease whose time is over, even before the service ends it",
+  },
+  {
+    guard: "an outcome that was reported stays",
+    file: "src/domain/attempt.ts",
+    text: `if (attempt.isReported) return "already_recorded";`,
+    instead: "",
+    test: "test/leasing/outcomes.test.ts",
+    title: "that comes again is answered with what was recorded first, whatever it says",
+  },
+  {
+    guard: "a late report counts only for the contact's last attempt",
+    file: "src/domain/attempt.ts",
+    text: `return contact.attempts === attempt.attempt && !contact.isLeased ? "record" : "lease_expired";`,
+    instead: `return contact.attempts > 0 ? "record" : "lease_expired";`,
+    test: "test/leasing/late-reports.test.ts",
+    title: "is refused once another attempt was opened, and counts again if that one is released",
+  },
+  {
+    guard: "nobody is called again once the job has ended",
+    file: liveLeases,
+    text: "case when going_on[g.job] then ending + g.delay_ms * interval '1 millisecond' end as next_at",
+    instead: "ending + g.delay_ms * interval '1 millisecond' as next_at",
+    test: "test/leasing/in-hand.test.ts",
+    title: "counts what it cancels exactly, and lets the calls in progress end",
+  },
+  {
+    guard: "a job ends with its last open contact, and not before",
+    file: liveLeases,
+    text: "and b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts = 0",
+    instead: "",
+    test: "test/leasing/in-hand.test.ts",
+    title: "does not come while a contact waits for a retry",
+  },
+];
+
+const beginnings: Mutant[] = [
+  {
+    guard: "a command to Redis that was under way when its connection broke is not sent again",
+    file: "src/redis/connection.ts",
+    text: "autoResendUnfulfilledCommands: false",
+    instead: "autoResendUnfulfilledCommands: true",
+    test: "test/redis/failover.test.ts",
+    title: "to one server",
+  },
+  {
+    guard: "a command to a Redis Cluster that was under way is not sent again either",
+    file: "src/redis/connection.ts",
+    text: "retryDelayOnFailover: 0",
+    instead: "retryDelayOnFailover: 100",
+    test: "test/redis/failover.test.ts",
+    title: "to a cluster",
+  },
+  {
+    guard: "replicas of one database have one prefix",
+    file: "src/postgres/installation.ts",
+    text: "if (kept.redis_prefix === prefix) return;",
+    instead: `if (kept.redis_prefix !== "") return;`,
+    test: "test/misconfiguration.test.ts",
+    title: "another REDIS_PREFIX than the one that the database's first replica had",
+  },
+  {
+    guard: "a Redis that may lose keys by itself is refused",
+    file: "src/redis/fitness.ts",
+    text: `if (policy !== "noeviction") {`,
+    instead: `if (policy === "") {`,
+    test: "test/misconfiguration.test.ts",
+    title: "Redis with maxmemory-policy",
+  },
+];
+
+export const mutants: readonly Mutant[] = [
+  ...starts,
+  ...requests,
+  ...claims,
+  ...fanOut,
+  ...sweeps,
+  ...leasing,
+  ...beginnings,
+];

@@ -105,7 +105,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const reservations = createReservations(redis, keys);
   const clock = await startClock(db);
   const fanOut = opened.use(createFanOut({ db, contactList, metrics, logger }));
-  const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
+  const startDue = createStartDue({ db, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const contactImport = createContactImport({
     databaseUrl: options.databaseUrl,

@@ -70,7 +70,7 @@ export async function startParts(
       ...(options.chunkSize === undefined ? {} : { chunkSize: options.chunkSize }),
     }),
   );
-  const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
+  const startDue = createStartDue({ db, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const contactImport = createContactImport({
     databaseUrl: database.url,

@@ -52,6 +52,8 @@ export type ServiceOptions = {
   readonly bootstrapApiKey: string | undefined;
   readonly shutdownTimeoutMs: number;
   readonly importLimits?: Limits;
+  /** Jobs that ended more days ago are deleted; undefined keeps them. */
+  readonly retentionDays?: number | undefined;
   readonly logger: Logger;
 };
 
@@ -127,7 +129,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(createWatching({ db, logger }));
   opened.use(startScheduler({ schedule, startDue, clock, subscriber, metrics, logger }));
-  opened.use(startSweep({ db, schedule, contactList, fanOut, clock, metrics, logger }));
+  opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
   const services = [

@@ -1,20 +1,16 @@
 // Contacts leased, called (a call that takes no time) and reported, per second, with 1, 8 and 64 workers, beside the same
-// number of jobs worked by BullMQ, pg-boss and graphile-worker. All in one run, one after the other, each on fresh
-// servers with their ordinary, durable settings; the runs alternate, and the median counts.
+// number of jobs worked by BullMQ, pg-boss and graphile-worker.
 import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
+import { type FreshService, type Servers, startFreshServers, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
+import { type Entrant, type Sizes, type Workload } from "./workload.ts";
 import { bullmq, graphileWorker, perSecond, pgBoss } from "./peers.ts";
 
-const total = Number(process.env["CONTACTS"] ?? 20_000);
-const runs = Number(process.env["RUNS"] ?? 5);
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
-
 /** Ours: the service in its own process, workers as concurrent gRPC calls from this one. */
-async function callsheet(service: FreshService, workers: number): Promise<number> {
+async function callsheet(service: FreshService, workers: number, total: number): Promise<number> {
   const { client, grpcAddress, apiKey } = service;
   const database = new Client({ connectionString: service.databaseUrl });
   await database.connect();
@@ -60,47 +56,37 @@ async function callsheet(service: FreshService, workers: number): Promise<number
   return rate;
 }
 
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+const peers: Record<string, (servers: Servers, total: number) => Promise<number>> = {
+  "BullMQ 6.7.0, concurrency 100": (servers, total) => bullmq(servers, total, 1),
+  "pg-boss 12.27.0, 1 × batch 100": (servers, total) => pgBoss(servers, total, 1),
+  "pg-boss 12.27.0, 8 × batch 100": (servers, total) => pgBoss(servers, total, 8),
+  "graphile-worker 0.18.0, 100 at once, batched": (servers, total) => graphileWorker(servers, total, 1),
+};
 
-const entries: [string, () => Promise<number>][] = [
-  ...[1, 8, 64].map((workers): [string, () => Promise<number>] => [
-    `Callsheet, ${workers} workers`,
-    async () => {
-      await using service = await startFreshService();
-      return await callsheet(service, workers);
-    },
-  ]),
-  [
-    "BullMQ 6.7.0, concurrency 100",
-    async () => {
-      await using servers = await startFreshServers();
-      return await bullmq(servers, total, 1);
-    },
+export const dispatching = ({ dispatched: total }: Sizes): Workload => ({
+  name: "dispatch",
+  title: `${total} contacts leased, called (a call that takes no time) and reported`,
+  unit: "contacts/s",
+  better: "higher",
+  note:
+    "Callsheet's workers are gRPC clients of a service in another process, and every attempt stays as history. The peers run in " +
+    "the bench's own process; BullMQ keeps its jobs in Redis, and graphile-worker deletes a job when it is done.",
+  entrants: [
+    ...[1, 8, 64].map((workers): Entrant => ({
+      name: `Callsheet, ${workers} workers`,
+      role: "callsheet",
+      async run() {
+        await using service = await startFreshService();
+        return { value: await callsheet(service, workers, total) };
+      },
+    })),
+    ...Object.entries(peers).map(([name, work]): Entrant => ({
+      name,
+      role: "peer",
+      async run() {
+        await using servers = await startFreshServers();
+        return { value: await work(servers, total) };
+      },
+    })),
   ],
-  ...[1, 8].map((workers): [string, () => Promise<number>] => [
-    `pg-boss 12.27.0, ${workers} × batch 100`,
-    async () => {
-      await using servers = await startFreshServers();
-      return await pgBoss(servers, total, workers);
-    },
-  ]),
-  [
-    "graphile-worker 0.18.0, 100 at once, batched",
-    async () => {
-      await using servers = await startFreshServers();
-      return await graphileWorker(servers, total, 1);
-    },
-  ],
-];
-
-const rates = new Map(entries.map(([name]) => [name, [] as number[]]));
-for (let turn = 0; turn < runs; turn += 1) {
-  for (const [name, work] of entries) rates.get(name)?.push(await work());
-}
-print(`${total} contacts, median of ${runs} runs`);
-print("| | contacts a second, median | min – max |");
-print("|---|---|---|");
-for (const [name, values] of rates) {
-  print(`| ${name} | ${median(values)} | ${Math.min(...values)} – ${Math.max(...values)} |`);
-}
+});

@@ -17,10 +17,10 @@ export type Servers = AsyncDisposable & { readonly databaseUrl: string; readonly
 export type FreshService = Servers & {
   readonly client: Client<typeof BatchJobService>;
   readonly transport: Transport;
-  /** Host and port of the gRPC listener. */
-  readonly grpcAddress: string;
-  readonly apiKey: string;
   readonly pid: number;
+  readonly apiKey: string;
+  readonly httpUrl: string;
+  readonly grpcAddress: string;
 };
 
 /** Postgres and Redis with empty data and their ordinary, durable settings. */
@@ -66,9 +66,9 @@ export async function startFreshService(): Promise<FreshService> {
     child.kill("SIGTERM");
     if (child.exitCode === null) await once(child, "exit");
   });
-  const baseUrl = await readyUrl(child.stdout);
+  const { httpUrl, grpcAddress } = await readAddresses(child.stdout);
   const transport = createGrpcTransport({
-    baseUrl,
+    baseUrl: `http://${grpcAddress}`,
     interceptors: [
       (next) => (request) => {
         request.header.set("authorization", `Bearer ${apiKey}`);
@@ -80,19 +80,20 @@ export async function startFreshService(): Promise<FreshService> {
   return {
     client: createClient(BatchJobService, transport),
     pid: child.pid ?? 0,
+    apiKey,
+    httpUrl,
+    grpcAddress,
     databaseUrl,
     redisUrl,
     transport,
-    grpcAddress: new URL(baseUrl).host,
-    apiKey,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-async function readyUrl(output: NodeJS.ReadableStream): Promise<string> {
+async function readAddresses(output: NodeJS.ReadableStream) {
   for await (const line of createInterface({ input: output })) {
-    const address = /^callsheet ready: .* grpc:\/\/(\S+)$/.exec(line)?.[1];
-    if (address !== undefined) return `http://${address}`;
+    const [, httpUrl, grpcAddress] = /^callsheet ready: (\S+) grpc:\/\/(\S+)$/.exec(line) ?? [];
+    if (httpUrl !== undefined && grpcAddress !== undefined) return { httpUrl, grpcAddress };
   }
   throw new Error("the service ended before it was ready");
 }

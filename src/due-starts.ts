@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Logger } from "pino";
-import type { FanOut } from "./fan-out.ts";
+import type { FanOut, StartedJob } from "./fan-out.ts";
 import type { Metrics } from "./metrics.ts";
 import {
   databaseNow,
@@ -12,7 +12,6 @@ import {
 } from "./postgres/batch-jobs.ts";
 import { type Database, isPostgresUnavailable } from "./postgres/database.ts";
 import type { BatchJobRow } from "./postgres/tables.ts";
-import type { ContactList } from "./redis/contact-list.ts";
 import type { Entry } from "./redis/schedule.ts";
 
 /** What became of entries that were due. */
@@ -31,27 +30,27 @@ export type StartDue = (scheduledJobIds: readonly string[]) => Promise<DueOutcom
 
 export function createStartDue(deps: {
   db: Database;
-  contactList: ContactList;
   fanOut: FanOut;
   metrics: Metrics;
   logger: Logger;
 }): StartDue {
-  const { db, contactList, fanOut, metrics, logger } = deps;
+  const { db, fanOut, metrics, logger } = deps;
 
-  /** Follows up a start that has been committed; what fails here is left to the sweep. */
-  function begin(job: BatchJobRow): void {
-    const fields = { batchJobId: job.id, contacts: job.total_contacts, startLagMs: job.start_lag_ms };
-    if (job.status !== "running") {
-      logger.warn(fields, "batch job failed: its time came while it had no contacts");
-      return;
+  /** Follows up starts that have been committed; what fails here is left to the sweep. */
+  function begin(jobs: readonly BatchJobRow[]): void {
+    const running: StartedJob[] = [];
+    for (const job of jobs) {
+      const fields = { batchJobId: job.id, contacts: job.total_contacts, startLagMs: job.start_lag_ms };
+      if (job.status !== "running") {
+        logger.warn(fields, "batch job failed: its time came while it had no contacts");
+        continue;
+      }
+      if (job.start_lag_ms !== null) metrics.startLagSeconds.observe(job.start_lag_ms / 1000);
+      logger.info(fields, "batch job started");
+      const key = { id: job.id, organizationId: job.organization_id };
+      running.push({ key, revision: job.revision, total: job.total_contacts });
     }
-    if (job.start_lag_ms !== null) metrics.startLagSeconds.observe(job.start_lag_ms / 1000);
-    logger.info(fields, "batch job started");
-    const key = { id: job.id, organizationId: job.organization_id };
-    contactList.create(key, job.revision).then(
-      () => fanOut.run(key),
-      (error: unknown) => logger.warn({ err: error, batchJobId: job.id }, "a fan-out is left to the sweep"),
-    );
+    void fanOut.begin(running);
   }
 
   /** Starts the job of one entry, waiting for its lock; answers when it is to start, if its time has not come. */
@@ -66,7 +65,7 @@ export function createStartDue(deps: {
       }
       return { started: await startJob(trx, job.id, "due") };
     });
-    if (started !== undefined) begin(started);
+    if (started !== undefined) begin([started]);
     return later;
   }
 
@@ -78,7 +77,7 @@ export function createStartDue(deps: {
       logger.error({ err: error }, "due jobs could not be started together");
       return [];
     });
-    for (const job of started) begin(job);
+    begin(started);
     // What is left was locked by someone, is not due by the database's clock, or stands for nothing.
     const standing = started.length === ids.length ? [] : await standingEntries(db, ids);
     const later: Entry[] = [];

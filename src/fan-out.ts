@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Metrics } from "./metrics.ts";
 import { readChunk } from "./postgres/contacts.ts";
+import { stillRunning } from "./postgres/sweep.ts";
 import type { Database } from "./postgres/database.ts";
 import type { ContactList } from "./redis/contact-list.ts";
 import type { JobKey } from "./redis/keys.ts";
@@ -14,14 +15,21 @@ export type FanOut = AsyncDisposable & {
    * committed before the call are on the list when it resolves.
    */
   run(job: JobKey): Promise<void>;
+  /**
+   * Does the same for jobs that run for the first time, as they were when they started: all their contacts are pending,
+   * so that nothing need be read. Resolves before large ones are done.
+   */
+  begin(jobs: readonly StartedJob[]): Promise<void>;
   /** True while this replica works on the job. */
   isRunning(jobId: string): boolean;
 };
 
+export type StartedJob = { readonly key: JobKey; readonly revision: number; readonly total: number };
+
 type Run = { promise: Promise<void>; again: boolean };
 
-/** 5,000 numbers are one statement of about 3 ms and one script of about 1 ms, and stay below Lua's limit of arguments. */
-const defaultChunkSize = 5_000;
+/** 10,000 numbers are one statement and one script, each of about 3 ms; in Redis nothing else runs meanwhile. */
+const defaultChunkSize = 10_000;
 
 export function createFanOut(deps: {
   db: Database;
@@ -42,27 +50,35 @@ export function createFanOut(deps: {
   /** One pass from the position in Redis to the end of the list that Postgres has. */
   async function work(job: JobKey): Promise<void> {
     let position = await contactList.position(job);
-    while (position !== undefined && !stop.signal.aborted) {
-      const chunk = await readChunk(db, job.id, position.last, chunkSize);
+    const readFrom = (last: number) => readChunk(db, job.id, last, chunkSize);
+    let next = position && readFrom(position.last);
+    while (position !== undefined && next !== undefined && !stop.signal.aborted) {
+      const chunk = await next;
       if (chunk?.status !== "running") {
         await contactList.unlink(job, chunk?.revision ?? Number.MAX_SAFE_INTEGER);
         return;
       }
-      const last = Math.min(position.last + chunkSize, chunk.total);
-      const { appended, position: now } = await contactList.append(job, position, last, chunk.numbers);
-      if (appended) metrics.fanOutContacts.inc(chunk.numbers.length);
-      if (appended && last === chunk.total) return;
+      const { numbers, total } = chunk;
+      const last = Math.min(position.last + chunkSize, total);
+      const isLast = last === total;
+      // The next chunk is read while this one is put on the list.
+      const ahead = isLast ? undefined : readFrom(last);
+      ahead?.catch(() => {});
+      const { appended, position: now } = await contactList.append(job, position, last, numbers);
+      if (appended) metrics.fanOutContacts.inc("count" in numbers ? numbers.count : numbers.length);
+      if (appended && isLast) return;
       position = now;
+      next = appended ? ahead : now && readFrom(now.last);
     }
   }
 
-  async function runUntilDone(job: JobKey, run: Run): Promise<void> {
+  async function runUntilDone(job: JobKey, current: Run): Promise<void> {
     const endTimer = metrics.fanOutSeconds.startTimer();
     try {
       do {
-        run.again = false;
+        current.again = false;
         await work(job);
-      } while (run.again && !stop.signal.aborted);
+      } while (current.again && !stop.signal.aborted);
       if (stop.signal.aborted) await onLeft?.(job);
       else endTimer();
     } catch (error) {
@@ -73,23 +89,47 @@ export function createFanOut(deps: {
     }
   }
 
+  async function run(job: JobKey): Promise<void> {
+    if (stop.signal.aborted) return;
+    const running = runs.get(job.id);
+    if (running !== undefined) {
+      running.again = true;
+      return await running.promise;
+    }
+    const started: Run = { again: false, promise: Promise.resolve() };
+    runs.set(job.id, started);
+    started.promise = inTurn(() => runUntilDone(job, started));
+    await started.promise;
+  }
+
+  /** The first chunk of a job; false if Redis failed. */
+  async function beginOne({ key, revision, total }: StartedJob): Promise<boolean> {
+    const last = Math.min(total, chunkSize);
+    try {
+      if (await contactList.begin(key, revision, last)) metrics.fanOutContacts.inc(last);
+      return true;
+    } catch (error) {
+      metrics.fanOutFailures.inc();
+      logger.warn({ err: error, batchJobId: key.id }, "a fan-out is left to the sweep");
+      return false;
+    }
+  }
+
   return {
-    async run(job) {
-      if (stop.signal.aborted) return;
-      const running = runs.get(job.id);
-      if (running !== undefined) {
-        running.again = true;
-        return await running.promise;
-      }
-      const run: Run = { again: false, promise: Promise.resolve() };
-      runs.set(job.id, run);
-      run.promise = inTurn(() => runUntilDone(job, run));
-      await run.promise;
+    run,
+    async begin(jobs) {
+      const begun = await Promise.all(jobs.map(beginOne));
+      const onLists = jobs.filter((_, i) => begun[i]);
+      if (onLists.length === 0) return;
+      // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away.
+      const ids = onLists.map(({ key }) => key.id);
+      const running = await stillRunning(db, ids).catch(() => new Set<string>());
+      for (const { key, total } of onLists) if (total > chunkSize || !running.has(key.id)) void run(key);
     },
     isRunning: (jobId) => runs.has(jobId),
     async [Symbol.asyncDispose]() {
       stop.abort();
-      await Promise.all([...runs.values()].map((run) => run.promise));
+      await Promise.all([...runs.values()].map(({ promise }) => promise));
     },
   };
 }

@@ -49,6 +49,7 @@ async function main(): Promise<void> {
       port: config.PORT,
       grpcPort: config.GRPC_PORT,
       shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT,
+      retentionDays: config.RETENTION_DAYS,
       importLimits: {
         ...defaultLimits,
         maxBytes: config.IMPORT_MAX_BYTES,

@@ -56,6 +56,8 @@ export type ServiceOptions = {
   readonly bootstrapApiKey: string | undefined;
   readonly shutdownTimeoutMs: number;
   readonly importLimits?: Limits;
+  /** Jobs that ended more days ago are deleted; undefined keeps them. */
+  readonly retentionDays?: number | undefined;
   readonly logger: Logger;
 };
 
@@ -102,7 +104,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
-  const startDue = createStartDue({ db, contactList, fanOut, metrics, logger });
+  const startDue = createStartDue({ db, fanOut, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const contactImport = createContactImport({
     databaseUrl: options.databaseUrl,
@@ -127,7 +129,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(createWatching({ db, logger }));
   opened.use(startScheduler({ schedule, startDue, clock, subscriber, metrics, logger }));
-  opened.use(startSweep({ db, schedule, contactList, fanOut, clock, metrics, logger }));
+  opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
   const services = [

@@ -9,6 +9,8 @@ import type { Database } from "./postgres/database.ts";
 import { purgeRequests } from "./postgres/requests.ts";
 import {
   type RunningJob,
+  type ScheduledJob,
+  deleteOldJobs,
   entriesDueSoon,
   runningJobs,
   scheduledEntries,
@@ -66,10 +68,10 @@ export function createSweep(deps: Deps): Sweep {
   /** Fills the sorted set again after Redis lost its data. */
   async function refill(): Promise<void> {
     let added = 0;
-    for (let after = beforeAllJobs, full = true; full;) {
+    for (let after: ScheduledJob | undefined, full = true; full;) {
       const entries = await scheduledEntries(db, after, chunkSize);
       added += await schedule.addMissing(entries.map(toEntry));
-      after = entries.at(-1)?.jobId ?? after;
+      after = entries.at(-1);
       full = entries.length === chunkSize;
     }
     await schedule.markFilled();
@@ -166,15 +168,21 @@ export function createSweep(deps: Deps): Sweep {
 }
 
 /** Removes a chunk of what is no longer needed; true if there may be more. */
-async function purge(db: Database): Promise<boolean> {
+async function purge(db: Database, retentionDays: number | undefined): Promise<boolean> {
+  const old = retentionDays === undefined ? 0 : await deleteOldJobs(db, retentionDays, 100);
   const deleted = await purgeDeletedContacts(db, 5_000);
   const expired = await purgeRequests(db, chunkSize);
-  return deleted || expired === chunkSize;
+  return old > 0 || deleted || expired === chunkSize;
 }
 
 /** Sweeps every few seconds until disposed, and once at the start. */
-export function startSweep(deps: Deps): AsyncDisposable {
-  const { db, clock, metrics, logger } = deps;
+export function startSweep(
+  deps: Deps & {
+    /** Jobs that ended more days ago are deleted; undefined keeps them. */
+    readonly retentionDays?: number | undefined;
+  },
+): AsyncDisposable {
+  const { db, clock, metrics, logger, retentionDays } = deps;
   const sweep = createSweep(deps);
   let isFailing = false;
 
@@ -197,7 +205,13 @@ export function startSweep(deps: Deps): AsyncDisposable {
       return jittered(pauseMs);
     }),
   );
-  const removals = startLoop(guarded(async () => ((await purge(db)) ? 0 : jittered(pauseMs))));
+  const removals = startLoop(
+    guarded(async () => {
+      const began = performance.now();
+      // Half of the time is left to others.
+      return (await purge(db, retentionDays)) ? performance.now() - began : jittered(pauseMs);
+    }),
+  );
   return {
     async [Symbol.asyncDispose]() {
       await Promise.all([repairs[Symbol.asyncDispose](), removals[Symbol.asyncDispose]()]);

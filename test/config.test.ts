@@ -9,6 +9,8 @@ const defaults = {
   GRPC_PORT: 50051,
   LOG_LEVEL: "info",
   SHUTDOWN_TIMEOUT: 30_000,
+  IMPORT_MAX_BYTES: 1024 ** 3,
+  IMPORT_TIMEOUT: 3_600_000,
 };
 
 const longEnough = `cs_${"a".repeat(32)}`;
@@ -36,6 +38,9 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["PORT", "8080/tcp"],
     ["PORT", " "],
     ["PORT", "0x50"],
+    ["IMPORT_MAX_BYTES", "0"],
+    ["IMPORT_MAX_BYTES", "1e9"],
+    ["RETENTION_DAYS", "0"],
     ["GRPC_PORT", "65536"],
     ["GRPC_PORT", "NaN"],
     ["CALLSHEET_BOOTSTRAP_API_KEY", "secret"],
@@ -95,6 +100,9 @@ describe("settings", () => {
       CALLSHEET_BOOTSTRAP_API_KEY: longEnough,
       LOG_LEVEL: "silent",
       SHUTDOWN_TIMEOUT: "0.5",
+      IMPORT_MAX_BYTES: "1000",
+      RETENTION_DAYS: "90",
+      IMPORT_TIMEOUT: "60",
     };
     expect(readConfig(given)).toEqual({
       ...given,
@@ -102,6 +110,9 @@ describe("settings", () => {
       PORT: 0,
       GRPC_PORT: 65_535,
       SHUTDOWN_TIMEOUT: 500,
+      IMPORT_MAX_BYTES: 1000,
+      RETENTION_DAYS: 90,
+      IMPORT_TIMEOUT: 60_000,
     });
   });
 });

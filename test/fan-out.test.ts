@@ -3,6 +3,7 @@ import { createBatchJobs } from "../src/batch-jobs.ts";
 import { createFanOut } from "../src/fan-out.ts";
 import { cancelJob } from "../src/postgres/batch-jobs.ts";
 import { openDatabase } from "../src/postgres/database.ts";
+import type { BatchJobRow } from "../src/postgres/tables.ts";
 import type { ContactList } from "../src/redis/contact-list.ts";
 import { eventually } from "./support/eventually.ts";
 import { useFreshParts } from "./support/fresh.ts";
@@ -97,6 +98,58 @@ describe("chunks", () => {
   });
 });
 
+const begun = (job: BatchJobRow) => ({ key: keyOf(job), revision: job.revision, total: job.total_contacts });
+
+describe("the beginning of jobs that have just started", () => {
+  test("puts all contacts on the lists, also where they are more than a chunk", async () => {
+    await using parts = await freshParts({ chunkSize });
+    const jobs = await Promise.all(
+      [1, chunkSize, 3 * chunkSize + 1].map((contacts) => makeJob(parts, { status: "running", contacts })),
+    );
+    await parts.fanOut.begin(jobs.map(begun));
+    await Promise.all(jobs.map((job) => parts.fanOut.run(keyOf(job))));
+    const seen = await Promise.all(jobs.map((job) => lookAt(parts, job.id)));
+    expect(seen.map(({ list }) => list)).toEqual([1, chunkSize, 3 * chunkSize + 1].map(numbersTo));
+    expect(await countOf(parts, "fanOutContacts")).toBe(4 * chunkSize + 2);
+  });
+
+  test("leaves no list of one that was paused meanwhile, and none of one that is gone", async () => {
+    await using parts = await freshParts();
+    const [paused, gone, running] = [
+      await makeJob(parts, { status: "paused" }),
+      await makeJob(parts, { status: "running" }),
+      await makeJob(parts, { status: "running" }),
+    ];
+    await parts.db.deleteFrom("batch_jobs").where("id", "=", gone.id).execute();
+    await parts.fanOut.begin([paused, gone, running].map(begun));
+    await eventually(async () => {
+      const seen = await Promise.all([paused, gone, running].map((job) => lookAt(parts, job.id)));
+      expect(seen.map(({ list, position }) => [list.length, position === null])).toEqual([
+        [0, true],
+        [0, true],
+        [3, false],
+      ]);
+    }, 2_000);
+  });
+
+  test("changes nothing where a manual start or a sweep was first", async () => {
+    await using parts = await freshParts();
+    const job = await makeWholeJob(parts, { status: "running" });
+    const before = await lookAt(parts, job.id);
+    await parts.fanOut.begin([begun(job)]);
+    expect(await lookAt(parts, job.id)).toEqual(before);
+  });
+
+  test("is left to the sweep when Redis cannot be reached", async () => {
+    await using parts = await freshParts();
+    await using other = await startParts({ beside: parts });
+    const job = await makeJob(parts, { status: "running" });
+    other.redis.disconnect();
+    await other.fanOut.begin([begun(job)]);
+    expect(await countOf(other, "fanOutFailures")).toBe(1);
+  });
+});
+
 describe("a fan-out goes on", () => {
   test("from where another replica stopped, in chunks of another size", async () => {
     await using parts = await freshParts({ chunkSize });
@@ -176,7 +229,7 @@ describe("a fan-out stops", () => {
   test("and removes the keys when the job turns out to be cancelled in the middle", async () => {
     await using parts = await freshParts({ chunkSize });
     const [job, bystander] = [
-      await makeUnstarted(parts, 10),
+      await makeUnstarted(parts, 20),
       await makeWholeJob(parts, { status: "running" }),
     ];
     const lengths: number[] = [];
@@ -190,7 +243,8 @@ describe("a fan-out stops", () => {
       }),
     );
     await fanOut.run(keyOf(job));
-    expect(lengths).toEqual([chunkSize]);
+    // The chunk that was read beforehand is put on the list too.
+    expect(lengths).toEqual([chunkSize, 2 * chunkSize]);
     expect(await lookAt(parts, job.id)).toMatchObject({ list: [], position: null });
     expect((await lookAt(parts, bystander.id)).list).toEqual(numbersTo(3));
   });

@@ -3,6 +3,7 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import type { Numbers } from "../redis/contact-list.ts";
 import type { AttemptRow, ContactRow } from "./tables.ts";
 
 /**
@@ -45,7 +46,9 @@ export async function insertContacts(
   return rows[0]?.duplicates ?? [];
 }
 
-export type Chunk = { status: JobStatus; revision: number; total: number; numbers: string[] };
+export type Chunk = { status: JobStatus; revision: number; total: number; numbers: Numbers };
+
+type ChunkRow = Omit<Chunk, "numbers">;
 
 /**
  * The pending contacts among the `size` numbers above `after`, and the job as the same statement saw it. Undefined if
@@ -57,13 +60,23 @@ export async function readChunk(
   after: number,
   size: number,
 ): Promise<Chunk | undefined> {
-  const { rows } = await sql<{ status: JobStatus; revision: number; total: number; numbers: string | null }>`
-    select j.status, j.revision, j.total_contacts as total, (
-      select string_agg(c.number::text, ',' order by c.number)
-      from contacts c
-      where c.job_id = j.id and c.number > ${after}::int and c.number <= ${after + size}::int
-        and c.status = 'pending' and not exists (select from leases where job_id = c.job_id and number = c.number)
-    ) as numbers
+  const pending = sql`
+    from contacts c
+    where c.job_id = j.id and c.number > ${after}::int and c.number <= ${after + size}::int and c.status = 'pending'
+      and c.number not in (select number from leases where job_id = ${jobId})`;
+  const counted = await sql<ChunkRow & { count: number }>`
+    select j.status, j.revision, j.total_contacts as total, (select count(*)::int ${pending}) as count
+    from batch_jobs j
+    where j.id = ${jobId}
+  `.execute(db);
+  const [whole] = counted.rows;
+  if (whole === undefined) return undefined;
+  const { count, ...job } = whole;
+  // At first all of them are pending, and their numbers need not travel.
+  if (count === Math.min(size, job.total - after)) return { ...job, numbers: { first: after + 1, count } };
+  const { rows } = await sql<ChunkRow & { numbers: string | null }>`
+    select j.status, j.revision, j.total_contacts as total,
+      (select string_agg(c.number::text, ',' order by c.number) ${pending}) as numbers
     from batch_jobs j
     where j.id = ${jobId}
   `.execute(db);

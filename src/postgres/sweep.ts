@@ -29,18 +29,23 @@ export async function entriesDueSoon(
     .execute();
 }
 
-/** The scheduled jobs after `afterJobId` in the order of their ids, for a pass over all of them. */
+export type ScheduledJob = ScheduleEntry & { jobId: string };
+
+/** The scheduled jobs after this one in the order of their times, for a pass over all of them. */
 export async function scheduledEntries(
   db: Database,
-  afterJobId: string,
+  after: ScheduledJob | undefined,
   limit: number,
-): Promise<(ScheduleEntry & { jobId: string })[]> {
+): Promise<ScheduledJob[]> {
   return await db
     .selectFrom("batch_jobs")
     .select(["id as jobId", "scheduled_job_id as scheduledJobId", "scheduled_at as dueAt"])
     .where("status", "=", "scheduled")
-    .where("id", ">", afterJobId)
+    .$if(after !== undefined, (q) =>
+      q.where(sql<boolean>`(scheduled_at, id) > (${after?.dueAt}, ${after?.jobId})`),
+    )
     .where("updated_at", "<", settled)
+    .orderBy("scheduled_at")
     .orderBy("id")
     .limit(limit)
     .$narrowType<{ scheduledJobId: string; dueAt: Date }>()
@@ -83,4 +88,23 @@ export async function stillRunning(db: Database, ids: readonly string[]): Promis
     .where("status", "=", "running")
     .execute();
   return new Set(rows.map((row) => row.id));
+}
+
+/**
+ * Deletes up to `size` jobs that ended more than so many days ago, the oldest first, as deleteJob does; answers how many.
+ * Jobs that a command has locked, and those of which a contact is dialing still, are left for later.
+ */
+export async function deleteOldJobs(db: Database, days: number, size: number): Promise<number> {
+  const { numAffectedRows } = await sql`
+    with old as (
+      select id from batch_jobs
+      where finished_at < (select clock_timestamp() - make_interval(days => ${days}::int)) and dialing_contacts = 0
+      order by finished_at limit ${size}
+      for update skip locked
+    ), deleted as (
+      delete from batch_jobs where id = any (array(select id from old)) returning id, total_contacts
+    )
+    insert into deleted_jobs (job_id, last_number) select id, total_contacts from deleted
+  `.execute(db);
+  return Number(numAffectedRows ?? 0);
 }

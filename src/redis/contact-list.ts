@@ -9,6 +9,9 @@ import { script } from "./script.ts";
  */
 export type Position = { readonly epoch: string; readonly last: number };
 
+/** Some of a job's contacts: each number, or the first one where it and those that follow it are all. */
+export type Numbers = readonly string[] | { readonly first: number; readonly count: number };
+
 export type ContactList = ReturnType<typeof createContactList>;
 
 /** The keys go by themselves this long after the last look of a sweep, should nobody have been able to unlink them. */
@@ -26,18 +29,58 @@ redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1
 `);
 
+/** For scripts. 4,000 numbers stay below Lua's limit of arguments for one call. */
+const pushRange = `
+-- Puts the numbers from one to another at the end of a list, and answers its length.
+local function pushRange(key, from, to)
+  local length = 0
+  for low = from, to, 4000 do
+    local numbers = {}
+    for n = low, math.min(low + 3999, to) do numbers[n - low + 1] = n end
+    length = redis.call("RPUSH", key, unpack(numbers))
+  end
+  return length
+end
+`;
+
+const begin = script(`
+-- Gives a job that runs for the first time its position and a list with its first numbers, unless it has a position of
+-- this or a later revision. Says so on the work channel.
+--   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved
+--   ARGV[1] revision   ARGV[2] position   ARGV[3] expiry, ms   ARGV[4] work channel   ARGV[5] organization
+--   ARGV[6] the last number, at least 1
+-- Returns 1 begun, 0 left alone
+${pushRange}
+local seen = redis.call("GET", KEYS[1])
+if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end
+redis.call("UNLINK", KEYS[2], KEYS[3])
+pushRange(KEYS[2], 1, tonumber(ARGV[6]))
+redis.call("PEXPIRE", KEYS[2], ARGV[3])
+redis.call("PUBLISH", ARGV[4], ARGV[5])
+redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
+return 1
+`);
+
 const append = script(`
 -- Puts a chunk on the list and moves the position, if the position is the one that the chunk was read for. Says so on
 -- the work channel if the list was empty.
 --   KEYS[1] position   KEYS[2] contacts   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
---   ARGV[4] work channel   ARGV[5] organization   ARGV[6..] contact numbers
+--   ARGV[4] work channel   ARGV[5] organization
+--   ARGV[6] how many numbers   ARGV[7] the first of them, if it and those that follow it are all, else ARGV[7..] each
 -- Returns 1 appended or 0 left alone, and the position as it is now or false
+${pushRange}
 local at = redis.call("GET", KEYS[1])
 if at ~= ARGV[1] then return { 0, at } end
-if #ARGV > 5 then
-  local length = redis.call("RPUSH", KEYS[2], unpack(ARGV, 6))
+local count = tonumber(ARGV[6])
+if count > 0 then
+  local length = 0
+  if #ARGV == 7 then
+    length = pushRange(KEYS[2], tonumber(ARGV[7]), tonumber(ARGV[7]) + count - 1)
+  else
+    for i = 7, #ARGV, 4000 do length = redis.call("RPUSH", KEYS[2], unpack(ARGV, i, math.min(i + 3999, #ARGV))) end
+  end
   redis.call("PEXPIRE", KEYS[2], ARGV[3])
-  if length == #ARGV - 5 then redis.call("PUBLISH", ARGV[4], ARGV[5]) end
+  if length == count then redis.call("PUBLISH", ARGV[4], ARGV[5]) end
 end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return { 1, ARGV[2] }
@@ -105,6 +148,25 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     },
 
     /**
+     * Gives a job that came to run at `revision`, for the first time, its position and the numbers from 1 to `last` on
+     * its list, `last` being at least 1. Answers false, and does nothing, if it has a position of this or a later revision.
+     */
+    async begin(job: JobKey, revision: number, last: number): Promise<boolean> {
+      const position = write({ ...atStart(revision), last });
+      const reply = await redisStep("beginning a list", () =>
+        runScript(redis, begin, of(job), [
+          revision,
+          position,
+          keysExpiryMs,
+          keys.work,
+          job.organizationId,
+          last,
+        ]),
+      );
+      return reply === 1;
+    },
+
+    /**
      * Puts the numbers on the list and moves the position from `seen` to `last`, or does neither because the position
      * has moved. Answers the position as it is then.
      */
@@ -112,7 +174,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       job: JobKey,
       seen: Position,
       last: number,
-      numbers: readonly string[],
+      numbers: Numbers,
     ): Promise<{ appended: boolean; position: Position | undefined }> {
       const after = write({ epoch: seen.epoch, last });
       const reply = await redisStep("putting contacts on the list", () =>
@@ -122,7 +184,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
           keysExpiryMs,
           keys.work,
           job.organizationId,
-          ...numbers,
+          ...("first" in numbers ? [numbers.count, numbers.first] : [numbers.length, ...numbers]),
         ]),
       );
       const [appended, position] = Array.isArray(reply) ? reply : [];

@@ -1,11 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
+import { jobStatuses } from "../../src/domain/batch-job.ts";
+import { lockJob } from "../../src/postgres/batch-jobs.ts";
 import { purgeDeletedContacts } from "../../src/postgres/contacts.ts";
+import { deleteOldJobs } from "../../src/postgres/sweep.ts";
+import { startSweep } from "../../src/sweep.ts";
+import { eventually } from "../support/eventually.ts";
 import { claimRequest, purgeRequests } from "../../src/postgres/requests.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { lookAt } from "../support/look.ts";
-import { makeWholeJob, onJob } from "../support/make.ts";
+import { makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 
 const freshParts = useFreshParts();
@@ -35,6 +40,61 @@ const idsLeft = async ({ db }: Parts): Promise<string[]> =>
   (await db.selectFrom("requests").select("request_id").orderBy("request_id").execute()).map(
     (row) => row.request_id,
   );
+
+async function endedAgo(parts: Parts, making: Parameters<typeof makeJob>[1], days: number): Promise<string> {
+  const job = await makeJob(parts, making);
+  await sql`update batch_jobs set finished_at = finished_at - make_interval(days => ${days}::int) where id = ${job.id}`.execute(
+    parts.db,
+  );
+  return job.id;
+}
+
+const jobsLeft = async ({ db }: Parts) =>
+  (await db.selectFrom("batch_jobs").select("id").execute()).map(({ id }) => id).toSorted();
+
+describe("jobs that ended long ago", () => {
+  test("are deleted, some at a time, and no others", async () => {
+    await using parts = await freshParts();
+    const kept = [
+      ...(await Promise.all(jobStatuses.map(async (status) => (await makeJob(parts, { status })).id))),
+      await endedAgo(parts, { status: "completed" }, 29),
+      await endedAgo(parts, { status: "cancelled", dialing: 1 }, 31),
+    ];
+    const old = await Promise.all(
+      (["completed", "failed", "cancelled"] as const).map((status) => endedAgo(parts, { status }, 31)),
+    );
+    expect(await deleteOldJobs(parts.db, 30, 2)).toBe(2);
+    expect(await deleteOldJobs(parts.db, 30, 2)).toBe(1);
+    expect(await deleteOldJobs(parts.db, 30, 2)).toBe(0);
+    expect(await jobsLeft(parts)).toEqual(kept.toSorted());
+    while (await purgeDeletedContacts(parts.db, 10));
+    expect(await Promise.all(old.map((id) => contactsOf(parts, id)))).toEqual([0, 0, 0]);
+    const phones = await parts.db.selectFrom("contact_phones").select("job_id").distinct().execute();
+    expect(phones.map((row) => row.job_id).toSorted()).toEqual(kept.toSorted());
+  });
+
+  test("are left alone while a command has them locked", async () => {
+    await using parts = await freshParts();
+    const id = await endedAgo(parts, { status: "completed" }, 2);
+    await parts.db.transaction().execute(async (trx) => {
+      await lockJob(trx, parts.caller.organizationId, id);
+      expect(await deleteOldJobs(parts.db, 1, 10)).toBe(0);
+    });
+    expect(await deleteOldJobs(parts.db, 1, 10)).toBe(1);
+  });
+
+  test("are deleted by the sweep only where a retention is set", async () => {
+    await using parts = await freshParts();
+    const id = await endedAgo(parts, { status: "completed" }, 2);
+    await using sweeps = new AsyncDisposableStack();
+    sweeps.use(startSweep(parts));
+    await eventually(async () => expect(await parts.schedule.isFilled()).toBe(true));
+    expect(await jobsLeft(parts)).toEqual([id]);
+    sweeps.use(startSweep({ ...parts, retentionDays: 1 }));
+    await eventually(async () => expect(await contactsOf(parts, id)).toBe(0));
+    expect(await jobsLeft(parts)).toEqual([]);
+  });
+});
 
 describe("contacts of a deleted job", () => {
   for (const [contacts, left] of [

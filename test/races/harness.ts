@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect } from "vitest";
 import { createBatchJobs } from "../../src/batch-jobs.ts";
+import { createFanOut } from "../../src/fan-out.ts";
 import { createStartDue } from "../../src/due-starts.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
@@ -53,16 +54,21 @@ export function lagging(parts: Parts): Parts {
       await lag();
       return await prompt.create(job, revision);
     },
+    async begin(job, revision, last) {
+      await lag();
+      return await prompt.begin(job, revision, last);
+    },
     async unlink(job, revision) {
       await lag();
       await prompt.unlink(job, revision);
     },
   };
+  const { begin } = createFanOut({ db, contactList, metrics, logger });
   return {
     ...parts,
     contactList,
     jobs: createBatchJobs({ db, schedule, contactList, fanOut, logger }),
-    startDue: createStartDue({ db, contactList, fanOut, metrics, logger }),
+    startDue: createStartDue({ db, fanOut: { ...fanOut, begin }, metrics, logger }),
   };
 }
 

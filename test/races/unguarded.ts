@@ -3,7 +3,7 @@ import { checkAllowed } from "../../src/domain/batch-job.ts";
 import { findJob } from "../../src/postgres/batch-jobs.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
-import type { ContactList, Position } from "../../src/redis/contact-list.ts";
+import type { ContactList, Numbers, Position } from "../../src/redis/contact-list.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import type { Schedule } from "../../src/redis/schedule.ts";
 import { keyOf } from "../support/make-many.ts";
@@ -55,8 +55,12 @@ export async function fanOutUnguarded(
 export function appendUnguarded({ contactList, redis, keys }: Parts): ContactList {
   return {
     ...contactList,
-    async append(job: JobKey, { epoch }: Position, last: number, numbers: readonly string[]) {
-      await redis.rpush(keys.contacts(job), ...numbers);
+    async append(job: JobKey, { epoch }: Position, last: number, numbers: Numbers) {
+      const each =
+        "first" in numbers
+          ? Array.from({ length: numbers.count }, (_, i) => String(numbers.first + i))
+          : numbers;
+      await redis.rpush(keys.contacts(job), ...each);
       await redis.set(keys.position(job), `${epoch}:${last}`);
       return { appended: true, position: { epoch, last } };
     },

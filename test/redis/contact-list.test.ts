@@ -82,6 +82,41 @@ describe("create", () => {
   });
 });
 
+describe("begin", () => {
+  for (const last of [1, 4_001, 10_000]) {
+    test(`gives a job its position and the numbers to ${last}`, async () => {
+      await using parts = await freshParts();
+      const job = aJob();
+      expect(await parts.contactList.begin(job, 7, last)).toBe(true);
+      expect(await whole(parts, job)).toEqual({
+        position: { epoch: expect.stringMatching(/^7\.[0-9a-f]{12}$/), last },
+        list: numbersTo(last),
+      });
+      const expiries = [parts.keys.position(job), parts.keys.contacts(job)].map((key) =>
+        parts.redis.pttl(key),
+      );
+      expect(Math.min(...(await Promise.all(expiries)))).toBeGreaterThan(0);
+    });
+  }
+
+  for (const revision of [4, 5]) {
+    test(`at revision ${revision} leaves a job alone that has a position of revision 5`, async () => {
+      await using parts = await freshParts();
+      const { job } = await makeList(parts);
+      const before = await whole(parts, job);
+      expect(await parts.contactList.begin(job, revision, 9)).toBe(false);
+      expect(await whole(parts, job)).toEqual(before);
+    });
+  }
+
+  test("at a later revision starts over with a list of its own", async () => {
+    await using parts = await freshParts();
+    const { job } = await makeList(parts);
+    expect(await parts.contactList.begin(job, 6, 2)).toBe(true);
+    expect(await whole(parts, job)).toMatchObject({ position: { last: 2 }, list: numbersTo(2) });
+  });
+});
+
 describe("append", () => {
   test("puts numbers at the end and moves the position", async () => {
     await using parts = await freshParts();
@@ -142,12 +177,33 @@ describe("append", () => {
     expect(await keysUnder(parts.redis, parts.prefix)).toEqual([]);
   });
 
-  test("takes 5,000 numbers at once", async () => {
+  test("takes 10,000 numbers at once", async () => {
     await using parts = await freshParts();
     const job = aJob();
     await parts.contactList.create(job, 2);
-    await parts.contactList.append(job, await positionOf(parts, job), 5_000, numbersTo(5_000));
-    expect(await listOf(parts, job)).toEqual(numbersTo(5_000));
+    await parts.contactList.append(job, await positionOf(parts, job), 10_000, numbersTo(10_000));
+    expect(await listOf(parts, job)).toEqual(numbersTo(10_000));
+  });
+
+  for (const count of [0, 1, 3_999, 4_000, 4_001, 10_000]) {
+    test(`takes the ${count} numbers from one on`, async () => {
+      await using parts = await freshParts();
+      const { job, position } = await makeList(parts);
+      const after = { ...position, last: 3 + count };
+      expect(await parts.contactList.append(job, position, 3 + count, { first: 4, count })).toEqual({
+        appended: true,
+        position: after,
+      });
+      expect(await whole(parts, job)).toEqual({ position: after, list: numbersTo(3 + count) });
+    });
+  }
+
+  test("puts off the expiry of the list", async () => {
+    await using parts = await freshParts();
+    const { job, position } = await makeList(parts);
+    await parts.redis.persist(parts.keys.contacts(job));
+    await parts.contactList.append(job, position, 4, { first: 4, count: 1 });
+    expect(await parts.redis.pttl(parts.keys.contacts(job))).toBeGreaterThan(0);
   });
 });
 

@@ -13,6 +13,7 @@ export async function up(db: Kysely<never>): Promise<void> {
       )`,
     sql`insert into contact_phones (job_id, phone) select job_id, phone from contacts order by job_id, phone`,
     sql`drop index contacts_phone`,
+    sql`create index batch_jobs_finished on batch_jobs (finished_at) where finished_at is not null`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

@@ -1,0 +1,275 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { sql } from "kysely";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sortOut } from "../../src/domain/contact.ts";
+import { findCaller } from "../../src/postgres/api-keys.ts";
+import {
+  beforeAllJobs,
+  countAdded,
+  findJob,
+  listJobs,
+  lockJob,
+  lockScheduledJob,
+  scheduleJob,
+  standingEntries,
+  startDueJobs,
+  startJob,
+} from "../../src/postgres/batch-jobs.ts";
+import {
+  findContact,
+  insertContacts,
+  listContacts,
+  purgeDeletedContacts,
+  readChunk,
+} from "../../src/postgres/contacts.ts";
+import {
+  claimRequest,
+  isKept,
+  keepAnswer,
+  keepEntryRemoved,
+  purgeRequests,
+} from "../../src/postgres/requests.ts";
+import {
+  deleteOldJobs,
+  entriesDueSoon,
+  runningJobs,
+  scheduledEntries,
+  stillRunning,
+} from "../../src/postgres/sweep.ts";
+import { readVersions } from "../../src/postgres/watching.ts";
+import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import { makeContacts, makeJob } from "../support/make.ts";
+import { entryIdOf, makeJobs } from "../support/make-many.ts";
+import { type Parts, startParts } from "../support/parts.ts";
+import { type Explained, openExplained } from "../support/plans.ts";
+import { addStaged, openStaging } from "../../src/postgres/staging.ts";
+
+/*
+ * Every statement that runs often goes through an index and touches few rows, whatever the planner knows: in tables that
+ * grew from empty without being analyzed, and once they were. Only deleted_jobs is read as it is: it has a row for each
+ * job whose contacts are being removed.
+ */
+
+const jobsThere = 3_000;
+
+let parts: Parts;
+let explained: Explained;
+let jobs: { pending: BatchJobRow; scheduled: BatchJobRow; running: BatchJobRow; large: BatchJobRow };
+const stack = new AsyncDisposableStack();
+afterAll(() => stack.disposeAsync());
+
+const entries = () => [entryIdOf(jobs.scheduled), ...Array.from({ length: 99 }, () => randomUUID())];
+
+/** What is done with the jobs, and at most how many rows it may touch. Each changes what it finds back, or nothing. */
+const statements: Record<string, { rows: number; work: (db: Explained["db"]) => Promise<unknown> }> = {
+  "showing a job": { rows: 1, work: (db) => findJob(db, parts.caller.organizationId, jobs.pending.id) },
+  "listing jobs": {
+    rows: 50,
+    work: (db) =>
+      listJobs(
+        db,
+        parts.caller.organizationId,
+        { statuses: [], nameContains: "" },
+        { after: undefined, size: 50 },
+      ),
+  },
+  "the next page of a list": {
+    rows: 50,
+    work: (db) =>
+      listJobs(
+        db,
+        parts.caller.organizationId,
+        { statuses: [], nameContains: "" },
+        { after: { createdAt: jobs.pending.created_at, id: jobs.pending.id }, size: 50 },
+      ),
+  },
+  "watching 100 jobs": {
+    rows: 100,
+    work: (db) => readVersions(db, [jobs.running.id, ...Array.from({ length: 99 }, () => randomUUID())]),
+  },
+  "locking and starting a job": {
+    rows: 2,
+    work: (db) =>
+      undone(db, async (trx) => {
+        await lockJob(trx, parts.caller.organizationId, jobs.pending.id);
+        await startJob(trx, jobs.pending.id, "command");
+      }),
+  },
+  "scheduling a job": {
+    rows: 1,
+    work: (db) =>
+      undone(db, (trx) =>
+        scheduleJob(trx, jobs.pending.id, { requested: "", timeZone: "UTC", at: new Date() }, randomUUID()),
+      ),
+  },
+  "counting contacts": { rows: 1, work: (db) => undone(db, (trx) => countAdded(trx, jobs.pending.id, 1)) },
+  "starting the due jobs of 100 entries": { rows: 3, work: (db) => startDueJobs(db, entries()) },
+  "locking the job of an entry": {
+    rows: 1,
+    work: (db) => undone(db, (trx) => lockScheduledJob(trx, entryIdOf(jobs.scheduled))),
+  },
+  "comparing 100 entries": { rows: 1, work: (db) => standingEntries(db, entries()) },
+  "looking for entries that are due soon": { rows: 0, work: (db) => entriesDueSoon(db, 1_000) },
+  "walking over scheduled jobs": {
+    rows: 202,
+    work: async (db) => {
+      const page = await scheduledEntries(db, undefined, 100);
+      await scheduledEntries(db, page.at(-1), 100);
+    },
+  },
+  "walking over running jobs": { rows: 10, work: (db) => runningJobs(db, beforeAllJobs, 1_000) },
+  "confirming running jobs": { rows: 1, work: (db) => stillRunning(db, [jobs.running.id, randomUUID()]) },
+  "adding 1,000 contacts, half of them known": {
+    rows: 500,
+    work: (db) =>
+      undone(db, (trx) =>
+        insertContacts(trx, jobs.large.id, 100_000, sortOut(makeContacts(1_000, 19_500)).accepted),
+      ),
+  },
+  "reading a chunk of a large job": {
+    rows: 1_001,
+    work: (db) => readChunk(db, jobs.large.id, 10_000, 1_000),
+  },
+  "showing a contact": { rows: 1, work: (db) => findContact(db, jobs.large.id, 10_000) },
+  "listing contacts": {
+    rows: 50,
+    work: (db) => listContacts(db, jobs.large.id, undefined, { after: 10_000, size: 50 }),
+  },
+  "removing a chunk of a deleted job's contacts": {
+    rows: 3 * 100 + 10,
+    work: (db) =>
+      undone(db, async (trx) => {
+        await sql`insert into deleted_jobs values (${jobs.large.id}, 20000)`.execute(trx);
+        const nested = { transaction: () => ({ execute: (work: (t: typeof trx) => unknown) => work(trx) }) };
+        await purgeDeletedContacts(nested as unknown as Explained["db"], 100);
+      }),
+  },
+  "deleting old jobs": { rows: 0, work: (db) => deleteOldJobs(db, 30, 100) },
+  "keeping and finding a request": {
+    rows: 8,
+    work: async (db) => {
+      const organizationId = parts.caller.organizationId;
+      const key = { organizationId, rpc: "X", requestId: randomUUID(), fingerprint: randomBytes(32) };
+      await db.transaction().execute(async (trx) => {
+        await claimRequest(trx, key);
+        await keepAnswer(trx, key, {});
+      });
+      await keepEntryRemoved(db, key, true);
+      await isKept(db, key);
+    },
+  },
+  "removing expired requests": { rows: 0, work: (db) => purgeRequests(db, 1_000) },
+  "finding a caller": { rows: 1, work: (db) => findCaller(db, randomBytes(32)) },
+};
+
+/** Does the work and rolls it back. */
+async function undone(db: Explained["db"], work: (trx: Parameters<typeof lockJob>[0]) => Promise<unknown>) {
+  const back = new Error("back");
+  await db
+    .transaction()
+    .execute(async (trx) => {
+      await work(trx);
+      throw back;
+    })
+    .catch((error: unknown) => {
+      if (error !== back) throw error;
+    });
+}
+
+beforeAll(async () => {
+  parts = stack.use(await startParts());
+  const tables = [
+    "batch_jobs",
+    "contacts",
+    "contact_phones",
+    "requests",
+    "deleted_jobs",
+    "api_keys",
+    "attempts",
+  ];
+  for (const table of tables) {
+    await sql`alter table ${sql.table(table)} set (autovacuum_enabled = false)`.execute(parts.db);
+  }
+  explained = stack.use(await openExplained(parts.databaseUrl));
+  jobs = {
+    pending: await makeJob(parts),
+    scheduled: await makeJob(parts, { status: "scheduled" }),
+    running: await makeJob(parts, { status: "running" }),
+    large: await makeJob(parts, { contacts: 10 }),
+  };
+  // The connection knows its statements from tables that are as good as empty.
+  for (const { work } of Object.values(statements)) await work(explained.db);
+  await makeJobs(parts, jobsThere, { status: "scheduled", contacts: 3 });
+  await sql`
+    insert into batch_jobs (organization_id, name, description, from_phone_number_id, status, timezone, started_at,
+      finished_at, concurrent_call_limit, max_attempts, retry_on, retry_delays_ms)
+    select ${parts.caller.organizationId}, 'An old one', '', 'pn_1', 'completed', 'UTC', now(), now(), 5, 3, '{busy}', '{1}'
+    from generate_series(1, ${jobsThere}::int)`.execute(parts.db);
+  await sql`
+    insert into requests (organization_id, rpc, request_id, fingerprint)
+    select ${parts.caller.organizationId}, 'X', n::text, '' from generate_series(1, 20000) n`.execute(
+    parts.db,
+  );
+  await sql`
+    insert into contacts (job_id, number, phone, name, fields)
+    select ${jobs.large.id}, n, '+1415' || (5000000 + n - 1), '', '{}' from generate_series(11, 20000) n`.execute(
+    parts.db,
+  );
+  await sql`
+    insert into contact_phones (job_id, phone)
+    select ${jobs.large.id}, '+1415' || (5000000 + n - 1) from generate_series(11, 20000) n`.execute(
+    parts.db,
+  );
+  await sql`
+    insert into api_keys (organization_id, name, role, hash)
+    select ${parts.caller.organizationId}, '', 'viewer', sha256(n::text::bytea) from generate_series(1, 5000) n`.execute(
+    parts.db,
+  );
+  await sql`
+    insert into attempts (lease_id, job_id, number, attempt, worker_id, request_id, leased_at, expires_at)
+    select gen_random_uuid(), gen_random_uuid(), n, 1, '', '', now(), now() from generate_series(1, 5000) n`.execute(
+    parts.db,
+  );
+  await sql`
+    insert into retries (job_id, number, due_at) select gen_random_uuid(), n, now() from generate_series(1, 5000) n`.execute(
+    parts.db,
+  );
+  await sql`update batch_jobs set total_contacts = 20000, pending_contacts = 20000 where id = ${jobs.large.id}`.execute(
+    parts.db,
+  );
+});
+
+describe.each(["that grew from empty without being analyzed", "that were analyzed"])(
+  "in tables %s",
+  (state) => {
+    beforeAll(async () => {
+      if (state === "that were analyzed") await sql`analyze`.execute(parts.db);
+    });
+
+    test.each(Object.keys(statements))("%s goes through an index and touches few rows", async (name) => {
+      const statement = statements[name];
+      const scans = await explained.scansOf(async () => await statement?.work(explained.db));
+      expect(scans.length).toBeGreaterThan(0);
+      expect(scans.filter(({ how, table }) => how === "Seq Scan" && table !== "deleted_jobs")).toEqual([]);
+      const rows = scans.reduce((sum, scan) => sum + scan.rows, 0);
+      expect(rows).toBeLessThanOrEqual(statement?.rows ?? 0);
+    });
+
+    test("adding a file's contacts looks phones up by index", async () => {
+      await using staging = await openStaging(parts.databaseUrl);
+      const rows = makeContacts(2_000, 19_000).map((c, i) => `${i + 1}\t${i + 2}\t${c.phone}\t\t{}\n`);
+      await staging.stage([Buffer.from(rows.join(""))]);
+      const { rows: plan } = await sql<{ "QUERY PLAN": string }>`
+      explain select 1 from staged_contacts s left join lateral (
+        select p.phone from contact_phones p where p.job_id = ${jobs.large.id} and p.phone = s.phone limit 1
+      ) as known on true`.execute(staging.db);
+      expect(plan.map((line) => line["QUERY PLAN"]).join("\n")).not.toContain("Seq Scan on contact_phones");
+      await undone(staging.db, async (trx) => {
+        expect(await addStaged(trx, jobs.large.id, 20_000, 1)).toEqual({
+          duplicates: 1_000,
+          first: [{ line: 2, phone: "+14155019000" }],
+        });
+      });
+    });
+  },
+);

@@ -16,7 +16,11 @@ afterAll(() => parts[Symbol.asyncDispose]());
 async function makeMixedJob(status: "running" | "paused" | "cancelled") {
   const { id } = await makeJob(parts, { status, contacts: 7, dialing: 0 });
   await sql`
-    update contacts set status = (array['pending', 'dialing', 'waiting_retry', 'completed', 'busy', 'pending', 'failed'])[number],
+    insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+    values (${id}, 2, 1, 0, 'worker-1', '', clock_timestamp(), clock_timestamp() + interval '1 hour')
+  `.execute(parts.db);
+  await sql`
+    update contacts set status = (array['pending', 'pending', 'waiting_retry', 'completed', 'busy', 'pending', 'failed'])[number],
       next_attempt_at = case when number = 3 then clock_timestamp() end
     where job_id = ${id}
   `.execute(parts.db);

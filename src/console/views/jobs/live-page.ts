@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { service } from "../../api/client.ts";
 import { pauseBefore, waitFor } from "../../api/connection.ts";
 import { type Refusal, refusalOf } from "../../api/refusal.ts";
+import { untilSeen } from "../../api/visibility.ts";
 import { watchJobs } from "../../api/watch.ts";
 import type { BatchJob, BatchJobStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 
@@ -20,7 +21,7 @@ export type Row = { readonly id: string; readonly job: Signal<BatchJob> };
 const paintMs = 250;
 
 /** How long until the list itself is asked for again, for jobs that are new, gone, or in another status by now. */
-const refreshMs = (rows: number): number => Math.max(10_000, 60 * rows);
+const refreshMs = (rows: number): number => Math.max(5_000, 60 * rows);
 
 /**
  * One page of jobs. Its rows follow the jobs by one stream; the list is asked for again from time to time. `page` stays
@@ -71,19 +72,18 @@ async function keepListed(
       const rows = answer.batchJobs.map((job) => ({ id: job.batchJobId, job: updated(known, job) }));
       show({ rows, nextPageToken: answer.nextPageToken });
       const ids = rows.map(({ id }) => id);
-      const refresh = new AbortController();
       if (watching.ids !== ids.join() || watching.stop.signal.aborted) {
         watching.stop.abort();
         watching = { ids: ids.join(), stop: new AbortController() };
         if (ids.length > 0) void follow(ids, known, watching.stop);
       }
       // A job that is gone ends the watching: the list tells which one it was.
-      watching.stop.signal.addEventListener("abort", () => refresh.abort());
-      await waitFor(refreshMs(rows.length), AbortSignal.any([until, refresh.signal]));
+      await waitFor(refreshMs(rows.length), AbortSignal.any([until, watching.stop.signal]));
+      await untilSeen(until);
     } catch (error) {
       const refusal = refusalOf(error);
       if (until.aborted) return;
-      if (!refusal.isAway) return show(refusal);
+      if (!refusal.isPassing) return show(refusal);
       await pauseBefore(failures++, until);
     }
   }

@@ -43,8 +43,8 @@ test("replicas whose clocks are an hour off start jobs at their time, by the dat
     await using load = startLoad(system, { campaigns: 5, workers: 4 });
     const ids: string[] = [];
     for (let round = 0; round < sized(1, 10); round += 1) {
-      ids.push(...(await scheduleJobs(insist, 50, { fromMs: 6_000, toMs: 9_000 })));
-      await delay(8_000);
+      ids.push(...(await scheduleJobs(insist, 50, { fromMs: 8_000, toMs: 11_000 })));
+      await delay(11_000);
     }
     const later = await scheduleJobs(insist, 20, { fromMs: hour / 2, toMs: hour });
     await system.withDatabase((db) =>

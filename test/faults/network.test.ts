@@ -39,7 +39,9 @@ describe.each(["postgres", "redis"] as const)("each call site of %s in turn", (k
       const proxy = replica[kind];
       {
         await using load = startLoad(system, { campaigns: 6, workers: 4 });
-        const sites = await findCallSites(kind, proxy, () => delay(sized(6_000, 15_000)));
+        const sites = await findCallSites(kind, proxy, () =>
+          eventually(() => expect(load.finished()).toBeGreaterThan(sized(8, 30)), 90_000),
+        );
         expect(sites.length).toBeGreaterThan({ postgres: 20, redis: 8 }[kind]);
         const missed: string[] = [];
         for (const site of sites) {

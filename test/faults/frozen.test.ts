@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { createInsist } from "./insist.ts";
 import { lastOf, makeLargeJob, scheduleJobs, watchList } from "./jobs.ts";
 import { startLoad } from "./load.ts";
 import { sized } from "./scale.ts";
-import { type System, settled, startSystem } from "./system.ts";
+import { type System, settled } from "./system.ts";
+import { useSystem } from "./use-system.ts";
 
 const contacts = sized(300_000, 1_000_000);
 const rounds = sized(1, 5);
@@ -14,10 +15,7 @@ const rounds = sized(1, 5);
 const frozenMs = 14_000;
 
 let system: System;
-beforeAll(async () => {
-  system = await startSystem({ replicas: 2, seed: 9 });
-}, 60_000);
-afterAll(() => system[Symbol.asyncDispose](), 60_000);
+useSystem({ replicas: 2, seed: 9 }, (started) => (system = started));
 
 test(
   `a replica that stands still past its claims and leases does no harm, and goes on: ${rounds} times`,

@@ -1,13 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { numbersTo } from "../support/look.ts";
 import type { Replica } from "../support/replica.ts";
 import { createInsist } from "./insist.ts";
 import { lastOf, makeLargeJob, scheduleJobs, watchList } from "./jobs.ts";
 import { sized } from "./scale.ts";
-import { type System, settled, startSystem } from "./system.ts";
+import { type System, settled } from "./system.ts";
+import { useSystem } from "./use-system.ts";
 
 const contacts = sized(300_000, 1_000_000);
 const fanOutKills = sized(4, 100);
@@ -16,10 +17,7 @@ const killsPerRound = sized(3, 10);
 const goesOnWithinMs = 10_000;
 
 let system: System;
-beforeAll(async () => {
-  system = await startSystem({ seed: 4 });
-}, 60_000);
-afterAll(() => system[Symbol.asyncDispose](), 60_000);
+useSystem({ seed: 4 }, (started) => (system = started));
 
 /** Kills a replica and brings it back beside what goes on. */
 function createKiller() {

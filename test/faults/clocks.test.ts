@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { createInsist } from "./insist.ts";
 import { scheduleJobs } from "./jobs.ts";
 import { startLoad } from "./load.ts";
 import { sized } from "./scale.ts";
-import { type System, settled, startSystem } from "./system.ts";
+import { type System, settled } from "./system.ts";
+import { useSystem } from "./use-system.ts";
 
 const hour = 3_600_000;
 const preload = join(import.meta.dirname, "../support/skewed-clock.ts");
@@ -19,13 +20,13 @@ const skews: Record<string, string>[] = [
 ];
 
 let system: System;
-beforeAll(async () => {
-  system = await startSystem({
+useSystem(
+  {
     seed: 10,
     settings: (i) => ({ ...skews[i], NODE_OPTIONS: `--import=${preload}` }),
-  });
-}, 60_000);
-afterAll(() => system[Symbol.asyncDispose](), 60_000);
+  },
+  (started) => (system = started),
+);
 
 test("the clocks of the replicas are off", async () => {
   const dates = await Promise.all(
@@ -43,8 +44,8 @@ test("replicas whose clocks are an hour off start jobs at their time, by the dat
     await using load = startLoad(system, { campaigns: 5, workers: 4 });
     const ids: string[] = [];
     for (let round = 0; round < sized(1, 10); round += 1) {
-      ids.push(...(await scheduleJobs(insist, 50, { fromMs: 6_000, toMs: 9_000 })));
-      await delay(8_000);
+      ids.push(...(await scheduleJobs(insist, 50, { fromMs: 8_000, toMs: 11_000 })));
+      await delay(11_000);
     }
     const later = await scheduleJobs(insist, 20, { fromMs: hour / 2, toMs: hour });
     await system.withDatabase((db) =>

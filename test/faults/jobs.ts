@@ -48,8 +48,11 @@ export function watchList(system: System, job: { id: string; organizationId: str
     async position(): Promise<string | null> {
       return await redis.get(system.keys.position(job));
     },
-    async numbers(): Promise<string[]> {
-      return await redis.lrange(system.keys.contacts(job), 0, -1);
+    /** How many numbers are on the list, and the first few that are not where they should be. */
+    async order(): Promise<{ length: number; wrong: string[] }> {
+      const numbers = await redis.lrange(system.keys.contacts(job), 0, -1);
+      const wrong = numbers.filter((number, i) => number !== String(i + 1)).slice(0, 5);
+      return { length: numbers.length, wrong };
     },
     [Symbol.dispose]: () => redis.disconnect(),
   };

@@ -1,22 +1,20 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { runCampaign } from "./campaign.ts";
 import { createInsist } from "./insist.ts";
 import { scheduleJobs } from "./jobs.ts";
 import { sized } from "./scale.ts";
-import { type System, settled, startSystem } from "./system.ts";
+import { type System, settled } from "./system.ts";
+import { useSystem } from "./use-system.ts";
 import { startWorkers } from "./workers.ts";
 
 const awayMs = sized(3_500, 20_000);
 const campaigns = sized(8, 40);
 
 let system: System;
-beforeAll(async () => {
-  system = await startSystem({ replicas: 2, seed: 6 });
-}, 60_000);
-afterAll(() => system[Symbol.asyncDispose](), 60_000);
+useSystem({ replicas: 2, seed: 6 }, (started) => (system = started));
 
 /** Each ends with Postgres there again. */
 const losses = {

@@ -1,15 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { eventually } from "../support/eventually.ts";
-import { numbersTo } from "../support/look.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Insist, createInsist } from "./insist.ts";
 import { lastOf, makeLargeJob, scheduleJobs, watchList } from "./jobs.ts";
 import { sized } from "./scale.ts";
-import { type System, settled, startSystem } from "./system.ts";
+import { type System, settled } from "./system.ts";
+import { useSystem } from "./use-system.ts";
 import { startWorkers } from "./workers.ts";
 
 const contacts = sized(300_000, 1_000_000);
@@ -18,11 +18,10 @@ const downMs = sized(2_000, 30_000);
 
 let system: System;
 let insist: Insist;
-beforeAll(async () => {
-  system = await startSystem({ replicas: 2, seed: 5 });
+useSystem({ replicas: 2, seed: 5 }, (started) => {
+  system = started;
   insist = createInsist(system);
-}, 60_000);
-afterAll(() => system[Symbol.asyncDispose](), 60_000);
+});
 
 /** A job that runs, of which every contact is tried again 3 s after an attempt. */
 async function startJob(count: number, concurrentCallLimit: number): Promise<string> {
@@ -143,7 +142,7 @@ describe("when Redis loses its data while jobs are scheduled, fanning out, being
         }, rebuiltWithinMs);
         await eventually(async () => expect(lastOf(await list.position())).toBe(contacts), rebuiltWithinMs);
         expect(performance.now() - backAt).toBeLessThan(rebuiltWithinMs);
-        expect(await list.numbers()).toEqual(numbersTo(contacts));
+        expect(await list.order()).toEqual({ length: contacts, wrong: [] });
 
         await eventually(() => expectOver([worked, waiting, ...soon]), 60_000);
       }
@@ -171,7 +170,7 @@ const absences = {
 };
 
 describe(`while Redis is away for ${downMs / 1000} s`, () => {
-  test.each(Object.entries(absences))(
+  test.each(Object.entries(absences).slice(0, sized(1, 2)))(
     "and %s, commands answer within 1 s, and due jobs start when it is back and tell how late",
     async (_, leave) => {
       const due = await scheduleJobs(insist, 20, { fromMs: 3_000, toMs: 3_500 });

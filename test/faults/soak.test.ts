@@ -3,7 +3,7 @@ import { runSoak } from "./run-soak.ts";
 import { sized } from "./scale.ts";
 
 const print = (line: string) => void process.stderr.write(`${line}\n`);
-const minutes = sized(0.5, 2);
+const minutes = sized(0.4, 2);
 
 test(
   `a soak of ${minutes} minutes with random faults breaks nothing`,

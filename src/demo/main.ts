@@ -7,7 +7,6 @@ import { progress } from "@clack/prompts";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { parse } from "csv-parse/sync";
 import { generateApiKey } from "../api-keys.ts";
 import { chooseDataDirectory } from "../embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "../embedded/postgres.ts";
@@ -21,8 +20,6 @@ import { runWorker } from "../worker/run-worker.ts";
 import { simulatedDialer } from "../worker/simulated-dialer.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
-
-type Row = { phone: string; name: string; plan: string };
 
 const finalsOf = (counts: ContactCounts): [string, number][] =>
   Object.entries(counts).filter(
@@ -68,17 +65,24 @@ const transport = createGrpcTransport({
 });
 const jobs = createClient(BatchJobService, transport);
 
-const rows: Row[] = parse(await readFile(join(import.meta.dirname, "contacts.csv")), { columns: true });
-const { batchJobId, totalContacts, scheduledStartTime } = await jobs.createBatchJob({
+const { batchJobId, scheduledStartTime } = await jobs.createBatchJob({
   name: "Demo campaign",
   fromPhoneNumberId: "pn_demo",
-  contacts: rows.map(({ phone, name, plan }) => ({ phone, name, fields: { plan } })),
   concurrentCallLimit: 100,
   retryDelays: [{ seconds: 1n }, { seconds: 2n }],
   scheduledStartTime: new Date(Date.now() + 3_000).toISOString(),
 });
+const csv = await readFile(join(import.meta.dirname, "contacts.csv"));
+async function* file() {
+  yield { part: { case: "header" as const, value: { batchJobId } } };
+  yield { part: { case: "csv" as const, value: csv } };
+  yield { part: { case: "end" as const, value: { totalBytes: BigInt(csv.length) } } };
+}
+const { totalContacts } = await jobs.importContacts(file());
 const startsAt = scheduledStartTime ? timestampDate(scheduledStartTime).toISOString() : "";
-print(`Created a job of ${totalContacts} contacts; it starts by itself at ${startsAt}.`);
+print(
+  `Created a job and imported ${totalContacts} contacts from a file; it starts by itself at ${startsAt}.`,
+);
 
 const stop = new AbortController();
 const working = runWorker({

@@ -7,8 +7,8 @@ import { PgBoss } from "pg-boss";
 import type { Servers } from "./fresh-service.ts";
 import { connectionOf } from "./peer-enqueue.ts";
 
-/** Adds a job for each time, works them, and answers how late each was, in ms. */
-export type LatePeer = (servers: Servers, times: readonly Date[]) => Promise<number[]>;
+/** Gets itself ready, adds a job for each time, works them, and answers how late each was, in ms. */
+export type LatePeer = (servers: Servers, make: () => Date[]) => Promise<number[]>;
 
 type Timed = { due: number };
 
@@ -27,11 +27,12 @@ const inBatches = function* <T>(items: readonly T[], size: number): Generator<T[
   for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
 };
 
-export const bullmqDelayed: LatePeer = async ({ redisUrl }, times) => {
+export const bullmqDelayed: LatePeer = async ({ redisUrl }, make) => {
   const connection = connectionOf(redisUrl);
   await using stack = new AsyncDisposableStack();
   const queue = new Queue("calls", { connection });
   stack.defer(() => queue.close());
+  const times = make();
   for (const batch of inBatches(times, 1_000)) {
     await queue.addBulk(
       batch.map((time) => ({
@@ -50,7 +51,7 @@ export const bullmqDelayed: LatePeer = async ({ redisUrl }, times) => {
   return await lags.all();
 };
 
-export const graphileRunAt: LatePeer = async ({ databaseUrl }, times) => {
+export const graphileRunAt: LatePeer = async ({ databaseUrl }, make) => {
   await using stack = new AsyncDisposableStack();
   const pgPool = new Pool({ connectionString: databaseUrl, max: 10 });
   stack.defer(() => pgPool.end());
@@ -58,6 +59,7 @@ export const graphileRunAt: LatePeer = async ({ databaseUrl }, times) => {
   const utils = await makeWorkerUtils({ pgPool, logger });
   stack.defer(async () => void (await utils.release()));
   await utils.migrate();
+  const times = make();
   for (const batch of inBatches(times, 1_000)) {
     await utils.addJobs(
       batch.map((time) => ({ identifier: "call", payload: { due: time.getTime() }, runAt: time })),
@@ -77,10 +79,11 @@ export const graphileRunAt: LatePeer = async ({ databaseUrl }, times) => {
   return await lags.all();
 };
 
-export const pgBossStartAfter: LatePeer = async ({ databaseUrl }, times) => {
+export const pgBossStartAfter: LatePeer = async ({ databaseUrl }, make) => {
   const boss = new PgBoss({ connectionString: databaseUrl, max: 10 });
   await boss.start();
   await boss.createQueue("calls");
+  const times = make();
   for (const batch of inBatches(times, 5_000)) {
     await boss.insert(
       "calls",

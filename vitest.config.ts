@@ -28,7 +28,6 @@ export default defineConfig({
             "test/redis/{schedule,contact-list}.test.ts",
             "test/scheduler*.test.ts",
             "test/fan-out.test.ts",
-            "test/contact-lists.test.ts",
             "test/races/*.test.ts",
             "test/sweep/*.test.ts",
             "test/leasing/*.test.ts",

@@ -2,11 +2,11 @@
 // number of jobs worked by BullMQ, pg-boss and graphile-worker. All in one run, one after the other, each on fresh
 // servers with their ordinary, durable settings; the runs alternate, and the median counts.
 import { setTimeout as delay } from "node:timers/promises";
-import { createClient } from "@connectrpc/connect";
 import { Client } from "pg";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
+import { openGrpcClient } from "./grpc-client.ts";
 import { bullmq, graphileWorker, perSecond, pgBoss } from "./peers.ts";
 
 const total = Number(process.env["CONTACTS"] ?? 20_000);
@@ -15,12 +15,13 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** Ours: the service in its own process, workers as concurrent gRPC calls from this one. */
 async function callsheet(service: FreshService, workers: number): Promise<number> {
-  const { client, transport } = service;
+  const { client, grpcAddress, apiKey } = service;
   const database = new Client({ connectionString: service.databaseUrl });
   await database.connect();
   await database.query("update organizations set lease_limit = 10000");
   await database.end();
-  const worker = createClient(ContactWorkerService, transport);
+  const { leaseContacts, reportOutcomes } = ContactWorkerService.method;
+  const worker = openGrpcClient(grpcAddress, apiKey);
   const { batchJobId } = await client.createBatchJob({
     name: "dispatch",
     fromPhoneNumberId: "pn_1",
@@ -42,17 +43,18 @@ async function callsheet(service: FreshService, workers: number): Promise<number
   await Promise.all(
     Array.from({ length: workers }, async (_, i) => {
       while (left > 0) {
-        const { contacts } = await worker.leaseContacts({ workerId: `w${i}`, maxContacts });
+        const { contacts } = await worker.call(leaseContacts, { workerId: `w${i}`, maxContacts });
         if (contacts.length === 0) await delay(1);
         else {
           const outcomes = contacts.map(({ leaseId }) => ({ leaseId, outcome: Outcome.COMPLETED }));
-          await worker.reportOutcomes({ outcomes });
+          await worker.call(reportOutcomes, { outcomes });
           left -= contacts.length;
         }
       }
     }),
   );
   const rate = perSecond(total, began);
+  worker.close();
   const { batchJob } = await client.getBatchJob({ batchJobId });
   if (batchJob?.counts?.completed !== total) throw new Error("not every contact was completed");
   return rate;

@@ -17,6 +17,9 @@ export type Servers = AsyncDisposable & { readonly databaseUrl: string; readonly
 export type FreshService = Servers & {
   readonly client: Client<typeof BatchJobService>;
   readonly transport: Transport;
+  /** Host and port of the gRPC listener. */
+  readonly grpcAddress: string;
+  readonly apiKey: string;
   readonly pid: number;
 };
 
@@ -80,6 +83,8 @@ export async function startFreshService(): Promise<FreshService> {
     databaseUrl,
     redisUrl,
     transport,
+    grpcAddress: new URL(baseUrl).host,
+    apiKey,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

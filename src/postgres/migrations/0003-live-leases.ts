@@ -77,14 +77,18 @@ export async function up(db: Kysely<never>): Promise<void> {
 
 /*
  * Both functions are one round trip and one commit, so that the organization's lock is not held while somebody computes.
- * Their statements come after the locks and see what was committed before them. They look rows up by index only, and
- * are planned anew each time, with the tables as large as they are now.
+ * Their statements come after the locks and see what was committed before them.
+ *
+ * They are planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
+ * empty. So they are written, and set, in such a way that every row can only be found through its key: by a join from
+ * what is given, and by a lateral look-up where there is another index that could be tried.
  */
 const settings = sql`
   set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = off
   set enable_mergejoin = off
-  set random_page_cost = 1
-  set plan_cache_mode = force_custom_plan`;
+  set plan_cache_mode = force_generic_plan`;
 
 /*
  * Opens leases on contacts of jobs of one organization.
@@ -114,15 +118,15 @@ const openLeases = sql`
   begin
     select least(o.lease_limit - o.dialing, cardinality(callers)) into most
     from organizations o where o.id = organization for no key update;
-    perform from batch_jobs b where b.id = any(job_ids) and b.organization_id = organization
-    order by b.id for no key update;
+    perform from (select id from unnest(job_ids) as t (id) order by id) as t
+    cross join lateral (select from batch_jobs where id = t.id for no key update) as b;
     begun := date_trunc('milliseconds', clock_timestamp());
 
     return query
     with turns as (
       select t.turn, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room
       from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
-      join batch_jobs b on b.id = t.id
+      cross join lateral (select * from batch_jobs where id = t.id limit 1) as b
       where b.organization_id = organization and b.status = 'running'
     ), retry as (
       select t.turn, t.room, c.*, false as is_listed, r.due_at, 0::bigint as place
@@ -219,12 +223,14 @@ const endLeases = sql`
   as $$
   declare
     ending timestamptz(3);
+    found_job batch_jobs;
   begin
     perform from organizations o where o.id = organization for no key update;
-    select array_agg(b.status in ('running', 'paused') order by t.turn) into going_on
+    select array_agg(case when b.organization_id = organization then b.status in ('running', 'paused') end order by t.turn)
+    into going_on
     from unnest(job_ids) with ordinality as t (id, turn)
     left join lateral (
-      select status from batch_jobs where id = t.id and organization_id = organization for no key update
+      select organization_id, status from batch_jobs where id = t.id for no key update
     ) as b on true;
     ending := date_trunc('milliseconds', clock_timestamp());
     ended_ms := extract(epoch from ending) * 1000;
@@ -287,14 +293,18 @@ const endLeases = sql`
     from generate_series(1, cardinality(numbers)) as p (place)
     where p.place not in (select place from ended);
 
-    with finished as (
-      update batch_jobs b
-      set status = case when b.completed_contacts > 0 then 'completed' else 'failed' end,
-        failure_reason = case when b.completed_contacts = 0 then 'no_call_completed' end,
-        finished_at = ending, updated_at = ending, revision = b.revision + 1
-      where b.id = any(job_ids) and b.organization_id = organization and b.status = 'running'
-        and b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts = 0
-      returning b.id, b.revision
-    )
-    select array_agg(id), array_agg(revision) into finished_ids, finished_revisions from finished;
+    for turn in 1 .. cardinality(job_ids) loop
+      select * into found_job from batch_jobs where id = job_ids[turn];
+      if going_on[turn] and found_job.status = 'running'
+        and found_job.pending_contacts + found_job.waiting_retry_contacts + found_job.dialing_contacts = 0
+      then
+        update batch_jobs
+        set status = case when completed_contacts > 0 then 'completed' else 'failed' end,
+          failure_reason = case when completed_contacts = 0 then 'no_call_completed' end,
+          finished_at = ending, updated_at = ending, revision = revision + 1
+        where id = job_ids[turn];
+        finished_ids := finished_ids || job_ids[turn];
+        finished_revisions := finished_revisions || (found_job.revision + 1);
+      end if;
+    end loop;
   end $$`;

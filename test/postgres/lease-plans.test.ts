@@ -1,0 +1,71 @@
+import { sql } from "kysely";
+import { expect, test } from "vitest";
+import { openDatabase } from "../../src/postgres/database.ts";
+import { endLeases, openLeases } from "../../src/postgres/leases.ts";
+import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import { useFreshParts } from "../support/fresh.ts";
+import { makeJobs } from "../support/make-many.ts";
+
+const freshParts = useFreshParts();
+
+type Touched = { table: string; read: number; found: number };
+
+test("leasing and reporting touch no more rows than they must, however the tables grow under planned statements", async () => {
+  await using parts = await freshParts();
+  await using stack = new AsyncDisposableStack();
+  const db = openDatabase({ url: parts.databaseUrl, poolSize: 1 });
+  stack.defer(() => db.destroy());
+  const { organizationId } = parts.caller;
+  await db.updateTable("organizations").set({ lease_limit: 1_000 }).execute();
+
+  /** Leases and reports so many contacts of a job, and answers which rows of which tables that touched. */
+  async function work({ id }: BatchJobRow, count: number): Promise<Touched[]> {
+    return await db.transaction().execute(async (trx) => {
+      const numbers = Array.from({ length: count }, (_, i) => i + 1);
+      const taker = { workerId: "worker-1", requestId: "", most: count, durationMs: 60_000 };
+      const { leases } = await openLeases(trx, organizationId, [{ jobId: id, due: 0, numbers }], [taker]);
+      expect(leases[0]).toHaveLength(count);
+      const endings = (leases[0] ?? []).map((lease, i) => ({
+        ...lease,
+        outcome: i % 2 === 0 ? ("completed" as const) : ("busy" as const),
+        retryDelayMs: i % 2 === 0 ? null : 60_000,
+        details: undefined,
+      }));
+      const { contacts } = await endLeases(trx, organizationId, endings, { onlyExpired: false });
+      expect(contacts.filter((contact) => contact === undefined)).toEqual([]);
+      const { rows } = await sql<Touched>`
+        select relname as table, seq_tup_read::int as read, idx_tup_fetch::int as found
+        from pg_stat_xact_user_tables where seq_tup_read + idx_tup_fetch > 0 order by relname`.execute(trx);
+      return rows;
+    });
+  }
+
+  const [small] = await makeJobs(parts, 1, { status: "running", contacts: 5 });
+  const others = await makeJobs(parts, 300, { status: "running", contacts: 100 });
+  const [large] = await makeJobs(parts, 1, { status: "running", contacts: 20_000 });
+  if (small === undefined || large === undefined) throw new Error("no jobs were made");
+  await db
+    .updateTable("batch_jobs")
+    .set({ concurrent_call_limit: 1_000 })
+    .where("id", "=", large.id)
+    .execute();
+
+  // Planned now, and not again.
+  await work(small, 5);
+  await sql`
+    insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
+    select id, number, 1, 0, 'worker-1', now(), now(), now(), 'completed'
+    from unnest(${others.map(({ id }) => id)}::uuid[]) as id, generate_series(1, 100) as number`.execute(db);
+  await sql`
+    insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+    select id, number, 1, 0, 'worker-1', '', now(), now() + interval '1 hour'
+    from unnest(${others.map(({ id }) => id)}::uuid[]) as id, generate_series(1, 50) as number`.execute(db);
+
+  const touched = await work(large, 200);
+  for (const { table, read, found } of touched) {
+    expect.soft({ table, read }).toEqual({ table, read: 0 });
+    // Once to lease, once to end, and what the conditions look at.
+    expect.soft(found, `rows of ${table}`).toBeLessThanOrEqual(3 * 200 + 20);
+  }
+  expect(touched.map(({ table }) => table)).toEqual(["batch_jobs", "contacts", "leases", "organizations"]);
+});

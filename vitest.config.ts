@@ -1,8 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-/** Minutes long: on a cluster only in `npm run test:cluster`. */
-const long = ["many-workers", "property"].map((name) => `test/leasing/${name}.test.ts`);
-const races = ["start", "reschedule", "cancel"].map((name) => `test/races/${name}.test.ts`);
+/** What takes long: on a cluster only in `npm run test:cluster`. */
+const long = ["test/races/*.test.ts", "test/leasing/{many-workers,property}.test.ts"];
 
 const limits = { testTimeout: 30_000, hookTimeout: 30_000 };
 
@@ -28,13 +27,12 @@ export default defineConfig({
             "test/redis/{schedule,contact-list}.test.ts",
             "test/scheduler*.test.ts",
             "test/fan-out.test.ts",
-            "test/contact-lists.test.ts",
             "test/races/*.test.ts",
             "test/sweep/*.test.ts",
             "test/leasing/*.test.ts",
             "test/story.test.ts",
           ],
-          exclude: process.env["CLUSTER_TESTS"] === "all" ? [] : [...long, ...races],
+          exclude: process.env["CLUSTER_TESTS"] === "all" ? [] : long,
           globalSetup: ["test/support/cluster-servers.ts"],
         },
       },

@@ -127,6 +127,10 @@ describe("a replica does not start, and says in one sentence what would be right
       "REDIS_PREFIX is test-two, but the replicas of this database use test-one; it must be test-one here too.",
     );
     await (await start(replica))[Symbol.asyncDispose]();
+
+    await query("delete from installation", fresh.url);
+    await (await start({ ...replica, redisPrefix: "test-two" }))[Symbol.asyncDispose]();
+    expect(await complaint(replica)).toMatch(/must be test-two here too\.$/);
   });
 });
 

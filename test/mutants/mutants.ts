@@ -371,9 +371,9 @@ const leasing: Mutant[] = [
   {
     guard: "leases are opened under the lock of their organization",
     file: liveLeases,
-    text: "from organizations o where o.id = organization for no key update;\n    perform from batch_jobs b where b.id = any(job_ids)",
+    text: "from organizations o where o.id = organization for no key update;\n    perform from (select id from unnest(job_ids)",
     instead:
-      "from organizations o where o.id = organization;\n    perform from batch_jobs b where b.id = any(job_ids)",
+      "from organizations o where o.id = organization;\n    perform from (select id from unnest(job_ids)",
     test: "test/postgres/leases.test.ts",
     title: "none is leased while another transaction takes the organization's last room",
   },
@@ -468,7 +468,7 @@ const leasing: Mutant[] = [
   {
     guard: "a job ends with its last open contact, and not before",
     file: liveLeases,
-    text: "and b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts = 0",
+    text: "and found_job.pending_contacts + found_job.waiting_retry_contacts + found_job.dialing_contacts = 0",
     instead: "",
     test: "test/leasing/in-hand.test.ts",
     title: "does not come while a contact waits for a retry",

@@ -1,4 +1,5 @@
-import type { Proxy } from "../support/proxy.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Harm, Proxy } from "../support/proxy.ts";
 
 /** What one place in the code sends to a server, as far as one request tells it from the others. */
 export type CallSite = { readonly name: string; matches(request: string): boolean };
@@ -20,7 +21,7 @@ const commandsIn = (request: string): string[] =>
 
 const readers = { postgres: statementIn, redis: commandsIn };
 
-/** Listens until the work is done; answers every call site that has sent something at least twice. */
+/** Listens until the work is done; answers every call site that has sent something at least three times. */
 export async function findCallSites(
   kind: keyof typeof readers,
   proxy: Proxy,
@@ -34,6 +35,34 @@ export async function findCallSites(
   await work();
   proxy.onRequest(undefined);
   return [...seen]
-    .filter(([, times]) => times >= 2)
+    .filter(([, times]) => times >= 3)
     .map(([name]) => ({ name, matches: (request) => read(request).includes(name) }));
+}
+
+/**
+ * Harms one request of each site, in the order in which they come. Answers the names of those that sent nothing in time.
+ */
+export async function harmEach(
+  proxy: Proxy,
+  sites: readonly CallSite[],
+  harm: Harm,
+  withinMs: number,
+): Promise<string[]> {
+  const left = new Set(sites);
+  const over = delay(withinMs, "over" as const, { ref: false });
+  while (left.size > 0) {
+    let found: CallSite | undefined;
+    const trap = proxy.trap((request) => {
+      found = [...left].find((site) => site.matches(request));
+      return found !== undefined;
+    }, harm);
+    const how = await Promise.race([trap.sprung, over]);
+    trap.disarm();
+    if (how === "over") break;
+    if (found !== undefined) left.delete(found);
+    // A connection of which nothing comes back is given up by its timeout; so many of them are too much for a pool.
+    if (harm === "swallow the replies") await delay(2_000).then(() => proxy.mend());
+    await delay(50);
+  }
+  return [...left].map(({ name }) => name);
 }

@@ -80,7 +80,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await insertApiKey(db, { organizationId, name: "bootstrap", role: "admin", hash, expiresAt: null });
   }
 
-  const pulse = opened.use(await startPulse(options.databaseUrl));
   const metrics = createMetrics();
   const redis = openRedis(options.redisUrl);
   opened.defer(() => redis.disconnect());
@@ -125,7 +124,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const round = createLeaseRound({ db, settingsOf, reservations, clock, logger });
   const leasing = createLeasing({ db, settingsOf, round, recorder, clock, logger });
   onMessage(subscriber, keys.work, leasing.ring);
-  pulse.onLost(leasing.fail);
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(createWatching({ db, logger }));
   opened.use(startScheduler({ schedule, startDue, clock, subscriber, metrics, logger }));
@@ -137,6 +135,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder)),
     health.entry,
   ];
+  const validation = validationInterceptor(services);
+  // Only now: what the line above takes looks, to a beat in hand, as if Postgres did not answer.
+  const pulse = opened.use(await startPulse(options.databaseUrl));
+  pulse.onLost(leasing.fail);
   const translate = createErrorTranslation(logger);
   const authenticate = createAuthenticate(db);
   const shared = {
@@ -148,7 +150,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
     interceptors: [
       observationInterceptor(metrics, logger),
-      validationInterceptor(services),
+      validation,
       errorInterceptor(translate),
       pulseInterceptor(pulse),
     ],

@@ -18,6 +18,13 @@ function idsIn(message: object): { requestId?: string; batchJobId?: string } {
   };
 }
 
+/** A stream of requests has its ids in its first message, or in that message's header. */
+function idsInFirst(message: object): ReturnType<typeof idsIn> {
+  const part: unknown = Reflect.get(message, "part");
+  const header: unknown = typeof part === "object" && part !== null ? Reflect.get(part, "value") : undefined;
+  return idsIn(typeof header === "object" && header !== null ? header : message);
+}
+
 /** Counts, times and logs every call once, when it has ended. It goes outermost. */
 export function observationInterceptor(metrics: Metrics, logger: Logger): Interceptor {
   return (next) => async (request) => {
@@ -28,6 +35,15 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
     const isCommand =
       request.service.typeName === BatchJobService.typeName &&
       request.method.idempotency !== Idempotency.NO_SIDE_EFFECTS;
+
+    let ids = request.stream ? undefined : idsIn(request.message);
+
+    async function* noteIds<T extends object>(messages: AsyncIterable<T>): AsyncIterable<T> {
+      for await (const message of messages) {
+        ids ??= idsInFirst(message);
+        yield message;
+      }
+    }
 
     function end(error?: unknown): void {
       const code = error === undefined ? "ok" : codeName(ConnectError.from(error).code);
@@ -43,7 +59,7 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
         durationMs: Math.round(seconds * 1e6) / 1e3,
         organizationId: caller.organizationId,
         apiKeyId: caller.apiKeyId,
-        ...(request.stream ? {} : idsIn(request.message)),
+        ...ids,
       };
       logger[isCommand || code !== "ok" ? "info" : "debug"](fields, "call ended");
     }
@@ -61,7 +77,9 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
     }
 
     try {
-      const response = await next(request);
+      const response = await next(
+        request.stream ? { ...request, message: noteIds(request.message) } : request,
+      );
       response.header.set(callIdHeader, callId);
       if (response.stream) return { ...response, message: endAfter(response.message) };
       end();

@@ -7,6 +7,7 @@ import {
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
+import { pino } from "pino";
 import { afterAll, describe, expect, test } from "vitest";
 import {
   BatchJobService,
@@ -18,7 +19,10 @@ import { makeContacts } from "../support/make.ts";
 import { describeRefusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
 
-const service = await startTestService();
+const logged: string[] = [];
+const service = await startTestService({
+  logger: pino({ level: "info" }, { write: (line: string) => void logged.push(line) }),
+});
 afterAll(() => service[Symbol.asyncDispose]());
 const client = service.clientWith(service.apiKey);
 
@@ -154,6 +158,10 @@ describe.each(Object.keys(senders))("%s", (name) => {
     expect(await send(batchJobId, inChunks(csvOf(4)), { requestId, expectedRevision: 1n })).toMatchObject({
       reason: "request_id_reused",
     });
+    const lines = logged.map((line) => JSON.parse(line)).filter((line) => line.requestId === requestId);
+    expect(lines.map(({ code }) => code)).toEqual(["ok", "ok", "invalid_argument"]);
+    expect(lines[0]).toMatchObject({ batchJobId, method: "callsheet.v1.BatchJobService/ImportContacts" });
+    expect(logged.join("")).not.toMatch(/\+1415|Contact 1/);
   });
 
   test("is refused as any command is", async () => {

@@ -24,6 +24,7 @@ import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
+import { consoleDirectory, consolePages } from "./rpc/console-pages.ts";
 import { createErrorTranslation, errorInterceptor } from "./rpc/errors.ts";
 import { createGate } from "./rpc/gate.ts";
 import { startGrpcListener } from "./rpc/grpc-listener.ts";
@@ -156,6 +157,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     port: options.port,
     services,
     pages: {
+      ...consolePages(consoleDirectory),
       "/healthz": () => ({ body: "ok\n" }),
       "/readyz": readiness(pulse),
       "/metrics": async () => ({

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 export type Page = { status?: number; headers?: Record<string, string>; body: string | Uint8Array };
 
 /** Exact paths, without a query, to what makes their page; GET and HEAD only. */
-export type Pages = Record<string, () => Page | Promise<Page>>;
+export type Pages = Record<string, (request: IncomingMessage) => Page | Promise<Page>>;
 
 const plain = { "content-type": "text/plain; charset=utf-8" };
 
@@ -19,7 +19,7 @@ export async function answerPage(
     response.setHeader("allow", "GET, HEAD");
     return sendText(response, 405, "This page can only be read.");
   }
-  const { status = 200, headers = {}, body } = await make();
+  const { status = 200, headers = {}, body } = await make(request);
   response.writeHead(status, { ...plain, "content-length": Buffer.byteLength(body), ...headers });
   response.end(request.method === "HEAD" ? undefined : body);
 }

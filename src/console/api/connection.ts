@@ -1,0 +1,36 @@
+import { signal } from "@preact/signals";
+
+/** Since when the service has not answered; undefined while it does. */
+export const awaySince = signal<Date | undefined>(undefined);
+
+export function noteAnswer(): void {
+  awaySince.value = undefined;
+}
+
+export function noteNoAnswer(): void {
+  awaySince.value ??= new Date();
+}
+
+const longestPauseMs = 4_000;
+
+/** Waits before the next try, longer each time, and no longer than until the network is back or the signal aborts. */
+export function pauseBefore(attempt: number, signal: AbortSignal): Promise<void> {
+  const pauseMs = Math.min(250 * 2 ** attempt, longestPauseMs) * (0.5 + Math.random() / 2);
+  return waitFor(pauseMs, signal);
+}
+
+/** Resolves after so long, or as soon as the browser is online again or the signal aborts. */
+export function waitFor(pauseMs: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => {
+    clearTimeout(timer);
+    removeEventListener("online", done);
+    signal.removeEventListener("abort", done);
+    resolve();
+  };
+  const timer = setTimeout(done, pauseMs);
+  addEventListener("online", done);
+  signal.addEventListener("abort", done);
+  if (signal.aborted) done();
+  return promise;
+}

@@ -1,0 +1,31 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+
+/** Why a call did not succeed, in the service's words where it answered. */
+export type Refusal = {
+  /** The code of the README's table of errors; empty if the service did not answer with one. */
+  readonly reason: string;
+  readonly message: string;
+  /** True if there was no answer: the call may be repeated, and will succeed when the service is back. */
+  readonly isAway: boolean;
+};
+
+const noAnswer: ReadonlySet<Code> = new Set([
+  Code.Unavailable,
+  Code.DeadlineExceeded,
+  Code.Canceled,
+  Code.Unknown,
+]);
+
+export function refusalOf(thrown: unknown): Refusal {
+  const error = ConnectError.from(thrown);
+  const reason = error.findDetails(ErrorInfoSchema)[0]?.metadata["code"] ?? "";
+  if (reason === "" && noAnswer.has(error.code)) {
+    return { reason, message: "The service does not answer.", isAway: true };
+  }
+  const message =
+    error.code === Code.Internal
+      ? "The service failed unexpectedly. Its log says why."
+      : error.rawMessage || "The service refused this.";
+  return { reason, message, isAway: reason === "unavailable" };
+}

@@ -1,0 +1,1 @@
+export const AddView = ({ id }: { id: string }) => <p>{id}</p>;

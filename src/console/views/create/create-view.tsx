@@ -1,0 +1,1 @@
+export const CreateView = () => <p>new</p>;

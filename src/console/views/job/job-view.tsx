@@ -1,0 +1,1 @@
+export const JobView = ({ id }: { id: string }) => <p>{id}</p>;

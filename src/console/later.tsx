@@ -10,13 +10,11 @@ export function later<Props extends object>(load: () => Promise<ComponentType<Pr
     const [hasFailed, setFailed] = useState(false);
     useEffect(() => {
       if (View !== undefined) return;
-      load().then(
-        (component) => {
-          loaded = component;
-          setView(() => component);
-        },
-        () => setFailed(true),
-      );
+      const show = (component: ComponentType<Props>) => {
+        loaded = component;
+        setView(() => component);
+      };
+      load().then(show, () => setFailed(true));
     }, []);
     if (View !== undefined) return <View {...props} />;
     if (!hasFailed) return <Loading what="the page" />;

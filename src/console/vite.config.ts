@@ -1,23 +1,30 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { brotliCompress, gzip } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
+
+const endings = [
+  [".gz", promisify(gzip)],
+  [".br", promisify(brotliCompress)],
+] as const;
 
 /** Writes a gzip and a Brotli file beside every file of the build, for the service to send as they are. */
 function precompress(): Plugin {
   return {
     name: "precompress",
-    writeBundle({ dir = "" }) {
-      for (const file of readdirSync(dir, { recursive: true, withFileTypes: true })) {
-        if (!file.isFile()) continue;
-        const path = join(file.parentPath, file.name);
-        const content = readFileSync(path);
-        writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
-        writeFileSync(
-          `${path}.br`,
-          brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: content.length } }),
-        );
-      }
+    async writeBundle({ dir = "" }) {
+      const files = (await readdir(dir, { recursive: true, withFileTypes: true })).filter((file) =>
+        file.isFile(),
+      );
+      const paths = files.map((file) => join(file.parentPath, file.name));
+      await Promise.all(
+        paths.flatMap((path) =>
+          endings.map(async ([ending, compress]) =>
+            writeFile(`${path}${ending}`, await compress(await readFile(path))),
+          ),
+        ),
+      );
     },
   };
 }
@@ -32,6 +39,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   worker: { format: "es" },
 });

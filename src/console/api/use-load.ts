@@ -18,10 +18,11 @@ export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, inputs: re
   useEffect(() => {
     const stop = new AbortController();
     setLoaded((before) => ({ ...before, isStale: true }));
-    void untilLoaded(load, stop.signal).then((result) => {
+    const settle = (result: { data?: T; refusal?: Refusal }) => {
       if (stop.signal.aborted) return;
       setLoaded((before) => ({ data: before.data, refusal: undefined, ...result, isStale: false }));
-    });
+    };
+    void untilLoaded(load, stop.signal).then(settle);
     return () => stop.abort();
   }, inputs);
   return loaded;

@@ -4,14 +4,16 @@ import { city, dateOf, dayAndTime, inViewerZone, viewerZone } from "../format/ti
 /** The start time asked for, as clocks in the job's zone show it and as the viewer's do. */
 export function StartTime({ job }: { job: BatchJob }) {
   const at = dateOf(job.scheduledStartTime);
-  if (at === undefined) return <span class="quiet">No start time</span>;
+  if (at === undefined) return <span class="quiet">Not scheduled</span>;
   return (
     <time class="two-lines" dateTime={at.toISOString()}>
       <span>
         {dayAndTime(at, job.timezone)} <span class="quiet">{city(job.timezone)}</span>
       </span>
       <span class="quiet">
-        {job.timezone === viewerZone ? "your time" : `${inViewerZone(at, job.timezone)} your time`}
+        {job.timezone === viewerZone
+          ? "the same as your time"
+          : `${inViewerZone(at, job.timezone)} your time`}
       </span>
     </time>
   );

@@ -54,16 +54,19 @@ export function useLivePage(query: Query): {
 async function keepListed(
   query: Query,
   show: (next: LivePage | Refusal) => void,
-  signal: AbortSignal,
+  until: AbortSignal,
 ): Promise<void> {
   let watching = { ids: "", stop: new AbortController() };
-  signal.addEventListener("abort", () => watching.stop.abort());
+  until.addEventListener("abort", () => watching.stop.abort());
   const known = new Map<string, Signal<BatchJob>>();
 
-  for (let failures = 0; !signal.aborted;) {
+  for (let failures = 0; !until.aborted;) {
     try {
-      const answer = await service.listBatchJobs({ ...query, statuses: [...query.statuses] }, { signal });
-      if (signal.aborted) return;
+      const answer = await service.listBatchJobs(
+        { ...query, statuses: [...query.statuses] },
+        { signal: until },
+      );
+      if (until.aborted) return;
       failures = 0;
       const rows = answer.batchJobs.map((job) => ({ id: job.batchJobId, job: updated(known, job) }));
       show({ rows, nextPageToken: answer.nextPageToken });
@@ -76,12 +79,12 @@ async function keepListed(
       }
       // A job that is gone ends the watching: the list tells which one it was.
       watching.stop.signal.addEventListener("abort", () => refresh.abort());
-      await waitFor(refreshMs(rows.length), AbortSignal.any([signal, refresh.signal]));
+      await waitFor(refreshMs(rows.length), AbortSignal.any([until, refresh.signal]));
     } catch (error) {
       const refusal = refusalOf(error);
-      if (signal.aborted) return;
+      if (until.aborted) return;
       if (!refusal.isAway) return show(refusal);
-      await pauseBefore(failures++, signal);
+      await pauseBefore(failures++, until);
     }
   }
 }

@@ -1,0 +1,17 @@
+import { pauseBefore } from "./connection.ts";
+import { refusalOf } from "./refusal.ts";
+
+/** Repeats a call that is safe to repeat while the service is away; its last failure is thrown after `tries`. */
+export async function insist<T>(
+  call: () => Promise<T>,
+  { tries, signal = new AbortController().signal }: { tries: number; signal?: AbortSignal },
+): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!refusalOf(error).isAway || failures + 1 >= tries || signal.aborted) throw error;
+      await pauseBefore(failures, signal);
+    }
+  }
+}

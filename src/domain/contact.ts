@@ -47,7 +47,8 @@ const isText = (text: string, min: number, max: number): boolean =>
   (text.length <= max || (text.length <= 2 * max && [...text].length <= max)) &&
   !unprintable.test(text);
 
-function reasonToReject({ phone, name, fields }: ContactInput): RejectionReason | undefined {
+/** Why a contact cannot be stored, judged by itself; undefined if it can. */
+export function reasonToReject({ phone, name, fields }: ContactInput): RejectionReason | undefined {
   if (!e164.test(phone)) return "invalid_phone_format";
   const entries = Object.entries(fields);
   const fine =

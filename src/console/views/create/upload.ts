@@ -1,0 +1,42 @@
+import { service } from "../../api/client.ts";
+import { insist } from "../../api/insist.ts";
+import type { CsvFile } from "../../csv/csv-file.ts";
+
+/** Small enough that sending them does not hold up the page. */
+export const chunkSize = 2_000;
+
+/** How far an upload is. `sent` is where it goes on after it was stopped. */
+export type Sent = { readonly sent: number; readonly accepted: number; readonly rejected: number };
+
+export const nothingSent: Sent = { sent: 0, accepted: 0, rejected: 0 };
+
+/**
+ * Adds the file's accepted contacts to the job, chunk by chunk, from where `before` left off. Each chunk has its own
+ * request id, so that a chunk that was sent twice is added once. While the service is away it waits for it.
+ */
+export async function upload(
+  file: CsvFile,
+  target: { batchJobId: string; uploadId: string },
+  before: Sent,
+  onProgress: (sent: Sent) => void,
+  signal: AbortSignal,
+): Promise<Sent> {
+  let progress = before;
+  for (;;) {
+    signal.throwIfAborted();
+    const contacts = await file.take(progress.sent, chunkSize);
+    if (contacts.length === 0) return progress;
+    const request = {
+      batchJobId: target.batchJobId,
+      requestId: `${target.uploadId}-${progress.sent}`,
+      contacts: [...contacts],
+    };
+    const answer = await insist(() => service.addContacts(request, { signal }), { tries: Infinity, signal });
+    progress = {
+      sent: progress.sent + contacts.length,
+      accepted: progress.accepted + answer.acceptedCount,
+      rejected: progress.rejected + answer.rejectedContactsCount,
+    };
+    onProgress(progress);
+  }
+}

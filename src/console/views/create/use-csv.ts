@@ -27,8 +27,13 @@ export function useCsv() {
     };
     open.current?.close();
     show({ kind: "reading", name: file.name, rows: 0, share: 0 });
+    // The worker's word on its progress comes another way than its answer, and may come later.
+    let isRead = false;
     try {
-      const read = await openCsv(file, (progress) => show({ kind: "reading", name: file.name, ...progress }));
+      const read = await openCsv(file, (progress) => {
+        if (!isRead) show({ kind: "reading", name: file.name, ...progress });
+      });
+      isRead = true;
       if (mine !== turn.current) return read.close();
       open.current = read;
       await judge(read, read.summary.columns);

@@ -1,0 +1,157 @@
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { makeContacts } from "../support/make.ts";
+import { startTestService } from "../support/service.ts";
+import { badge, useBrowser } from "./browser.ts";
+import { startWorker } from "./service.ts";
+
+const open = useBrowser();
+let service: Awaited<ReturnType<typeof startTestService>>;
+let finishedJob = "";
+let pendingJob = "";
+
+beforeAll(async () => {
+  service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  const aJob = { fromPhoneNumberId: "pn_1", concurrentCallLimit: 50, retryDelays: [{ seconds: 0n }] };
+  const finished = await client.createBatchJob({ ...aJob, name: "Finished", contacts: makeContacts(24) });
+  finishedJob = finished.batchJobId;
+  await using worker = startWorker(service, 20);
+  await client.startBatchJob({ batchJobId: finishedJob });
+  for await (const { batchJob } of client.watchBatchJobs({ batchJobIds: [finishedJob] })) {
+    if (batchJob?.finishedAt) break;
+  }
+  await worker[Symbol.asyncDispose]();
+  const pending = await client.createBatchJob({
+    ...aJob,
+    name: "عملة الربيع 🌸 مع اسم طويل جداً حتى لا يتسع له السطر الواحد في الشاشة الضيقة",
+    description: "x".repeat(200),
+    contacts: makeContacts(3),
+  });
+  pendingJob = pending.batchJobId;
+  await client.rescheduleBatchJob({
+    batchJobId: pendingJob,
+    scheduledStartTime: "2035-03-01T10:00",
+    timezone: "America/New_York",
+  });
+});
+afterAll(() => service[Symbol.asyncDispose]());
+
+const csv = "phone,name,plan\n+15551000000,Ada,basic\n0151,Bob,pro\n";
+
+/** Each view, and how to get there from the start. */
+const views: Record<string, (page: Page) => Promise<void>> = {
+  "the list of jobs": async (page) => await page.getByRole("link", { name: "Finished" }).waitFor(),
+  "a list in which nothing is found": async (page) => {
+    await page.getByRole("searchbox").fill("nothing");
+    await page.getByText("No job matches.").waitFor();
+  },
+  "a job that waits": async (page) => {
+    await page.goto(`${service.httpUrl}/#/jobs/${pendingJob}`);
+    await badge(page, "Scheduled").waitFor();
+    await page.locator("table.contacts").waitFor();
+  },
+  "a job that has ended": async (page) => {
+    await page.goto(`${service.httpUrl}/#/jobs/${finishedJob}`);
+    await page.locator("table.contacts").waitFor();
+  },
+  "the dialog to reschedule": async (page) => {
+    await page.goto(`${service.httpUrl}/#/jobs/${pendingJob}`);
+    await page.getByRole("button", { name: "Reschedule" }).click();
+    await page.getByRole("dialog").getByLabel("Time zone").fill("Nowhere");
+    await page.getByText("is not an IANA time zone").waitFor();
+  },
+  "the dialog to cancel": async (page) => {
+    await page.goto(`${service.httpUrl}/#/jobs/${pendingJob}`);
+    await page.getByRole("button", { name: "Cancel job" }).click();
+    await page.getByRole("dialog").waitFor();
+  },
+  "a contact": async (page) => {
+    await page.goto(`${service.httpUrl}/#/jobs/${finishedJob}/contacts/1`);
+    await page.locator(".timeline li").first().waitFor();
+  },
+  "a new job": async (page) => {
+    await page.goto(`${service.httpUrl}/#/jobs/new`);
+    await page
+      .getByLabel("CSV file")
+      .setInputFiles({ name: "x.csv", mimeType: "text/csv", buffer: Buffer.from(csv) });
+    await page.getByText("1 row will not be sent").click();
+    await page.getByLabel("At a time").check();
+    await page.getByLabel("Date").fill("2035-11-04");
+    await page.getByLabel("Time", { exact: true }).fill("01:30");
+    await page.getByLabel("Time zone").fill("America/New_York");
+    await page.getByRole("button", { name: "Create the job" }).click();
+    await page.getByText("Say which number to call from.").waitFor();
+  },
+  "signing in with a wrong key": async (page) => {
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("API key").fill("wrong");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("An API key starts with cs_").waitFor();
+  },
+};
+
+const sizes = { wide: { width: 1280, height: 900 }, narrow: { width: 320, height: 640 } };
+
+test.each(Object.keys(views))(
+  "axe finds nothing, and nothing is cut off: %s",
+  async (name) => {
+    await using opened = await open(service.httpUrl, { apiKey: service.apiKey, reducedMotion: "reduce" });
+    const { page, complaints } = opened;
+    await views[name]?.(page);
+    const found: string[] = [];
+    for (const [width, viewport] of Object.entries(sizes)) {
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.setViewportSize(viewport);
+        await page.emulateMedia({ colorScheme });
+        const { violations } = await new AxeBuilder({ page }).analyze();
+        found.push(
+          ...violations.flatMap(({ id, nodes }) =>
+            nodes.map(
+              ({ html, failureSummary }) => `${width} ${colorScheme} ${id}: ${html} ${failureSummary}`,
+            ),
+          ),
+        );
+      }
+      const pageWidth = await page.evaluate("document.documentElement.scrollWidth");
+      expect(pageWidth).toBe(viewport.width);
+    }
+    expect(found).toEqual([]);
+    expect(complaints).toEqual([]);
+  },
+  90_000,
+);
+
+test("everything can be done with the keyboard alone", async () => {
+  await using opened = await open(service.httpUrl);
+  const { page } = opened;
+  const press = async (...keys: string[]) => {
+    for (const key of keys) await page.keyboard.press(key);
+  };
+  await press("Tab");
+  await page.keyboard.type(service.apiKey);
+  await press("Enter");
+  const job = page.getByRole("link", { name: "عملة الربيع" });
+  await job.waitFor();
+
+  // On a page that was just loaded the first stop leads past the top; then everything is a stop of its own.
+  await page.reload();
+  await job.waitFor();
+  await press("Tab");
+  expect(await page.evaluate("document.activeElement.innerText")).toBe("Skip to the content");
+  await press("Enter");
+  const focusIs = `document.activeElement.matches('a[href*="${pendingJob}"]')`;
+  for (let steps = 0; steps < 20 && !(await page.evaluate(focusIs)); steps++) await press("Tab");
+  await press("Enter");
+  await badge(page, "Scheduled").waitFor();
+  expect(await page.evaluate("document.activeElement.tagName")).toBe("H1");
+  const isOnReschedule = "document.activeElement.innerText === 'Reschedule'";
+  for (let steps = 0; steps < 5 && !(await page.evaluate(isOnReschedule)); steps++) await press("Tab");
+  await press("Enter");
+  const dialog = page.getByRole("dialog");
+  await dialog.waitFor();
+  await press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  expect(await page.evaluate(isOnReschedule)).toBe(true);
+});

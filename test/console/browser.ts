@@ -1,0 +1,75 @@
+import { type Browser, type BrowserContextOptions, type Page, chromium } from "playwright-core";
+import { afterAll, beforeAll } from "vitest";
+import { findChromium } from "../support/chromium.ts";
+
+/** A page of the console, and everything that its browser complained of. */
+export type ConsolePage = AsyncDisposable & { readonly page: Page; readonly complaints: string[] };
+
+const quiet = [
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
+
+/** One browser for the tests of a file. Answers a function that opens a page with a session of its own. */
+export function useBrowser() {
+  let browser: Browser | undefined;
+  beforeAll(async () => {
+    const { executablePath, env } = await findChromium();
+    browser = await chromium.launch({ executablePath, env, args: quiet });
+  }, 60_000);
+  afterAll(() => browser?.close());
+
+  return async (
+    url: string,
+    options: BrowserContextOptions & { apiKey?: string } = {},
+  ): Promise<ConsolePage> => {
+    if (browser === undefined) throw new Error("the browser was not started");
+    const { apiKey, ...rest } = options;
+    const context = await browser.newContext({ timezoneId: "Europe/Berlin", locale: "en-GB", ...rest });
+    const page = await context.newPage();
+    page.setDefaultTimeout(10_000);
+    const complaints: string[] = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("console", (message) => {
+      // What the service refuses is also told by the browser; the page is what says it properly.
+      if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) {
+        complaints.push(message.text());
+      }
+    });
+    await page.goto(url);
+    if (apiKey !== undefined) await signIn(page, apiKey);
+    return { page, complaints, [Symbol.asyncDispose]: () => context.close() };
+  };
+}
+
+export async function signIn(page: Page, apiKey: string): Promise<void> {
+  await page.getByLabel("API key").fill(apiKey);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
+}
+
+/** The text of an element, with its white space as one sees it. */
+export const textOf = async (page: Page, selector: string): Promise<string> =>
+  (await page.locator(selector).innerText()).replaceAll(/\s+/g, " ").trim();
+
+/** A whole number of those at the top of a job's page. */
+export async function figure(page: Page, name: string): Promise<number> {
+  const term = page.locator("dl.figures dt", { hasText: new RegExp(`^${name}$`) });
+  const [number = ""] = (await term.locator("xpath=../dd").innerText()).split(/\s/);
+  return Number(number.replaceAll(",", ""));
+}
+
+/** The counts of the table of outcomes, by their words. */
+export async function outcomesOn(page: Page): Promise<Record<string, number>> {
+  const rows = await page.locator("table.outcomes tbody tr").all();
+  const entries = rows.map(async (row) => [
+    (await row.locator("th a").innerText()).trim(),
+    Number((await row.locator("td").first().innerText()).replaceAll(",", "")),
+  ]);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+export const badge = (page: Page, word: string) => page.locator("main .badge", { hasText: word }).first();

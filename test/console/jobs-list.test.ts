@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ensureOrganization } from "../../src/postgres/api-keys.ts";
+import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { eventually } from "../support/eventually.ts";
+import { makeContacts } from "../support/make.ts";
+import { makeJobs } from "../support/make-many.ts";
+import { startTestService } from "../support/service.ts";
+import { useBrowser } from "./browser.ts";
+
+const open = useBrowser();
+let service: Awaited<ReturnType<typeof startTestService>>;
+let db: Database;
+beforeAll(async () => {
+  service = await startTestService();
+  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
+  const organizationId = await ensureOrganization(db, "default");
+  const caller = { apiKeyId: "00000000-0000-0000-0000-000000000001", organizationId, role: "admin" } as const;
+  await makeJobs({ db, caller }, 1_000, { status: "pending", contacts: 1 });
+});
+afterAll(async () => {
+  await db.destroy();
+  await service[Symbol.asyncDispose]();
+});
+
+test("a page of 1,000 jobs follows all of them over one stream", async () => {
+  await using opened = await open(`${service.httpUrl}/#/jobs?size=1000`, service);
+  const { page, complaints } = opened;
+  const rows = page.locator("table.jobs tbody tr");
+  await eventually(async () => expect(await rows.count()).toBe(1_000), 20_000);
+  const streams: string[] = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith("/WatchBatchJobs")) streams.push(request.url());
+  });
+
+  // No command renames a job, but this is seen in its row.
+  const ids = await db.selectFrom("batch_jobs").select("id").orderBy("created_at").execute();
+  await db
+    .updateTable("batch_jobs")
+    .set({ name: "Renamed meanwhile", revision: 2, updated_at: new Date() })
+    .where(
+      "id",
+      "in",
+      ids.filter((_, i) => i % 10 === 0).map(({ id }) => id),
+    )
+    .execute();
+  await eventually(
+    async () => expect(await page.getByRole("link", { name: "Renamed meanwhile" }).count()).toBe(100),
+    20_000,
+  );
+  expect(streams).toEqual([]);
+  expect(complaints).toEqual([]);
+});
+
+test("the list is filtered, searched and gone through by pages, and the address keeps it", async () => {
+  const client = service.clientWith(service.apiKey);
+  const { batchJobId } = await client.createBatchJob({
+    name: "Needle & thread 🧵",
+    fromPhoneNumberId: "pn_1",
+    contacts: makeContacts(2),
+    scheduledStartTime: "2035-03-01T10:00",
+    timezone: "America/New_York",
+  });
+  await using opened = await open(service.httpUrl, service);
+  const { page, complaints } = opened;
+  const rows = page.locator("table.jobs tbody tr");
+  await eventually(async () => expect(await rows.count()).toBe(50));
+  const needle = page.locator("tr", { hasText: "Needle" });
+  expect((await needle.locator(".start").innerText()).split("\n")).toEqual([
+    "1 Mar 2035, 10:00 New York",
+    "16:00 your time",
+  ]);
+
+  await page.getByRole("link", { name: "Next" }).click();
+  await page.getByText("Page 2").waitFor();
+  await needle.waitFor({ state: "detached" });
+  await page.reload();
+  await page.getByText("Page 2").waitFor();
+  await page.getByRole("link", { name: "Previous" }).click();
+  await needle.waitFor();
+
+  await page.getByRole("searchbox").fill("NEEDLE &");
+  await eventually(async () => expect(await rows.count()).toBe(1));
+  await page.getByLabel("Paused").check();
+  await page.getByText("No job matches.").waitFor();
+  await page.getByLabel("Paused").uncheck();
+  await page.getByLabel("Scheduled").check();
+  await needle.getByRole("link").click();
+  await page.getByRole("heading", { name: "Needle & thread 🧵" }).waitFor();
+  expect(page.url()).toContain(batchJobId);
+  await page.goBack();
+  await eventually(async () => expect(await rows.count()).toBe(1));
+  expect(await page.getByRole("searchbox").inputValue()).toBe("NEEDLE &");
+  expect(await page.getByLabel("Scheduled").isChecked()).toBe(true);
+
+  // A job that is created meanwhile comes by itself.
+  await page.goto(`${service.httpUrl}/#/jobs`);
+  await needle.waitFor();
+  await client.createBatchJob({ name: "Created meanwhile", fromPhoneNumberId: "pn_1" });
+  await page.getByRole("link", { name: "Created meanwhile" }).waitFor({ timeout: 25_000 });
+  expect(complaints).toEqual([]);
+});

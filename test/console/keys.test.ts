@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { makeApiKey } from "../support/api-key.ts";
+import { makeContacts } from "../support/make.ts";
+import { startTestService } from "../support/service.ts";
+import { badge, signIn, useBrowser } from "./browser.ts";
+
+const open = useBrowser();
+let service: Awaited<ReturnType<typeof startTestService>>;
+let db: Database;
+beforeAll(async () => {
+  service = await startTestService();
+  db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
+});
+afterAll(async () => {
+  await db.destroy();
+  await service[Symbol.asyncDispose]();
+});
+
+const makeJob = (name: string) =>
+  service
+    .clientWith(service.apiKey)
+    .createBatchJob({ name, fromPhoneNumberId: "pn_1", contacts: makeContacts(3) });
+
+test("a viewer's key sees everything and no command", async () => {
+  const { key } = await makeApiKey(db, { role: "viewer" });
+  const { batchJobId } = await makeJob("Seen by a viewer");
+  await using opened = await open(service.httpUrl, { apiKey: key });
+  const { page } = opened;
+  await page.getByRole("link", { name: "Seen by a viewer" }).click();
+  await badge(page, "Pending").waitFor();
+  await page.getByRole("link", { name: "+14155000000" }).waitFor();
+  const buttons = await page.getByRole("button").allInnerTexts();
+  expect(buttons).toEqual(["Sign out"]);
+  await page.goto(`${service.httpUrl}/#/jobs`);
+  await page.getByRole("heading", { name: "Jobs" }).waitFor();
+  expect(await page.getByRole("link", { name: "New job" }).count()).toBe(0);
+  await page.goto(`${service.httpUrl}/#/jobs/new`);
+  await page.getByText("This key may look, and not create.").waitFor();
+  await page.goto(`${service.httpUrl}/#/jobs/${batchJobId}/add`);
+  await page.getByText("The service takes no more contacts for this job from this key.").waitFor();
+});
+
+test("an operator's key creates nothing by signing in", async () => {
+  const { key } = await makeApiKey(db, { role: "operator", organization: "signs in" });
+  await using opened = await open(service.httpUrl, { apiKey: key });
+  await opened.page.getByText("There are no jobs yet.").waitFor();
+  await opened.page.getByRole("link", { name: "New job" }).waitFor();
+  expect(await service.clientWith(key).listBatchJobs({})).toMatchObject({ batchJobs: [] });
+});
+
+test.each([
+  ["is misspelt", () => Promise.resolve("cs_ not a key"), "An API key starts with cs_"],
+  ["nobody knows", () => Promise.resolve(`cs_${"x".repeat(40)}`), "The service does not know this key."],
+  ["is a worker's", async () => (await makeApiKey(db, { role: "worker" })).key, "This is a worker's key."],
+] as const)("a key that %s is refused in words", async (_why, keyOf, words) => {
+  await using opened = await open(service.httpUrl);
+  const { page } = opened;
+  await page.getByLabel("API key").fill(await keyOf());
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText(words).waitFor();
+  expect(await page.getByRole("button", { name: "Sign out" }).count()).toBe(0);
+});
+
+test("the key stays with its tab, until the tab signs out or the service no longer takes it", async () => {
+  const { key, id } = await makeApiKey(db, { role: "operator" });
+  await using opened = await open(service.httpUrl, { apiKey: key });
+  const { page } = opened;
+  await page.reload();
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
+  const second = await page.context().newPage();
+  await second.goto(service.httpUrl);
+  await second.getByLabel("API key").waitFor();
+  expect(await page.evaluate("[localStorage.length, document.cookie]")).toEqual([0, ""]);
+
+  await db.deleteFrom("api_keys").where("id", "=", id).execute();
+  await page.getByRole("searchbox").fill("anything");
+  await page.getByText("The service no longer accepts this key.").waitFor({ timeout: 20_000 });
+  await signIn(page, service.apiKey);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByLabel("API key").waitFor();
+  expect(await page.evaluate("sessionStorage.length")).toBe(0);
+});

@@ -1,0 +1,76 @@
+import { randomBytes } from "node:crypto";
+import { createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { expect, inject, test } from "vitest";
+import { generateApiKey } from "../../src/api-keys.ts";
+import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { startProgram } from "../support/command.ts";
+import { cloneDatabase } from "../support/database.ts";
+import { eventually } from "../support/eventually.ts";
+import { makeContacts } from "../support/make.ts";
+import { badge, figure, useBrowser } from "./browser.ts";
+
+const open = useBrowser();
+
+/** The program on these settings, once it has said where it listens. */
+async function startMain(settings: Record<string, string>) {
+  const program = startProgram("src/main.ts", settings);
+  const [, port = ""] = await eventually(() => {
+    const ready = /^callsheet ready: http:\/\/127\.0\.0\.1:(\d+)/m.exec(program.said.stdout);
+    if (ready === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
+    return ready;
+  }, 20_000);
+  return Object.assign(program, { port });
+}
+
+test("pages that are open while the service is killed say so, and catch up by themselves once it is back", async () => {
+  await using database = await cloneDatabase();
+  const apiKey = generateApiKey();
+  const settings = {
+    DATABASE_URL: database.url,
+    REDIS_URL: inject("redisUrl"),
+    REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
+    PORT: "0",
+    GRPC_PORT: "0",
+    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
+  };
+  const first = await startMain(settings);
+  const url = `http://127.0.0.1:${first.port}`;
+  const client = createClient(
+    BatchJobService,
+    createConnectTransport({
+      baseUrl: url,
+      httpVersion: "1.1",
+      interceptors: [
+        (next) => (request) => {
+          request.header.set("authorization", `Bearer ${apiKey}`);
+          return next(request);
+        },
+      ],
+    }),
+  );
+  const aJob = { fromPhoneNumberId: "pn_1", contacts: makeContacts(3) };
+  const { batchJobId } = await client.createBatchJob({ ...aJob, name: "Spring campaign" });
+  await using list = await open(url, { apiKey });
+  await using job = await open(`${url}/#/jobs/${batchJobId}`, { apiKey });
+  await list.page.getByRole("link", { name: "Spring campaign" }).waitFor();
+  await badge(job.page, "Pending").waitFor();
+
+  first.child.kill("SIGKILL");
+  await first.ended;
+  await list.page.getByText("The service does not answer.").waitFor();
+  await job.page.getByText("The service does not answer.").waitFor();
+  // What was known stays to be seen.
+  expect(await figure(job.page, "Contacts")).toBe(3);
+
+  await using second = await startMain({ ...settings, PORT: first.port });
+  expect(second.port).toBe(first.port);
+  await client.addContacts({ batchJobId, contacts: makeContacts(2, 100) });
+  await client.startBatchJob({ batchJobId });
+  await badge(list.page, "Running").waitFor();
+  await badge(job.page, "Running").waitFor();
+  await eventually(async () => expect(await figure(job.page, "Contacts")).toBe(5));
+  await list.page.getByText("The service does not answer.").waitFor({ state: "detached" });
+  await job.page.getByText("The service does not answer.").waitFor({ state: "detached" });
+  expect([...list.complaints, ...job.complaints]).toEqual([]);
+});

@@ -1,0 +1,130 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { makeContacts } from "../support/make.ts";
+import { startProxy } from "../support/proxy.ts";
+import { startTestService } from "../support/service.ts";
+import { badge, useBrowser } from "./browser.ts";
+import { getJob } from "./service.ts";
+
+const open = useBrowser();
+let service: Awaited<ReturnType<typeof startTestService>>;
+beforeAll(async () => {
+  service = await startTestService();
+});
+afterAll(() => service[Symbol.asyncDispose]());
+
+async function makeJob() {
+  const client = service.clientWith(service.apiKey);
+  const { batchJobId } = await client.createBatchJob({
+    name: "Spring campaign",
+    fromPhoneNumberId: "pn_1",
+    contacts: makeContacts(3),
+  });
+  return { client, batchJobId, url: `${service.httpUrl}/#/jobs/${batchJobId}` };
+}
+
+test("of two tabs one acts, and the other follows by itself", async () => {
+  const { client, batchJobId, url } = await makeJob();
+  await using one = await open(url, service);
+  await using other = await open(url, service);
+  await one.page.getByRole("button", { name: "Start now" }).click();
+  await badge(other.page, "Running").waitFor();
+  await other.page.getByRole("button", { name: "Pause" }).click();
+  await badge(one.page, "Paused").waitFor();
+  await one.page.getByRole("button", { name: "Resume" }).click();
+  await badge(other.page, "Running").waitFor();
+  await other.page.getByRole("button", { name: "Cancel job" }).click();
+  const dialog = other.page.getByRole("dialog");
+  await dialog.getByText("3 contacts that are still open will not be called any more.").waitFor();
+  await dialog.getByRole("button", { name: "Cancel the job" }).click();
+  await badge(one.page, "Cancelled").waitFor();
+  expect(await getJob(client, batchJobId)).toMatchObject({ status: BatchJobStatus.CANCELLED });
+
+  // Deleted in one tab, gone in the list of the other.
+  await one.page.getByRole("link", { name: "Jobs" }).click();
+  await one.page.getByRole("link", { name: "Spring campaign" }).waitFor();
+  await other.page.getByRole("button", { name: "Delete" }).click();
+  await other.page.getByRole("dialog").getByRole("button", { name: "Delete the job" }).click();
+  await other.page.getByText("“Spring campaign” was deleted.").waitFor();
+  await one.page.getByText("There are no jobs yet.").waitFor({ timeout: 20_000 });
+  expect([...one.complaints, ...other.complaints]).toEqual([]);
+});
+
+/** A page that shows the job, and from then on hears of no change: only what it asks for itself is answered. */
+async function openDeaf(batchJobId: string) {
+  const proxy = await startProxy(service.httpUrl);
+  const opened = await open(`${proxy.url}#/jobs/${batchJobId}`, service);
+  await opened.page.getByRole("button", { name: "Start now" }).waitFor();
+  await opened.page.route("**/callsheet.v1.BatchJobService/WatchBatchJobs", (route) => route.abort());
+  await proxy.cut();
+  await opened.page.getByText("The service does not answer.").waitFor();
+  await proxy.mend();
+  return {
+    page: opened.page,
+    async [Symbol.asyncDispose]() {
+      await opened[Symbol.asyncDispose]();
+      await proxy[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("a page that has not heard of a change does nothing, says so, and shows what has changed", async () => {
+  const { client, batchJobId } = await makeJob();
+  await using deaf = await openDeaf(batchJobId);
+  await client.rescheduleBatchJob({ batchJobId, scheduledStartTime: "2035-03-01T10:00", timezone: "UTC" });
+  const before = await getJob(client, batchJobId);
+  await deaf.page.getByRole("button", { name: "Start now" }).click();
+  const notice = deaf.page.locator(".notice.warning");
+  await notice.getByText("Nothing was done: the job has changed since this page showed it.").waitFor();
+  expect(await notice.locator("li").allInnerTexts()).toEqual([
+    "Status: Pending → Scheduled",
+    "Scheduled start: none → 1 Mar 2035, 10:00 UTC",
+  ]);
+  expect(await getJob(client, batchJobId)).toEqual(before);
+});
+
+test("a dialog says at once that the job has changed under it, and goes on only once that was read", async () => {
+  const { client, batchJobId, url } = await makeJob();
+  await using opened = await open(url, service);
+  const { page } = opened;
+  await page.getByRole("button", { name: "Cancel job" }).click();
+  await client.rescheduleBatchJob({ batchJobId, scheduledStartTime: "2035-03-01T10:00", timezone: "UTC" });
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("The job has changed while this was open.").waitFor();
+  await dialog.getByText("Status: Pending → Scheduled").waitFor();
+  const cancel = dialog.getByRole("button", { name: "Cancel the job" });
+  expect(await cancel.getAttribute("aria-disabled")).toBe("true");
+  await cancel.click({ force: true });
+  expect(await getJob(client, batchJobId)).toMatchObject({ status: BatchJobStatus.SCHEDULED });
+  await dialog.getByRole("button", { name: "Go on with the job as it is now" }).click();
+  await cancel.click();
+  await badge(page, "Cancelled").waitFor();
+});
+
+test("a click that got no answer may be repeated, and does nothing twice", async () => {
+  const { client, batchJobId } = await makeJob();
+  await using deaf = await openDeaf(batchJobId);
+  const { page } = deaf;
+  const path = "**/callsheet.v1.BatchJobService/StartBatchJob";
+  const sent: string[] = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith("/StartBatchJob")) sent.push(String(request.postDataBuffer()));
+  });
+  // The service does it, and its answer is lost.
+  await page.route(path, async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  const start = page.getByRole("button", { name: "Start now" });
+  await start.click();
+  await page.getByText("The service did not answer, so that this page does not know").waitFor();
+  const started = await getJob(client, batchJobId);
+  expect(started).toMatchObject({ status: BatchJobStatus.RUNNING });
+
+  await page.unroute(path);
+  await start.click();
+  await page.getByText("Starting immediately.").waitFor();
+  expect(sent.length).toBeGreaterThan(2);
+  expect(new Set(sent).size).toBe(1);
+  expect(await getJob(client, batchJobId)).toMatchObject({ revision: started.revision });
+});

@@ -1,0 +1,163 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { expect, test } from "vitest";
+import { contactStatusWords, endings, finished, outcomeWords } from "../../src/console/format/words.ts";
+import { BatchJobStatus, ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestService } from "../support/service.ts";
+import { badge, figure, outcomesOn, signIn, textOf, useBrowser } from "./browser.ts";
+import { getJob, startWorker } from "./service.ts";
+
+const open = useBrowser();
+
+const contacts = Array.from({ length: 60 }, (_, i) => `+1555${String(1_000_000 + i)},Person ${i + 1},basic`);
+const csv = ["Phone,Name,Plan", ...contacts, "0151 2345,No plus sign,pro", "+15551000000,Twice,pro"].join(
+  "\n",
+);
+
+test("an operator creates a job from a CSV file, moves it, starts it, and sees it through to its end", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  await using opened = await open(service.httpUrl);
+  const { page, complaints } = opened;
+  await signIn(page, service.apiKey);
+  await page.getByText("There are no jobs yet.").waitFor();
+  await page.getByRole("link", { name: "Create the first job" }).click();
+
+  // The file is dropped, and judged before anything is sent.
+  await page.getByText("Drop a CSV file here").waitFor();
+  const dropped = await page.evaluateHandle(
+    `(() => { const t = new DataTransfer(); t.items.add(new File([${JSON.stringify(csv)}], "Spring.csv")); return t; })()`,
+  );
+  await page.dispatchEvent(".drop-zone", "drop", { dataTransfer: dropped });
+  await page.getByText("60 ready to send").waitFor();
+  expect(await textOf(page, ".tallies")).toBe("60 ready to send 1 invalid numbers 1 duplicate numbers");
+  await page.getByText("2 rows will not be sent").click();
+  expect(await textOf(page, "[aria-label='Rows that will not be sent'] tbody")).toBe(
+    "62 0151 2345 Not a phone number in international form 63 +15551000000 The same number as in a row before",
+  );
+  expect(await client.listBatchJobs({})).toMatchObject({ batchJobs: [] });
+
+  // It is to start at ten in the morning in New York, which is four in the afternoon for this viewer.
+  await page.getByLabel("Call from").fill("pn_1");
+  await page.getByLabel("Calls at once, at most").fill("20");
+  await page.getByLabel("Minutes to wait").fill("0");
+  await page.getByLabel("At a time").check();
+  await page.getByLabel("Date").fill("2035-03-01");
+  await page.getByLabel("Time", { exact: true }).fill("10:00");
+  await page.getByLabel("Time zone").fill("America/New_York");
+  expect(await textOf(page, ".meaning")).toMatch(/2035-03-01T15:00:00Z.* 1 Mar 2035, 16:00 Europe\/Berlin/);
+  await page.getByRole("button", { name: "Create the job with 60 contacts" }).click();
+  await page.getByText("Created with 60 contacts. Scheduled successfully.").waitFor();
+  const batchJobId = page.url().split("/").at(-1) ?? "";
+  const created = await getJob(client, batchJobId);
+  expect(created).toMatchObject({
+    name: "Spring",
+    status: BatchJobStatus.SCHEDULED,
+    timezone: "America/New_York",
+    concurrentCallLimit: 20,
+    counts: { total: 60 },
+  });
+  expect(created.scheduledStartTime && timestampDate(created.scheduledStartTime).toISOString()).toBe(
+    "2035-03-01T15:00:00.000Z",
+  );
+
+  // Moved: first to an hour that does not exist there, then to one that does.
+  await page.getByRole("button", { name: "Reschedule" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Date").fill("2035-03-11");
+  await dialog.getByLabel("Time", { exact: true }).fill("02:30");
+  await dialog.getByText("the clocks skip from 01:59 to 03:00").waitFor();
+  await dialog.getByLabel("Date").fill("2035-11-04");
+  await dialog.getByLabel("Time", { exact: true }).fill("01:30");
+  await dialog.getByText("This time comes twice that day").waitFor();
+  expect(await dialog.locator("[data-instant]").getAttribute("data-instant")).toBe(
+    "2035-11-04T05:30:00.000Z",
+  );
+  await dialog.getByRole("button", { name: "Reschedule" }).click();
+  await page.getByText("Rescheduled successfully (old job cancelled).").waitFor();
+  const moved = await getJob(client, batchJobId);
+  expect(moved.scheduledStartTime && timestampDate(moved.scheduledStartTime).toISOString()).toBe(
+    "2035-11-04T05:30:00.000Z",
+  );
+
+  // Started, by a double click, once.
+  await page.getByRole("button", { name: "Start now" }).dblclick();
+  await page.getByText("Cancelled scheduled job, starting immediately.").waitFor();
+  expect(await getJob(client, batchJobId)).toMatchObject({
+    status: BatchJobStatus.RUNNING,
+    revision: moved.revision + 1n,
+  });
+  await badge(page, "Running").waitFor();
+
+  // Watched to its end.
+  const worker = startWorker(service, 200);
+  await badge(page, "Completed").waitFor({ timeout: 30_000 });
+  await worker[Symbol.asyncDispose]();
+  await page.getByText("Contacts finished, by outcome").waitFor();
+  expect(await page.locator(".chart canvas").count()).toBe(2);
+
+  // Every figure is the API's.
+  const { counts } = await getJob(client, batchJobId);
+  if (counts === undefined) throw new Error("there are no counts");
+  expect(await outcomesOn(page)).toEqual(
+    Object.fromEntries(
+      endings.filter(({ key }) => counts[key] > 0).map(({ key, word }) => [word, counts[key]]),
+    ),
+  );
+  expect({
+    contacts: await figure(page, "Contacts"),
+    finished: await figure(page, "Finished"),
+    completed: await figure(page, "Completed"),
+    calling: await figure(page, "Calling"),
+    waiting: await figure(page, "Waiting to retry"),
+    pending: await figure(page, "Not called yet"),
+  }).toEqual({
+    contacts: counts.total,
+    finished: finished(counts),
+    completed: counts.completed,
+    calling: counts.dialing,
+    waiting: counts.waitingRetry,
+    pending: counts.pending,
+  });
+  const listed = await client.listContacts({ batchJobId });
+  await eventually(async () =>
+    expect(await rowsOf(page.locator("table.contacts tbody tr"))).toEqual(
+      listed.contacts.map((contact) => [
+        String(contact.number),
+        contact.phone,
+        contact.name,
+        contactStatusWords.get(contact.status),
+        `${contact.attempts} / 3`,
+        outcomeWords.get(contact.lastOutcome),
+      ]),
+    ),
+  );
+
+  // The next page, and a filter.
+  await page.getByRole("link", { name: "Next" }).click();
+  await eventually(async () => expect(await page.locator("table.contacts tbody tr").count()).toBe(10));
+  await page.getByRole("combobox", { name: "Status" }).selectOption("Voicemail");
+  const voicemails = await client.listContacts({ batchJobId, statuses: [ContactStatus.VOICEMAIL] });
+  await eventually(async () =>
+    expect(await page.locator("table.contacts a.phone").allInnerTexts()).toEqual(
+      voicemails.contacts.map(({ phone }) => phone),
+    ),
+  );
+
+  // One contact that was called more than once, with the history of its attempts.
+  const retried = voicemails.contacts.find(({ attempts }) => attempts > 1);
+  if (retried === undefined) throw new Error("no contact was called twice");
+  await page.getByRole("link", { name: retried.phone }).click();
+  const { attempts } = await client.getContact({ batchJobId, number: retried.number });
+  await eventually(async () =>
+    expect(await page.locator(".timeline h3").allInnerTexts()).toEqual(
+      attempts.map(({ attempt, outcome }) => `${attempt}. ${outcomeWords.get(outcome)}`),
+    ),
+  );
+  expect(complaints).toEqual([]);
+});
+
+type Rows = { all(): Promise<{ locator(selector: string): { allInnerTexts(): Promise<string[]> } }[]> };
+
+const rowsOf = async (rows: Rows): Promise<string[][]> =>
+  await Promise.all((await rows.all()).map(async (row) => await row.locator("td").allInnerTexts()));

@@ -88,8 +88,8 @@ test("text from anywhere is shown as text, wherever it is shown", async () => {
   });
   await page.locator(".preview bdi", { hasText: attack("title") }).waitFor();
   await page.locator(".preview bdi", { hasText: attack("cell") }).waitFor();
-  await page.getByText("1 row will not be sent").click();
-  await page.locator(".preview bdi", { hasText: attack("phone").slice(0, 50) }).waitFor();
+  await page.getByText("2 rows will not be sent").click();
+  await page.locator(".short bdi", { hasText: attack("phone").slice(0, 50) }).waitFor();
   await page.goto(
     `${service.httpUrl}/#/${encodeURIComponent(attack("address"))}?search=${encodeURIComponent(attack("query"))}`,
   );

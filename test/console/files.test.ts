@@ -1,0 +1,116 @@
+import { createHash } from "node:crypto";
+import { readFileSync, readdirSync } from "node:fs";
+import { get } from "node:http";
+import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { consoleDirectory, consolePages } from "../../src/rpc/console-pages.ts";
+import { startTestService } from "../support/service.ts";
+import { useBrowser } from "./browser.ts";
+
+const open = useBrowser();
+let service: Awaited<ReturnType<typeof startTestService>>;
+beforeAll(async () => {
+  service = await startTestService();
+});
+afterAll(() => service[Symbol.asyncDispose]());
+
+/** An answer with its body as it came over the wire. */
+function ask(path: string, headers: Record<string, string> = {}) {
+  const { promise, resolve, reject } = Promise.withResolvers<{
+    status: number | undefined;
+    headers: NodeJS.Dict<string | string[]>;
+    body: Buffer;
+  }>();
+  const request = get(`${service.httpUrl}${path}`, { headers }, (response) => {
+    buffer(response).then(
+      (body) => resolve({ status: response.statusCode, headers: response.headers, body }),
+      reject,
+    );
+  });
+  request.on("error", reject);
+  return promise;
+}
+
+const hash = (content: Uint8Array) => createHash("sha256").update(content).digest("hex");
+
+const assets = readdirSync(join(consoleDirectory, "assets")).filter((name) => !/\.(br|gz)$/.test(name));
+
+describe("the files of the console", () => {
+  test("are served strictly: nothing from elsewhere, no script in the page, no frame around it", async () => {
+    const { status, headers, body } = await ask("/");
+    expect(status).toBe(200);
+    expect(headers).toMatchObject({
+      "content-type": "text/html; charset=utf-8",
+      "cache-control": "no-cache",
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+    });
+    const policy = String(headers["content-security-policy"]);
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).not.toMatch(/unsafe|\*|https?:|data:|blob:/);
+    expect(String(body)).not.toMatch(/<script(?![^>]* src=)|<style|\son\w+=/);
+  });
+
+  test.each(assets)("have their content's hash in their name, and are kept for ever: %s", async (name) => {
+    expect(name).toMatch(/-[\w-]{8}\.(js|css|svg)$/);
+    const { status, headers, body } = await ask(`/assets/${name}`);
+    expect(status).toBe(200);
+    expect(headers["cache-control"]).toBe("public, max-age=31536000, immutable");
+    expect(headers["content-security-policy"]).toContain("default-src 'none'");
+    expect(body).toEqual(readFileSync(join(consoleDirectory, "assets", name)));
+  });
+
+  test.each([
+    ["gzip, deflate, br, zstd", "br"],
+    ["gzip, deflate", "gzip"],
+    ["br;q=0, gzip;q=0.5", "gzip"],
+    ["identity", undefined],
+    ["", undefined],
+  ])("are sent as the browser takes them: %j gets %s", async (accepted, encoding) => {
+    const script = assets.find((name) => /^index.*\.js$/.test(name)) ?? "";
+    const { headers, body } = await ask(`/assets/${script}`, { "accept-encoding": accepted });
+    expect(headers["content-encoding"]).toBe(encoding);
+    expect(headers["vary"]).toBe("accept-encoding");
+    const read = encoding === "br" ? brotliDecompressSync : encoding === "gzip" ? gunzipSync : Buffer.from;
+    expect(hash(read(body))).toBe(hash(readFileSync(join(consoleDirectory, "assets", script))));
+  });
+
+  test("are those that were built, and nothing beside them", async () => {
+    for (const path of [
+      "/index.html",
+      "/assets/",
+      "/assets/../index.html",
+      "/assets/nothing.js",
+      "/index.html.br",
+    ]) {
+      expect(await ask(path)).toMatchObject({ status: 404 });
+    }
+    expect(await fetch(service.httpUrl, { method: "POST" })).toMatchObject({ status: 405 });
+  });
+
+  test("say how to get them where they were not built", () => {
+    expect(Object.keys(consolePages(join(consoleDirectory, "nowhere")))).toEqual(["/"]);
+  });
+});
+
+test("the first load, up to the list of jobs, is under 150 kB as it is sent", async () => {
+  // Over plain HTTP to another machine browsers take gzip, which is larger than Brotli.
+  await using opened = await open("about:blank", { extraHTTPHeaders: { "accept-encoding": "gzip" } });
+  const { page } = opened;
+  const sizes = new Map<string, number>();
+  page.on("response", (response) => {
+    if (response.request().method() !== "GET") return;
+    sizes.set(new URL(response.url()).pathname, Number(response.headers()["content-length"]));
+    if (response.headers()["content-encoding"] !== "gzip") sizes.set("not compressed", Number.NaN);
+  });
+  await page.goto(service.httpUrl);
+  await page.getByLabel("API key").fill(service.apiKey);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("There are no jobs yet.").waitFor();
+  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  expect(total).toBeGreaterThan(10_000);
+  expect(total).toBeLessThan(150_000);
+});

@@ -1,0 +1,75 @@
+import { expect, test } from "vitest";
+import { startTestService } from "../support/service.ts";
+import { useBrowser } from "./browser.ts";
+
+const open = useBrowser();
+
+/** `count` rows in the way of a German spreadsheet: with semicolons, a byte order mark, quotes and line ends of its own. */
+const csvOf = (count: number): Buffer =>
+  Buffer.from(
+    `\uFEFFName;Telefon;Ort\r\n${Array.from({ length: count }, (_, i) => `"Müller; ${i}";+4915${String(10_000_000 + i)};Köln\r\n`).join("")}`,
+  );
+
+test("a chunk whose answer was lost is sent again and added once, and a stopped upload goes on where it was", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  await using opened = await open(`${service.httpUrl}/#/jobs/new`, service);
+  const { page, complaints } = opened;
+  await page
+    .getByLabel("CSV file")
+    .setInputFiles({ name: "Größe.csv", mimeType: "text/csv", buffer: csvOf(7_000) });
+  await page.getByText("7,000 ready to send").waitFor({ timeout: 20_000 });
+  await page.getByLabel("Column of phone numbers").selectOption("Ort");
+  await page.getByText("7,000 invalid numbers").waitFor();
+  await page.getByLabel("Column of phone numbers").selectOption("Telefon");
+  await page.getByText("7,000 ready to send").waitFor();
+  await page.getByLabel("Call from").fill("pn_1");
+
+  let chunks = 0;
+  const path = "**/callsheet.v1.BatchJobService/AddContacts";
+  await page.route(path, async (route) => {
+    chunks++;
+    // The second chunk arrives, and its answer does not; the third try is let through, the next is stopped.
+    if (chunks === 2) {
+      await route.fetch();
+      return await route.abort();
+    }
+    if (chunks === 4) {
+      await page.getByRole("button", { name: "Stop" }).click();
+      return await route.abort();
+    }
+    return await route.continue();
+  });
+  await page.getByRole("button", { name: "Create the job with 7,000 contacts" }).dblclick();
+  await page.getByText("Stopped. What was sent is in the job.").waitFor({ timeout: 20_000 });
+  await page.getByText("4,000 of 7,000 contacts sent").waitFor();
+  await page.unroute(path);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByText("Created with 7,000 contacts. It waits to be started.").waitFor({ timeout: 20_000 });
+
+  const { batchJobs } = await client.listBatchJobs({});
+  expect(batchJobs).toMatchObject([{ name: "Größe", counts: { total: 7_000, pending: 7_000 } }]);
+  const { contacts } = await client.listContacts({ batchJobId: batchJobs[0]?.batchJobId ?? "", pageSize: 2 });
+  expect(contacts).toMatchObject([
+    { phone: "+491510000000", name: "Müller; 0", fields: { Ort: "Köln" } },
+    { phone: "+491510000001", name: "Müller; 1", fields: { Ort: "Köln" } },
+  ]);
+  expect(complaints).toEqual([]);
+});
+
+test.each([
+  ["is empty", Buffer.from(""), "The file is empty."],
+  ["holds titles only", Buffer.from("phone,name\n"), "The file has titles, and no rows under them."],
+  [
+    "is not UTF-8",
+    Buffer.from("phone,name\n+15551000000,M\xfcller\n", "latin1"),
+    "The file is not UTF-8 text.",
+  ],
+])("a file that %s is refused in words", async (_what, buffer, words) => {
+  await using service = await startTestService();
+  await using opened = await open(`${service.httpUrl}/#/jobs/new`, service);
+  await opened.page.getByLabel("CSV file").setInputFiles({ name: "x.csv", mimeType: "text/csv", buffer });
+  const notice = opened.page.locator(".notice.bad");
+  await notice.waitFor();
+  expect(await notice.innerText()).toContain(words);
+});

@@ -1,6 +1,7 @@
 import { useComputed } from "@preact/signals";
 import { session, signOut } from "./api/session.ts";
 import { AwayBanner } from "./components/away-banner.tsx";
+import { Mark } from "./components/mark.tsx";
 import { Empty } from "./components/notice.tsx";
 import { Heading } from "./components/heading.tsx";
 import { later } from "./later.tsx";
@@ -42,14 +43,6 @@ function skipToContent(event: Event): void {
   event.preventDefault();
   document.getElementById("content")?.focus();
 }
-
-const Mark = () => (
-  <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
-    <rect width="32" height="32" rx="8" fill="#2b4fc7" />
-    <path d="M8 9h16M8 16h10M8 23h6" stroke="#fff" stroke-width="3" stroke-linecap="round" />
-    <circle cx="23.5" cy="21.5" r="3.5" fill="#7fe0b2" />
-  </svg>
-);
 
 function CurrentView() {
   const path = useComputed(() => route.value.path).value;

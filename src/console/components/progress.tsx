@@ -4,7 +4,7 @@ import { finished } from "../format/words.ts";
 
 const percent = (part: number, all: number): string => (all === 0 ? "0%" : `${(100 * part) / all}%`);
 
-/** How far a job is: completed contacts first, then those that ended otherwise. */
+/** How far a job is: completed contacts first, then those that ended otherwise, then cancelled ones. */
 export function JobProgress({ counts }: { counts: ContactCounts }) {
   const done = finished(counts);
   const words = `${share(done, counts.total)} finished: ${count(done)} of ${count(counts.total)}`;
@@ -19,7 +19,11 @@ export function JobProgress({ counts }: { counts: ContactCounts }) {
       aria-valuetext={words}
     >
       <span class="completed" style={{ width: percent(counts.completed, counts.total) }} />
-      <span class="otherwise" style={{ width: percent(done - counts.completed, counts.total) }} />
+      <span
+        class="otherwise"
+        style={{ width: percent(done - counts.completed - counts.cancelled, counts.total) }}
+      />
+      <span class="cancelled" style={{ width: percent(counts.cancelled, counts.total) }} />
     </div>
   );
 }

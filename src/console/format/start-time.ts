@@ -51,5 +51,5 @@ function inWords(error: BatchJobError, date: string, time: string, zone: string)
   const skip = /skip from (\S+) to (\S+);/.exec(error.message);
   if (!skip) return error.message;
   const [, last = "", next = ""] = skip;
-  return `${time} does not exist on ${date} in ${zone}: the clocks skip from ${timeIn(last)} to ${timeIn(next)}. Take a time before or from ${timeIn(next)} on.`;
+  return `${time} does not exist on ${date} in ${zone}: the clocks skip from ${timeIn(last)} to ${timeIn(next)}. Take ${timeIn(last)} or earlier, or ${timeIn(next)} or later.`;
 }

@@ -4,6 +4,7 @@ import { type Refusal, refusalOf } from "../api/refusal.ts";
 import { signIn, signOutReason } from "../api/session.ts";
 import { Field, describedBy } from "../components/field.tsx";
 import { Heading } from "../components/heading.tsx";
+import { Mark } from "../components/mark.tsx";
 import { Notice } from "../components/notice.tsx";
 
 function inWords({ reason, message, isAway }: Refusal): string {
@@ -41,7 +42,11 @@ export function SignInView() {
     <main class="sign-in">
       <form class="card" onSubmit={submit} noValidate>
         <Heading title="Sign in">
-          <span class="quiet">Callsheet</span> Sign in
+          <span class="brand">
+            <Mark />
+            Callsheet
+          </span>
+          Sign in
         </Heading>
         {signOutReason.value !== "" && <Notice tone="warning">{signOutReason.value}</Notice>}
         <Field

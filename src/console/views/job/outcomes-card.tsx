@@ -1,5 +1,4 @@
 import type { ContactCounts } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { Empty } from "../../components/notice.tsx";
 import { count, share } from "../../format/numbers.ts";
 import { endings, finished } from "../../format/words.ts";
 import { contactsAddress } from "./contacts-address.ts";
@@ -12,7 +11,7 @@ export function OutcomesCard({ id, counts }: { id: string; counts: ContactCounts
     <section class="card" aria-labelledby="outcomes-title">
       <h2 id="outcomes-title">Outcomes</h2>
       {present.length === 0 ? (
-        <Empty title="No contact is finished yet." />
+        <p class="quiet">No contact is finished yet.</p>
       ) : (
         <table class="outcomes">
           <thead class="unseen">

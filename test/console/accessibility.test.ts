@@ -7,12 +7,13 @@ import { badge, useBrowser } from "./browser.ts";
 import { startWorker } from "./service.ts";
 
 const open = useBrowser();
+const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 let finishedJob = "";
 let pendingJob = "";
 
 beforeAll(async () => {
-  service = await startTestService();
+  service = stack.use(await startTestService());
   const client = service.clientWith(service.apiKey);
   const aJob = { fromPhoneNumberId: "pn_1", concurrentCallLimit: 50, retryDelays: [{ seconds: 0n }] };
   const finished = await client.createBatchJob({ ...aJob, name: "Finished", contacts: makeContacts(24) });
@@ -36,7 +37,7 @@ beforeAll(async () => {
     timezone: "America/New_York",
   });
 });
-afterAll(() => service[Symbol.asyncDispose]());
+afterAll(() => stack.disposeAsync());
 
 const csv = "phone,name,plan\n+15551000000,Ada,basic\n0151,Bob,pro\n";
 

@@ -10,11 +10,12 @@ import { startTestService } from "../support/service.ts";
 import { useBrowser } from "./browser.ts";
 
 const open = useBrowser();
+const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 beforeAll(async () => {
-  service = await startTestService();
+  service = stack.use(await startTestService());
 });
-afterAll(() => service[Symbol.asyncDispose]());
+afterAll(() => stack.disposeAsync());
 
 /** An answer with its body as it came over the wire. */
 function ask(path: string, headers: Record<string, string> = {}) {

@@ -8,19 +8,18 @@ import { startTestService } from "../support/service.ts";
 import { useBrowser } from "./browser.ts";
 
 const open = useBrowser();
+const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 let db: Database;
 beforeAll(async () => {
-  service = await startTestService();
+  service = stack.use(await startTestService());
   db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
+  stack.defer(() => db.destroy());
   const organizationId = await ensureOrganization(db, "default");
   const caller = { apiKeyId: "00000000-0000-0000-0000-000000000001", organizationId, role: "admin" } as const;
   await makeJobs({ db, caller }, 1_000, { status: "pending", contacts: 1 });
 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+afterAll(() => stack.disposeAsync());
 
 test("a page of 1,000 jobs follows all of them over one stream", async () => {
   await using opened = await open(`${service.httpUrl}/#/jobs?size=1000`, service);

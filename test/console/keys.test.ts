@@ -6,16 +6,15 @@ import { startTestService } from "../support/service.ts";
 import { badge, signIn, useBrowser } from "./browser.ts";
 
 const open = useBrowser();
+const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 let db: Database;
 beforeAll(async () => {
-  service = await startTestService();
+  service = stack.use(await startTestService());
   db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
+  stack.defer(() => db.destroy());
 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+afterAll(() => stack.disposeAsync());
 
 const makeJob = (name: string) =>
   service

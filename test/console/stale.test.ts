@@ -7,11 +7,12 @@ import { badge, useBrowser } from "./browser.ts";
 import { getJob } from "./service.ts";
 
 const open = useBrowser();
+const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 beforeAll(async () => {
-  service = await startTestService();
+  service = stack.use(await startTestService());
 });
-afterAll(() => service[Symbol.asyncDispose]());
+afterAll(() => stack.disposeAsync());
 
 async function makeJob() {
   const client = service.clientWith(service.apiKey);

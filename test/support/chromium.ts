@@ -1,13 +1,12 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { createReadStream, existsSync } from "node:fs";
+import { createReadStream, createWriteStream, existsSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createBrotliDecompress } from "node:zlib";
-import { createWriteStream } from "node:fs";
 
 /** A browser, and the environment that it needs. */
 export type Chromium = { readonly executablePath: string; readonly env: Record<string, string> };
@@ -31,7 +30,7 @@ export async function findChromium(): Promise<Chromium> {
 }
 
 async function unpackedChromium(): Promise<Chromium> {
-  const packed = dirname(fileURLToPath(import.meta.resolve("@sparticuz/chromium/package.json")));
+  const packed = dirname(dirname(fileURLToPath(import.meta.resolve("@sparticuz/chromium"))));
   const directory = join(packed, "unpacked");
   if (!existsSync(directory)) await unpack(join(packed, "bin"), directory);
   return {

@@ -135,6 +135,7 @@ function optionsFor(
   return {
     width: element.clientWidth,
     height: now().height,
+    padding: [10, 14, 0, 0],
     legend: { show: false },
     hooks: { setCursor: [({ cursor }) => onPoint(cursor.idx ?? undefined)] },
     cursor: { y: false, drag: { x: false, y: false }, sync: { key: "progress" } },
@@ -142,13 +143,15 @@ function optionsFor(
     axes: [
       {
         ...axis,
+        size: 32,
         space: 90,
         incrs: secondSteps,
         values: (_plot, splits) => splits.map((at) => timeWords(at, splits)),
       },
       {
         ...axis,
-        size: 56,
+        size: 52,
+        space: 28,
         incrs: countSteps,
         values: (_plot, splits) => splits.map(count),
       },

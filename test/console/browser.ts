@@ -72,4 +72,6 @@ export async function outcomesOn(page: Page): Promise<Record<string, number>> {
   return Object.fromEntries(await Promise.all(entries));
 }
 
-export const badge = (page: Page, word: string) => page.locator("main .badge", { hasText: word }).first();
+/** The status of the job that the page is about, or of one in a list of jobs, once it is this one. */
+export const badge = (page: Page, word: string) =>
+  page.locator(".job-title .badge, table.jobs .badge", { hasText: word }).first();

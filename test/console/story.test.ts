@@ -1,5 +1,6 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
+import { duration, msOf } from "../../src/console/format/times.ts";
 import { contactStatusWords, endings, finished, outcomeWords } from "../../src/console/format/words.ts";
 import { BatchJobStatus, ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { eventually } from "../support/eventually.ts";
@@ -128,7 +129,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
         contact.name,
         contactStatusWords.get(contact.status),
         `${contact.attempts} / 3`,
-        outcomeWords.get(contact.lastOutcome),
+        outcomeWords.get(contact.lastOutcome) ?? "–",
       ]),
     ),
   );
@@ -155,6 +156,23 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
     ),
   );
   expect(complaints).toEqual([]);
+});
+
+test("a job that starts by itself shows how late that was", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  const { batchJobId } = await client.createBatchJob({
+    name: "Spring campaign",
+    fromPhoneNumberId: "pn_1",
+    contacts: [{ phone: "+15551000000" }],
+    scheduledStartTime: new Date(Date.now() + 500).toISOString(),
+  });
+  await using opened = await open(`${service.httpUrl}/#/jobs/${batchJobId}`, service);
+  await badge(opened.page, "Running").waitFor();
+  const { startLag } = await getJob(client, batchJobId);
+  if (startLag === undefined) throw new Error("there is no start lag");
+  await opened.page.getByText(`${duration(msOf(startLag))} after its time`).waitFor();
+  expect(msOf(startLag)).toBeGreaterThanOrEqual(0);
 });
 
 type Rows = { all(): Promise<{ locator(selector: string): { allInnerTexts(): Promise<string[]> } }[]> };

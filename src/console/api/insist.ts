@@ -1,7 +1,7 @@
 import { pauseBefore } from "./connection.ts";
 import { refusalOf } from "./refusal.ts";
 
-/** Repeats a call that is safe to repeat while the service is away; its last failure is thrown after `tries`. */
+/** Repeats a call that is safe to repeat while that may help; its last failure is thrown after `tries`. */
 export async function insist<T>(
   call: () => Promise<T>,
   { tries, signal = new AbortController().signal }: { tries: number; signal?: AbortSignal },
@@ -10,7 +10,7 @@ export async function insist<T>(
     try {
       return await call();
     } catch (error) {
-      if (!refusalOf(error).isAway || failures + 1 >= tries || signal.aborted) throw error;
+      if (!refusalOf(error).isPassing || failures + 1 >= tries || signal.aborted) throw error;
       await pauseBefore(failures, signal);
     }
   }

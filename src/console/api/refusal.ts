@@ -6,8 +6,10 @@ export type Refusal = {
   /** The code of the README's table of errors; empty if the service did not answer with one. */
   readonly reason: string;
   readonly message: string;
-  /** True if there was no answer: the call may be repeated, and will succeed when the service is back. */
+  /** True if the service, or its database, did not answer. */
   readonly isAway: boolean;
+  /** True if the same call may succeed in a moment: whoever waits for it tries again. */
+  readonly isPassing: boolean;
 };
 
 const noAnswer: ReadonlySet<Code> = new Set([
@@ -21,11 +23,12 @@ export function refusalOf(thrown: unknown): Refusal {
   const error = ConnectError.from(thrown);
   const reason = error.findDetails(ErrorInfoSchema)[0]?.metadata["code"] ?? "";
   if (reason === "" && noAnswer.has(error.code)) {
-    return { reason, message: "The service does not answer.", isAway: true };
+    return { reason, message: "The service does not answer.", isAway: true, isPassing: true };
   }
   const message =
     error.code === Code.Internal
       ? "The service failed unexpectedly. Its log says why."
       : error.rawMessage || "The service refused this.";
-  return { reason, message, isAway: reason === "unavailable" };
+  const isAway = reason === "unavailable";
+  return { reason, message, isAway, isPassing: isAway || reason === "rate_limited" };
 }

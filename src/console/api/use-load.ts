@@ -10,7 +10,7 @@ export type Loaded<T> = {
 };
 
 /**
- * Loads whenever one of `inputs` changes. While the service is away it tries again by itself; any other refusal is
+ * Loads whenever one of `inputs` changes. While the service is away, or too busy, it tries again by itself; any other refusal is
  * shown and not repeated.
  */
 export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, inputs: readonly unknown[]): Loaded<T> {
@@ -37,7 +37,7 @@ async function untilLoaded<T>(
       return { data: await load(signal) };
     } catch (error) {
       const refusal = refusalOf(error);
-      if (!refusal.isAway || signal.aborted) return { refusal };
+      if (!refusal.isPassing || signal.aborted) return { refusal };
       await pauseBefore(failures, signal);
     }
   }

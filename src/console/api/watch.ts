@@ -45,7 +45,7 @@ export async function watchJobs(
       if (document.hidden) continue;
       noteRefusal(error);
       const refusal = refusalOf(error);
-      if (!refusal.isAway && refusal.reason !== "") return watcher.onRefused(refusal);
+      if (!refusal.isPassing && refusal.reason !== "") return watcher.onRefused(refusal);
       await pauseBefore(failures++, signal);
     } finally {
       clearTimeout(silence);

@@ -83,7 +83,7 @@ async function keepListed(
     } catch (error) {
       const refusal = refusalOf(error);
       if (until.aborted) return;
-      if (!refusal.isAway) return show(refusal);
+      if (!refusal.isPassing) return show(refusal);
       await pauseBefore(failures++, until);
     }
   }

@@ -1,5 +1,5 @@
 import { type Browser, type BrowserContextOptions, type Page, chromium } from "playwright-core";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, vi } from "vitest";
 import { findChromium } from "../support/chromium.ts";
 
 /** A page of the console, and everything that its browser complained of. */
@@ -16,6 +16,8 @@ const quiet = [
 /** One browser for the tests of a file. Answers a function that opens a page with a session of its own. */
 export function useBrowser() {
   let browser: Browser | undefined;
+  // A browser is slow where the machine is busy.
+  vi.setConfig({ testTimeout: 90_000 });
   beforeAll(async () => {
     const { executablePath, env } = await findChromium();
     browser = await chromium.launch({ executablePath, env, args: quiet });
@@ -30,7 +32,7 @@ export function useBrowser() {
     const { apiKey, ...rest } = options;
     const context = await browser.newContext({ timezoneId: "Europe/Berlin", locale: "en-GB", ...rest });
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(20_000);
     const complaints: string[] = [];
     page.on("pageerror", (error) => complaints.push(error.message));
     page.on("console", (message) => {

@@ -51,6 +51,31 @@ test("of two tabs one acts, and the other follows by itself", async () => {
   expect([...one.complaints, ...other.complaints]).toEqual([]);
 });
 
+test("the second half of a double click does not hit the button that comes in the place of the first", async () => {
+  const { client, batchJobId, url } = await makeJob();
+  await using opened = await open("about:blank");
+  const { page } = opened;
+  await page.clock.install();
+  await page.goto(url);
+  await page.getByLabel("API key").fill(service.apiKey);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Start now" }).waitFor();
+  // From here on the page's time stands still.
+  await page.clock.pauseAt((await page.evaluate<number>("Date.now()")) + 1_000);
+  await page.getByRole("button", { name: "Start now" }).click();
+  await badge(page, "Running").waitFor();
+  const started = await getJob(client, batchJobId);
+  const pause = page.getByRole("button", { name: "Pause" });
+  await pause.click({ force: true });
+  await page.getByRole("button", { name: "Cancel job" }).click({ force: true });
+  await page.getByText("Starting immediately.").waitFor();
+  expect(await page.getByRole("dialog").count()).toBe(0);
+  expect(await getJob(client, batchJobId)).toEqual(started);
+  await page.clock.fastForward(1_000);
+  await pause.click();
+  await page.getByText("Paused.").waitFor();
+});
+
 /** A page that shows the job, and from then on hears of no change: only what it asks for itself is answered. */
 async function openDeaf(batchJobId: string) {
   const proxy = await startProxy(service.httpUrl);

@@ -30,6 +30,7 @@ export function Commands({ job }: { job: BatchJob }) {
   const allowed = new Set(job.allowedCommands);
   const close = () => setOpen(undefined);
   const openDialog = (name: DialogName) => {
+    if (isBusy) return;
     forget();
     setOpen({ name, seen: job });
   };

@@ -27,6 +27,9 @@ export type Outcome =
 
 const tries = 4;
 
+/** What a button is replaced by takes no click for so long: it might be the second half of a double click. */
+const settleMs = 600;
+
 const noAnswer =
   "The service did not answer, so that this page does not know whether it was done. You may safely press the button again: it is not done twice.";
 
@@ -53,9 +56,11 @@ export function useCommand() {
       expectedRevision: seen.revision,
     };
     const next = await outcomeOf(command, request, seen);
-    busy.current = false;
-    setBusy(false);
     setOutcome(next);
+    setTimeout(() => {
+      busy.current = false;
+      setBusy(false);
+    }, settleMs);
     return next;
   }
 

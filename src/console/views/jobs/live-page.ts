@@ -20,7 +20,7 @@ export type Row = { readonly id: string; readonly job: Signal<BatchJob> };
 const paintMs = 250;
 
 /** How long until the list itself is asked for again, for jobs that are new, gone, or in another status by now. */
-const refreshMs = (rows: number): number => Math.max(10_000, 60 * rows);
+const refreshMs = (rows: number): number => Math.max(5_000, 60 * rows);
 
 /**
  * One page of jobs. Its rows follow the jobs by one stream; the list is asked for again from time to time. `page` stays

@@ -2,13 +2,12 @@ import type { BatchJob } from "../../gen/callsheet/v1/batch_job_pb.ts";
 import { noteRefusal, service } from "./client.ts";
 import { noteAnswer, pauseBefore, waitFor } from "./connection.ts";
 import { type Refusal, refusalOf } from "./refusal.ts";
+import { stopWhenHidden, untilSeen } from "./visibility.ts";
 
 /** The service gives a sign of life every 15 s; a stream that is silent for longer than this is broken. */
 const longestSilenceMs = 40_000;
 /** When all jobs are final the stream ends. They are looked at again from time to time: one may be deleted. */
 const restMs = 15_000;
-/** A page that nobody sees gives its connection back: a browser has six for all tabs together. */
-const hiddenMs = 30_000;
 
 type Watcher = {
   readonly onJob: (job: BatchJob) => void;
@@ -53,25 +52,4 @@ export async function watchJobs(
       signal.removeEventListener("abort", stop);
     }
   }
-}
-
-function stopWhenHidden(stop: () => void): () => void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const look = () => {
-    clearTimeout(timer);
-    if (document.hidden) timer = setTimeout(stop, hiddenMs);
-  };
-  document.addEventListener("visibilitychange", look);
-  return () => {
-    clearTimeout(timer);
-    document.removeEventListener("visibilitychange", look);
-  };
-}
-
-async function untilSeen(signal: AbortSignal): Promise<void> {
-  if (!document.hidden) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  document.addEventListener("visibilitychange", () => resolve(), { signal, once: true });
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  await promise;
 }

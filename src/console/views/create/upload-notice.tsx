@@ -1,11 +1,12 @@
 import { Notice } from "../../components/notice.tsx";
 import { PlainProgress } from "../../components/progress.tsx";
 import { count } from "../../format/numbers.ts";
+import { href } from "../../route.ts";
 import type { Sending } from "./use-upload.ts";
 
 /** How far the upload is, and why it does not go on. */
 export function UploadNotice({ sending, onStop }: { sending: Sending; onStop: () => void }) {
-  const { sent, total, isGoing, problem } = sending;
+  const { batchJobId, sent, total, isGoing, problem } = sending;
   return (
     <section class="card" aria-label="Upload">
       <div class="title-bar">
@@ -20,7 +21,11 @@ export function UploadNotice({ sending, onStop }: { sending: Sending; onStop: ()
         )}
       </div>
       <PlainProgress label="Contacts sent" value={sent.sent} max={total} />
-      {problem !== "" && <Notice tone="bad">{problem}</Notice>}
+      {problem !== "" && (
+        <Notice tone="bad">
+          {problem} {batchJobId !== "" && <a href={href(["jobs", batchJobId])}>Open the job</a>}
+        </Notice>
+      )}
     </section>
   );
 }

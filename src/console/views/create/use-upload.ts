@@ -6,6 +6,8 @@ import { type Sent, nothingSent, upload } from "./upload.ts";
 
 /** The state of sending a file. `problem` says why it stopped; it can go on from there. */
 export type Sending = {
+  /** Empty until there is one. */
+  readonly batchJobId: string;
   readonly sent: Sent;
   readonly total: number;
   readonly isGoing: boolean;
@@ -40,11 +42,12 @@ export function useUpload() {
     isGoing.current = true;
     stop.current = new AbortController();
     const { signal } = stop.current;
+    let batchJobId = "";
     const show = (changes: Partial<Sending>) =>
-      setSending({ sent: sent.current, total, isGoing: true, problem: "", ...changes });
+      setSending({ batchJobId, sent: sent.current, total, isGoing: true, problem: "", ...changes });
     show({});
     try {
-      const batchJobId = await plan.before(ids.current.before);
+      batchJobId = await plan.before(ids.current.before);
       const target = { batchJobId, uploadId: ids.current.upload };
       await upload(
         file,

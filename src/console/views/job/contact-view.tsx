@@ -29,7 +29,7 @@ export function ContactView({ id, number }: { id: string; number: number }) {
   const isOpen = contact !== undefined && openStatuses.has(contact.status);
   useEffect(() => {
     if (!isOpen) return;
-    const timer = setInterval(() => setLook((before) => before + 1), refreshMs);
+    const timer = setInterval(() => setLook((before) => (document.hidden ? before : before + 1)), refreshMs);
     return () => clearInterval(timer);
   }, [isOpen]);
 

@@ -51,6 +51,8 @@ const toggled = (statuses: readonly BatchJobStatus[], status: BatchJobStatus): B
 function Search({ address }: { address: ListAddress }) {
   const [text, setText] = useState(address.search);
   const searched = useRef(address.search);
+  const latest = useRef(address);
+  latest.current = address;
   useEffect(() => {
     // The address was changed by something else, such as going back.
     if (address.search !== searched.current) setText(address.search);
@@ -60,7 +62,7 @@ function Search({ address }: { address: ListAddress }) {
     if (text === searched.current) return;
     const timer = setTimeout(() => {
       searched.current = text;
-      replaceAddress(addressOf({ ...address, search: text, trail: [] }));
+      replaceAddress(addressOf({ ...latest.current, search: text, trail: [] }));
     }, typingPauseMs);
     return () => clearTimeout(timer);
   }, [text]);

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { service } from "../../api/client.ts";
 import { pauseBefore, waitFor } from "../../api/connection.ts";
 import { type Refusal, refusalOf } from "../../api/refusal.ts";
+import { untilSeen } from "../../api/visibility.ts";
 import { watchJobs } from "../../api/watch.ts";
 import type { BatchJob, BatchJobStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 
@@ -71,15 +72,14 @@ async function keepListed(
       const rows = answer.batchJobs.map((job) => ({ id: job.batchJobId, job: updated(known, job) }));
       show({ rows, nextPageToken: answer.nextPageToken });
       const ids = rows.map(({ id }) => id);
-      const refresh = new AbortController();
       if (watching.ids !== ids.join() || watching.stop.signal.aborted) {
         watching.stop.abort();
         watching = { ids: ids.join(), stop: new AbortController() };
         if (ids.length > 0) void follow(ids, known, watching.stop);
       }
       // A job that is gone ends the watching: the list tells which one it was.
-      watching.stop.signal.addEventListener("abort", () => refresh.abort());
-      await waitFor(refreshMs(rows.length), AbortSignal.any([until, refresh.signal]));
+      await waitFor(refreshMs(rows.length), AbortSignal.any([until, watching.stop.signal]));
+      await untilSeen(until);
     } catch (error) {
       const refusal = refusalOf(error);
       if (until.aborted) return;

@@ -31,7 +31,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   );
   await page.dispatchEvent(".drop-zone", "drop", { dataTransfer: dropped });
   await page.getByText("60 ready to send").waitFor();
-  expect(await textOf(page, ".tallies")).toBe("60 ready to send 1 invalid numbers 1 duplicate numbers");
+  expect(await textOf(page, ".tallies")).toBe("60 ready to send 1 invalid number 1 duplicate number");
   await page.getByText("2 rows will not be sent").click();
   expect(await textOf(page, "[aria-label='Rows that will not be sent'] tbody")).toBe(
     "62 0151 2345 Not a phone number in international form 63 +15551000000 The same number as in a row before",

@@ -29,16 +29,12 @@ test("a chunk whose answer was lost is sent again and added once, and a stopped 
   const path = "**/callsheet.v1.BatchJobService/AddContacts";
   await page.route(path, async (route) => {
     chunks++;
-    // The second chunk arrives, and its answer does not; the third try is let through, the next is stopped.
-    if (chunks === 2) {
-      await route.fetch();
-      return await route.abort();
-    }
-    if (chunks === 4) {
-      await page.getByRole("button", { name: "Stop" }).click();
-      return await route.abort();
-    }
-    return await route.continue();
+    // The second chunk arrives, and its answer does not; then it is let through. The third arrives as well, and is
+    // stopped before its answer comes.
+    if (chunks !== 2 && chunks !== 4) return await route.continue();
+    await route.fetch();
+    if (chunks === 4) await page.getByRole("button", { name: "Stop" }).click();
+    return await route.abort();
   });
   await page.getByRole("button", { name: "Create the job with 7,000 contacts" }).dblclick();
   await page.getByText("Stopped. What was sent is in the job.").waitFor({ timeout: 20_000 });
@@ -55,6 +51,28 @@ test("a chunk whose answer was lost is sent again and added once, and a stopped 
     { phone: "+491510000001", name: "Müller; 1", fields: { Ort: "Köln" } },
   ]);
   expect(complaints).toEqual([]);
+});
+
+test("contacts are added to a job that there is, and what it has already is said not to be accepted", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  const { batchJobId } = await client.createBatchJob({
+    name: "Spring campaign",
+    fromPhoneNumberId: "pn_1",
+    contacts: [{ phone: "+15551000000" }],
+  });
+  await using opened = await open(`${service.httpUrl}/#/jobs/${batchJobId}`, service);
+  const { page } = opened;
+  await page.getByRole("link", { name: "Add contacts" }).click();
+  await page.getByLabel("CSV file").setInputFiles({
+    name: "more.csv",
+    mimeType: "text/csv",
+    buffer: Buffer.from("phone\n+15551000000\n+15551000001\n+15551000002\n"),
+  });
+  await page.getByRole("button", { name: "Add 3 contacts" }).click();
+  await page.getByText("2 contacts added. 1 contact was not accepted.").waitFor();
+  const { contacts } = await client.listContacts({ batchJobId });
+  expect(contacts.map(({ phone }) => phone)).toEqual(["+15551000000", "+15551000001", "+15551000002"]);
 });
 
 test.each([

@@ -4,9 +4,10 @@ import { Heading } from "../../components/heading.tsx";
 import { Empty, Loading } from "../../components/notice.tsx";
 import { say } from "../../flash.ts";
 import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { count, counted } from "../../format/numbers.ts";
+import { counted } from "../../format/numbers.ts";
 import { href, navigate } from "../../route.ts";
 import { CsvCard } from "./csv-card.tsx";
+import { rejectedWords } from "./upload.ts";
 import { UploadNotice } from "./upload-notice.tsx";
 import { useCsv } from "./use-csv.ts";
 import { useUpload } from "./use-upload.ts";
@@ -50,8 +51,7 @@ function Form({ job }: { job: BatchJob }) {
     await send(csv.file, ready, {
       before: () => Promise.resolve(batchJobId),
       async after(_id, _requestId, sent) {
-        const rejected = sent.rejected > 0 ? ` ${count(sent.rejected)} were not accepted.` : "";
-        say(`${counted(sent.accepted, "contact")} added.${rejected}`);
+        say(`${counted(sent.accepted, "contact")} added.${rejectedWords(sent)}`);
         navigate(href(["jobs", batchJobId]));
       },
     });

@@ -4,7 +4,7 @@ import { Heading } from "../../components/heading.tsx";
 import { Empty } from "../../components/notice.tsx";
 import type { Picked } from "../../components/start-time-picker.tsx";
 import { say } from "../../flash.ts";
-import { count, counted } from "../../format/numbers.ts";
+import { counted } from "../../format/numbers.ts";
 import { readStartTime } from "../../format/start-time.ts";
 import { viewerZone } from "../../format/times.ts";
 import { href, navigate } from "../../route.ts";
@@ -13,6 +13,7 @@ import { CsvCard } from "./csv-card.tsx";
 import { type Problems, type Settings, firstSettings, problemsOf } from "./settings.ts";
 import { CallFields, JobFields } from "./settings-fields.tsx";
 import { type Start, StartChoice } from "./start-choice.tsx";
+import { rejectedWords } from "./upload.ts";
 import { UploadNotice } from "./upload-notice.tsx";
 import { useCsv } from "./use-csv.ts";
 import { type Plan, useUpload } from "./use-upload.ts";
@@ -71,8 +72,7 @@ function Form() {
       before: (requestId) => createJob(settings, requestId),
       async after(batchJobId, requestId, sent) {
         const said = await startAsChosen(batchJobId, requestId, start, picked);
-        const rejected = sent.rejected > 0 ? ` ${count(sent.rejected)} were not accepted.` : "";
-        say(`Created with ${counted(sent.accepted, "contact")}.${rejected} ${said}.`);
+        say(`Created with ${counted(sent.accepted, "contact")}.${rejectedWords(sent)} ${said}.`);
         navigate(href(["jobs", batchJobId]));
       },
     };

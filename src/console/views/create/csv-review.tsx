@@ -103,11 +103,11 @@ function Result({ check }: { check: Check }) {
   return (
     <div class="stack" role="status">
       <ul class="tallies">
-        <Tally name="ready to send" value={check.accepted} tone="good" />
-        <Tally name="invalid numbers" value={check.counts.invalid_phone_format} tone="bad" />
-        <Tally name="duplicate numbers" value={check.counts.duplicate_phone} tone="bad" />
+        <Tally one="ready to send" value={check.accepted} tone="good" />
+        <Tally one="invalid number" value={check.counts.invalid_phone_format} tone="bad" />
+        <Tally one="duplicate number" value={check.counts.duplicate_phone} tone="bad" />
         {check.counts.invalid_fields > 0 && (
-          <Tally name="invalid texts" value={check.counts.invalid_fields} tone="bad" />
+          <Tally one="invalid text" value={check.counts.invalid_fields} tone="bad" />
         )}
       </ul>
       {found > 0 && (
@@ -144,8 +144,11 @@ function Result({ check }: { check: Check }) {
   );
 }
 
-const Tally = ({ name, value, tone }: { name: string; value: number; tone: "good" | "bad" }) => (
-  <li class={value > 0 ? tone : "quiet"}>
-    <strong>{count(value)}</strong> {name}
-  </li>
-);
+function Tally({ one, value, tone }: { one: string; value: number; tone: "good" | "bad" }) {
+  const [, words] = counted(value, one, tone === "good" ? one : `${one}s`).split(/ (.*)/);
+  return (
+    <li class={value > 0 ? tone : "quiet"}>
+      <strong>{count(value)}</strong> {words}
+    </li>
+  );
+}

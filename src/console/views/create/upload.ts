@@ -1,6 +1,7 @@
 import { service } from "../../api/client.ts";
 import { insist } from "../../api/insist.ts";
 import type { CsvFile } from "../../csv/csv-file.ts";
+import { counted } from "../../format/numbers.ts";
 
 /** Small enough that sending them does not hold up the page. */
 export const chunkSize = 2_000;
@@ -9,6 +10,10 @@ export const chunkSize = 2_000;
 export type Sent = { readonly sent: number; readonly accepted: number; readonly rejected: number };
 
 export const nothingSent: Sent = { sent: 0, accepted: 0, rejected: 0 };
+
+/** What the service did not accept after all, in words; most likely it was in the job already. */
+export const rejectedWords = ({ rejected }: Sent): string =>
+  rejected === 0 ? "" : ` ${counted(rejected, "contact was", "contacts were")} not accepted.`;
 
 /**
  * Adds the file's accepted contacts to the job, chunk by chunk, from where `before` left off. Each chunk has its own

@@ -1,10 +1,10 @@
 /*
  * Loaded before a program (`--import`), it makes the program's own clocks lie: from the start every date is off by
- * CLOCK_SKEW_MS, and after CLOCK_JUMP_AFTER_MS the monotonic clock leaps by as much as well, as it does on a machine that
- * was suspended. Timers run as ever.
+ * CLOCK_SKEW_MS, and every CLOCK_LEAPS_EVERY_MS the monotonic clock leaps ahead by as much, as it does on a machine that
+ * is suspended again and again. Timers run as ever.
  */
 const skewMs = Number(process.env["CLOCK_SKEW_MS"] ?? 0);
-const jumpAfterMs = Number(process.env["CLOCK_JUMP_AFTER_MS"] ?? Infinity);
+const leapsEveryMs = Number(process.env["CLOCK_LEAPS_EVERY_MS"] ?? Infinity);
 
 const RealDate = Date;
 const realNow = Date.now.bind(Date);
@@ -23,5 +23,5 @@ globalThis.Date = SkewedDate as DateConstructor;
 const performanceNow = performance.now.bind(performance);
 performance.now = () => {
   const now = performanceNow();
-  return now > jumpAfterMs ? now + skewMs : now;
+  return now + Math.floor(now / leapsEveryMs) * skewMs;
 };

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -45,6 +45,8 @@ async function copyTree(stack: AsyncDisposableStack): Promise<string> {
   for (const name of ["src", "test", "package.json", "vitest.config.ts", "README.md"]) {
     await cp(join(root, name), join(copy, name), { recursive: true });
   }
+  // Where Redis is unpacked, if it is not installed.
+  await mkdir(join(root, ".callsheet"), { recursive: true });
   for (const name of ["node_modules", ".callsheet", "proto"])
     await symlink(join(root, name), join(copy, name));
   return copy;

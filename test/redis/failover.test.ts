@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { createFanOut } from "../../src/fan-out.ts";
 import { type RedisClient, mastersOf, openRedis } from "../../src/redis/connection.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
+import { checkFitness } from "../../src/redis/fitness.ts";
 import { runSchedulerPass } from "../../src/scheduler.ts";
 import { eventually } from "../support/eventually.ts";
 import { lookAt, numbersTo } from "../support/look.ts";
@@ -211,4 +212,17 @@ describe("a command that was under way when its connection broke is not sent aga
     stack.defer(() => redis.disconnect());
     expect(await timesDone(redis, server)).toBe("1");
   });
+});
+
+test("a cluster that has lost a master for good is told to be away", { timeout: patience }, async () => {
+  await using cluster = await startRedisCluster({ replicasEach: 0, nodeTimeoutMs: 1_000 });
+  await using stack = new AsyncDisposableStack();
+  const redis = await connected(openRedis(cluster.url));
+  stack.defer(() => redis.disconnect());
+  expect(await checkFitness(redis)).toEqual({ verdict: "fit" });
+  await serverAt(cluster.masters, 2).kill();
+  await eventually(
+    () => expect(checkFitness(redis)).rejects.toThrow("a part of the Redis Cluster has no master"),
+    patience,
+  );
 });

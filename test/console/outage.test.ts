@@ -19,7 +19,7 @@ async function startMain(settings: Record<string, string>) {
     const ready = /^callsheet ready: http:\/\/127\.0\.0\.1:(\d+)/m.exec(program.said.stdout);
     if (ready === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
     return ready;
-  }, 20_000);
+  }, 60_000);
   return Object.assign(program, { port });
 }
 

@@ -55,13 +55,16 @@ describe("the files of the console", () => {
     expect(String(body)).not.toMatch(/<script(?![^>]* src=)|<style|\son\w+=/);
   });
 
-  test.each(assets)("have their content's hash in their name, and are kept for ever: %s", async (name) => {
-    expect(name).toMatch(/-[\w-]{8}\.(js|css|svg)$/);
-    const { status, headers, body } = await ask(`/assets/${name}`);
-    expect(status).toBe(200);
-    expect(headers["cache-control"]).toBe("public, max-age=31536000, immutable");
-    expect(headers["content-security-policy"]).toContain("default-src 'none'");
-    expect(body).toEqual(readFileSync(join(consoleDirectory, "assets", name)));
+  test("have their content's hash in their name, and are kept for ever", async () => {
+    expect(assets).not.toEqual([]);
+    for (const name of assets) {
+      expect(name).toMatch(/-[\w-]{8}\.(js|css|svg)$/);
+      const { status, headers, body } = await ask(`/assets/${name}`);
+      expect(status).toBe(200);
+      expect(headers["cache-control"]).toBe("public, max-age=31536000, immutable");
+      expect(headers["content-security-policy"]).toContain("default-src 'none'");
+      expect(hash(body)).toBe(hash(readFileSync(join(consoleDirectory, "assets", name))));
+    }
   });
 
   test.each([

@@ -14,12 +14,14 @@ const open = useBrowser();
 
 /** The program on these settings, once it has said where it listens. */
 async function startMain(settings: Record<string, string>) {
-  const program = startProgram("src/main.ts", settings);
+  await using stack = new AsyncDisposableStack();
+  const program = stack.use(startProgram("src/main.ts", settings));
   const [, port = ""] = await eventually(() => {
     const ready = /^callsheet ready: http:\/\/127\.0\.0\.1:(\d+)/m.exec(program.said.stdout);
     if (ready === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
     return ready;
-  }, 20_000);
+  }, 60_000);
+  stack.move();
   return Object.assign(program, { port });
 }
 
@@ -34,7 +36,7 @@ test("pages that are open while the service is killed say so, and catch up by th
     GRPC_PORT: "0",
     CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
   };
-  const first = await startMain(settings);
+  await using first = await startMain(settings);
   const url = `http://127.0.0.1:${first.port}`;
   const client = createClient(
     BatchJobService,

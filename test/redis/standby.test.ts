@@ -25,7 +25,8 @@ async function startPair() {
     parts,
     /** From now on the standby hears of nothing: what comes is the tail that will be lost. */
     async cutReplication() {
-      await master.admin.wait(1, 5_000);
+      // It tells of the writes of its own connection only.
+      await eventually(async () => expect(await parts.redis.wait(1, 500)).toBe(1));
       await standby.admin.replicaof("127.0.0.1", await freePort());
     },
     /** The master dies, and the standby takes its place with what it has. */

@@ -52,8 +52,8 @@ const settings = z.object({
     .regex(/^[1-9]\d{0,12}$/, "must be a number of bytes from 1 to 9999999999999")
     .transform(Number)
     .default(defaultLimits.maxBytes),
-  RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
   IMPORT_TIMEOUT: seconds.default(defaultLimits.timeoutMs),
+  RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
 });
 
 export type Config = z.infer<typeof settings>;

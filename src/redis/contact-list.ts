@@ -17,14 +17,19 @@ export type ContactList = ReturnType<typeof createContactList>;
 /** The keys go by themselves this long after the last look of a sweep, should nobody have been able to unlink them. */
 export const keysExpiryMs = 60 * 60 * 1000;
 
+/** For scripts: ends the script if the job has a position of this or a later revision; else its list is empty now. */
+const startOver = `
+local seen = redis.call("GET", KEYS[1])
+if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end
+redis.call("UNLINK", KEYS[2], KEYS[3])
+`;
+
 const create = script(`
 -- Gives a job its position, at 0, and an empty list, unless it has a position of this or a later revision.
 --   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved
 --   ARGV[1] revision   ARGV[2] position   ARGV[3] expiry, ms
 -- Returns 1 created, 0 left alone
-local seen = redis.call("GET", KEYS[1])
-if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end
-redis.call("UNLINK", KEYS[2], KEYS[3])
+${startOver}
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1
 `);
@@ -51,9 +56,7 @@ const begin = script(`
 --   ARGV[6] the last number, at least 1
 -- Returns 1 begun, 0 left alone
 ${pushRange}
-local seen = redis.call("GET", KEYS[1])
-if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end
-redis.call("UNLINK", KEYS[2], KEYS[3])
+${startOver}
 pushRange(KEYS[2], 1, tonumber(ARGV[6]))
 redis.call("PEXPIRE", KEYS[2], ARGV[3])
 redis.call("PUBLISH", ARGV[4], ARGV[5])

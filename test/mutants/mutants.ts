@@ -49,8 +49,8 @@ const starts: Mutant[] = [
   {
     guard: "a command changes a job only at the revision that the caller expects",
     file: "src/batch-jobs.ts",
-    text: `if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return job;`,
-    instead: "if (expected !== null) return job;",
+    text: `if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return;`,
+    instead: "if (expected !== null) return;",
     test: "test/command-conditions.test.ts",
     title: "changes nothing if it is",
   },
@@ -388,8 +388,8 @@ const leasing: Mutant[] = [
   {
     guard: "no more leases at once than the job's limit",
     file: liveLeases,
-    text: "rank <= room as fits",
-    instead: "true as fits",
+    text: "rank <= room and slot <= most and",
+    instead: "slot <= most and",
     test: "test/postgres/leases.test.ts",
     title: "so many are leased as the job's limit leaves room for, the first ones, and the rest is left",
   },

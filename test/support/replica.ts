@@ -1,7 +1,9 @@
+import { once } from "node:events";
 import { readFile, readdir } from "node:fs/promises";
+import { createServer } from "node:net";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { freePort, sendSignal } from "../../src/embedded/server-process.ts";
+import { sendSignal } from "../../src/embedded/server-process.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { startProgram } from "./command.ts";
@@ -53,6 +55,22 @@ export function createClients(baseUrl: string, apiKey: string) {
   };
 }
 
+/** A free port below those that connections take: nobody takes it while its replica is down. */
+async function lastingPort(): Promise<number> {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const probe = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      probe.once("error", () => resolve(false));
+      probe.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    probe.close();
+    await once(probe, "close");
+    return port;
+  }
+}
+
 const readyTimeoutMs = 60_000;
 
 export async function startReplica(options: {
@@ -65,7 +83,7 @@ export async function startReplica(options: {
   await using stack = new AsyncDisposableStack();
   const postgres = stack.use(await startProxy(options.postgresUrl));
   const redis = stack.use(await startProxy(options.redisUrl));
-  const [port, grpcPort] = [await freePort(), await freePort()];
+  const [port, grpcPort] = [await lastingPort(), await lastingPort()];
   const settings = {
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,

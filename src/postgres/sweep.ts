@@ -31,7 +31,10 @@ export async function entriesDueSoon(
 
 export type ScheduledJob = ScheduleEntry & { jobId: string };
 
-/** The scheduled jobs after this one in the order of their times, for a pass over all of them. */
+/**
+ * The scheduled jobs after this one in the order of their times, for a pass over all of them. Also those that a command has
+ * just scheduled: it may have added their entries before all were lost.
+ */
 export async function scheduledEntries(
   db: Database,
   after: ScheduledJob | undefined,
@@ -44,7 +47,6 @@ export async function scheduledEntries(
     .$if(after !== undefined, (q) =>
       q.where(sql<boolean>`(scheduled_at, id) > (${after?.dueAt}, ${after?.jobId})`),
     )
-    .where("updated_at", "<", settled)
     .orderBy("scheduled_at")
     .orderBy("id")
     .limit(limit)

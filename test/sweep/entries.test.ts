@@ -6,6 +6,7 @@ import { lookAt, numbersTo } from "../support/look.ts";
 import { aNewJob, makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { makeJobs, makeJobsWithKeys } from "../support/make-many.ts";
 import type { Parts } from "../support/parts.ts";
+import { removeKeysUnder } from "../support/redis-keys.ts";
 import { cutOff, expectQuiet, settle, sweep } from "./passes.ts";
 
 const freshParts = useFreshParts();
@@ -142,6 +143,17 @@ describe("an entry that is missing is added", () => {
       ),
     );
     await expectQuiet(parts);
+  });
+
+  test("for jobs that were scheduled a moment before the sorted set lost its mark", async () => {
+    await using parts = await freshParts();
+    await parts.schedule.markFilled();
+    const { id } = await makeJob(parts);
+    const time = { scheduledStartTime: "2035-03-01T10:00", timeZone: "UTC" };
+    const { newScheduledJobId, dueMs } = await parts.jobs.reschedule(onJob(parts, id), time);
+    await removeKeysUnder(parts.redis, parts.prefix);
+    expect(await sweep(parts, 1)).toEqual({ schedule_refilled: 1 });
+    expect(await dueEntries(parts)).toEqual({ [newScheduledJobId]: String(dueMs) });
   });
 });
 

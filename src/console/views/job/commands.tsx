@@ -60,7 +60,7 @@ export function Commands({ job }: { job: BatchJob }) {
           {allowed.has(BatchJobCommand.RESUME) && button(resume, "Resume", "primary")}
           {allowed.has(BatchJobCommand.PAUSE) && button(pause, "Pause")}
           {allowed.has(BatchJobCommand.RESCHEDULE) && (
-            <button type="button" onClick={() => openDialog("reschedule")}>
+            <button type="button" aria-disabled={isBusy} onClick={() => openDialog("reschedule")}>
               {job.scheduledJobId === "" ? "Schedule" : "Reschedule"}
             </button>
           )}
@@ -70,12 +70,12 @@ export function Commands({ job }: { job: BatchJob }) {
             </a>
           )}
           {allowed.has(BatchJobCommand.CANCEL) && (
-            <button type="button" class="danger" onClick={() => openDialog("cancel")}>
+            <button type="button" class="danger" aria-disabled={isBusy} onClick={() => openDialog("cancel")}>
               Cancel job
             </button>
           )}
           {allowed.has(BatchJobCommand.DELETE) && (
-            <button type="button" class="danger" onClick={() => openDialog("delete")}>
+            <button type="button" class="danger" aria-disabled={isBusy} onClick={() => openDialog("delete")}>
               Delete
             </button>
           )}

@@ -1,5 +1,12 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
+import {
+  extendLeases,
+  findCandidates,
+  findExpired,
+  findLeases,
+  nextRetryAt,
+} from "../../src/postgres/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sortOut } from "../../src/domain/contact.ts";
 import { findCaller } from "../../src/postgres/api-keys.ts";
@@ -158,6 +165,26 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
       await isKept(db, key);
     },
   },
+  "looking for jobs with contacts to lease": {
+    rows: 10,
+    work: (db) => findCandidates(db, parts.caller.organizationId, beforeAllJobs, [], 32),
+  },
+  "looking for the next retry": { rows: 10, work: (db) => nextRetryAt(db, parts.caller.organizationId) },
+  "finding the leases of a request": {
+    rows: 10,
+    work: (db) => findLeases(db, parts.caller.organizationId, "a request"),
+  },
+  "extending leases": {
+    rows: 10,
+    work: (db) =>
+      extendLeases(
+        db,
+        parts.caller.organizationId,
+        [{ jobId: jobs.running.id, number: 1, attempt: 1, nonce: 0 }],
+        60_000,
+      ),
+  },
+  "looking for leases that have run out": { rows: 10, work: (db) => findExpired(db, 1_000) },
   "removing expired requests": { rows: 0, work: (db) => purgeRequests(db, 1_000) },
   "finding a caller": { rows: 1, work: (db) => findCaller(db, randomBytes(32)) },
 };
@@ -186,6 +213,7 @@ beforeAll(async () => {
     "deleted_jobs",
     "api_keys",
     "attempts",
+    "leases",
   ];
   for (const table of tables) {
     await sql`alter table ${sql.table(table)} set (autovacuum_enabled = false)`.execute(parts.db);
@@ -226,10 +254,14 @@ beforeAll(async () => {
     parts.db,
   );
   await sql`
-    insert into attempts (lease_id, job_id, number, attempt, worker_id, request_id, leased_at, expires_at)
-    select gen_random_uuid(), gen_random_uuid(), n, 1, '', '', now(), now() from generate_series(1, 5000) n`.execute(
+    insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
+    select gen_random_uuid(), n, 1, 0, '', now(), now(), now(), 'busy' from generate_series(1, 5000) n`.execute(
     parts.db,
   );
+  await sql`
+    insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+    select gen_random_uuid(), n, 1, 0, '', 'request ' || n, now(), now() + interval '1 hour'
+    from generate_series(1, 5000) n`.execute(parts.db);
   await sql`
     insert into retries (job_id, number, due_at) select gen_random_uuid(), n, now() from generate_series(1, 5000) n`.execute(
     parts.db,

@@ -1,36 +1,16 @@
 // Calls a second with 64 in flight, from one client, beside the health check of the same server: the floor of the stack.
 import { randomUUID } from "node:crypto";
-import { type DescMethodUnary, create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Client, Metadata, credentials } from "@grpc/grpc-js";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Health } from "../src/gen/grpc/health/v1/health_pb.ts";
 import { type FreshService, startFreshService } from "./fresh-service.ts";
+import { type Call, openGrpcClient } from "./grpc-client.ts";
 import { withPostgres } from "./measure.ts";
 import { type Entrant, type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
 const inFlight = 64;
 
-/** A function that makes one call. */
-function caller<M extends DescMethodUnary>(service: FreshService, client: Client, method: M) {
-  const metadata = new Metadata();
-  metadata.set("authorization", `Bearer ${service.apiKey}`);
-  const path = `/${method.parent.typeName}/${method.name}`;
-  return (request: MessageInitShape<M["input"]>): Promise<void> =>
-    new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
-        path,
-        (message) => Buffer.from(toBinary<M["input"]>(method.input, message)),
-        (bytes) => fromBinary(method.output, bytes),
-        create<M["input"]>(method.input, request),
-        metadata,
-        (error) => (error ? reject(error) : resolve()),
-      );
-    });
-}
-
 async function callsPerSecond(
-  call: (i: number) => Promise<void>,
+  call: (i: number) => Promise<unknown>,
   count: number,
   seconds: number,
 ): Promise<Sample> {
@@ -71,25 +51,17 @@ async function makeJobs({ databaseUrl }: FreshService, count: number): Promise<s
   });
 }
 
-type Make = (service: FreshService, client: Client, ids: readonly string[]) => (i: number) => Promise<void>;
+type Make = (call: Call, ids: readonly string[]) => (i: number) => Promise<unknown>;
+
+const { getBatchJob, startBatchJob, rescheduleBatchJob } = BatchJobService.method;
+const scheduledStartTime = "2035-01-01T00:00:00Z";
 
 const methods: Record<string, Make> = {
-  GetBatchJob(service, client, ids) {
-    const call = caller(service, client, BatchJobService.method.getBatchJob);
-    return (i) => call({ batchJobId: ids[i % 100] ?? "" });
-  },
-  StartBatchJob(service, client, ids) {
-    const call = caller(service, client, BatchJobService.method.startBatchJob);
-    return (i) => call({ batchJobId: ids[i] ?? "" });
-  },
-  RescheduleBatchJob(service, client, ids) {
-    const call = caller(service, client, BatchJobService.method.rescheduleBatchJob);
-    return (i) => call({ batchJobId: ids[i % ids.length] ?? "", scheduledStartTime: "2035-01-01T00:00:00Z" });
-  },
-  "health check": (service, client) => {
-    const call = caller(service, client, Health.method.check);
-    return () => call({});
-  },
+  GetBatchJob: (call, ids) => (i) => call(getBatchJob, { batchJobId: ids[i % 100] ?? "" }),
+  StartBatchJob: (call, ids) => (i) => call(startBatchJob, { batchJobId: ids[i] ?? "" }),
+  RescheduleBatchJob: (call, ids) => (i) =>
+    call(rescheduleBatchJob, { batchJobId: ids[i % ids.length] ?? "", scheduledStartTime }),
+  "health check": (call) => () => call(Health.method.check, {}),
 };
 
 const entrant = (name: string, make: Make, seconds: number): Entrant => ({
@@ -97,11 +69,11 @@ const entrant = (name: string, make: Make, seconds: number): Entrant => ({
   role: name === "health check" ? "limit" : "callsheet",
   async run() {
     await using service = await startFreshService();
-    const client = new Client(service.grpcAddress, credentials.createInsecure());
+    const client = openGrpcClient(service.grpcAddress, service.apiKey);
     const count = 5_000 * seconds;
-    const call = make(service, client, await makeJobs(service, count));
+    const call = make(client.call, await makeJobs(service, count));
     // Connections are made, and what runs often is compiled.
-    await callsPerSecond(caller(service, client, Health.method.check).bind(null, {}), 2_000, 1);
+    await callsPerSecond(() => client.call(Health.method.check, {}), 2_000, 1);
     const sample = await callsPerSecond(call, name === "StartBatchJob" ? count : Infinity, seconds);
     client.close();
     return sample;

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Client, type Transport, createClient } from "@connectrpc/connect";
+import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { generateApiKey } from "../src/api-keys.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
@@ -16,7 +16,6 @@ export type Servers = AsyncDisposable & { readonly databaseUrl: string; readonly
 
 export type FreshService = Servers & {
   readonly client: Client<typeof BatchJobService>;
-  readonly transport: Transport;
   readonly pid: number;
   readonly apiKey: string;
   readonly httpUrl: string;
@@ -85,7 +84,6 @@ export async function startFreshService(): Promise<FreshService> {
     grpcAddress,
     databaseUrl,
     redisUrl,
-    transport,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

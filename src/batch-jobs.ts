@@ -9,6 +9,7 @@ import { checkFuture, parseStartTime } from "./domain/start-time.ts";
 import { canonicalTimeZone } from "./domain/time-zone.ts";
 import type { FanOut } from "./fan-out.ts";
 import {
+  type Trx,
   cancelJob,
   countAdded,
   databaseNow,
@@ -16,10 +17,10 @@ import {
   finishJob,
   insertJob,
   lockJob,
+  openContacts,
   scheduleJob,
   setRunning,
   startJob,
-  type Trx,
 } from "./postgres/batch-jobs.ts";
 import { holdOffFiles } from "./postgres/adding.ts";
 import { insertContacts } from "./postgres/contacts.ts";
@@ -291,9 +292,10 @@ export function createBatchJobs(deps: {
         async decide(trx) {
           const before = await lockForCommand(trx, request);
           check("resume", before);
-          const open = before.pending_contacts + before.waiting_retry_contacts + before.dialing_contacts;
           const { revision, status } =
-            open === 0 ? await finishJob(trx, before.id) : await setRunning(trx, before.id, true);
+            openContacts(before) === 0
+              ? await finishJob(trx, before.id)
+              : await setRunning(trx, before.id, true);
           return { job: keyOf(before), revision, status };
         },
         async redisHalf({ job, revision, status }) {

@@ -1,6 +1,6 @@
 import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
 import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
-import { finishJob } from "../postgres/batch-jobs.ts";
+import { finishJob, openContacts } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { lockJobs, lockOrganization } from "../postgres/leases.ts";
 import {
@@ -75,6 +75,3 @@ export async function reportLate(
     return { results, finished };
   });
 }
-
-const openContacts = (job: BatchJobRow): number =>
-  job.pending_contacts + job.waiting_retry_contacts + job.dialing_contacts;

@@ -236,6 +236,10 @@ export async function listJobs(
     .execute();
 }
 
+/** How many of the job's contacts are not final. */
+export const openContacts = (job: BatchJobRow): number =>
+  job.pending_contacts + job.waiting_retry_contacts + job.dialing_contacts;
+
 /** Ends a running job of which nothing is open. The transaction has locked it. */
 export async function finishJob(
   trx: Trx,

@@ -5,7 +5,7 @@ import { Loading } from "../../components/notice.tsx";
 import { count, counted } from "../../format/numbers.ts";
 import type { Csv } from "./use-csv.ts";
 
-export const rejectionWords: Readonly<Record<RejectionReason, string>> = {
+const rejectionWords: Readonly<Record<RejectionReason, string>> = {
   invalid_phone_format: "Not a phone number in international form",
   duplicate_phone: "The same number as in a row before",
   invalid_fields: "A text is too long, there are too many, or one has control characters",

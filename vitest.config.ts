@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** What takes long: on a cluster only in `npm run test:cluster`. */
 const long = ["test/races/*.test.ts", "test/leasing/{many-workers,property}.test.ts"];
@@ -8,10 +9,25 @@ const faults = "test/faults/!(oracle).test.ts";
 /** Minutes long: only in `npm run test:faults`. */
 const longFaults = process.env["FAULTS"] === "full" ? [] : ["test/faults/network.test.ts"];
 
+const isSoak = ({ moduleId }: TestSpecification) => moduleId.endsWith("/soak.test.ts");
+
+/** The soak takes as long as several of the others together, which run meanwhile. */
+class SoakFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    // oxlint-disable-next-line unicorn/no-array-sort -- it is no array's
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isSoak), ...sorted.filter((file) => !isSoak(file))];
+  }
+}
+
+/** Many small files, which share their processes: every process of its own would load all modules anew. */
+const many = { maxWorkers: 3, isolate: false };
+
 const limits = { testTimeout: 30_000, hookTimeout: 30_000 };
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: SoakFirst },
     projects: [
       {
         test: {
@@ -19,8 +35,7 @@ export default defineConfig({
           name: "one Redis",
           include: ["test/**/*.test.ts"],
           exclude: [faults],
-          // Two files at a time: the servers need the rest of a small machine.
-          maxWorkers: 2,
+          ...many,
           globalSetup: ["test/support/servers.ts"],
         },
       },
@@ -39,7 +54,7 @@ export default defineConfig({
             "test/story.test.ts",
           ],
           exclude: process.env["CLUSTER_TESTS"] === "all" ? [] : long,
-          maxWorkers: 2,
+          ...many,
           globalSetup: ["test/support/cluster-servers.ts"],
         },
       },
@@ -49,7 +64,7 @@ export default defineConfig({
           name: "faults",
           include: [faults],
           exclude: longFaults,
-          maxWorkers: 3,
+          maxWorkers: 4,
           // When the others are done.
           sequence: { groupOrder: 1 },
         },

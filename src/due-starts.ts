@@ -2,14 +2,7 @@ import { sql } from "kysely";
 import type { Logger } from "pino";
 import type { FanOut, StartedJob } from "./fan-out.ts";
 import type { Metrics } from "./metrics.ts";
-import {
-  databaseNow,
-  isUuid,
-  lockScheduledJob,
-  standingEntries,
-  startDueJobs,
-  startJob,
-} from "./postgres/batch-jobs.ts";
+import { isUuid, lockScheduledJob, standingEntries, startDueJobs, startJob } from "./postgres/batch-jobs.ts";
 import { type Database, isPostgresUnavailable } from "./postgres/database.ts";
 import type { BatchJobRow } from "./postgres/tables.ts";
 import type { Entry } from "./redis/schedule.ts";
@@ -53,20 +46,16 @@ export function createStartDue(deps: {
     void fanOut.begin(running);
   }
 
-  /** Starts the job of one entry, waiting for its lock; answers when it is to start, if its time has not come. */
-  async function startOne(scheduledJobId: string): Promise<Entry | undefined> {
-    const { started, later } = await db.transaction().execute(async (trx) => {
+  /** Starts the job of one entry that is due, waiting for its lock. */
+  async function startOne(scheduledJobId: string): Promise<void> {
+    const started = await db.transaction().execute(async (trx) => {
       // Whoever holds the lock is about to start, move or cancel the job; it comes due again if not.
       await sql`set local lock_timeout = '250ms'`.execute(trx);
       const job = await lockScheduledJob(trx, scheduledJobId);
-      if (job === undefined || job.scheduled_at === null) return {};
-      if (job.scheduled_at > (await databaseNow(trx))) {
-        return { later: { scheduledJobId, dueMs: job.scheduled_at.getTime() } };
-      }
-      return { started: await startJob(trx, job.id, "due") };
+      // An entry has one time for ever: what was due still is.
+      return job && (await startJob(trx, job.id, "due"));
     });
     if (started !== undefined) begin([started]);
-    return later;
   }
 
   return async function startDue(scheduledJobIds) {
@@ -80,12 +69,13 @@ export function createStartDue(deps: {
     begin(started);
     // What is left was locked by someone, is not due by the database's clock, or stands for nothing.
     const standing = started.length === ids.length ? [] : await standingEntries(db, ids);
-    const later: Entry[] = [];
+    const later = standing
+      .filter(({ isDue }) => !isDue)
+      .map(({ scheduledJobId, dueAt }): Entry => ({ scheduledJobId, dueMs: dueAt.getTime() }));
     const failed: string[] = [];
-    for (const { scheduledJobId } of standing) {
+    for (const { scheduledJobId } of standing.filter(({ isDue }) => isDue)) {
       try {
-        const entry = await startOne(scheduledJobId);
-        if (entry !== undefined) later.push(entry);
+        await startOne(scheduledJobId);
       } catch (error) {
         // It comes due again when its claim runs out; the others do not wait for it.
         logger.warn({ err: error, scheduledJobId }, "a due job could not be started");

@@ -126,15 +126,19 @@ export async function startDueJobs(db: Database, scheduledJobIds: readonly strin
 
 export type ScheduleEntry = { scheduledJobId: string; dueAt: Date };
 
-/** Those of the entries that still stand for a start, with the time that Postgres has for them. */
+/** Those of the entries that still stand for a start, with the time that Postgres has for them, and whether it has come. */
 export async function standingEntries(
   db: Database,
   scheduledJobIds: readonly string[],
-): Promise<ScheduleEntry[]> {
+): Promise<(ScheduleEntry & { isDue: boolean })[]> {
   if (scheduledJobIds.length === 0) return [];
   return await db
     .selectFrom("batch_jobs")
-    .select(["scheduled_job_id as scheduledJobId", "scheduled_at as dueAt"])
+    .select([
+      "scheduled_job_id as scheduledJobId",
+      "scheduled_at as dueAt",
+      sql<boolean>`scheduled_at <= clock_timestamp()`.as("isDue"),
+    ])
     .where(isAnyOf("scheduled_job_id", scheduledJobIds))
     .where("status", "=", "scheduled")
     .$narrowType<{ scheduledJobId: string; dueAt: Date }>()

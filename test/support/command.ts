@@ -7,7 +7,12 @@ const root = join(import.meta.dirname, "../..");
 export type Ended = { exitCode: number | null; stdout: string; stderr: string };
 
 /** Nothing of our own environment but what a process needs; the settings are the ones given. */
-const environment = (settings: Record<string, string>) => ({ PATH: process.env["PATH"], ...settings });
+const environment = (settings: Record<string, string>) => ({
+  PATH: process.env["PATH"],
+  // Programs are started by the hundred: each time but the first they find their modules compiled.
+  NODE_COMPILE_CACHE: join(root, "node_modules/.cache/compiled"),
+  ...settings,
+});
 
 /** Runs one of our programs to its end. */
 export function runProgram(

@@ -29,9 +29,12 @@ import { removeKeysUnder } from "./redis-keys.ts";
 
 export type Parts = Awaited<ReturnType<typeof startParts>>;
 
-/** Once every server that holds keys takes commands. */
+/** Once every server that holds keys takes commands; INFO alone is let through a little earlier. */
 export async function connected(redis: RedisClient): Promise<RedisClient> {
-  await eventually(() => checkFitness(redis));
+  await eventually(async () => {
+    await checkFitness(redis);
+    if (redis.status !== "ready") throw new Error(`the client is not ready but ${redis.status}`);
+  });
   return redis;
 }
 

@@ -242,7 +242,7 @@ export function createBatchJobs(deps: {
         },
         async redisHalf({ job, revision, scheduledJobId }) {
           const removed = await removeEntry(scheduledJobId);
-          await contactList.create(job, revision);
+          await contactList.create(job, revision, "first");
           return removed;
         },
         toFanOut: ({ job }) => job,

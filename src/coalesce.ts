@@ -1,14 +1,22 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 /**
- * Makes one call out of those that come while another one runs: `work` gets what has gathered meanwhile, at most
- * `largest` at a time, and answers each in its place. If it throws, all of them fail.
+ * Makes one call out of those that come while others run: `work` gets what has gathered meanwhile, at most `largest` at a
+ * time, and answers each in its place. If it throws, all of them fail. `atOnce` calls of `work` run at the same time.
  */
-export function coalesce<I, O>(work: (items: readonly I[]) => Promise<readonly O[]>, largest: number) {
+export function coalesce<I, O>(
+  work: (items: readonly I[]) => Promise<readonly O[]>,
+  largest: number,
+  atOnce = 1,
+) {
   type Waiting = { item: I; resolve: (answer: O) => void; reject: (error: unknown) => void };
   let waiting: Waiting[] = [];
-  let isRunning = false;
+  let running = 0;
 
   async function runAll(): Promise<void> {
-    isRunning = true;
+    running += 1;
+    // What came with the same packet comes along.
+    await nextTurn();
     while (waiting.length > 0) {
       const batch = waiting.splice(0, largest);
       try {
@@ -22,12 +30,12 @@ export function coalesce<I, O>(work: (items: readonly I[]) => Promise<readonly O
         for (const { reject } of batch) reject(error);
       }
     }
-    isRunning = false;
+    running -= 1;
   }
 
   return (item: I): Promise<O> =>
     new Promise<O>((resolve, reject) => {
       waiting.push({ item, resolve, reject });
-      if (!isRunning) void runAll();
+      if (running < atOnce) void runAll();
     });
 }

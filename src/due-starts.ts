@@ -2,9 +2,15 @@ import { sql } from "kysely";
 import type { Logger } from "pino";
 import type { FanOut, StartedJob } from "./fan-out.ts";
 import type { Metrics } from "./metrics.ts";
-import { isUuid, lockScheduledJob, standingEntries, startDueJobs, startJob } from "./postgres/batch-jobs.ts";
+import {
+  type StartedJobRow,
+  isUuid,
+  lockScheduledJob,
+  standingEntries,
+  startDueJobs,
+  startJob,
+} from "./postgres/batch-jobs.ts";
 import { type Database, isPostgresUnavailable } from "./postgres/database.ts";
-import type { BatchJobRow } from "./postgres/tables.ts";
 import type { Entry } from "./redis/schedule.ts";
 
 /** What became of entries that were due. */
@@ -30,7 +36,7 @@ export function createStartDue(deps: {
   const { db, fanOut, metrics, logger } = deps;
 
   /** Follows up starts that have been committed; what fails here is left to the sweep. */
-  function begin(jobs: readonly BatchJobRow[]): void {
+  function begin(jobs: readonly StartedJobRow[]): void {
     const running: StartedJob[] = [];
     for (const job of jobs) {
       const fields = { batchJobId: job.id, contacts: job.total_contacts, startLagMs: job.start_lag_ms };

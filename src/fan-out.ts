@@ -1,9 +1,9 @@
 import type { Logger } from "pino";
 import type { Metrics } from "./metrics.ts";
-import { readChunk } from "./postgres/contacts.ts";
+import { type Chunk, readChunk, wholeChunk } from "./postgres/contacts.ts";
 import { stillRunning } from "./postgres/sweep.ts";
 import type { Database } from "./postgres/database.ts";
-import type { ContactList } from "./redis/contact-list.ts";
+import { type ContactList, type Position, isFirstRun } from "./redis/contact-list.ts";
 import type { JobKey } from "./redis/keys.ts";
 import { createTurns } from "./turns.ts";
 
@@ -30,6 +30,8 @@ type Run = { promise: Promise<void>; again: boolean };
 
 /** 10,000 numbers are one statement and one script, each of about 3 ms; in Redis nothing else runs meanwhile. */
 const defaultChunkSize = 10_000;
+/** What a list takes in Redis beside its numbers, in numbers. */
+const leastCost = 50;
 
 export function createFanOut(deps: {
   db: Database;
@@ -47,11 +49,18 @@ export function createFanOut(deps: {
   const inTurn = createTurns(concurrency);
   const stop = new AbortController();
 
+  function readFrom(job: JobKey, position: Position): Promise<Chunk | undefined> {
+    const read = isFirstRun(position) ? wholeChunk : readChunk;
+    const chunk = read(db, job.id, position.last, chunkSize);
+    // When the work is stopped nobody waits for it any more.
+    chunk.catch(() => {});
+    return chunk;
+  }
+
   /** One pass from the position in Redis to the end of the list that Postgres has. */
   async function work(job: JobKey): Promise<void> {
     let position = await contactList.position(job);
-    const readFrom = (last: number) => readChunk(db, job.id, last, chunkSize);
-    let next = position && readFrom(position.last);
+    let next = position && readFrom(job, position);
     while (position !== undefined && next !== undefined && !stop.signal.aborted) {
       const chunk = await next;
       if (chunk?.status !== "running") {
@@ -62,13 +71,12 @@ export function createFanOut(deps: {
       const last = Math.min(position.last + chunkSize, total);
       const isLast = last === total;
       // The next chunk is read while this one is put on the list.
-      const ahead = isLast ? undefined : readFrom(last);
-      ahead?.catch(() => {});
+      const ahead = isLast ? undefined : readFrom(job, { ...position, last });
       const { appended, position: now } = await contactList.append(job, position, last, numbers);
       if (appended) metrics.fanOutContacts.inc("count" in numbers ? numbers.count : numbers.length);
       if (appended && isLast) return;
       position = now;
-      next = appended ? ahead : now && readFrom(now.last);
+      next = appended ? ahead : now && readFrom(job, now);
     }
   }
 
@@ -102,24 +110,43 @@ export function createFanOut(deps: {
     await started.promise;
   }
 
-  /** The first chunk of a job; false if Redis failed. */
-  async function beginOne({ key, revision, total }: StartedJob): Promise<boolean> {
-    const last = Math.min(total, chunkSize);
+  /** The first chunks of jobs of one organization; answers the jobs, or none of them if Redis failed. */
+  async function beginGroup(jobs: readonly StartedJob[]): Promise<readonly StartedJob[]> {
+    const [first] = jobs;
+    if (first === undefined) return [];
+    const beginnings = jobs.map((job) => ({ ...job, last: Math.min(job.total, chunkSize) }));
     try {
-      if (await contactList.begin(key, revision, last)) metrics.fanOutContacts.inc(last);
-      return true;
+      metrics.fanOutContacts.inc(await contactList.begin(first.key.organizationId, beginnings));
+      return jobs;
     } catch (error) {
-      metrics.fanOutFailures.inc();
-      logger.warn({ err: error, batchJobId: key.id }, "a fan-out is left to the sweep");
-      return false;
+      metrics.fanOutFailures.inc(jobs.length);
+      const batchJobIds = jobs.map(({ key }) => key.id);
+      logger.warn({ err: error, batchJobIds }, "fan-outs are left to the sweep");
+      return [];
     }
+  }
+
+  /** Groups of jobs of one organization each, with no more numbers together than a chunk if there are several. */
+  function grouped(jobs: readonly StartedJob[]): StartedJob[][] {
+    const groups: StartedJob[][] = [];
+    for (const ofOne of Map.groupBy(jobs, ({ key }) => key.organizationId).values()) {
+      let room = 0;
+      for (const job of ofOne) {
+        room -= Math.max(job.total, leastCost);
+        if (room < 0) {
+          groups.push([]);
+          room = chunkSize - Math.max(job.total, leastCost);
+        }
+        groups.at(-1)?.push(job);
+      }
+    }
+    return groups;
   }
 
   return {
     run,
     async begin(jobs) {
-      const begun = await Promise.all(jobs.map(beginOne));
-      const onLists = jobs.filter((_, i) => begun[i]);
+      const onLists = (await Promise.all(grouped(jobs).map(beginGroup))).flat();
       if (onLists.length === 0) return;
       // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away.
       const ids = onLists.map(({ key }) => key.id);

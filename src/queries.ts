@@ -1,3 +1,4 @@
+import { coalesce } from "./coalesce.ts";
 import { BatchJobError } from "./domain/batch-job-error.ts";
 import { type JobStatus } from "./domain/batch-job.ts";
 import type { Caller } from "./domain/caller.ts";
@@ -8,9 +9,10 @@ import {
   storedContactStatuses,
 } from "./domain/contact.ts";
 import { readPageToken, writePageToken } from "./domain/page-token.ts";
-import { findJob, isUuid, listJobs } from "./postgres/batch-jobs.ts";
+import { findJob, isUuid, jobNotFound, listJobs } from "./postgres/batch-jobs.ts";
 import { findContact, listContacts } from "./postgres/contacts.ts";
 import type { Database } from "./postgres/database.ts";
+import { readVersions } from "./postgres/watching.ts";
 import type { AttemptRow, BatchJobRow, ContactRow } from "./postgres/tables.ts";
 
 /** A batch job as it is stored. */
@@ -60,10 +62,22 @@ const shown = (row: ContactRow, job: BatchJob): Contact => ({
 
 /** What can be asked about batch jobs. Every answer is about the caller's organization only. */
 export function createQueries(db: Database) {
+  /** Under load one query answers all who ask while others run; one that hangs leaves the rest of them their way. */
+  const readJob = coalesce<string, { row: BatchJob | undefined }>(
+    async (ids) => {
+      const versions = await readVersions(db, [...new Set(ids)]);
+      return ids.map((id) => ({ row: versions.get(id)?.row }));
+    },
+    100,
+    4,
+  );
+
   return {
     /** The job, or job_not_found. */
     async get(caller: Caller, batchJobId: string): Promise<BatchJob> {
-      return await findJob(db, caller.organizationId, batchJobId);
+      const { row } = isUuid(batchJobId) ? await readJob(batchJobId.toLowerCase()) : { row: undefined };
+      if (row?.organization_id !== caller.organizationId) throw jobNotFound(batchJobId);
+      return row;
     },
 
     /** One page of jobs, newest first. */

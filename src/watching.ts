@@ -1,11 +1,10 @@
 import type { Logger } from "pino";
 import { type Alarm, createAlarm } from "./alarm.ts";
 import { coalesce } from "./coalesce.ts";
-import { BatchJobError } from "./domain/batch-job-error.ts";
 import { allowedStatuses } from "./domain/batch-job.ts";
 import type { Caller } from "./domain/caller.ts";
 import { startLoop } from "./loop.ts";
-import { isUuid } from "./postgres/batch-jobs.ts";
+import { isUuid, jobNotFound } from "./postgres/batch-jobs.ts";
 import type { Database } from "./postgres/database.ts";
 import { type JobVersion, readVersions } from "./postgres/watching.ts";
 import type { BatchJob } from "./queries.ts";
@@ -94,9 +93,7 @@ export function createWatching(deps: { db: Database; logger: Logger }): Watching
     const versions = await read(ids.filter(isUuid));
     const missing = ids.find((id) => versions.get(id)?.row.organization_id !== caller.organizationId);
     if (missing === undefined) return;
-    throw new BatchJobError("job_not_found", "There is no such batch job in this organization.", {
-      batchJobId: missing,
-    });
+    throw jobNotFound(missing);
   }
 
   return {

@@ -16,9 +16,9 @@ const chunkSize = 4;
 const freshParts = useFreshParts();
 
 /** A running job with its position, from which nothing is done yet. */
-async function makeUnstarted(parts: Parts, contacts: number) {
+async function makeUnstarted(parts: Parts, contacts: number, run: "first" | "again" = "again") {
   const job = await makeJob(parts, { status: "running", contacts });
-  await parts.contactList.create(keyOf(job), job.revision);
+  await parts.contactList.create(keyOf(job), job.revision, run);
   return job;
 }
 
@@ -44,23 +44,25 @@ const withHeldCreate = (parts: Parts) => {
   const held = Promise.withResolvers<void>();
   const contactList: ContactList = {
     ...parts.contactList,
-    async create(job, revision) {
+    async create(...args) {
       await held.promise;
-      return await parts.contactList.create(job, revision);
+      return await parts.contactList.create(...args);
     },
   };
   return { jobs: createBatchJobs({ ...parts, contactList }), letGo: () => held.resolve() };
 };
 
 describe("chunks", () => {
-  for (const contacts of [0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3 * chunkSize]) {
-    test(`of ${chunkSize} put ${contacts} contacts on the list, each once and in order`, async () => {
+  const sizes = [0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3 * chunkSize];
+  const runs = (["first", "again"] as const).flatMap((run) => sizes.map((contacts) => ({ run, contacts })));
+  for (const { run, contacts } of runs) {
+    test(`of ${chunkSize} put ${contacts} contacts on the list, each once and in order, when a job runs: ${run}`, async () => {
       await using parts = await freshParts({ chunkSize });
-      const job = await makeUnstarted(parts, contacts);
+      const job = await makeUnstarted(parts, contacts, run);
       await parts.fanOut.run(keyOf(job));
       const { list, position } = await lookAt(parts, job.id);
       expect(list).toEqual(numbersTo(contacts));
-      expect(position).toMatch(new RegExp(`^${job.revision}\\.[0-9a-f]{12}:${contacts}$`));
+      expect(position).toMatch(new RegExp(`^${job.revision}\\.n?[0-9a-f]{12}:${contacts}$`));
       expect(await countOf(parts, "fanOutContacts")).toBe(contacts);
     });
   }
@@ -148,6 +150,20 @@ describe("the beginning of jobs that have just started", () => {
     await other.fanOut.begin([begun(job)]);
     expect(await countOf(other, "fanOutFailures")).toBe(1);
   });
+});
+
+test("a fan-out that is stopped at once leaves no query behind that nobody waits for", async () => {
+  await using parts = await freshParts({ chunkSize });
+  const job = await makeUnstarted(parts, 10);
+  for (let times = 0; times < 20; times += 1) {
+    const db = openDatabase({ url: parts.databaseUrl, poolSize: 1 });
+    const fanOut = createFanOut({ ...parts, db, chunkSize });
+    void fanOut.run(keyOf(job));
+    await fanOut[Symbol.asyncDispose]();
+    await db.destroy();
+  }
+  // What fails unheard fails the run of the tests.
+  expect((await lookAt(parts, job.id)).list).toEqual([]);
 });
 
 describe("a fan-out goes on", () => {

@@ -20,7 +20,7 @@ export const beforeAllJobs = "00000000-0000-0000-0000-000000000000";
 
 export const isUuid = (text: string): boolean => uuid.test(text);
 
-const jobNotFound = (id: string) =>
+export const jobNotFound = (id: string) =>
   new BatchJobError("job_not_found", "There is no such batch job in this organization.", {
     batchJobId: id.slice(0, 64),
   });
@@ -100,11 +100,25 @@ export async function startJob(trx: Trx, id: string, cause: StartCause): Promise
     .executeTakeFirstOrThrow();
 }
 
+/** What is to be known of a job that has just been started, or has failed for want of contacts. */
+const startedJob = [
+  "id",
+  "organization_id",
+  "status",
+  "revision",
+  "total_contacts",
+  "start_lag_ms",
+] as const satisfies (keyof BatchJobRow)[];
+export type StartedJobRow = Pick<BatchJobRow, (typeof startedJob)[number]>;
+
 /**
  * Starts every job of these entries whose time has come and which nobody else has locked, in one statement. The only
  * condition that matters is in it: still scheduled, under the same entry, due by the database's clock.
  */
-export async function startDueJobs(db: Database, scheduledJobIds: readonly string[]): Promise<BatchJobRow[]> {
+export async function startDueJobs(
+  db: Database,
+  scheduledJobIds: readonly string[],
+): Promise<StartedJobRow[]> {
   return await db
     .with("due", (q) =>
       q
@@ -120,7 +134,7 @@ export async function startDueJobs(db: Database, scheduledJobIds: readonly strin
     .updateTable("batch_jobs")
     .set(startedColumns("due"))
     .where("id", "in", (q) => q.selectFrom("due").select("due.id"))
-    .returningAll()
+    .returning(startedJob)
     .execute();
 }
 

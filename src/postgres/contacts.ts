@@ -84,6 +84,21 @@ export async function readChunk(
   return row && { ...row, numbers: row.numbers?.split(",") ?? [] };
 }
 
+/** The same where all of those are known to be pending: only the job is looked at. */
+export async function wholeChunk(
+  db: Database,
+  jobId: string,
+  after: number,
+  size: number,
+): Promise<Chunk | undefined> {
+  const job = await db
+    .selectFrom("batch_jobs")
+    .select(["status", "revision", "total_contacts as total"])
+    .where("id", "=", jobId)
+    .executeTakeFirst();
+  return job && { ...job, numbers: { first: after + 1, count: Math.min(size, job.total - after) } };
+}
+
 /** A contact with its attempts, the first one first. */
 export async function findContact(
   db: Database,

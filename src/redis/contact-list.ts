@@ -17,11 +17,15 @@ export type ContactList = ReturnType<typeof createContactList>;
 /** The keys go by themselves this long after the last look of a sweep, should nobody have been able to unlink them. */
 export const keysExpiryMs = 60 * 60 * 1000;
 
-/** For scripts: ends the script if the job has a position of this or a later revision; else its list is empty now. */
+/** For scripts. */
 const startOver = `
-local seen = redis.call("GET", KEYS[1])
-if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end
-redis.call("UNLINK", KEYS[2], KEYS[3])
+-- True if the job has no position of this or a later revision; its list is empty then.
+local function startOver(position, contacts, reserved, revision)
+  local seen = redis.call("GET", position)
+  if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(revision) then return false end
+  redis.call("UNLINK", contacts, reserved)
+  return true
+end
 `;
 
 const create = script(`
@@ -30,6 +34,7 @@ const create = script(`
 --   ARGV[1] revision   ARGV[2] position   ARGV[3] expiry, ms
 -- Returns 1 created, 0 left alone
 ${startOver}
+if not startOver(KEYS[1], KEYS[2], KEYS[3], ARGV[1]) then return 0 end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1
 `);
@@ -49,19 +54,25 @@ end
 `;
 
 const begin = script(`
--- Gives a job that runs for the first time its position and a list with its first numbers, unless it has a position of
--- this or a later revision. Says so on the work channel.
---   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved
---   ARGV[1] revision   ARGV[2] position   ARGV[3] expiry, ms   ARGV[4] work channel   ARGV[5] organization
---   ARGV[6] the last number, at least 1
--- Returns 1 begun, 0 left alone
+-- Gives jobs of one organization that run for the first time their positions and lists with their first numbers, each
+-- unless it has a position of this or a later revision. Says so on the work channel.
+--   KEYS[1], [4], … position   KEYS[2], [5], … contacts   KEYS[3], [6], … reserved
+--   ARGV[1] expiry, ms   ARGV[2] work channel   ARGV[3] organization
+--   ARGV[4], [7], … revision   ARGV[5], [8], … position   ARGV[6], [9], … the last number, at least 1
+-- Returns how many numbers are on the lists that were begun
 ${pushRange}
 ${startOver}
-pushRange(KEYS[2], 1, tonumber(ARGV[6]))
-redis.call("PEXPIRE", KEYS[2], ARGV[3])
-redis.call("PUBLISH", ARGV[4], ARGV[5])
-redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
-return 1
+local listed = 0
+for i = 1, #KEYS, 3 do
+  local revision, position, last = unpack(ARGV, i + 3, i + 5)
+  if startOver(KEYS[i], KEYS[i + 1], KEYS[i + 2], revision) then
+    listed = listed + pushRange(KEYS[i + 1], 1, tonumber(last))
+    redis.call("PEXPIRE", KEYS[i + 1], ARGV[1])
+    redis.call("SET", KEYS[i], position, "PX", ARGV[1])
+  end
+end
+redis.call("PUBLISH", ARGV[2], ARGV[3])
+return listed
 `);
 
 const append = script(`
@@ -129,19 +140,34 @@ function read(reply: unknown): Position | undefined {
   return epoch === undefined ? undefined : { epoch, last: Number(last) };
 }
 
-const atStart = (revision: number): Position => ({
-  epoch: `${revision}.${randomBytes(6).toString("hex")}`,
+/** Marks epochs of first runs; the random part is hexadecimal. */
+const firstMark = "n";
+
+/** Whether a job runs for the first time, or again after a pause or a loss. */
+type Run = "first" | "again";
+
+const atStart = (revision: number, run: Run): Position => ({
+  epoch: `${revision}.${run === "first" ? firstMark : ""}${randomBytes(6).toString("hex")}`,
   last: 0,
 });
+
+/**
+ * True for a position under which its job has run from the first time on: nothing above it has been on a list, and every
+ * contact there is pending. Should Redis have lost a part of what it had, that may be wrong for some, which a lease finds.
+ */
+export const isFirstRun = ({ epoch }: Position): boolean => epoch.includes(`.${firstMark}`);
+
+/** A job that runs for the first time since `revision`, and the last of the numbers to begin with, at least 1. */
+export type Beginning = { readonly key: JobKey; readonly revision: number; readonly last: number };
 
 /** The Redis list of each running job's contact numbers, and the position beside it. */
 export function createContactList(redis: RedisClient, keys: Keys) {
   const of = (job: JobKey) => [keys.position(job), keys.contacts(job), keys.reserved(job)];
   return {
     /** Gives a job that came to run at `revision` its position; a repetition leaves it alone. */
-    async create(job: JobKey, revision: number): Promise<boolean> {
+    async create(job: JobKey, revision: number, run: Run = "again"): Promise<boolean> {
       const reply = await redisStep("creating a position", () =>
-        runScript(redis, create, of(job), [revision, write(atStart(revision)), keysExpiryMs]),
+        runScript(redis, create, of(job), [revision, write(atStart(revision, run)), keysExpiryMs]),
       );
       return reply === 1;
     },
@@ -151,22 +177,25 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     },
 
     /**
-     * Gives a job that came to run at `revision`, for the first time, its position and the numbers from 1 to `last` on
-     * its list, `last` being at least 1. Answers false, and does nothing, if it has a position of this or a later revision.
+     * Gives jobs of one organization their positions and the numbers from 1 on on their lists, and leaves those alone that
+     * have a position of this or a later revision. Answers how many numbers it has put on lists.
      */
-    async begin(job: JobKey, revision: number, last: number): Promise<boolean> {
-      const position = write({ ...atStart(revision), last });
-      const reply = await redisStep("beginning a list", () =>
-        runScript(redis, begin, of(job), [
-          revision,
-          position,
-          keysExpiryMs,
-          keys.work,
-          job.organizationId,
-          last,
-        ]),
+    async begin(organizationId: string, jobs: readonly Beginning[]): Promise<number> {
+      const args = jobs.flatMap(({ revision, last }) => [
+        revision,
+        write({ ...atStart(revision, "first"), last }),
+        last,
+      ]);
+      return Number(
+        await redisStep("beginning lists", () =>
+          runScript(
+            redis,
+            begin,
+            jobs.flatMap(({ key }) => of(key)),
+            [keysExpiryMs, keys.work, organizationId, ...args],
+          ),
+        ),
       );
-      return reply === 1;
     },
 
     /**
@@ -197,7 +226,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     /** Starts over from 0 where nothing is left on the list; false if the position has moved or something is. */
     async restart(job: JobKey, seen: Position, revision: number): Promise<boolean> {
       const reply = await redisStep("starting a position over", () =>
-        runScript(redis, restart, of(job), [write(seen), write(atStart(revision)), keysExpiryMs]),
+        runScript(redis, restart, of(job), [write(seen), write(atStart(revision, "again")), keysExpiryMs]),
       );
       return reply === 1;
     },

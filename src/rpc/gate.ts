@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { getOption } from "@bufbuild/protobuf";
+import { type DescMethod, getOption } from "@bufbuild/protobuf";
 import {
   type ConnectError,
   type HandlerContext,
@@ -71,8 +71,17 @@ export function createGate(
   };
 }
 
+/** Reading an option costs as much as finding the caller; each method has one answer for ever. */
+const rolesByMethod = new WeakMap<DescMethod, readonly ProtoRole[]>();
+
+function rolesOf(method: DescMethod): readonly ProtoRole[] {
+  const known = rolesByMethod.get(method) ?? getOption(method, rolesOption);
+  rolesByMethod.set(method, known);
+  return known;
+}
+
 function checkRole(role: Role, { method }: HandlerContext): void {
-  const allowed = getOption(method, rolesOption);
+  const allowed = rolesOf(method);
   if (role === "admin" || allowed.includes(protoRoles[role])) return;
   const names = Object.entries(protoRoles).flatMap(([name, value]) =>
     allowed.includes(value) ? [name] : [],

@@ -151,7 +151,7 @@ const claims: Mutant[] = [
   {
     guard: "entries have their old times again when Postgres fails",
     file: "src/scheduler.ts",
-    text: "await schedule.rescore(entries).catch(() => {});",
+    text: "await schedule.rescore(some).catch(() => {});",
     instead: "",
     test: "test/scheduler.test.ts",
     title: "have their old times again when Postgres fails",
@@ -213,7 +213,7 @@ const fanOut: Mutant[] = [
   {
     guard: "a run of the job that has begun is not begun again",
     file: lists,
-    text: `if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(ARGV[1]) then return 0 end`,
+    text: `if seen and tonumber(string.match(seen, "^%d+")) >= tonumber(revision) then return false end`,
     instead: "",
     test: "test/redis/contact-list.test.ts",
     title: "leaves a job alone that has a position of revision 5",
@@ -221,7 +221,7 @@ const fanOut: Mutant[] = [
   {
     guard: "a new run begins with an empty list",
     file: lists,
-    text: `redis.call("UNLINK", KEYS[2], KEYS[3])`,
+    text: `redis.call("UNLINK", contacts, reserved)`,
     instead: "",
     test: "test/redis/contact-list.test.ts",
     title: "at a later revision starts over with an empty list",

@@ -50,13 +50,13 @@ export function lagging(parts: Parts): Parts {
   };
   const contactList: Parts["contactList"] = {
     ...prompt,
-    async create(job, revision) {
+    async create(...args) {
       await lag();
-      return await prompt.create(job, revision);
+      return await prompt.create(...args);
     },
-    async begin(job, revision, last) {
+    async begin(...args) {
       await lag();
-      return await prompt.begin(job, revision, last);
+      return await prompt.begin(...args);
     },
     async unlink(job, revision) {
       await lag();

@@ -86,33 +86,55 @@ describe("begin", () => {
   for (const last of [1, 4_001, 10_000]) {
     test(`gives a job its position and the numbers to ${last}`, async () => {
       await using parts = await freshParts();
-      const job = aJob();
-      expect(await parts.contactList.begin(job, 7, last)).toBe(true);
-      expect(await whole(parts, job)).toEqual({
-        position: { epoch: expect.stringMatching(/^7\.[0-9a-f]{12}$/), last },
+      const key = aJob();
+      expect(await parts.contactList.begin(key.organizationId, [{ key, revision: 7, last }])).toBe(last);
+      expect(await whole(parts, key)).toEqual({
+        position: { epoch: expect.stringMatching(/^7\.n[0-9a-f]{12}$/), last },
         list: numbersTo(last),
       });
-      const expiries = [parts.keys.position(job), parts.keys.contacts(job)].map((key) =>
-        parts.redis.pttl(key),
+      const expiries = [parts.keys.position(key), parts.keys.contacts(key)].map((name) =>
+        parts.redis.pttl(name),
       );
       expect(Math.min(...(await Promise.all(expiries)))).toBeGreaterThan(0);
     });
   }
+
+  test("gives each of many jobs its own, however many numbers they have", async () => {
+    await using parts = await freshParts();
+    const { organizationId } = aJob();
+    const jobs = Array.from({ length: 200 }, (_, i) => ({
+      key: { ...aJob(), organizationId },
+      revision: i + 1,
+      last: i + 1,
+    }));
+    expect(await parts.contactList.begin(organizationId, jobs)).toBe((200 * 201) / 2);
+    const lists = await Promise.all(jobs.map(({ key }) => whole(parts, key)));
+    expect(lists).toEqual(
+      jobs.map(({ revision, last }) => ({
+        position: { epoch: expect.stringMatching(new RegExp(`^${revision}\\.n`)), last },
+        list: numbersTo(last),
+      })),
+    );
+  });
 
   for (const revision of [4, 5]) {
     test(`at revision ${revision} leaves a job alone that has a position of revision 5`, async () => {
       await using parts = await freshParts();
       const { job } = await makeList(parts);
       const before = await whole(parts, job);
-      expect(await parts.contactList.begin(job, revision, 9)).toBe(false);
+      const other = { ...aJob(), organizationId: job.organizationId };
+      const both = [job, other].map((key) => ({ key, revision, last: 9 }));
+      expect(await parts.contactList.begin(job.organizationId, both)).toBe(9);
       expect(await whole(parts, job)).toEqual(before);
+      expect((await whole(parts, other)).list).toEqual(numbersTo(9));
     });
   }
 
   test("at a later revision starts over with a list of its own", async () => {
     await using parts = await freshParts();
     const { job } = await makeList(parts);
-    expect(await parts.contactList.begin(job, 6, 2)).toBe(true);
+    const beginning = { key: job, revision: 6, last: 2 };
+    expect(await parts.contactList.begin(job.organizationId, [beginning])).toBe(2);
     expect(await whole(parts, job)).toMatchObject({ position: { last: 2 }, list: numbersTo(2) });
   });
 });

@@ -5,13 +5,14 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const long = ["test/races/*.test.ts", "test/leasing/{many-workers,property}.test.ts"];
 
 /** Real processes that are harmed; they wait most of the time, and must not wait for a processor. */
-const faults = "test/faults/!(oracle).test.ts";
+const faults = "test/faults/!(oracle|soak).test.ts";
+const soak = "test/faults/soak.test.ts";
 /** Minutes long: only in `npm run test:faults`. */
 const longFaults = process.env["FAULTS"] === "full" ? [] : ["test/faults/network.test.ts"];
 
 const isSoak = ({ moduleId }: TestSpecification) => moduleId.endsWith("/soak.test.ts");
 
-/** The soak takes as long as several of the others together, which run meanwhile. */
+/** The soak takes as long as many of the others together, which run meanwhile. */
 class SoakFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     // oxlint-disable-next-line unicorn/no-array-sort -- it is no array's
@@ -21,7 +22,7 @@ class SoakFirst extends BaseSequencer {
 }
 
 /** Many small files, which share their processes: every process of its own would load all modules anew. */
-const many = { maxWorkers: 3, isolate: false };
+const many = { maxWorkers: 4, isolate: false };
 
 const limits = { testTimeout: 30_000, hookTimeout: 30_000 };
 
@@ -34,7 +35,7 @@ export default defineConfig({
           ...limits,
           name: "one Redis",
           include: ["test/**/*.test.ts"],
-          exclude: [faults],
+          exclude: [faults, soak],
           ...many,
           globalSetup: ["test/support/servers.ts"],
         },
@@ -58,6 +59,7 @@ export default defineConfig({
           globalSetup: ["test/support/cluster-servers.ts"],
         },
       },
+      { test: { ...limits, name: "soak", include: [soak], maxWorkers: many.maxWorkers } },
       {
         test: {
           ...limits,

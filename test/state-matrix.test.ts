@@ -99,7 +99,7 @@ describe("start", () => {
       row: oneRevisionOn(was, { status: "running", started_at: expect.any(Date), scheduled_job_id: null }),
       contacts: was.contacts,
       list: ["1", "2", "3"],
-      position: expect.stringMatching(/^2\.[0-9a-f]+:3$/),
+      position: expect.stringMatching(/^2\.n[0-9a-f]+:3$/),
       entry: null,
     });
     expect(await parts.redis.zscore(parts.keys.due, scheduledJobId ?? "")).toBeNull();

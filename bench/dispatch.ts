@@ -1,28 +1,24 @@
 // Contacts leased, called (a call that takes no time) and reported, per second, with 1, 8 and 64 workers, beside the same
 // number of jobs worked by BullMQ, pg-boss and graphile-worker.
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { Client } from "pg";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type FreshService, type Servers, startFreshServers, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
+import { withPostgres, withRedis } from "./measure.ts";
 import { type Entrant, type Sizes, type Workload } from "./workload.ts";
 import { bullmq, graphileWorker, perSecond, pgBoss } from "./peers.ts";
 
-/** Ours: the service in its own process, workers as concurrent gRPC calls from this one. */
-async function callsheet(service: FreshService, workers: number, total: number): Promise<number> {
-  const { client, grpcAddress, apiKey } = service;
-  const database = new Client({ connectionString: service.databaseUrl });
-  await database.connect();
-  await database.query("update organizations set lease_limit = 10000");
-  await database.end();
-  const { leaseContacts, reportOutcomes } = ContactWorkerService.method;
-  const worker = openGrpcClient(grpcAddress, apiKey);
-  const { batchJobId } = await client.createBatchJob({
-    name: "dispatch",
-    fromPhoneNumberId: "pn_1",
-    concurrentCallLimit: 1_000,
-  });
+/** So many contacts of these workers' organization may be leased at once as nobody here needs. */
+const liftLimit = ({ databaseUrl }: FreshService) =>
+  withPostgres(databaseUrl, (client) => client.query("update organizations set lease_limit = 10000"));
+
+const aJob = { name: "dispatch", fromPhoneNumberId: "pn_1", concurrentCallLimit: 1_000 };
+
+/** A job of so many contacts that runs. */
+async function startJob({ client }: FreshService, total: number): Promise<string> {
+  const { batchJobId } = await client.createBatchJob(aJob);
   for (let first = 0; first < total; first += 10_000) {
     const contacts = Array.from({ length: Math.min(10_000, total - first) }, (_, i) => ({
       phone: `+1${4_150_000_000 + first + i}`,
@@ -33,6 +29,13 @@ async function callsheet(service: FreshService, workers: number, total: number):
   }
   await client.startBatchJob({ batchJobId });
   await delay(500);
+  return batchJobId;
+}
+
+/** Has so many contacts leased and reported by workers that are concurrent gRPC calls; answers how many a second. */
+async function work({ grpcAddress, apiKey }: FreshService, workers: number, total: number): Promise<number> {
+  const { leaseContacts, reportOutcomes } = ContactWorkerService.method;
+  const worker = openGrpcClient(grpcAddress, apiKey);
   const maxContacts = Math.min(100, Math.floor(1_000 / workers));
   let left = total;
   const began = performance.now();
@@ -49,11 +52,65 @@ async function callsheet(service: FreshService, workers: number, total: number):
       }
     }),
   );
-  const rate = perSecond(total, began);
+  const rate = perSecond(total - left, began);
   worker.close();
-  const { batchJob } = await client.getBatchJob({ batchJobId });
+  return rate;
+}
+
+async function dispatch(workers: number, total: number): Promise<number> {
+  await using service = await startFreshService();
+  await liftLimit(service);
+  const batchJobId = await startJob(service, total);
+  const rate = await work(service, workers, total);
+  const { batchJob } = await service.client.getBatchJob({ batchJobId });
   if (batchJob?.counts?.completed !== total) throw new Error("not every contact was completed");
   return rate;
+}
+
+/**
+ * The same on connections that were made, and have planned their statements, while there was next to nothing; then come a
+ * job that has ended and one that begins, each of so many contacts.
+ */
+async function dispatchGrown(workers: number, total: number, contacts: number): Promise<number> {
+  await using service = await startFreshService();
+  await liftLimit(service);
+  await startJob(service, 2_000);
+  await work(service, workers, 2_000);
+  const [ended, large] = [randomUUID(), randomUUID()];
+  await withPostgres(service.databaseUrl, async (client) => {
+    const insertJob = (id: string, status: string, of: string) =>
+      client.query(
+        `insert into batch_jobs (id, organization_id, name, description, from_phone_number_id, status, timezone,
+           concurrent_call_limit, max_attempts, retry_on, retry_delays_ms, total_contacts, ${of}_contacts, started_at, finished_at)
+         select $1, id, '', '', '', $2, 'UTC', 1000, 3, '{busy}', '{300000}', $3::int, $3::int,
+           t, t from organizations, (select case $2 when 'completed' then now() end as t) as ended`,
+        [id, status, contacts],
+      );
+    const insertContacts = (id: string, status: string, attempts: number) =>
+      client.query(
+        `insert into contacts (job_id, number, phone, name, fields, status, attempts)
+         select $1, n, '+1' || (4150000000 + n), 'Ada Lovelace', '{"plan": "basic", "city": "London"}', $2, $3
+         from generate_series(1, $4::int) as n`,
+        [id, status, attempts, contacts],
+      );
+    await insertJob(ended, "completed", "completed");
+    await insertContacts(ended, "completed", 1);
+    await client.query(
+      `insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
+       select $1, n, 1, 1, 'w', now(), now() + interval '1 minute', now(), 'completed' from generate_series(1, $2::int) as n`,
+      [ended, contacts],
+    );
+    await insertJob(large, "pending", "pending");
+    await insertContacts(large, "pending", 0);
+  });
+  await service.client.startBatchJob({ batchJobId: large });
+  await withRedis(service.redisUrl, async (redis) => {
+    const [list = ""] = await redis.keys(`callsheet:*${large}:position`);
+    for (let position = ""; !position.endsWith(`:${contacts}`); position = (await redis.get(list)) ?? "") {
+      await delay(20);
+    }
+  });
+  return await work(service, workers, total);
 }
 
 const peers: Record<string, (servers: Servers, total: number) => Promise<number>> = {
@@ -63,29 +120,32 @@ const peers: Record<string, (servers: Servers, total: number) => Promise<number>
   "graphile-worker 0.18.0, 100 at once, batched": (servers, total) => graphileWorker(servers, total, 1),
 };
 
-export const dispatching = ({ dispatched: total }: Sizes): Workload => ({
+export const dispatching = ({ dispatched: total, contacts }: Sizes): Workload => ({
   name: "dispatch",
   title: `${total} contacts leased, called (a call that takes no time) and reported`,
   unit: "contacts/s",
   better: "higher",
   note:
     "Callsheet's workers are gRPC clients of a service in another process, and every attempt stays as history. The peers run in " +
-    "the bench's own process; BullMQ keeps its jobs in Redis, and graphile-worker deletes a job when it is done.",
+    "the bench's own process; BullMQ keeps its jobs in Redis, and graphile-worker deletes a job when it is done. Where tables " +
+    `have grown, a job of ${contacts} contacts is worked beside one of as many that has ended.`,
   entrants: [
     ...[1, 8, 64].map((workers): Entrant => ({
       name: `Callsheet, ${workers} workers`,
       role: "callsheet",
-      async run() {
-        await using service = await startFreshService();
-        return { value: await callsheet(service, workers, total) };
-      },
+      run: async () => ({ value: await dispatch(workers, total) }),
     })),
-    ...Object.entries(peers).map(([name, work]): Entrant => ({
+    {
+      name: "Callsheet, 8 workers, tables grown under them",
+      role: "callsheet",
+      run: async () => ({ value: await dispatchGrown(8, total, contacts) }),
+    },
+    ...Object.entries(peers).map(([name, workOff]): Entrant => ({
       name,
       role: "peer",
       async run() {
         await using servers = await startFreshServers();
-        return { value: await work(servers, total) };
+        return { value: await workOff(servers, total) };
       },
     })),
   ],

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { jittered, startLoop } from "../loop.ts";
 import type { Database } from "../postgres/database.ts";
-import { findExpired } from "../postgres/leases.ts";
+import { findExpired } from "../postgres/lease-ends.ts";
 import type { Recorder } from "./recorder.ts";
 
 const batchSize = 1_000;

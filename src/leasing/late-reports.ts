@@ -2,7 +2,7 @@ import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
 import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
 import { finishJob, openContacts } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
-import { lockJobs, lockOrganization } from "../postgres/leases.ts";
+import { lockJobs, lockOrganization } from "../postgres/locks.ts";
 import {
   type EndedAttempt,
   type LateReport,

@@ -3,13 +3,8 @@ import type { Clock } from "../clock.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import { shareOut } from "../domain/shares.ts";
 import type { Database } from "../postgres/database.ts";
-import {
-  type Candidate,
-  type StoredLease,
-  findCandidates,
-  findLeases,
-  openLeases,
-} from "../postgres/leases.ts";
+import { type Candidate, findCandidates } from "../postgres/candidates.ts";
+import { type StoredLease, findLeases, openLeases } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { SettingsOf } from "./job-settings.ts";
 

@@ -2,7 +2,8 @@ import { sql } from "kysely";
 import type { Outcome, RestingContactStatus } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
-import { type CallDetails, asRows } from "./leases.ts";
+import type { CallDetails } from "./lease-ends.ts";
+import { asRows } from "./lease-rows.ts";
 
 /** An attempt that has ended. */
 export type EndedAttempt = LeaseKey & {

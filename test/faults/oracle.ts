@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import { storedContactStatuses } from "../../src/domain/contact.ts";
 import { type LeaseKey, readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import type { Database } from "../../src/postgres/database.ts";
-import { asRows } from "../../src/postgres/leases.ts";
+import { asRows } from "../../src/postgres/lease-rows.ts";
 import type { RedisClient } from "../../src/redis/connection.ts";
 import { keysExpiryMs } from "../../src/redis/contact-list.ts";
 import type { History, Told } from "./history.ts";

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { type Offer, endLeases, openLeases } from "../../src/postgres/leases.ts";
+import { endLeases } from "../../src/postgres/lease-ends.ts";
+import { type Offer, openLeases } from "../../src/postgres/leases.ts";
 import { limitOrganization } from "../leasing/leases.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";

@@ -1,12 +1,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import {
-  extendLeases,
-  findCandidates,
-  findExpired,
-  findLeases,
-  nextRetryAt,
-} from "../../src/postgres/leases.ts";
+import { findCandidates, nextRetryAt } from "../../src/postgres/candidates.ts";
+import { findExpired } from "../../src/postgres/lease-ends.ts";
+import { extendLeases, findLeases } from "../../src/postgres/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sortOut } from "../../src/domain/contact.ts";
 import { findCaller } from "../../src/postgres/api-keys.ts";

@@ -1,0 +1,61 @@
+import { type RawBuilder, sql } from "kysely";
+import type { Database } from "./database.ts";
+
+/** Read once in a statement, so that an index can be searched for it. */
+const timeNow = sql<Date>`(select clock_timestamp())`;
+
+/** A running job that may have contacts to give: how many it may give, and how many it may have. */
+export type Candidate = { id: string; free: number; pending: number; due: number };
+
+/**
+ * The organization's jobs that may give contacts: those after `afterJobId` in the order of their ids, then those from the
+ * start. Takes no lock.
+ */
+export async function findCandidates(
+  db: Database,
+  organizationId: string,
+  afterJobId: string,
+  onlyJobIds: readonly string[],
+  limit: number,
+): Promise<{ organizationFree: number; candidates: Candidate[] }> {
+  const some = (side: RawBuilder<unknown>) => sql`
+    select b.id, b.concurrent_call_limit - b.dialing_contacts as free, b.pending_contacts as pending,
+      case when b.waiting_retry_contacts = 0 then 0 else (
+        select count(*)::int from (
+          select from retries r where r.job_id = b.id and r.due_at <= ${timeNow}
+          limit b.concurrent_call_limit - b.dialing_contacts
+        ) as due)
+      end as due
+    from batch_jobs b
+    where b.organization_id = o.id and b.status = 'running' and b.id ${side} ${afterJobId}
+      and b.concurrent_call_limit > b.dialing_contacts
+      and (b.pending_contacts > 0 or b.waiting_retry_contacts > 0)
+      and (${onlyJobIds.length === 0} or b.id = any(${onlyJobIds}::uuid[]))
+    order by b.id
+    limit ${limit}`;
+  const { rows } = await sql<Candidate & { id: string | null; organizationFree: number }>`
+    select o.lease_limit - o.dialing as "organizationFree", j.*
+    from organizations o
+    left join lateral (
+      select * from (${some(sql`>`)}) as later union all select * from (${some(sql`<=`)}) as sooner limit ${limit}
+    ) as j on o.lease_limit > o.dialing
+    where o.id = ${organizationId}
+  `.execute(db);
+  return {
+    organizationFree: rows[0]?.organizationFree ?? 0,
+    candidates: rows.filter((row) => row.id !== null),
+  };
+}
+
+/** When the next retry of a running job of the organization comes due. */
+export async function nextRetryAt(db: Database, organizationId: string): Promise<Date | null> {
+  const { rows } = await sql<{ dueAt: Date | null }>`
+    select min(r.due_at) as "dueAt"
+    from batch_jobs b
+    cross join lateral (
+      select due_at from retries where job_id = b.id and due_at > ${timeNow} order by due_at limit 1
+    ) as r
+    where b.organization_id = ${organizationId} and b.status = 'running' and b.waiting_retry_contacts > 0
+  `.execute(db);
+  return rows[0]?.dueAt ?? null;
+}

@@ -1,0 +1,136 @@
+import { sql } from "kysely";
+import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { LeaseKey } from "../domain/lease-id.ts";
+import type { Trx } from "./batch-jobs.ts";
+import { type CountChanges, moveCounts, noteMove } from "./contact-counts.ts";
+import type { Database } from "./database.ts";
+import { asRows, nameOf, plainArray } from "./lease-rows.ts";
+import { lockJobs, lockOrganization } from "./locks.ts";
+
+/** What a worker tells of a call, beside its outcome. */
+export type CallDetails = {
+  errorCode: string;
+  failureReason: string;
+  callDurationMs: number | null;
+  providerCallId: string;
+};
+
+/** How the attempt of a live lease ends. */
+export type Ending = LeaseKey & {
+  outcome: Outcome;
+  /** After how long the contact is to be called again if its job goes on; null for never. */
+  retryDelayMs: number | null;
+  details: CallDetails | undefined;
+};
+
+export type Ended = {
+  endedAt: Date;
+  /** What each contact is now; undefined for a lease that was not live any more, and is left alone. */
+  contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | undefined)[];
+  /** The jobs that have ended by this. */
+  finished: { id: string; revision: number }[];
+};
+
+const textOrNull = (text: string | undefined): string | null => (text === "" ? null : (text ?? null));
+
+/** An array of texts; null where none of them says anything. */
+function textArray(texts: (string | null)[]): (string | null)[] | string {
+  return texts.every((text) => text === null) ? plainArray(texts.map(() => "null")) : texts;
+}
+
+/**
+ * Ends live leases: their attempts become history, and contacts, counts and jobs follow. With `onlyExpired` those whose
+ * time is over, and as not reported. One round trip and one commit.
+ */
+export async function endLeases(
+  db: Database,
+  organizationId: string,
+  endings: readonly Ending[],
+  { onlyExpired }: { onlyExpired: boolean },
+): Promise<Ended> {
+  const jobIds = [...new Set(endings.map((e) => e.jobId))].toSorted();
+  const turns = new Map(jobIds.map((id, i) => [id, i + 1]));
+  const { rows } = await sql<{
+    endedMs: number;
+    missed: number[] | null;
+    goingOn: (boolean | null)[];
+    finishedIds: string[] | null;
+    finishedRevisions: number[] | null;
+  }>`
+    select ended_ms as "endedMs", missed, going_on as "goingOn", finished_ids as "finishedIds",
+      finished_revisions as "finishedRevisions"
+    from end_leases(
+      ${organizationId}, ${onlyExpired}, ${plainArray(jobIds)},
+      ${plainArray(endings.map((e) => turns.get(e.jobId) ?? 0))}, ${plainArray(endings.map((e) => e.number))},
+      ${plainArray(endings.map((e) => e.nonce))}, ${plainArray(endings.map((e) => e.outcome))},
+      ${plainArray(endings.map((e) => e.retryDelayMs ?? "null"))},
+      ${textArray(endings.map((e) => textOrNull(e.details?.errorCode)))},
+      ${textArray(endings.map((e) => textOrNull(e.details?.failureReason)))},
+      ${plainArray(endings.map((e) => e.details?.callDurationMs ?? "null"))},
+      ${textArray(endings.map((e) => textOrNull(e.details?.providerCallId)))}
+    )
+  `.execute(db);
+  const [row] = rows;
+  if (row === undefined) throw new Error("ending leases gave no answer");
+  const missed = new Set(row.missed);
+  const isGoingOn = new Map(jobIds.map((id, i) => [id, row.goingOn[i] ?? false]));
+  const contacts = endings.map(({ jobId, outcome, retryDelayMs }, i) => {
+    if (missed.has(i + 1)) return undefined;
+    if (retryDelayMs === null || isGoingOn.get(jobId) !== true)
+      return { status: outcome, nextAttemptAt: null };
+    return { status: "waiting_retry" as const, nextAttemptAt: new Date(row.endedMs + retryDelayMs) };
+  });
+  const finished = (row.finishedIds ?? []).map((id, i) => ({
+    id,
+    revision: row.finishedRevisions?.[i] ?? 0,
+  }));
+  return { endedAt: new Date(row.endedMs), contacts, finished };
+}
+
+/**
+ * Takes live leases back as if they had not been given; their contacts can be leased at once. Answers whether each was
+ * live.
+ */
+export async function removeLeases(
+  trx: Trx,
+  organizationId: string,
+  keys: readonly LeaseKey[],
+): Promise<boolean[]> {
+  await lockOrganization(trx, organizationId);
+  const jobs = await lockJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
+  const own = keys.filter((k) => jobs.has(k.jobId));
+  const { rows } = await sql<LeaseKey>`
+    with removed as (
+      delete from leases l using ${asRows(own)}
+      where l.job_id = g.job_id and l.number = g.number and l.nonce = g.nonce
+      returning l.*
+    ), waiting as (
+      insert into retries (job_id, number, due_at)
+      select r.job_id, r.number, c.next_attempt_at
+      from removed r join contacts c on c.job_id = r.job_id and c.number = r.number
+      where r.attempt > 1
+    )
+    select job_id as "jobId", number, nonce, attempt from removed
+  `.execute(trx);
+  const changes: CountChanges = new Map();
+  for (const { jobId, attempt } of rows)
+    noteMove(changes, jobId, "dialing", attempt === 1 ? "pending" : "waiting_retry");
+  await moveCounts(trx, organizationId, changes);
+  const removed = new Set(rows.map(nameOf));
+  return keys.map((key) => removed.delete(nameOf(key)));
+}
+
+/** The live leases whose time is over, and whose they are; the longest past first. */
+export async function findExpired(
+  db: Database,
+  limit: number,
+): Promise<(LeaseKey & { organizationId: string })[]> {
+  return await db
+    .selectFrom("leases as l")
+    .innerJoin("batch_jobs as j", "j.id", "l.job_id")
+    .select(["l.job_id as jobId", "l.number", "l.attempt", "l.nonce", "j.organization_id as organizationId"])
+    .where("l.expires_at", "<=", sql<Date>`(select clock_timestamp())`)
+    .orderBy("l.expires_at")
+    .limit(limit)
+    .execute();
+}

@@ -131,7 +131,7 @@ export const dispatching = ({ dispatched: total, contacts }: Sizes): Workload =>
     `have grown, a job of ${contacts} contacts is worked beside one of as many that has ended.`,
   entrants: [
     ...[1, 8, 64].map((workers): Entrant => ({
-      name: `Callsheet, ${workers} workers`,
+      name: `Callsheet, ${workers} ${workers === 1 ? "worker" : "workers"}`,
       role: "callsheet",
       run: async () => ({ value: await dispatch(workers, total) }),
     })),

@@ -6,7 +6,7 @@ import type { StartDue } from "./due-starts.ts";
 import { jittered, startLoop } from "./loop.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RedisClient } from "./redis/connection.ts";
-import type { Entry, Schedule } from "./redis/schedule.ts";
+import type { Claim, Entry, Schedule } from "./redis/schedule.ts";
 
 type Deps = {
   readonly schedule: Schedule;
@@ -14,9 +14,11 @@ type Deps = {
   readonly clock: Clock;
 };
 
-/** Bounds a pass: one script for so many entries, and several statements side by side. */
-const batchSize = 4_000;
-const statementSize = 1_000;
+/** So many entries are claimed by one script and started by one statement. */
+const batchSize = 1_000;
+
+/** Where more are due, so many batches are in hand at the same time: Postgres works on some while others are settled. */
+const lanes = 3;
 
 /** A replica that dies with entries in hand leaves them to come due again after this. */
 const holdMs = 5_000;
@@ -28,12 +30,15 @@ const floorMs = 1_000;
 const timerSlackMs = 1;
 
 /**
- * Claims the entries that are due, has their jobs started, and settles them. Answers when the next one is due, in unix
- * ms; undefined if there is none. Entries whose start could not be decided keep their old times, and it throws.
+ * Claims the entries that are due, has their jobs started, and settles them, batch after batch until there are none or it
+ * is stopped. Answers when the next one is due, in unix ms; undefined if there is none. Entries whose start could not be
+ * decided keep their old times, and it throws.
  */
-export async function runSchedulerPass({ schedule, startDue, clock }: Deps): Promise<number | undefined> {
-  const { entries, nextDueMs } = await schedule.claim(clock.now(), batchSize, holdMs);
-  if (entries.length === 0) return nextDueMs;
+export async function runSchedulerPass(
+  { schedule, startDue, clock }: Deps,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
+  const claim = () => schedule.claim(clock.now(), batchSize, holdMs);
 
   async function start(some: readonly Entry[]): Promise<void> {
     try {
@@ -46,13 +51,22 @@ export async function runSchedulerPass({ schedule, startDue, clock }: Deps): Pro
       throw error;
     }
   }
-  const starts: Promise<void>[] = [];
-  for (let i = 0; i < entries.length; i += statementSize)
-    starts.push(start(entries.slice(i, i + statementSize)));
-  const ended = await Promise.allSettled(starts);
+
+  async function startFrom({ entries }: Claim): Promise<void> {
+    if (entries.length > 0) await start(entries);
+    if (entries.length === batchSize && signal?.aborted !== true) await startFrom(await claim());
+  }
+
+  const first = await claim();
+  if (first.entries.length === 0) return first.nextDueMs;
+  const others = first.entries.length < batchSize ? 0 : lanes - 1;
+  const ended = await Promise.allSettled([
+    startFrom(first),
+    ...Array.from({ length: others }, async () => startFrom(await claim())),
+  ]);
   const failed = ended.find((end) => end.status === "rejected");
   if (failed !== undefined) throw failed.reason;
-  // There may be more that is due, and what was rescored may be due next.
+  // What was rescored may be due next.
   return clock.now();
 }
 
@@ -75,13 +89,13 @@ export function startScheduler(
     }
   }
 
-  return startLoop(async () => {
+  return startLoop(async (signal) => {
     try {
       if (dueMs !== undefined) await waitOut(dueMs);
       // After a failure nothing is claimed until Postgres answers.
       if (isFailing) await clock.measure();
       dueMs = undefined;
-      dueMs = await runSchedulerPass(deps);
+      dueMs = await runSchedulerPass(deps, signal);
       if (isFailing) logger.info("the scheduler works again");
       isFailing = false;
       return Math.min(jittered(floorMs), dueMs === undefined ? floorMs : dueMs - clock.now() - timerSlackMs);

@@ -35,16 +35,23 @@ function wrongBy(skewMs: number, { clock }: Parts): Clock {
 }
 
 describe("a pass", () => {
-  test("starts 4,000 jobs, leaves the rest to the next one, and tells when there is none left", async () => {
+  test("starts all jobs that are due, however many, and tells when there is none left", async () => {
     await using parts = await freshParts();
     await makeJobsWithKeys(parts, 4_003, { status: "scheduled", dueInMs: -1, contacts: 1 });
-    await runSchedulerPass(parts);
-    expect(await countByStatus(parts)).toEqual({ running: 4_000, scheduled: 3 });
-    expect(await parts.redis.zcard(parts.keys.due)).toBe(3);
     await runSchedulerPass(parts);
     expect(await countByStatus(parts)).toEqual({ running: 4_003 });
     expect(await parts.redis.zcard(parts.keys.due)).toBe(0);
     expect(await runSchedulerPass(parts)).toBeUndefined();
+  });
+
+  test("that is stopped leaves the rest to the next one", async () => {
+    await using parts = await freshParts();
+    await makeJobsWithKeys(parts, 4_003, { status: "scheduled", dueInMs: -1, contacts: 1 });
+    await runSchedulerPass(parts, AbortSignal.abort());
+    expect(await countByStatus(parts)).toEqual({ running: 3_000, scheduled: 1_003 });
+    expect(await parts.redis.zcard(parts.keys.due)).toBe(1_003);
+    await runSchedulerPass(parts);
+    expect(await countByStatus(parts)).toEqual({ running: 4_003 });
   });
 
   test("puts the contacts of what it starts on their list, and tells when the next one is due", async () => {

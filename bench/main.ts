@@ -62,13 +62,19 @@ if (machine.loadAtStart > 0.5)
   say(`the machine is busy already (load ${machine.loadAtStart}); the figures will be poor`);
 
 const results: Result[] = [];
-for (const workload of all) {
-  if (names.includes(workload.name)) results.push(await runWorkload(workload, machine.runs, say));
+
+/** After every workload: a run of all of them takes an hour. */
+async function save(): Promise<void> {
+  await mkdir(given.out, { recursive: true });
+  const json = JSON.stringify({ machine, sizes, results }, null, 2);
+  await writeFile(join(given.out, "results.json"), `${json}\n`);
+  await writeFile(join(given.out, "results.md"), toMarkdown(machine, results));
+  await writeFile(join(given.out, "results.svg"), toSvg(results));
 }
 
-await mkdir(given.out, { recursive: true });
-const markdown = toMarkdown(machine, results);
-await writeFile(join(given.out, "results.json"), `${JSON.stringify({ machine, sizes, results }, null, 2)}\n`);
-await writeFile(join(given.out, "results.md"), markdown);
-await writeFile(join(given.out, "results.svg"), toSvg(results));
-process.stdout.write(markdown);
+for (const workload of all) {
+  if (!names.includes(workload.name)) continue;
+  results.push(await runWorkload(workload, machine.runs, say));
+  await save();
+}
+process.stdout.write(toMarkdown(machine, results));

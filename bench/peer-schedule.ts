@@ -12,12 +12,19 @@ export type LatePeer = (servers: Servers, make: () => Date[]) => Promise<number[
 
 type Timed = { due: number };
 
+/** Far longer than any of them needs. */
+const patienceMs = 180_000;
+
 function createLags(count: number) {
   const lags: number[] = [];
   return {
     note: ({ due }: Timed) => void lags.push(performance.timeOrigin + performance.now() - due),
     async all(): Promise<number[]> {
-      while (lags.length < count) await delay(10);
+      const deadline = performance.now() + patienceMs;
+      while (lags.length < count) {
+        if (performance.now() > deadline) throw new Error(`${lags.length} of ${count} jobs were worked`);
+        await delay(10);
+      }
       return lags;
     },
   };

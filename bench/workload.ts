@@ -47,7 +47,10 @@ export function at(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** Runs those who take part in turn, so that what else the machine does strikes all alike. */
+/**
+ * Runs those who take part in turn, so that what else the machine does strikes all alike. Who fails in every run is left
+ * out; that it did is said.
+ */
 export async function runWorkload(
   { entrants, ...workload }: Workload,
   runs: number,
@@ -56,11 +59,14 @@ export async function runWorkload(
   const samples = entrants.map((): Sample[] => []);
   for (let turn = 1; turn <= runs; turn += 1) {
     for (const [i, entrant] of entrants.entries()) {
-      const sample = await entrant.run();
-      samples[i]?.push(sample);
-      say(
-        `${workload.name} ${turn}/${runs} ${entrant.name}: ${Math.round(sample.value * 10) / 10} ${workload.unit}`,
-      );
+      try {
+        const sample = await entrant.run();
+        samples[i]?.push(sample);
+        const value = Math.round(sample.value * 10) / 10;
+        say(`${workload.name} ${turn}/${runs} ${entrant.name}: ${value} ${workload.unit}`);
+      } catch (error) {
+        say(`${workload.name} ${turn}/${runs} ${entrant.name} failed: ${String(error)}`);
+      }
     }
   }
   const rows = entrants.map(({ name, role }, i) => {
@@ -75,5 +81,5 @@ export async function runWorkload(
       ),
     };
   });
-  return { ...workload, rows };
+  return { ...workload, rows: rows.filter(({ values }) => values.length > 0) };
 }

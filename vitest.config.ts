@@ -22,7 +22,7 @@ class SoakFirst extends BaseSequencer {
 }
 
 /** Many small files, which share their processes: every process of its own would load all modules anew. */
-const many = { maxWorkers: 4, isolate: false };
+const many = { maxWorkers: 3, isolate: false };
 
 const limits = { testTimeout: 30_000, hookTimeout: 30_000 };
 

@@ -35,7 +35,8 @@ function historyOf(limit: number, number: number): Outcome[] {
 }
 
 async function runAll(parts: Parts): Promise<Map<string, number>> {
-  const made = limits.map(async (limit) => {
+  const jobs = new Map<string, number>();
+  for (const limit of limits) {
     const fields = {
       contacts: everyone,
       concurrentCallLimit: limit,
@@ -45,9 +46,9 @@ async function runAll(parts: Parts): Promise<Map<string, number>> {
     };
     const { batchJobId } = await parts.jobs.create(onJob(parts, ""), aNewJob(fields));
     await parts.jobs.start(onJob(parts, batchJobId));
-    return [batchJobId, limit] as const;
-  });
-  return new Map(await Promise.all(made));
+    jobs.set(batchJobId, limit);
+  }
+  return jobs;
 }
 
 /** Leases, calls and reports until the signal aborts. A call takes a few milliseconds. */

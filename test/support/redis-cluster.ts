@@ -48,10 +48,13 @@ export async function startRedisCluster(options: {
     await admin.cluster("ADDSLOTSRANGE", first(i), first(i + 1) - 1);
   }
   const [one, ...others] = nodes;
-  for (const { server, busPort } of others) {
-    await one?.server.admin.call("CLUSTER", "MEET", "127.0.0.1", server.port, busPort);
-  }
-  for (const { admin } of servers) await untilInfo(admin, `cluster_known_nodes:${nodes.length}`);
+  // Nodes that do not get to know each other in time forget that they were to.
+  await eventually(async () => {
+    for (const { server, busPort } of others) {
+      await one?.server.admin.call("CLUSTER", "MEET", "127.0.0.1", server.port, busPort);
+    }
+    for (const { admin } of servers) await untilInfo(admin, `cluster_known_nodes:${nodes.length}`, 5_000);
+  }, 20_000);
   for (const [i, { admin }] of replicas.entries()) {
     const masterId = String(await masters[i]?.admin.cluster("MYID"));
     await eventually(() => admin.cluster("REPLICATE", masterId));
@@ -79,8 +82,8 @@ export async function startRedisCluster(options: {
   };
 }
 
-async function untilInfo(admin: RedisServer["admin"], line: string): Promise<void> {
+async function untilInfo(admin: RedisServer["admin"], line: string, withinMs = 20_000): Promise<void> {
   await eventually(async () => {
     if (!(await admin.cluster("INFO")).includes(`${line}\r\n`)) throw new Error(`not yet ${line}`);
-  }, 20_000);
+  }, withinMs);
 }

@@ -14,11 +14,13 @@ import { bullmq, graphileWorker, perSecond, pgBoss } from "./peers.ts";
 const liftLimit = ({ databaseUrl }: FreshService) =>
   withPostgres(databaseUrl, (client) => client.query("update organizations set lease_limit = 10000"));
 
-const aJob = { name: "dispatch", fromPhoneNumberId: "pn_1", concurrentCallLimit: 1_000 };
-
 /** A job of so many contacts that runs. */
 async function startJob({ client }: FreshService, total: number): Promise<string> {
-  const { batchJobId } = await client.createBatchJob(aJob);
+  const { batchJobId } = await client.createBatchJob({
+    name: "dispatch",
+    fromPhoneNumberId: "pn_1",
+    concurrentCallLimit: 1_000,
+  });
   for (let first = 0; first < total; first += 10_000) {
     const contacts = Array.from({ length: Math.min(10_000, total - first) }, (_, i) => ({
       phone: `+1${4_150_000_000 + first + i}`,
@@ -105,8 +107,8 @@ async function dispatchGrown(workers: number, total: number, contacts: number): 
   });
   await service.client.startBatchJob({ batchJobId: large });
   await withRedis(service.redisUrl, async (redis) => {
-    const [list = ""] = await redis.keys(`callsheet:*${large}:position`);
-    for (let position = ""; !position.endsWith(`:${contacts}`); position = (await redis.get(list)) ?? "") {
+    const [key = ""] = await redis.keys(`callsheet:*${large}:position`);
+    for (let position = ""; !position.endsWith(`:${contacts}`); position = (await redis.get(key)) ?? "") {
       await delay(20);
     }
   });

@@ -132,12 +132,13 @@ export function createFanOut(deps: {
     for (const ofOne of Map.groupBy(jobs, ({ key }) => key.organizationId).values()) {
       let room = 0;
       for (const job of ofOne) {
-        room -= Math.max(job.total, leastCost);
-        if (room < 0) {
+        const cost = Math.max(job.total, leastCost);
+        if (cost > room) {
           groups.push([]);
-          room = chunkSize - Math.max(job.total, leastCost);
+          room = chunkSize;
         }
         groups.at(-1)?.push(job);
+        room -= cost;
       }
     }
     return groups;

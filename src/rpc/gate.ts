@@ -75,9 +75,12 @@ export function createGate(
 const rolesByMethod = new WeakMap<DescMethod, readonly ProtoRole[]>();
 
 function rolesOf(method: DescMethod): readonly ProtoRole[] {
-  const known = rolesByMethod.get(method) ?? getOption(method, rolesOption);
-  rolesByMethod.set(method, known);
-  return known;
+  let roles = rolesByMethod.get(method);
+  if (roles === undefined) {
+    roles = getOption(method, rolesOption);
+    rolesByMethod.set(method, roles);
+  }
+  return roles;
 }
 
 function checkRole(role: Role, { method }: HandlerContext): void {

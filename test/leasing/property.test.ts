@@ -17,9 +17,9 @@ import { expire, makeRetriesDue, sweepOnce, timeSteps } from "./time-steps.ts";
  * tries new seeds for so long.
  */
 const seed = process.env["PROPERTY_SEED"];
-const seconds = Number(process.env["PROPERTY_SECONDS"] ?? 20);
+const seconds = Number(process.env["PROPERTY_SECONDS"] ?? 12);
 const stepsPerRun = 80;
-const runsPerSeed = 25;
+const runsPerSeed = 10;
 const organizationLimit = 4;
 
 /** Works every job that was started to its end, as workers and passes do. Answers those that do not end. */

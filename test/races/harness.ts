@@ -11,8 +11,8 @@ import { type Parts, startParts } from "../support/parts.ts";
 import { type Refusal, describeRefusal } from "../support/refusal.ts";
 
 /** A race is run this often: so many jobs at a time, in so many rounds. */
-export const jobsAtATime = 50;
-export const rounds = 20;
+export const jobsAtATime = 25;
+export const rounds = 40;
 
 /** For tests that run a race to its end. */
 export const raceTimeoutMs = 120_000;

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, chmod } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Client } from "pg";
 import type { TestProject } from "vitest/node";
 import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import { startEmbeddedRedis } from "../../src/embedded/redis.ts";
@@ -34,12 +35,28 @@ export async function startServers(
   const postgres = stack.use(await startEmbeddedPostgres(options));
   const redis = stack.use(await startRedis(options));
 
+  await flushNothing(postgres.url);
   await migrate(postgres.url);
 
   project.provide("databaseUrl", postgres.url);
   project.provide("redisUrl", redis.url);
   const running = stack.move();
   return () => running.disposeAsync();
+}
+
+/**
+ * Nobody pulls this machine's plug, and databases are made and dropped by the hundred, each time with a checkpoint. The
+ * servers that tests do harm to (own-servers.ts) flush as they do in production.
+ */
+async function flushNothing(url: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query("alter system set fsync = off");
+    await client.query("select pg_reload_conf()");
+  } finally {
+    await client.end();
+  }
 }
 
 export const setup = (project: TestProject): Promise<() => Promise<void>> =>

@@ -259,8 +259,8 @@ describe("a fan-out stops", () => {
       }),
     );
     await fanOut.run(keyOf(job));
-    // The chunk that was read beforehand is put on the list too.
-    expect(lengths).toEqual([chunkSize, 2 * chunkSize]);
+    // A chunk that was read before the job was cancelled is put on the list too.
+    expect([[chunkSize], [chunkSize, 2 * chunkSize]]).toContainEqual(lengths);
     expect(await lookAt(parts, job.id)).toMatchObject({ list: [], position: null });
     expect((await lookAt(parts, bystander.id)).list).toEqual(numbersTo(3));
   });

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { PhonesAreMissing, fileIsAdded, whenNothingKeepsOut } from "./adding.ts";
 import { type CommandRequest, createCommandRunner } from "./command.ts";
 import { BatchJobError } from "./domain/batch-job-error.ts";
 import { type Command, checkAllowed } from "./domain/batch-job.ts";
@@ -92,24 +92,6 @@ export function checkRevision(job: BatchJob, expected: JobCommandRequest["expect
   );
 }
 
-const fileIsAdded = new BatchJobError(
-  "unavailable",
-  "A file is being added to the batch job; try again in a moment.",
-);
-
-/** Repeats what a file that is being added to the job keeps out; meanwhile it holds no connection. */
-async function unlessFileIsAdded<T>(add: () => Promise<T>): Promise<T> {
-  const patienceEnds = performance.now() + 30_000;
-  for (;;) {
-    try {
-      return await add();
-    } catch (error) {
-      if (error !== fileIsAdded || performance.now() > patienceEnds) throw error;
-      await delay(50 + 50 * Math.random());
-    }
-  }
-}
-
 /** The instant that a start time means, refused in the order of the contract: zone, date-time, past. */
 async function readStartTime(trx: Trx, text: string, zone: string) {
   const timeZone = canonicalTimeZone(zone);
@@ -188,7 +170,7 @@ export function createBatchJobs(deps: {
     },
 
     async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {
-      return await unlessFileIsAdded(() =>
+      return await whenNothingKeepsOut(db, () =>
         run(request, {
           rpc: "AddContacts",
           async decide(trx) {
@@ -196,13 +178,17 @@ export function createBatchJobs(deps: {
             const job = await lockForCommand(trx, request);
             check("add_contacts", job);
             if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;
+            if (!job.has_all_phones) throw new PhonesAreMissing(job.id);
             const duplicates = new Set(await insertContacts(trx, job.id, job.total_contacts, accepted));
             for (const { index, phone } of accepted) {
               if (duplicates.has(index)) rejected.push({ index, phone, reason: "duplicate_phone" });
             }
             rejected.sort((a, b) => a.index - b.index);
             const acceptedCount = accepted.length - duplicates.size;
-            const after = acceptedCount === 0 ? job : await countAdded(trx, job.id, acceptedCount);
+            const after =
+              acceptedCount === 0
+                ? job
+                : await countAdded(trx, job.id, { count: acceptedCount, withPhones: true });
             return {
               acceptedCount,
               totalContacts: after.total_contacts,

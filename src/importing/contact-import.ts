@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Logger } from "pino";
+import { PhonesAreMissing, whenNothingKeepsOut } from "../adding.ts";
 import {
   type JobCommandRequest,
   check,
@@ -12,14 +13,15 @@ import { createCommandRunner } from "../command.ts";
 import { type RejectedRow, type RejectionReason, shownPhone } from "../domain/contact.ts";
 import type { FanOut } from "../fan-out.ts";
 import { holdOffAll } from "../postgres/adding.ts";
-import { countAdded, findJob } from "../postgres/batch-jobs.ts";
+import { type Trx, countAdded, findJob } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { isKept } from "../postgres/requests.ts";
-import { type Staging, addStaged, openStaging } from "../postgres/staging.ts";
+import { type Staging, sortOutPhones, openStaging } from "../postgres/staging.ts";
 import { createTurns } from "../turns.ts";
 import { createRowReader, readColumns } from "./contact-rows.ts";
 import { type CsvRecord, badFile, createCsvReader } from "./csv.ts";
 import { type Limits, inPieces } from "./pieces.ts";
+import { type Spool, openSpool } from "./spool.ts";
 
 /** Which file goes where. The file's bytes are a part of what was asked. */
 export type ImportRequest = Omit<JobCommandRequest, "fingerprint">;
@@ -34,7 +36,7 @@ export type Imported = {
 export type ContactImport = {
   /**
    * Adds the contacts of a CSV file to a job: all that are accepted, or, if it throws, none. `file` must throw unless it
-   * came to its end. Its contacts are staged while it arrives; the job is locked when all of them are written.
+   * came to its end. Its contacts are spooled while it arrives; the job is locked when all of them are written.
    */
   run(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported>;
 };
@@ -44,7 +46,7 @@ const rpc = "ImportContacts";
 /** Each has a connection to Postgres and some 10 MB; further ones wait, and so do their clients. */
 const filesAtOnce = 4;
 
-/** Rows are staged some megabytes at a time; meanwhile the next ones are read. */
+/** Contacts are spooled, and their phones staged, some megabytes at a time; meanwhile the next ones are read. */
 const batchSize = 2 * 1024 * 1024;
 
 /** How many rows of a file were rejected, and the first of them. */
@@ -65,21 +67,22 @@ function createRejections() {
 
 type Rejections = ReturnType<typeof createRejections>;
 
-/** Reads a file to its end into the staging table; answers how many contacts are in it. */
-async function stageAll(
+/** Reads a file to its end into the spool, and its phones into the staging table; answers how many contacts it has. */
+async function spoolAll(
   pieces: AsyncIterable<Buffer>,
-  staging: Staging,
-  rejections: Rejections,
+  { spool, staging, rejections }: { spool: Spool; staging: Staging; rejections: Rejections },
 ): Promise<number> {
   const csv = createCsvReader();
   let rows: ReturnType<typeof createRowReader> | undefined;
   let staged = 0;
-  let batch: Buffer[] = [];
+  let contacts: Buffer[] = [];
+  let phones: Buffer[] = [];
   let batchBytes = 0;
-  let writing: Promise<void> = Promise.resolve();
+  let writing: Promise<unknown> = Promise.resolve();
 
   function take(records: readonly CsvRecord[]): void {
-    let text = "";
+    let contactText = "";
+    let phoneText = "";
     for (const { line, values } of records) {
       if (rows === undefined) {
         rows = createRowReader(readColumns(values));
@@ -90,20 +93,22 @@ async function stageAll(
         rejections.add(line, rows.phoneOf(values), row);
       } else {
         staged += 1;
-        text += `${staged}\t${line}\t${row.copyText}\n`;
+        contactText += `${row.contact}\n`;
+        phoneText += `${staged}\t${line}\t${row.digits}\n`;
       }
     }
-    const bytes = Buffer.from(text);
-    batch.push(bytes);
+    const bytes = Buffer.from(contactText);
+    contacts.push(bytes);
+    phones.push(Buffer.from(phoneText));
     batchBytes += bytes.length;
   }
 
   async function write(): Promise<void> {
-    const full = batch;
-    batch = [];
+    const [fullContacts, fullPhones] = [contacts, phones];
+    [contacts, phones] = [[], []];
     batchBytes = 0;
     await writing;
-    writing = staging.stage(full);
+    writing = Promise.all([spool.write(fullContacts), staging.stage(fullPhones)]);
     // A failure is seen when it is waited for.
     writing.catch(() => {});
   }
@@ -122,6 +127,31 @@ async function stageAll(
     throw badFile("The file is empty; its first line must name its columns, and one of them must be phone.");
   }
   return staged;
+}
+
+/** The spooled contacts but the duplicates, numbered on from `lastNumber`, as text for COPY. */
+async function* numbered(
+  spool: Spool,
+  jobId: string,
+  lastNumber: number,
+  isDuplicate: (position: number) => boolean,
+) {
+  let position = 0;
+  let number = lastNumber;
+  let rest = "";
+  for await (const bytes of spool.read()) {
+    // As Latin-1 every byte stays what it is, also where a character is cut.
+    const lines = (rest + bytes.toString("latin1")).split("\n");
+    rest = lines.pop() ?? "";
+    let text = "";
+    for (const line of lines) {
+      position += 1;
+      if (isDuplicate(position)) continue;
+      number += 1;
+      text += `${jobId}\t${number}\t${line}\n`;
+    }
+    yield Buffer.from(text, "latin1");
+  }
 }
 
 async function* hashed(pieces: AsyncIterable<Buffer>, hash: ReturnType<typeof createHash>) {
@@ -152,40 +182,51 @@ export function createContactImport(deps: {
   }
 
   async function importFile(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported> {
+    await using spool = await openSpool(deps.logger);
     await using staging = await openStaging(databaseUrl);
     const rejections = createRejections();
     const asked = [request.batchJobId, String(request.expectedRevision)];
     const hash = createHash("sha256").update(JSON.stringify(asked));
-    const staged = await stageAll(hashed(inPieces(file, limits), hash), staging, rejections);
+    const pieces = hashed(inPieces(file, limits), hash);
+    const given = await spoolAll(pieces, { spool, staging, rejections });
     const fingerprint = hash.digest();
 
     const run = createCommandRunner({ ...deps, db: staging.db });
     const command = { ...request, fingerprint: () => fingerprint };
-    return await run(command, {
-      rpc,
-      async decide(trx) {
-        const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
-        await holdOffAll(trx, (await find()).id);
-        const { id, total_contacts: lastNumber } = await find();
-        const added = await addStaged(trx, id, lastNumber, shownRejections);
-        const job = await lockForCommand(trx, command);
-        check("add_contacts", job);
-        const acceptedCount = staged - added.duplicates;
-        const after = acceptedCount === 0 ? job : await countAdded(trx, job.id, acceptedCount);
-        const duplicates = added.first.map((row) => ({ ...row, reason: "duplicate_phone" as const }));
-        return {
-          acceptedCount,
-          totalContacts: after.total_contacts,
-          toFanOut: job.status === "running" && acceptedCount > 0 ? keyOf(job) : null,
-          rejectedCount: rejections.count + added.duplicates,
-          rejected: [...rejections.first, ...duplicates]
-            .toSorted((a, b) => a.line - b.line)
-            .slice(0, shownRejections),
-        };
-      },
-      redisHalf: async () => false,
-      toFanOut: (answer) => answer.toFanOut ?? undefined,
-    });
+    async function decide(trx: Trx) {
+      const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
+      await holdOffAll(trx, (await find()).id);
+      const before = await find();
+      const { id, total_contacts: lastNumber } = before;
+      // A job's first contacts are compared with each other alone.
+      const withPhones = lastNumber > 0;
+      if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(id);
+      const duplicates = await sortOutPhones(trx, before, shownRejections);
+      const count = await staging.write(numbered(spool, id, lastNumber, duplicates.has));
+      if (count !== given - duplicates.count) throw new Error("not all contacts of the file were written");
+      const job = await lockForCommand(trx, command);
+      check("add_contacts", job);
+      const after = count === 0 ? job : await countAdded(trx, id, { count, withPhones });
+      const repeated = duplicates.first.map((row) => ({ ...row, reason: "duplicate_phone" as const }));
+      return {
+        acceptedCount: count,
+        totalContacts: after.total_contacts,
+        toFanOut: job.status === "running" && count > 0 ? keyOf(job) : null,
+        rejectedCount: rejections.count + duplicates.count,
+        rejected: [...rejections.first, ...repeated]
+          .toSorted((a, b) => a.line - b.line)
+          .slice(0, shownRejections),
+      };
+    }
+
+    return await whenNothingKeepsOut(staging.db, () =>
+      run(command, {
+        rpc,
+        decide,
+        redisHalf: async () => false,
+        toFanOut: (answer) => answer.toFanOut ?? undefined,
+      }),
+    );
   }
 
   return {

@@ -48,8 +48,8 @@ export function readColumns(names: readonly string[]): Columns {
   return { count: names.length, phone, name, fields };
 }
 
-/** A contact as text for COPY: phone, name, fields as JSON. */
-export type CopyText = { readonly copyText: string };
+/** A contact as text for COPY: its phone without the plus, and all of it: phone, name, fields as JSON. */
+export type CopyText = { readonly digits: string; readonly contact: string };
 
 /** Judges records as `sortOut` does; one that has not a value for each column is rejected as invalid_fields. */
 export function createRowReader(columns: Columns) {
@@ -67,7 +67,7 @@ export function createRowReader(columns: Columns) {
         if (!isFieldValue(value)) return "invalid_fields";
         json += `${json === "" ? "" : ","}${field.json}${toJson(value)}`;
       }
-      return { copyText: `${phoneText}\t${escape(nameText)}\t{${escape(json)}}` };
+      return { digits: phoneText.slice(1), contact: `${phoneText}\t${escape(nameText)}\t{${escape(json)}}` };
     },
   };
 }

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
-import type { Trx } from "./batch-jobs.ts";
+import { type Trx, jobNotFound } from "./batch-jobs.ts";
+import type { Database } from "./database.ts";
 
 /*
  * Contacts of a file are added without the job's lock, which is taken at the end: workers go on meanwhile. So a lock of
@@ -21,4 +22,42 @@ export async function holdOffAll(trx: Trx, jobId: string): Promise<void> {
   await sql`set local lock_timeout = '60s'`.execute(trx);
   await sql`select pg_advisory_xact_lock(${keyOf(jobId)})`.execute(trx);
   await sql`set local lock_timeout = '5s'`.execute(trx);
+}
+
+/** How many phones one statement enters; a million take about five seconds. */
+const phonesAtATime = 500_000;
+
+/**
+ * Enters the phones of a job whose contacts came from a file, in the order of phones, which costs a quarter of any other.
+ * Nobody adds to the job meanwhile; workers go on. False if somebody else is adding to the job.
+ */
+export async function enterPhones(db: Database, jobId: string, atATime = phonesAtATime): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ held: boolean }>`
+      select pg_try_advisory_xact_lock(${keyOf(jobId)}) as held
+    `.execute(trx);
+    if (rows[0]?.held !== true) return false;
+    const job = await trx
+      .selectFrom("batch_jobs")
+      .select(["total_contacts", "has_all_phones"])
+      .where("id", "=", jobId)
+      .executeTakeFirstOrThrow(() => jobNotFound(jobId));
+    if (job.has_all_phones) return true;
+    for (let after = 0; after < job.total_contacts; after += atATime) {
+      await sql`
+        insert into contact_phones (job_id, phone)
+        select job_id, phone from contacts
+        where job_id = ${jobId} and number > ${after}::int and number <= ${after + atATime}::int
+        order by phone
+      `.execute(trx);
+    }
+    // A job that was deleted meanwhile has none.
+    await trx
+      .updateTable("batch_jobs")
+      .set({ has_all_phones: true })
+      .where("id", "=", jobId)
+      .returning("id")
+      .executeTakeFirstOrThrow(() => jobNotFound(jobId));
+    return true;
+  });
 }

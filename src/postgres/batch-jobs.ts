@@ -207,14 +207,19 @@ export async function deleteJob(trx: Trx, job: BatchJobRow): Promise<void> {
   await trx.insertInto("deleted_jobs").values({ job_id: job.id, last_number: job.total_contacts }).execute();
 }
 
-/** Counts contacts that were added to a job that this transaction has locked. */
-export async function countAdded(trx: Trx, id: string, count: number): Promise<BatchJobRow> {
+/** Counts contacts that were added to a job that this transaction has locked, with their phones or without. */
+export async function countAdded(
+  trx: Trx,
+  id: string,
+  { count, withPhones }: { count: number; withPhones: boolean },
+): Promise<BatchJobRow> {
   return await trx
     .updateTable("batch_jobs")
     .set({
       ...moved,
       total_contacts: sql<number>`total_contacts + ${count}::int`,
       pending_contacts: sql<number>`pending_contacts + ${count}::int`,
+      has_all_phones: sql<boolean>`has_all_phones and ${withPhones}::boolean`,
     })
     .where("id", "=", id)
     .returningAll()

@@ -6,6 +6,7 @@ import * as leases from "./migrations/0002-leases.ts";
 import * as liveLeases from "./migrations/0003-live-leases.ts";
 import * as installation from "./migrations/0004-installation.ts";
 import * as importing from "./migrations/0005-import.ts";
+import * as latePhones from "./migrations/0006-late-phones.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -14,6 +15,7 @@ export const migrations: Record<string, Migration> = {
   "0003-live-leases": liveLeases,
   "0004-installation": installation,
   "0005-import": importing,
+  "0006-late-phones": latePhones,
 };
 
 const bookkeeping = {

@@ -50,6 +50,8 @@ export type BatchJobsTable = ContactCountColumns & {
   retry_on: Outcome[];
   retry_delays_ms: number[];
   total_contacts: Filled<number>;
+  /** False while contact_phones lacks the phones of a job whose contacts all came from one file. */
+  has_all_phones: Filled<boolean>;
 };
 
 export type ContactsTable = {

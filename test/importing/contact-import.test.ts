@@ -1,6 +1,9 @@
+import { mkdtemp, readdir, rmdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as fc from "fast-check";
 import { sql } from "kysely";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { type ContactInput, sortOut } from "../../src/domain/contact.ts";
 import { allowedStatuses, jobStatuses } from "../../src/domain/batch-job.ts";
 import { eventually } from "../support/eventually.ts";
@@ -49,7 +52,7 @@ const storedContacts = async ({ db }: Parts, jobId: string) =>
 /** Connections that hold staged contacts. */
 async function stagingConnections({ db }: Parts): Promise<number> {
   const { rows } = await sql<{ count: number }>`
-    select count(*)::int as count from pg_class where relname = 'staged_contacts' and relpersistence = 't'
+    select count(*)::int as count from pg_class where relname = 'staged_phones' and relpersistence = 't'
   `.execute(db);
   return rows[0]?.count ?? -1;
 }
@@ -172,15 +175,16 @@ describe("a file's contacts", () => {
     const job = await makeJob(parts, { contacts: 0 });
     await importInto(parts, job.id, toCsv(makeContacts(5_000, 20_000)));
     // Every third one is in the file twice, and a part of them in the job.
-    const contacts = makeContacts(30_000).flatMap((c, i) => (i % 3 === 0 ? [c, c] : [c]));
+    const named = makeContacts(30_000).map((c, i) => ({ ...c, name: `Zoë ${i} 東京 🎬` }));
+    const contacts = named.flatMap((c, i) => (i % 3 === 0 ? [c, c] : [c]));
     const answer = await importInto(parts, job.id, toCsv(contacts));
     expect(answer).toMatchObject({ acceptedCount: 25_000, totalContacts: 30_000, rejectedCount: 15_000 });
     expect(answer.rejected).toHaveLength(100);
     expect(answer.rejected[0]).toEqual({ line: 3, phone: contacts[0]?.phone, reason: "duplicate_phone" });
     const stored = await storedContacts(parts, job.id);
     expect(stored.map(({ number }) => number)).toEqual(stored.map((_, i) => i + 1));
-    const expected = makeContacts(30_000).filter((_, i) => i < 20_000 || i >= 25_000);
-    expect(stored.slice(5_000).map((c) => c.phone)).toEqual(expected.map((c) => c.phone));
+    const expected = named.filter((_, i) => i < 20_000 || i >= 25_000);
+    expect(stored.slice(5_000).map((c) => [c.phone, c.name])).toEqual(expected.map((c) => [c.phone, c.name]));
   });
 
   test("are known to later calls", async () => {
@@ -192,6 +196,19 @@ describe("a file's contacts", () => {
       rejected: [{ index: 0 }, { index: 1 }],
     });
     expect(await importInto(parts, job.id, toCsv(makeContacts(14)))).toMatchObject({ acceptedCount: 2 });
+  });
+
+  test("are known to a file that comes after them", async () => {
+    await using parts = await freshParts();
+    const job = await makeJob(parts, { contacts: 0 });
+    await importInto(parts, job.id, toCsv(makeContacts(10)));
+    expect(await importInto(parts, job.id, toCsv(makeContacts(10, 6)))).toMatchObject({
+      acceptedCount: 6,
+      rejected: [{ line: 2 }, { line: 3 }, { line: 4 }, { line: 5 }],
+    });
+    expect(await parts.jobs.addContacts(onJob(parts, job.id), makeContacts(16))).toMatchObject({
+      acceptedCount: 0,
+    });
   });
 
   test("of a running job go on its list", async () => {
@@ -334,6 +351,40 @@ async function* hanging() {
   yield Buffer.from("phone\n+14155550100\n");
   await new Promise(() => {});
 }
+
+describe("a file on its way", () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  test("has no name on the disk", async () => {
+    await using parts = await freshParts();
+    const directory = await mkdtemp(join(tmpdir(), "callsheet-spool-"));
+    vi.stubEnv("TMPDIR", directory);
+    const job = await makeJob(parts, { contacts: 0 });
+    const names: string[][] = [];
+    async function* watched() {
+      for await (const chunk of inChunks(toCsv(makeContacts(5_000)))) {
+        names.push(await readdir(directory));
+        yield chunk;
+      }
+    }
+    expect(await importInto(parts, job.id, watched())).toMatchObject({ acceptedCount: 5_000 });
+    expect(names.length).toBeGreaterThan(100);
+    expect(names.flat()).toEqual([]);
+    await rmdir(directory);
+  });
+
+  test("is refused where it has no room", async () => {
+    await using parts = await freshParts();
+    const job = await makeJob(parts);
+    const before = await everything(parts);
+    vi.stubEnv("TMPDIR", join(tmpdir(), "callsheet-is-not-there"));
+    expect(await refusal(importInto(parts, job.id, toCsv(makeContacts(3, 100))))).toMatchObject({
+      reason: "unavailable",
+      message: "The service has no room for the file now; try again later.",
+    });
+    expect(await everything(parts)).toEqual(before);
+  });
+});
 
 describe("nothing is kept of a file", () => {
   const broken: [string, string | Uint8Array, Record<string, string>][] = [

@@ -20,7 +20,7 @@ test("a replica that is killed while a file arrives leaves nothing of it behind"
   const count = async (statement: string) =>
     Number((await client.query<{ count: string }>(statement)).rows[0]?.count);
   /** Tables of staged contacts, whoever has them. */
-  const staged = () => count("select count(*) from pg_class where relname = 'staged_contacts'");
+  const staged = () => count("select count(*) from pg_class where relname = 'staged_phones'");
 
   const apiKey = generateApiKey();
   const program = stack.use(

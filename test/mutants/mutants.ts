@@ -267,6 +267,22 @@ const fanOut: Mutant[] = [
     title: "and removes the keys when the job turns out to be cancelled in the middle",
   },
   {
+    guard: "what is added is compared with a file's contacts, too",
+    file: "src/batch-jobs.ts",
+    text: "if (!job.has_all_phones) throw new PhonesAreMissing(job.id);",
+    instead: "",
+    test: "test/importing/contact-import.test.ts",
+    title: "are known to later calls",
+  },
+  {
+    guard: "a file is compared with an earlier file's contacts",
+    file: "src/importing/contact-import.ts",
+    text: "if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(id);",
+    instead: "",
+    test: "test/importing/contact-import.test.ts",
+    title: "are known to a file that comes after them",
+  },
+  {
     guard: "only contacts that were never called are put on the list",
     file: "src/postgres/contacts.ts",
     text: "and c.status = 'pending'",

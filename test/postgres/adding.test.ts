@@ -1,0 +1,68 @@
+import { sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import { enterPhones, holdOffAll } from "../../src/postgres/adding.ts";
+import { deleteJob } from "../../src/postgres/batch-jobs.ts";
+import { eventually } from "../support/eventually.ts";
+import { useFreshParts } from "../support/fresh.ts";
+import { makeContacts, makeJob } from "../support/make.ts";
+import type { Parts } from "../support/parts.ts";
+import { refusal } from "../support/refusal.ts";
+
+const freshParts = useFreshParts();
+
+const phonesOf = async ({ db }: Parts, jobId: string): Promise<string[]> => {
+  const rows = await db.selectFrom("contact_phones").select("phone").where("job_id", "=", jobId).execute();
+  return rows.map(({ phone }) => phone).toSorted();
+};
+
+/** A job as a file leaves it that was its first contacts. */
+async function makeFromFile(parts: Parts, contacts: number) {
+  const job = await makeJob(parts, { contacts });
+  await parts.db.deleteFrom("contact_phones").where("job_id", "=", job.id).execute();
+  await parts.db.updateTable("batch_jobs").set({ has_all_phones: false }).where("id", "=", job.id).execute();
+  return job;
+}
+
+const hasAll = async ({ db }: Parts, id: string) =>
+  await db.selectFrom("batch_jobs").select("has_all_phones").where("id", "=", id).executeTakeFirst();
+
+describe("the phones of a job", () => {
+  test("are entered some at a time, each once, and no other job's", async () => {
+    await using parts = await freshParts();
+    const [job, other] = [await makeFromFile(parts, 10), await makeFromFile(parts, 2)];
+    expect(await enterPhones(parts.db, job.id, 3)).toBe(true);
+    const expected = makeContacts(10).map(({ phone }) => phone);
+    expect(await phonesOf(parts, job.id)).toEqual(expected);
+    expect(await hasAll(parts, job.id)).toEqual({ has_all_phones: true });
+    expect(await enterPhones(parts.db, job.id, 3)).toBe(true);
+    expect(await phonesOf(parts, job.id)).toEqual(expected);
+    expect(await phonesOf(parts, other.id)).toEqual([]);
+  });
+
+  test("are left alone while somebody adds to the job", async () => {
+    await using parts = await freshParts();
+    const job = await makeFromFile(parts, 3);
+    await parts.db.transaction().execute(async (trx) => {
+      await holdOffAll(trx, job.id);
+      expect(await enterPhones(parts.db, job.id)).toBe(false);
+    });
+    expect(await phonesOf(parts, job.id)).toEqual([]);
+    expect(await enterPhones(parts.db, job.id)).toBe(true);
+  });
+
+  test("are not left behind by a job that is deleted meanwhile", async () => {
+    await using parts = await freshParts();
+    const job = await makeFromFile(parts, 3);
+    const waiting = sql<{ count: number }>`
+      select count(*)::int as count from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and query like 'update "batch_jobs"%'`;
+    let entering: Promise<unknown> = Promise.resolve();
+    await parts.db.transaction().execute(async (trx) => {
+      await deleteJob(trx, job);
+      entering = refusal(enterPhones(parts.db, job.id));
+      await eventually(async () => expect((await waiting.execute(parts.db)).rows).toEqual([{ count: 1 }]));
+    });
+    expect(await entering).toMatchObject({ reason: "job_not_found" });
+    expect(await phonesOf(parts, job.id)).toEqual([]);
+  });
+});

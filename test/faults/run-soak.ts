@@ -20,9 +20,12 @@ async function measure({ replicas }: System, minute: number): Promise<Usage> {
 export async function runSoak(options: {
   minutes: number;
   seed: number;
+  /** How many jobs there are at a time, and how many workers. */
+  campaigns: number;
+  workers: number;
   print: (line: string) => void;
 }): Promise<Report> {
-  const { minutes, seed, print } = options;
+  const { minutes, seed, campaigns, workers, print } = options;
   print(`soak of ${minutes} minutes, seed ${seed}`);
   await using system = await startSystem({ seed });
   const { history } = system;
@@ -33,7 +36,7 @@ export async function runSoak(options: {
   const began = performance.now();
   const sinceMs = () => performance.now() - began;
   {
-    await using load = startLoad(system, { campaigns: 6, workers: 4, mostContacts: 30, errs: true });
+    await using load = startLoad(system, { campaigns, workers, mostContacts: 30, errs: true });
     while (sinceMs() < minutes * 60_000) {
       const nextMs = sinceMs() + everyMs;
       usages.push(await measure(system, sinceMs() / 60_000));

@@ -12,5 +12,5 @@ if (!(minutes > 0) || !Number.isSafeInteger(seed)) {
   print("--minutes takes a number above 0, and --seed a whole number");
   process.exit(2);
 }
-const { violations, badLogLines } = await runSoak({ minutes, seed, print });
+const { violations, badLogLines } = await runSoak({ minutes, seed, campaigns: 6, workers: 4, print });
 process.exit(violations.length + badLogLines.length === 0 ? 0 : 1);

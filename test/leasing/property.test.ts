@@ -17,7 +17,7 @@ import { expire, makeRetriesDue, sweepOnce, timeSteps } from "./time-steps.ts";
  * tries new seeds for so long.
  */
 const seed = process.env["PROPERTY_SEED"];
-const seconds = Number(process.env["PROPERTY_SECONDS"] ?? 12);
+const seconds = Number(process.env["PROPERTY_SECONDS"] ?? 8);
 const stepsPerRun = 80;
 const runsPerSeed = 10;
 const organizationLimit = 4;

@@ -1,8 +1,9 @@
 // npm run bench: everything that the README gives figures for, each beside what else does it, on fresh Postgres and Redis
-// with their ordinary, durable settings. Writes results.json, results.md and results.svg.
+// with their ordinary, durable settings. Writes results.json, results.md and results.svg; a workload that is not run keeps
+// the figures that it has there.
 //
 //   npm run bench -- --only import,fan-out --who callsheet,limit --runs 1 --contacts 100000
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -50,31 +51,30 @@ if (unknown !== undefined) {
   throw new Error(`There is no workload ${unknown}; there are ${all.map(({ name }) => name).join(", ")}.`);
 }
 
-const machine = {
-  date: new Date().toISOString().slice(0, 10),
-  processor: cpus()[0]?.model.trim() ?? "",
-  cores: cpus().length,
-  node: process.version,
-  loadAtStart: Math.round((loadavg()[0] ?? 0) * 100) / 100,
-  runs: Number(given.runs),
-};
-if (machine.loadAtStart > 0.5)
-  say(`the machine is busy already (load ${machine.loadAtStart}); the figures will be poor`);
+const runs = Number(given.runs);
+const load = loadavg()[0] ?? 0;
+const circumstances =
+  `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC, ${cpus().length} × ${cpus()[0]?.model.trim()}, ` +
+  `Node ${process.version}, load ${load.toFixed(1)} before, runs: ${runs}`;
+if (load > 0.5) say(`the machine is busy already (load ${load.toFixed(1)}); the figures will be poor`);
 
-const results: Result[] = [];
+const file = join(given.out, "results.json");
+const earlier = await readFile(file, "utf8").catch(() => '{"results":[]}');
+const results = new Map((JSON.parse(earlier) as { results: Result[] }).results.map((one) => [one.name, one]));
 
 /** After every workload: a run of all of them takes an hour. */
 async function save(): Promise<void> {
   await mkdir(given.out, { recursive: true });
-  const json = JSON.stringify({ machine, sizes, results }, null, 2);
-  await writeFile(join(given.out, "results.json"), `${json}\n`);
-  await writeFile(join(given.out, "results.md"), toMarkdown(machine, results));
-  await writeFile(join(given.out, "results.svg"), toSvg(results));
+  const inOrder = all.flatMap(({ name }) => results.get(name) ?? []);
+  await writeFile(file, `${JSON.stringify({ results: inOrder }, null, 2)}\n`);
+  await writeFile(join(given.out, "results.md"), toMarkdown(inOrder));
+  await writeFile(join(given.out, "results.svg"), toSvg(inOrder));
 }
 
 for (const workload of all) {
   if (!names.includes(workload.name)) continue;
-  results.push(await runWorkload(workload, machine.runs, say));
+  const result = { ...(await runWorkload(workload, runs, say)), circumstances };
+  results.set(workload.name, result);
   await save();
+  process.stdout.write(toMarkdown([result]));
 }
-process.stdout.write(toMarkdown(machine, results));

@@ -19,8 +19,7 @@ const ratio = ({ better }: Result, value: number, other: number | undefined): st
 };
 
 /** A table for each workload. */
-export function toMarkdown(machine: Record<string, string | number>, results: readonly Result[]): string {
-  const facts = Object.entries(machine).map(([key, value]) => `${key} ${value}`);
+export function toMarkdown(results: readonly Result[]): string {
   const tables = results.map((result) => {
     const peer = best(
       result,
@@ -50,9 +49,9 @@ export function toMarkdown(machine: Record<string, string | number>, results: re
       ];
     });
     const lines = [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
-    return `### ${result.title}\n\n${lines.join("\n")}\n\n${result.note}\n`;
+    return `### ${result.title}\n\n${lines.join("\n")}\n\n${result.note} Measured ${result.circumstances}.\n`;
   });
-  return `Measured with \`npm run bench\`: ${facts.join(", ")}. Medians of all runs.\n\n${tables.join("\n")}`;
+  return tables.join("\n");
 }
 
 const colours = { callsheet: "#2563eb", peer: "#9ca3af", limit: "#d1fae5" };

@@ -30,6 +30,8 @@ export type Sizes = {
 };
 
 export type Result = Omit<Workload, "entrants"> & {
+  /** When, on what, how often. */
+  readonly circumstances: string;
   readonly rows: readonly {
     readonly name: string;
     readonly role: Entrant["role"];
@@ -55,7 +57,7 @@ export async function runWorkload(
   { entrants, ...workload }: Workload,
   runs: number,
   say: (line: string) => void,
-): Promise<Result> {
+): Promise<Omit<Result, "circumstances">> {
   const samples = entrants.map((): Sample[] => []);
   for (let turn = 1; turn <= runs; turn += 1) {
     for (const [i, entrant] of entrants.entries()) {

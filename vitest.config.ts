@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** What takes long: on a cluster only in `npm run test:cluster`. */
-const long = ["test/races/*.test.ts", "test/leasing/{many-workers,property}.test.ts"];
+const long = ["test/races/*.test.ts", "test/leasing/{leasing,long-poll,many-workers,property}.test.ts"];
 
 /** Real processes that are harmed; they wait most of the time, and must not wait for a processor. */
 const faults = "test/faults/!(oracle|soak).test.ts";

@@ -1,6 +1,5 @@
-import { once } from "node:events";
 import { readFile, readdir } from "node:fs/promises";
-import { createServer } from "node:net";
+import { type Server, createServer } from "node:net";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { sendSignal } from "../../src/embedded/server-process.ts";
@@ -55,19 +54,28 @@ export function createClients(baseUrl: string, apiKey: string) {
   };
 }
 
-/** A free port below those that connections take: nobody takes it while its replica is down. */
-async function lastingPort(): Promise<number> {
+/** A server that listens there, or undefined if somebody else does. */
+async function listen(port: number, address: string): Promise<Server | undefined> {
+  const server = createServer();
+  return await new Promise((resolve) => {
+    server.once("error", () => resolve(undefined));
+    server.listen(port, address, () => resolve(server));
+  });
+}
+
+/**
+ * A free port below those that connections take, so that nobody takes it while its replica is down. Until it is disposed of
+ * it is taken on another address, where all that start replicas look first.
+ */
+async function holdPort(): Promise<AsyncDisposable & { port: number }> {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 15_000);
-    const probe = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      probe.once("error", () => resolve(false));
-      probe.listen(port, "127.0.0.1", () => resolve(true));
-    });
-    if (!isFree) continue;
-    probe.close();
-    await once(probe, "close");
-    return port;
+    const held = await listen(port, "127.0.0.2");
+    if (held === undefined) continue;
+    const probe = await listen(port, "127.0.0.1");
+    await probe?.[Symbol.asyncDispose]();
+    if (probe !== undefined) return { port, [Symbol.asyncDispose]: () => held[Symbol.asyncDispose]() };
+    await held[Symbol.asyncDispose]();
   }
 }
 
@@ -83,7 +91,8 @@ export async function startReplica(options: {
   await using stack = new AsyncDisposableStack();
   const postgres = stack.use(await startProxy(options.postgresUrl));
   const redis = stack.use(await startProxy(options.redisUrl));
-  const [port, grpcPort] = [await lastingPort(), await lastingPort()];
+  const { port } = stack.use(await holdPort());
+  const { port: grpcPort } = stack.use(await holdPort());
   const settings = {
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,

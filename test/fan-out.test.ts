@@ -249,18 +249,20 @@ describe("a fan-out stops", () => {
       await makeWholeJob(parts, { status: "running" }),
     ];
     const lengths: number[] = [];
+    // On one connection the next chunk is read before the job is cancelled.
+    await using db = openDatabase({ url: parts.databaseUrl, poolSize: 1 });
     await using fanOut = fanOutOver(
-      parts,
+      { ...parts, db },
       withAppend(parts, async (append) => {
         const after = await append();
         lengths.push((await lookAt(parts, job.id)).list.length);
-        await parts.db.transaction().execute((trx) => cancelJob(trx, job.id));
+        await db.transaction().execute((trx) => cancelJob(trx, job.id));
         return after;
       }),
     );
     await fanOut.run(keyOf(job));
-    // A chunk that was read before the job was cancelled is put on the list too.
-    expect([[chunkSize], [chunkSize, 2 * chunkSize]]).toContainEqual(lengths);
+    // The chunk that was read beforehand is put on the list too.
+    expect(lengths).toEqual([chunkSize, 2 * chunkSize]);
     expect(await lookAt(parts, job.id)).toMatchObject({ list: [], position: null });
     expect((await lookAt(parts, bystander.id)).list).toEqual(numbersTo(3));
   });

@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import { type Trx, jobNotFound } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 
@@ -9,13 +9,14 @@ import type { Database } from "./database.ts";
 
 const keyOf = (jobId: string) => sql`hashtextextended(${jobId}, 0)`;
 
-/** True if no file is being added to the job; then none will be until this transaction has ended. */
-export async function holdOffFiles(trx: Trx, jobId: string): Promise<boolean> {
-  const { rows } = await sql<{ held: boolean }>`
-    select pg_try_advisory_xact_lock_shared(${keyOf(jobId)}) as held
-  `.execute(trx);
-  return rows[0]?.held === true;
+async function isTaken(trx: Trx, lock: RawBuilder<unknown>): Promise<boolean> {
+  const { rows } = await sql<{ taken: boolean }>`select ${lock} as taken`.execute(trx);
+  return rows[0]?.taken === true;
 }
+
+/** True if no file is being added to the job; then none will be until this transaction has ended. */
+export const holdOffFiles = (trx: Trx, jobId: string): Promise<boolean> =>
+  isTaken(trx, sql`pg_try_advisory_xact_lock_shared(${keyOf(jobId)})`);
 
 /** Waits until nobody else adds to the job, but not longer than a minute. */
 export async function holdOffAll(trx: Trx, jobId: string): Promise<void> {
@@ -33,10 +34,7 @@ const phonesAtATime = 500_000;
  */
 export async function enterPhones(db: Database, jobId: string, atATime = phonesAtATime): Promise<boolean> {
   return await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ held: boolean }>`
-      select pg_try_advisory_xact_lock(${keyOf(jobId)}) as held
-    `.execute(trx);
-    if (rows[0]?.held !== true) return false;
+    if (!(await isTaken(trx, sql`pg_try_advisory_xact_lock(${keyOf(jobId)})`))) return false;
     const job = await trx
       .selectFrom("batch_jobs")
       .select(["total_contacts", "has_all_phones"])

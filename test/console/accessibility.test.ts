@@ -151,6 +151,8 @@ test("everything can be done with the keyboard alone", async () => {
   for (let steps = 0; steps < 20 && !(await page.evaluate(focusIs)); steps++) await press("Tab");
   await press("Enter");
   await page.locator("h1:focus").waitFor();
+  await badge(page, "Scheduled").waitFor();
+  expect(await page.evaluate("document.activeElement.tagName")).toBe("H1");
   const isOnReschedule = "document.activeElement.innerText === 'Reschedule'";
   for (let steps = 0; steps < 5 && !(await page.evaluate(isOnReschedule)); steps++) await press("Tab");
   await press("Enter");

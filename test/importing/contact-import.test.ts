@@ -49,7 +49,7 @@ const storedContacts = async ({ db }: Parts, jobId: string) =>
     .orderBy("number")
     .execute();
 
-/** Connections that hold staged contacts. */
+/** Connections that hold staged phones. */
 async function stagingConnections({ db }: Parts): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*)::int as count from pg_class where relname = 'staged_phones' and relpersistence = 't'

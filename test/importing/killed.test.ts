@@ -19,7 +19,7 @@ test("a replica that is killed while a file arrives leaves nothing of it behind"
   stack.defer(() => client.end());
   const count = async (statement: string) =>
     Number((await client.query<{ count: string }>(statement)).rows[0]?.count);
-  /** Tables of staged contacts, whoever has them. */
+  /** Tables of staged phones, whoever has them. */
   const staged = () => count("select count(*) from pg_class where relname = 'staged_phones'");
 
   const apiKey = generateApiKey();

@@ -297,9 +297,10 @@ describe.each(["that grew from empty without being analyzed", "that were analyze
       expect(plan.map((line) => line["QUERY PLAN"]).join("\n")).not.toContain("Seq Scan on contact_phones");
       await undone(staging.db, async (trx) => {
         const job = { id: jobs.large.id, total_contacts: 20_000 };
-        expect(await sortOutPhones(trx, job, 1)).toMatchObject({
+        expect(await sortOutPhones(trx, job, 1)).toEqual({
           count: 1_000,
           first: [{ line: 2, phone: "+14155019000" }],
+          has: expect.any(Function),
         });
       });
     });

@@ -13,6 +13,7 @@ const statements = [
     create table history.events (
       id bigserial primary key,
       at timestamptz not null default clock_timestamp(),
+      asked_at timestamptz not null default statement_timestamp(),
       kind text not null,
       job_id uuid not null,
       organization_id uuid,

@@ -41,7 +41,7 @@ const cases: Record<string, Doctoring> = {
     note(
       id,
       "kind, was, is_now, due_at, start_lag_ms",
-      "'job', 'scheduled', 'running', clock_timestamp() + interval '1 second', 0",
+      "'job', 'scheduled', 'running', clock_timestamp() + interval '1 second', -1000",
     ),
   ],
   "the lag of a start is what it was": (id) => [

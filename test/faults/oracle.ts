@@ -57,7 +57,8 @@ const rules: Record<string, RawBuilder<unknown>> = {
   "the lag of a start is what it was": sql`
     select e.job_id, e.start_lag_ms from history.events e
     where e.kind = 'job' and e.was = 'scheduled' and e.start_lag_ms is not null
-      and abs(extract(epoch from e.at - e.due_at) * 1000 - e.start_lag_ms) > 2000`,
+      and e.start_lag_ms not between extract(epoch from e.asked_at - e.due_at) * 1000 - 1
+        and extract(epoch from e.at - e.due_at) * 1000 + 1`,
   "attempts of one contact never overlap": sql`
     select job_id, number, attempt from (
       select *, sum(case kind when 'opened' then 1 else -1 end) over (partition by job_id, number order by id) as open

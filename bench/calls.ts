@@ -44,7 +44,7 @@ async function makeJobs({ databaseUrl }: FreshService, count: number): Promise<s
       [ids],
     );
     await client.query(
-      "insert into contacts (job_id, number, phone, name, fields) select id, 1, '+14155550100', '', '{}' from unnest($1::uuid[]) id",
+      "insert into contact_blocks (job_id, first_number, contacts) select id, 1, E'+14155550100\\t\\t{}' from unnest($1::uuid[]) id",
       [ids],
     );
     return ids;

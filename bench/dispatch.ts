@@ -88,22 +88,27 @@ async function dispatchGrown(workers: number, total: number, contacts: number): 
            t, t from organizations, (select case $2 when 'completed' then now() end as t) as ended`,
         [id, status, contacts],
       );
-    const insertContacts = (id: string, status: string, attempts: number) =>
+    const insertContacts = (id: string) =>
       client.query(
-        `insert into contacts (job_id, number, phone, name, fields, status, attempts)
-         select $1, n, '+1' || (4150000000 + n), 'Ada Lovelace', '{"plan": "basic", "city": "London"}', $2, $3
-         from generate_series(1, $4::int) as n`,
-        [id, status, attempts, contacts],
+        `insert into contact_blocks (job_id, first_number, contacts)
+         select $1, min(n), string_agg(concat_ws(E'\\t', '+1' || (4150000000 + n), 'Ada Lovelace', '{"plan":"basic","city":"London"}'), E'\\n' order by n)
+         from generate_series(1, $2::int) as n group by (n - 1) / 30`,
+        [id, contacts],
       );
     await insertJob(ended, "completed", "completed");
-    await insertContacts(ended, "completed", 1);
+    await insertContacts(ended);
+    await client.query(
+      `insert into contact_states (job_id, number, status, attempts, last_outcome)
+       select $1, n, 'completed', 1, 'completed' from generate_series(1, $2::int) as n`,
+      [ended, contacts],
+    );
     await client.query(
       `insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
        select $1, n, 1, 1, 'w', now(), now() + interval '1 minute', now(), 'completed' from generate_series(1, $2::int) as n`,
       [ended, contacts],
     );
     await insertJob(large, "pending", "pending");
-    await insertContacts(large, "pending", 0);
+    await insertContacts(large);
   });
   await service.client.startBatchJob({ batchJobId: large });
   await withRedis(service.redisUrl, async (redis) => {

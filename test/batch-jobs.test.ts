@@ -7,6 +7,7 @@ import { lookAt, numbersTo } from "./support/look.ts";
 import { aNewJob, makeContacts, makeJob, makeWholeJob, onJob } from "./support/make.ts";
 import { type Parts, startParts } from "./support/parts.ts";
 import { refusal } from "./support/refusal.ts";
+import { writeCalled } from "./support/contact-tables.ts";
 
 let parts: Parts;
 beforeAll(async () => {
@@ -199,7 +200,7 @@ describe("add contacts", () => {
 
   test("a phone stays a duplicate when its contact is final", async () => {
     const { id } = await makeJob(parts, { contacts: 1 });
-    await parts.db.updateTable("contacts").set({ status: "busy" }).where("job_id", "=", id).execute();
+    await writeCalled(parts.db, id, [1], "busy");
     expect(await parts.jobs.addContacts(onJob(parts, id), makeContacts(1))).toMatchObject({
       acceptedCount: 0,
     });

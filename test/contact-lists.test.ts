@@ -20,9 +20,9 @@ async function makeMixedJob(status: "running" | "paused" | "cancelled") {
     values (${id}, 2, 1, 0, 'worker-1', '', clock_timestamp(), clock_timestamp() + interval '1 hour')
   `.execute(parts.db);
   await sql`
-    update contacts set status = (array['pending', 'pending', 'waiting_retry', 'completed', 'busy', 'pending', 'failed'])[number],
-      next_attempt_at = case when number = 3 then clock_timestamp() end
-    where job_id = ${id}
+    insert into contact_states (job_id, number, status, attempts, last_outcome, next_attempt_at)
+    values (${id}, 3, 'waiting_retry', 1, 'busy', clock_timestamp()), (${id}, 4, 'completed', 1, 'completed', null),
+      (${id}, 5, 'busy', 1, 'busy', null), (${id}, 7, 'failed', 1, 'failed', null)
   `.execute(parts.db);
   await sql`
     update batch_jobs set pending_contacts = 2, dialing_contacts = 1, waiting_retry_contacts = 1,

@@ -11,6 +11,7 @@ import { lookAt, numbersTo } from "./support/look.ts";
 import { makeContacts, makeJob, makeWholeJob, onJob } from "./support/make.ts";
 import { keyOf } from "./support/make-many.ts";
 import { type Parts, startParts } from "./support/parts.ts";
+import { writeCalled } from "./support/contact-tables.ts";
 
 const chunkSize = 4;
 const freshParts = useFreshParts();
@@ -70,12 +71,7 @@ describe("chunks", () => {
   test("leave out contacts that are not pending", async () => {
     await using parts = await freshParts({ chunkSize });
     const job = await makeUnstarted(parts, 10);
-    await parts.db
-      .updateTable("contacts")
-      .set({ status: "completed" })
-      .where("job_id", "=", job.id)
-      .where("number", "in", [1, 5, 6, 7, 8, 10])
-      .execute();
+    await writeCalled(parts.db, job.id, [1, 5, 6, 7, 8, 10], "completed");
     await parts.fanOut.run(keyOf(job));
     const { list, position } = await lookAt(parts, job.id);
     expect(list).toEqual(["2", "3", "4", "9"]);

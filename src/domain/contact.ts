@@ -18,8 +18,8 @@ export type Outcome = (typeof outcomes)[number];
 export const storedContactStatuses = ["pending", "dialing", "waiting_retry", ...outcomes] as const;
 
 export type StoredContactStatus = (typeof storedContactStatuses)[number];
-/** What a contact's row says; `dialing` follows from its lease. */
-export type RestingContactStatus = Exclude<StoredContactStatus, "dialing">;
+/** What a contact is that was called and is not being called now. */
+export type RestingContactStatus = "waiting_retry" | Outcome;
 export type ContactStatus = StoredContactStatus | "cancelled";
 
 /** The statuses that a cancelled job turns into `cancelled`. */

@@ -13,6 +13,7 @@ import { createCommandRunner } from "../command.ts";
 import { type RejectedRow, type RejectionReason, shownPhone } from "../domain/contact.ts";
 import type { FanOut } from "../fan-out.ts";
 import { holdOffAll } from "../postgres/adding.ts";
+import { blockBytes, rowOfBlock } from "../postgres/contact-blocks.ts";
 import { type Trx, countAdded, findJob } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { isKept } from "../postgres/requests.ts";
@@ -93,7 +94,7 @@ async function spoolAll(
         rejections.add(line, rows.phoneOf(values), row);
       } else {
         staged += 1;
-        contactText += `${row.contact}\n`;
+        contactText += `${row.line}\n`;
         phoneText += `${staged}\t${line}\t${row.digits}\n`;
       }
     }
@@ -129,29 +130,52 @@ async function spoolAll(
   return staged;
 }
 
-/** The spooled contacts but the duplicates, numbered on from `lastNumber`, as text for COPY. */
-async function* numbered(
+/** The spooled contacts but the duplicates, numbered on from `lastNumber`, in blocks for COPY. */
+function createBlocks(
   spool: Spool,
-  jobId: string,
-  lastNumber: number,
-  isDuplicate: (position: number) => boolean,
+  {
+    jobId,
+    lastNumber,
+    isDuplicate,
+  }: { jobId: string; lastNumber: number; isDuplicate: (position: number) => boolean },
 ) {
   let position = 0;
   let number = lastNumber;
-  let rest = "";
-  for await (const bytes of spool.read()) {
-    // As Latin-1 every byte stays what it is, also where a character is cut.
-    const lines = (rest + bytes.toString("latin1")).split("\n");
-    rest = lines.pop() ?? "";
-    let text = "";
-    for (const line of lines) {
-      position += 1;
-      if (isDuplicate(position)) continue;
-      number += 1;
-      text += `${jobId}\t${number}\t${line}\n`;
-    }
-    yield Buffer.from(text, "latin1");
+  let block: string[] = [];
+  let blockSize = 0;
+
+  function close(): string {
+    const row = rowOfBlock(jobId, number - block.length + 1, block);
+    block = [];
+    blockSize = 0;
+    return row;
   }
+
+  async function* rows() {
+    let rest = "";
+    for await (const bytes of spool.read()) {
+      // As Latin-1 every byte stays what it is, also where a character is cut.
+      const lines = (rest + bytes.toString("latin1")).split("\n");
+      rest = lines.pop() ?? "";
+      let text = "";
+      for (const line of lines) {
+        position += 1;
+        if (isDuplicate(position)) continue;
+        if (block.length > 0 && blockSize + line.length > blockBytes) text += close();
+        number += 1;
+        block.push(line);
+        blockSize += line.length + 1;
+      }
+      if (text !== "") yield Buffer.from(text, "latin1");
+    }
+    if (block.length > 0) yield Buffer.from(close(), "latin1");
+  }
+
+  return {
+    rows,
+    /** How many contacts are in the rows so far. */
+    count: () => number - lastNumber,
+  };
 }
 
 async function* hashed(pieces: AsyncIterable<Buffer>, hash: ReturnType<typeof createHash>) {
@@ -202,7 +226,9 @@ export function createContactImport(deps: {
       const withPhones = lastNumber > 0;
       if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(id);
       const duplicates = await sortOutPhones(trx, before, shownRejections);
-      const count = await staging.write(numbered(spool, id, lastNumber, duplicates.has));
+      const blocks = createBlocks(spool, { jobId: id, lastNumber, isDuplicate: duplicates.has });
+      await staging.write(blocks.rows());
+      const count = blocks.count();
       if (count !== given - duplicates.count) throw new Error("not all contacts of the file were written");
       const job = await lockForCommand(trx, command);
       check("add_contacts", job);

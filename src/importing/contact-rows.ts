@@ -6,6 +6,7 @@ import {
   isPhone,
   largestFieldCount,
 } from "../domain/contact.ts";
+import { writeLine } from "../postgres/contact-blocks.ts";
 import { badFile } from "./csv.ts";
 
 /** Where a file has what. */
@@ -48,15 +49,15 @@ export function readColumns(names: readonly string[]): Columns {
   return { count: names.length, phone, name, fields };
 }
 
-/** A contact as text for COPY: its phone without the plus, and all of it: phone, name, fields as JSON. */
-export type CopyText = { readonly digits: string; readonly contact: string };
+/** A contact as text: its phone without the plus, and its line in a block. */
+export type ContactText = { readonly digits: string; readonly line: string };
 
 /** Judges records as `sortOut` does; one that has not a value for each column is rejected as invalid_fields. */
 export function createRowReader(columns: Columns) {
   const { phone, name, fields, count } = columns;
   return {
     phoneOf: (values: readonly string[]): string => values[phone] ?? "",
-    read(values: readonly string[]): CopyText | RejectionReason {
+    read(values: readonly string[]): ContactText | RejectionReason {
       const phoneText = values[phone] ?? "";
       if (!isPhone(phoneText)) return "invalid_phone_format";
       const nameText = name === undefined ? "" : (values[name] ?? "");
@@ -67,13 +68,10 @@ export function createRowReader(columns: Columns) {
         if (!isFieldValue(value)) return "invalid_fields";
         json += `${json === "" ? "" : ","}${field.json}${toJson(value)}`;
       }
-      return { digits: phoneText.slice(1), contact: `${phoneText}\t${escape(nameText)}\t{${escape(json)}}` };
+      return { digits: phoneText.slice(1), line: writeLine(phoneText, nameText, `{${json}}`) };
     },
   };
 }
 
 /** Values hold no control characters, so that these two are all there is to escape. */
 const toJson = (value: string): string => (/["\\]/.test(value) ? JSON.stringify(value) : `"${value}"`);
-
-/** For the text format of COPY, likewise. */
-const escape = (text: string): string => (text.includes("\\") ? text.replaceAll("\\", "\\\\") : text);

@@ -44,8 +44,9 @@ export async function enterPhones(db: Database, jobId: string, atATime = phonesA
     for (let after = 0; after < job.total_contacts; after += atATime) {
       await sql`
         insert into contact_phones (job_id, phone)
-        select job_id, phone from contacts
-        where job_id = ${jobId} and number > ${after}::int and number <= ${after + atATime}::int
+        select job_id, split_part(line, E'\\t', 1) as phone
+        from contact_blocks cross join lateral string_to_table(contacts, E'\\n') as line
+        where job_id = ${jobId} and first_number > ${after}::int and first_number <= ${after + atATime}::int
         order by phone
       `.execute(trx);
     }

@@ -1,7 +1,8 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { JobStatus } from "../domain/batch-job.ts";
-import type { AcceptedContact, StoredContactStatus } from "../domain/contact.ts";
+import type { AcceptedContact, ContactInput, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
+import { blockBytes, lineOf, readContact, writeLine } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
 import type { Numbers } from "../redis/contact-list.ts";
 import type { AttemptRow, ContactRow } from "./tables.ts";
@@ -22,24 +23,25 @@ export async function insertContacts(
   if (contacts.length === 0) return [];
   const { rows } = await sql<{ duplicates: number[] }>`
     with given as materialized (
-      select g.index, g.phone, g.name, g.fields, known.phone is not null as is_duplicate
+      select g.index, g.phone, g.line, known.phone is not null as is_duplicate
       from unnest(
         ${contacts.map((c) => c.index)}::int[],
         ${contacts.map((c) => c.phone)}::text[],
-        ${contacts.map((c) => c.name)}::text[],
-        ${contacts.map((c) => JSON.stringify(c.fields))}::text[]
-      ) as g (index, phone, name, fields)
+        ${contacts.map((c) => writeLine(c.phone, c.name, JSON.stringify(c.fields)))}::text[]
+      ) as g (index, phone, line)
       left join lateral (
         select p.phone from contact_phones p where p.job_id = ${jobId} and p.phone = g.phone limit 1
       ) as known on true
       order by g.phone
     ), phones as (
       insert into contact_phones (job_id, phone) select ${jobId}, phone from given where not is_duplicate
+    ), numbered as (
+      select line, ${lastNumber}::int + row_number() over (order by index) as number,
+        sum(octet_length(line)) over (order by index) / ${blockBytes} as block
+      from given where not is_duplicate
     ), added as (
-      insert into contacts (job_id, number, phone, name, fields)
-      select ${jobId}, ${lastNumber}::int + row_number() over (order by index), phone, name, fields::jsonb
-      from given
-      where not is_duplicate
+      insert into contact_blocks (job_id, first_number, contacts)
+      select ${jobId}, min(number), string_agg(line, E'\\n' order by number) from numbered group by block
     )
     select coalesce(array_agg(index order by index) filter (where is_duplicate), '{}') as duplicates from given
   `.execute(trx);
@@ -49,6 +51,24 @@ export async function insertContacts(
 export type Chunk = { status: JobStatus; revision: number; total: number; numbers: Numbers };
 
 type ChunkRow = Omit<Chunk, "numbers">;
+
+/** The numbers of the contacts that were called, or are, for the first time. */
+const calledNumbers = (jobId: string, after: number) => sql`
+  select number from contact_states where job_id = ${jobId} and number > ${after}::int
+  union all
+  select number from leases where job_id = ${jobId} and number > ${after}::int and attempt = 1`;
+
+/** The first `size` numbers after `after` and up to `upTo` of pending contacts: what lies between those that were called. */
+const pendingNumbers = (jobId: string, after: number, upTo: RawBuilder<number>, size: number) => sql`
+  select pending.number from (
+    select number, lead(number, 1, ${upTo} + 1) over (order by number) as next
+    from (select ${after}::int as number union all ${calledNumbers(jobId, after)}) as called
+    where number <= ${upTo}
+  ) as gap
+  cross join lateral (
+    select generate_series(gap.number + 1, gap.next - 1) as number limit ${size}
+  ) as pending
+  order by gap.number, pending.number limit ${size}`;
 
 /**
  * The pending contacts among the `size` numbers above `after`, and the job as the same statement saw it. Undefined if
@@ -60,23 +80,24 @@ export async function readChunk(
   after: number,
   size: number,
 ): Promise<Chunk | undefined> {
-  const pending = sql`
-    from contacts c
-    where c.job_id = j.id and c.number > ${after}::int and c.number <= ${after + size}::int and c.status = 'pending'
-      and c.number not in (select number from leases where job_id = ${jobId})`;
-  const counted = await sql<ChunkRow & { count: number }>`
-    select j.status, j.revision, j.total_contacts as total, (select count(*)::int ${pending}) as count
+  const counted = await sql<ChunkRow & { called: number }>`
+    select j.status, j.revision, j.total_contacts as total, (
+      select count(*)::int from (${calledNumbers(jobId, after)}) as c where c.number <= ${after + size}::int
+    ) as called
     from batch_jobs j
     where j.id = ${jobId}
   `.execute(db);
   const [whole] = counted.rows;
   if (whole === undefined) return undefined;
-  const { count, ...job } = whole;
+  const { called, ...job } = whole;
   // At first all of them are pending, and their numbers need not travel.
-  if (count === Math.min(size, job.total - after)) return { ...job, numbers: { first: after + 1, count } };
+  if (called === 0)
+    return { ...job, numbers: { first: after + 1, count: Math.min(size, job.total - after) } };
   const { rows } = await sql<ChunkRow & { numbers: string | null }>`
-    select j.status, j.revision, j.total_contacts as total,
-      (select string_agg(c.number::text, ',' order by c.number) ${pending}) as numbers
+    select j.status, j.revision, j.total_contacts as total, (
+      select string_agg(p.number::text, ',' order by p.number)
+      from (${pendingNumbers(jobId, after, sql`least(${after + size}::int, j.total_contacts)`, size)}) as p
+    ) as numbers
     from batch_jobs j
     where j.id = ${jobId}
   `.execute(db);
@@ -99,18 +120,37 @@ export async function wholeChunk(
   return job && { ...job, numbers: { first: after + 1, count: Math.min(size, job.total - after) } };
 }
 
+/** The contacts of these numbers as they are shown, in order; of those that the job has. */
+async function readContacts(
+  db: Database,
+  jobId: string,
+  numbers: RawBuilder<unknown>,
+): Promise<ContactRow[]> {
+  const { rows } = await sql<Omit<ContactRow, keyof ContactInput | "job_id"> & { line: string }>`
+    select c.number, b.line,
+      case when l.number is null then coalesce(s.status, 'pending') else 'dialing' end as status,
+      coalesce(s.attempts, 0) + case when l.number is null then 0 else 1 end as attempts,
+      s.last_outcome,
+      case when l.number is null then s.next_attempt_at end as next_attempt_at
+    from (${numbers}) as c (number)
+    cross join lateral ${lineOf(sql`${jobId}`, sql`c.number`)} as b
+    left join lateral (
+      select * from contact_states where job_id = ${jobId} and number = c.number limit 1
+    ) as s on true
+    left join lateral (select number from leases where job_id = ${jobId} and number = c.number limit 1) as l on true
+    where b.line <> ''
+    order by c.number
+  `.execute(db);
+  return rows.map(({ line, ...row }) => ({ job_id: jobId, ...row, ...readContact(line) }));
+}
+
 /** A contact with its attempts, the first one first. */
 export async function findContact(
   db: Database,
   jobId: string,
   number: number,
 ): Promise<{ contact: ContactRow; attempts: AttemptRow[] } | undefined> {
-  const contact = await db
-    .selectFrom("current_contacts")
-    .selectAll()
-    .where("job_id", "=", jobId)
-    .where("number", "=", number)
-    .executeTakeFirst();
+  const [contact] = await readContacts(db, jobId, sql`select ${number}::int`);
   if (contact === undefined) return undefined;
   const attempts = await db
     .selectFrom("all_attempts")
@@ -129,15 +169,39 @@ export async function listContacts(
   statuses: readonly StoredContactStatus[] | undefined,
   page: { after: number; size: number },
 ): Promise<ContactRow[]> {
-  return await db
-    .selectFrom("current_contacts")
-    .selectAll()
-    .where("job_id", "=", jobId)
-    .where("number", ">", page.after)
-    .$if(statuses !== undefined, (q) => q.where(sql<boolean>`status = any(${statuses ?? []}::text[])`))
-    .orderBy("number")
-    .limit(page.size)
-    .execute();
+  const { after, size } = page;
+  if (statuses === undefined) {
+    return await readContacts(
+      db,
+      jobId,
+      sql`select generate_series(${after + 1}::int, ${after + size}::int)`,
+    );
+  }
+  const total = sql<number>`(select total_contacts from batch_jobs where id = ${jobId})`;
+  const atRest = statuses.filter((status) => status !== "pending" && status !== "dialing");
+  const found: RawBuilder<unknown>[] = [];
+  if (atRest.length > 0) {
+    found.push(sql`
+      select s.number from contact_states s
+      where s.job_id = ${jobId} and s.number > ${after}::int and s.status = any(${atRest}::text[])
+        and not exists (select from leases l where l.job_id = s.job_id and l.number = s.number)
+      order by s.number limit ${size}`);
+  }
+  if (statuses.includes("dialing")) {
+    found.push(sql`
+      select number from leases where job_id = ${jobId} and number > ${after}::int order by number limit ${size}`);
+  }
+  if (statuses.includes("pending")) found.push(pendingNumbers(jobId, after, total, size));
+  if (found.length === 0) return [];
+  const numbers = sql.join(
+    found.map((some) => sql`(${some})`),
+    sql` union all `,
+  );
+  return await readContacts(
+    db,
+    jobId,
+    sql`select number from (${numbers}) as found order by number limit ${size}`,
+  );
 }
 
 /**
@@ -155,7 +219,12 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
       .executeTakeFirst();
     if (job === undefined) return false;
     const first = job.last_number - size;
-    for (const table of ["contacts", "attempts", "retries"] as const) {
+    await trx
+      .deleteFrom("contact_blocks")
+      .where("job_id", "=", job.job_id)
+      .where("first_number", ">", first)
+      .execute();
+    for (const table of ["contact_states", "attempts", "retries"] as const) {
       await trx.deleteFrom(table).where("job_id", "=", job.job_id).where("number", ">", first).execute();
     }
     // As many phones as contacts, so that none are left when the last contacts go.

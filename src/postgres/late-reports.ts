@@ -40,7 +40,7 @@ export async function readEndedAttempts(
       limit 1
     ) as a
     cross join lateral (
-      select status, attempts, next_attempt_at from contacts
+      select status, attempts, next_attempt_at from contact_states
       where job_id = a.job_id and number = a.number
       limit 1
     ) as c
@@ -86,7 +86,7 @@ export async function recordLateReports(trx: Trx, now: Date, reports: readonly L
       .where("attempt", "=", attempt)
       .execute();
     await trx
-      .updateTable("contacts")
+      .updateTable("contact_states")
       .set({ status, last_outcome: outcome, next_attempt_at: nextAttemptAt })
       .where("job_id", "=", jobId)
       .where("number", "=", number)

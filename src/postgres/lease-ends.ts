@@ -106,8 +106,8 @@ export async function removeLeases(
       returning l.*
     ), waiting as (
       insert into retries (job_id, number, due_at)
-      select r.job_id, r.number, c.next_attempt_at
-      from removed r join contacts c on c.job_id = r.job_id and c.number = r.number
+      select r.job_id, r.number, s.next_attempt_at
+      from removed r join contact_states s on s.job_id = r.job_id and s.number = r.number
       where r.attempt > 1
     )
     select job_id as "jobId", number, nonce, attempt from removed

@@ -1,14 +1,11 @@
 import { sql } from "kysely";
+import type { ContactInput } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
+import { lineOf, readContact } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 
-export type StoredLease = LeaseKey & {
-  expiresAt: Date;
-  phone: string;
-  name: string;
-  fields: Record<string, string>;
-};
+export type StoredLease = LeaseKey & ContactInput & { expiresAt: Date };
 
 /** What one job may give: so many retries that are due, and these numbers from its list, none of them twice. */
 export type Offer = { jobId: string; due: number; numbers: readonly number[] };
@@ -42,11 +39,9 @@ export async function openLeases(
     attempt: number;
     caller: number;
     leasedMs: number;
-    phone: string;
-    name: string;
-    fields: string;
+    contact: string;
   }>`
-    select job, number, nonce, attempt, caller, leased_ms as "leasedMs", phone, name, fields from open_leases(
+    select job, number, nonce, attempt, caller, leased_ms as "leasedMs", contact from open_leases(
       ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.due))},
       ${plainArray(offers.flatMap((o, i) => o.numbers.map(() => i + 1)))},
       ${plainArray(offers.flatMap((o) => o.numbers))},
@@ -58,7 +53,7 @@ export async function openLeases(
   const leases = takers.map((): StoredLease[] => []);
   const left = offers.map((): number[] => []);
   const repeated: number[] = [];
-  for (const { job, number, nonce, attempt, caller, leasedMs, phone, name, fields } of rows) {
+  for (const { job, number, nonce, attempt, caller, leasedMs, contact } of rows) {
     if (number === null) repeated.push(caller - 1);
     else if (nonce === null) left[job - 1]?.push(number);
     else
@@ -68,15 +63,11 @@ export async function openLeases(
         attempt,
         nonce,
         expiresAt: new Date(leasedMs + (takers[caller - 1]?.durationMs ?? 0)),
-        phone,
-        name,
-        fields: readFields(fields),
+        ...readContact(contact),
       });
   }
   return { leases, left, repeated };
 }
-
-const readFields = (json: string): Record<string, string> => (json === "{}" ? {} : JSON.parse(json));
 
 /** The live leases that were opened under a request id. */
 export async function findLeases(
@@ -84,21 +75,16 @@ export async function findLeases(
   organizationId: string,
   requestId: string,
 ): Promise<StoredLease[]> {
-  return await db
+  const rows = await db
     .selectFrom("leases as l")
     .innerJoin("batch_jobs as j", "j.id", "l.job_id")
-    .innerJoin("contacts as c", (join) =>
-      join.onRef("c.job_id", "=", "l.job_id").onRef("c.number", "=", "l.number"),
-    )
     .select([
       "l.job_id as jobId",
       "l.number",
       "l.attempt",
       "l.nonce",
       "l.expires_at as expiresAt",
-      "c.phone",
-      "c.name",
-      "c.fields",
+      lineOf(sql.ref("l.job_id"), sql.ref("l.number")).as("line"),
     ])
     .where("j.organization_id", "=", organizationId)
     .where("l.request_id", "=", requestId)
@@ -106,6 +92,7 @@ export async function findLeases(
     .where("l.expires_at", ">", sql<Date>`clock_timestamp()`)
     .orderBy("l.leased_at")
     .execute();
+  return rows.map(({ line, ...lease }) => ({ ...lease, ...readContact(line ?? "") }));
 }
 
 /** Puts off the end of those of the leases that are live; answers the new end of each. */

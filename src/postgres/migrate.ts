@@ -7,6 +7,7 @@ import * as liveLeases from "./migrations/0003-live-leases.ts";
 import * as installation from "./migrations/0004-installation.ts";
 import * as importing from "./migrations/0005-import.ts";
 import * as latePhones from "./migrations/0006-late-phones.ts";
+import * as contactBlocks from "./migrations/0007-contact-blocks.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -16,6 +17,7 @@ export const migrations: Record<string, Migration> = {
   "0004-installation": installation,
   "0005-import": importing,
   "0006-late-phones": latePhones,
+  "0007-contact-blocks": contactBlocks,
 };
 
 const bookkeeping = {

@@ -1,7 +1,7 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { Outcome, RestingContactStatus, StoredContactStatus } from "../domain/contact.ts";
+import type { ContactInput, Outcome, RestingContactStatus, StoredContactStatus } from "../domain/contact.ts";
 
 /** A column that the database fills at insert. */
 type Filled<T> = Generated<T>;
@@ -54,23 +54,31 @@ export type BatchJobsTable = ContactCountColumns & {
   has_all_phones: Filled<boolean>;
 };
 
-export type ContactsTable = {
+/** Who the contacts of a job are; contact-blocks.ts reads and writes `contacts`. */
+export type ContactBlocksTable = { job_id: string; first_number: number; contacts: string };
+
+/** What has become of a contact; there is none until an attempt has ended. */
+export type ContactStatesTable = {
   job_id: string;
   number: number;
-  phone: string;
-  name: string;
-  fields: ColumnType<Record<string, string>, string, never>;
-  status: Filled<RestingContactStatus>;
+  status: RestingContactStatus;
   /** How many have ended. */
-  attempts: Filled<number>;
-  last_outcome: Outcome | null;
+  attempts: number;
+  last_outcome: Outcome;
   next_attempt_at: Date | null;
 };
 
 export type ContactPhonesTable = { job_id: string; phone: string };
 
 /** A contact as it is shown: while it is leased it is dialing, in its next attempt. */
-type CurrentContactsView = Omit<ContactsTable, "status"> & { status: StoredContactStatus };
+export type ContactRow = ContactInput & {
+  job_id: string;
+  number: number;
+  status: StoredContactStatus;
+  attempts: number;
+  last_outcome: Outcome | null;
+  next_attempt_at: Date | null;
+};
 
 /** The live leases. */
 export type LeasesTable = {
@@ -124,9 +132,10 @@ export type Tables = {
   organizations: OrganizationsTable;
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;
-  contacts: ContactsTable;
+  contact_blocks: ContactBlocksTable;
+  contact_states: ContactStatesTable;
   contact_phones: ContactPhonesTable;
-  current_contacts: CurrentContactsView;
+  current_contacts: ContactRow;
   leases: LeasesTable;
   attempts: AttemptsTable;
   all_attempts: AllAttemptsView;
@@ -137,5 +146,4 @@ export type Tables = {
 
 export type BatchJobRow = Selectable<BatchJobsTable>;
 export type NewBatchJob = Insertable<BatchJobsTable>;
-export type ContactRow = Selectable<CurrentContactsView>;
 export type AttemptRow = Selectable<AllAttemptsView>;

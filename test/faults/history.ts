@@ -46,10 +46,13 @@ const statements = [
   sql`
     create function history.note_contact() returns trigger language plpgsql as $$ begin
       insert into history.events (kind, job_id, number, attempt, was, is_now, due_at)
-      values ('contact', new.job_id, new.number, new.attempts, old.status, new.status, new.next_attempt_at);
+      values ('contact', new.job_id, new.number, new.attempts, coalesce(old.status, 'pending'), new.status,
+        new.next_attempt_at);
       return null;
     end $$`,
-  sql`create trigger history_contact after update on contacts for each row
+  sql`create trigger history_contact_is_called after insert on contact_states
+      for each row execute function history.note_contact()`,
+  sql`create trigger history_contact_changes after update on contact_states for each row
       when (old.status <> new.status or old.next_attempt_at is distinct from new.next_attempt_at)
       execute function history.note_contact()`,
   sql`

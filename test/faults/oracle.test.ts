@@ -20,8 +20,8 @@ const end = (jobId: string, number: number, outcome: string) => [
   sql`with ended as (delete from leases where job_id = ${jobId} and number = ${number} returning *)
       insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
       select job_id, number, attempt, nonce, worker_id, leased_at, expires_at, clock_timestamp(), ${outcome} from ended`,
-  sql`update contacts set status = ${outcome}, last_outcome = ${outcome}, attempts = attempts + 1
-      where job_id = ${jobId} and number = ${number}`,
+  sql`insert into contact_states (job_id, number, status, attempts, last_outcome)
+      values (${jobId}, ${number}, ${outcome}, 1, ${outcome})`,
 ];
 const count = (jobId: string, status: string, by: number) => [
   sql`update batch_jobs set pending_contacts = pending_contacts - ${by}::int,
@@ -102,7 +102,7 @@ const cases: Record<string, Doctoring> = {
   "a contact's status is its last outcome": (id) => [
     ...open(id, 1),
     ...end(id, 1, "busy"),
-    sql`update contacts set status = 'completed' where job_id = ${id} and number = 1`,
+    sql`update contact_states set status = 'completed' where job_id = ${id} and number = 1`,
     sql`delete from history.events where kind = 'contact'`,
     ...count(id, "completed", 1),
   ],

@@ -94,7 +94,7 @@ const rules: Record<string, RawBuilder<unknown>> = {
     select c.job_id, c.number, c.status from current_contacts c join batch_jobs b on b.id = c.job_id
     where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
   "a contact's status is its last outcome": sql`
-    select c.job_id, c.number, c.status, a.outcome from contacts c
+    select c.job_id, c.number, c.status, a.outcome from contact_states c
     join attempts a on a.job_id = c.job_id and a.number = c.number and a.attempt = c.attempts
     where c.status not in (a.outcome, 'waiting_retry')`,
   "the counts of a job are its rows": sql`

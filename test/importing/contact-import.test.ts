@@ -43,7 +43,7 @@ const importInto = (
 
 const storedContacts = async ({ db }: Parts, jobId: string) =>
   await db
-    .selectFrom("contacts")
+    .selectFrom("current_contacts")
     .select(["number", "phone", "name", "fields"])
     .where("job_id", "=", jobId)
     .orderBy("number")

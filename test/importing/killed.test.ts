@@ -60,7 +60,7 @@ test("a replica that is killed while a file arrives leaves nothing of it behind"
   program.child.kill("SIGKILL");
   await program.ended;
   await eventually(async () => expect(await staged()).toBe(0));
-  expect(await count("select count(*) from contacts")).toBe(0);
+  expect(await count("select count(*) from contact_blocks")).toBe(0);
   expect(await count("select count(*) from contact_phones")).toBe(0);
   expect(await count("select total_contacts as count from batch_jobs")).toBe(0);
 }, 60_000);

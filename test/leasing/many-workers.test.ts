@@ -109,7 +109,7 @@ test("many workers on two replicas call everyone as often as they should, and ne
     expect(everyone.map((_, i) => histories.get(i + 1)?.map(({ outcome }) => outcome))).toEqual(expected);
 
     const contacts = await parts.db
-      .selectFrom("contacts")
+      .selectFrom("current_contacts")
       .select(["status", "attempts"])
       .where("job_id", "=", job.id)
       .orderBy("number")

@@ -25,7 +25,7 @@ export async function makeRetriesDue(model: Model, { replicas: [{ db }] }: Real)
   const ids = [noId, ...model.jobs.keys()];
   await db.updateTable("retries").set({ due_at: past }).where("job_id", "in", ids).execute();
   await db
-    .updateTable("contacts")
+    .updateTable("contact_states")
     .set({ next_attempt_at: past })
     .where("job_id", "in", ids)
     .where("status", "=", "waiting_retry")

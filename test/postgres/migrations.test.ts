@@ -116,6 +116,10 @@ const blockAfterFirstTable = `
   end $$;
   create event trigger block on ddl_command_end when tag in ('CREATE TABLE') execute function block()`;
 
+const contactsIn = (table: string) => `
+  select job_id, number, phone, name, fields, status, attempts, last_outcome, next_attempt_at
+  from ${table} order by job_id, number`;
+
 describe.each(releases)("what $from has left", ({ file }) => {
   /** A replica on it, whose caller is of the organization that the dump is about. */
   async function startOn(url: string): Promise<Parts> {
@@ -130,14 +134,16 @@ describe.each(releases)("what $from has left", ({ file }) => {
 
   test("is all there", async () => {
     await using database = await startFrom(file);
-    const tables = ["batch_jobs", "contacts", "retries", "requests", "api_keys", "deleted_jobs"];
+    const tables = ["batch_jobs", "retries", "requests", "api_keys", "deleted_jobs"];
     const counts = (attempts: string) => {
       const columns = [...tables, attempts].map((table) => `(select count(*)::int from ${table})`);
       return `select array[${columns.join()}] as counts`;
     };
     const before = await query(database.url, counts("attempts"));
+    const contactsBefore = await query(database.url, contactsIn("contacts"));
     await migrate(database.url);
     expect(await query(database.url, counts("all_attempts"))).toEqual(before);
+    expect(await query(database.url, contactsIn("current_contacts"))).toEqual(contactsBefore);
     const hash = hashApiKey(`cs_${"release".repeat(6)}`).toString("hex");
     expect(await query(database.url, `select role from api_keys where hash = '\\x${hash}'`)).toEqual([
       { role: "admin" },
@@ -158,7 +164,7 @@ describe.each(releases)("what $from has left", ({ file }) => {
       .set({ due_at: new Date(0) })
       .execute();
     await parts.db
-      .updateTable("contacts")
+      .updateTable("contact_states")
       .set({ next_attempt_at: new Date(0) })
       .where("status", "=", "waiting_retry")
       .execute();

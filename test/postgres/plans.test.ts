@@ -46,6 +46,7 @@ import { entryIdOf, makeJobs } from "../support/make-many.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { type Explained, openExplained } from "../support/plans.ts";
 import { sortOutPhones, openStaging } from "../../src/postgres/staging.ts";
+import { writeCalled, writeContacts } from "../support/contact-tables.ts";
 
 /*
  * Every statement that runs often goes through an index and touches few rows, whatever the planner knows: in tables that
@@ -132,14 +133,31 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
         insertContacts(trx, jobs.large.id, 100_000, sortOut(makeContacts(1_000, 19_500)).accepted),
       ),
   },
-  "reading a chunk of a large job": {
-    rows: 1_001,
+  "reading a chunk that nobody has called": {
+    rows: 1,
+    work: (db) => readChunk(db, jobs.large.id, 8_000, 1_000),
+  },
+  "reading a chunk of which 400 were called": {
+    rows: 2 * (400 + 1),
     work: (db) => readChunk(db, jobs.large.id, 10_000, 1_000),
   },
-  "showing a contact": { rows: 1, work: (db) => findContact(db, jobs.large.id, 10_000) },
+  "showing a contact": { rows: 2, work: (db) => findContact(db, jobs.large.id, 10_001) },
+  // Of each contact its block and, if it was called, its state.
   "listing contacts": {
-    rows: 50,
+    rows: 2 * 50,
     work: (db) => listContacts(db, jobs.large.id, undefined, { after: 10_000, size: 50 }),
+  },
+  "listing contacts by an outcome": {
+    rows: 3 * 50,
+    work: (db) => listContacts(db, jobs.large.id, ["busy"], { after: 9_000, size: 50 }),
+  },
+  "listing pending contacts, after 400 that were called": {
+    rows: 2 + 400 + 50,
+    work: (db) => listContacts(db, jobs.large.id, ["pending"], { after: 10_000, size: 50 }),
+  },
+  "listing contacts that are being called": {
+    rows: 50,
+    work: (db) => listContacts(db, jobs.large.id, ["dialing"], { after: 0, size: 50 }),
   },
   "removing a chunk of a deleted job's contacts": {
     rows: 3 * 100 + 10,
@@ -206,7 +224,8 @@ beforeAll(async () => {
   parts = stack.use(await startParts());
   const tables = [
     "batch_jobs",
-    "contacts",
+    "contact_blocks",
+    "contact_states",
     "contact_phones",
     "requests",
     "deleted_jobs",
@@ -237,11 +256,7 @@ beforeAll(async () => {
     select ${parts.caller.organizationId}, 'X', n::text, '' from generate_series(1, 20000) n`.execute(
     parts.db,
   );
-  await sql`
-    insert into contacts (job_id, number, phone, name, fields)
-    select ${jobs.large.id}, n, '+1415' || (5000000 + n - 1), '', '{}' from generate_series(11, 20000) n`.execute(
-    parts.db,
-  );
+  await writeContacts(parts.db, [jobs.large.id], { from: 11, to: 20_000 });
   await sql`
     insert into contact_phones (job_id, phone)
     select ${jobs.large.id}, '+1415' || (5000000 + n - 1) from generate_series(11, 20000) n`.execute(
@@ -257,6 +272,11 @@ beforeAll(async () => {
     select gen_random_uuid(), n, 1, 0, '', now(), now(), now(), 'busy' from generate_series(1, 5000) n`.execute(
     parts.db,
   );
+  const called = Array.from({ length: 400 }, (_, i) => 10_001 + i);
+  await writeCalled(parts.db, jobs.large.id, called, "busy");
+  await sql`
+    insert into contact_states (job_id, number, status, attempts, last_outcome)
+    select gen_random_uuid(), n, 'busy', 1, 'busy' from generate_series(1, 5000) n`.execute(parts.db);
   await sql`
     insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
     select gen_random_uuid(), n, 1, 0, '', 'request ' || n, now(), now() + interval '1 hour'

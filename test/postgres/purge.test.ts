@@ -10,13 +10,15 @@ import { eventually } from "../support/eventually.ts";
 import { claimRequest, purgeRequests } from "../../src/postgres/requests.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { lookAt } from "../support/look.ts";
-import { makeJob, makeWholeJob, onJob } from "../support/make.ts";
+import { makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 
 const freshParts = useFreshParts();
 
+/** A job that was deleted; each of its contacts is in a block of its own. */
 async function makeDeleted(parts: Parts, contacts: number): Promise<string> {
-  const { id } = await makeWholeJob(parts, { contacts });
+  const { id } = await makeWholeJob(parts, { contacts: 0 });
+  for (let i = 0; i < contacts; i += 1) await parts.jobs.addContacts(onJob(parts, id), makeContacts(1, i));
   await parts.jobs.delete(onJob(parts, id));
   return id;
 }

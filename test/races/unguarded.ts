@@ -41,7 +41,7 @@ export async function fanOutUnguarded(
   const seen = await contactList.position(keyOf(job));
   if (seen === undefined) return;
   const rows = await db
-    .selectFrom("contacts")
+    .selectFrom("current_contacts")
     .select("number")
     .where("job_id", "=", job.id)
     .where("number", ">", seen.last)

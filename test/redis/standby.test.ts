@@ -42,7 +42,11 @@ async function startPair() {
 
 /** Every attempt that there is, and how each contact ended. */
 async function worked({ db }: Parts, jobId: string) {
-  const contacts = await db.selectFrom("contacts").select("status").where("job_id", "=", jobId).execute();
+  const contacts = await db
+    .selectFrom("current_contacts")
+    .select("status")
+    .where("job_id", "=", jobId)
+    .execute();
   const attempts = await db.selectFrom("attempts").select("number").where("job_id", "=", jobId).execute();
   return {
     completed: contacts.filter(({ status }) => status === "completed").length,

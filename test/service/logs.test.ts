@@ -169,14 +169,14 @@ describe("when something goes wrong that nobody expected", () => {
 
   test("a table that is gone is named", async () => {
     const batchJobId = await create();
-    await sql`alter table contacts rename to elsewhere`.execute(db);
+    await sql`alter table contact_blocks rename to elsewhere`.execute(db);
     expect(
       await call("addContacts", { batchJobId, contacts: [{ phone, name: "Grace Brewster Hopper" }] }),
     ).toEqual(internal);
     await eventually(() =>
       expect(linesWith("msg", "unexpected error").at(-1)).toMatchObject({ err: { code: "42P01" } }),
     );
-    await sql`alter table elsewhere rename to contacts`.execute(db);
+    await sql`alter table elsewhere rename to contact_blocks`.execute(db);
   });
 });
 

@@ -201,5 +201,11 @@ test.each(["text/plain", "application/xml", "application/json; charset=latin-1x"
 );
 
 test("nothing of all this has left a row", async () => {
-  expect(await allRows(db)).toEqual({ batch_jobs: [], contacts: [], deleted_jobs: [], requests: [] });
+  expect(await allRows(db)).toEqual({
+    batch_jobs: [],
+    contact_blocks: [],
+    contact_states: [],
+    deleted_jobs: [],
+    requests: [],
+  });
 });

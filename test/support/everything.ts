@@ -24,7 +24,15 @@ export async function allKeys(parts: Parts): Promise<Record<string, unknown>> {
 }
 
 async function allRows({ db }: Parts): Promise<Record<string, Row[]>> {
-  const tables = ["batch_jobs", "contacts", "contact_phones", "deleted_jobs", "requests", "organizations"];
+  const tables = [
+    "batch_jobs",
+    "contact_blocks",
+    "contact_states",
+    "contact_phones",
+    "deleted_jobs",
+    "requests",
+    "organizations",
+  ];
   const rows = tables.map(async (table) => {
     const { rows: all } = await sql<Row>`select * from ${sql.table(table)} as t order by t::text`.execute(db);
     return [table, all] as const;

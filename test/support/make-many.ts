@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import type { Parts } from "./parts.ts";
+import { writeContacts } from "./contact-tables.ts";
 
 type Making = { status: "pending" | "scheduled" | "running"; contacts?: number; dueInMs?: number };
 
@@ -35,11 +36,11 @@ export async function makeJobs(
     from generate_series(1, ${count}::int)
     returning *
   `.execute(parts.db);
-  await sql`
-    insert into contacts (job_id, number, phone, name, fields)
-    select id, number, '+1415' || (5000000 + number), '', '{}'
-    from unnest(${rows.map((row) => row.id)}::uuid[]) as id, generate_series(1, ${contacts}::int) as number
-  `.execute(parts.db);
+  await writeContacts(
+    parts.db,
+    rows.map((row) => row.id),
+    { to: contacts },
+  );
   return rows;
 }
 

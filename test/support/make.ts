@@ -6,6 +6,7 @@ import { type ContactInput, sortOut } from "../../src/domain/contact.ts";
 import { insertContacts } from "../../src/postgres/contacts.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import type { Parts } from "./parts.ts";
+import { writeCalled } from "./contact-tables.ts";
 
 /** `count` contacts with phones of their own. */
 export const makeContacts = (count: number, first = 0): ContactInput[] =>
@@ -103,12 +104,8 @@ export async function makeJob(
     }
     const ended = status === "completed" ? "completed" : status === "failed" ? "busy" : undefined;
     if (ended !== undefined) {
-      await trx
-        .updateTable("contacts")
-        .set({ status: ended, last_outcome: ended, attempts: 1 })
-        .where("job_id", "=", row.id)
-        .where("number", ">", dialing)
-        .execute();
+      const called = Array.from({ length: contacts - dialing }, (_, i) => dialing + i + 1);
+      await writeCalled(trx, row.id, called, ended);
     }
     return row;
   });

@@ -1,0 +1,39 @@
+import { sql } from "kysely";
+import type { Outcome } from "../../src/domain/contact.ts";
+import type { Database } from "../../src/postgres/database.ts";
+
+/** Writes contacts `from` to `to` of these jobs, with the phones +14155000000 and up, and nothing else of them. */
+export async function writeContacts(
+  db: Database,
+  jobIds: readonly string[],
+  { from = 1, to }: { from?: number; to: number },
+): Promise<void> {
+  await sql`
+    insert into contact_blocks (job_id, first_number, contacts)
+    select id, min(number), string_agg('+1415' || (5000000 + number - 1) || E'\\t\\t{}', E'\\n' order by number)
+    from unnest(${jobIds}::uuid[]) as id, generate_series(${from}::int, ${to}::int) as number
+    group by id, (number - 1) / 50
+  `.execute(db);
+}
+
+/** Has these contacts of a job called, once and with this outcome, as far as their states say. */
+export async function writeCalled(
+  db: Database,
+  jobId: string,
+  numbers: readonly number[],
+  outcome: Outcome,
+): Promise<void> {
+  await db
+    .insertInto("contact_states")
+    .values(
+      numbers.map((number) => ({
+        job_id: jobId,
+        number,
+        status: outcome,
+        attempts: 1,
+        last_outcome: outcome,
+        next_attempt_at: null,
+      })),
+    )
+    .execute();
+}

@@ -13,16 +13,22 @@ import { createCommandRunner } from "../command.ts";
 import { type RejectedRow, type RejectionReason, shownPhone } from "../domain/contact.ts";
 import type { FanOut } from "../fan-out.ts";
 import { holdOffAll } from "../postgres/adding.ts";
-import { blockBytes, rowOfBlock } from "../postgres/contact-blocks.ts";
+import { createBlocks } from "../postgres/contact-blocks.ts";
 import { type Trx, countAdded, findJob } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { isKept } from "../postgres/requests.ts";
-import { type Staging, sortOutPhones, openStaging } from "../postgres/staging.ts";
+import {
+  type Staging,
+  blockRow,
+  openStaging,
+  phoneRow,
+  sortOutPhones,
+  writeStaged,
+} from "../postgres/staging.ts";
 import { createTurns } from "../turns.ts";
 import { createRowReader, readColumns } from "./contact-rows.ts";
 import { type CsvRecord, badFile, createCsvReader } from "./csv.ts";
 import { type Limits, inPieces } from "./pieces.ts";
-import { type Spool, openSpool } from "./spool.ts";
 
 /** Which file goes where. The file's bytes are a part of what was asked. */
 export type ImportRequest = Omit<JobCommandRequest, "fingerprint">;
@@ -37,7 +43,7 @@ export type Imported = {
 export type ContactImport = {
   /**
    * Adds the contacts of a CSV file to a job: all that are accepted, or, if it throws, none. `file` must throw unless it
-   * came to its end. Its contacts are spooled while it arrives; the job is locked when all of them are written.
+   * came to its end. Its contacts are staged while it arrives; the job is locked when all of them are written.
    */
   run(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported>;
 };
@@ -47,8 +53,8 @@ const rpc = "ImportContacts";
 /** Each has a connection to Postgres and some 10 MB; further ones wait, and so do their clients. */
 const filesAtOnce = 4;
 
-/** Contacts are spooled, and their phones staged, some megabytes at a time; meanwhile the next ones are read. */
-const batchSize = 2 * 1024 * 1024;
+/** Contacts are staged some megabytes at a time; meanwhile the next ones are read. */
+const batchBytes = 2 * 1024 * 1024;
 
 /** How many rows of a file were rejected, and the first of them. */
 function createRejections() {
@@ -68,22 +74,18 @@ function createRejections() {
 
 type Rejections = ReturnType<typeof createRejections>;
 
-/** Reads a file to its end into the spool, and its phones into the staging table; answers how many contacts it has. */
-async function spoolAll(
+/** Reads a file to its end, and stages its contacts; answers how many it has. */
+async function stageAll(
   pieces: AsyncIterable<Buffer>,
-  { spool, staging, rejections }: { spool: Spool; staging: Staging; rejections: Rejections },
+  { staging, rejections }: { staging: Staging; rejections: Rejections },
 ): Promise<number> {
   const csv = createCsvReader();
+  const blocks = createBlocks(blockRow);
   let rows: ReturnType<typeof createRowReader> | undefined;
-  let staged = 0;
-  let contacts: Buffer[] = [];
-  let phones: Buffer[] = [];
-  let batchBytes = 0;
+  let phones = "";
   let writing: Promise<unknown> = Promise.resolve();
 
   function take(records: readonly CsvRecord[]): void {
-    let contactText = "";
-    let phoneText = "";
     for (const { line, values } of records) {
       if (rows === undefined) {
         rows = createRowReader(readColumns(values));
@@ -93,23 +95,17 @@ async function spoolAll(
       if (typeof row === "string") {
         rejections.add(line, rows.phoneOf(values), row);
       } else {
-        staged += 1;
-        contactText += `${row.line}\n`;
-        phoneText += `${staged}\t${line}\t${row.digits}\n`;
+        blocks.add(row.line);
+        phones += phoneRow(blocks.count(), line, row.phone);
       }
     }
-    const bytes = Buffer.from(contactText);
-    contacts.push(bytes);
-    phones.push(Buffer.from(phoneText));
-    batchBytes += bytes.length;
   }
 
-  async function write(): Promise<void> {
-    const [fullContacts, fullPhones] = [contacts, phones];
-    [contacts, phones] = [[], []];
-    batchBytes = 0;
+  async function write(some: { all: boolean }): Promise<void> {
+    const [fullPhones, fullBlocks] = [phones, blocks.take(some)];
+    phones = "";
     await writing;
-    writing = Promise.all([spool.write(fullContacts), staging.stage(fullPhones)]);
+    writing = staging.stage(fullPhones, fullBlocks);
     // A failure is seen when it is waited for.
     writing.catch(() => {});
   }
@@ -117,65 +113,17 @@ async function spoolAll(
   try {
     for await (const piece of pieces) {
       take(csv.read(piece));
-      if (batchBytes >= batchSize) await write();
+      if (blocks.bytes() >= batchBytes) await write({ all: false });
     }
     take(csv.end());
-    if (batchBytes > 0) await write();
+    await write({ all: true });
   } finally {
     await writing;
   }
   if (rows === undefined) {
     throw badFile("The file is empty; its first line must name its columns, and one of them must be phone.");
   }
-  return staged;
-}
-
-/** The spooled contacts but the duplicates, numbered on from `lastNumber`, in blocks for COPY. */
-function createBlocks(
-  spool: Spool,
-  {
-    jobId,
-    lastNumber,
-    isDuplicate,
-  }: { jobId: string; lastNumber: number; isDuplicate: (position: number) => boolean },
-) {
-  let position = 0;
-  let number = lastNumber;
-  let block: string[] = [];
-  let blockSize = 0;
-
-  function close(): string {
-    const row = rowOfBlock(jobId, number - block.length + 1, block);
-    block = [];
-    blockSize = 0;
-    return row;
-  }
-
-  async function* rows() {
-    let rest = "";
-    for await (const bytes of spool.read()) {
-      // As Latin-1 every byte stays what it is, also where a character is cut.
-      const lines = (rest + bytes.toString("latin1")).split("\n");
-      rest = lines.pop() ?? "";
-      let text = "";
-      for (const line of lines) {
-        position += 1;
-        if (isDuplicate(position)) continue;
-        if (block.length > 0 && blockSize + line.length > blockBytes) text += close();
-        number += 1;
-        block.push(line);
-        blockSize += line.length + 1;
-      }
-      if (text !== "") yield Buffer.from(text, "latin1");
-    }
-    if (block.length > 0) yield Buffer.from(close(), "latin1");
-  }
-
-  return {
-    rows,
-    /** How many contacts are in the rows so far. */
-    count: () => number - lastNumber,
-  };
+  return blocks.count();
 }
 
 async function* hashed(pieces: AsyncIterable<Buffer>, hash: ReturnType<typeof createHash>) {
@@ -206,13 +154,12 @@ export function createContactImport(deps: {
   }
 
   async function importFile(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported> {
-    await using spool = await openSpool(deps.logger);
     await using staging = await openStaging(databaseUrl);
     const rejections = createRejections();
     const asked = [request.batchJobId, String(request.expectedRevision)];
     const hash = createHash("sha256").update(JSON.stringify(asked));
     const pieces = hashed(inPieces(file, limits), hash);
-    const given = await spoolAll(pieces, { spool, staging, rejections });
+    const given = await stageAll(pieces, { staging, rejections });
     const fingerprint = hash.digest();
 
     const run = createCommandRunner({ ...deps, db: staging.db });
@@ -221,15 +168,13 @@ export function createContactImport(deps: {
       const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
       await holdOffAll(trx, (await find()).id);
       const before = await find();
-      const { id, total_contacts: lastNumber } = before;
+      const { id } = before;
       // A job's first contacts are compared with each other alone.
-      const withPhones = lastNumber > 0;
+      const withPhones = before.total_contacts > 0;
       if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(id);
       const duplicates = await sortOutPhones(trx, before, shownRejections);
-      const blocks = createBlocks(spool, { jobId: id, lastNumber, isDuplicate: duplicates.has });
-      await staging.write(blocks.rows());
-      const count = blocks.count();
-      if (count !== given - duplicates.count) throw new Error("not all contacts of the file were written");
+      await writeStaged(trx, before);
+      const count = given - duplicates.count;
       const job = await lockForCommand(trx, command);
       check("add_contacts", job);
       const after = count === 0 ? job : await countAdded(trx, id, { count, withPhones });

@@ -14,8 +14,8 @@ type Columns = {
   readonly count: number;
   readonly phone: number;
   readonly name: number | undefined;
-  /** The other columns become fields; each with its key as JSON. */
-  readonly fields: readonly { readonly at: number; readonly json: string }[];
+  /** The other columns become fields; each with the JSON that comes before its value. */
+  readonly fields: readonly { readonly at: number; readonly before: string }[];
 };
 
 /** Reads the record that names the columns: `phone` and `name` in any case, each name once. */
@@ -45,33 +45,36 @@ export function readColumns(names: readonly string[]): Columns {
       `Column ${wrong.at + 1} of the file needs a name of 1 to 64 characters without control characters.`,
     );
   }
-  const fields = others.map(({ at, key }) => ({ at, json: `${JSON.stringify(key)}:` }));
+  const fields = others.map(({ at, key }, i) => ({
+    at,
+    before: `${i === 0 ? "{" : '",'}${JSON.stringify(key)}:"`,
+  }));
   return { count: names.length, phone, name, fields };
 }
 
-/** A contact as text: its phone without the plus, and its line in a block. */
-export type ContactText = { readonly digits: string; readonly line: string };
+/** A contact: its phone, and its line in a block. */
+export type ContactText = { readonly phone: string; readonly line: string };
 
 /** Judges records as `sortOut` does; one that has not a value for each column is rejected as invalid_fields. */
-export function createRowReader(columns: Columns) {
-  const { phone, name, fields, count } = columns;
+export function createRowReader({ phone: phoneAt, name: nameAt, fields, count }: Columns) {
+  const end = fields.length === 0 ? "{}" : '"}';
   return {
-    phoneOf: (values: readonly string[]): string => values[phone] ?? "",
+    phoneOf: (values: readonly string[]): string => values[phoneAt] ?? "",
     read(values: readonly string[]): ContactText | RejectionReason {
-      const phoneText = values[phone] ?? "";
-      if (!isPhone(phoneText)) return "invalid_phone_format";
-      const nameText = name === undefined ? "" : (values[name] ?? "");
-      if (values.length !== count || !isName(nameText)) return "invalid_fields";
+      const phone = values[phoneAt] ?? "";
+      if (!isPhone(phone)) return "invalid_phone_format";
+      const name = nameAt === undefined ? "" : (values[nameAt] ?? "");
+      if (values.length !== count || !isName(name)) return "invalid_fields";
       let json = "";
-      for (const field of fields) {
-        const value = values[field.at] ?? "";
+      for (const { at, before } of fields) {
+        const value = values[at] ?? "";
         if (!isFieldValue(value)) return "invalid_fields";
-        json += `${json === "" ? "" : ","}${field.json}${toJson(value)}`;
+        json += before + inJson(value);
       }
-      return { digits: phoneText.slice(1), line: writeLine(phoneText, nameText, `{${json}}`) };
+      return { phone, line: writeLine(phone, name, json + end) };
     },
   };
 }
 
-/** Values hold no control characters, so that these two are all there is to escape. */
-const toJson = (value: string): string => (/["\\]/.test(value) ? JSON.stringify(value) : `"${value}"`);
+/** A value between the quotes of JSON; it holds no control characters, so that these two are all there is to escape. */
+const inJson = (value: string): string => (/["\\]/.test(value) ? JSON.stringify(value).slice(1, -1) : value);

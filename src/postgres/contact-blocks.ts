@@ -14,12 +14,45 @@ export const blockBytes = 1_800;
 export const writeLine = (phone: string, name: string, fields: string): string =>
   `${phone}\t${name}\t${fields}`;
 
-/** A block as a row for COPY. */
-export const rowOfBlock = (jobId: string, firstNumber: number, lines: readonly string[]): string =>
-  `${jobId}\t${firstNumber}\t${escape(lines.join("\n"))}\n`;
+/** Gathers lines in blocks, each of which becomes `row(the place of its first line, from 1; that of its last; the block)`. */
+export function createBlocks(row: (first: number, last: number, block: string) => string) {
+  let rows: string[] = [];
+  let lines: string[] = [];
+  let blockSize = 0;
+  let bytes = 0;
+  let first = 1;
+  let count = 0;
 
-const escape = (text: string): string =>
-  text.replaceAll("\\", "\\\\").replaceAll("\t", "\\t").replaceAll("\n", "\\n");
+  function close(): void {
+    if (lines.length > 0) rows.push(row(first, count, lines.join("\n")));
+    lines = [];
+    blockSize = 0;
+    first = count + 1;
+  }
+
+  return {
+    add(line: string): void {
+      const size = Buffer.byteLength(line) + 1;
+      if (blockSize + size > blockBytes) close();
+      lines.push(line);
+      blockSize += size;
+      bytes += size;
+      count += 1;
+    },
+    /** The rows since the last time; with all that were added, if these were `all`. */
+    take({ all }: { all: boolean }): string {
+      if (all) close();
+      const taken = rows.join("");
+      rows = [];
+      bytes = 0;
+      return taken;
+    },
+    /** How many bytes of lines were added since the last time. */
+    bytes: () => bytes,
+    /** How many lines were added in all. */
+    count: () => count,
+  };
+}
 
 /** What a line of a block says. */
 export function readContact(line: string): ContactInput {

@@ -1,9 +1,6 @@
-import { mkdtemp, readdir, rmdir } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import * as fc from "fast-check";
 import { sql } from "kysely";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type ContactInput, sortOut } from "../../src/domain/contact.ts";
 import { allowedStatuses, jobStatuses } from "../../src/domain/batch-job.ts";
 import { eventually } from "../support/eventually.ts";
@@ -351,40 +348,6 @@ async function* hanging() {
   yield Buffer.from("phone\n+14155550100\n");
   await new Promise(() => {});
 }
-
-describe("a file on its way", () => {
-  afterEach(() => vi.unstubAllEnvs());
-
-  test("has no name on the disk", async () => {
-    await using parts = await freshParts();
-    const directory = await mkdtemp(join(tmpdir(), "callsheet-spool-"));
-    vi.stubEnv("TMPDIR", directory);
-    const job = await makeJob(parts, { contacts: 0 });
-    const names: string[][] = [];
-    async function* watched() {
-      for await (const chunk of inChunks(toCsv(makeContacts(5_000)))) {
-        names.push(await readdir(directory));
-        yield chunk;
-      }
-    }
-    expect(await importInto(parts, job.id, watched())).toMatchObject({ acceptedCount: 5_000 });
-    expect(names.length).toBeGreaterThan(100);
-    expect(names.flat()).toEqual([]);
-    await rmdir(directory);
-  });
-
-  test("is refused where it has no room", async () => {
-    await using parts = await freshParts();
-    const job = await makeJob(parts);
-    const before = await everything(parts);
-    vi.stubEnv("TMPDIR", join(tmpdir(), "callsheet-is-not-there"));
-    expect(await refusal(importInto(parts, job.id, toCsv(makeContacts(3, 100))))).toMatchObject({
-      reason: "unavailable",
-      message: "The service has no room for the file now; try again later.",
-    });
-    expect(await everything(parts)).toEqual(before);
-  });
-});
 
 describe("nothing is kept of a file", () => {
   const broken: [string, string | Uint8Array, Record<string, string>][] = [

@@ -309,7 +309,7 @@ describe.each(["that grew from empty without being analyzed", "that were analyze
     test("adding a file's contacts looks phones up by index", async () => {
       await using staging = await openStaging(parts.databaseUrl);
       const rows = makeContacts(2_000, 19_000).map((c, i) => `${i + 1}\t${i + 2}\t${c.phone.slice(1)}\n`);
-      await staging.stage([Buffer.from(rows.join(""))]);
+      await staging.stage(rows.join(""), "");
       const { rows: plan } = await sql<{ "QUERY PLAN": string }>`
       explain select 1 from staged_phones s left join lateral (
         select p.phone from contact_phones p where p.job_id = ${jobs.large.id} and p.phone = '+' || s.phone limit 1
@@ -320,7 +320,6 @@ describe.each(["that grew from empty without being analyzed", "that were analyze
         expect(await sortOutPhones(trx, job, 1)).toEqual({
           count: 1_000,
           first: [{ line: 2, phone: "+14155019000" }],
-          has: expect.any(Function),
         });
       });
     });

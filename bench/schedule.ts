@@ -51,8 +51,10 @@ async function moveJobs({ databaseUrl, redisUrl }: FreshService, times: readonly
 const untilListed = ({ redisUrl }: FreshService, count: number): Promise<number> =>
   withRedis(redisUrl, async (redis) => {
     for (;;) {
-      const lists = await redis.keys("callsheet:*:contacts");
-      if (lists.length === count) return Date.now();
+      const now = Date.now();
+      // Each list has a position beside it. Looking for the lists themselves takes the time of those who make them.
+      const mayBe = (await redis.dbsize()) >= 2 * count;
+      if (mayBe && (await redis.keys("callsheet:*:contacts")).length === count) return now;
       await delay(20);
     }
   });

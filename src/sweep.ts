@@ -139,7 +139,8 @@ export function createSweep(deps: Deps): Sweep {
 
   async function examineRunningJobs(): Promise<void> {
     const seen = new Map<string, string>();
-    for (let after = beforeAllJobs, full = true; full;) {
+    let after = { organizationId: beforeAllJobs, id: beforeAllJobs };
+    for (let full = true; full;) {
       const jobs = await runningJobs(db, after, chunkSize);
       const findings = (await Promise.all(jobs.map((job) => examine(job, seen)))).filter(
         (finding) => finding !== undefined,
@@ -151,7 +152,7 @@ export function createSweep(deps: Deps): Sweep {
         );
         for (const finding of findings) if (running.has(finding.job.id)) await repair(finding);
       }
-      after = jobs.at(-1)?.id ?? after;
+      after = jobs.at(-1) ?? after;
       full = jobs.length === chunkSize;
     }
     lastSeen = seen;

@@ -15,7 +15,7 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const isAnyOf = (column: "id" | "scheduled_job_id", ids: readonly string[]) =>
   sql<SqlBool>`${sql.ref(column)} = any(${ids}::uuid[])`;
 
-/** Sorts before the id of every job: where a walk over jobs in the order of their ids begins. */
+/** Sorts before every id: where a walk over jobs in the order of their ids begins. */
 export const beforeAllJobs = "00000000-0000-0000-0000-000000000000";
 
 export const isUuid = (text: string): boolean => uuid.test(text);

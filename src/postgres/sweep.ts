@@ -62,8 +62,12 @@ export type RunningJob = {
   pending: number;
 };
 
-/** The running jobs after `afterJobId` in the order of their ids. */
-export async function runningJobs(db: Database, afterJobId: string, limit: number): Promise<RunningJob[]> {
+/** The running jobs after this one in the order of their organizations and ids. */
+export async function runningJobs(
+  db: Database,
+  after: Pick<RunningJob, "id" | "organizationId">,
+  limit: number,
+): Promise<RunningJob[]> {
   return await db
     .selectFrom("batch_jobs")
     .select([
@@ -74,8 +78,9 @@ export async function runningJobs(db: Database, afterJobId: string, limit: numbe
       "pending_contacts as pending",
     ])
     .where("status", "=", "running")
-    .where("id", ">", afterJobId)
+    .where(sql<boolean>`(organization_id, id) > (${after.organizationId}, ${after.id})`)
     .where("updated_at", "<", settled)
+    .orderBy("organization_id")
     .orderBy("id")
     .limit(limit)
     .execute();

@@ -124,7 +124,10 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
       await scheduledEntries(db, page.at(-1), 100);
     },
   },
-  "walking over running jobs": { rows: 10, work: (db) => runningJobs(db, beforeAllJobs, 1_000) },
+  "walking over running jobs": {
+    rows: 10,
+    work: (db) => runningJobs(db, { organizationId: beforeAllJobs, id: beforeAllJobs }, 1_000),
+  },
   "confirming running jobs": { rows: 1, work: (db) => stillRunning(db, [jobs.running.id, randomUUID()]) },
   "adding 1,000 contacts, half of them known": {
     rows: 500,

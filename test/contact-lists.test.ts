@@ -118,3 +118,15 @@ test.each([
     reason: "invalid_page_token",
   });
 });
+
+test.each<[ContactStatus[]]>([[[]], [["pending"]], [["busy", "dialing", "pending"]]])(
+  "after the largest number that a column holds come none, with the statuses %j",
+  async (statuses) => {
+    const { id } = await makeJob(parts);
+    const token = writePageToken(["contacts", id, statuses.toSorted()], [2 ** 31 - 1]);
+    expect(await parts.jobs.listContacts(parts.caller, id, statuses, { size: 1_000, token })).toEqual({
+      contacts: [],
+      nextPageToken: "",
+    });
+  },
+);

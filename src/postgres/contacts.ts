@@ -170,14 +170,11 @@ export async function listContacts(
   page: { after: number; size: number },
 ): Promise<ContactRow[]> {
   const { after, size } = page;
-  if (statuses === undefined) {
-    return await readContacts(
-      db,
-      jobId,
-      sql`select generate_series(${after + 1}::int, ${after + size}::int)`,
-    );
-  }
   const total = sql<number>`(select total_contacts from batch_jobs where id = ${jobId})`;
+  if (statuses === undefined) {
+    const last = sql`least(${after + size}::bigint, ${total})`;
+    return await readContacts(db, jobId, sql`select generate_series(${after}::bigint + 1, ${last})::int`);
+  }
   const atRest = statuses.filter((status) => status !== "pending" && status !== "dialing");
   const found: RawBuilder<unknown>[] = [];
   if (atRest.length > 0) {

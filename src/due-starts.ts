@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Logger } from "pino";
-import type { FanOut, StartedJob } from "./fan-out.ts";
+import type { StartedJob } from "./fan-out.ts";
 import type { Metrics } from "./metrics.ts";
 import {
   type StartedJobRow,
@@ -19,6 +19,8 @@ export type DueOutcome = {
   readonly done: readonly string[];
   /** These stand for a start at another time than the schedule had. */
   readonly later: readonly Entry[];
+  /** These run now, and have nothing on their lists yet. */
+  readonly started: readonly StartedJob[];
 };
 
 /**
@@ -27,16 +29,11 @@ export type DueOutcome = {
  */
 export type StartDue = (scheduledJobIds: readonly string[]) => Promise<DueOutcome>;
 
-export function createStartDue(deps: {
-  db: Database;
-  fanOut: FanOut;
-  metrics: Metrics;
-  logger: Logger;
-}): StartDue {
-  const { db, fanOut, metrics, logger } = deps;
+export function createStartDue(deps: { db: Database; metrics: Metrics; logger: Logger }): StartDue {
+  const { db, metrics, logger } = deps;
 
-  /** Follows up starts that have been committed; what fails here is left to the sweep. */
-  function begin(jobs: readonly StartedJobRow[]): void {
+  /** Tells of starts that have been committed; answers the jobs that run. */
+  function note(jobs: readonly StartedJobRow[]): StartedJob[] {
     const running: StartedJob[] = [];
     for (const job of jobs) {
       const fields = { batchJobId: job.id, contacts: job.total_contacts, startLagMs: job.start_lag_ms };
@@ -49,11 +46,11 @@ export function createStartDue(deps: {
       const key = { id: job.id, organizationId: job.organization_id };
       running.push({ key, revision: job.revision, total: job.total_contacts });
     }
-    void fanOut.begin(running);
+    return running;
   }
 
   /** Starts the job of one entry that is due, waiting for its lock. */
-  async function startOne(scheduledJobId: string): Promise<void> {
+  async function startOne(scheduledJobId: string): Promise<StartedJob[]> {
     const started = await db.transaction().execute(async (trx) => {
       // Whoever holds the lock is about to start, move or cancel the job; it comes due again if not.
       await sql`set local lock_timeout = '250ms'`.execute(trx);
@@ -61,27 +58,27 @@ export function createStartDue(deps: {
       // An entry has one time for ever: what was due still is.
       return job && (await startJob(trx, job.id, "due"));
     });
-    if (started !== undefined) begin([started]);
+    return started === undefined ? [] : note([started]);
   }
 
   return async function startDue(scheduledJobIds) {
     const ids = scheduledJobIds.filter(isUuid);
-    const started = await startDueJobs(db, ids).catch((error: unknown) => {
+    const together = await startDueJobs(db, ids).catch((error: unknown) => {
       if (isPostgresUnavailable(error)) throw error;
       // One job that cannot be started must not hold up the others: each is tried by itself.
       logger.error({ err: error }, "due jobs could not be started together");
       return [];
     });
-    begin(started);
+    const started = note(together);
     // What is left was locked by someone, is not due by the database's clock, or stands for nothing.
-    const standing = started.length === ids.length ? [] : await standingEntries(db, ids);
+    const standing = together.length === ids.length ? [] : await standingEntries(db, ids);
     const later = standing
       .filter(({ isDue }) => !isDue)
       .map(({ scheduledJobId, dueAt }): Entry => ({ scheduledJobId, dueMs: dueAt.getTime() }));
     const failed: string[] = [];
     for (const { scheduledJobId } of standing.filter(({ isDue }) => isDue)) {
       try {
-        await startOne(scheduledJobId);
+        started.push(...(await startOne(scheduledJobId)));
       } catch (error) {
         // It comes due again when its claim runs out; the others do not wait for it.
         logger.warn({ err: error, scheduledJobId }, "a due job could not be started");
@@ -89,6 +86,6 @@ export function createStartDue(deps: {
       }
     }
     const kept = new Set([...later.map((entry) => entry.scheduledJobId), ...failed]);
-    return { done: scheduledJobIds.filter((id) => !kept.has(id)), later };
+    return { done: scheduledJobIds.filter((id) => !kept.has(id)), later, started };
   };
 }

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { createAlarm } from "./alarm.ts";
 import type { Clock } from "./clock.ts";
 import type { StartDue } from "./due-starts.ts";
+import type { FanOut, StartedJob } from "./fan-out.ts";
 import { jittered, startLoop } from "./loop.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RedisClient } from "./redis/connection.ts";
@@ -11,6 +12,7 @@ import type { Claim, Entry, Schedule } from "./redis/schedule.ts";
 type Deps = {
   readonly schedule: Schedule;
   readonly startDue: StartDue;
+  readonly fanOut: Pick<FanOut, "begin">;
   readonly clock: Clock;
 };
 
@@ -19,6 +21,9 @@ const batchSize = 1_000;
 
 /** Where more are due, so many batches are in hand at the same time: Postgres works on some while others are settled. */
 const lanes = 3;
+
+/** While more is due, starting goes before filling lists, but so many jobs do not wait longer. */
+const mostWithoutLists = 10 * batchSize;
 
 /** A replica that dies with entries in hand leaves them to come due again after this. */
 const holdMs = 5_000;
@@ -30,19 +35,27 @@ const floorMs = 1_000;
 const timerSlackMs = 1;
 
 /**
- * Claims the entries that are due, has their jobs started, and settles them, batch after batch until there are none or it
+ * Claims the entries that are due, has their jobs started and their fan-outs begun, and settles them, batch after batch until there are none or it
  * is stopped. Answers when the next one is due, in unix ms; undefined if there is none. Entries whose start could not be
  * decided keep their old times, and it throws.
  */
 export async function runSchedulerPass(
-  { schedule, startDue, clock }: Deps,
+  { schedule, startDue, fanOut, clock }: Deps,
   signal?: AbortSignal,
 ): Promise<number | undefined> {
   const claim = () => schedule.claim(clock.now(), batchSize, holdMs);
+  const withoutLists: StartedJob[] = [];
+
+  /** Nobody waits for it; what fails is left to the sweep. */
+  function beginFanOuts(): void {
+    if (withoutLists.length > 0) void fanOut.begin(withoutLists.splice(0));
+  }
 
   async function start(some: readonly Entry[]): Promise<void> {
     try {
-      const { done, later } = await startDue(some.map((entry) => entry.scheduledJobId));
+      const { done, later, started } = await startDue(some.map((entry) => entry.scheduledJobId));
+      withoutLists.push(...started);
+      if (some.length < batchSize || withoutLists.length >= mostWithoutLists) beginFanOuts();
       await Promise.all([schedule.removeAll(done), schedule.rescore(later)]);
       // Only a clock that runs ahead of the database's brings entries here before their time.
       if (later.length > 0) await clock.measure();
@@ -64,6 +77,7 @@ export async function runSchedulerPass(
     startFrom(first),
     ...Array.from({ length: others }, async () => startFrom(await claim())),
   ]);
+  beginFanOuts();
   const failed = ended.find((end) => end.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   // What was rescored may be due next.

@@ -103,7 +103,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
-  const startDue = createStartDue({ db, fanOut, metrics, logger });
+  const startDue = createStartDue({ db, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const contactImport = createContactImport({
     databaseUrl: options.databaseUrl,
@@ -126,7 +126,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   onMessage(subscriber, keys.work, leasing.ring);
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(createWatching({ db, logger }));
-  opened.use(startScheduler({ schedule, startDue, clock, subscriber, metrics, logger }));
+  opened.use(startScheduler({ schedule, startDue, fanOut, clock, subscriber, metrics, logger }));
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);

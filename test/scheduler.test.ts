@@ -44,6 +44,28 @@ describe("a pass", () => {
     expect(await runSchedulerPass(parts)).toBeUndefined();
   });
 
+  test.each([
+    [2_000, [2_000]],
+    [12_000, [10_000, 2_000]],
+  ])(
+    "of %i due jobs starts them before it fills lists, but keeps no more than 10,000 waiting",
+    async (count, groups) => {
+      await using parts = await freshParts();
+      await makeJobsWithKeys(parts, count, { status: "scheduled", dueInMs: -1, contacts: 1 });
+      const begun: number[] = [];
+      const begin: Parts["fanOut"]["begin"] = async (jobs) => {
+        begun.push(jobs.length);
+        await parts.fanOut.begin(jobs);
+      };
+      await runSchedulerPass({ ...parts, fanOut: { begin } });
+      expect(begun).toEqual(groups);
+      await eventually(async () => {
+        const { values } = await parts.metrics.fanOutContacts.get();
+        expect(values).toMatchObject([{ value: count }]);
+      });
+    },
+  );
+
   test("that is stopped leaves the rest to the next one", async () => {
     await using parts = await freshParts();
     await makeJobsWithKeys(parts, 4_003, { status: "scheduled", dueInMs: -1, contacts: 1 });

@@ -30,7 +30,12 @@ const lateness: unknown = expect.toSatisfy((ms: number) => ms >= 1_500 && ms < 6
 
 test("a scheduled job runs when its time comes, and its lateness is kept", async () => {
   const { id, entry, was, before } = await makeDue(3);
-  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [] });
+  const { started, ...outcome } = await parts.startDue([entry]);
+  expect(outcome).toEqual({ done: [entry], later: [] });
+  expect(started).toEqual([
+    { key: { id, organizationId: parts.caller.organizationId }, revision: 2, total: 3 },
+  ]);
+  await parts.fanOut.begin(started);
   const is = await eventually(async () => {
     const now = await lookAt(parts, id);
     expect(now.position).toMatch(/^2\.n[0-9a-f]+:3$/);
@@ -53,7 +58,7 @@ test("a scheduled job runs when its time comes, and its lateness is kept", async
 
 test("a scheduled job without contacts fails when its time comes", async () => {
   const { id, entry, was, before } = await makeDue(0);
-  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [] });
+  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], started: [] });
   expect(await lookAt(parts, id)).toEqual({
     row: oneRevisionOn(was, {
       status: "failed",
@@ -77,6 +82,7 @@ test("a scheduled job whose time has not come by the database's clock is left fo
   expect(await parts.startDue([entry])).toEqual({
     done: [],
     later: [{ scheduledJobId: entry, dueMs: job.scheduled_at?.getTime() }],
+    started: [],
   });
   expect(await everything(parts)).toEqual(before);
 });
@@ -100,7 +106,7 @@ test.each<{ status: JobStatus; started: boolean; ended: boolean; reason: string 
       where id = ${id}
     `.execute(parts.db);
     const before = await everything(parts);
-    expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [] });
+    expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], started: [] });
     expect(await everything(parts)).toEqual(before);
   },
 );
@@ -113,7 +119,7 @@ test("an entry from before a reschedule starts nothing when its time comes", asy
     where id = ${id}
   `.execute(parts.db);
   const before = await everything(parts);
-  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [] });
+  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], started: [] });
   expect(await everything(parts)).toEqual(before);
 
   // The control: the new entry, whose time has come too, starts the job.
@@ -125,7 +131,7 @@ test.each(["not-a-uuid", "5d1f7f62-6b0b-4f6f-9c7e-0c9a4a1f0b12"])(
   "an entry that never stood for a job starts nothing: %s",
   async (entry) => {
     const before = await everything(parts);
-    expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [] });
+    expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], started: [] });
     expect(await everything(parts)).toEqual(before);
   },
 );

@@ -3,7 +3,6 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, expect } from "vitest";
 import { createBatchJobs } from "../../src/batch-jobs.ts";
 import { createFanOut } from "../../src/fan-out.ts";
-import { createStartDue } from "../../src/due-starts.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { keyOf } from "../support/make-many.ts";
@@ -68,7 +67,7 @@ export function lagging(parts: Parts): Parts {
     ...parts,
     contactList,
     jobs: createBatchJobs({ db, schedule, contactList, fanOut, logger }),
-    startDue: createStartDue({ db, fanOut: { ...fanOut, begin }, metrics, logger }),
+    fanOut: { ...fanOut, begin },
   };
 }
 
@@ -171,9 +170,10 @@ export function expectTruthOfRemovals(
 
 /** What the scheduler does with one entry that it has claimed. Answers how many entries it took off. */
 export const settleDue =
-  ({ startDue, schedule }: Pick<Parts, "startDue" | "schedule">) =>
+  ({ startDue, fanOut, schedule }: Pick<Parts, "startDue" | "fanOut" | "schedule">) =>
   async ({ scheduled_job_id: scheduledJobId }: BatchJobRow): Promise<{ removed: number }> => {
-    const { done, later } = await startDue(scheduledJobId === null ? [] : [scheduledJobId]);
+    const { done, later, started } = await startDue(scheduledJobId === null ? [] : [scheduledJobId]);
+    void fanOut.begin(started);
     await schedule.rescore(later);
     return { removed: await schedule.removeAll(done) };
   };

@@ -77,7 +77,7 @@ export async function startParts(
       ...(options.chunkSize === undefined ? {} : { chunkSize: options.chunkSize }),
     }),
   );
-  const startDue = createStartDue({ db, fanOut, metrics, logger });
+  const startDue = createStartDue({ db, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const settingsOf = createJobSettings(db);
   const contactImport = createContactImport({

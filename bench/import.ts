@@ -96,7 +96,7 @@ export const importing = (sizes: Sizes): Workload => ({
   title: `${sizes.contacts} contacts, from a CSV file to validated, without duplicates, durable`,
   unit: "contacts/s",
   better: "higher",
-  note: `COPY takes the same rows ready-made: neither CSV nor checks. ${peersNote(sizes)}`,
+  note: `COPY takes the same contacts ready-made, a row each: neither CSV nor checks. ${peersNote(sizes)}`,
   entrants: [
     {
       name: "Callsheet, POST contacts.csv",

@@ -69,7 +69,7 @@ export async function openLeases(
   return { leases, left, repeated };
 }
 
-/** The live leases that were opened under a request id. */
+/** The live leases that were opened under a request id, in the order of their contacts. */
 export async function findLeases(
   db: Database,
   organizationId: string,
@@ -90,7 +90,8 @@ export async function findLeases(
     .where("l.request_id", "=", requestId)
     .where("l.request_id", "<>", "")
     .where("l.expires_at", ">", sql<Date>`clock_timestamp()`)
-    .orderBy("l.leased_at")
+    .orderBy("l.job_id")
+    .orderBy("l.number")
     .execute();
   return rows.map(({ line, ...lease }) => ({ ...lease, ...readContact(line ?? "") }));
 }

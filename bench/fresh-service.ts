@@ -11,6 +11,7 @@ import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "../src/embedded/postgres.ts";
 import { startEmbeddedRedis } from "../src/embedded/redis.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { withPostgres } from "./measure.ts";
 
 export type Servers = AsyncDisposable & { readonly databaseUrl: string; readonly redisUrl: string };
 
@@ -22,8 +23,11 @@ export type FreshService = Servers & {
   readonly grpcAddress: string;
 };
 
+/** With `commitTimes` Postgres remembers when each transaction was committed. */
+type Setup = { readonly commitTimes: boolean };
+
 /** Postgres and Redis with empty data and their ordinary, durable settings. */
-export async function startFreshServers(): Promise<Servers> {
+export async function startFreshServers({ commitTimes }: Setup = { commitTimes: false }): Promise<Servers> {
   await using stack = new AsyncDisposableStack();
   const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-bench-"));
   await chmod(dataDirectory, 0o755);
@@ -33,6 +37,10 @@ export async function startFreshServers(): Promise<Servers> {
     packageDirectory: join(chooseDataDirectory(undefined), "redis-package"),
     say: () => {},
   };
+  if (commitTimes) {
+    await using first = await startEmbeddedPostgres(options);
+    await withPostgres(first.url, (client) => client.query("alter system set track_commit_timestamp = on"));
+  }
   const postgres = stack.use(await startEmbeddedPostgres(options));
   const redis = stack.use(await startEmbeddedRedis(options));
   const running = stack.move();
@@ -44,9 +52,9 @@ export async function startFreshServers(): Promise<Servers> {
 }
 
 /** The service in a process of its own, on fresh servers. */
-export async function startFreshService(): Promise<FreshService> {
+export async function startFreshService(setup?: Setup): Promise<FreshService> {
   await using stack = new AsyncDisposableStack();
-  const { databaseUrl, redisUrl } = stack.use(await startFreshServers());
+  const { databaseUrl, redisUrl } = stack.use(await startFreshServers(setup));
 
   const apiKey = generateApiKey();
   const child = spawn(process.execPath, [join(import.meta.dirname, "../src/main.ts")], {

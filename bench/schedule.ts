@@ -60,7 +60,7 @@ const untilListed = ({ redisUrl }: FreshService, count: number): Promise<number>
   });
 
 async function callsheet(count: number, make: () => Date[]): Promise<Sample> {
-  await using service = await startFreshService();
+  await using service = await startFreshService({ commitTimes: true });
   await createJobs(service, count);
   const times = make();
   await moveJobs(service, times);
@@ -73,7 +73,9 @@ async function callsheet(count: number, make: () => Date[]): Promise<Sample> {
   });
   if (batchJobs.length > 0) throw new Error("a job was not started");
   return await withPostgres(service.databaseUrl, async (client) => {
-    const { rows } = await client.query<{ lag: number }>("select start_lag_ms::int as lag from batch_jobs");
+    const { rows } = await client.query<{ lag: number }>(
+      "select 1000 * extract(epoch from pg_xact_commit_timestamp(xmin) - scheduled_at)::float8 as lag from batch_jobs",
+    );
     const { value, extra } = summary(rows.map(({ lag }) => lag));
     return { value, extra: { ...extra, "all on lists after the last time, ms": listedAt - last } };
   });

@@ -11,10 +11,6 @@ const now = sql<Date>`date_trunc('milliseconds', clock_timestamp())`;
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-/** One parameter for the whole list, so that the statement's text does not change with its length. */
-const isAnyOf = (column: "id" | "scheduled_job_id", ids: readonly string[]) =>
-  sql<SqlBool>`${sql.ref(column)} = any(${ids}::uuid[])`;
-
 /** Sorts before every id: where a walk over jobs in the order of their ids begins. */
 export const beforeAllJobs = "00000000-0000-0000-0000-000000000000";
 
@@ -113,7 +109,8 @@ export type StartedJobRow = Pick<BatchJobRow, (typeof startedJob)[number]>;
 
 /**
  * Starts every job of these entries whose time has come and which nobody else has locked, in one statement. The only
- * condition that matters is in it: still scheduled, under the same entry, due by the database's clock.
+ * condition that matters is in it: still scheduled, under the same entry, due by the database's clock. Each entry is
+ * looked up by itself, so that a batch costs the same however many jobs are due.
  */
 export async function startDueJobs(
   db: Database,
@@ -122,14 +119,21 @@ export async function startDueJobs(
   return await db
     .with("due", (q) =>
       q
-        .selectFrom("batch_jobs")
-        .select("id")
-        .where(isAnyOf("scheduled_job_id", scheduledJobIds))
-        .where("status", "=", "scheduled")
-        .where("scheduled_at", "<=", sql<Date>`clock_timestamp()`)
-        .orderBy("id")
-        .forNoKeyUpdate()
-        .skipLocked(),
+        .selectFrom(sql<{ id: string }>`unnest(${scheduledJobIds}::uuid[])`.as<"entry">(sql`entry(id)`))
+        .innerJoinLateral(
+          (job) =>
+            job
+              .selectFrom("batch_jobs")
+              .select("batch_jobs.id")
+              .whereRef("scheduled_job_id", "=", "entry.id")
+              .where("status", "=", "scheduled")
+              .where("scheduled_at", "<=", sql<Date>`clock_timestamp()`)
+              .forNoKeyUpdate()
+              .skipLocked()
+              .as("job"),
+          (join) => join.onTrue(),
+        )
+        .select("job.id"),
     )
     .updateTable("batch_jobs")
     .set(startedColumns("due"))
@@ -153,7 +157,7 @@ export async function standingEntries(
       "scheduled_at as dueAt",
       sql<boolean>`scheduled_at <= clock_timestamp()`.as("isDue"),
     ])
-    .where(isAnyOf("scheduled_job_id", scheduledJobIds))
+    .where(sql<SqlBool>`scheduled_job_id = any(${scheduledJobIds}::uuid[])`)
     .where("status", "=", "scheduled")
     .$narrowType<{ scheduledJobId: string; dueAt: Date }>()
     .execute();

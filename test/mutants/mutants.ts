@@ -57,8 +57,8 @@ const starts: Mutant[] = [
   {
     guard: "a due start acts for the entry that the job has now, and for no other job",
     file: batchJobs,
-    text: `.where(isAnyOf("scheduled_job_id", scheduledJobIds))\n        .where("status", "=", "scheduled")\n        .where("scheduled_at"`,
-    instead: `.where("status", "=", "scheduled")\n        .where("scheduled_at"`,
+    text: `.whereRef("scheduled_job_id", "=", "entry.id")`,
+    instead: "",
     test: "test/postgres/batch-jobs.test.ts",
     title: "the entries given start their jobs, and no other job that is due",
   },

@@ -24,6 +24,9 @@ const types: CustomTypesConfig = {
  */
 const plannerOptions = "-c enable_seqscan=off -c enable_bitmapscan=off";
 
+/** Connections that stay open while nobody needs them: what comes due after a quiet hour finds them, and their plans. */
+const mostKeptIdle = 4;
+
 /**
  * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
  * much longer, and a transaction that its owner forgot 10 s.
@@ -34,7 +37,7 @@ export function openPool(options: {
   /** 0 for no limit on statements, their answers, and locks. */
   statementTimeoutMs?: number;
   queryTimeoutMs?: number;
-  /** Connections that were idle for so long are closed; 0 keeps them. */
+  /** Further connections that were idle for so long are closed; 0 keeps them. */
   idleTimeoutMs?: number;
 }): Pool {
   const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000 } = options;
@@ -42,6 +45,7 @@ export function openPool(options: {
   const pool = new Pool({
     connectionString: options.url,
     max: options.size,
+    min: Math.min(options.size, mostKeptIdle),
     application_name: "callsheet",
     options: plannerOptions,
     connectionTimeoutMillis: 1_500,
@@ -51,6 +55,8 @@ export function openPool(options: {
     query_timeout: queryTimeoutMs,
     idle_in_transaction_session_timeout: 10_000,
     keepAlive: true,
+    // So that what stands between keeps an idle connection, and one that broke unseen is found out.
+    keepAliveInitialDelayMillis: 10_000,
     types,
   });
   // A connection that breaks while idle leaves the pool by itself; the next query says what is wrong.

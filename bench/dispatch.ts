@@ -105,11 +105,6 @@ async function dispatchGrown(workers: number, total: number, contacts: number): 
     await insertJob(ended, "completed", "completed");
     await insertContacts(ended);
     await client.query(
-      `insert into contact_states (job_id, number, status, attempts, last_outcome)
-       select $1, n, 'completed', 1, 'completed' from generate_series(1, $2::int) as n`,
-      [ended, contacts],
-    );
-    await client.query(
       `insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
        select $1, n, 1, 1, 'w', now(), now() + interval '1 minute', now(), 'completed' from generate_series(1, $2::int) as n`,
       [ended, contacts],

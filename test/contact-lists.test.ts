@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ContactStatus } from "../src/domain/contact.ts";
 import { writePageToken } from "../src/domain/page-token.ts";
+import { writeCalled } from "./support/contact-tables.ts";
 import { makeJob } from "./support/make.ts";
 import { type Parts, startParts } from "./support/parts.ts";
 import { refusal } from "./support/refusal.ts";
@@ -20,10 +21,12 @@ async function makeMixedJob(status: "running" | "paused" | "cancelled") {
     values (${id}, 2, 1, 0, 'worker-1', '', clock_timestamp(), clock_timestamp() + interval '1 hour')
   `.execute(parts.db);
   await sql`
-    insert into contact_states (job_id, number, status, attempts, last_outcome, next_attempt_at)
-    values (${id}, 3, 'waiting_retry', 1, 'busy', clock_timestamp()), (${id}, 4, 'completed', 1, 'completed', null),
-      (${id}, 5, 'busy', 1, 'busy', null), (${id}, 7, 'failed', 1, 'failed', null)
+    insert into retries (job_id, number, due_at) values (${id}, 3, clock_timestamp())
   `.execute(parts.db);
+  await writeCalled(parts.db, id, [3], "busy", new Date());
+  await writeCalled(parts.db, id, [4], "completed");
+  await writeCalled(parts.db, id, [5], "busy");
+  await writeCalled(parts.db, id, [7], "failed");
   await sql`
     update batch_jobs set pending_contacts = 2, dialing_contacts = 1, waiting_retry_contacts = 1,
       completed_contacts = 1, busy_contacts = 1, failed_contacts = 1, started_at = clock_timestamp()

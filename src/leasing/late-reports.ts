@@ -41,7 +41,7 @@ export async function reportLate(
       const status = delayMs === null ? outcome : "waiting_retry";
       const nextAttemptAt = delayMs === null ? null : new Date(now.getTime() + delayMs);
       noteMove(changes, hand.jobId, hand.contact.status, status);
-      late.push({ ...hand, outcome, details, status, nextAttemptAt });
+      late.push({ ...hand, outcome, details, nextAttemptAt });
       Object.assign(hand, { outcome, isReported: true });
       Object.assign(hand.contact, { status, nextAttemptAt });
     }

@@ -54,7 +54,7 @@ type ChunkRow = Omit<Chunk, "numbers">;
 
 /** The numbers of the contacts that were called, or are, for the first time. */
 const calledNumbers = (jobId: string, after: number) => sql`
-  select number from contact_states where job_id = ${jobId} and number > ${after}::int
+  select number from attempts where job_id = ${jobId} and number > ${after}::int and attempt = 1
   union all
   select number from leases where job_id = ${jobId} and number > ${after}::int and attempt = 1`;
 
@@ -128,15 +128,22 @@ async function readContacts(
 ): Promise<ContactRow[]> {
   const { rows } = await sql<Omit<ContactRow, keyof ContactInput | "job_id"> & { line: string }>`
     select c.number, b.line,
-      case when l.number is null then coalesce(s.status, 'pending') else 'dialing' end as status,
-      coalesce(s.attempts, 0) + case when l.number is null then 0 else 1 end as attempts,
-      s.last_outcome,
-      case when l.number is null then s.next_attempt_at end as next_attempt_at
+      case
+        when l.number is not null then 'dialing'
+        when a.attempt is null then 'pending'
+        when a.next_attempt_at is not null then 'waiting_retry'
+        else a.outcome
+      end as status,
+      coalesce(a.attempt, 0) + case when l.number is null then 0 else 1 end as attempts,
+      a.outcome as last_outcome,
+      case when l.number is null then a.next_attempt_at end as next_attempt_at
     from (${numbers}) as c (number)
     cross join lateral ${lineOf(sql`${jobId}`, sql`c.number`)} as b
     left join lateral (
-      select * from contact_states where job_id = ${jobId} and number = c.number limit 1
-    ) as s on true
+      select attempt, outcome, next_attempt_at from attempts
+      where job_id = ${jobId} and number = c.number
+      order by attempt desc limit 1
+    ) as a on true
     left join lateral (select number from leases where job_id = ${jobId} and number = c.number limit 1) as l on true
     where b.line <> ''
     order by c.number
@@ -175,14 +182,17 @@ export async function listContacts(
     const last = sql`least(${after + size}::bigint, ${total})`;
     return await readContacts(db, jobId, sql`select generate_series(${after}::bigint + 1, ${last})::int`);
   }
-  const atRest = statuses.filter((status) => status !== "pending" && status !== "dialing");
+  const final = statuses.filter((s) => s !== "pending" && s !== "dialing" && s !== "waiting_retry");
   const found: RawBuilder<unknown>[] = [];
-  if (atRest.length > 0) {
+  if (final.length > 0) {
     found.push(sql`
-      select s.number from contact_states s
-      where s.job_id = ${jobId} and s.number > ${after}::int and s.status = any(${atRest}::text[])
-        and not exists (select from leases l where l.job_id = s.job_id and l.number = s.number)
-      order by s.number limit ${size}`);
+      select number from attempts
+      where job_id = ${jobId} and number > ${after}::int and next_attempt_at is null and outcome = any(${final}::text[])
+      order by number limit ${size}`);
+  }
+  if (statuses.includes("waiting_retry")) {
+    found.push(sql`
+      select number from retries where job_id = ${jobId} and number > ${after}::int order by number limit ${size}`);
   }
   if (statuses.includes("dialing")) {
     found.push(sql`
@@ -221,7 +231,7 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
       .where("job_id", "=", job.job_id)
       .where("first_number", ">", first)
       .execute();
-    for (const table of ["contact_states", "attempts", "retries"] as const) {
+    for (const table of ["attempts", "retries"] as const) {
       await trx.deleteFrom(table).where("job_id", "=", job.job_id).where("number", ">", first).execute();
     }
     // As many phones as contacts, so that none are left when the last contacts go.

@@ -31,7 +31,9 @@ export async function readEndedAttempts(
 ): Promise<(EndedAttempt | undefined)[]> {
   const { rows } = await sql<Omit<EndedAttempt, "contact"> & ContactInHand & { place: number }>`
     select g.place, a.job_id as "jobId", a.number, a.attempt, a.nonce, a.outcome,
-      a.reported_at is not null as "isReported", c.status, c.attempts, c.next_attempt_at as "nextAttemptAt",
+      a.reported_at is not null as "isReported", last.attempt as attempts,
+      case when last.next_attempt_at is null then last.outcome else 'waiting_retry' end as status,
+      last.next_attempt_at as "nextAttemptAt",
       exists (select from leases where job_id = a.job_id and number = a.number) as "isLeased"
     from ${asRows(keys)}
     cross join lateral (
@@ -40,10 +42,10 @@ export async function readEndedAttempts(
       limit 1
     ) as a
     cross join lateral (
-      select status, attempts, next_attempt_at from contact_states
+      select attempt, outcome, next_attempt_at from attempts
       where job_id = a.job_id and number = a.number
-      limit 1
-    ) as c
+      order by attempt desc limit 1
+    ) as last
   `.execute(trx);
   const attempts = new Map<string, EndedAttempt>();
   const contacts = new Map<string, ContactInHand>();
@@ -60,21 +62,21 @@ export async function readEndedAttempts(
   return keys.map((_, i) => found.get(i + 1));
 }
 
-/** What a late report says, and what becomes of its contact. */
+/** What a late report says, and when its contact is to be called again. */
 export type LateReport = LeaseKey & {
   outcome: Outcome;
   details: CallDetails;
-  status: RestingContactStatus;
   nextAttemptAt: Date | null;
 };
 
 /** Records late reports. The transaction has locked the organization and the jobs. */
 export async function recordLateReports(trx: Trx, now: Date, reports: readonly LateReport[]): Promise<void> {
-  for (const { jobId, number, attempt, outcome, details, status, nextAttemptAt } of reports) {
+  for (const { jobId, number, attempt, outcome, details, nextAttemptAt } of reports) {
     await trx
       .updateTable("attempts")
       .set({
         outcome,
+        next_attempt_at: nextAttemptAt,
         reported_at: now,
         error_code: details.errorCode,
         failure_reason: details.failureReason,
@@ -84,12 +86,6 @@ export async function recordLateReports(trx: Trx, now: Date, reports: readonly L
       .where("job_id", "=", jobId)
       .where("number", "=", number)
       .where("attempt", "=", attempt)
-      .execute();
-    await trx
-      .updateTable("contact_states")
-      .set({ status, last_outcome: outcome, next_attempt_at: nextAttemptAt })
-      .where("job_id", "=", jobId)
-      .where("number", "=", number)
       .execute();
     await trx.deleteFrom("retries").where("job_id", "=", jobId).where("number", "=", number).execute();
     if (nextAttemptAt === null) continue;

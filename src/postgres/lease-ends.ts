@@ -106,9 +106,8 @@ export async function removeLeases(
       returning l.*
     ), waiting as (
       insert into retries (job_id, number, due_at)
-      select r.job_id, r.number, s.next_attempt_at
-      from removed r join contact_states s on s.job_id = r.job_id and s.number = r.number
-      where r.attempt > 1
+      select r.job_id, r.number, a.next_attempt_at
+      from removed r join attempts a on a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
     )
     select job_id as "jobId", number, nonce, attempt from removed
   `.execute(trx);

@@ -8,6 +8,7 @@ import * as installation from "./migrations/0004-installation.ts";
 import * as importing from "./migrations/0005-import.ts";
 import * as latePhones from "./migrations/0006-late-phones.ts";
 import * as contactBlocks from "./migrations/0007-contact-blocks.ts";
+import * as lastAttempts from "./migrations/0008-last-attempts.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -18,6 +19,7 @@ export const migrations: Record<string, Migration> = {
   "0005-import": importing,
   "0006-late-phones": latePhones,
   "0007-contact-blocks": contactBlocks,
+  "0008-last-attempts": lastAttempts,
 };
 
 const bookkeeping = {

@@ -1,7 +1,7 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { ContactInput, Outcome, RestingContactStatus, StoredContactStatus } from "../domain/contact.ts";
+import type { ContactInput, Outcome, StoredContactStatus } from "../domain/contact.ts";
 
 /** A column that the database fills at insert. */
 type Filled<T> = Generated<T>;
@@ -57,17 +57,6 @@ export type BatchJobsTable = ContactCountColumns & {
 /** Who the contacts of a job are; contact-blocks.ts reads and writes `contacts`. */
 export type ContactBlocksTable = { job_id: string; first_number: number; contacts: string };
 
-/** What has become of a contact; there is none until an attempt has ended. */
-export type ContactStatesTable = {
-  job_id: string;
-  number: number;
-  status: RestingContactStatus;
-  /** How many have ended. */
-  attempts: number;
-  last_outcome: Outcome;
-  next_attempt_at: Date | null;
-};
-
 export type ContactPhonesTable = { job_id: string; phone: string };
 
 /** A contact as it is shown: while it is leased it is dialing, in its next attempt. */
@@ -93,10 +82,12 @@ export type LeasesTable = {
   expires_at: Date;
 };
 
-/** The attempts that have ended. */
+/** The attempts that have ended. The last one of a contact says what has become of it. */
 export type AttemptsTable = Omit<LeasesTable, "request_id"> & {
   ended_at: Date;
   outcome: Outcome;
+  /** When its contact is to be called again, or was; null if never. */
+  next_attempt_at: Date | null;
   reported_at: Date | null;
   error_code: string | null;
   failure_reason: string | null;
@@ -105,7 +96,7 @@ export type AttemptsTable = Omit<LeasesTable, "request_id"> & {
 };
 
 /** Every attempt, also the one that goes on. */
-type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome"> & {
+type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome" | "next_attempt_at"> & {
   ended_at: Date | null;
   outcome: Outcome | null;
 };
@@ -133,7 +124,6 @@ export type Tables = {
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;
   contact_blocks: ContactBlocksTable;
-  contact_states: ContactStatesTable;
   contact_phones: ContactPhonesTable;
   current_contacts: ContactRow;
   leases: LeasesTable;

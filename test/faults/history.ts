@@ -44,16 +44,24 @@ const statements = [
       when (old.status <> new.status or old.scheduled_job_id is distinct from new.scheduled_job_id)
       execute function history.note_job()`,
   sql`
+    create function history.status_after(a attempts) returns text language sql as $$
+      select case when a.next_attempt_at is null then a.outcome else 'waiting_retry' end
+    $$`,
+  sql`
     create function history.note_contact() returns trigger language plpgsql as $$ begin
       insert into history.events (kind, job_id, number, attempt, was, is_now, due_at)
-      values ('contact', new.job_id, new.number, new.attempts, coalesce(old.status, 'pending'), new.status,
-        new.next_attempt_at);
+      values ('contact', new.job_id, new.number, new.attempt, case
+          when tg_op = 'UPDATE' then history.status_after(old)
+          when new.attempt = 1 then 'pending'
+          else (select history.status_after(a) from attempts a
+            where job_id = new.job_id and number = new.number and attempt = new.attempt - 1)
+        end, history.status_after(new), new.next_attempt_at);
       return null;
     end $$`,
-  sql`create trigger history_contact_is_called after insert on contact_states
+  sql`create trigger history_contact_is_called after insert on attempts
       for each row execute function history.note_contact()`,
-  sql`create trigger history_contact_changes after update on contact_states for each row
-      when (old.status <> new.status or old.next_attempt_at is distinct from new.next_attempt_at)
+  sql`create trigger history_contact_changes after update on attempts for each row
+      when (old.outcome <> new.outcome or old.next_attempt_at is distinct from new.next_attempt_at)
       execute function history.note_contact()`,
   sql`
     create function history.note_lease() returns trigger language plpgsql as $$ declare

@@ -93,10 +93,10 @@ const rules: Record<string, RawBuilder<unknown>> = {
   "every contact of a job that has ended is final": sql`
     select c.job_id, c.number, c.status from current_contacts c join batch_jobs b on b.id = c.job_id
     where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
-  "a contact's status is its last outcome": sql`
-    select c.job_id, c.number, c.status, a.outcome from contact_states c
-    join attempts a on a.job_id = c.job_id and a.number = c.number and a.attempt = c.attempts
-    where c.status not in (a.outcome, 'waiting_retry')`,
+  "nobody is called again who was not to be": sql`
+    select a.job_id, a.number, a.attempt, a.outcome from attempts a
+    join all_attempts later on later.job_id = a.job_id and later.number = a.number and later.attempt = a.attempt + 1
+    where a.next_attempt_at is null`,
   "the counts of a job are its rows": sql`
     select b.id from batch_jobs b left join (
       select job_id, ${sql.join(

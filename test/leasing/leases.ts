@@ -98,10 +98,10 @@ export async function makeRetriesDue({ db }: Parts, jobId: string): Promise<void
   const past = sql<Date>`clock_timestamp() - interval '1 second'`;
   await db.updateTable("retries").set({ due_at: past }).where("job_id", "=", jobId).execute();
   await db
-    .updateTable("contact_states")
+    .updateTable("attempts")
     .set({ next_attempt_at: past })
     .where("job_id", "=", jobId)
-    .where("status", "=", "waiting_retry")
+    .where("next_attempt_at", "is not", null)
     .execute();
 }
 

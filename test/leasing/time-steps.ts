@@ -25,10 +25,10 @@ export async function makeRetriesDue(model: Model, { replicas: [{ db }] }: Real)
   const ids = [noId, ...model.jobs.keys()];
   await db.updateTable("retries").set({ due_at: past }).where("job_id", "in", ids).execute();
   await db
-    .updateTable("contact_states")
+    .updateTable("attempts")
     .set({ next_attempt_at: past })
     .where("job_id", "in", ids)
-    .where("status", "=", "waiting_retry")
+    .where("next_attempt_at", "is not", null)
     .execute();
   model.makeRetriesDue();
 }

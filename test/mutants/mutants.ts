@@ -16,7 +16,7 @@ export type Mutant = {
 };
 
 const batchJobs = "src/postgres/batch-jobs.ts";
-const contactBlocks = "src/postgres/migrations/0007-contact-blocks.ts";
+const lastAttempts = "src/postgres/migrations/0008-last-attempts.ts";
 const leases = "src/postgres/leases.ts";
 const lists = "src/redis/contact-list.ts";
 const schedule = "src/redis/schedule.ts";
@@ -285,7 +285,7 @@ const fanOut: Mutant[] = [
   {
     guard: "only contacts that were never called are put on the list",
     file: "src/postgres/contacts.ts",
-    text: "select number from contact_states where job_id = ${jobId} and number > ${after}::int\n  union all",
+    text: "select number from attempts where job_id = ${jobId} and number > ${after}::int and attempt = 1\n  union all",
     instead: "",
     test: "test/fan-out.test.ts",
     title: "leave out contacts that are not pending",
@@ -386,7 +386,7 @@ const sweeps: Mutant[] = [
 const leasing: Mutant[] = [
   {
     guard: "leases are opened under the lock of their organization",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "from organizations o where o.id = organization for no key update;\n    perform from (select id from unnest(job_ids)",
     instead:
       "from organizations o where o.id = organization;\n    perform from (select id from unnest(job_ids)",
@@ -395,7 +395,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "no more leases at once than the organization's limit",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "least(o.lease_limit - o.dialing, cardinality(callers))",
     instead: "cardinality(callers)",
     test: "test/postgres/leases.test.ts",
@@ -403,7 +403,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "no more leases at once than the job's limit",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "rank <= room and slot <= most and",
     instead: "slot <= most and",
     test: "test/postgres/leases.test.ts",
@@ -411,7 +411,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "leases are given of jobs that run only",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "where b.organization_id = organization and b.status = 'running'\n    ), retry as",
     instead: "where b.organization_id = organization\n    ), retry as",
     test: "test/leasing/in-hand.test.ts",
@@ -419,15 +419,15 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a contact from a list is leased only if it was never called",
-    file: contactBlocks,
-    text: "where not exists (select from contact_states where job_id = t.id and number = l.number)\n        and not",
+    file: lastAttempts,
+    text: "where not exists (select from attempts where job_id = t.id and number = l.number)\n        and not",
     instead: "where not",
     test: "test/postgres/leases.test.ts",
     title: "those are not leased that were called already",
   },
   {
     guard: "a contact that somebody is calling is not leased again",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "and not exists (select from leases where job_id = t.id and number = l.number)",
     instead: "",
     test: "test/postgres/leases.test.ts",
@@ -435,7 +435,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a report ends its own lease, and no later one of the contact",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "and l.nonce = g.nonce\n        and (not only_expired or l.expires_at <= ending)",
     instead: "and (not only_expired or l.expires_at <= ending)",
     test: "test/leasing/late-reports.test.ts",
@@ -443,7 +443,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a lease ends by itself only when its time is over",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "and (not only_expired or l.expires_at <= ending)",
     instead: "",
     test: "test/postgres/leases.test.ts",
@@ -475,7 +475,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "nobody is called again once the job has ended",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "case when going_on[g.job] then ending + g.delay_ms * interval '1 millisecond' end as next_at",
     instead: "ending + g.delay_ms * interval '1 millisecond' as next_at",
     test: "test/leasing/in-hand.test.ts",
@@ -483,7 +483,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a job ends with its last open contact, and not before",
-    file: contactBlocks,
+    file: lastAttempts,
     text: "and found_job.pending_contacts + found_job.waiting_retry_contacts + found_job.dialing_contacts = 0",
     instead: "",
     test: "test/leasing/in-hand.test.ts",

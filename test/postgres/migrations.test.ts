@@ -164,9 +164,9 @@ describe.each(releases)("what $from has left", ({ file }) => {
       .set({ due_at: new Date(0) })
       .execute();
     await parts.db
-      .updateTable("contact_states")
+      .updateTable("attempts")
       .set({ next_attempt_at: new Date(0) })
-      .where("status", "=", "waiting_retry")
+      .where("next_attempt_at", "is not", null)
       .execute();
     await settle(parts);
     await sweep(parts, 1);

@@ -202,9 +202,9 @@ test.each(["text/plain", "application/xml", "application/json; charset=latin-1x"
 
 test("nothing of all this has left a row", async () => {
   expect(await allRows(db)).toEqual({
+    attempts: [],
     batch_jobs: [],
     contact_blocks: [],
-    contact_states: [],
     deleted_jobs: [],
     requests: [],
   });

@@ -16,23 +16,29 @@ export async function writeContacts(
   `.execute(db);
 }
 
-/** Has these contacts of a job called, once and with this outcome, as far as their states say. */
+/** Has these contacts of a job called, once and with this outcome, as far as their attempts say. */
 export async function writeCalled(
   db: Database,
   jobId: string,
   numbers: readonly number[],
   outcome: Outcome,
+  nextAttemptAt: Date | null = null,
 ): Promise<void> {
+  const now = new Date();
   await db
-    .insertInto("contact_states")
+    .insertInto("attempts")
     .values(
       numbers.map((number) => ({
         job_id: jobId,
         number,
-        status: outcome,
-        attempts: 1,
-        last_outcome: outcome,
-        next_attempt_at: null,
+        attempt: 1,
+        nonce: 0,
+        worker_id: "worker-1",
+        leased_at: now,
+        expires_at: now,
+        ended_at: now,
+        outcome,
+        next_attempt_at: nextAttemptAt,
       })),
     )
     .execute();

@@ -27,7 +27,7 @@ async function allRows({ db }: Parts): Promise<Record<string, Row[]>> {
   const tables = [
     "batch_jobs",
     "contact_blocks",
-    "contact_states",
+    "attempts",
     "contact_phones",
     "deleted_jobs",
     "requests",

@@ -38,7 +38,6 @@ async function empty(url: string): Promise<void> {
     "leases",
     "retries",
     "contact_blocks",
-    "contact_states",
     "contact_phones",
     "batch_jobs",
     "deleted_jobs",

@@ -23,7 +23,7 @@ const { values: given } = parseArgs({
     runs: { type: "string", default: "5" },
     contacts: { type: "string", default: "1000000" },
     "peer-contacts": { type: "string", default: "200000" },
-    dispatched: { type: "string", default: "20000" },
+    dispatched: { type: "string", default: "100000" },
     "due-at-once": { type: "string", default: "10000" },
     spaced: { type: "string", default: "300" },
     seconds: { type: "string", default: "5" },

@@ -52,8 +52,8 @@ test("SIGTERM in a fan-out, with long polls, watchers and calls in hand: all are
   const large = await makeLargeJob(system, contacts);
   using list = watchList(system, large);
   const { batchJobId: idle } = await jobs.createBatchJob(aJob());
-  // So that the fan-out is far from its end when its replica stops.
-  stopped.redis.delay(100);
+  // So that the fan-out is far from its end when its replica has stopped, although another goes on meanwhile.
+  for (const replica of system.replicas) replica.redis.delay(100);
   await jobs.startBatchJob({ requestId: randomUUID(), batchJobId: large.id });
 
   let isSeen = 0;
@@ -79,6 +79,7 @@ test("SIGTERM in a fan-out, with long polls, watchers and calls in hand: all are
   const left = lastOf(await list.position());
   expect(left).toBeLessThan(contacts);
   await eventually(async () => expect(lastOf(await list.position())).toBeGreaterThan(left), atOnceMs);
+  for (const replica of system.replicas) replica.redis.delay(0);
 
   expect(exitCode).toBe(0);
   expect(ms).toBeLessThan(shutdownTimeoutMs);
@@ -90,7 +91,6 @@ test("SIGTERM in a fan-out, with long polls, watchers and calls in hand: all are
   await eventually(async () => expect(lastOf(await list.position())).toBe(contacts), 30_000);
   expect(await list.order()).toEqual({ length: contacts, wrong: [] });
 
-  stopped.redis.delay(0);
   await stopped.start();
   await jobs.cancelBatchJob({ requestId: randomUUID(), batchJobId: large.id });
   expect(await settled(system)).toEqual([]);

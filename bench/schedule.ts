@@ -34,6 +34,8 @@ async function moveJobs({ databaseUrl, redisUrl }: FreshService, times: readonly
        where j.id = i.id returning j.id, j.scheduled_job_id as entry, j.scheduled_at as at`,
       [times],
     );
+    // Jobs that were created with these times would have left no dead rows.
+    await client.query("vacuum batch_jobs");
     return rows;
   });
   await withRedis(redisUrl, async (redis) => {

@@ -1,3 +1,4 @@
+import { fitting } from "./answer-size.ts";
 import { coalesce } from "./coalesce.ts";
 import { BatchJobError } from "./domain/batch-job-error.ts";
 import { type JobStatus } from "./domain/batch-job.ts";
@@ -9,7 +10,7 @@ import {
   storedContactStatuses,
 } from "./domain/contact.ts";
 import { readPageToken, writePageToken } from "./domain/page-token.ts";
-import { findJob, isUuid, jobNotFound, listJobs } from "./postgres/batch-jobs.ts";
+import { type JobCursor, findJob, isUuid, jobNotFound, listJobs } from "./postgres/batch-jobs.ts";
 import { findContact, listContacts } from "./postgres/contacts.ts";
 import type { Database } from "./postgres/database.ts";
 import { readVersions } from "./postgres/watching.ts";
@@ -43,13 +44,18 @@ const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
 const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
   Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 2 ** 31;
 
-/** The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. */
+/**
+ * The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. For a status
+ * that no contact has nothing needs to be looked at.
+ */
 function storedStatuses(
   asked: readonly ContactStatus[],
-  jobStatus: JobStatus,
+  job: BatchJob,
 ): readonly StoredContactStatus[] | undefined {
   if (asked.length === 0) return undefined;
-  return storedContactStatuses.filter((stored) => asked.includes(shownStatus(stored, jobStatus)));
+  return storedContactStatuses.filter(
+    (stored) => job[`${stored}_contacts`] > 0 && asked.includes(shownStatus(stored, job.status)),
+  );
 }
 
 const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
@@ -59,6 +65,18 @@ const shown = (row: ContactRow, job: BatchJob): Contact => ({
   ...row,
   status: shownStatus(row.status, job.status),
 });
+
+/** More than a job takes in an answer beside its texts. */
+const aroundTexts = 700;
+
+const bytesOf = (job: BatchJob): number =>
+  [job.name, job.description, job.from_phone_number_id, job.requested_start_time ?? ""].reduce(
+    (sum, text) => sum + Buffer.byteLength(text),
+    aroundTexts,
+  );
+
+const cursorOf = (job: BatchJob | undefined): JobCursor | undefined =>
+  job && { createdAt: job.created_at, id: job.id };
 
 /** What can be asked about batch jobs. Every answer is about the caller's organization only. */
 export function createQueries(db: Database) {
@@ -80,7 +98,7 @@ export function createQueries(db: Database) {
       return row;
     },
 
-    /** One page of jobs, newest first. */
+    /** One page of jobs, newest first; a short one where more would not fit, or where a search has taken enough. */
     async list(
       caller: Caller,
       filter: { statuses: readonly JobStatus[]; nameContains: string },
@@ -91,11 +109,12 @@ export function createQueries(db: Database) {
       const cursor = readPageToken(page.token, scope, isJobCursor);
       const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
       const size = pageSizeOf(page.size);
-      const jobs = await listJobs(db, organizationId, filter, { after, size: size + 1 });
-      const last = jobs.length > size ? jobs[size - 1] : undefined;
+      const found = await listJobs(db, organizationId, filter, { after, size: size + 1 });
+      const jobs = fitting(found.jobs.slice(0, size), bytesOf);
+      const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
       return {
-        jobs: jobs.slice(0, size),
-        nextPageToken: last ? writePageToken(scope, [last.created_at.getTime(), last.id]) : "",
+        jobs,
+        nextPageToken: last ? writePageToken(scope, [last.createdAt.getTime(), last.id]) : "",
       };
     },
 
@@ -117,7 +136,7 @@ export function createQueries(db: Database) {
       return { contact: shown(found.contact, job), attempts: found.attempts };
     },
 
-    /** One page of a job's contacts, by number. */
+    /** One page of a job's contacts, by number; a short one as that of jobs. */
     async listContacts(
       caller: Caller,
       batchJobId: string,
@@ -127,15 +146,13 @@ export function createQueries(db: Database) {
       const scope = ["contacts", batchJobId, statuses.toSorted()];
       const cursor = readPageToken(page.token, scope, isContactCursor);
       const job = await findJob(db, caller.organizationId, batchJobId);
-      const size = pageSizeOf(page.size);
-      const rows = await listContacts(db, job.id, storedStatuses(statuses, job.status), {
+      const found = await listContacts(db, job.id, storedStatuses(statuses, job), {
         after: cursor?.[0] ?? 0,
-        size: size + 1,
+        size: pageSizeOf(page.size),
       });
-      const last = rows.length > size ? rows[size - 1] : undefined;
       return {
-        contacts: rows.slice(0, size).map((row) => shown(row, job)),
-        nextPageToken: last ? writePageToken(scope, [last.number]) : "",
+        contacts: found.contacts.map((row) => shown(row, job)),
+        nextPageToken: found.goesOnAfter === undefined ? "" : writePageToken(scope, [found.goesOnAfter]),
       };
     },
   };

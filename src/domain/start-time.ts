@@ -2,7 +2,7 @@ import { DateTime, FixedOffsetZone, IANAZone, type Zone } from "luxon";
 import { BatchJobError } from "./batch-job-error.ts";
 
 const pattern =
-  /^(?<year>\d{4})-(?<month>\d\d)-(?<day>\d\d)T(?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d)(?::(?<second>[0-5]\d)(?:\.(?<fraction>\d+))?)?(?<offset>Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/;
+  /^(?<year>\d{4})-(?<month>\d\d)-(?<day>\d\d)T(?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d)(?::(?<second>[0-5]\d)(?:\.(?<fraction>\d{1,30}))?)?(?<offset>Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/;
 
 /** The last instant that a protobuf Timestamp can hold, cut to milliseconds. */
 const lastInstantMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);

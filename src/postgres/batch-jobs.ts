@@ -1,4 +1,4 @@
-import { type Expression, type SqlBool, type Transaction, sql } from "kysely";
+import { type SqlBool, type Transaction, sql } from "kysely";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Database } from "./database.ts";
@@ -233,34 +233,42 @@ export async function countAdded(
 export type JobFilter = { statuses: readonly JobStatus[]; nameContains: string };
 export type JobCursor = { createdAt: Date; id: string };
 
-/** One page of an organization's jobs, newest first. */
+/** At most so many jobs are looked at for one page, however few of them are asked for. */
+const mostLookedAt = 10_000;
+
+/**
+ * The first jobs of an organization, newest first, that the filter lets pass. A search that has looked at as many as one
+ * page may stops there, and says where: it goes on after that job.
+ */
 export async function listJobs(
   db: Database,
   organizationId: string,
   filter: JobFilter,
   page: { after: JobCursor | undefined; size: number },
-): Promise<BatchJobRow[]> {
-  return await db
-    .selectFrom("batch_jobs")
-    .selectAll()
-    .where((eb) => {
-      const conditions: Expression<SqlBool>[] = [eb("organization_id", "=", organizationId)];
-      if (filter.statuses.length > 0) conditions.push(eb("status", "in", filter.statuses));
-      if (filter.nameContains !== "") {
-        const literal = filter.nameContains.replaceAll(/[\\%_]/g, String.raw`\$&`);
-        conditions.push(eb("name", "ilike", `%${literal}%`));
-      }
-      if (page.after !== undefined) {
-        conditions.push(
-          eb(eb.refTuple("created_at", "id"), "<", eb.tuple(page.after.createdAt, page.after.id)),
-        );
-      }
-      return eb.and(conditions);
-    })
-    .orderBy("created_at", "desc")
-    .orderBy("id", "desc")
-    .limit(page.size)
-    .execute();
+): Promise<{ jobs: BatchJobRow[]; stoppedAt: JobCursor | undefined }> {
+  const literal = filter.nameContains.replaceAll(/[\\%_]/g, String.raw`\$&`);
+  const isNamed = literal === "" ? sql`true` : sql`name ilike ${`%${literal}%`}`;
+  const hasStatus = filter.statuses.length === 0 ? sql`true` : sql`status = any(${filter.statuses}::text[])`;
+  const { after } = page;
+  const isAfter =
+    after === undefined ? sql`true` : sql`(created_at, id) < (${after.createdAt}, ${after.id}::uuid)`;
+  // Both limits end the walk along the index; the place in it tells which one did.
+  const { rows } = await sql<BatchJobRow & { place: number; is_wanted: boolean }>`
+    select * from (
+      select *, row_number() over (order by created_at desc, id desc)::int as place,
+        ${isNamed} and ${hasStatus} as is_wanted
+      from batch_jobs
+      where organization_id = ${organizationId} and ${isAfter}
+      order by created_at desc, id desc limit ${mostLookedAt}
+    ) as looked_at
+    where is_wanted or place = ${mostLookedAt}
+    order by created_at desc, id desc limit ${page.size}
+  `.execute(db);
+  const last = rows.at(-1);
+  return {
+    jobs: rows.flatMap(({ place: _place, is_wanted: isWanted, ...job }) => (isWanted ? [job] : [])),
+    stoppedAt: last?.place === mostLookedAt ? { createdAt: last.created_at, id: last.id } : undefined,
+  };
 }
 
 /** How many of the job's contacts are not final. */

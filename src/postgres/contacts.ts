@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
+import { largestListBytes } from "../answer-size.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, ContactInput, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
@@ -120,14 +121,22 @@ export async function wholeChunk(
   return job && { ...job, numbers: { first: after + 1, count: Math.min(size, job.total - after) } };
 }
 
-/** The contacts of these numbers as they are shown, in order; of those that the job has. */
+/** More than a contact takes in an answer beside its line. */
+const aroundLine = 300;
+
+/**
+ * The contacts of these numbers as they are shown, in order, as many as fit into one answer; and how many the job has of
+ * these numbers.
+ */
 async function readContacts(
   db: Database,
   jobId: string,
   numbers: RawBuilder<unknown>,
-): Promise<ContactRow[]> {
-  const { rows } = await sql<Omit<ContactRow, keyof ContactInput | "job_id"> & { line: string }>`
-    select c.number, b.line,
+): Promise<{ contacts: ContactRow[]; found: number }> {
+  const { rows } = await sql<
+    Omit<ContactRow, keyof ContactInput | "job_id"> & { line: string; found: number }
+  >`
+    select c.number, c.line, c.found,
       case
         when l.number is not null then 'dialing'
         when a.attempt is null then 'pending'
@@ -137,18 +146,30 @@ async function readContacts(
       coalesce(a.attempt, 0) + case when l.number is null then 0 else 1 end as attempts,
       a.outcome as last_outcome,
       case when l.number is null then a.next_attempt_at end as next_attempt_at
-    from (${numbers}) as c (number)
-    cross join lateral ${lineOf(sql`${jobId}`, sql`c.number`)} as b
+    from (
+      select n.number, b.line, count(*) over ()::int as found,
+        sum(octet_length(b.line) + ${aroundLine}::int) over (order by n.number) as bytes
+      from (${numbers}) as n (number)
+      cross join lateral ${lineOf(sql`${jobId}`, sql`n.number`)} as b
+      where b.line <> ''
+    ) as c
     left join lateral (
       select attempt, outcome, next_attempt_at from attempts
       where job_id = ${jobId} and number = c.number
       order by attempt desc limit 1
     ) as a on true
     left join lateral (select number from leases where job_id = ${jobId} and number = c.number limit 1) as l on true
-    where b.line <> ''
+    where c.bytes <= ${largestListBytes}
     order by c.number
   `.execute(db);
-  return rows.map(({ line, ...row }) => ({ job_id: jobId, ...row, ...readContact(line) }));
+  return {
+    contacts: rows.map(({ line, found: _found, ...row }) => ({
+      job_id: jobId,
+      ...row,
+      ...readContact(line),
+    })),
+    found: rows[0]?.found ?? 0,
+  };
 }
 
 /** A contact with its attempts, the first one first. */
@@ -157,7 +178,7 @@ export async function findContact(
   jobId: string,
   number: number,
 ): Promise<{ contact: ContactRow; attempts: AttemptRow[] } | undefined> {
-  const [contact] = await readContacts(db, jobId, sql`select ${number}::int`);
+  const [contact] = (await readContacts(db, jobId, sql`select ${number}::int`)).contacts;
   if (contact === undefined) return undefined;
   const attempts = await db
     .selectFrom("all_attempts")
@@ -169,47 +190,92 @@ export async function findContact(
   return { contact, attempts };
 }
 
-/** One page of a job's contacts, by number. */
+/** At most so many attempts are looked at for one page, however few contacts are in a status that is asked for. */
+const mostLookedAt = 10_000;
+
+/** Up to which number a search after `after` looks, and the job's last number. */
+async function searchEnd(
+  db: Database,
+  jobId: string,
+  after: number,
+): Promise<{ upTo: number; last: number }> {
+  const { rows } = await sql<{ upTo: number; last: number }>`
+    select total_contacts as last, least(total_contacts, (
+      select number - 1 from attempts where job_id = ${jobId} and number > ${after}::int
+      order by number offset ${mostLookedAt} limit 1
+    )) as "upTo"
+    from batch_jobs where id = ${jobId}
+  `.execute(db);
+  return rows[0] ?? { upTo: 0, last: 0 };
+}
+
+/** The first `size` numbers after `after` of contacts in these statuses, and up to where they were looked for if not to the end. */
+async function findNumbers(
+  db: Database,
+  jobId: string,
+  statuses: readonly StoredContactStatus[],
+  { after, size }: { after: number; size: number },
+): Promise<{ numbers: RawBuilder<unknown>; stoppedAt: number | undefined }> {
+  const final = statuses.filter((s) => s !== "pending" && s !== "dialing" && s !== "waiting_retry");
+  const isSearch = final.length > 0 || statuses.includes("pending");
+  const { upTo, last } = isSearch
+    ? await searchEnd(db, jobId, after)
+    : { upTo: lastNumber, last: lastNumber };
+  const among = sql`job_id = ${jobId} and number > ${after}::int and number <= ${upTo}::int`;
+  const found: RawBuilder<unknown>[] = [sql`select null::int as number where false`];
+  if (final.length > 0) {
+    found.push(sql`
+      select number from attempts
+      where ${among} and next_attempt_at is null and outcome = any(${final}::text[])
+      order by number limit ${size}`);
+  }
+  if (statuses.includes("waiting_retry")) {
+    found.push(sql`select number from retries where ${among} order by number limit ${size}`);
+  }
+  if (statuses.includes("dialing")) {
+    found.push(sql`select number from leases where ${among} order by number limit ${size}`);
+  }
+  if (statuses.includes("pending")) found.push(pendingNumbers(jobId, after, sql`${upTo}::int`, size));
+  const all = sql.join(
+    found.map((some) => sql`(${some})`),
+    sql` union all `,
+  );
+  return {
+    numbers: sql`select number from (${all}) as found order by number limit ${size}`,
+    stoppedAt: upTo < last ? upTo : undefined,
+  };
+}
+
+/** No contact has a larger number. */
+const lastNumber = 2 ** 31 - 1;
+
+/**
+ * The first `size` contacts of a job after `after`, by number, that are in one of the statuses; fewer where more would not
+ * fit into one answer, or where the search has looked at as much as one page may. The list goes on after `goesOnAfter`;
+ * undefined at its end.
+ */
 export async function listContacts(
   db: Database,
   jobId: string,
   statuses: readonly StoredContactStatus[] | undefined,
   page: { after: number; size: number },
-): Promise<ContactRow[]> {
+): Promise<{ contacts: ContactRow[]; goesOnAfter: number | undefined }> {
   const { after, size } = page;
-  const total = sql<number>`(select total_contacts from batch_jobs where id = ${jobId})`;
-  if (statuses === undefined) {
-    const last = sql`least(${after + size}::bigint, ${total})`;
-    return await readContacts(db, jobId, sql`select generate_series(${after}::bigint + 1, ${last})::int`);
-  }
-  const final = statuses.filter((s) => s !== "pending" && s !== "dialing" && s !== "waiting_retry");
-  const found: RawBuilder<unknown>[] = [];
-  if (final.length > 0) {
-    found.push(sql`
-      select number from attempts
-      where job_id = ${jobId} and number > ${after}::int and next_attempt_at is null and outcome = any(${final}::text[])
-      order by number limit ${size}`);
-  }
-  if (statuses.includes("waiting_retry")) {
-    found.push(sql`
-      select number from retries where job_id = ${jobId} and number > ${after}::int order by number limit ${size}`);
-  }
-  if (statuses.includes("dialing")) {
-    found.push(sql`
-      select number from leases where job_id = ${jobId} and number > ${after}::int order by number limit ${size}`);
-  }
-  if (statuses.includes("pending")) found.push(pendingNumbers(jobId, after, total, size));
-  if (found.length === 0) return [];
-  const numbers = sql.join(
-    found.map((some) => sql`(${some})`),
-    sql` union all `,
-  );
-  return await readContacts(
-    db,
-    jobId,
-    sql`select number from (${numbers}) as found order by number limit ${size}`,
-  );
+  // One more tells whether there are more.
+  const { numbers, stoppedAt } =
+    statuses === undefined
+      ? { numbers: numbersUpTo(jobId, after, size + 1), stoppedAt: undefined }
+      : await findNumbers(db, jobId, statuses, { after, size: size + 1 });
+  const { contacts, found } = await readContacts(db, jobId, numbers);
+  const shown = contacts.slice(0, size);
+  return { contacts: shown, goesOnAfter: shown.length < found ? shown.at(-1)?.number : stoppedAt };
 }
+
+const numbersUpTo = (jobId: string, after: number, size: number) => sql`
+  select generate_series(
+    ${after}::bigint + 1,
+    least(${after + size}::bigint, (select total_contacts from batch_jobs where id = ${jobId}))
+  )::int`;
 
 /**
  * Removes up to `size` contacts of one deleted job. Answers false if there was nothing to do, or if other replicas are

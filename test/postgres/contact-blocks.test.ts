@@ -96,7 +96,7 @@ describe.each(Object.entries(ways))("contacts that were added %s", (_, add) => {
         const found = await Promise.all(given.map((_contact, i) => findContact(parts.db, id, i + 1)));
         expect(found.map((one) => one && pick(one.contact))).toEqual(given);
         expect(await findContact(parts.db, id, given.length + 1)).toBeUndefined();
-        const listed = await listContacts(parts.db, id, undefined, { after: 0, size: 1_000 });
+        const { contacts: listed } = await listContacts(parts.db, id, undefined, { after: 0, size: 1_000 });
         expect(listed.map(pick)).toEqual(given);
         const rows = await parts.db
           .selectFrom("current_contacts")
@@ -137,7 +137,7 @@ test("what is added is numbered on without a gap, whatever it has twice", async 
     acceptedCount: 47,
     totalContacts: 50,
   });
-  const listed = await listContacts(parts.db, id, undefined, { after: 0, size: 100 });
+  const { contacts: listed } = await listContacts(parts.db, id, undefined, { after: 0, size: 100 });
   expect(listed.map(({ number, phone }) => ({ number, phone }))).toEqual(
     Array.from({ length: 50 }, (_, i) => ({ number: i + 1, phone: `+1415${5_000_000 + i}` })),
   );

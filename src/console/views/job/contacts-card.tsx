@@ -73,9 +73,7 @@ export function ContactsCard({ job }: { job: BatchJob }) {
       )}
       {data === undefined && refusal === undefined && <Loading what="contacts" />}
       {data !== undefined && data.contacts.length === 0 && (
-        <Empty
-          title={statuses.length > 0 ? "No contact has this status." : "This job has no contacts yet."}
-        />
+        <Empty title={nothingFound(statuses, data.nextPageToken)} />
       )}
       {data !== undefined && data.contacts.length > 0 && (
         <div aria-busy={isStale}>
@@ -111,6 +109,14 @@ export function ContactsCard({ job }: { job: BatchJob }) {
       />
     </section>
   );
+}
+
+/** A search through a large job comes to its end in several pages. */
+function nothingFound(statuses: readonly ContactStatus[], next: string): string {
+  if (statuses.length === 0) return "This job has no contacts yet.";
+  return next === ""
+    ? "No contact has this status."
+    : "None of the contacts looked at so far has this status.";
 }
 
 const ContactRow = ({ contact, maxAttempts }: { contact: Contact; maxAttempts: number }) => (

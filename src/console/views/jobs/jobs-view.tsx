@@ -38,7 +38,7 @@ export function JobsView() {
 }
 
 function Table({ page, address, isStale }: { page: LivePage; address: ListAddress; isStale: boolean }) {
-  if (page.rows.length === 0 && !isStale) return <NoJobs address={address} />;
+  if (page.rows.length === 0 && !isStale) return <NoJobs address={address} next={page.nextPageToken} />;
   return (
     <div aria-busy={isStale}>
       <table class="data jobs" role="table">
@@ -77,7 +77,16 @@ const Head = ({ children, isNumber = false }: { children: string; isNumber?: boo
   </th>
 );
 
-function NoJobs({ address }: { address: ListAddress }) {
+function NoJobs({ address, next }: { address: ListAddress; next: string }) {
+  if (next !== "") {
+    return (
+      <Empty title="None of the jobs looked at so far matches.">
+        <a class="button" href={addressOf({ ...address, trail: [...address.trail, next] })}>
+          Search further
+        </a>
+      </Empty>
+    );
+  }
   if (address.search !== "" || address.statuses.length > 0) {
     return (
       <Empty title="No job matches.">

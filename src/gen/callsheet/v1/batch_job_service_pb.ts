@@ -1148,7 +1148,7 @@ export type ListBatchJobsResponse = Message<"callsheet.v1.ListBatchJobsResponse"
   batchJobs: BatchJob[];
 
   /**
-   * Empty on the last page.
+   * Empty on the last page, and on no other, however few entries a page has.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -1218,7 +1218,7 @@ export type ListContactsResponse = Message<"callsheet.v1.ListContactsResponse"> 
   contacts: Contact[];
 
   /**
-   * Empty on the last page.
+   * Empty on the last page, and on no other, however few entries a page has.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -1245,6 +1245,9 @@ export const ListContactsResponseSchema: GenMessage<ListContactsResponse> = /*@_
  *
  * A command that names a batch job takes an `expected_revision`: if the job's revision is another one, the command is
  * refused as `revision_mismatch`.
+ *
+ * An answer holds at most 2 MiB. A page of a list may be short, or empty, while its `next_page_token` is set: where more
+ * would not fit, or where a search has looked at enough for one call. Go on until the token is empty.
  *
  * @generated from service callsheet.v1.BatchJobService
  */
@@ -1368,7 +1371,7 @@ export const BatchJobService: GenService<{
     output: typeof GetBatchJobResponseSchema;
   },
   /**
-   * Lists batch jobs, newest first.
+   * Lists batch jobs, newest first. With a filter a call looks at 10,000 jobs at most.
    *
    * @generated from rpc callsheet.v1.BatchJobService.ListBatchJobs
    */
@@ -1399,7 +1402,7 @@ export const BatchJobService: GenService<{
     output: typeof WatchBatchJobsResponseSchema;
   },
   /**
-   * Lists the contacts of one batch job by number.
+   * Lists the contacts of one batch job by number. With a filter a call looks at some 10,000 attempts at most.
    *
    * @generated from rpc callsheet.v1.BatchJobService.ListContacts
    */

@@ -47,6 +47,7 @@ const settings = z.object({
     .optional(),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   SHUTDOWN_TIMEOUT: seconds.default(30_000),
+  CONNECTION_MAX_AGE: seconds.default(1_800_000),
   IMPORT_MAX_BYTES: z
     .string()
     .regex(/^[1-9]\d{0,12}$/, "must be a number of bytes from 1 to 9999999999999")

@@ -49,6 +49,7 @@ async function main(): Promise<void> {
       port: config.PORT,
       grpcPort: config.GRPC_PORT,
       shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT,
+      connectionMaxAgeMs: config.CONNECTION_MAX_AGE || Infinity,
       retentionDays: config.RETENTION_DAYS,
       importLimits: {
         ...defaultLimits,

@@ -59,6 +59,17 @@ export function createMetrics() {
       help: "Passes of the sweep that failed, because Redis or Postgres did.",
       registers,
     }),
+    openCalls: new Gauge({
+      name: "callsheet_open_calls",
+      help: "Streams and long polls that are open on this replica, by method.",
+      labelNames: ["method"],
+      registers,
+    }),
+    watchedJobs: new Gauge({
+      name: "callsheet_watched_jobs",
+      help: "Batch jobs that streams on this replica watch, counted for each stream.",
+      registers,
+    }),
     redisUp: new Gauge({
       name: "callsheet_redis_up",
       help: "1 while this replica is connected to Redis, otherwise 0.",

@@ -13,7 +13,7 @@ import { readPageToken, writePageToken } from "./domain/page-token.ts";
 import { type JobCursor, findJob, isUuid, jobNotFound, listJobs } from "./postgres/batch-jobs.ts";
 import { findContact, listContacts } from "./postgres/contacts.ts";
 import type { Database } from "./postgres/database.ts";
-import { readVersions } from "./postgres/watching.ts";
+import { readJobs } from "./postgres/watching.ts";
 import type { AttemptRow, BatchJobRow, ContactRow } from "./postgres/tables.ts";
 
 /** A batch job as it is stored. */
@@ -83,7 +83,7 @@ export function createQueries(db: Database) {
   /** Under load one query answers all who ask while others run; one that hangs leaves the rest of them their way. */
   const readJob = coalesce<string, { row: BatchJob | undefined }>(
     async (ids) => {
-      const versions = await readVersions(db, [...new Set(ids)]);
+      const versions = await readJobs(db, [...new Set(ids)]);
       return ids.map((id) => ({ row: versions.get(id)?.row }));
     },
     100,

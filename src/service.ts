@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { createAuthenticate, hashApiKey } from "./api-keys.ts";
+import { createApiKeys, hashApiKey } from "./api-keys.ts";
 import { createBatchJobs } from "./batch-jobs.ts";
 import { startClock } from "./clock.ts";
 import { createStartDue } from "./due-starts.ts";
@@ -36,6 +36,7 @@ import { createHealth } from "./rpc/health.ts";
 import { startHttpListener } from "./rpc/http-listener.ts";
 import type { Page } from "./rpc/http-pages.ts";
 import { observationInterceptor } from "./rpc/observation.ts";
+import { openCallsInterceptor } from "./rpc/open-calls.ts";
 import { reflectionEntries } from "./rpc/reflection.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
 import { validationInterceptor } from "./rpc/validation.ts";
@@ -55,6 +56,8 @@ export type ServiceOptions = {
   /** An admin key of the organization `default`, made if it does not exist. */
   readonly bootstrapApiKey: string | undefined;
   readonly shutdownTimeoutMs: number;
+  /** Clients are asked to connect anew after so long; Infinity, as not given, for never. */
+  readonly connectionMaxAgeMs?: number;
   readonly importLimits?: Limits;
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
@@ -69,6 +72,7 @@ const readiness = (pulse: Pulse) => async (): Promise<Page> =>
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
+  const { connectionMaxAgeMs = Infinity } = options;
   await using opened = new AsyncDisposableStack();
 
   const db = openDatabase({ url: options.databaseUrl, poolSize: options.databasePoolSize });
@@ -125,7 +129,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const leasing = createLeasing({ db, settingsOf, round, recorder, clock, logger });
   onMessage(subscriber, keys.work, leasing.ring);
   opened.use(startExpiry({ db, recorder, logger }));
-  const watching = opened.use(createWatching({ db, logger }));
+  const watching = opened.use(createWatching({ db, logger, metrics, guard: (work) => pulse.guard(work) }));
   opened.use(startScheduler({ schedule, startDue, fanOut, clock, subscriber, metrics, logger }));
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
@@ -139,17 +143,25 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   // Only now: what the line above takes looks, to a beat in hand, as if Postgres did not answer.
   const pulse = opened.use(await startPulse(options.databaseUrl));
   pulse.onLost(leasing.fail);
+  pulse.onLost(watching.fail);
   const translate = createErrorTranslation(logger);
-  const authenticate = createAuthenticate(db);
+  const apiKeys = opened.use(createApiKeys({ db, logger }));
   const shared = {
     host: options.host,
-    gate: createGate((authorization) => pulse.guard(() => authenticate(authorization)), {
+    connectionMaxAgeMs,
+    gate: createGate((authorization) => pulse.guard(() => apiKeys.authenticate(authorization)), {
       translate,
       metrics,
       logger,
     }),
     interceptors: [
       observationInterceptor(metrics, logger),
+      openCallsInterceptor({
+        whileValid: apiKeys.whileValid,
+        translate,
+        metrics,
+        streamMaxAgeMs: connectionMaxAgeMs,
+      }),
       validation,
       errorInterceptor(translate),
       pulseInterceptor(pulse),

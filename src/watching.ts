@@ -1,12 +1,14 @@
 import type { Logger } from "pino";
 import { type Alarm, createAlarm } from "./alarm.ts";
 import { coalesce } from "./coalesce.ts";
+import { BatchJobError } from "./domain/batch-job-error.ts";
 import { allowedStatuses } from "./domain/batch-job.ts";
 import type { Caller } from "./domain/caller.ts";
 import { startLoop } from "./loop.ts";
+import type { Metrics } from "./metrics.ts";
 import { isUuid, jobNotFound } from "./postgres/batch-jobs.ts";
 import type { Database } from "./postgres/database.ts";
-import { type JobVersion, readVersions } from "./postgres/watching.ts";
+import { type JobVersion, readJobs, readVersions } from "./postgres/watching.ts";
 import type { BatchJob } from "./queries.ts";
 
 export type Watching = AsyncDisposable & {
@@ -15,31 +17,88 @@ export type Watching = AsyncDisposable & {
    * last state; undefined every 15 s as a sign of life. Ends when all are final and nothing is dialing, or deleted.
    */
   watch(caller: Caller, jobIds: readonly string[], signal: AbortSignal): AsyncIterable<BatchJob | undefined>;
+  /** Ends all streams with this error. */
+  fail(error: unknown): void;
 };
 
 /** One caller's stream: which of its jobs it has not yet sent as they are now. */
-type Stream = { readonly changed: Set<string>; readonly alarm: Alarm };
+type Stream = {
+  readonly changed: Set<string>;
+  readonly alarm: Alarm;
+  /** Ends the stream with an error, whatever it waits for. */
+  readonly fail: (error: unknown) => void;
+  /** Throws if the stream has failed. */
+  readonly check: () => void;
+  /** What the work answers, unless the stream fails first. */
+  readonly unlessFailed: <T>(work: Promise<T>) => Promise<T>;
+};
 
 /** A job that somebody watches, as it was last seen; no row once it is deleted. */
 type Watched = { version: string | undefined; row: BatchJob | undefined; readonly streams: Set<Stream> };
 
+/** The version of a job that is gone, for good. */
+const deleted = "deleted";
+
 const pollMs = 200;
 const signOfLifeMs = 15_000;
+
+/** What the streams of one organization may be on one replica, and the jobs in them together. */
+const mostStreams = 500;
+const mostWatched = 10_000;
+
+/** One statement looks at so many jobs at most. */
+const mostAsked = 5_000;
 
 const isOver = (row: BatchJob | undefined): boolean =>
   row === undefined || (!allowedStatuses("cancel").includes(row.status) && row.dialing_contacts === 0);
 
+const tooManyWatched = () =>
+  new BatchJobError(
+    "limit_exceeded",
+    `On this replica an organization has at most ${mostStreams} streams of jobs, with ${mostWatched} jobs in them; end some first.`,
+    { limit: String(mostWatched) },
+  );
+
+function createStream(): Stream {
+  const alarm = createAlarm();
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  failed.catch(() => {});
+  let failure: { error: unknown } | undefined;
+  return {
+    changed: new Set(),
+    alarm,
+    fail(error) {
+      failure ??= { error };
+      reject(error);
+      alarm.ring();
+    },
+    check() {
+      if (failure !== undefined) throw failure.error;
+    },
+    unlessFailed: (work) => Promise.race([work, failed]),
+  };
+}
+
 /** Watches by looking, with one query for all jobs that somebody watches on this replica, and none if nobody does. */
-export function createWatching(deps: { db: Database; logger: Logger }): Watching {
-  const { db, logger } = deps;
+export function createWatching(deps: {
+  db: Database;
+  logger: Logger;
+  metrics: Metrics;
+  /** The work, or an error at once while it cannot succeed. */
+  guard?: <T>(work: () => Promise<T>) => Promise<T>;
+}): Watching {
+  const { db, logger, metrics, guard = (work) => work() } = deps;
   const watched = new Map<string, Watched>();
+  const streams = new Set<Stream>();
+  /** What each organization's streams hold of its share. */
+  const held = new Map<string, { streams: number; jobs: number }>();
   const poke = createAlarm();
   let isFailing = false;
 
   function see(id: string, found: JobVersion | undefined): void {
     const job = watched.get(id);
-    if (job === undefined || job.version === (found?.version ?? "deleted")) return;
-    job.version = found?.version ?? "deleted";
+    if (job === undefined || job.version === (found?.version ?? deleted)) return;
+    job.version = found?.version ?? deleted;
     job.row = found?.row;
     for (const stream of job.streams) {
       stream.changed.add(id);
@@ -47,10 +106,31 @@ export function createWatching(deps: { db: Database; logger: Logger }): Watching
     }
   }
 
-  /** One query at a time, for all who ask meanwhile: so what is seen later is newer, however many begin at once. */
+  /** Rows are read only of jobs that are not known yet, or have another version than is known. */
+  async function readSome(ids: readonly string[], found: Map<string, JobVersion>): Promise<void> {
+    const versions = await readVersions(
+      db,
+      ids.filter((id) => watched.get(id)?.row !== undefined),
+    );
+    const changed: string[] = [];
+    for (const id of ids) {
+      const { version, row } = watched.get(id) ?? {};
+      if (version === deleted) continue;
+      if (row !== undefined && version !== undefined && version === versions.get(id))
+        found.set(id, { version, row });
+      else changed.push(id);
+    }
+    for (const [id, job] of await readJobs(db, changed)) found.set(id, job);
+  }
+
+  /** One look at a time, for all who ask meanwhile: so what is seen later is newer, however many begin at once. */
   const read = coalesce<readonly string[], ReadonlyMap<string, JobVersion>>(async (asked) => {
-    const versions = await readVersions(db, [...new Set(asked.flat())]);
-    return asked.map(() => versions);
+    const ids = [...new Set(asked.flat())];
+    const found = new Map<string, JobVersion>();
+    for (let done = 0; done < ids.length; done += mostAsked) {
+      await readSome(ids.slice(done, done + mostAsked), found);
+    }
+    return asked.map(() => found);
   }, 1_000);
 
   async function look(ids: readonly string[]): Promise<void> {
@@ -88,6 +168,23 @@ export function createWatching(deps: { db: Database; logger: Logger }): Watching
     }
   }
 
+  /** Takes a stream's share of what its organization may watch, and answers how to give it back. */
+  function takeShare({ organizationId }: Caller, jobs: number): () => void {
+    const share = held.get(organizationId) ?? { streams: 0, jobs: 0 };
+    if (share.streams >= mostStreams || share.jobs + jobs > mostWatched) throw tooManyWatched();
+    const count = (by: 1 | -1) => {
+      share.streams += by;
+      share.jobs += by * jobs;
+      metrics.watchedJobs.inc(by * jobs);
+    };
+    count(1);
+    held.set(organizationId, share);
+    return () => {
+      count(-1);
+      if (share.streams === 0) held.delete(organizationId);
+    };
+  }
+
   /** Refuses jobs that are not the caller's. */
   async function checkAll(caller: Caller, ids: readonly string[]): Promise<void> {
     const versions = await read(ids.filter(isUuid));
@@ -99,19 +196,23 @@ export function createWatching(deps: { db: Database; logger: Logger }): Watching
   return {
     async *watch(caller, jobIds, signal) {
       const ids = [...new Set(jobIds.map((id) => id.toLowerCase()))];
-      await checkAll(caller, ids);
-      const stream: Stream = { changed: new Set(), alarm: createAlarm() };
-      signal.addEventListener("abort", stream.alarm.ring);
-      join(stream, ids);
+      const giveBack = takeShare(caller, ids.length);
+      const stream = createStream();
+      const ended = () => stream.fail(signal.reason);
+      signal.addEventListener("abort", ended);
+      if (signal.aborted) ended();
+      streams.add(stream);
       try {
-        await look(ids);
+        await stream.unlessFailed(guard(() => checkAll(caller, ids)));
+        join(stream, ids);
+        await stream.unlessFailed(look(ids));
         for (let sentMs = -Infinity; ;) {
           const restMs = stream.changed.size > 0 ? pollMs : signOfLifeMs;
           const waitMs = sentMs + restMs - performance.now();
           if (waitMs > 0) {
             if (stream.changed.size === 0 && ids.every((id) => isOver(watched.get(id)?.row))) return;
             await stream.alarm.sleep(waitMs);
-            signal.throwIfAborted();
+            stream.check();
             continue;
           }
           if (stream.changed.size === 0) yield undefined;
@@ -119,14 +220,19 @@ export function createWatching(deps: { db: Database; logger: Logger }): Watching
             if (!stream.changed.delete(id)) continue;
             const row = watched.get(id)?.row;
             if (row !== undefined) yield row;
-            signal.throwIfAborted();
+            stream.check();
           }
           sentMs = performance.now();
         }
       } finally {
-        signal.removeEventListener("abort", stream.alarm.ring);
+        signal.removeEventListener("abort", ended);
+        streams.delete(stream);
         leave(stream, ids);
+        giveBack();
       }
+    },
+    fail(error) {
+      for (const stream of streams) stream.fail(error);
     },
     [Symbol.asyncDispose]: () => polling[Symbol.asyncDispose](),
   };

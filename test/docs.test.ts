@@ -48,6 +48,7 @@ test("the table of settings has every setting with its default, and no other", (
   const defaults: Record<string, unknown> = {
     ...config,
     SHUTDOWN_TIMEOUT: config.SHUTDOWN_TIMEOUT / 1000,
+    CONNECTION_MAX_AGE: config.CONNECTION_MAX_AGE / 1000,
     IMPORT_TIMEOUT: config.IMPORT_TIMEOUT / 1000,
   };
   const rows = table("## Settings").rows.map(([name = "", shown = ""]) => [

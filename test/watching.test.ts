@@ -3,10 +3,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { KyselyPlugin } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BatchJob } from "../src/batch-jobs.ts";
+import type { Caller } from "../src/domain/caller.ts";
 import { type Watching, createWatching } from "../src/watching.ts";
 import { lease, reportAll, runJob } from "./leasing/leases.ts";
 import { eventually } from "./support/eventually.ts";
 import { makeContacts, makeJob, onJob } from "./support/make.ts";
+import { makeJobs } from "./support/make-many.ts";
 import { makeCaller } from "./support/organization.ts";
 import { type Parts, startParts } from "./support/parts.ts";
 import { refusal } from "./support/refusal.ts";
@@ -23,13 +25,13 @@ afterAll(() => stack.disposeAsync());
 type Message = { job: BatchJob | undefined; atMs: number };
 
 /** Watches in the background until the stream ends, or until it is disposed. */
-function follow(ids: readonly string[], watching: Watching = parts.watching) {
+function follow(ids: readonly string[], watching: Watching = parts.watching, caller: Caller = parts.caller) {
   const stop = new AbortController();
   const messages: Message[] = [];
   const first = Promise.withResolvers<void>();
   first.promise.catch(() => {});
   const ended = (async () => {
-    for await (const job of watching.watch(parts.caller, ids, stop.signal)) {
+    for await (const job of watching.watch(caller, ids, stop.signal)) {
       messages.push({ job, atMs: performance.now() });
       first.resolve();
     }
@@ -48,6 +50,15 @@ function follow(ids: readonly string[], watching: Watching = parts.watching) {
   };
 }
 
+/** Notes the columns of each row that is read. */
+const noting = (read: string[]): KyselyPlugin => ({
+  transformQuery: ({ node }) => node,
+  async transformResult({ result }) {
+    read.push(...result.rows.map((row) => Object.keys(row).join()));
+    return result;
+  },
+});
+
 /** Watching on a replica of its own, and how many queries it has made. */
 function counted() {
   let queries = 0;
@@ -58,7 +69,8 @@ function counted() {
     },
     transformResult: async ({ result }) => result,
   };
-  const watching = createWatching({ db: parts.db.withPlugin(plugin), logger: parts.logger });
+  const { logger, metrics } = parts;
+  const watching = createWatching({ db: parts.db.withPlugin(plugin), logger, metrics });
   return {
     watching,
     queries: () => queries,
@@ -205,10 +217,20 @@ test.each(["of another organization", "unknown", "malformed"])(
   },
 );
 
-test("ten thousand streams of one job cost one query for each look, and none when they have gone", async () => {
+/** So many organizations, each with a job. */
+async function makeOwners(count: number) {
+  const owners = await Promise.all(Array.from({ length: count }, () => makeCaller(parts)));
+  return await Promise.all(
+    owners.map(async (caller) => ({ caller, id: (await makeJob({ ...parts, caller })).id })),
+  );
+}
+
+test("ten thousand streams cost one query for each look, and none when they have gone", async () => {
   await using own = counted();
-  const { id } = await makeJob(parts);
-  const streams = Array.from({ length: 10_000 }, () => follow([id], own.watching));
+  const owners = await makeOwners(20);
+  const streams = owners.flatMap(({ caller, id }) =>
+    Array.from({ length: 500 }, () => follow([id], own.watching, caller)),
+  );
   await Promise.all(streams.map((stream) => stream.started()));
   // They all begin at once, and share the queries with which they do.
   expect(own.queries()).toBeLessThan(100);
@@ -217,11 +239,73 @@ test("ten thousand streams of one job cost one query for each look, and none whe
   expect(cost).toBeGreaterThan(0);
   expect(cost).toBeLessThanOrEqual(watchedFor / 200 + 1);
 
-  await parts.jobs.start(onJob(parts, id));
+  for (const { caller, id } of owners) await parts.jobs.start(onJob({ caller }, id));
   await eventually(() => {
     expect(streams.filter((stream) => stream.last()?.status !== "running")).toEqual([]);
   });
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()));
+  await own.during(300);
+  expect(await own.during(700)).toBe(0);
+});
+
+test("of jobs that have not changed only the versions are read", async () => {
+  const read: string[] = [];
+  const db = parts.db.withPlugin(noting(read));
+  await using watching = createWatching({ ...parts, db });
+  const jobs = await Promise.all(Array.from({ length: 3 }, () => makeJob(parts)));
+  await using stream = follow(
+    jobs.map(({ id }) => id),
+    watching,
+  );
+  await eventually(() => expect(stream.messages).toHaveLength(3));
+  const before = read.length;
+  await eventually(() => expect(read.length).toBeGreaterThan(before + 9));
+  expect(read.slice(before).filter((columns) => columns !== "id,version")).toEqual([]);
+  await parts.jobs.cancel(onJob(parts, jobs[1]?.id ?? ""));
+  await eventually(() => expect(stream.messages).toHaveLength(4));
+  expect(stream.last()).toMatchObject({ id: jobs[1]?.id, status: "cancelled" });
+});
+
+describe("an organization", () => {
+  const limitExceeded = { reason: "limit_exceeded", message: expect.stringMatching(/^.+\.$/) };
+
+  test("has 500 streams on a replica at most, and another once one has ended; others have theirs", async () => {
+    await using own = counted();
+    const [one, other] = await makeOwners(2);
+    if (one === undefined || other === undefined) throw new Error("there should be two");
+    await using stack = new AsyncDisposableStack();
+    const streams = Array.from({ length: 500 }, () => stack.use(follow([one.id], own.watching, one.caller)));
+    await Promise.all(streams.map((stream) => stream.started()));
+    expect(await refusal(follow([one.id], own.watching, one.caller).ended)).toMatchObject(limitExceeded);
+    await stack.use(follow([other.id], own.watching, other.caller)).started();
+    await streams[0]?.[Symbol.asyncDispose]();
+    await stack.use(follow([one.id], own.watching, one.caller)).started();
+  });
+
+  test("watches 10,000 jobs on a replica at most, those of refused streams not counted", async () => {
+    await using own = counted();
+    const caller = await makeCaller(parts);
+    const ids = (await makeJobs({ ...parts, caller }, 1_000, { status: "pending", contacts: 0 })).map(
+      ({ id }) => id,
+    );
+    await using stack = new AsyncDisposableStack();
+    expect(await refusal(follow([...ids.slice(1), randomUUID()], own.watching, caller).ended)).toMatchObject({
+      reason: "job_not_found",
+    });
+    const streams = Array.from({ length: 10 }, () => stack.use(follow(ids, own.watching, caller)));
+    await Promise.all(streams.map((stream) => stream.started()));
+    expect(await refusal(follow(ids.slice(0, 1), own.watching, caller).ended)).toMatchObject(limitExceeded);
+  });
+});
+
+test("all streams end with the error that they are told", async () => {
+  await using own = counted();
+  const { id } = await makeJob(parts);
+  const streams = Array.from({ length: 3 }, () => follow([id], own.watching));
+  await Promise.all(streams.map((stream) => stream.started()));
+  const error = new Error("it is over");
+  own.watching.fail(error);
+  for (const stream of streams) await expect(stream.ended).rejects.toBe(error);
   await own.during(300);
   expect(await own.during(700)).toBe(0);
 });

@@ -17,6 +17,7 @@ export const errorReasons = [
   "invalid_api_key",
   "permission_denied",
   "rate_limited",
+  "limit_exceeded",
   "unavailable",
 ] as const;
 

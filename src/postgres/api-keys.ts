@@ -1,16 +1,29 @@
-import { sql } from "kysely";
+import { type SqlBool, sql } from "kysely";
 import type { Caller, Role } from "../domain/caller.ts";
 import type { Database } from "./database.ts";
 
-/** The caller behind a key's hash, unless the key is unknown, expired or revoked. */
-export async function findCaller(db: Database, hash: Buffer): Promise<Caller | undefined> {
-  return await db
+const isValid = sql<SqlBool>`revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`;
+
+/** The callers behind the hashes of keys, by hash in base64; without those that are unknown, expired or revoked. */
+export async function findCallers(db: Database, hashes: readonly Buffer[]): Promise<Map<string, Caller>> {
+  const rows = await db
     .selectFrom("api_keys")
-    .select(["id as apiKeyId", "organization_id as organizationId", "role"])
-    .where("hash", "=", hash)
-    .where("revoked_at", "is", null)
-    .where((eb) => eb.or([eb("expires_at", "is", null), eb("expires_at", ">", sql<Date>`clock_timestamp()`)]))
-    .executeTakeFirst();
+    .select(["hash", "id as apiKeyId", "organization_id as organizationId", "role"])
+    .where(sql<SqlBool>`hash = any(${hashes}::bytea[])`)
+    .where(isValid)
+    .execute();
+  return new Map(rows.map(({ hash, ...caller }) => [hash.toString("base64"), caller]));
+}
+
+/** Those of the keys that are neither expired nor revoked. */
+export async function findValidKeys(db: Database, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await db
+    .selectFrom("api_keys")
+    .select("id")
+    .where(sql<SqlBool>`id = any(${ids}::uuid[])`)
+    .where(isValid)
+    .execute();
+  return new Set(rows.map(({ id }) => id));
 }
 
 /** The organization of this name, made if there is none. */

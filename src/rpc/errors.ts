@@ -24,6 +24,7 @@ export const codes: Record<ErrorReason, Code> = {
   invalid_api_key: Code.Unauthenticated,
   permission_denied: Code.PermissionDenied,
   rate_limited: Code.ResourceExhausted,
+  limit_exceeded: Code.ResourceExhausted,
   unavailable: Code.Unavailable,
 };
 

@@ -16,6 +16,9 @@ import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "./
 /** A connection without a call is closed after this, even if its client does not do its part. */
 const goodbyeMs = 250;
 
+/** One connection has so many calls at most at a time; further ones wait at the client. */
+const mostStreams = 250;
+
 /** Serves the table as gRPC over HTTP/2 without TLS. */
 export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {
   const { services, gate } = options;
@@ -30,7 +33,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
   });
 
   const methods = new Map<string, GrpcMethod>();
-  const grpc = createGrpcServer(methods);
+  const grpc = createGrpcServer(methods, options);
   for (const spec of services.flatMap((entry) => Object.values(entry.methods))) {
     const path = `/${spec.method.parent.typeName}/${spec.method.name}`;
     methods.set(path, { spec, gate, calls, cuts, invoke: composeMethod(spec, interceptors) });
@@ -59,7 +62,10 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
   return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
 }
 
-function createGrpcServer(methods: ReadonlyMap<string, GrpcMethod>): Server {
+function createGrpcServer(
+  methods: ReadonlyMap<string, GrpcMethod>,
+  { connectionMaxAgeMs = Infinity }: ListenerOptions,
+): Server {
   const takeOver: ServerInterceptor = ({ path }, call) => {
     const method = methods.get(path);
     return new ServerInterceptingCall(call, method && { start: () => answerGrpcCall(method, call) });
@@ -68,6 +74,9 @@ function createGrpcServer(methods: ReadonlyMap<string, GrpcMethod>): Server {
     interceptors: [takeOver],
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
+    "grpc.max_concurrent_streams": mostStreams,
+    // Calls that are under way end as ever on an aged connection; the client opens another one for the next.
+    ...(connectionMaxAgeMs === Infinity ? {} : { "grpc.max_connection_age_ms": connectionMaxAgeMs }),
     // A client whose machine has gone without a word is noticed after the sum of these.
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,

@@ -1,4 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { jittered } from "../loop.ts";
 import { createCallsInHand } from "./calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./http-pages.ts";
 import { answerRpc, createRpcs } from "./http-rpcs.ts";
@@ -21,11 +23,14 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   const answerUpload = createUploads(options, calls);
   const pages = new Map(Object.entries(options.pages));
 
+  const agesAtMs = new WeakMap<Socket, number>();
+  const isAged = ({ socket }: IncomingMessage) => (agesAtMs.get(socket) ?? Infinity) <= performance.now();
+
   function answer(request: IncomingMessage, response: ServerResponse): void {
     response.once("close", calls.begin());
     // What is left of a body that nobody wanted.
     response.once("finish", () => request.resume());
-    if (!server.listening) response.setHeader("connection", "close");
+    if (!server.listening || isAged(request)) response.setHeader("connection", "close");
     const path = request.url?.split("?", 1)[0] ?? "";
     const rpc = rpcs.get(path);
     const answered = rpc
@@ -36,6 +41,10 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
 
   const requestTimeout = Math.max(requestTimeoutMs, options.uploadTimeoutMs ?? 0);
   const server = createServer({ requestTimeout }, answer);
+  const { connectionMaxAgeMs = Infinity } = options;
+  server.on("connection", (socket: Socket) =>
+    agesAtMs.set(socket, performance.now() + jittered(connectionMaxAgeMs)),
+  );
   // Clients with a large file ask before they send it; an upload says yes once it is known to be welcome.
   server.on("checkContinue", (request, response) => {
     if (!isUpload(request)) response.writeContinue();

@@ -11,6 +11,8 @@ export type ListenerOptions = {
   host: string;
   /** 0 takes any free port. */
   port: number;
+  /** A connection takes no more calls after so long; Infinity, as not given, for never. */
+  connectionMaxAgeMs?: number;
   services: ServiceTable;
   /** The first one is the outermost. Each is applied once per call, streams included. */
   interceptors: Interceptor[];

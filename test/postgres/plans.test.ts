@@ -5,7 +5,7 @@ import { findExpired } from "../../src/postgres/lease-ends.ts";
 import { extendLeases, findLeases } from "../../src/postgres/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sortOut } from "../../src/domain/contact.ts";
-import { findCaller } from "../../src/postgres/api-keys.ts";
+import { findCallers, findValidKeys } from "../../src/postgres/api-keys.ts";
 import {
   beforeAllJobs,
   countAdded,
@@ -207,7 +207,22 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
   },
   "looking for leases that have run out": { rows: 10, work: (db) => findExpired(db, 1_000) },
   "removing expired requests": { rows: 0, work: (db) => purgeRequests(db, 1_000) },
-  "finding a caller": { rows: 1, work: (db) => findCaller(db, randomBytes(32)) },
+  "finding 100 callers": {
+    rows: 1,
+    work: (db) =>
+      findCallers(
+        db,
+        Array.from({ length: 100 }, () => randomBytes(32)),
+      ),
+  },
+  "looking whether 100 keys are valid": {
+    rows: 1,
+    work: (db) =>
+      findValidKeys(
+        db,
+        Array.from({ length: 100 }, () => randomUUID()),
+      ),
+  },
 };
 
 /** Does the work and rolls it back. */

@@ -99,7 +99,7 @@ export async function startParts(
   );
   const round = createLeaseRound({ db, settingsOf, reservations, clock, logger });
   const leasing = stack.use(createLeasing({ db, settingsOf, round, recorder, clock, logger }));
-  const watching = stack.use(createWatching({ db, logger }));
+  const watching = stack.use(createWatching({ db, logger, metrics }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
   const caller: Caller = {
     apiKeyId: "00000000-0000-0000-0000-000000000001",

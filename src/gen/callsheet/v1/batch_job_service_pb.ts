@@ -1394,6 +1394,9 @@ export const BatchJobService: GenService<{
    * Sends each of the batch jobs as it is now, and each again after every change: at most five times a second, and never
    * without its last state. Ends when all of them are final and nothing is dialing, or deleted.
    *
+   * Every 15 s comes a message without a job, as a sign of life. The stream ends as `unavailable` while the database is
+   * away, when the replica stops, and when the stream is old: open it again.
+   *
    * @generated from rpc callsheet.v1.BatchJobService.WatchBatchJobs
    */
   watchBatchJobs: {

@@ -271,15 +271,15 @@ describe("an organization", () => {
 
   test("has 500 streams on a replica at most, and another once one has ended; others have theirs", async () => {
     await using own = counted();
-    const [one, other] = await makeOwners(2);
-    if (one === undefined || other === undefined) throw new Error("there should be two");
-    await using stack = new AsyncDisposableStack();
-    const streams = Array.from({ length: 500 }, () => stack.use(follow([one.id], own.watching, one.caller)));
+    const [one, two] = await makeOwners(2);
+    if (one === undefined || two === undefined) throw new Error("there should be two");
+    await using open = new AsyncDisposableStack();
+    const streams = Array.from({ length: 500 }, () => open.use(follow([one.id], own.watching, one.caller)));
     await Promise.all(streams.map((stream) => stream.started()));
     expect(await refusal(follow([one.id], own.watching, one.caller).ended)).toMatchObject(limitExceeded);
-    await stack.use(follow([other.id], own.watching, other.caller)).started();
+    await open.use(follow([two.id], own.watching, two.caller)).started();
     await streams[0]?.[Symbol.asyncDispose]();
-    await stack.use(follow([one.id], own.watching, one.caller)).started();
+    await open.use(follow([one.id], own.watching, one.caller)).started();
   });
 
   test("watches 10,000 jobs on a replica at most, those of refused streams not counted", async () => {
@@ -288,11 +288,11 @@ describe("an organization", () => {
     const ids = (await makeJobs({ ...parts, caller }, 1_000, { status: "pending", contacts: 0 })).map(
       ({ id }) => id,
     );
-    await using stack = new AsyncDisposableStack();
+    await using open = new AsyncDisposableStack();
     expect(await refusal(follow([...ids.slice(1), randomUUID()], own.watching, caller).ended)).toMatchObject({
       reason: "job_not_found",
     });
-    const streams = Array.from({ length: 10 }, () => stack.use(follow(ids, own.watching, caller)));
+    const streams = Array.from({ length: 10 }, () => open.use(follow(ids, own.watching, caller)));
     await Promise.all(streams.map((stream) => stream.started()));
     expect(await refusal(follow(ids.slice(0, 1), own.watching, caller).ended)).toMatchObject(limitExceeded);
   });

@@ -9,6 +9,7 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { createCallsInHand } from "./calls-in-hand.ts";
+import { closeAtAge } from "./connection-age.ts";
 import { answerGrpcCall, type GrpcMethod } from "./grpc-call.ts";
 import { composeMethod } from "./grpc-invoke.ts";
 import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "./listener.ts";
@@ -21,7 +22,7 @@ const mostStreams = 250;
 
 /** Serves the table as gRPC over HTTP/2 without TLS. */
 export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {
-  const { services, gate } = options;
+  const { services, gate, connectionMaxAgeMs = Infinity } = options;
   // grpc-js would print metadata that it cannot read, such as a mistyped API key.
   setLogVerbosity(logVerbosity.NONE);
 
@@ -33,7 +34,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
   });
 
   const methods = new Map<string, GrpcMethod>();
-  const grpc = createGrpcServer(methods, options);
+  const grpc = createGrpcServer(methods);
   for (const spec of services.flatMap((entry) => Object.values(entry.methods))) {
     const path = `/${spec.method.parent.typeName}/${spec.method.name}`;
     methods.set(path, { spec, gate, calls, cuts, invoke: composeMethod(spec, interceptors) });
@@ -43,6 +44,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
   // The sockets are kept at hand: grpc-js alone would wait for ever for a client that does not close its own.
   const sockets = new Set<Socket>();
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  if (connectionMaxAgeMs !== Infinity) closeAtAge(grpc, connectionMaxAgeMs);
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
@@ -62,10 +64,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
   return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
 }
 
-function createGrpcServer(
-  methods: ReadonlyMap<string, GrpcMethod>,
-  { connectionMaxAgeMs = Infinity }: ListenerOptions,
-): Server {
+function createGrpcServer(methods: ReadonlyMap<string, GrpcMethod>): Server {
   const takeOver: ServerInterceptor = ({ path }, call) => {
     const method = methods.get(path);
     return new ServerInterceptingCall(call, method && { start: () => answerGrpcCall(method, call) });
@@ -75,8 +74,6 @@ function createGrpcServer(
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
     "grpc.max_concurrent_streams": mostStreams,
-    // Calls that are under way end as ever on an aged connection; the client opens another one for the next.
-    ...(connectionMaxAgeMs === Infinity ? {} : { "grpc.max_connection_age_ms": connectionMaxAgeMs }),
     // A client whose machine has gone without a word is noticed after the sum of these.
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,

@@ -127,13 +127,15 @@ type Given = Partial<ServiceImpl<typeof Echo>> & Partial<ListenerOptions> & { pa
 
 /** Serves Echo on both listeners; given methods and options replace the usual ones. */
 export async function startEcho(given: Given = {}): Promise<Listeners> {
-  const { services = [], interceptors = [], gate = () => {}, pages = {}, ...methods } = given;
+  const { services = [], interceptors = [], gate = () => {}, pages = {}, ...rest } = given;
+  const { connectionMaxAgeMs = Infinity, ...methods } = rest;
   const options: ListenerOptions = {
     host: "127.0.0.1",
     port: 0,
     services: [serviceEntry(Echo, { ...echo, ...methods }), ...services],
     interceptors,
     gate,
+    connectionMaxAgeMs,
   };
   const [grpc, http] = await Promise.all([
     startGrpcListener(options),

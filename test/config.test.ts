@@ -9,6 +9,7 @@ const defaults = {
   GRPC_PORT: 50051,
   LOG_LEVEL: "info",
   SHUTDOWN_TIMEOUT: 30_000,
+  CONNECTION_MAX_AGE: 1_800_000,
   IMPORT_MAX_BYTES: 1024 ** 3,
   IMPORT_TIMEOUT: 3_600_000,
 };
@@ -53,6 +54,8 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["SHUTDOWN_TIMEOUT", "3601"],
     ["SHUTDOWN_TIMEOUT", "30s"],
     ["SHUTDOWN_TIMEOUT", "Infinity"],
+    ["CONNECTION_MAX_AGE", "3601"],
+    ["CONNECTION_MAX_AGE", "never"],
   ])("%s=%j", (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name}: [^\\n]+\\.$`));
   });
@@ -100,6 +103,7 @@ describe("settings", () => {
       CALLSHEET_BOOTSTRAP_API_KEY: longEnough,
       LOG_LEVEL: "silent",
       SHUTDOWN_TIMEOUT: "0.5",
+      CONNECTION_MAX_AGE: "0",
       IMPORT_MAX_BYTES: "1000",
       RETENTION_DAYS: "90",
       IMPORT_TIMEOUT: "60",
@@ -110,6 +114,7 @@ describe("settings", () => {
       PORT: 0,
       GRPC_PORT: 65_535,
       SHUTDOWN_TIMEOUT: 500,
+      CONNECTION_MAX_AGE: 0,
       IMPORT_MAX_BYTES: 1000,
       RETENTION_DAYS: 90,
       IMPORT_TIMEOUT: 60_000,

@@ -98,3 +98,21 @@ test("the list is filtered, searched and gone through by pages, and the address 
   await page.getByRole("link", { name: "Created meanwhile" }).waitFor({ timeout: 25_000 });
   expect(complaints).toEqual([]);
 });
+
+test("a search through very many jobs says that it has not come to the end, and goes on when asked to", async () => {
+  const client = service.clientWith(service.apiKey);
+  const organizationId = await ensureOrganization(db, "default");
+  const caller = { apiKeyId: "00000000-0000-0000-0000-000000000001", organizationId, role: "admin" } as const;
+  await makeJobs({ db, caller }, 10_000, { status: "pending", contacts: 0 });
+  const { batchJobId } = await client.createBatchJob({ name: "The oldest", fromPhoneNumberId: "pn_1" });
+  await db
+    .updateTable("batch_jobs")
+    .set({ created_at: new Date(0) })
+    .where("id", "=", batchJobId)
+    .execute();
+  await using opened = await open(`${service.httpUrl}/#/jobs?search=oldest`, service);
+  await opened.page.getByText("None of the jobs looked at so far matches.").waitFor();
+  await opened.page.getByRole("link", { name: "Search further" }).click();
+  await opened.page.getByRole("link", { name: "The oldest" }).waitFor();
+  expect(opened.complaints).toEqual([]);
+});

@@ -7,6 +7,7 @@ import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb
 import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
+import { startProxy } from "../support/proxy.ts";
 import { makeContacts } from "../support/make.ts";
 import { badge, figure, useBrowser } from "./browser.ts";
 
@@ -75,4 +76,37 @@ test("pages that are open while the service is killed say so, and catch up by th
   await list.page.getByText("The service does not answer.").waitFor({ state: "detached" });
   await job.page.getByText("The service does not answer.").waitFor({ state: "detached" });
   expect([...list.complaints, ...job.complaints]).toEqual([]);
+});
+
+test("pages that are open while the database is away say so, and catch up by themselves once it is back", async () => {
+  await using database = await cloneDatabase();
+  await using proxy = await startProxy(database.url);
+  const apiKey = generateApiKey();
+  await using program = await startMain({
+    DATABASE_URL: proxy.url,
+    REDIS_URL: inject("redisUrl"),
+    REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
+    PORT: "0",
+    GRPC_PORT: "0",
+    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
+  });
+  const url = `http://127.0.0.1:${program.port}`;
+  const jobs = createClient(BatchJobService, createConnectTransport({ baseUrl: url, httpVersion: "1.1" }));
+  const authorization = { headers: { authorization: `Bearer ${apiKey}` } };
+  const { batchJobId } = await jobs.createBatchJob(
+    { name: "Spring campaign", fromPhoneNumberId: "pn_1", contacts: makeContacts(3) },
+    authorization,
+  );
+  await using job = await open(`${url}/#/jobs/${batchJobId}`, { apiKey });
+  await badge(job.page, "Pending").waitFor();
+
+  await proxy.cut();
+  await job.page.getByText("The service does not answer.").waitFor();
+  expect(await figure(job.page, "Contacts")).toBe(3);
+
+  await proxy.mend();
+  await eventually(async () => await jobs.startBatchJob({ batchJobId }, authorization), 20_000);
+  await badge(job.page, "Running").waitFor();
+  await job.page.getByText("The service does not answer.").waitFor({ state: "detached" });
+  expect(job.complaints).toEqual([]);
 });

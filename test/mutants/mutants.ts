@@ -1,3 +1,5 @@
+import { shares } from "./shares.ts";
+
 /**
  * A guard that is taken out, and the test that must then fail. The README shows the guards; `npm run test:mutants` takes
  * each of them out in a copy of the tree and runs its test.
@@ -534,4 +536,5 @@ export const mutants: readonly Mutant[] = [
   ...sweeps,
   ...leasing,
   ...beginnings,
+  ...shares,
 ];

@@ -95,6 +95,8 @@ describe("metrics", () => {
     ["callsheet_fan_out_failures_total", "counter"],
     ["callsheet_sweep_repairs_total", "counter"],
     ["callsheet_sweep_failures_total", "counter"],
+    ["callsheet_open_calls", "gauge"],
+    ["callsheet_watched_jobs", "gauge"],
     ["callsheet_redis_up", "gauge"],
   ])("have %s, a %s", async (name, type) => {
     expect((await page("/metrics")).text).toContain(`# TYPE ${name} ${type}\n`);

@@ -1,12 +1,22 @@
 import { randomBytes } from "node:crypto";
+import { type Transport, createClient } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
 import { pino } from "pino";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import { generateApiKey } from "../../src/api-keys.ts";
+import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { startService } from "../../src/service.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
+import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
+import { refusal } from "../support/refusal.ts";
 import { startProxy } from "../support/proxy.ts";
 import { bothListeners, callerFor, everyCaller } from "./callers.ts";
 
@@ -125,6 +135,46 @@ describe("while Postgres keeps connections open and answers nothing", () => {
     expect(answer).toBe(503);
     expect(seconds).toBeLessThan(2);
   });
+});
+
+describe.each(["cut", "freeze"] as const)("when Postgres is lost (%s)", (way) => {
+  const authorization = { headers: { authorization: `Bearer ${apiKey}` } };
+  const http = { baseUrl: ports.httpUrl, httpVersion: "1.1" as const };
+  const transports: Record<string, () => Transport> = {
+    "grpc-js": () => createGrpcJsTransport(replica.grpcPort),
+    "connect-node gRPC": () => createGrpcTransport({ baseUrl: ports.grpcUrl }),
+    Connect: () => createConnectTransport(http),
+    "gRPC-Web": () => createGrpcWebTransport(http),
+  };
+
+  test.each(Object.entries(transports))(
+    "a stream of jobs over %s ends within 2 seconds, and none begins",
+    async (_name, open) => {
+      const transport = open();
+      const jobs = createClient(BatchJobService, transport);
+      const { batchJobId } = await jobs.createBatchJob(aJob, authorization);
+      const watch = () =>
+        jobs.watchBatchJobs({ batchJobIds: [batchJobId] }, authorization)[Symbol.asyncIterator]();
+      const health = createClient(Health, transport).watch({})[Symbol.asyncIterator]();
+      const stream = watch();
+      expect((await stream.next()).value?.batchJob).toMatchObject({ batchJobId });
+      expect((await health.next()).value).toMatchObject({ status: 1 });
+      const next = health.next();
+      let hasHealthEnded = false;
+      const settle = () => (hasHealthEnded = true);
+      next.then(settle, settle);
+      await whileAway(async () => {
+        for (const each of [stream, watch()]) {
+          const { answer, seconds } = await timed(refusal(each.next()));
+          expect(answer).toMatchObject({ code: "Unavailable", reason: "unavailable" });
+          expect(seconds).toBeLessThan(2);
+        }
+      }, way);
+      expect((await watch().next()).value?.batchJob).toMatchObject({ batchJobId });
+      // It is about the server, which is there.
+      expect(hasHealthEnded).toBe(false);
+    },
+  );
 });
 
 test("a key that was not known while Postgres was away is let in when it is back", async () => {

@@ -42,9 +42,11 @@ export async function watchJobs(
     } catch (error) {
       if (signal.aborted) return;
       if (document.hidden) continue;
-      noteRefusal(error);
       const refusal = refusalOf(error);
-      if (!refusal.isPassing && refusal.reason !== "") return watcher.onRefused(refusal);
+      // A stream that was open may have come of age: only a second one that fails says that the service is away.
+      if (!refusal.isAway || failures > 0) noteRefusal(error);
+      const isLater = refusal.isPassing || refusal.reason === "limit_exceeded";
+      if (!isLater && refusal.reason !== "") return watcher.onRefused(refusal);
       await pauseBefore(failures++, signal);
     } finally {
       clearTimeout(silence);

@@ -40,10 +40,10 @@ describe("looking keys up", () => {
   test("10,000 unknown keys cost a query for each thousand, and leave a known one known", async () => {
     await using own = counted();
     const { key, id } = await makeApiKey(parts.db, { role: "viewer" });
-    // Connections for two queries at a time.
+    // Connections for the queries that run at a time.
     await Promise.all([
       refusal(own.authenticate(generateApiKey())),
-      sql`select pg_sleep(0.1)`.execute(parts.db),
+      ...times(3, () => sql`select pg_sleep(0.1)`.execute(parts.db)),
     ]);
     expect(await own.authenticate(key)).toMatchObject({ apiKeyId: id });
     const before = own.queries();
@@ -51,7 +51,7 @@ describe("looking keys up", () => {
     const answers = await Promise.all([...unknown, own.authenticate(key)]);
     expect(answers.at(-1)).toMatchObject({ apiKeyId: id });
     expect(new Set(answers.slice(0, -1).map((answer) => JSON.stringify(answer))).size).toBe(1);
-    expect(own.queries()).toBeLessThanOrEqual(before + 10 + 2);
+    expect(own.queries()).toBeLessThanOrEqual(before + 10 + 4);
   });
 
   test("unknown keys that come one after the other share queries too", async () => {
@@ -61,9 +61,9 @@ describe("looking keys up", () => {
       for (let i = 0; i < 20; i += 1) await refusal(own.authenticate(generateApiKey()));
     });
     await Promise.all(callers);
-    // A hundred a second, and each of the two at a time may have begun with one.
+    // A hundred a second, however many are under way.
     expect(own.queries()).toBeLessThanOrEqual((performance.now() - began) / 10 + 3);
-    expect(own.queries()).toBeLessThan(100);
+    expect(own.queries()).toBeLessThan(500);
   });
 
   test("a known key costs no query for a while, whoever else asks", async () => {

@@ -19,11 +19,11 @@ const isStreamOfAnswers = ({ method }: Request): boolean =>
 const staysOpen = (request: Request): boolean =>
   request.stream || request.method === ContactWorkerService.method.leaseContacts;
 
-const tooManyKeyless = () =>
+const tooManyKeyless = (most: number) =>
   new BatchJobError(
     "limit_exceeded",
-    `This replica has ${mostKeyless} streams open that need no API key; try again later, or ask Health.Check from time to time.`,
-    { limit: String(mostKeyless) },
+    `This replica has ${most} streams open that need no API key; try again later, or ask Health.Check from time to time.`,
+    { limit: String(most) },
   );
 
 const aged = () => new ConnectError("the stream has been open for long; open it again", Code.Unavailable);
@@ -48,7 +48,7 @@ export function openCallsInterceptor(options: {
   /** Holds a place for the call, and answers how to give it back; `end` is called when its time is over. */
   function hold(request: Request, end: (thrown: unknown) => void): () => void {
     const caller = maybeCallerOf(request);
-    if (caller === undefined && keyless >= most) throw translate(tooManyKeyless());
+    if (caller === undefined && keyless >= most) throw translate(tooManyKeyless(most));
     const mostMs = isStreamOfAnswers(request)
       ? Math.min(streamMaxAgeMs, caller === undefined ? maxAgeMs : Infinity)
       : Infinity;

@@ -53,7 +53,7 @@ export const shares: Mutant[] = [
   {
     guard: "streams without a key are bounded",
     file: "src/rpc/open-calls.ts",
-    text: "if (caller === undefined && keyless >= most) throw translate(tooManyKeyless());",
+    text: "if (caller === undefined && keyless >= most) throw translate(tooManyKeyless(most));",
     instead: "",
     test: "test/rpc/open-calls.test.ts",
     title: "streams without a key are so many at most",

@@ -1,4 +1,3 @@
-import { sql } from "kysely";
 import type { Logger } from "pino";
 import type { StartedJob } from "./fan-out.ts";
 import type { Metrics } from "./metrics.ts";
@@ -19,17 +18,30 @@ export type DueOutcome = {
   readonly done: readonly string[];
   /** These stand for a start at another time than the schedule had. */
   readonly later: readonly Entry[];
+  /** The rows of these are locked by somebody, who may be about to start, move or cancel their jobs. */
+  readonly locked: readonly LockedEntry[];
   /** These run now, and have nothing on their lists yet. */
   readonly started: readonly StartedJob[];
 };
 
-/**
- * Starts the jobs of entries whose time has come by the database's clock. Any number of callers may be given the same
- * entries: each job is started by one of them, and the others find nothing to start. Throws if Postgres fails.
- */
-export type StartDue = (scheduledJobIds: readonly string[]) => Promise<DueOutcome>;
+/** An entry whose job's row was locked, and for how long its time has come. */
+export type LockedEntry = { readonly scheduledJobId: string; readonly overdueMs: number };
 
-export function createStartDue(deps: { db: Database; metrics: Metrics; logger: Logger }): StartDue {
+export type DueStarts = {
+  /**
+   * Starts the jobs of entries whose time has come by the database's clock, and waits for nobody. Any number of callers may
+   * be given the same entries: each job is started by one of them, and the others find nothing to start. Throws if
+   * Postgres fails.
+   */
+  startDue(scheduledJobIds: readonly string[]): Promise<DueOutcome>;
+  /**
+   * Starts the job of one entry that is due, in its turn among those who want its row, for which it waits as long as any
+   * statement waits for a lock.
+   */
+  startInTurn(scheduledJobId: string): Promise<readonly StartedJob[]>;
+};
+
+export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: Logger }): DueStarts {
   const { db, metrics, logger } = deps;
 
   /** Tells of starts that have been committed; answers the jobs that run. */
@@ -49,43 +61,68 @@ export function createStartDue(deps: { db: Database; metrics: Metrics; logger: L
     return running;
   }
 
-  /** Starts the job of one entry that is due, waiting for its lock. */
-  async function startOne(scheduledJobId: string): Promise<StartedJob[]> {
-    const started = await db.transaction().execute(async (trx) => {
-      // Whoever holds the lock is about to start, move or cancel the job; it comes due again if not.
-      await sql`set local lock_timeout = '250ms'`.execute(trx);
-      const job = await lockScheduledJob(trx, scheduledJobId);
-      // An entry has one time for ever: what was due still is.
-      return job && (await startJob(trx, job.id, "due"));
-    });
-    return started === undefined ? [] : note([started]);
+  /** The jobs that were started, and the entries of those that cannot be, which do not hold up the others. */
+  type Started = { readonly jobs: readonly StartedJob[]; readonly failed: readonly string[] };
+
+  /** Starts what is free and due: together, or where Postgres refuses that, each half by itself. */
+  async function startFree(ids: readonly string[]): Promise<Started> {
+    try {
+      return { jobs: note(await startDueJobs(db, ids)), failed: [] };
+    } catch (error) {
+      if (isPostgresUnavailable(error)) throw error;
+      if (ids.length > 1) return await startApart(ids);
+      logger.warn({ err: error, scheduledJobId: ids[0] }, "a due job could not be started");
+      return { jobs: [], failed: ids };
+    }
   }
 
-  return async function startDue(scheduledJobIds) {
-    const ids = scheduledJobIds.filter(isUuid);
-    const together = await startDueJobs(db, ids).catch((error: unknown) => {
-      if (isPostgresUnavailable(error)) throw error;
-      // One job that cannot be started must not hold up the others: each is tried by itself.
-      logger.error({ err: error }, "due jobs could not be started together");
-      return [];
-    });
-    const started = note(together);
-    // What is left was locked by someone, is not due by the database's clock, or stands for nothing.
-    const standing = together.length === ids.length ? [] : await standingEntries(db, ids);
-    const later = standing
-      .filter(({ isDue }) => !isDue)
-      .map(({ scheduledJobId, dueAt }): Entry => ({ scheduledJobId, dueMs: dueAt.getTime() }));
-    const failed: string[] = [];
-    for (const { scheduledJobId } of standing.filter(({ isDue }) => isDue)) {
-      try {
-        started.push(...(await startOne(scheduledJobId)));
-      } catch (error) {
-        // It comes due again when its claim runs out; the others do not wait for it.
-        logger.warn({ err: error, scheduledJobId }, "a due job could not be started");
-        failed.push(scheduledJobId);
-      }
+  /** Throws nothing, because some may have been started: what could not be tried comes due again when its claim runs out. */
+  async function startApart(ids: readonly string[]): Promise<Started> {
+    const middle = Math.ceil(ids.length / 2);
+    const halves: Started[] = [];
+    for (const half of [ids.slice(0, middle), ids.slice(middle)]) {
+      halves.push(await startFree(half).catch(() => ({ jobs: [], failed: half })));
     }
-    const kept = new Set([...later.map((entry) => entry.scheduledJobId), ...failed]);
-    return { done: scheduledJobIds.filter((id) => !kept.has(id)), later, started };
+    return { jobs: halves.flatMap(({ jobs }) => jobs), failed: halves.flatMap(({ failed }) => failed) };
+  }
+
+  return {
+    async startDue(scheduledJobIds) {
+      const ids = scheduledJobIds.filter(isUuid);
+      const { jobs, failed } = await startFree(ids);
+      // What is left was locked by somebody, was not due by the database's clock, or stands for nothing.
+      const left = jobs.length === ids.length ? [] : ids.filter((id) => !failed.includes(id));
+      const standing = await standingEntries(db, left);
+      const later = standing
+        .filter(({ overdueMs }) => overdueMs < 0)
+        .map(({ scheduledJobId, dueAt }): Entry => ({ scheduledJobId, dueMs: dueAt.getTime() }));
+      const due = standing.filter(({ overdueMs }) => overdueMs >= 0).map((entry) => entry.scheduledJobId);
+      // The time of some may have come only since they were tried.
+      const again = due.length === 0 ? { jobs: [], failed: [] } : await startFree(due);
+      const locked = await standingEntries(
+        db,
+        due.length === again.jobs.length ? [] : due.filter((id) => !again.failed.includes(id)),
+      );
+      const kept = new Set([
+        ...failed,
+        ...again.failed,
+        ...[...later, ...locked].map((entry) => entry.scheduledJobId),
+      ]);
+      return {
+        done: scheduledJobIds.filter((id) => !kept.has(id)),
+        later,
+        locked,
+        started: [...jobs, ...again.jobs],
+      };
+    },
+
+    async startInTurn(scheduledJobId) {
+      const started = await db.transaction().execute(async (trx) => {
+        const job = await lockScheduledJob(trx, scheduledJobId);
+        // An entry has one time for ever: what was due still is.
+        return job && (await startJob(trx, job.id, "due"));
+      });
+      return started === undefined ? [] : note([started]);
+    },
   };
 }

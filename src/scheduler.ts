@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createAlarm } from "./alarm.ts";
 import type { Clock } from "./clock.ts";
-import type { StartDue } from "./due-starts.ts";
+import type { DueStarts, LockedEntry } from "./due-starts.ts";
 import type { FanOut, StartedJob } from "./fan-out.ts";
 import { jittered, startLoop } from "./loop.ts";
 import type { Metrics } from "./metrics.ts";
@@ -11,9 +11,11 @@ import type { Claim, Entry, Schedule } from "./redis/schedule.ts";
 
 type Deps = {
   readonly schedule: Schedule;
-  readonly startDue: StartDue;
+  readonly startDue: DueStarts["startDue"];
   readonly fanOut: Pick<FanOut, "begin">;
   readonly clock: Clock;
+  /** Told of entries whose jobs' rows were locked, each time that this is found. They are tried again all the same. */
+  readonly onLocked?: (entries: readonly LockedEntry[]) => void;
 };
 
 /** So many entries are claimed by one script and started by one statement. */
@@ -28,6 +30,15 @@ const mostWithoutLists = 10 * batchSize;
 /** A replica that dies with entries in hand leaves them to come due again after this. */
 const holdMs = 5_000;
 
+/** A due job whose row is locked is tried again after this, and no connection waits for it meanwhile. */
+const lockedPauseMs = 50;
+
+/** Rows that somebody always has locked are never found free: in their queue a start has its turn. */
+const queueAfterMs = 1_000;
+
+/** So many of them are waited for at a time, each on a connection. */
+const mostQueued = 2;
+
 /** The longest sleep: what a lost wake-up costs at most. */
 const floorMs = 1_000;
 
@@ -40,7 +51,7 @@ const timerSlackMs = 1;
  * decided keep their old times, and it throws.
  */
 export async function runSchedulerPass(
-  { schedule, startDue, fanOut, clock }: Deps,
+  { schedule, startDue, fanOut, clock, onLocked }: Deps,
   signal?: AbortSignal,
 ): Promise<number | undefined> {
   const claim = () => schedule.claim(clock.now(), batchSize, holdMs);
@@ -51,14 +62,19 @@ export async function runSchedulerPass(
     if (withoutLists.length > 0) void fanOut.begin(withoutLists.splice(0));
   }
 
-  async function start(some: readonly Entry[]): Promise<void> {
+  /** True if every one of the entries was decided. */
+  async function start(some: readonly Entry[]): Promise<boolean> {
     try {
-      const { done, later, started } = await startDue(some.map((entry) => entry.scheduledJobId));
+      const { done, later, locked, started } = await startDue(some.map((entry) => entry.scheduledJobId));
       withoutLists.push(...started);
       if (some.length < batchSize || withoutLists.length >= mostWithoutLists) beginFanOuts();
-      await Promise.all([schedule.removeAll(done), schedule.rescore(later)]);
+      const soonMs = clock.now() + lockedPauseMs;
+      const soon = locked.map(({ scheduledJobId }): Entry => ({ scheduledJobId, dueMs: soonMs }));
+      await Promise.all([schedule.removeAll(done), schedule.rescore([...later, ...soon])]);
+      if (locked.length > 0) onLocked?.(locked);
       // Only a clock that runs ahead of the database's brings entries here before their time.
       if (later.length > 0) await clock.measure();
+      return locked.length === 0;
     } catch (error) {
       await schedule.rescore(some).catch(() => {});
       throw error;
@@ -66,8 +82,10 @@ export async function runSchedulerPass(
   }
 
   async function startFrom({ entries }: Claim): Promise<void> {
-    if (entries.length > 0) await start(entries);
-    if (entries.length === batchSize && signal?.aborted !== true) await startFrom(await claim());
+    if (entries.length === 0) return;
+    // What was locked may be due again already: a pass would not end while it is.
+    const goesOn = (await start(entries)) && entries.length === batchSize;
+    if (goesOn && signal?.aborted !== true) await startFrom(await claim());
   }
 
   const first = await claim();
@@ -86,9 +104,14 @@ export async function runSchedulerPass(
 
 /** Starts due jobs until disposed. Every replica runs it; Postgres decides which of them starts a job. */
 export function startScheduler(
-  deps: Deps & { readonly subscriber: RedisClient; readonly metrics: Metrics; readonly logger: Logger },
+  deps: Omit<Deps, "onLocked"> & {
+    readonly startInTurn: DueStarts["startInTurn"];
+    readonly subscriber: RedisClient;
+    readonly metrics: Metrics;
+    readonly logger: Logger;
+  },
 ): AsyncDisposable {
-  const { schedule, clock, subscriber, metrics, logger } = deps;
+  const { schedule, startInTurn, fanOut, clock, subscriber, metrics, logger } = deps;
   const alarm = createAlarm();
   schedule.onWake(subscriber, alarm.ring);
   let isFailing = false;
@@ -103,13 +126,35 @@ export function startScheduler(
     }
   }
 
-  return startLoop(async (signal) => {
+  /** The entries whose rows are waited for. */
+  const queued = new Map<string, Promise<void>>();
+
+  async function startQueued(scheduledJobId: string): Promise<void> {
+    try {
+      await fanOut.begin(await startInTurn(scheduledJobId));
+    } catch (error) {
+      logger.warn({ err: error, scheduledJobId }, "a due job waits for its row, which others keep locked");
+    }
+    queued.delete(scheduledJobId);
+  }
+
+  /** Queues for rows that have long been locked, from anywhere among them on, so that each has its turn. */
+  function queue(locked: readonly LockedEntry[]): void {
+    const long = locked.filter(
+      (entry) => entry.overdueMs > queueAfterMs && !queued.has(entry.scheduledJobId),
+    );
+    const from = Math.floor(Math.random() * long.length);
+    const turns = [...long.slice(from), ...long.slice(0, from)].slice(0, mostQueued - queued.size);
+    for (const { scheduledJobId } of turns) queued.set(scheduledJobId, startQueued(scheduledJobId));
+  }
+
+  const loop = startLoop(async (signal) => {
     try {
       if (dueMs !== undefined) await waitOut(dueMs);
       // After a failure nothing is claimed until Postgres answers.
       if (isFailing) await clock.measure();
       dueMs = undefined;
-      dueMs = await runSchedulerPass(deps, signal);
+      dueMs = await runSchedulerPass({ ...deps, onLocked: queue }, signal);
       if (isFailing) logger.info("the scheduler works again");
       isFailing = false;
       return Math.min(jittered(floorMs), dueMs === undefined ? floorMs : dueMs - clock.now() - timerSlackMs);
@@ -120,4 +165,10 @@ export function startScheduler(
       return jittered(250);
     }
   }, alarm);
+  return {
+    async [Symbol.asyncDispose]() {
+      await loop[Symbol.asyncDispose]();
+      await Promise.all(queued.values());
+    },
+  };
 }

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { createApiKeys, hashApiKey } from "./api-keys.ts";
 import { createBatchJobs } from "./batch-jobs.ts";
 import { startClock } from "./clock.ts";
-import { createStartDue } from "./due-starts.ts";
+import { createDueStarts } from "./due-starts.ts";
 import { createFanOut } from "./fan-out.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
@@ -107,7 +107,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
-  const startDue = createStartDue({ db, metrics, logger });
+  const dueStarts = createDueStarts({ db, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const contactImport = createContactImport({
     databaseUrl: options.databaseUrl,
@@ -130,7 +130,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   onMessage(subscriber, keys.work, leasing.ring);
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(createWatching({ db, logger, metrics, guard: (work) => pulse.guard(work) }));
-  opened.use(startScheduler({ schedule, startDue, fanOut, clock, subscriber, metrics, logger }));
+  opened.use(startScheduler({ ...dueStarts, schedule, fanOut, clock, subscriber, metrics, logger }));
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);

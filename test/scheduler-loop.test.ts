@@ -1,10 +1,11 @@
 import { sql } from "kysely";
 import { describe, expect, inject, test } from "vitest";
 import { openRedis } from "../src/redis/connection.ts";
+import { databaseNow, lockScheduledJob } from "../src/postgres/batch-jobs.ts";
 import { startScheduler } from "../src/scheduler.ts";
 import { eventually } from "./support/eventually.ts";
 import { useFreshParts } from "./support/fresh.ts";
-import { lookAt } from "./support/look.ts";
+import { lookAt, numbersTo } from "./support/look.ts";
 import { makeJob, makeWholeJob } from "./support/make.ts";
 import { entryIdOf } from "./support/make-many.ts";
 import { type Parts, connected, startParts } from "./support/parts.ts";
@@ -15,7 +16,7 @@ const freshParts = useFreshParts();
 /** Well below the loop's shortest idle sleep of 800 ms, well above what a start takes. */
 const promptMs = 600;
 
-type Overrides = Partial<Pick<Parts, "startDue" | "schedule">>;
+type Overrides = Partial<Pick<Parts, "startDue" | "startInTurn" | "schedule">>;
 
 /** The scheduler's loop of a replica, with a way to wait until a pass has found nothing and the loop goes to sleep. */
 async function startLoop(parts: Parts, overrides: Overrides = {}) {
@@ -143,6 +144,62 @@ describe("the loop", () => {
       select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid()`.execute(admin.db);
     expect(await msFromEntryToStart({ ...parts, db: admin.db }, loop)).toBeGreaterThan(0);
+  });
+});
+
+describe("a due job whose row is locked", () => {
+  test("starts as soon as the lock is gone, and not when its claim would run out", async () => {
+    await using parts = await freshParts();
+    const job = await makeWholeJob(parts, { status: "scheduled", dueInMs: 300 });
+    await using loopStack = new AsyncDisposableStack();
+    let tries = 0;
+    const releasedMs = await parts.db.transaction().execute(async (trx) => {
+      await lockScheduledJob(trx, entryIdOf(job));
+      const tried = Promise.withResolvers<void>();
+      loopStack.use(
+        await startLoop(parts, {
+          async startDue(ids) {
+            tries += 1;
+            if (tries === 4) tried.resolve();
+            return await parts.startDue(ids);
+          },
+        }),
+      );
+      await tried.promise;
+      return (await databaseNow(trx)).getTime();
+    });
+    const lateMs = Number(await startedAt(parts, job.id)) - releasedMs;
+    // 100 on a machine that has nothing else to do.
+    expect(lateMs).toBeLessThan(2_000);
+    await eventually(async () => expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(3)));
+  });
+
+  test("has its turn in the row's queue where others lock it one after the other, so that it is never found free", async () => {
+    await using parts = await freshParts();
+    const job = await makeWholeJob(parts, { status: "scheduled", dueInMs: -1 });
+    const entryId = entryIdOf(job);
+    await using loopStack = new AsyncDisposableStack();
+    await parts.db.transaction().execute(async (trx) => {
+      await lockScheduledJob(trx, entryId);
+      loopStack.use(
+        await startLoop(parts, {
+          startDue: async () => ({
+            done: [],
+            later: [],
+            locked: [{ scheduledJobId: entryId, overdueMs: 1_500 }],
+            started: [],
+          }),
+        }),
+      );
+      await eventually(async () => {
+        const { rows } = await sql`
+          select from pg_locks
+          where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))`.execute(trx);
+        expect(rows.length).toBe(1);
+      });
+    });
+    await startedAt(parts, job.id);
+    await eventually(async () => expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(3)));
   });
 });
 

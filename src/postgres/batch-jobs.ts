@@ -144,18 +144,18 @@ export async function startDueJobs(
 
 export type ScheduleEntry = { scheduledJobId: string; dueAt: Date };
 
-/** Those of the entries that still stand for a start, with the time that Postgres has for them, and whether it has come. */
+/** Those of the entries that still stand for a start, with the time that Postgres has for them, and how long ago that was. */
 export async function standingEntries(
   db: Database,
   scheduledJobIds: readonly string[],
-): Promise<(ScheduleEntry & { isDue: boolean })[]> {
+): Promise<(ScheduleEntry & { overdueMs: number })[]> {
   if (scheduledJobIds.length === 0) return [];
   return await db
     .selectFrom("batch_jobs")
     .select([
       "scheduled_job_id as scheduledJobId",
       "scheduled_at as dueAt",
-      sql<boolean>`scheduled_at <= clock_timestamp()`.as("isDue"),
+      sql<number>`floor(extract(epoch from clock_timestamp() - scheduled_at) * 1000)::bigint`.as("overdueMs"),
     ])
     .where(sql<SqlBool>`scheduled_job_id = any(${scheduledJobIds}::uuid[])`)
     .where("status", "=", "scheduled")

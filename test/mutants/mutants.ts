@@ -75,7 +75,7 @@ const starts: Mutant[] = [
   {
     guard: "an entry that comes before its time by the database's clock is put back",
     file: "src/due-starts.ts",
-    text: ".filter(({ isDue }) => !isDue)",
+    text: ".filter(({ overdueMs }) => overdueMs < 0)",
     instead: ".filter(() => false)",
     test: "test/scheduler.test.ts",
     title: "by an hour ahead starts nothing early, gives entries their times back, and measures its clock",

@@ -4,7 +4,7 @@ import { inject } from "vitest";
 import { createBatchJobs } from "../../src/batch-jobs.ts";
 import { startClock } from "../../src/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
-import { createStartDue } from "../../src/due-starts.ts";
+import { createDueStarts } from "../../src/due-starts.ts";
 import { createFanOut } from "../../src/fan-out.ts";
 import { createContactImport } from "../../src/importing/contact-import.ts";
 import { type Limits, defaultLimits } from "../../src/importing/pieces.ts";
@@ -77,7 +77,7 @@ export async function startParts(
       ...(options.chunkSize === undefined ? {} : { chunkSize: options.chunkSize }),
     }),
   );
-  const startDue = createStartDue({ db, metrics, logger });
+  const dueStarts = createDueStarts({ db, metrics, logger });
   const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
   const settingsOf = createJobSettings(db);
   const contactImport = createContactImport({
@@ -124,7 +124,7 @@ export async function startParts(
     watching,
     clock,
     fanOut,
-    startDue,
+    ...dueStarts,
     jobs,
     contactImport,
     sweep,

@@ -39,3 +39,24 @@ export function coalesce<I, O>(
       if (running < atOnce) void runAll();
     });
 }
+
+/** A coalesce for each key, which is there for as long as calls are in hand. */
+export function coalesceByKey<K, I, O>(
+  work: (key: K, items: readonly I[]) => Promise<readonly O[]>,
+  largest: number,
+) {
+  type Queue = { readonly call: (item: I) => Promise<O>; inHand: number };
+  const queues = new Map<K, Queue>();
+
+  return async (key: K, item: I): Promise<O> => {
+    const queue = queues.get(key) ?? { call: coalesce((items) => work(key, items), largest), inHand: 0 };
+    queues.set(key, queue);
+    queue.inHand += 1;
+    try {
+      return await queue.call(item);
+    } finally {
+      queue.inHand -= 1;
+      if (queue.inHand === 0) queues.delete(key);
+    }
+  };
+}

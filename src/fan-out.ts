@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { Metrics } from "./metrics.ts";
 import { type Chunk, readChunk, wholeChunk } from "./postgres/contacts.ts";
-import { stillRunning } from "./postgres/sweep.ts";
+import { type JobState, jobStates } from "./postgres/sweep.ts";
 import type { Database } from "./postgres/database.ts";
 import { type ContactList, type Position, isFirstRun } from "./redis/contact-list.ts";
 import type { JobKey } from "./redis/keys.ts";
@@ -68,6 +68,8 @@ export function createFanOut(deps: {
         return;
       }
       const { numbers, total } = chunk;
+      // Postgres has lost commits: the sweep starts the list over.
+      if (position.last > total) return;
       const last = Math.min(position.last + chunkSize, total);
       const isLast = last === total;
       // The next chunk is read while this one is put on the list.
@@ -151,8 +153,10 @@ export function createFanOut(deps: {
       if (onLists.length === 0) return;
       // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away.
       const ids = onLists.map(({ key }) => key.id);
-      const running = await stillRunning(db, ids).catch(() => new Set<string>());
-      for (const { key, total } of onLists) if (total > chunkSize || !running.has(key.id)) void run(key);
+      const states = await jobStates(db, ids).catch(() => new Map<string, JobState>());
+      for (const { key, total } of onLists) {
+        if (total > chunkSize || states.get(key.id)?.status !== "running") void run(key);
+      }
     },
     isRunning: (jobId) => runs.has(jobId),
     async [Symbol.asyncDispose]() {

@@ -70,6 +70,11 @@ export function createMetrics() {
       help: "Batch jobs that streams on this replica watch, counted for each stream.",
       registers,
     }),
+    postgresBehindRedis: new Counter({
+      name: "callsheet_postgres_behind_redis_total",
+      help: "Jobs of which Redis knew more than Postgres: commits were lost, as by a failover to a standby that lacked them.",
+      registers,
+    }),
     redisUp: new Gauge({
       name: "callsheet_redis_up",
       help: "1 while this replica is connected to Redis, otherwise 0.",

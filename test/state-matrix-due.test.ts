@@ -31,7 +31,7 @@ const lateness: unknown = expect.toSatisfy((ms: number) => ms >= 1_500 && ms < 6
 test("a scheduled job runs when its time comes, and its lateness is kept", async () => {
   const { id, entry, was, before } = await makeDue(3);
   const { started, ...outcome } = await parts.startDue([entry]);
-  expect(outcome).toEqual({ done: [entry], later: [] });
+  expect(outcome).toEqual({ done: [entry], later: [], locked: [] });
   expect(started).toEqual([
     { key: { id, organizationId: parts.caller.organizationId }, revision: 2, total: 3 },
   ]);
@@ -58,7 +58,7 @@ test("a scheduled job runs when its time comes, and its lateness is kept", async
 
 test("a scheduled job without contacts fails when its time comes", async () => {
   const { id, entry, was, before } = await makeDue(0);
-  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], started: [] });
+  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], locked: [], started: [] });
   expect(await lookAt(parts, id)).toEqual({
     row: oneRevisionOn(was, {
       status: "failed",
@@ -82,6 +82,7 @@ test("a scheduled job whose time has not come by the database's clock is left fo
   expect(await parts.startDue([entry])).toEqual({
     done: [],
     later: [{ scheduledJobId: entry, dueMs: job.scheduled_at?.getTime() }],
+    locked: [],
     started: [],
   });
   expect(await everything(parts)).toEqual(before);
@@ -106,7 +107,7 @@ test.each<{ status: JobStatus; started: boolean; ended: boolean; reason: string 
       where id = ${id}
     `.execute(parts.db);
     const before = await everything(parts);
-    expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], started: [] });
+    expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], locked: [], started: [] });
     expect(await everything(parts)).toEqual(before);
   },
 );
@@ -119,7 +120,7 @@ test("an entry from before a reschedule starts nothing when its time comes", asy
     where id = ${id}
   `.execute(parts.db);
   const before = await everything(parts);
-  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], started: [] });
+  expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], locked: [], started: [] });
   expect(await everything(parts)).toEqual(before);
 
   // The control: the new entry, whose time has come too, starts the job.
@@ -131,7 +132,7 @@ test.each(["not-a-uuid", "5d1f7f62-6b0b-4f6f-9c7e-0c9a4a1f0b12"])(
   "an entry that never stood for a job starts nothing: %s",
   async (entry) => {
     const before = await everything(parts);
-    expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], started: [] });
+    expect(await parts.startDue([entry])).toEqual({ done: [entry], later: [], locked: [], started: [] });
     expect(await everything(parts)).toEqual(before);
   },
 );

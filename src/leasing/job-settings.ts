@@ -1,6 +1,7 @@
 import { type SqlBool, sql } from "kysely";
 import type { RetryRules } from "../domain/attempt.ts";
 import type { Database } from "../postgres/database.ts";
+import { createRecent } from "../recent.ts";
 
 /** What of a job never changes and its leases need. */
 export type JobSettings = RetryRules & { readonly fromPhoneNumberId: string };
@@ -12,7 +13,7 @@ const mostKept = 10_000;
 
 /** Remembers the settings of the jobs that were asked for last. A job that is not there is not in the answer. */
 export function createJobSettings(db: Database): SettingsOf {
-  const kept = new Map<string, JobSettings>();
+  const kept = createRecent<string, JobSettings>(mostKept);
 
   return async function settingsOf(jobIds) {
     const asked = [...new Set(jobIds)];
@@ -38,10 +39,6 @@ export function createJobSettings(db: Database): SettingsOf {
     for (const { id, ...settings } of rows) {
       found.set(id, settings);
       kept.set(id, settings);
-    }
-    for (const id of kept.keys()) {
-      if (kept.size <= mostKept) break;
-      kept.delete(id);
     }
     return found;
   };

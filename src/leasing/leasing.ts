@@ -10,6 +10,7 @@ import { extendLeases, findLeases } from "../postgres/leases.ts";
 import { beforeAllJobs, isUuid } from "../postgres/batch-jobs.ts";
 import type { SettingsOf } from "./job-settings.ts";
 import { type Demand, type Lease, type LeaseRound, withSettings } from "./lease-round.ts";
+import { createRecent } from "../recent.ts";
 import type { Recorder } from "./recorder.ts";
 
 export type LeaseRequest = Demand & {
@@ -48,6 +49,9 @@ const mostDryRounds = 32;
 /** What a lost wake-up costs at most. */
 const floorMs = 1_000;
 
+/** About 2 MB. Of an organization that is forgotten the first job has the next turn. */
+const mostTurns = 10_000;
+
 export function createLeasing(deps: {
   db: Database;
   settingsOf: SettingsOf;
@@ -58,8 +62,8 @@ export function createLeasing(deps: {
 }): Leasing {
   const { db, settingsOf, round, recorder, clock, logger } = deps;
   const desks = new Map<string, Desk>();
-  /** The job of each organization that had the last turn. */
-  const turns = new Map<string, string>();
+  /** The job of each organization that had the last turn, of those that were served last. */
+  const turns = createRecent<string, string>(mostTurns);
   const serving = new Set<Promise<void>>();
   const repeated = new Map<string, Promise<readonly Lease[]>>();
   const stop = new AbortController();

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { coalesce } from "../coalesce.ts";
+import { coalesceByKey } from "../coalesce.ts";
 import { retryDelayMs } from "../domain/attempt.ts";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import { type LeaseKey, readLeaseId } from "../domain/lease-id.ts";
@@ -50,7 +50,6 @@ export function createRecorder(deps: {
   onFreed: (organizationId: string) => void;
 }): Recorder {
   const { db, settingsOf, contactList, reservations, logger, onFreed } = deps;
-  const queues = new Map<string, (reports: readonly ReportOf[]) => Promise<Reported[]>>();
   const following = new Set<Promise<void>>();
 
   /** Does the Redis half of ended leases, for which nobody's answer waits. */
@@ -126,14 +125,12 @@ export function createRecorder(deps: {
     return calls.map((reports) => results.slice(done, (done += reports.length)));
   }
 
+  const reportInTurn = coalesceByKey(reportCalls, mostCalls);
+
   return {
     async report(organizationId, reports) {
-      let queue = queues.get(organizationId);
-      if (queue === undefined) {
-        queue = coalesce((calls) => reportCalls(organizationId, calls), mostCalls);
-        queues.set(organizationId, queue);
-      }
-      return await queue(
+      return await reportInTurn(
+        organizationId,
         reports.map(({ leaseId, outcome, details }) => ({ key: readLeaseId(leaseId), outcome, details })),
       );
     },

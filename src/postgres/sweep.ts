@@ -1,28 +1,32 @@
 import { sql } from "kysely";
+import type { JobStatus } from "../domain/batch-job.ts";
 import type { ScheduleEntry } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 
 /** A time relative to now, read once in a statement, so that an index can be searched for it. */
 const fromNow = (interval: string) => sql<Date>`(select clock_timestamp() + ${interval}::interval)`;
 
-/** Commands finish their Redis half well within this time; what is younger is not for the sweep. */
-const settled = fromNow("-2 seconds");
+/**
+ * Whether the last command on a job has finished its Redis half, as far as the times tell. They may lie ahead of a clock
+ * that was set back, so that this is never the condition of a repair.
+ */
+const isSettled = sql<boolean>`updated_at < ${fromNow("-2 seconds")}`.as("isSettled");
 
 /** The earliest jobs that are due within a minute, and whether their time has long passed. */
 export async function entriesDueSoon(
   db: Database,
   limit: number,
-): Promise<(ScheduleEntry & { isOverdue: boolean })[]> {
+): Promise<(ScheduleEntry & { isOverdue: boolean; isSettled: boolean })[]> {
   return await db
     .selectFrom("batch_jobs")
     .select([
       "scheduled_job_id as scheduledJobId",
       "scheduled_at as dueAt",
       sql<boolean>`scheduled_at < ${fromNow("-15 seconds")}`.as("isOverdue"),
+      isSettled,
     ])
     .where("status", "=", "scheduled")
     .where("scheduled_at", "<", fromNow("1 minute"))
-    .where("updated_at", "<", settled)
     .orderBy("scheduled_at")
     .limit(limit)
     .$narrowType<{ scheduledJobId: string; dueAt: Date }>()
@@ -60,6 +64,7 @@ export type RunningJob = {
   revision: number;
   total: number;
   pending: number;
+  isSettled: boolean;
 };
 
 /** The running jobs after this one in the order of their organizations and ids. */
@@ -76,25 +81,27 @@ export async function runningJobs(
       "revision",
       "total_contacts as total",
       "pending_contacts as pending",
+      isSettled,
     ])
     .where("status", "=", "running")
     .where(sql<boolean>`(organization_id, id) > (${after.organizationId}, ${after.id})`)
-    .where("updated_at", "<", settled)
     .orderBy("organization_id")
     .orderBy("id")
     .limit(limit)
     .execute();
 }
 
-/** Those of the jobs that are running still, as they are now. */
-export async function stillRunning(db: Database, ids: readonly string[]): Promise<Set<string>> {
+export type JobState = { status: JobStatus; revision: number; total: number };
+
+/** The jobs as they are now; one that is gone is not among them. */
+export async function jobStates(db: Database, ids: readonly string[]): Promise<Map<string, JobState>> {
+  if (ids.length === 0) return new Map();
   const rows = await db
     .selectFrom("batch_jobs")
-    .select("id")
+    .select(["id", "status", "revision", "total_contacts as total"])
     .where(sql<boolean>`id = any(${ids}::uuid[])`)
-    .where("status", "=", "running")
     .execute();
-  return new Set(rows.map((row) => row.id));
+  return new Map(rows.map(({ id, ...state }) => [id, state]));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { JobKey, Keys } from "./keys.ts";
-import { type RedisClient, redisStep, runScript } from "./connection.ts";
+import type { Redis } from "ioredis";
+import { type RedisClient, mastersOf, redisStep, runScript } from "./connection.ts";
 import { script } from "./script.ts";
 
 /**
@@ -16,6 +17,9 @@ export type ContactList = ReturnType<typeof createContactList>;
 
 /** The keys go by themselves this long after the last look of a sweep, should nobody have been able to unlink them. */
 export const keysExpiryMs = 60 * 60 * 1000;
+
+/** Numbers that nobody settles, because their replica died, go back to the list after this. */
+export const reservationMs = 5_000;
 
 /** For scripts. */
 const startOver = `
@@ -109,22 +113,33 @@ redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 return 1
 `);
 
+const reset = script(`
+-- Empties a list and sets its position back to 0 under a new epoch, if the position is the one that was seen.
+--   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
+-- Returns 1 started over, 0 left alone
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call("UNLINK", KEYS[2], KEYS[3])
+redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
+return 1
+`);
+
 const unlink = script(`
 -- Removes the keys of a job, unless they are of a later revision.
 --   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] revision
--- Returns 1 removed, 0 left alone
+-- Returns how many keys were removed
 local seen = redis.call("GET", KEYS[1])
 if seen and tonumber(string.match(seen, "^%d+")) > tonumber(ARGV[1]) then return 0 end
-redis.call("UNLINK", KEYS[1], KEYS[2], KEYS[3])
-return 1
+return redis.call("UNLINK", KEYS[1], KEYS[2], KEYS[3])
 `);
 
 const look = script(`
 -- Reads where a job stands, puts off the expiry of its keys, and puts numbers back at the head of the list whose
--- reservation nobody settled in time, at most 1,000 at once.
+-- reservation nobody settled in time, or was made by a clock that was ahead, at most 1,000 at once.
 --   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] expiry, ms   ARGV[2] now, unix ms
+--   ARGV[3] the latest deadline that can have been given, unix ms
 -- Returns the position or false, how many numbers are listed or reserved, and how many were put back
 local over = redis.call("ZRANGE", KEYS[3], "-inf", ARGV[2], "BYSCORE", "LIMIT", 0, 1000)
+if #over == 0 then over = redis.call("ZRANGE", KEYS[3], "(" .. ARGV[3], "+inf", "BYSCORE", "LIMIT", 0, 1000) end
 if #over > 0 then
   redis.call("ZREM", KEYS[3], unpack(over))
   redis.call("LPUSH", KEYS[2], unpack(over))
@@ -156,6 +171,16 @@ const atStart = (revision: number, run: Run): Position => ({
  * contact there is pending. Should Redis have lost a part of what it had, that may be wrong for some, which a lease finds.
  */
 export const isFirstRun = ({ epoch }: Position): boolean => epoch.includes(`.${firstMark}`);
+
+/** The job's revision at the making of the position. */
+export const revisionOf = ({ epoch }: Position): number => Number.parseInt(epoch, 10);
+
+/**
+ * True for a position that knows of more than its job, as Postgres has it later: Redis is written after each commit, so that
+ * a commit has been lost.
+ */
+export const isAhead = (position: Position, job: { revision: number; total: number }): boolean =>
+  revisionOf(position) > job.revision || position.last > job.total;
 
 /** A job that runs for the first time since `revision`, and the last of the numbers to begin with, at least 1. */
 export type Beginning = { readonly key: JobKey; readonly revision: number; readonly last: number };
@@ -231,9 +256,45 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       return reply === 1;
     },
 
-    /** Removes the keys of a job that stopped running at `revision`; those of a later run stay. */
-    async unlink(job: JobKey, revision: number): Promise<void> {
-      await redisStep("removing a list", () => runScript(redis, unlink, of(job), [revision]));
+    /** Starts over from 0, whatever is on the list; false if the position has moved. */
+    async startOver(job: JobKey, seen: Position, revision: number): Promise<boolean> {
+      const reply = await redisStep("starting a list over", () =>
+        runScript(redis, reset, of(job), [write(seen), write(atStart(revision, "again")), keysExpiryMs]),
+      );
+      return reply === 1;
+    },
+
+    /** Removes the keys of a job that stopped running at `revision`; those of a later run stay. True if there were any. */
+    async unlink(job: JobKey, revision: number): Promise<boolean> {
+      const reply = await redisStep("removing a list", () => runScript(redis, unlink, of(job), [revision]));
+      return Number(reply) > 0;
+    },
+
+    /**
+     * The jobs of about `count` of the keys on each server, and the cursors for the next ones; from none on, a pass over
+     * all keys is done when they are "0". A server that cannot be asked keeps its cursor.
+     */
+    async scan(
+      cursors: ReadonlyMap<string, string>,
+      count: number,
+    ): Promise<{ cursors: Map<string, string>; jobs: JobKey[]; failures: unknown[] }> {
+      const next = new Map<string, string>();
+      const jobs = new Map<string, JobKey>();
+      const failures: unknown[] = [];
+      const scanOne = async (master: Redis): Promise<void> => {
+        const name = `${master.options.host}:${master.options.port}`;
+        const cursor = cursors.get(name) ?? "0";
+        next.set(name, cursor);
+        const [after, names] = await redisStep("looking for keys", () =>
+          master.scan(cursor, "MATCH", keys.ofJobs, "COUNT", count),
+        );
+        next.set(name, after);
+        for (const job of names.map(keys.readJob)) if (job !== undefined) jobs.set(job.id, job);
+      };
+      await Promise.all(
+        mastersOf(redis).map((one) => scanOne(one).catch((error) => void failures.push(error))),
+      );
+      return { cursors: next, jobs: [...jobs.values()], failures };
     },
 
     /** Where the job stands, how many numbers are listed or reserved, and how many lost reservations came back. */
@@ -242,7 +303,11 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       nowMs: number,
     ): Promise<{ position: Position | undefined; length: number; returned: number }> {
       const reply = await redisStep("looking at a list", () =>
-        runScript(redis, look, of(job), [keysExpiryMs, Math.floor(nowMs)]),
+        runScript(redis, look, of(job), [
+          keysExpiryMs,
+          Math.floor(nowMs),
+          Math.ceil(nowMs) + 2 * reservationMs,
+        ]),
       );
       const [position, length, returned] = Array.isArray(reply) ? reply : [];
       return { position: read(position), length: Number(length), returned: Number(returned) };

@@ -29,4 +29,13 @@ export const createKeys = (prefix: string) => ({
   position: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:position`,
   /** List: contact numbers, in order. */
   contacts: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:contacts`,
+  /** A pattern of the keys of all jobs. */
+  ofJobs: `${prefix}:{????????-????-????-????-????????????}:*`,
+  /** The job that a key is of, if it is of one. */
+  readJob(name: string): JobKey | undefined {
+    const [, organizationId, id] =
+      /^:\{([\da-f-]{36})\}:([\da-f-]{36}):(?:position|contacts|reserved)$/.exec(name.slice(prefix.length)) ??
+      [];
+    return organizationId === undefined || id === undefined ? undefined : { id, organizationId };
+  },
 });

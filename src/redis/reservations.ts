@@ -1,12 +1,9 @@
 import { type RedisClient, redisStep, runScript } from "./connection.ts";
 import type { JobKey, Keys } from "./keys.ts";
-import { keysExpiryMs } from "./contact-list.ts";
+import { keysExpiryMs, reservationMs } from "./contact-list.ts";
 import { script } from "./script.ts";
 
 export type Reservations = ReturnType<typeof createReservations>;
-
-/** Numbers that nobody settles, because their replica died, go back to the list after this. */
-const holdMs = 5_000;
 
 const take = script(`
 -- Takes numbers off the heads of lists and reserves them.
@@ -64,7 +61,7 @@ export function createReservations(redis: RedisClient, keys: Keys) {
           redis,
           take,
           wanted.flatMap(({ job }) => [keys.contacts(job), keys.reserved(job)]),
-          [Math.ceil(nowMs) + holdMs, keysExpiryMs, ...wanted.map(({ count }) => count)],
+          [Math.ceil(nowMs) + reservationMs, keysExpiryMs, ...wanted.map(({ count }) => count)],
         ),
       );
       const taken: unknown[] = Array.isArray(reply) ? reply : [];

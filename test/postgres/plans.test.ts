@@ -35,9 +35,9 @@ import {
 import {
   deleteOldJobs,
   entriesDueSoon,
+  jobStates,
   runningJobs,
   scheduledEntries,
-  stillRunning,
 } from "../../src/postgres/sweep.ts";
 import { readVersions } from "../../src/postgres/watching.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
@@ -128,7 +128,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 10,
     work: (db) => runningJobs(db, { organizationId: beforeAllJobs, id: beforeAllJobs }, 1_000),
   },
-  "confirming running jobs": { rows: 1, work: (db) => stillRunning(db, [jobs.running.id, randomUUID()]) },
+  "confirming running jobs": { rows: 1, work: (db) => jobStates(db, [jobs.running.id, randomUUID()]) },
   "adding 1,000 contacts, half of them known": {
     rows: 500,
     work: (db) =>

@@ -59,7 +59,7 @@ export function lagging(parts: Parts): Parts {
     },
     async unlink(job, revision) {
       await lag();
-      await prompt.unlink(job, revision);
+      return await prompt.unlink(job, revision);
     },
   };
   const { begin } = createFanOut({ db, contactList, metrics, logger });

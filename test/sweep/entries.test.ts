@@ -98,6 +98,16 @@ describe("an entry that stands for nothing is taken off", () => {
     expect(await parts.redis.zcard(parts.keys.due)).toBe(jobs.length);
     await expectQuiet(parts);
   });
+
+  test("slice by slice, so that no pass keeps more than one in mind", async () => {
+    await using parts = await freshParts();
+    await parts.schedule.markFilled();
+    const junk = Array.from({ length: 10_000 }, () => ({ scheduledJobId: randomUUID(), dueMs: 1 }));
+    await parts.schedule.addMissing(junk);
+    const { entry_stale: removed } = await sweep(parts, 2);
+    expect(removed).toBeGreaterThanOrEqual(500);
+    expect(removed).toBeLessThan(5_000);
+  });
 });
 
 describe("an entry that is missing is added", () => {

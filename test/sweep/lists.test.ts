@@ -130,17 +130,48 @@ describe("a list that was lost is made again", () => {
   });
 });
 
-test("the keys of a job that was cancelled while Redis was away go by themselves within the hour", async () => {
-  await using parts = await freshParts();
-  await parts.schedule.markFilled();
-  const job = await makeWholeJob(parts, { status: "running" });
-  const keys = [parts.keys.position(keyOf(job)), parts.keys.contacts(keyOf(job))];
-  const timesToLive = async () => await Promise.all(keys.map((key) => parts.redis.pttl(key)));
-  await using other = await cutOff(parts);
-  await other.jobs.cancel(onJob(parts, job.id));
-  for (const key of keys) await parts.redis.pexpire(key, 1_000_000);
-  await expectQuiet(parts);
-  // Looks at a running job put its expiry off; nobody looks at this one any more.
-  expect(Math.max(...(await timesToLive()))).toBeLessThanOrEqual(1_000_000);
-  expect(Math.min(...(await timesToLive()))).toBeGreaterThan(0);
+describe("keys of a job that does not run are taken away", () => {
+  test("when it was cancelled while Redis was away, at the second pass that finds them", async () => {
+    await using parts = await freshParts();
+    await parts.schedule.markFilled();
+    const job = await makeWholeJob(parts, { status: "running" });
+    const bystander = await makeWholeJob(parts, { status: "running" });
+    await using other = await cutOff(parts);
+    await other.jobs.cancel(onJob(parts, job.id));
+    expect(await sweep(parts, 1)).toEqual({});
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(3));
+    await eventually(async () => expect(await sweep(parts, 1)).toEqual({ keys_left: 1 }));
+    expect(await lookAt(parts, job.id)).toMatchObject({ list: [], position: null });
+    expect((await lookAt(parts, bystander.id)).list).toEqual(numbersTo(3));
+    await expectQuiet(parts);
+  });
+
+  test("when it is gone, and of its keys one is there", async () => {
+    await using parts = await freshParts();
+    await parts.schedule.markFilled();
+    const jobs = [makeWholeJob(parts, { status: "running" }), makeWholeJob(parts, { status: "running" })];
+    const [one, other] = (await Promise.all(jobs)).map(keyOf);
+    if (one === undefined || other === undefined) throw new Error("there are two");
+    await parts.redis.unlink(parts.keys.position(one));
+    await parts.redis.unlink(parts.keys.contacts(other));
+    await parts.db.deleteFrom("batch_jobs").execute();
+    await eventually(async () => expect(await sweep(parts, 1)).toEqual({ keys_left: 2 }));
+    expect(await parts.redis.exists(parts.keys.contacts(one))).toBe(0);
+    expect(await parts.redis.exists(parts.keys.position(other))).toBe(0);
+    await expectQuiet(parts);
+  });
+
+  test("but not those of one that is resumed between two passes", async () => {
+    await using parts = await freshParts();
+    await parts.schedule.markFilled();
+    const job = await makeWholeJob(parts, { status: "running" });
+    await using other = await cutOff(parts);
+    await other.jobs.pause(onJob(parts, job.id));
+    await sweep(parts, 1);
+    await parts.jobs.resume(onJob(parts, job.id));
+    const before = await lookAt(parts, job.id);
+    await eventually(async () => expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(3)));
+    expect(await sweep(parts, 2)).toEqual({});
+    expect((await lookAt(parts, job.id)).row).toEqual(before.row);
+  });
 });

@@ -77,7 +77,12 @@ export function createMetrics() {
     }),
     redisUp: new Gauge({
       name: "callsheet_redis_up",
-      help: "1 while this replica is connected to Redis, otherwise 0.",
+      help: "1 while this replica is connected to Redis and can use it, otherwise 0.",
+      registers,
+    }),
+    redisFit: new Gauge({
+      name: "callsheet_redis_fit",
+      help: "0 if Redis should not be used as it is: it may evict keys, refuses what is needed, or is another installation's.",
       registers,
     }),
   };

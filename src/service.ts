@@ -89,10 +89,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.defer(() => redis.disconnect());
   const subscriber = openRedis(options.redisUrl);
   opened.defer(() => subscriber.disconnect());
-  opened.use(await startRedisWatch({ redis, metrics, logger }));
-  await keepRedisPrefix(db, options.redisPrefix);
-
+  const installationId = await keepRedisPrefix(db, options.redisPrefix);
   const keys = createKeys(options.redisPrefix);
+  opened.use(await startRedisWatch({ redis, subscriber, keys, installationId, metrics, logger }));
+
   const schedule = createSchedule(redis, keys);
   const contactList = createContactList(redis, keys);
   const reservations = createReservations(redis, keys);

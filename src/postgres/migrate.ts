@@ -9,6 +9,7 @@ import * as importing from "./migrations/0005-import.ts";
 import * as latePhones from "./migrations/0006-late-phones.ts";
 import * as contactBlocks from "./migrations/0007-contact-blocks.ts";
 import * as lastAttempts from "./migrations/0008-last-attempts.ts";
+import * as installationId from "./migrations/0013-installation-id.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -20,6 +21,7 @@ export const migrations: Record<string, Migration> = {
   "0006-late-phones": latePhones,
   "0007-contact-blocks": contactBlocks,
   "0008-last-attempts": lastAttempts,
+  "0013-installation-id": installationId,
 };
 
 const bookkeeping = {

@@ -116,7 +116,7 @@ export type RequestsTable = {
   created_at: Filled<Date>;
 };
 
-export type InstallationTable = { redis_prefix: string; is_only: Filled<boolean> };
+export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
 
 export type Tables = {
   installation: InstallationTable;

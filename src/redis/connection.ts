@@ -20,16 +20,44 @@ const options = {
   socketTimeout: 5_000,
   retryStrategy: backoff,
   // A demoted or loading server answers errors on a healthy connection; a new connection finds its successor.
-  reconnectOnError: (error: Error) => /^(READONLY|LOADING|MASTERDOWN)/.test(error.message),
+  reconnectOnError: (error: Error) => /^(READONLY|LOADING|MASTERDOWN)|refused: READONLY/.test(error.message),
 } satisfies RedisOptions;
 
 /** Opens a client for one server, or for a cluster if several nodes are named, separated by commas. */
 export function openRedis(url: string): RedisClient {
   const nodes = url.split(",").map((node) => node.trim());
+  for (const node of nodes)
+    checkDatabaseNumber(new URL(node), nodes.length === 1 ? "one server" : "a cluster");
   const client = nodes.length === 1 ? new Redis(url, options) : openCluster(nodes);
   // Every command reports its own failure; whether Redis is there is a metric.
-  client.on("error", () => {});
+  client.on("error", (error) => {
+    // The client would go on with database 0.
+    if (isWrongDatabase(error)) client.disconnect(true);
+  });
   return client;
+}
+
+/** True for the answer to a choice of a database that is not there. */
+export const isWrongDatabase = (error: unknown): boolean =>
+  error instanceof Error &&
+  "command" in error &&
+  typeof error.command === "object" &&
+  error.command !== null &&
+  "name" in error.command &&
+  error.command.name === "select";
+
+function checkDatabaseNumber({ pathname, searchParams }: URL, isNamedAs: "one server" | "a cluster"): void {
+  const database = pathname.slice(1) || (searchParams.get("db") ?? "");
+  if (!/^\d*$/.test(database)) {
+    throw new Error(
+      "REDIS_URL must end with the number of a database after its slash, or with nothing, which is 0.",
+    );
+  }
+  if (isNamedAs === "a cluster" && Number(database) !== 0) {
+    throw new Error(
+      `REDIS_URL names database ${database} of a Redis Cluster, which has only database 0; leave the number out.`,
+    );
+  }
 }
 
 function openCluster(nodes: readonly string[]): Cluster {

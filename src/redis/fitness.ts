@@ -1,13 +1,19 @@
 import { Cluster } from "ioredis";
-import { type RedisClient, mastersOf, redisStep } from "./connection.ts";
+import { type RedisClient, isWrongDatabase, mastersOf, redisStep } from "./connection.ts";
+import type { Keys } from "./keys.ts";
 
-/** Whether a server may carry our keys. If not, or if it does not tell, one sentence says what would be right. */
+/**
+ * Whether a server may carry our keys, and can. If not, or if it does not tell, one sentence says what would be right. One
+ * that is `unusable` does nothing for us; one that is `unfit` works, and should not be worked with.
+ */
 export type Fitness =
-  { readonly verdict: "fit" } | { readonly verdict: "unfit" | "untold"; readonly sentence: string };
+  | { readonly verdict: "fit" }
+  | { readonly verdict: "unusable" | "unfit" | "untold"; readonly sentence: string };
 
 const oldestVersion = 7;
 
 const fit: Fitness = { verdict: "fit" };
+const unusable = (sentence: string): Fitness => ({ verdict: "unusable", sentence });
 const unfit = (sentence: string): Fitness => ({ verdict: "unfit", sentence });
 const untold = (sentence: string): Fitness => ({ verdict: "untold", sentence });
 
@@ -35,23 +41,43 @@ export function judgeInfo(info: string, isNamedAs: "one server" | "a cluster"): 
   return fit;
 }
 
+const isForbidden = ({ message }: Error): boolean =>
+  /\bNOPERM\b|\bACL failure\b|The user executing the script can't/.test(message);
+
 /** What a refused connection or command tells; undefined if it only tells that Redis is away. */
-export function judgeError(error: Error): Fitness | undefined {
+export function judgeError(thrown: unknown, { prefix }: Keys): Fitness | undefined {
+  if (!(thrown instanceof Error)) return undefined;
   // A client for a cluster hides behind its own error what the node that it asked last has said.
-  const { message } =
-    "lastNodeError" in error && error.lastNodeError instanceof Error ? error.lastNodeError : error;
+  const error =
+    "lastNodeError" in thrown && thrown.lastNodeError instanceof Error ? thrown.lastNodeError : thrown;
+  const { message } = error;
   if (/cluster support disabled/.test(message)) {
-    return unfit("REDIS_URL names several servers that are no Redis Cluster; it must name one server.");
+    return unusable("REDIS_URL names several servers that are no Redis Cluster; it must name one server.");
   }
   if (/\b(WRONGPASS|NOAUTH)\b/.test(message)) {
-    return unfit("Redis refuses the user and password of REDIS_URL; it must hold those of a Redis user.");
+    return unusable("Redis refuses the user and password of REDIS_URL; it must hold those of a Redis user.");
   }
-  if (/\bNOPERM\b/.test(message)) {
-    return untold(
-      `Redis does not let its user read INFO; make sure that it is Redis ${oldestVersion} or newer with maxmemory-policy noeviction.`,
+  if (/\bREADONLY\b/.test(message)) {
+    return unusable("REDIS_URL names a replica of Redis, which takes no writes; it must name the master.");
+  }
+  if (isWrongDatabase(error)) {
+    return unusable(
+      "Redis has no database of the number that REDIS_URL ends with; most have 0 to 15, and some only 0.",
+    );
+  }
+  if (isForbidden(error)) {
+    return unusable(
+      `Redis does not let the user of REDIS_URL ${forbidden(message, prefix)}; it needs ~${prefix}:* &${prefix}:* +@read +@write +@scripting +@pubsub +@connection +info, and on a cluster +cluster.`,
     );
   }
   return undefined;
+}
+
+function forbidden(message: string, prefix: string): string {
+  if (/\bchannels?\b/.test(message)) return `use channels that start with ${prefix}:`;
+  if (/\bkeys?\b/.test(message)) return `use keys that start with ${prefix}:`;
+  const command = /'([\w|-]+)' (?:sub)?command/.exec(message) ?? /([A-Z]+) refused:/.exec(message);
+  return `run ${command?.[1]?.toUpperCase() ?? "a command"}`;
 }
 
 /** Asks the server, or each master of a cluster, and answers the worst that it finds. Throws if one does not answer. */
@@ -65,9 +91,10 @@ export async function checkFitness(redis: RedisClient): Promise<Fitness> {
       try {
         return judgeInfo(await redisStep("reading the server's settings", () => master.info()), isNamedAs);
       } catch (error) {
-        const judged = error instanceof Error ? judgeError(error) : undefined;
-        if (judged === undefined) throw error;
-        return judged;
+        if (!(error instanceof Error && isForbidden(error))) throw error;
+        return untold(
+          `Redis does not let its user read INFO; make sure that it is Redis ${oldestVersion} or newer with maxmemory-policy noeviction.`,
+        );
       }
     }),
   );

@@ -13,10 +13,17 @@ export type Keys = ReturnType<typeof createKeys>;
 
 /** Every key name. Keys that one script touches share a hash tag, and so a slot. */
 export const createKeys = (prefix: string) => ({
+  prefix,
   /** Sorted set: scheduled_job_id → due time in unix ms. */
   due: `${prefix}:{schedule}:due`,
   /** String: there since the sorted set was last filled from Postgres; gone when Redis lost its data. */
   sentinel: `${prefix}:{schedule}:sentinel`,
+  /** String: the id of the installation whose keys these are. */
+  installation: `${prefix}:{schedule}:installation`,
+  /** Keys of one slot, chosen by the tag, that are there only to be tried out. */
+  probe: (tag: string) => ["string", "list", "sorted-set"].map((type) => `${prefix}:{${tag}}:probe:${type}`),
+  /** Channel: nobody listens. */
+  nobody: `${prefix}:{schedule}:probe`,
   /** Channel: an entry came to stand before all others. */
   wake: `${prefix}:{schedule}:wake`,
   /** Channel: an organization, named in the message, may have contacts to give. */

@@ -1,7 +1,8 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import type { Clock } from "../src/clock.ts";
-import { cancelJob, lockScheduledJob } from "../src/postgres/batch-jobs.ts";
+import { createDueStarts } from "../src/due-starts.ts";
+import { cancelJob, databaseNow, lockScheduledJob } from "../src/postgres/batch-jobs.ts";
 import { runSchedulerPass } from "../src/scheduler.ts";
 import { eventually } from "./support/eventually.ts";
 import { useFreshParts } from "./support/fresh.ts";
@@ -112,7 +113,7 @@ describe("a pass", () => {
 describe("one job that cannot be started does not stop the others", () => {
   test("because someone has locked its row: the pass waits for nobody, and a later one starts it", async () => {
     await using parts = await freshParts();
-    const [locked, ...others] = await makeJobsWithKeys(parts, 5, { status: "scheduled", dueInMs: -1 });
+    const [locked, ...others] = await makeJobsWithKeys(parts, 5, { status: "scheduled", dueInMs: -1_000 });
     const entryId = locked ? entryIdOf(locked) : "";
     await parts.db.transaction().execute(async (trx) => {
       await lockScheduledJob(trx, entryId);
@@ -136,7 +137,7 @@ describe("one job that cannot be started does not stop the others", () => {
     });
     await parts.db.transaction().execute(async (trx) => {
       await sql`select from batch_jobs for update`.execute(trx);
-      await makeJobsWithKeys(parts, 200, { status: "scheduled", dueInMs: -1, contacts: 1 });
+      await makeJobsWithKeys(parts, 200, { status: "scheduled", dueInMs: -1_000, contacts: 1 });
       await runSchedulerPass(parts);
       expect(await countByStatus(parts)).toEqual({ running: 200, scheduled: locked.length });
     });
@@ -150,12 +151,31 @@ describe("one job that cannot be started does not stop the others", () => {
     await sql`
       create or replace trigger refuse before update on batch_jobs
       for each row when (new.name = 'Refused') execute function refuse()`.execute(parts.db);
-    const refused = await makeWholeJob(parts, { status: "scheduled", dueInMs: -1, name: "Refused" });
-    await makeJobsWithKeys(parts, 40, { status: "scheduled", dueInMs: -1 });
+    const refused = await makeWholeJob(parts, { status: "scheduled", dueInMs: -1_000, name: "Refused" });
+    await makeJobsWithKeys(parts, 40, { status: "scheduled", dueInMs: -1_000 });
     await Promise.allSettled([runSchedulerPass(parts)]);
     expect(await countByStatus(parts)).toEqual({ running: 40, scheduled: 1 });
     expect(await parts.redis.zrange(parts.keys.due, "0", "-1")).toEqual([refused.scheduled_job_id]);
   });
+});
+
+test("an entry is started at once if its time came after Postgres looked for what is due", async () => {
+  await using parts = await freshParts();
+  const job = await makeWholeJob(parts, { status: "scheduled", dueInMs: 300 });
+  const untilDue = () =>
+    eventually(async () =>
+      expect((await databaseNow(parts.db)).getTime()).toBeGreaterThan(Number(job.scheduled_at)),
+    );
+  const db = parts.db.withPlugin({
+    transformQuery: ({ node }) => node,
+    async transformResult({ result }) {
+      await untilDue();
+      return result;
+    },
+  });
+  const { started, ...outcome } = await createDueStarts({ ...parts, db }).startDue([entryIdOf(job)]);
+  expect(outcome).toEqual({ done: [entryIdOf(job)], later: [], locked: [] });
+  expect(started.map(({ key }) => key.id)).toEqual([job.id]);
 });
 
 describe("a replica whose clock is wrong", () => {

@@ -22,6 +22,7 @@ const lastAttempts = "src/postgres/migrations/0008-last-attempts.ts";
 const leases = "src/postgres/leases.ts";
 const lists = "src/redis/contact-list.ts";
 const schedule = "src/redis/schedule.ts";
+const unusableRedis = "test/redis/unusable.test.ts";
 
 const starts: Mutant[] = [
   {
@@ -176,6 +177,33 @@ const claims: Mutant[] = [
   },
 ];
 
+const locked: Mutant[] = [
+  {
+    guard: "a due job whose row is locked is tried again at once, and not when its claim runs out",
+    file: "src/scheduler.ts",
+    text: "schedule.rescore([...later, ...soon])",
+    instead: "schedule.rescore(later)",
+    test: "test/scheduler.test.ts",
+    title: "because someone has locked its row: the pass waits for nobody, and a later one starts it",
+  },
+  {
+    guard: "a due job whose row is never found free has its turn in the row's queue",
+    file: "src/scheduler.ts",
+    text: ".slice(0, mostQueued - queued.size)",
+    instead: ".slice(0, 0)",
+    test: "test/scheduler-loop.test.ts",
+    title: "has its turn in the row's queue where others lock it one after the other",
+  },
+  {
+    guard: "an entry whose time came between two looks is tried again",
+    file: "src/due-starts.ts",
+    text: "const again = due.length === 0 ?",
+    instead: "const again = due.length >= 0 ?",
+    test: "test/scheduler.test.ts",
+    title: "an entry is started at once if its time came after Postgres looked for what is due",
+  },
+];
+
 const positionCheck = "if at ~= ARGV[1] then return { 0, at } end";
 const restartCheck = `if redis.call("GET", KEYS[1]) ~= ARGV[1] or redis.call("EXISTS", KEYS[2], KEYS[3]) > 0 then return 0 end`;
 
@@ -294,11 +322,17 @@ const fanOut: Mutant[] = [
   },
 ];
 
+const entrySweep = "src/sweep-entries.ts";
+const listSweep = "src/sweep-lists.ts";
+const clockAhead = "test/sweep/clock-ahead.test.ts";
+const partsThatFail = "test/sweep/parts-that-fail.test.ts";
+const postgresBehind = "test/sweep/postgres-behind.test.ts";
+
 const sweeps: Mutant[] = [
   {
     guard: "a schedule that was lost is filled again",
     file: "src/sweep.ts",
-    text: "if (!(await schedule.isFilled())) await refill();",
+    text: `"filling the schedule": () => entries.refill(),`,
     instead: "",
     test: "test/sweep/entries.test.ts",
     title: "for all scheduled jobs, however far off, when the sorted set has lost its mark",
@@ -306,54 +340,54 @@ const sweeps: Mutant[] = [
   {
     guard: "an entry that is missing is added before its time",
     file: "src/sweep.ts",
-    text: "await addMissingEntries();",
+    text: `"adding entries": () => entries.addMissing(),`,
     instead: "",
     test: "test/sweep/entries.test.ts",
     title: "when its job is",
   },
   {
     guard: "an entry that stands too late is brought forward",
-    file: "src/sweep.ts",
-    text: "times[i] === undefined || (entry.isOverdue && Number(times[i]) > deps.clock.now() + 15_000)",
-    instead: "times[i] === undefined",
+    file: entrySweep,
+    text: "if (times[i] !== undefined && !isLate) return false;",
+    instead: "if (times[i] !== undefined) return false;",
     test: "test/sweep/entries.test.ts",
     title: "is brought forward when its job is overdue",
   },
   {
     guard: "an entry that stands for nothing is taken off",
     file: "src/sweep.ts",
-    text: "await removeStaleEntries();",
+    text: `"taking entries off": () => entries.removeStale(),`,
     instead: "",
     test: "test/sweep/entries.test.ts",
     title: "when its job was cancelled",
   },
   {
     guard: "an entry that stands for nothing is left to whoever is about to take it off",
-    file: "src/sweep.ts",
-    text: "found.filter((id) => staleBefore.has(id))",
+    file: entrySweep,
+    text: "found.filter((id) => before.has(id))",
     instead: "found",
     test: "test/sweep/healthy.test.ts",
     title: "between a cancel and its step in Redis, which takes off the entry itself",
   },
   {
     guard: "an entry that a command is about to add is left to it",
-    file: "src/postgres/sweep.ts",
-    text: `.where("scheduled_at", "<", fromNow("1 minute"))\n    .where("updated_at", "<", settled)`,
-    instead: `.where("scheduled_at", "<", fromNow("1 minute"))`,
+    file: entrySweep,
+    text: "return entry.isSettled || ageMs >= settledMs;",
+    instead: "return ageMs >= 0;",
     test: "test/sweep/entries.test.ts",
     title: "only when its command has had the time to do it",
   },
   {
     guard: "a list that was lost with its position is made again",
-    file: "src/sweep.ts",
-    text: `if (position === undefined) return { job, position, rule: "position_lost" };`,
-    instead: "if (position === undefined) return undefined;",
+    file: listSweep,
+    text: "if (position === undefined) await contactList.create(job, job.revision);",
+    instead: "if (position === undefined) return;",
     test: "test/sweep/lists.test.ts",
     title: "with its position",
   },
   {
     guard: "a list that was lost without its position is made again",
-    file: "src/sweep.ts",
+    file: listSweep,
     text: `else if (rule === "list_drained") await contactList.restart(job, position, job.revision);`,
     instead: "",
     test: "test/sweep/lists.test.ts",
@@ -361,7 +395,7 @@ const sweeps: Mutant[] = [
   },
   {
     guard: "a fan-out that stands still is gone on with",
-    file: "src/sweep.ts",
+    file: listSweep,
     text: "void fanOut.run(job);",
     instead: "",
     test: "test/sweep/lists.test.ts",
@@ -369,9 +403,9 @@ const sweeps: Mutant[] = [
   },
   {
     guard: "a fan-out that another replica moves on is left to it",
-    file: "src/sweep.ts",
-    text: "return lastSeen.get(job.id) === mark ? { job, position, rule } : undefined;",
-    instead: "return { job, position, rule };",
+    file: listSweep,
+    text: "return isSettled && (position === undefined || ageMs !== undefined)",
+    instead: "return isSettled",
     test: "test/sweep/lists.test.ts",
     title: "but is left alone while another replica moves it on",
   },
@@ -382,6 +416,70 @@ const sweeps: Mutant[] = [
     instead: "",
     test: "test/leasing/redis-away.test.ts",
     title: "numbers that a replica took and died with come back to the head of the list",
+  },
+  {
+    guard: "numbers that were taken by a clock that was ahead come back without waiting for it",
+    file: lists,
+    text: `if #over == 0 then over = redis.call("ZRANGE", KEYS[3], "(" .. ARGV[3], "+inf", "BYSCORE", "LIMIT", 0, 1000) end`,
+    instead: "",
+    test: clockAhead,
+    title: "numbers that a replica took and died with",
+  },
+  {
+    guard: "a list is made again whatever time its job was changed at",
+    file: listSweep,
+    text: "const isSettled = job.isSettled || (ageMs ?? 0) >= settledMs;",
+    instead: "const { isSettled } = job;",
+    test: clockAhead,
+    title: "a running job whose list was lost",
+  },
+  {
+    guard: "an entry is added again whatever time its job was changed at",
+    file: entrySweep,
+    text: "return entry.isSettled || ageMs >= settledMs;",
+    instead: "return entry.isSettled;",
+    test: clockAhead,
+    title: "a scheduled job whose entry was lost",
+  },
+  {
+    guard: "a part of the sweep that fails does not keep it from the others",
+    file: "src/sweep.ts",
+    text: "isWhole = (await tried(part, work)) && isWhole;",
+    instead: "await tried(part, work).then((done) => done || Promise.reject(new Error(part)));",
+    test: partsThatFail,
+    title: "the schedule not from the lists",
+  },
+  {
+    guard: "an organization whose keys cannot be reached does not keep the sweep from the others",
+    file: listSweep,
+    text: "failures.set(job.organizationId, error);",
+    instead: "throw error;",
+    test: partsThatFail,
+    title: "an organization's keys not from the lists of the others",
+  },
+  {
+    guard: "keys of a job that does not run are taken away",
+    file: "src/sweep.ts",
+    text: `"removing what was left": () => lists.removeLeft(),`,
+    instead: "",
+    test: "test/sweep/lists.test.ts",
+    title: "when it was cancelled while Redis was away, at the second pass that finds them",
+  },
+  {
+    guard: "a list that is longer than Postgres knows stops no fan-out",
+    file: "src/fan-out.ts",
+    text: "if (position.last > total) return;",
+    instead: "",
+    test: postgresBehind,
+    title: "stops no fan-out, and is started over by the sweep",
+  },
+  {
+    guard: "a list of which Postgres has forgotten something is started over",
+    file: listSweep,
+    text: `if (position !== undefined && isAhead(position, job)) return { job, position, rule: "position_ahead" };`,
+    instead: "",
+    test: postgresBehind,
+    title: "a pause and a resume that Postgres has forgotten",
   },
 ];
 
@@ -513,8 +611,8 @@ const beginnings: Mutant[] = [
   {
     guard: "replicas of one database have one prefix",
     file: "src/postgres/installation.ts",
-    text: "if (kept.redis_prefix === prefix) return;",
-    instead: `if (kept.redis_prefix !== "") return;`,
+    text: "if (kept.redis_prefix === prefix) return kept.id;",
+    instead: `if (kept.redis_prefix !== "") return kept.id;`,
     test: "test/misconfiguration.test.ts",
     title: "another REDIS_PREFIX than the one that the database's first replica had",
   },
@@ -526,6 +624,30 @@ const beginnings: Mutant[] = [
     test: "test/misconfiguration.test.ts",
     title: "Redis with maxmemory-policy",
   },
+  {
+    guard: "a Redis that answers and cannot be used is refused",
+    file: "src/redis-watch.ts",
+    text: "await probe.tryOut();",
+    instead: "",
+    test: unusableRedis,
+    title: "the right to",
+  },
+  {
+    guard: "a database number that Redis does not have is not taken for 0",
+    file: "src/redis/connection.ts",
+    text: "if (isWrongDatabase(error)) client.disconnect(true);",
+    instead: "",
+    test: unusableRedis,
+    title: "that Redis does not have is refused, and nothing is written to database 0",
+  },
+  {
+    guard: "two databases do not use one prefix in one Redis",
+    file: "src/redis/probe.ts",
+    text: `"NX", "GET"`,
+    instead: `"GET"`,
+    test: unusableRedis,
+    title: "the second one does not start, and starts with another database number",
+  },
 ];
 
 export const mutants: readonly Mutant[] = [
@@ -533,6 +655,7 @@ export const mutants: readonly Mutant[] = [
   ...requests,
   ...claims,
   ...fanOut,
+  ...locked,
   ...sweeps,
   ...leasing,
   ...beginnings,

@@ -172,6 +172,7 @@ describe("two installations with one prefix in one Redis:", () => {
     await using another = await watch(server.url, first);
     expect([await replica.fit(), await another.fit()]).toEqual([1, 1]);
     expect(await complaint(server.url)).toBe(foreign(first));
+    expect(await server.admin.get(keys.installation)).toBe(first);
     await using elsewhere = await watch(`${server.url}/1`);
     expect(await elsewhere.fit()).toBe(1);
   });

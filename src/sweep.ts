@@ -35,7 +35,7 @@ type Deps = {
 };
 
 export type Sweep = {
-  /** One pass over everything but the removal of rows. False if a part of it failed, which keeps the others from nothing. */
+  /** One pass over everything but the removal of rows. False if a part of it failed; the others are done all the same. */
   pass(): Promise<boolean>;
 };
 

@@ -25,6 +25,8 @@ export type Proxy = AsyncDisposable & {
   freeze(): void;
   /** Passes everything on so much later, each way. */
   delay(ms: number): void;
+  /** Passes on so much later only what comes back. */
+  delayReplies(ms: number): void;
   /**
    * Harms the connection of the next request that matches, once. Resolves when it has; `disarm` takes a trap away that
    * nothing has stepped into.
@@ -44,6 +46,7 @@ export async function startProxy(target: string | (() => string)): Promise<Proxy
   const sockets = new Set<Socket>();
   let isFrozen = false;
   let delayMs = 0;
+  let repliesDelayMs = 0;
   let trap: Trap | undefined;
   let listener: ((request: string) => void) | undefined;
 
@@ -92,7 +95,7 @@ export async function startProxy(target: string | (() => string)): Promise<Proxy
     outer.on("data", (data) => {
       if (isFrozen || harm === "swallow the replies") return;
       if (harm === "drop the reply") inner.destroy();
-      else toService(data);
+      else toService(data, repliesDelayMs);
     });
     inner.on("close", () => outer.destroy());
     outer.on("close", () => inner.destroy());
@@ -127,6 +130,7 @@ export async function startProxy(target: string | (() => string)): Promise<Proxy
     cut,
     freeze: () => void (isFrozen = true),
     delay: (ms) => void (delayMs = ms),
+    delayReplies: (ms) => void (repliesDelayMs = ms),
     trap(matches, harm) {
       const { promise: sprung, resolve: spring } = Promise.withResolvers<void>();
       const mine = { matches, harm, spring };
@@ -138,6 +142,7 @@ export async function startProxy(target: string | (() => string)): Promise<Proxy
       breakAll();
       isFrozen = false;
       delayMs = 0;
+      repliesDelayMs = 0;
       trap = undefined;
       if (!server.listening) await once(server.listen(address.port, "127.0.0.1"), "listening");
     },

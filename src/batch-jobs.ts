@@ -24,8 +24,8 @@ import {
 } from "./postgres/batch-jobs.ts";
 import { holdOffFiles } from "./postgres/adding.ts";
 import { insertContacts } from "./postgres/contacts.ts";
-import type { Database } from "./postgres/database.ts";
-import { type Attempt, type BatchJob, type Contact, createQueries } from "./queries.ts";
+import type { Shares } from "./postgres/connections.ts";
+import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
 import type { ContactList } from "./redis/contact-list.ts";
 import type { JobKey } from "./redis/keys.ts";
 import type { Schedule } from "./redis/schedule.ts";
@@ -102,13 +102,14 @@ async function readStartTime(trx: Trx, text: string, zone: string) {
 
 /** The commands on batch jobs, and the queries: what the API does, without its wire format. */
 export function createBatchJobs(deps: {
-  db: Database;
+  shares: Shares;
+  reads: Reads;
   schedule: Schedule;
   contactList: ContactList;
   fanOut: FanOut;
   logger: Logger;
 }) {
-  const { db, schedule, contactList } = deps;
+  const { shares, schedule, contactList } = deps;
   const run = createCommandRunner(deps);
 
   const removeEntry = async (scheduledJobId: string | null): Promise<boolean> =>
@@ -122,7 +123,7 @@ export function createBatchJobs(deps: {
   }
 
   return {
-    ...createQueries(db),
+    ...createQueries(deps.reads),
 
     async create(request: CommandRequest, job: NewJob) {
       return await run(request, {
@@ -170,7 +171,7 @@ export function createBatchJobs(deps: {
     },
 
     async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {
-      return await whenNothingKeepsOut(db, () =>
+      return await whenNothingKeepsOut(shares.of(request.caller.organizationId), () =>
         run(request, {
           rpc: "AddContacts",
           async decide(trx) {

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Caller } from "./domain/caller.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { Trx } from "./postgres/batch-jobs.ts";
-import type { Database } from "./postgres/database.ts";
+import type { Shares } from "./postgres/connections.ts";
 import { type RequestKey, claimRequest, keepAnswer, keepEntryRemoved } from "./postgres/requests.ts";
 import type { JobKey } from "./redis/keys.ts";
 
@@ -48,8 +48,8 @@ async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined
  *
  * With a request id the answer is kept in the same transaction, and a repetition is answered with it.
  */
-export function createCommandRunner(deps: { db: Database; fanOut: FanOut; logger: Logger }) {
-  const { db, fanOut, logger } = deps;
+export function createCommandRunner(deps: { shares: Shares; fanOut: FanOut; logger: Logger }) {
+  const { shares, fanOut, logger } = deps;
 
   return async function run<A extends object>(
     request: CommandRequest,
@@ -57,6 +57,7 @@ export function createCommandRunner(deps: { db: Database; fanOut: FanOut; logger
   ): Promise<Answered<A>> {
     const { caller, requestId } = request;
     const { rpc } = steps;
+    const db = shares.of(caller.organizationId);
     const key: RequestKey | undefined =
       requestId === ""
         ? undefined

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isApiKey } from "./api-keys.ts";
+import { leastConnections } from "./postgres/connections.ts";
 import { defaultLimits } from "./importing/pieces.ts";
 
 /** A whole number in plain digits, within its bounds. */
@@ -25,7 +26,7 @@ const settings = z.object({
     .string()
     .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
     .optional(),
-  DATABASE_POOL_SIZE: wholeNumber(2, 100).default(10),
+  DATABASE_POOL_SIZE: wholeNumber(leastConnections, 100).default(10),
   REDIS_URL: z
     .string()
     .regex(

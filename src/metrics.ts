@@ -87,3 +87,46 @@ export function createMetrics() {
     }),
   };
 }
+
+/** Whether Postgres answers and ends commits, how its connections are used, and how many log lines nobody took. */
+export type Vitals = {
+  readonly isPostgresUp: () => boolean;
+  readonly connections: () => readonly { pool: string; taken: number; waiting: number }[];
+  readonly droppedLogLines: () => number;
+};
+
+/** Adds what is looked up when somebody asks for the metrics. */
+export function addVitals({ registry }: Metrics, vitals: Vitals): void {
+  // They register themselves nowhere else.
+  const registers: [] = [];
+  const postgresUp = new Gauge({
+    name: "callsheet_postgres_up",
+    help: "1 while Postgres answers and ends commits, otherwise 0.",
+    registers,
+    collect() {
+      this.set(vitals.isPostgresUp() ? 1 : 0);
+    },
+  });
+  const connections = new Gauge({
+    name: "callsheet_postgres_connections",
+    help: "Connections to Postgres by pool: taken, and callers that wait for one.",
+    labelNames: ["pool", "state"],
+    registers,
+    collect() {
+      for (const { pool, taken, waiting } of vitals.connections()) {
+        this.set({ pool, state: "taken" }, taken);
+        this.set({ pool, state: "waiting" }, waiting);
+      }
+    },
+  });
+  const logLinesDropped = new Counter({
+    name: "callsheet_log_lines_dropped_total",
+    help: "Log lines dropped because nobody read them.",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(vitals.droppedLogLines());
+    },
+  });
+  for (const metric of [postgresUp, connections, logLinesDropped]) registry.registerMetric(metric);
+}

@@ -12,7 +12,7 @@ import {
 import { readPageToken, writePageToken } from "./domain/page-token.ts";
 import { type JobCursor, findJob, isUuid, jobNotFound, listJobs } from "./postgres/batch-jobs.ts";
 import { findContact, listContacts } from "./postgres/contacts.ts";
-import type { Database } from "./postgres/database.ts";
+import type { Connections } from "./postgres/connections.ts";
 import { readJobs } from "./postgres/watching.ts";
 import type { AttemptRow, BatchJobRow, ContactRow } from "./postgres/tables.ts";
 
@@ -78,12 +78,15 @@ const bytesOf = (job: BatchJob): number =>
 const cursorOf = (job: BatchJob | undefined): JobCursor | undefined =>
   job && { createdAt: job.created_at, id: job.id };
 
+/** The connections that reads have. */
+export type Reads = Pick<Connections, "reads" | "lookUps">;
+
 /** What can be asked about batch jobs. Every answer is about the caller's organization only. */
-export function createQueries(db: Database) {
+export function createQueries({ reads, lookUps }: Reads) {
   /** Under load one query answers all who ask while others run; one that hangs leaves the rest of them their way. */
   const readJob = coalesce<string, { row: BatchJob | undefined }>(
     async (ids) => {
-      const versions = await readJobs(db, [...new Set(ids)]);
+      const versions = await readJobs(lookUps, [...new Set(ids)]);
       return ids.map((id) => ({ row: versions.get(id)?.row }));
     },
     100,
@@ -109,7 +112,10 @@ export function createQueries(db: Database) {
       const cursor = readPageToken(page.token, scope, isJobCursor);
       const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
       const size = pageSizeOf(page.size);
-      const found = await listJobs(db, organizationId, filter, { after, size: size + 1 });
+      const found = await listJobs(reads.of(organizationId), organizationId, filter, {
+        after,
+        size: size + 1,
+      });
       const jobs = fitting(found.jobs.slice(0, size), bytesOf);
       const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
       return {
@@ -124,6 +130,7 @@ export function createQueries(db: Database) {
       batchJobId: string,
       number: number,
     ): Promise<{ contact: Contact; attempts: Attempt[] }> {
+      const db = reads.of(caller.organizationId);
       const job = await findJob(db, caller.organizationId, batchJobId);
       const found = await findContact(db, job.id, number);
       if (found === undefined) {
@@ -145,6 +152,7 @@ export function createQueries(db: Database) {
     ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
       const scope = ["contacts", batchJobId, statuses.toSorted()];
       const cursor = readPageToken(page.token, scope, isContactCursor);
+      const db = reads.of(caller.organizationId);
       const job = await findJob(db, caller.organizationId, batchJobId);
       const found = await listContacts(db, job.id, storedStatuses(statuses, job), {
         after: cursor?.[0] ?? 0,

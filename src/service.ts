@@ -13,12 +13,13 @@ import { createJobSettings } from "./leasing/job-settings.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
 import { createLeasing } from "./leasing/leasing.ts";
 import { createRecorder } from "./leasing/recorder.ts";
-import { createMetrics } from "./metrics.ts";
+import { addVitals, createMetrics } from "./metrics.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
+import { openConnections } from "./postgres/connections.ts";
 import { openDatabase } from "./postgres/database.ts";
 import { keepRedisPrefix } from "./postgres/installation.ts";
 import { migrate } from "./postgres/migrate.ts";
-import { type Pulse, pulseInterceptor, startPulse } from "./pulse.ts";
+import { type Finding, pulseInterceptor, startPulse } from "./pulse.ts";
 import { startRedisWatch } from "./redis-watch.ts";
 import { openRedis } from "./redis/connection.ts";
 import { createContactList } from "./redis/contact-list.ts";
@@ -62,22 +63,45 @@ export type ServiceOptions = {
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
   readonly logger: Logger;
+  /** How many lines of the log were dropped. */
+  readonly droppedLogLines?: () => number;
 };
 
 /** A running replica. Disposing it takes no more work, finishes what is in hand, and closes every connection. */
 export type Service = AsyncDisposable & { readonly port: number; readonly grpcPort: number };
 
-const readiness = (pulse: Pulse) => async (): Promise<Page> =>
-  (await pulse.beat()) ? { body: "ready\n" } : { status: 503, body: "not ready: Postgres does not answer\n" };
+const readinessOf: Record<Finding, Page> = {
+  answers: { body: "ready\n" },
+  "hangs commits": { status: 503, body: "not ready: Postgres does not end what is written\n" },
+  silent: { status: 503, body: "not ready: Postgres does not answer\n" },
+};
+
+/** Beside what it watches with, what a replica has of Postgres: one connection to see that it answers, one for its time. */
+const vitalConnections = 2;
+const vitalTimeoutMs = 1_000;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
   const { connectionMaxAgeMs = Infinity } = options;
   await using opened = new AsyncDisposableStack();
 
-  const db = openDatabase({ url: options.databaseUrl, poolSize: options.databasePoolSize });
-  opened.defer(() => db.destroy());
   await migrate(options.databaseUrl);
+  const vitals = openDatabase({
+    url: options.databaseUrl,
+    poolSize: vitalConnections,
+    queryTimeoutMs: vitalTimeoutMs,
+  });
+  opened.defer(() => vitals.destroy());
+  const pulse = opened.use(await startPulse(vitals, options.databaseUrl));
+  const connections = opened.use(
+    openConnections({
+      url: options.databaseUrl,
+      sum: options.databasePoolSize,
+      onSlowCommit: pulse.suspectCommits,
+      checkCommits: pulse.checkCommits,
+    }),
+  );
+  const { background: db, work: shares } = connections;
   if (options.bootstrapApiKey !== undefined) {
     const organizationId = await ensureOrganization(db, "default");
     const hash = hashApiKey(options.bootstrapApiKey);
@@ -85,6 +109,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
 
   const metrics = createMetrics();
+  addVitals(metrics, {
+    isPostgresUp: () => pulse.finding() === "answers",
+    connections: connections.usage,
+    droppedLogLines: options.droppedLogLines ?? (() => 0),
+  });
   const redis = openRedis(options.redisUrl);
   opened.defer(() => redis.disconnect());
   const subscriber = openRedis(options.redisUrl);
@@ -96,7 +125,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const schedule = createSchedule(redis, keys);
   const contactList = createContactList(redis, keys);
   const reservations = createReservations(redis, keys);
-  const clock = await startClock(db);
+  const clock = await startClock(vitals);
   const fanOut = opened.use(
     createFanOut({
       db,
@@ -107,11 +136,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
-  const dueStarts = createDueStarts({ db, metrics, logger });
-  const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  const dueStarts = createDueStarts({ db: connections.starts, metrics, logger });
+  const jobs = createBatchJobs({ shares, reads: connections, schedule, contactList, fanOut, logger });
   const contactImport = createContactImport({
     databaseUrl: options.databaseUrl,
-    db,
+    shares,
     fanOut,
     logger,
     limits: importLimits,
@@ -121,15 +150,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     // Other replicas hear of it; a lost word costs them a second.
     redis.publish(keys.work, organizationId).catch(() => {});
   };
-  const settingsOf = createJobSettings(db);
+  const settingsOf = createJobSettings(connections.lookUps);
   const recorder = opened.use(
-    createRecorder({ db, settingsOf, contactList, reservations, logger, onFreed: freed }),
+    createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed: freed }),
   );
-  const round = createLeaseRound({ db, settingsOf, reservations, clock, logger });
-  const leasing = createLeasing({ db, settingsOf, round, recorder, clock, logger });
+  const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
+  const leasing = createLeasing({ shares, settingsOf, round, recorder, clock, logger });
   onMessage(subscriber, keys.work, leasing.ring);
   opened.use(startExpiry({ db, recorder, logger }));
-  const watching = opened.use(createWatching({ db, logger, metrics, guard: (work) => pulse.guard(work) }));
+  const watching = opened.use(
+    createWatching({ db: connections.lookUps, logger, metrics, guard: pulse.guard }),
+  );
   opened.use(startScheduler({ ...dueStarts, schedule, fanOut, clock, subscriber, metrics, logger }));
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
@@ -140,12 +171,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     health.entry,
   ];
   const validation = validationInterceptor(services);
-  // Only now: what the line above takes looks, to a beat in hand, as if Postgres did not answer.
-  const pulse = opened.use(await startPulse(options.databaseUrl));
   pulse.onLost(leasing.fail);
   pulse.onLost(watching.fail);
+  pulse.onWritesLost(leasing.fail);
   const translate = createErrorTranslation(logger);
-  const apiKeys = opened.use(createApiKeys({ db, logger }));
+  const apiKeys = opened.use(createApiKeys({ db: connections.lookUps, logger }));
   const shared = {
     host: options.host,
     connectionMaxAgeMs,
@@ -181,7 +211,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     pages: {
       ...consolePages(consoleDirectory),
       "/healthz": () => ({ body: "ok\n" }),
-      "/readyz": readiness(pulse),
+      "/readyz": async () => readinessOf[await pulse.beat()],
       "/metrics": async () => ({
         headers: { "content-type": metrics.registry.contentType },
         body: await metrics.registry.metrics(),

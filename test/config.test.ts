@@ -20,7 +20,7 @@ describe("a setting that is wrong is named in a sentence", () => {
   test.each([
     ["DATABASE_URL", "mysql://localhost/x"],
     ["DATABASE_URL", "localhost:5432"],
-    ["DATABASE_POOL_SIZE", "1"],
+    ["DATABASE_POOL_SIZE", "5"],
     ["DATABASE_POOL_SIZE", "101"],
     ["DATABASE_POOL_SIZE", "2.5"],
     ["DATABASE_POOL_SIZE", "many"],

@@ -16,7 +16,7 @@ const database = stack.use(await cloneDatabase());
 
 const defaults = {
   databaseUrl: database.url,
-  databasePoolSize: 5,
+  databasePoolSize: 6,
   redisUrl: inject("redisUrl"),
   redisPrefix: `test-${randomBytes(6).toString("hex")}`,
   host: "127.0.0.1",

@@ -39,3 +39,14 @@ export class BatchJobError extends Error {
 /** The refusal of everything while Postgres cannot be reached. */
 export const databaseUnavailable = (): BatchJobError =>
   new BatchJobError("unavailable", "The database does not answer; try again in a moment.");
+
+/** The refusal of what writes while Postgres answers and its commits do not end. */
+export const writesUnavailable = (): BatchJobError =>
+  new BatchJobError(
+    "unavailable",
+    "The database does not end what is written; try again in a moment, with the same request id.",
+  );
+
+/** The refusal of what would wait too long for others, while Postgres answers. */
+export const serviceBusy = (): BatchJobError =>
+  new BatchJobError("unavailable", "The service is busy with other calls; try again in a moment.");

@@ -15,7 +15,7 @@ import type { FanOut } from "../fan-out.ts";
 import { holdOffAll } from "../postgres/adding.ts";
 import { createBlocks } from "../postgres/contact-blocks.ts";
 import { type Trx, countAdded, findJob } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
+import type { Shares } from "../postgres/connections.ts";
 import { isKept } from "../postgres/requests.ts";
 import {
   type Staging,
@@ -135,18 +135,19 @@ async function* hashed(pieces: AsyncIterable<Buffer>, hash: ReturnType<typeof cr
 
 export function createContactImport(deps: {
   databaseUrl: string;
-  db: Database;
+  shares: Shares;
   fanOut: FanOut;
   logger: Logger;
   limits: Limits;
 }): ContactImport {
-  const { databaseUrl, db, limits } = deps;
+  const { databaseUrl, shares, limits } = deps;
   const inTurn = createTurns(filesAtOnce);
 
   /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
   async function checkBeforehand(request: ImportRequest): Promise<void> {
     const { caller, requestId, batchJobId, expectedRevision } = request;
     const { organizationId } = caller;
+    const db = shares.of(organizationId);
     if (requestId !== "" && (await isKept(db, { organizationId, rpc, requestId }))) return;
     const job = await findJob(db, organizationId, batchJobId);
     checkRevision(job, expectedRevision);
@@ -162,7 +163,7 @@ export function createContactImport(deps: {
     const given = await stageAll(pieces, { staging, rejections });
     const fingerprint = hash.digest();
 
-    const run = createCommandRunner({ ...deps, db: staging.db });
+    const run = createCommandRunner({ ...deps, shares: { of: () => staging.db } });
     const command = { ...request, fingerprint: () => fingerprint };
     async function decide(trx: Trx) {
       const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);

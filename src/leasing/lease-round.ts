@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import { shareOut } from "../domain/shares.ts";
-import type { Database } from "../postgres/database.ts";
+import type { Shares } from "../postgres/connections.ts";
 import { type Candidate, findCandidates } from "../postgres/candidates.ts";
 import { type StoredLease, findLeases, openLeases } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
@@ -56,13 +56,13 @@ type Taken = { candidate: Candidate; due: number; numbers: number[] };
  * list. What Redis gives is only proposed: the transaction opens what is open, as far as both limits allow.
  */
 export function createLeaseRound(deps: {
-  db: Database;
+  shares: Shares;
   settingsOf: SettingsOf;
   reservations: Reservations;
   clock: Clock;
   logger: Logger;
 }): LeaseRound {
-  const { db, settingsOf, reservations, clock, logger } = deps;
+  const { shares, settingsOf, reservations, clock, logger } = deps;
 
   /** Takes each job's share: retries as Postgres has them, the rest from its list. */
   async function take(
@@ -71,9 +71,9 @@ export function createLeaseRound(deps: {
     wanted: number,
   ): Promise<Taken[]> {
     const most = candidates.map(({ free, due, pending }) => Math.min(free, due + pending));
-    const shares = shareOut(wanted, most);
+    const parts = shareOut(wanted, most);
     const chosen = candidates.flatMap((candidate, i) => {
-      const share = shares[i] ?? 0;
+      const share = parts[i] ?? 0;
       const due = Math.min(candidate.due, share);
       return share === 0 ? [] : [{ candidate, due, fromList: Math.min(share - due, candidate.pending) }];
     });
@@ -95,6 +95,7 @@ export function createLeaseRound(deps: {
   }
 
   return async function leaseRound(organizationId, demands, onlyJobIds, afterJobId) {
+    const db = shares.of(organizationId);
     const { organizationFree, candidates } = await findCandidates(
       db,
       organizationId,

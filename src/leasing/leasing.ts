@@ -3,7 +3,7 @@ import { type Alarm, createAlarm } from "../alarm.ts";
 import type { Caller } from "../domain/caller.ts";
 import { jittered } from "../loop.ts";
 import type { Clock } from "../clock.ts";
-import type { Database } from "../postgres/database.ts";
+import type { Shares } from "../postgres/connections.ts";
 import { readLeaseId } from "../domain/lease-id.ts";
 import { nextRetryAt } from "../postgres/candidates.ts";
 import { extendLeases, findLeases } from "../postgres/leases.ts";
@@ -53,14 +53,14 @@ const floorMs = 1_000;
 const mostTurns = 10_000;
 
 export function createLeasing(deps: {
-  db: Database;
+  shares: Shares;
   settingsOf: SettingsOf;
   round: LeaseRound;
   recorder: Recorder;
   clock: Clock;
   logger: Logger;
 }): Leasing {
-  const { db, settingsOf, round, recorder, clock, logger } = deps;
+  const { shares, settingsOf, round, recorder, clock, logger } = deps;
   const desks = new Map<string, Desk>();
   /** The job of each organization that had the last turn, of those that were served last. */
   const turns = createRecent<string, string>(mostTurns);
@@ -107,7 +107,7 @@ export function createLeasing(deps: {
   }
 
   async function idleMs(organizationId: string, desk: Desk): Promise<number> {
-    const due = await nextRetryAt(db, organizationId);
+    const due = await nextRetryAt(shares.of(organizationId), organizationId);
     const toRetry = due === null ? Infinity : due.getTime() - clock.now();
     const toDeadline = Math.min(...[...desk.waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
     return Math.max(1, Math.min(jittered(floorMs), toRetry, toDeadline));
@@ -180,6 +180,7 @@ export function createLeasing(deps: {
     const key = `${caller.organizationId} ${requestId}`;
     const first = repeated.get(key);
     if (first !== undefined) return await first;
+    const db = shares.of(caller.organizationId);
     const live = async () =>
       await withSettings(settingsOf, await findLeases(db, caller.organizationId, requestId));
     const promise = (async () => {
@@ -206,7 +207,12 @@ export function createLeasing(deps: {
       return await repeatable({ ...request, jobIds });
     },
     extend: (caller, leaseIds, durationMs) =>
-      extendLeases(db, caller.organizationId, leaseIds.map(readLeaseId), durationMs),
+      extendLeases(
+        shares.of(caller.organizationId),
+        caller.organizationId,
+        leaseIds.map(readLeaseId),
+        durationMs,
+      ),
     fail(error) {
       for (const desk of desks.values()) for (const waiter of desk.waiters) waiter.fail(error);
     },

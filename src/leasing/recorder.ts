@@ -3,7 +3,7 @@ import { coalesceByKey } from "../coalesce.ts";
 import { retryDelayMs } from "../domain/attempt.ts";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import { type LeaseKey, readLeaseId } from "../domain/lease-id.ts";
-import type { Database } from "../postgres/database.ts";
+import type { Shares } from "../postgres/connections.ts";
 import { type CallDetails, endLeases, removeLeases } from "../postgres/lease-ends.ts";
 import { nameOf } from "../postgres/lease-rows.ts";
 import type { ContactList } from "../redis/contact-list.ts";
@@ -41,7 +41,7 @@ const mostCalls = 100;
 
 /** Ends attempts: by report, by the end of their time, or as if they had not been. Counts and jobs follow. */
 export function createRecorder(deps: {
-  db: Database;
+  shares: Shares;
   settingsOf: SettingsOf;
   contactList: ContactList;
   reservations: Reservations;
@@ -49,7 +49,7 @@ export function createRecorder(deps: {
   /** Called when leases of an organization have ended. */
   onFreed: (organizationId: string) => void;
 }): Recorder {
-  const { db, settingsOf, contactList, reservations, logger, onFreed } = deps;
+  const { shares, settingsOf, contactList, reservations, logger, onFreed } = deps;
   const following = new Set<Promise<void>>();
 
   /** Does the Redis half of ended leases, for which nobody's answer waits. */
@@ -78,7 +78,7 @@ export function createRecorder(deps: {
   ) {
     const settings = await settingsOf(endings.map(({ key }) => key.jobId));
     const { contacts, finished } = await endLeases(
-      db,
+      shares.of(organizationId),
       organizationId,
       endings.map(({ key, outcome, details }) => {
         const rules = settings.get(key.jobId);
@@ -113,7 +113,7 @@ export function createRecorder(deps: {
     });
     const rest = reports.filter((_, i) => results[i] === undefined);
     if (rest.length === 0) return results.filter((result) => result !== undefined);
-    const late = await reportLate(db, organizationId, rest);
+    const late = await reportLate(shares.of(organizationId), organizationId, rest);
     follow(organizationId, () => unlinkAll(organizationId, late.finished));
     let nextLate = 0;
     return results.map((result) => result ?? late.results[nextLate++] ?? { kind: "gone" });
@@ -137,6 +137,7 @@ export function createRecorder(deps: {
 
     async release(organizationId, leaseIds) {
       const keys = leaseIds.map(readLeaseId);
+      const db = shares.of(organizationId);
       const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
       const listed = keys.filter((key, i) => removed[i] && key.attempt === 1);
       follow(organizationId, async () => {

@@ -1,6 +1,9 @@
+import { BatchJobError } from "../domain/batch-job-error.ts";
 import { Kysely, PostgresDialect } from "kysely";
 import { type CustomTypesConfig, Pool, types as pgTypes } from "pg";
-import { withSureCommits } from "./sure-commits.ts";
+import { PatientClient } from "./patient-client.ts";
+import { type TakeSeat, createSeats } from "./seats.ts";
+import { type Statements, withSureCommits } from "./sure-commits.ts";
 import type { Tables } from "./tables.ts";
 
 export type Database = Kysely<Tables>;
@@ -27,9 +30,19 @@ const plannerOptions = "-c enable_seqscan=off -c enable_bitmapscan=off";
 /** Connections that stay open while nobody needs them: what comes due after a quiet hour finds them, and their plans. */
 const mostKeptIdle = 4;
 
+/** A statement that Postgres has ended by itself is answered by then. */
+export const queryTimeoutOf = (options: { statementTimeoutMs?: number; queryTimeoutMs?: number }): number => {
+  const { statementTimeoutMs = 30_000, queryTimeoutMs } = options;
+  return queryTimeoutMs ?? (statementTimeoutMs === 0 ? 0 : statementTimeoutMs + 5_000);
+};
+
+/** For so long a caller waits for a connection of a pool. */
+export const poolPatienceMs = 1_500;
+
 /**
  * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
- * much longer, and a transaction that its owner forgot 10 s.
+ * much longer, and a transaction that its owner forgot 10 s. What Postgres does not time is timed in patience, so that a
+ * stall of this process ends nothing.
  */
 export function openPool(options: {
   url: string;
@@ -39,20 +52,22 @@ export function openPool(options: {
   queryTimeoutMs?: number;
   /** Further connections that were idle for so long are closed; 0 keeps them. */
   idleTimeoutMs?: number;
+  /** So many connections stay open while nobody needs them. */
+  keptIdle?: number;
 }): Pool {
   const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000 } = options;
-  const { queryTimeoutMs = statementTimeoutMs === 0 ? 0 : statementTimeoutMs + 5_000 } = options;
   const pool = new Pool({
     connectionString: options.url,
     max: options.size,
-    min: Math.min(options.size, mostKeptIdle),
+    min: Math.min(options.size, options.keptIdle ?? mostKeptIdle),
     application_name: "callsheet",
     options: plannerOptions,
-    connectionTimeoutMillis: 1_500,
+    Client: PatientClient,
     idleTimeoutMillis: idleTimeoutMs,
     lock_timeout: statementTimeoutMs === 0 ? 0 : 5_000,
     statement_timeout: statementTimeoutMs,
-    query_timeout: queryTimeoutMs,
+    // Where statements are timed in patience that comes first. This is for those that go past it.
+    query_timeout: 4 * queryTimeoutOf(options),
     idle_in_transaction_session_timeout: 10_000,
     keepAlive: true,
     // So that what stands between keeps an idle connection, and one that broke unseen is found out.
@@ -65,15 +80,14 @@ export function openPool(options: {
   return pool;
 }
 
-/** A transaction resolves if and only if it is known to be committed. */
-export function overPool(pool: Pool): Database {
-  const alone = {
-    connectionString: pool.options.connectionString,
-    application_name: "callsheet",
-    connectionTimeoutMillis: 1_000,
-    query_timeout: 1_000,
-  };
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: withSureCommits(pool, alone) }) });
+/** A transaction resolves if and only if it is known to be committed. `takeSeat` lets no more through than the pool has. */
+export function overPool(pool: Pool, sharing: Partial<Statements> & { takeSeat?: TakeSeat } = {}): Database {
+  const seats = createSeats(pool.options.max);
+  const options = { queryTimeoutMs: 0, takeSeat: () => seats.take(poolPatienceMs), ...sharing };
+  const alone = { connectionString: pool.options.connectionString, application_name: "callsheet" };
+  return new Kysely<Tables>({
+    dialect: new PostgresDialect({ pool: withSureCommits(pool, alone, options) }),
+  });
 }
 
 /** A database over a pool of its own. Disposing waits for the connections in use. */
@@ -81,7 +95,7 @@ export const openDatabase = ({
   poolSize,
   ...options
 }: Omit<Parameters<typeof openPool>[0], "size"> & { poolSize: number }): Database =>
-  overPool(openPool({ ...options, size: poolSize }));
+  overPool(openPool({ ...options, size: poolSize }), { queryTimeoutMs: queryTimeoutOf(options) });
 
 /** Node's socket errors, then SQLSTATEs and their classes, that pass by themselves. */
 const passing = new Set(
@@ -91,9 +105,17 @@ const passing = new Set(
   ].flatMap((codes) => codes.split(" ")),
 );
 
+/** Statements that waited for others for too long, or were given up for their sake. */
+const busy = new Set(["57014", "40001", "40P01", "55P03"]);
+
+/** True if Postgres, which answers, ended the statement since it took too long or was in another's way. */
+export const isPostgresBusy = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && busy.has(String(error.code));
+
 /** True if the statement failed because Postgres could not be reached or could not do it now; it may have been done. */
 export function isPostgresUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
+  if (error instanceof BatchJobError) return error.reason === "unavailable";
   if (error instanceof AggregateError) return error.errors.some(isPostgresUnavailable);
   const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
   if (code !== undefined) return passing.has(code) || passing.has(code.slice(0, 2));

@@ -1,9 +1,20 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { PostgresPool, PostgresPoolClient } from "kysely";
-import { Client, type ClientConfig, type Pool, type PoolClient, type QueryResult } from "pg";
+import type { ClientConfig, Pool, PoolClient, QueryResult } from "pg";
+import { afterPatience, patiently } from "../patience.ts";
+import { PatientClient } from "./patient-client.ts";
+import type { TakeSeat } from "./seats.ts";
 
 /** A transaction as it can be asked for later, and the server process that gave it its id. */
 type Begun = { readonly id: string; readonly server: string };
+
+/** How statements are watched. */
+export type Statements = {
+  /** The patience with an answer; 0 for no end of it. */
+  readonly queryTimeoutMs: number;
+  /** Called when what commits (a commit, or a statement by itself) has not ended after some patience. */
+  readonly onSlowCommit?: () => void;
+};
 
 const begin = "begin; select pg_current_xact_id()::text as id, pg_postmaster_start_time()::text as server";
 
@@ -16,68 +27,122 @@ const status = `
 const patienceMs = 1_000;
 const pauseMs = 50;
 
-const isTimeout = (error: unknown): boolean =>
-  error instanceof Error && error.message.startsWith("Query read timeout");
+/** Together with the patience of what is asked then, less than callers are promised. */
+const slowCommitMs = 700;
+
+/** Reads like that of pg. */
+const readTimeout = () => new Error("Query read timeout");
+
+/** True if a statement was not answered in time. */
+export const isReadTimeout = (error: unknown): boolean =>
+  error instanceof Error && error.message === readTimeout().message;
 
 /**
  * The pool, with commits that are sure: where the answer to a commit is lost, Postgres is asked over a new connection
  * what became of the transaction. One that was committed goes on as if the answer had come; of any other the error is
  * thrown, and stands for "not done" or "nobody knows". A connection that owes an answer is not used again.
  */
-export function withSureCommits(pool: Pool, config: ClientConfig): PostgresPool {
+export function withSureCommits(
+  pool: Pool,
+  config: ClientConfig,
+  options: Statements & { readonly takeSeat: TakeSeat },
+): PostgresPool {
   return {
     options: pool.options,
-    connect: async () => sure(await pool.connect(), config),
+    async connect() {
+      const leave = await options.takeSeat();
+      try {
+        return sure(await pool.connect(), config, { ...options, leave });
+      } catch (error) {
+        leave();
+        throw error;
+      }
+    },
     end: () => pool.end(),
   };
 }
 
-function sure(client: PoolClient, config: ClientConfig): PostgresPoolClient {
+function sure(
+  client: PoolClient,
+  config: ClientConfig,
+  options: Statements & { leave: () => void },
+): PostgresPoolClient {
+  const { queryTimeoutMs, onSlowCommit, leave } = options;
   let begun: Begun | undefined;
+  let isOpen = false;
   let owesAnswer = false;
 
-  async function run(sql: string, parameters: readonly unknown[]): Promise<unknown> {
-    try {
-      if (sql !== "begin") return await client.query(sql, [...parameters]);
+  async function answerTo(sql: string, parameters: readonly unknown[]) {
+    const answer = client.query(sql, [...parameters]);
+    return queryTimeoutMs === 0 ? await answer : await patiently(queryTimeoutMs, answer, readTimeout);
+  }
+
+  async function ask(sql: string, parameters: readonly unknown[]): Promise<unknown> {
+    if (sql === "begin") {
+      isOpen = true;
       // Two statements give two results, which the types of pg do not say.
-      const results: unknown = await client.query<Begun>(begin);
+      const results: unknown = await answerTo(begin, []);
       const [first, second] = Array.isArray(results) ? (results as QueryResult<Begun>[]) : [];
       begun = second?.rows[0];
       return first;
-    } catch (error) {
-      owesAnswer ||= isTimeout(error);
-      if (sql !== "commit" || begun === undefined || !(await wasCommitted(begun, config))) throw error;
-      return { command: "COMMIT", rowCount: null, rows: [] };
+    }
+    if (sql === "commit" || sql === "rollback") isOpen = false;
+    if (isOpen || onSlowCommit === undefined) return await answerTo(sql, parameters);
+    const callOff = afterPatience(slowCommitMs, onSlowCommit);
+    try {
+      return await answerTo(sql, parameters);
+    } finally {
+      callOff();
     }
   }
 
   return {
-    query: run as PostgresPoolClient["query"],
-    release: (destroy) => client.release(destroy === true || owesAnswer),
-  };
+    async query(sql: string, parameters: readonly unknown[]) {
+      try {
+        return await ask(sql, parameters);
+      } catch (error) {
+        owesAnswer ||= isReadTimeout(error);
+        if (sql !== "commit" || begun === undefined || !(await wasCommitted(begun, config))) throw error;
+        return { command: "COMMIT", rowCount: null, rows: [] };
+      }
+    },
+    release(destroy) {
+      client.release(destroy === true || owesAnswer);
+      leave();
+    },
+  } as PostgresPoolClient;
 }
 
 /** False if it was rolled back, and if that cannot be found out in time. */
 async function wasCommitted(begun: Begun, config: ClientConfig): Promise<boolean> {
-  for (const deadline = performance.now() + patienceMs; performance.now() < deadline; await delay(pauseMs)) {
-    const found = await look(begun, config).catch(() => undefined);
-    // A server that crashed may give an id again that it had given before and of which nothing had reached its disk.
-    if (found !== undefined && found.server !== begun.server) return false;
-    if (found?.status === "committed") return true;
-    if (found !== undefined && found.status !== "in progress") return false;
+  const over = new AbortController();
+  const callOff = afterPatience(patienceMs, () => over.abort());
+  try {
+    for (; !over.signal.aborted; await delay(pauseMs)) {
+      const found = await look(begun, config).catch(() => undefined);
+      // A server that crashed may give an id again that it had given before and of which nothing had reached its disk.
+      if (found !== undefined && found.server !== begun.server) return false;
+      if (found?.status === "committed") return true;
+      if (found !== undefined && found.status !== "in progress") return false;
+    }
+    return false;
+  } finally {
+    callOff();
   }
-  return false;
 }
 
 async function look({ id, server }: Begun, config: ClientConfig) {
   // Not from the pool: all its connections may be waiting for this very answer.
-  const client = new Client(config);
+  const client = new PatientClient(config);
   client.on("error", () => {});
-  try {
+  const ask = async () => {
     await client.connect();
     const { rows } = await client.query<{ status: string | null; server: string }>(status, [id, server]);
     return rows[0];
+  };
+  try {
+    return await patiently(patienceMs, ask(), readTimeout);
   } finally {
-    await client.end().catch(() => {});
+    void client.end().catch(() => {});
   }
 }

@@ -1,9 +1,14 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { BatchJobError, databaseUnavailable, type ErrorReason } from "../domain/batch-job-error.ts";
+import {
+  BatchJobError,
+  databaseUnavailable,
+  type ErrorReason,
+  serviceBusy,
+} from "../domain/batch-job-error.ts";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { isPostgresUnavailable } from "../postgres/database.ts";
+import { isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
 
 /** The Connect code of each reason. */
 export const codes: Record<ErrorReason, Code> = {
@@ -63,6 +68,10 @@ export function createErrorTranslation(logger: Logger): (thrown: unknown) => Con
   return (thrown) => {
     if (thrown instanceof ConnectError) return thrown;
     if (thrown instanceof BatchJobError) return toConnectError(thrown);
+    if (isPostgresBusy(thrown)) {
+      logger.warn({ err: thrown }, "Postgres ended a statement that was in another's way or took too long");
+      return toConnectError(serviceBusy());
+    }
     if (isPostgresUnavailable(thrown)) {
       logger.warn({ err: thrown }, "Postgres did not answer");
       return toConnectError(databaseUnavailable());

@@ -9,7 +9,7 @@ import type { Parts } from "../support/parts.ts";
 
 /** The parts with their leasing told of work, and telling of it, as the service does: across replicas through Redis. */
 export async function wired(parts: Parts): Promise<Parts & AsyncDisposable> {
-  const { db, redis, contactList, reservations, clock, logger, keys } = parts;
+  const { db, shares, redis, contactList, reservations, clock, logger, keys } = parts;
   const stack = new AsyncDisposableStack();
   const subscriber = openRedis(inject("redisUrl"));
   stack.defer(() => subscriber.disconnect());
@@ -18,9 +18,11 @@ export async function wired(parts: Parts): Promise<Parts & AsyncDisposable> {
     void redis.publish(keys.work, organizationId);
   };
   const settingsOf = createJobSettings(db);
-  const recorder = stack.use(createRecorder({ db, settingsOf, contactList, reservations, logger, onFreed }));
-  const round = createLeaseRound({ db, settingsOf, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ db, settingsOf, round, recorder, clock, logger }));
+  const recorder = stack.use(
+    createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed }),
+  );
+  const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
+  const leasing = stack.use(createLeasing({ shares, settingsOf, round, recorder, clock, logger }));
   const subscribed = Promise.withResolvers<void>();
   subscriber.once("ready", () =>
     subscriber.subscribe(keys.work).then(() => subscribed.resolve(), subscribed.reject),

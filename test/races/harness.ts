@@ -66,7 +66,7 @@ export function lagging(parts: Parts): Parts {
   return {
     ...parts,
     contactList,
-    jobs: createBatchJobs({ db, schedule, contactList, fanOut, logger }),
+    jobs: createBatchJobs({ ...parts, schedule, contactList }),
     fanOut: { ...fanOut, begin },
   };
 }

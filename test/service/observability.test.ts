@@ -55,7 +55,7 @@ describe("pages", () => {
     const database = await cloneDatabase();
     await using replica = await startService({
       databaseUrl: database.url,
-      databasePoolSize: 2,
+      databasePoolSize: 6,
       redisUrl: inject("redisUrl"),
       redisPrefix: `test-${randomBytes(6).toString("hex")}`,
       host: "127.0.0.1",
@@ -98,6 +98,9 @@ describe("metrics", () => {
     ["callsheet_open_calls", "gauge"],
     ["callsheet_watched_jobs", "gauge"],
     ["callsheet_redis_up", "gauge"],
+    ["callsheet_postgres_up", "gauge"],
+    ["callsheet_postgres_connections", "gauge"],
+    ["callsheet_log_lines_dropped_total", "counter"],
   ])("have %s, a %s", async (name, type) => {
     expect((await page("/metrics")).text).toContain(`# TYPE ${name} ${type}\n`);
   });
@@ -123,7 +126,7 @@ describe("metrics", () => {
   });
 
   test("tell how late a job was started", async () => {
-    const scheduledStartTime = new Date(Date.now() + 300).toISOString();
+    const scheduledStartTime = new Date(Date.now() + 1_500).toISOString();
     const started = async () => {
       const batchJobId = await create({ scheduledStartTime });
       await eventually(async () =>

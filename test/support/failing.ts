@@ -17,5 +17,5 @@ export function jobsWithoutRedis(parts: Parts, way: keyof typeof ways = "refuses
   const { db, metrics, logger } = parts;
   const contactList = broken(parts.contactList, ways[way]);
   const fanOut = createFanOut({ db, contactList, metrics, logger });
-  return createBatchJobs({ db, schedule: broken(parts.schedule, ways[way]), contactList, fanOut, logger });
+  return createBatchJobs({ ...parts, schedule: broken(parts.schedule, ways[way]), contactList, fanOut });
 }

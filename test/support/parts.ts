@@ -56,6 +56,8 @@ export async function startParts(
   const database = beside === undefined ? stack.use(await cloneDatabase()) : { url: beside.databaseUrl };
   const db = openDatabase({ url: database.url, poolSize: 10 });
   stack.defer(() => db.destroy());
+  const shares = { of: () => db };
+  const reads = { reads: shares, lookUps: db };
   const redis = await connected(openRedis(options.redisUrl ?? inject("redisUrl")));
   stack.defer(() => redis.disconnect());
   const prefix = beside?.prefix ?? `test-${randomBytes(6).toString("hex")}`;
@@ -78,18 +80,18 @@ export async function startParts(
     }),
   );
   const dueStarts = createDueStarts({ db, metrics, logger });
-  const jobs = createBatchJobs({ db, schedule, contactList, fanOut, logger });
+  const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, logger });
   const settingsOf = createJobSettings(db);
   const contactImport = createContactImport({
     databaseUrl: database.url,
-    db,
+    shares,
     fanOut,
     logger,
     limits: { ...defaultLimits, ...options.importLimits },
   });
   const recorder = stack.use(
     createRecorder({
-      db,
+      shares,
       settingsOf,
       contactList,
       reservations,
@@ -97,8 +99,8 @@ export async function startParts(
       onFreed: (organizationId) => leasing.ring(organizationId),
     }),
   );
-  const round = createLeaseRound({ db, settingsOf, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ db, settingsOf, round, recorder, clock, logger }));
+  const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
+  const leasing = stack.use(createLeasing({ shares, settingsOf, round, recorder, clock, logger }));
   const watching = stack.use(createWatching({ db, logger, metrics }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
   const caller: Caller = {
@@ -111,6 +113,8 @@ export async function startParts(
     databaseUrl: database.url,
     prefix,
     db,
+    shares,
+    reads,
     redis,
     logger,
     metrics,

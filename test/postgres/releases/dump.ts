@@ -23,7 +23,7 @@ const { DATABASE_URL: databaseUrl = "", REDIS_URL: redisUrl = "" } = readConfig(
 async function fill(): Promise<void> {
   await using service = await startService({
     databaseUrl,
-    databasePoolSize: 5,
+    databasePoolSize: 6,
     redisUrl,
     redisPrefix: "release",
     host: "127.0.0.1",

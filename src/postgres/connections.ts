@@ -1,0 +1,121 @@
+import { type Database, openPool, overPool, poolPatienceMs, queryTimeoutOf } from "./database.ts";
+import { type Seats, type TakeSeat, createSeats, takeEach } from "./seats.ts";
+
+/** A pool of which no organization holds more than a share. */
+export type Shares = {
+  /** The database for what is done in the name of an organization: who has only shares cannot query without saying whose. */
+  of(organizationId: string): Database;
+};
+
+/** The connections of a replica, so shared out that no caller's call can take those that others need. */
+export type Connections = AsyncDisposable & {
+  /** For commands, leases and reports. */
+  readonly work: Shares;
+  /** For reads, which have little time. */
+  readonly reads: Shares;
+  /** For short reads by key, of keys and for many organizations at once: reads leave them one connection. */
+  readonly lookUps: Database;
+  /** For the starts that are due. */
+  readonly starts: Database;
+  /** For everything else that goes on by itself: it leaves one connection to the starts. */
+  readonly background: Database;
+  /** How many connections of each pool are taken, and how many callers wait for one. */
+  usage(): { pool: string; taken: number; waiting: number }[];
+};
+
+/** Each pool has at least two. */
+export const leastConnections = 6;
+
+/** A sum of connections, shared out. */
+export function shareOutConnections(sum: number): { background: number; reads: number; work: number } {
+  const each = Math.max(2, Math.floor(sum * 0.3));
+  return { background: each, reads: each, work: sum - 2 * each };
+}
+
+/** So many of a pool no organization goes beyond. */
+const shareOf = (size: number): number => Math.ceil(size / 2);
+
+/** As long as for a lock: nobody else waits for it. */
+const sharePatienceMs = 5_000;
+
+const readTimeoutMs = 5_000;
+
+export function openConnections(options: {
+  url: string;
+  /** At most so many connections; at least `leastConnections`. */
+  sum: number;
+  /** Called when what commits has not ended after some patience. */
+  onSlowCommit: () => void;
+  /** Throws while commits are known not to end: none are added to those that hang with their connections. */
+  checkCommits: () => void;
+}): Connections {
+  const { url, sum, onSlowCommit } = options;
+  const sizes = shareOutConnections(sum);
+
+  function open(size: number, keptIdle: number, more: { statementTimeoutMs?: number } = {}) {
+    const pool = openPool({ url, size, keptIdle, ...more });
+    const seats = createSeats(size);
+    return {
+      pool,
+      seats,
+      /** A database over the pool, for those who have a seat of each kind first, and then one of the pool. */
+      over: (
+        takes: readonly TakeSeat[],
+        { patienceMs = poolPatienceMs, ...watch }: { patienceMs?: number; onSlowCommit?: () => void } = {},
+      ) =>
+        overPool(pool, {
+          queryTimeoutMs: queryTimeoutOf(more),
+          takeSeat: takeEach([...takes, () => seats.take(patienceMs)]),
+          ...watch,
+        }),
+    };
+  }
+  const background = open(sizes.background, 2);
+  const reads = open(sizes.reads, 1, { statementTimeoutMs: readTimeoutMs });
+  const work = open(sizes.work, 1);
+
+  const checkCommits: TakeSeat = async () => {
+    options.checkCommits();
+    return () => {};
+  };
+  // What nobody waits for itself waits as long as it takes.
+  const unhurried = { onSlowCommit, patienceMs: Infinity };
+  const besideStarts = createSeats(sizes.background - 1);
+  const besideLookUps = createSeats(sizes.reads - 1);
+
+  return {
+    work: createShares(shareOf(sizes.work), (take) => work.over([checkCommits, take], { onSlowCommit })),
+    reads: createShares(shareOf(sizes.reads - 1), (take) =>
+      reads.over([take, () => besideLookUps.take(poolPatienceMs)]),
+    ),
+    lookUps: reads.over([]),
+    starts: background.over([checkCommits], unhurried),
+    background: background.over([checkCommits, () => besideStarts.take(Infinity)], unhurried),
+    usage: () =>
+      Object.entries({ background, reads, work }).map(([pool, { seats }]) => ({
+        pool,
+        taken: seats.taken,
+        waiting: seats.waiting,
+      })),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([background, reads, work].map(({ pool }) => pool.end()));
+    },
+  };
+}
+
+/** Keeps an organization's share in mind only while some of it is taken. */
+function createShares(most: number, over: (take: TakeSeat) => Database): Shares {
+  const shares = new Map<string, Seats>();
+
+  async function take(organizationId: string): Promise<() => void> {
+    const share = shares.get(organizationId) ?? createSeats(most);
+    shares.set(organizationId, share);
+    const leave = await share.take(sharePatienceMs);
+    return () => {
+      leave();
+      if (share.taken === 0) shares.delete(organizationId);
+    };
+  }
+
+  return { of: (organizationId) => over(() => take(organizationId)) };
+}

@@ -1,0 +1,14 @@
+import { Client, type ClientConfig } from "pg";
+import { afterPatience } from "../patience.ts";
+
+const patienceMs = 1_500;
+
+/** A connection, made at once, that is given up if it takes too much patience. A stall of this process does not end it. */
+export class PatientClient extends Client {
+  constructor(config?: string | ClientConfig) {
+    super(config);
+    const callOff = afterPatience(patienceMs, () => this.connection.stream.destroy());
+    this.on("connect", callOff);
+    this.on("end", callOff);
+  }
+}

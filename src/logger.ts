@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import { type Logger, destination, pino } from "pino";
 
 /**
@@ -18,6 +20,39 @@ function describeError(error: unknown): unknown {
   return { type: name, code, message: error.message, stack };
 }
 
-/** Logs JSON lines to standard error. */
-export const createLogger = (level: string): Logger =>
-  pino({ level, base: {}, serializers: { err: describeError } }, destination({ fd: 2, sync: true }));
+/** Disposing waits a moment for the last lines to be taken. */
+export type Log = AsyncDisposable & {
+  readonly logger: Logger;
+  /** How many lines were dropped so far. */
+  readonly dropped: () => number;
+};
+
+/** Some thousand lines: what is logged while nobody reads, beyond them, is dropped. */
+const mostBytes = 1024 * 1024;
+
+const farewellMs = 1_000;
+
+/** Logs JSON lines to standard error. Nothing waits for whoever reads them. */
+export function openLog(level: string): Log {
+  const stream = destination({ fd: 2, sync: false, maxLength: mostBytes });
+  const logger = pino({ level, base: {}, serializers: { err: describeError } }, stream);
+  let dropped = 0;
+  let told = 0;
+  stream.on("drop", () => (dropped += 1));
+  stream.on("drain", () => {
+    if (told === dropped) return;
+    const lines = dropped - told;
+    told = dropped;
+    logger.warn({ lines }, "lines of the log were dropped, since nobody read them");
+  });
+  return {
+    logger,
+    dropped: () => dropped,
+    async [Symbol.asyncDispose]() {
+      const closed = once(stream, "close");
+      stream.end();
+      await Promise.race([closed, delay(farewellMs)]);
+      stream.destroy();
+    },
+  };
+}

@@ -1,15 +1,22 @@
+import { write } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import { type Config, readConfig } from "./config.ts";
 import { keepApiKey } from "./embedded/api-key.ts";
 import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { startEmbeddedRedis } from "./embedded/redis.ts";
 import { defaultLimits } from "./importing/pieces.ts";
-import { createLogger } from "./logger.ts";
+import { openLog } from "./logger.ts";
 import { startService } from "./service.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** Complains for the last time, and not for ever: perhaps nobody reads it. */
+const complainLast = (line: string) =>
+  Promise.race([promisify(write)(2, `${line}\n`), delay(1_000)]).catch(() => {});
 
 /** Starts what DATABASE_URL and REDIS_URL do not name, and tells where it is. */
 async function startServers(config: Config, stack: AsyncDisposableStack) {
@@ -38,6 +45,7 @@ async function main(): Promise<void> {
 
   const config = readConfig(process.env);
   await using stack = new AsyncDisposableStack();
+  const log = stack.use(openLog(config.LOG_LEVEL));
   const servers = await startServers(config, stack);
   if (stop.signal.aborted) return;
   const service = stack.use(
@@ -56,7 +64,8 @@ async function main(): Promise<void> {
         maxBytes: config.IMPORT_MAX_BYTES,
         timeoutMs: config.IMPORT_TIMEOUT,
       },
-      logger: createLogger(config.LOG_LEVEL),
+      logger: log.logger,
+      droppedLogLines: log.dropped,
     }),
   );
   print(`callsheet ready: http://${config.HOST}:${service.port} grpc://${config.HOST}:${service.grpcPort}`);
@@ -69,6 +78,6 @@ try {
   await main();
   process.exit(0);
 } catch (error) {
-  complain(error instanceof Error ? error.message : String(error));
+  await complainLast(error instanceof Error ? error.message : String(error));
   process.exit(1);
 }

@@ -14,7 +14,7 @@ import { startEmbeddedRedis } from "../embedded/redis.ts";
 import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { type ContactCounts } from "../gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
-import { createLogger } from "../logger.ts";
+import { openLog } from "../logger.ts";
 import { startService } from "../service.ts";
 import { runWorker } from "../worker/run-worker.ts";
 import { simulatedDialer } from "../worker/simulated-dialer.ts";
@@ -51,7 +51,7 @@ const service = stack.use(
     grpcPort: 0,
     bootstrapApiKey: apiKey,
     shutdownTimeoutMs: 5_000,
-    logger: createLogger("error"),
+    logger: stack.use(openLog("error")).logger,
   }),
 );
 const transport = createGrpcTransport({

@@ -13,6 +13,7 @@ import type { Caller, Role } from "../domain/caller.ts";
 import { Role as ProtoRole, roles as rolesOption } from "../gen/callsheet/v1/options_pb.ts";
 import type { Metrics } from "../metrics.ts";
 import { callIdHeader, codeName } from "./errors.ts";
+import { createRefusalLog } from "./refusal-log.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -46,13 +47,14 @@ export const maybeCallerOf = (context: Pick<Parameters<ReturnType<Interceptor>>[
 
 /**
  * Lets a call pass if its API key is valid and has a role that the method declares in the proto. A call that is refused
- * here is counted and logged here: no interceptor sees it.
+ * here is counted and logged here: no interceptor sees it. Anybody can have calls refused, so that not all are logged.
  */
 export function createGate(
   authenticate: Authenticate,
   watchers: { translate: (thrown: unknown) => ConnectError; metrics: Metrics; logger: Logger },
 ) {
   const { translate, metrics, logger } = watchers;
+  const logRefusal = createRefusalLog(logger);
   return async (context: HandlerContext): Promise<void> => {
     if (openServices.has(context.service.typeName)) return;
     try {
@@ -65,7 +67,7 @@ export function createGate(
       const callId = randomUUID();
       error.metadata.set(callIdHeader, callId);
       metrics.rpcs.inc({ method, code: codeName(error.code) });
-      logger.info({ callId, method, code: codeName(error.code) }, "call refused");
+      logRefusal({ callId, method, code: codeName(error.code) });
       throw error;
     }
   };

@@ -650,6 +650,33 @@ const beginnings: Mutant[] = [
   },
 ];
 
+const vitals: Mutant[] = [
+  {
+    guard: "no organization holds more than its share of the connections",
+    file: "src/postgres/connections.ts",
+    text: "const leave = await share.take(sharePatienceMs);",
+    instead: "const leave = () => {};",
+    test: "test/service/shares.test.ts",
+    title: "holds up no neighbour",
+  },
+  {
+    guard: "a commit that takes long makes the replica try one of its own",
+    file: "src/postgres/sure-commits.ts",
+    text: "afterPatience(slowCommitMs, onSlowCommit)",
+    instead: "afterPatience(slowCommitMs, () => {})",
+    test: "test/service/hung-commits.test.ts",
+    title: "while commits hang, what writes is told so",
+  },
+  {
+    guard: "the clock keeps what it knows better",
+    file: "src/clock.ts",
+    text: "isContradicted || found.errorMs <= knownErrorMs ? found : known",
+    instead: "isContradicted || !isContradicted ? found : known",
+    test: "test/clock.test.ts",
+    title: "a clock that measures while every answer is 300 ms late stays right",
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
@@ -660,4 +687,5 @@ export const mutants: readonly Mutant[] = [
   ...leasing,
   ...beginnings,
   ...shares,
+  ...vitals,
 ];

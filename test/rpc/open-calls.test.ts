@@ -1,9 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
+import { pino } from "pino";
 import { expect, test } from "vitest";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
-import { createLogger } from "../../src/logger.ts";
+
 import { createMetrics } from "../../src/metrics.ts";
 import { createErrorTranslation } from "../../src/rpc/errors.ts";
 import { createHealth } from "../../src/rpc/health.ts";
@@ -24,7 +25,7 @@ async function startKeyless(keyless: { most: number; maxAgeMs: number }, streamM
     interceptors: [
       openCallsInterceptor({
         whileValid: () => () => {},
-        translate: createErrorTranslation(createLogger("silent")),
+        translate: createErrorTranslation(pino({ level: "silent" })),
         metrics,
         streamMaxAgeMs,
         keyless,

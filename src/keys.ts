@@ -25,7 +25,7 @@ async function withDatabase(work: (db: Database) => Promise<void>): Promise<void
       url = stack.use(await startEmbeddedPostgres({ dataDirectory, say: complain })).url;
     }
   }
-  await migrate(url);
+  await migrate(config.DATABASE_DIRECT_URL ?? url);
   const db = openDatabase({ url, poolSize: 2 });
   stack.defer(() => db.destroy());
   await work(db);

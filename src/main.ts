@@ -51,6 +51,7 @@ async function main(): Promise<void> {
   const service = stack.use(
     await startService({
       ...servers,
+      databaseDirectUrl: config.DATABASE_DIRECT_URL,
       databasePoolSize: config.DATABASE_POOL_SIZE,
       redisPrefix: config.REDIS_PREFIX,
       host: config.HOST,

@@ -8,7 +8,7 @@ import { jittered, startLoop } from "./loop.ts";
 import { patiently } from "./patience.ts";
 import { databaseNow } from "./postgres/batch-jobs.ts";
 import type { Database } from "./postgres/database.ts";
-import { isReadTimeout } from "./postgres/sure-commits.ts";
+import { isReadTimeout } from "./postgres/sessions.ts";
 import { type WriteProbe, probeWrites } from "./postgres/write-probe.ts";
 
 /** What Postgres does: everything, or reads only, since its commits do not end, or nothing. */

@@ -15,6 +15,7 @@ import { createLeasing } from "./leasing/leasing.ts";
 import { createRecorder } from "./leasing/recorder.ts";
 import { addVitals, createMetrics } from "./metrics.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
+import { checkConnections } from "./postgres/check-connections.ts";
 import { openConnections } from "./postgres/connections.ts";
 import { openDatabase } from "./postgres/database.ts";
 import { keepRedisPrefix } from "./postgres/installation.ts";
@@ -47,6 +48,8 @@ import { createWatching } from "./watching.ts";
 
 export type ServiceOptions = {
   readonly databaseUrl: string;
+  /** The same database without a pooler between, where databaseUrl has one. */
+  readonly databaseDirectUrl?: string | undefined;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
   readonly redisPrefix: string;
@@ -85,7 +88,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { connectionMaxAgeMs = Infinity } = options;
   await using opened = new AsyncDisposableStack();
 
-  await migrate(options.databaseUrl);
+  const directUrl = options.databaseDirectUrl ?? options.databaseUrl;
+  await checkConnections({ databaseUrl: options.databaseUrl, directUrl });
+  await migrate(directUrl);
   const vitals = openDatabase({
     url: options.databaseUrl,
     poolSize: vitalConnections,
@@ -139,7 +144,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const dueStarts = createDueStarts({ db: connections.starts, metrics, logger });
   const jobs = createBatchJobs({ shares, reads: connections, schedule, contactList, fanOut, logger });
   const contactImport = createContactImport({
-    databaseUrl: options.databaseUrl,
+    directUrl,
     shares,
     fanOut,
     logger,

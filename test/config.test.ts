@@ -20,7 +20,8 @@ describe("a setting that is wrong is named in a sentence", () => {
   test.each([
     ["DATABASE_URL", "mysql://localhost/x"],
     ["DATABASE_URL", "localhost:5432"],
-    ["DATABASE_POOL_SIZE", "5"],
+      ["DATABASE_DIRECT_URL", "localhost:5432"],
+      ["DATABASE_POOL_SIZE", "5"],
     ["DATABASE_POOL_SIZE", "101"],
     ["DATABASE_POOL_SIZE", "2.5"],
     ["DATABASE_POOL_SIZE", "many"],
@@ -93,6 +94,7 @@ describe("settings", () => {
   test("are read from text", () => {
     const given = {
       DATABASE_URL: "postgresql://user:p%40ss@db.example:5432/callsheet?sslmode=require",
+      DATABASE_DIRECT_URL: "postgres://user@db.example:5433/callsheet",
       DATABASE_POOL_SIZE: "100",
       REDIS_URL: "rediss://a:6379,redis://b:6380",
       REDIS_PREFIX: "eu-1.callsheet_2",

@@ -14,20 +14,35 @@ const choices = [
 
 /** The servers that may be among the packages unpacked in `root`. */
 export function unpackedServers(root: string): RedisBinary[] {
-  const env = { ...serverEnvironment(), LD_LIBRARY_PATH: libraryDirectories(root).join(":") };
+  const env = unpackedEnvironment(root);
   return choices.map(([server]) => ({ file: join(root, "usr/bin", server), env }));
 }
 
+/** What a program that was unpacked into `root` needs to find its libraries. */
+export const unpackedEnvironment = (root: string): NodeJS.ProcessEnv => ({
+  ...serverEnvironment(),
+  LD_LIBRARY_PATH: libraryDirectories(root).join(":"),
+});
+
+/** Unpacks Redis or Valkey, as `unpackPackages` does. */
+export const unpackServer = (root: string, isUsable: () => Promise<boolean>): Promise<void> =>
+  unpackPackages(root, choices, isUsable);
+
 /**
- * Downloads the distribution's package, with those it depends on that are not installed, and unpacks them into `root`.
- * Needs no rights beyond that directory, and changes nothing outside it. Rejects if no choice is usable in the end.
+ * Downloads the distribution's packages of the first choice that is usable, with those they depend on that are not
+ * installed, and unpacks them into `root`. Needs no rights beyond that directory, and changes nothing outside it.
+ * Rejects if no choice is usable in the end.
  */
-export async function unpackServer(root: string, isUsable: () => Promise<boolean>): Promise<void> {
+export async function unpackPackages(
+  root: string,
+  among: readonly (readonly string[])[],
+  isUsable: () => Promise<boolean>,
+): Promise<void> {
   const workspace = join(root, "apt");
   const apt = await openApt(workspace);
   const update = await apt("update");
   const complaints = /^W: Failed to fetch.*$/m.exec(update.output)?.slice(0, 1) ?? [];
-  for (const packages of choices) {
+  for (const packages of among) {
     // A package whose older or equal version is installed has to be unpacked all the same.
     const download = await apt(
       "install",

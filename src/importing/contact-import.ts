@@ -134,13 +134,14 @@ async function* hashed(pieces: AsyncIterable<Buffer>, hash: ReturnType<typeof cr
 }
 
 export function createContactImport(deps: {
-  databaseUrl: string;
+  /** Of a connection that is a file's own while it is on its way in. */
+  directUrl: string;
   shares: Shares;
   fanOut: FanOut;
   logger: Logger;
   limits: Limits;
 }): ContactImport {
-  const { databaseUrl, shares, limits } = deps;
+  const { directUrl, shares, limits } = deps;
   const inTurn = createTurns(filesAtOnce);
 
   /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
@@ -155,7 +156,7 @@ export function createContactImport(deps: {
   }
 
   async function importFile(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported> {
-    await using staging = await openStaging(databaseUrl);
+    await using staging = await openStaging(directUrl);
     const rejections = createRejections();
     const asked = [request.batchJobId, String(request.expectedRevision)];
     const hash = createHash("sha256").update(JSON.stringify(asked));
@@ -173,8 +174,8 @@ export function createContactImport(deps: {
       // A job's first contacts are compared with each other alone.
       const withPhones = before.total_contacts > 0;
       if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(id);
-      const duplicates = await sortOutPhones(trx, before, shownRejections);
-      await writeStaged(trx, before);
+      const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections);
+      await writeStaged(trx, staging.tables, before);
       const count = given - duplicates.count;
       const job = await lockForCommand(trx, command);
       check("add_contacts", job);

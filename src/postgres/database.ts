@@ -3,6 +3,7 @@ import { Kysely, PostgresDialect } from "kysely";
 import { type CustomTypesConfig, Pool, types as pgTypes } from "pg";
 import { PatientClient } from "./patient-client.ts";
 import { type TakeSeat, createSeats } from "./seats.ts";
+import { settle } from "./sessions.ts";
 import { type Statements, withSureCommits } from "./sure-commits.ts";
 import type { Tables } from "./tables.ts";
 
@@ -25,7 +26,7 @@ const types: CustomTypesConfig = {
  * Every statement here is made for an index and few rows. A planner that knows a table from when it was empty, or does not
  * know it at all, would rather read or sort all of it.
  */
-const plannerOptions = "-c enable_seqscan=off -c enable_bitmapscan=off";
+const planner = { enable_seqscan: "off", enable_bitmapscan: "off" };
 
 /** Connections that stay open while nobody needs them: what comes due after a quiet hour finds them, and their plans. */
 const mostKeptIdle = 4;
@@ -56,19 +57,22 @@ export function openPool(options: {
   keptIdle?: number;
 }): Pool {
   const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000 } = options;
+  const settings = {
+    ...planner,
+    lock_timeout: statementTimeoutMs === 0 ? "0" : "5000",
+    statement_timeout: String(statementTimeoutMs),
+    idle_in_transaction_session_timeout: "10000",
+  };
   const pool = new Pool({
     connectionString: options.url,
     max: options.size,
     min: Math.min(options.size, options.keptIdle ?? mostKeptIdle),
     application_name: "callsheet",
-    options: plannerOptions,
     Client: PatientClient,
     idleTimeoutMillis: idleTimeoutMs,
-    lock_timeout: statementTimeoutMs === 0 ? 0 : 5_000,
-    statement_timeout: statementTimeoutMs,
     // Where statements are timed in patience that comes first. This is for those that go past it.
     query_timeout: 4 * queryTimeoutOf(options),
-    idle_in_transaction_session_timeout: 10_000,
+    onConnect: (client) => settle(client, settings),
     keepAlive: true,
     // So that what stands between keeps an idle connection, and one that broke unseen is found out.
     keepAliveInitialDelayMillis: 10_000,

@@ -1,6 +1,7 @@
+import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import { from as copyFrom } from "pg-copy-streams";
 import type { Trx } from "./batch-jobs.ts";
 import { type Database, openPool, overPool } from "./database.ts";
@@ -12,6 +13,8 @@ import { type Database, openPool, overPool } from "./database.ts";
 export type Staging = AsyncDisposable & {
   /** A database over this one connection. */
   readonly db: Database;
+  /** Named as no other file's: in a session that is not this file's, they are not there. */
+  readonly tables: Record<"phones" | "blocks" | "duplicates", RawBuilder<unknown>>;
   /** Stages phones (phoneRow) and blocks (blockRow) of contacts, the positions of which go on through all calls. */
   stage(phones: string, blocks: string): Promise<void>;
 };
@@ -29,8 +32,15 @@ const blockFormat = "(format csv, delimiter E'\\x02', quote E'\\x01')";
 /** A million contacts are sorted out, and written, in about a second. */
 const statementTimeoutMs = 15 * 60_000;
 
-export async function openStaging(databaseUrl: string): Promise<Staging> {
-  const pool = openPool({ url: databaseUrl, size: 1, statementTimeoutMs, idleTimeoutMs: 0 });
+export async function openStaging(directUrl: string): Promise<Staging> {
+  const suffix = randomBytes(6).toString("hex");
+  const [phonesTable, blocksTable] = [`staged_phones_${suffix}`, `staged_blocks_${suffix}`];
+  const tables = {
+    phones: sql.table(phonesTable),
+    blocks: sql.table(blocksTable),
+    duplicates: sql.table(`staged_duplicates_${suffix}`),
+  };
+  const pool = openPool({ url: directUrl, size: 1, statementTimeoutMs, idleTimeoutMs: 0 });
   const db = overPool(pool);
   try {
     const client = await pool.connect();
@@ -42,21 +52,22 @@ export async function openStaging(databaseUrl: string): Promise<Staging> {
     const statements = [
       sql`set temp_buffers = '16MB'`,
       sql`set work_mem = '64MB'`,
-      sql`create temporary table staged_phones (position int not null, line int not null, phone bigint not null)`,
+      sql`create temporary table ${tables.phones} (position int not null, line int not null, phone bigint not null)`,
       sql`
-        create temporary table staged_blocks (
+        create temporary table ${tables.blocks} (
           first_position int not null, last_position int not null, contacts text not null)`,
       sql`
-        create temporary table staged_duplicates (
+        create temporary table ${tables.duplicates} (
           position int primary key, line int not null, phone bigint not null, nth int not null)`,
     ];
     for (const statement of statements) await statement.execute(db);
     return {
       db,
+      tables,
       // Transactions of their own: one that stays open while a slow client sends would keep dead rows everywhere.
       async stage(phones, blocks) {
-        await copy("staged_phones from stdin", phones);
-        await copy(`staged_blocks from stdin ${blockFormat}`, blocks);
+        await copy(`${phonesTable} from stdin`, phones);
+        await copy(`${blocksTable} from stdin ${blockFormat}`, blocks);
       },
       [Symbol.asyncDispose]: () => db.destroy(),
     };
@@ -78,12 +89,13 @@ export type Duplicates = {
  */
 export async function sortOutPhones(
   trx: Trx,
+  { phones, duplicates }: Staging["tables"],
   job: { id: string; total_contacts: number },
   shown: number,
 ): Promise<Duplicates> {
   const staged = sql`
     select position, line, phone, row_number() over (partition by phone order by position) > 1 as is_repeated
-    from staged_phones`;
+    from ${phones}`;
   // Look-ups come after the sort, in the order of phones; a job without contacts needs none.
   const sorted =
     job.total_contacts === 0
@@ -100,36 +112,40 @@ export async function sortOutPhones(
         )`;
   await sql`
     ${sorted}
-    insert into staged_duplicates (position, line, phone, nth)
+    insert into ${duplicates} (position, line, phone, nth)
     select position, line, phone, row_number() over (order by position) from sorted where not is_new
   `.execute(trx);
   const { rows } = await sql<Duplicates>`
     select count(*)::int as count, coalesce(
       json_agg(json_build_object('line', line, 'phone', '+' || phone) order by nth) filter (where nth <= ${shown}::int), '[]'
     ) as first
-    from staged_duplicates
+    from ${duplicates}
   `.execute(trx);
   return rows[0] ?? { count: 0, first: [] };
 }
 
 /** Writes the staged contacts into the job, but those that were found to be duplicates, and numbers them on. */
-export async function writeStaged(trx: Trx, job: { id: string; total_contacts: number }): Promise<void> {
+export async function writeStaged(
+  trx: Trx,
+  { blocks, duplicates }: Staging["tables"],
+  job: { id: string; total_contacts: number },
+): Promise<void> {
   await sql`
     insert into contact_blocks (job_id, first_number, contacts)
     select ${job.id}, ${job.total_contacts}::int + b.first_position - coalesce(before.count, 0), kept.contacts
-    from staged_blocks b
+    from ${blocks} b
     left join lateral (
-      select nth as count from staged_duplicates where position < b.first_position order by position desc limit 1
+      select nth as count from ${duplicates} where position < b.first_position order by position desc limit 1
     ) as before on true
     cross join lateral (
       select case
         when not exists (
-          select from staged_duplicates where position >= b.first_position and position <= b.last_position
+          select from ${duplicates} where position >= b.first_position and position <= b.last_position
         ) then b.contacts
         else (
           select string_agg(line, E'\\n' order by place)
           from string_to_table(b.contacts, E'\\n') with ordinality as t (line, place)
-          where not exists (select from staged_duplicates where position = b.first_position + t.place - 1)
+          where not exists (select from ${duplicates} where position = b.first_position + t.place - 1)
         ) end as contacts
     ) as kept
     where kept.contacts is not null

@@ -4,6 +4,7 @@ import type { ClientConfig, Pool, PoolClient, QueryResult } from "pg";
 import { afterPatience, patiently } from "../patience.ts";
 import { PatientClient } from "./patient-client.ts";
 import type { TakeSeat } from "./seats.ts";
+import { isReadTimeout, readTimeout, setAll, settingsToBring } from "./sessions.ts";
 
 /** A transaction as it can be asked for later, and the server process that gave it its id. */
 type Begun = { readonly id: string; readonly server: string };
@@ -16,7 +17,7 @@ export type Statements = {
   readonly onSlowCommit?: () => void;
 };
 
-const begin = "begin; select pg_current_xact_id()::text as id, pg_postmaster_start_time()::text as server";
+const idAndServer = "pg_current_xact_id()::text as id, pg_postmaster_start_time()::text as server";
 
 /** Only the server that gave an id is asked for it: another one may not have come so far yet, and refuse. */
 const status = `
@@ -29,13 +30,6 @@ const pauseMs = 50;
 
 /** Together with the patience of what is asked then, less than callers are promised. */
 const slowCommitMs = 700;
-
-/** Reads like that of pg. */
-const readTimeout = () => new Error("Query read timeout");
-
-/** True if a statement was not answered in time. */
-export const isReadTimeout = (error: unknown): boolean =>
-  error instanceof Error && error.message === readTimeout().message;
 
 /**
  * The pool, with commits that are sure: where the answer to a commit is lost, Postgres is asked over a new connection
@@ -68,49 +62,83 @@ function sure(
   options: Statements & { leave: () => void },
 ): PostgresPoolClient {
   const { queryTimeoutMs, onSlowCommit, leave } = options;
+  const toBring = settingsToBring(client);
+  const setting = toBring === undefined ? "" : setAll(toBring, "transaction");
   let begun: Begun | undefined;
   let isOpen = false;
   let owesAnswer = false;
 
-  async function answerTo(sql: string, parameters: readonly unknown[]) {
-    const answer = client.query(sql, [...parameters]);
-    return queryTimeoutMs === 0 ? await answer : await patiently(queryTimeoutMs, answer, readTimeout);
+  async function ask(sql: string, parameters: readonly unknown[] = []): Promise<unknown> {
+    try {
+      const answer = client.query(sql, [...parameters]);
+      return await (queryTimeoutMs === 0 ? answer : patiently(queryTimeoutMs, answer, readTimeout));
+    } catch (error) {
+      owesAnswer ||= isReadTimeout(error);
+      throw error;
+    }
   }
 
-  async function ask(sql: string, parameters: readonly unknown[]): Promise<unknown> {
-    if (sql === "begin") {
-      isOpen = true;
-      // Two statements give two results, which the types of pg do not say.
-      const results: unknown = await answerTo(begin, []);
-      const [first, second] = Array.isArray(results) ? (results as QueryResult<Begun>[]) : [];
-      begun = second?.rows[0];
-      return first;
-    }
-    if (sql === "commit" || sql === "rollback") isOpen = false;
-    if (isOpen || onSlowCommit === undefined) return await answerTo(sql, parameters);
+  /** Asks for what commits. */
+  async function askToCommit(sql: string, parameters: readonly unknown[] = []): Promise<unknown> {
+    if (onSlowCommit === undefined) return await ask(sql, parameters);
     const callOff = afterPatience(slowCommitMs, onSlowCommit);
     try {
-      return await answerTo(sql, parameters);
+      return await ask(sql, parameters);
     } finally {
       callOff();
     }
   }
 
+  async function begin(sql: string): Promise<unknown> {
+    isOpen = true;
+    const columns = setting === "" ? idAndServer : `${idAndServer}, ${setting}`;
+    // Two statements give two results, which the types of pg do not say.
+    const results = await ask(`${sql}; select ${columns}`);
+    const [first, second] = Array.isArray(results) ? (results as QueryResult<Begun>[]) : [];
+    begun = second?.rows[0];
+    return first;
+  }
+
+  async function commit(): Promise<unknown> {
+    const committing = begun;
+    isOpen = false;
+    begun = undefined;
+    try {
+      return await askToCommit("commit");
+    } catch (error) {
+      if (committing === undefined || !(await wasCommitted(committing, config))) throw error;
+      return { command: "COMMIT", rowCount: null, rows: [] };
+    }
+  }
+
+  /** A statement by itself, with the settings that it must bring along; no more sure than any other. */
+  async function runAlone(sql: string, parameters: readonly unknown[]): Promise<unknown> {
+    await ask(`begin; select ${setting}`);
+    try {
+      const result = await ask(sql, parameters);
+      await askToCommit("commit");
+      return result;
+    } catch (error) {
+      if (!owesAnswer) await ask("rollback").catch(() => {});
+      throw error;
+    }
+  }
+
+  async function run(sql: string, parameters: readonly unknown[]): Promise<unknown> {
+    if (/^(begin|start transaction)\b/.test(sql)) return await begin(sql);
+    if (sql === "commit") return await commit();
+    if (sql === "rollback") isOpen = false;
+    else if (!isOpen) return await (setting === "" ? askToCommit : runAlone)(sql, parameters);
+    return await ask(sql, parameters);
+  }
+
   return {
-    async query(sql: string, parameters: readonly unknown[]) {
-      try {
-        return await ask(sql, parameters);
-      } catch (error) {
-        owesAnswer ||= isReadTimeout(error);
-        if (sql !== "commit" || begun === undefined || !(await wasCommitted(begun, config))) throw error;
-        return { command: "COMMIT", rowCount: null, rows: [] };
-      }
-    },
+    query: run as PostgresPoolClient["query"],
     release(destroy) {
       client.release(destroy === true || owesAnswer);
       leave();
     },
-  } as PostgresPoolClient;
+  };
 }
 
 /** False if it was rolled back, and if that cannot be found out in time. */

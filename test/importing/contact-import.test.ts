@@ -49,7 +49,7 @@ const storedContacts = async ({ db }: Parts, jobId: string) =>
 /** Connections that hold staged phones. */
 async function stagingConnections({ db }: Parts): Promise<number> {
   const { rows } = await sql<{ count: number }>`
-    select count(*)::int as count from pg_class where relname = 'staged_phones' and relpersistence = 't'
+    select count(*)::int as count from pg_class where relname like 'staged\\_phones\\_%' and relpersistence = 't'
   `.execute(db);
   return rows[0]?.count ?? -1;
 }

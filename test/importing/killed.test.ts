@@ -20,7 +20,7 @@ test("a replica that is killed while a file arrives leaves nothing of it behind"
   const count = async (statement: string) =>
     Number((await client.query<{ count: string }>(statement)).rows[0]?.count);
   /** Tables of staged phones, whoever has them. */
-  const staged = () => count("select count(*) from pg_class where relname = 'staged_phones'");
+  const staged = () => count("select count(*) from pg_class where relname like 'staged\\_phones\\_%'");
 
   const apiKey = generateApiKey();
   const program = stack.use(

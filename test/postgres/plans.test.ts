@@ -326,13 +326,13 @@ describe.each(["that grew from empty without being analyzed", "that were analyze
       const rows = makeContacts(2_000, 19_000).map((c, i) => `${i + 1}\t${i + 2}\t${c.phone.slice(1)}\n`);
       await staging.stage(rows.join(""), "");
       const { rows: plan } = await sql<{ "QUERY PLAN": string }>`
-      explain select 1 from staged_phones s left join lateral (
+      explain select 1 from ${staging.tables.phones} s left join lateral (
         select p.phone from contact_phones p where p.job_id = ${jobs.large.id} and p.phone = '+' || s.phone limit 1
       ) as known on true`.execute(staging.db);
       expect(plan.map((line) => line["QUERY PLAN"]).join("\n")).not.toContain("Seq Scan on contact_phones");
       await undone(staging.db, async (trx) => {
         const job = { id: jobs.large.id, total_contacts: 20_000 };
-        expect(await sortOutPhones(trx, job, 1)).toEqual({
+        expect(await sortOutPhones(trx, staging.tables, job, 1)).toEqual({
           count: 1_000,
           first: [{ line: 2, phone: "+14155019000" }],
         });

@@ -83,7 +83,7 @@ export async function startParts(
   const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, logger });
   const settingsOf = createJobSettings(db);
   const contactImport = createContactImport({
-    databaseUrl: database.url,
+    directUrl: database.url,
     shares,
     fanOut,
     logger,

@@ -52,6 +52,8 @@ export type BatchJobsTable = ContactCountColumns & {
   total_contacts: Filled<number>;
   /** False while contact_phones lacks the phones of a job whose contacts all came from one file. */
   has_all_phones: Filled<boolean>;
+  /** Until then: the last of its contacts whose phone is there. */
+  phones_up_to: Filled<number>;
 };
 
 /** Who the contacts of a job are; contact-blocks.ts reads and writes `contacts`. */

@@ -2,9 +2,10 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { enterPhones, holdOffAll } from "../../src/postgres/adding.ts";
 import { deleteJob } from "../../src/postgres/batch-jobs.ts";
+import { isPostgresUnavailable, openDatabase } from "../../src/postgres/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";
-import { makeContacts, makeJob } from "../support/make.ts";
+import { makeContacts, makeJob, onJob } from "../support/make.ts";
 import type { Parts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";
 
@@ -30,13 +31,68 @@ describe("the phones of a job", () => {
   test("are entered some at a time, each once, and no other job's", async () => {
     await using parts = await freshParts();
     const [job, other] = [await makeFromFile(parts, 10), await makeFromFile(parts, 2)];
-    expect(await enterPhones(parts.db, job.id, 3)).toBe(true);
+    expect(await enterPhones(parts.db, job.id, { most: 3, least: 3 })).toBe(true);
     const expected = makeContacts(10).map(({ phone }) => phone);
     expect(await phonesOf(parts, job.id)).toEqual(expected);
     expect(await hasAll(parts, job.id)).toEqual({ has_all_phones: true });
-    expect(await enterPhones(parts.db, job.id, 3)).toBe(true);
+    expect(await enterPhones(parts.db, job.id, { most: 3, least: 3 })).toBe(true);
     expect(await phonesOf(parts, job.id)).toEqual(expected);
     expect(await phonesOf(parts, other.id)).toEqual([]);
+  });
+
+  test("are entered from where an interruption left them, each once", async () => {
+    await using parts = await freshParts();
+    const job = await makeFromFile(parts, 10);
+    const phones = makeContacts(10).map(({ phone }) => phone);
+    const steps = { most: 3, least: 3 };
+    await parts.db
+      .transaction()
+      .execute(async (trx) => {
+        // Whoever enters the eighth phone waits for this transaction.
+        await trx
+          .insertInto("contact_phones")
+          .values({ job_id: job.id, phone: phones[7] ?? "" })
+          .execute();
+        const entering = enterPhones(parts.db, job.id, steps).catch((error: unknown) => error);
+        await eventually(async () => {
+          const { rows } = await sql<{ ended: boolean }>`
+            select pg_terminate_backend(pid) as ended from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into contact_phones%'
+          `.execute(parts.db);
+          expect(rows).toEqual([{ ended: true }]);
+        });
+        expect(isPostgresUnavailable(await entering)).toBe(true);
+        throw new Error("rolled back");
+      })
+      .catch(() => {});
+    expect(await phonesOf(parts, job.id)).toEqual(phones.slice(0, 6));
+    expect(await hasAll(parts, job.id)).toEqual({ has_all_phones: false });
+
+    expect(await parts.jobs.addContacts(onJob(parts, job.id), makeContacts(4, 8))).toMatchObject({
+      acceptedCount: 2,
+      rejected: [
+        { index: 0, reason: "duplicate_phone" },
+        { index: 1, reason: "duplicate_phone" },
+      ],
+    });
+    expect(await phonesOf(parts, job.id)).toEqual(makeContacts(12).map(({ phone }) => phone));
+  });
+
+  test("are entered fewer at a time where a statement's time does not suffice", async () => {
+    await using parts = await freshParts();
+    const job = await makeFromFile(parts, 64);
+    await using hurried = openDatabase({ url: parts.databaseUrl, poolSize: 1, statementTimeoutMs: 800 });
+    await sql`create function dawdle() returns trigger language plpgsql as
+      $$ begin perform pg_sleep(0.02); return new; end $$`.execute(parts.db);
+    await sql`create trigger dawdle before insert on contact_phones for each row execute function dawdle()`.execute(
+      parts.db,
+    );
+    try {
+      expect(await enterPhones(hurried, job.id, { most: 64, least: 1 })).toBe(true);
+    } finally {
+      await sql`drop function dawdle cascade`.execute(parts.db);
+    }
+    expect(await phonesOf(parts, job.id)).toEqual(makeContacts(64).map(({ phone }) => phone));
   });
 
   test("are left alone while somebody adds to the job", async () => {

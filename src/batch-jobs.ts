@@ -4,7 +4,13 @@ import { PhonesAreMissing, fileIsAdded, whenNothingKeepsOut } from "./adding.ts"
 import { type CommandRequest, createCommandRunner } from "./command.ts";
 import { BatchJobError } from "./domain/batch-job-error.ts";
 import { type Command, checkAllowed } from "./domain/batch-job.ts";
-import { type ContactInput, type Outcome, type Rejection, sortOut } from "./domain/contact.ts";
+import {
+  type ContactInput,
+  type Outcome,
+  type Rejection,
+  duplicatePhone,
+  sortOut,
+} from "./domain/contact.ts";
 import { checkFuture, parseStartTime } from "./domain/start-time.ts";
 import { canonicalTimeZone } from "./domain/time-zone.ts";
 import type { FanOut } from "./fan-out.ts";
@@ -71,7 +77,7 @@ function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
   if (first === undefined || rejected.length < given) return;
   throw new BatchJobError(
     "no_valid_contacts",
-    `All ${given} contacts were rejected, the first as ${first.reason}; give at least one valid contact, or none at all.`,
+    `All ${given} contacts were rejected, the first as ${first.reason}: its ${first.field} ${first.rule}. Give at least one valid contact, or none at all.`,
     { field: "contacts", rejectedContactsCount: String(given), firstReason: first.reason },
   );
 }
@@ -182,7 +188,7 @@ export function createBatchJobs(deps: {
             if (!job.has_all_phones) throw new PhonesAreMissing(job.id);
             const duplicates = new Set(await insertContacts(trx, job.id, job.total_contacts, accepted));
             for (const { index, phone } of accepted) {
-              if (duplicates.has(index)) rejected.push({ index, phone, reason: "duplicate_phone" });
+              if (duplicates.has(index)) rejected.push({ index, phone, ...duplicatePhone });
             }
             rejected.sort((a, b) => a.index - b.index);
             const acceptedCount = accepted.length - duplicates.size;

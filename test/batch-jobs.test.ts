@@ -150,7 +150,7 @@ describe("create", () => {
     expect(await refusal(create({ contacts }))).toEqual({
       reason: "no_valid_contacts",
       message:
-        "All 3 contacts were rejected, the first as invalid_fields; give at least one valid contact, or none at all.",
+        "All 3 contacts were rejected, the first as invalid_fields: its name must have at most 200 characters, none of them a control character such as a line end or a tab. Give at least one valid contact, or none at all.",
       metadata: { field: "contacts", rejectedContactsCount: "3", firstReason: "invalid_fields" },
     });
     expect(await everything(parts)).toEqual(before);

@@ -29,8 +29,16 @@ export type ContactInput = { phone: string; name: string; fields: Record<string,
 
 export type RejectionReason = "invalid_phone_format" | "duplicate_phone" | "invalid_fields";
 
+/** What is wrong with a contact: where, and which rule it breaks, in words for people. */
+export type Flaw = {
+  reason: RejectionReason;
+  /** `phone`, `name`, `fields`, `fields["KEY"]`, or nothing for a row of a file as a whole. */
+  field: string;
+  rule: string;
+};
+
 /** Why a contact was not accepted. The phone is cut to what an answer shows. */
-type Rejected = { phone: string; reason: RejectionReason };
+type Rejected = Flaw & { phone: string };
 /** A contact that was not accepted, with its zero-based place among those given. */
 export type Rejection = Rejected & { index: number };
 /** The same with the line of a file on which the contact begins, from 1. */
@@ -39,6 +47,23 @@ export type RejectedRow = Rejected & { line: number };
 const e164 = /^\+[1-9]\d{6,14}$/;
 /** Control characters, and the halves of surrogate pairs, which no database text can hold. */
 const unprintable = /[\p{Cc}\p{Cs}]/u;
+
+/** Spaces, what nobody sees, and the marks that people write into phone numbers. */
+const marks = /[\p{Zs}\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\-\u2010\u2011.()/]/gu;
+/** `="…"` or a leading apostrophe, with which spreadsheets keep a number as text. */
+const asText = /^(?:="(.*)"|'(.*))$/s;
+/** Within parentheses a zero is dialed inside the country only: nobody can say whether it is meant. */
+const trunkZero = /\(\s*0\s*\)/u;
+/** No phone with its marks is longer. */
+const longestWritten = 64;
+
+/** The phone number in E.164 where what was written is that but for spaces and marks; else what was written. */
+export function plainPhone(written: string): string {
+  if (e164.test(written) || written.length > longestWritten || trunkZero.test(written)) return written;
+  const [, quoted, apostrophe] = asText.exec(written) ?? [];
+  const plain = (quoted ?? apostrophe ?? written).replace(marks, "");
+  return e164.test(plain) ? plain : written;
+}
 
 /** What an answer shows of a phone that was rejected: no more than 50 characters, and each of them printable. */
 export const shownPhone = (phone: string): string =>
@@ -58,16 +83,65 @@ export const isName = (text: string): boolean => isText(text, 0, 200);
 export const isFieldKey = (text: string): boolean => isText(text, 1, 64);
 export const isFieldValue = (text: string): boolean => isText(text, 0, 1000);
 
-/** Why a contact cannot be stored, judged by itself; undefined if it can. */
-export function reasonToReject({ phone, name, fields }: ContactInput): RejectionReason | undefined {
-  if (!isPhone(phone)) return "invalid_phone_format";
+/** What a contact may take as it is stored: phone, name and the fields as JSON in UTF-8, and two separators. */
+export const largestContactBytes = 32 * 1024;
+
+const phoneRule = (phone: string): string =>
+  /^\d[.,]?\d*E\+?\d+$/i.test(phone)
+    ? "must have all its digits, of which a spreadsheet has kept the first; format the column as text and enter it again"
+    : "must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out";
+const textRule = (min: number, max: number): string =>
+  `must have ${min === 0 ? "at most" : `${min} to`} ${max.toLocaleString("en")} characters, none of them a control character such as a line end or a tab`;
+const invalidField = (field: string, rule: string): Flaw => ({ reason: "invalid_fields", field, rule });
+
+export const badPhone = (phone: string): Flaw => ({
+  reason: "invalid_phone_format",
+  field: "phone",
+  rule: phoneRule(phone),
+});
+export const badName: Flaw = invalidField("name", textRule(0, 200));
+/** The value of a field; its key may be in an answer. */
+export const badValue = (key: string): Flaw =>
+  invalidField(`fields[${JSON.stringify(key)}]`, textRule(0, 1000));
+export const tooLarge: Flaw = invalidField(
+  "fields",
+  "must leave the contact, as it is stored, within 32 KiB: phone, name and fields as JSON in UTF-8",
+);
+export const duplicatePhone: Flaw = {
+  reason: "duplicate_phone",
+  field: "phone",
+  rule: "must be once in a job; the first contact with it is kept",
+};
+
+const encoder = new TextEncoder();
+
+/** True if the contact takes no more than it may; a character takes at most three bytes for each of its units. */
+export const isSmallEnough = (line: string): boolean =>
+  line.length * 3 <= largestContactBytes || encoder.encode(line).length <= largestContactBytes;
+
+/** What keeps a contact from being stored, judged by itself; undefined if nothing does. */
+export function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined {
+  if (!isPhone(phone)) return badPhone(phone);
+  if (!isName(name)) return badName;
   const entries = Object.entries(fields);
-  const fine =
-    isName(name) &&
-    entries.length <= largestFieldCount &&
-    entries.every(([key, value]) => isFieldKey(key) && isFieldValue(value));
-  return fine ? undefined : "invalid_fields";
+  if (entries.length > largestFieldCount) {
+    return invalidField("fields", `must be at most ${largestFieldCount}`);
+  }
+  for (const [key, value] of entries) {
+    if (!isFieldKey(key)) return invalidField("fields", `must have names that are ${keyRule}`);
+    if (!isFieldValue(value)) return badValue(key);
+  }
+  if (entries.length <= fewFields || isSmallEnough(`${phone}\t${name}\t${JSON.stringify(fields)}`))
+    return undefined;
+  return tooLarge;
 }
+
+const keyRule = "1 to 64 characters long, none of them a control character";
+/** So few fields are never too large: a field takes at most 4 bytes for each of 1,064 characters, and a name 800. */
+const fewFields = 7;
+
+/** The reason alone. */
+export const reasonToReject = (contact: ContactInput): RejectionReason | undefined => flawOf(contact)?.reason;
 
 /** A contact as it can be stored, with its place among those given. */
 export type AcceptedContact = ContactInput & { index: number };
@@ -80,13 +154,15 @@ export function sortOut(inputs: readonly ContactInput[]): {
   const accepted: AcceptedContact[] = [];
   const rejected: Rejection[] = [];
   const phones = new Set<string>();
-  for (const [index, contact] of inputs.entries()) {
-    const reason = reasonToReject(contact) ?? (phones.has(contact.phone) ? "duplicate_phone" : undefined);
-    if (reason === undefined) {
-      phones.add(contact.phone);
+  for (const [index, { phone: written, name, fields }] of inputs.entries()) {
+    const phone = plainPhone(written);
+    const contact = { phone, name, fields };
+    const flaw = flawOf(contact) ?? (phones.has(phone) ? duplicatePhone : undefined);
+    if (flaw === undefined) {
+      phones.add(phone);
       accepted.push({ ...contact, index });
     } else {
-      rejected.push({ index, phone: shownPhone(contact.phone), reason });
+      rejected.push({ index, phone: shownPhone(phone), ...flaw });
     }
   }
   return { accepted, rejected };

@@ -10,7 +10,7 @@ import {
   shownRejections,
 } from "../batch-jobs.ts";
 import { createCommandRunner } from "../command.ts";
-import { type RejectedRow, type RejectionReason, shownPhone } from "../domain/contact.ts";
+import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../domain/contact.ts";
 import type { FanOut } from "../fan-out.ts";
 import { holdOffAll } from "../postgres/adding.ts";
 import { createBlocks } from "../postgres/contact-blocks.ts";
@@ -26,9 +26,11 @@ import {
   writeStaged,
 } from "../postgres/staging.ts";
 import { createTurns } from "../turns.ts";
-import { createRowReader, readColumns } from "./contact-rows.ts";
-import { type CsvRecord, badFile, createCsvReader } from "./csv.ts";
+import { createRowReader } from "./contact-rows.ts";
+import { badFile } from "./bad-file.ts";
+import { type CsvRecord, createCsvReader } from "./csv.ts";
 import { type Limits, inPieces } from "./pieces.ts";
+import { readTitles } from "./titles.ts";
 
 /** Which file goes where. The file's bytes are a part of what was asked. */
 export type ImportRequest = Omit<JobCommandRequest, "fingerprint">;
@@ -65,9 +67,9 @@ function createRejections() {
     get count() {
       return count;
     },
-    add(line: number, phone: string, reason: RejectionReason): void {
+    add(line: number, phone: string, flaw: Flaw): void {
       count += 1;
-      if (first.length < shownRejections) first.push({ line, phone: shownPhone(phone), reason });
+      if (first.length < shownRejections) first.push({ line, phone: shownPhone(phone), ...flaw });
     },
   };
 }
@@ -88,11 +90,11 @@ async function stageAll(
   function take(records: readonly CsvRecord[]): void {
     for (const { line, values } of records) {
       if (rows === undefined) {
-        rows = createRowReader(readColumns(values));
+        rows = createRowReader(readTitles(values));
         continue;
       }
       const row = rows.read(values);
-      if (typeof row === "string") {
+      if ("rule" in row) {
         rejections.add(line, rows.phoneOf(values), row);
       } else {
         blocks.add(row.line);
@@ -122,6 +124,11 @@ async function stageAll(
   }
   if (rows === undefined) {
     throw badFile("The file is empty; its first line must name its columns, and one of them must be phone.");
+  }
+  if (blocks.count() + rejections.count === 0) {
+    throw badFile(
+      "The file has a line that names its columns, and no row below it; there must be one for each contact.",
+    );
   }
   return blocks.count();
 }
@@ -180,7 +187,7 @@ export function createContactImport(deps: {
       const job = await lockForCommand(trx, command);
       check("add_contacts", job);
       const after = count === 0 ? job : await countAdded(trx, id, { count, withPhones });
-      const repeated = duplicates.first.map((row) => ({ ...row, reason: "duplicate_phone" as const }));
+      const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
       return {
         acceptedCount: count,
         totalContacts: after.total_contacts,

@@ -1,77 +1,62 @@
 import {
-  type RejectionReason,
-  isFieldKey,
+  type Flaw,
+  badName,
+  badPhone,
+  badValue,
   isFieldValue,
   isName,
   isPhone,
-  largestFieldCount,
+  isSmallEnough,
+  plainPhone,
+  tooLarge,
 } from "../domain/contact.ts";
 import { writeLine } from "../postgres/contact-blocks.ts";
-import { badFile } from "./csv.ts";
-
-/** Where a file has what. */
-type Columns = {
-  readonly count: number;
-  readonly phone: number;
-  readonly name: number | undefined;
-  /** The other columns become fields; each with the JSON that comes before its value. */
-  readonly fields: readonly { readonly at: number; readonly before: string }[];
-};
-
-/** Reads the record that names the columns: `phone` and `name` in any case, each name once. */
-export function readColumns(names: readonly string[]): Columns {
-  const find = (word: string): number[] =>
-    names.flatMap((name, at) => (name.toLowerCase() === word ? [at] : []));
-  const [phone, secondPhone] = find("phone");
-  const [name, secondName] = find("name");
-  if (phone === undefined) {
-    const [first = ""] = names;
-    const hint = names.length === 1 && /[;\t|]/.test(first) ? ", separated by commas" : "";
-    throw badFile(`The file's first line must name its columns${hint}, and one of them must be phone.`);
-  }
-  const others = names.flatMap((key, at) => (at === phone || at === name ? [] : [{ at, key }]));
-  if (others.length > largestFieldCount) {
-    throw badFile(
-      `The file has ${others.length} columns beside phone and name; at most ${largestFieldCount} become fields.`,
-    );
-  }
-  const keys = new Set(others.map(({ key }) => key));
-  if (keys.size < others.length || secondPhone !== undefined || secondName !== undefined) {
-    throw badFile("Two columns of the file have the same name; give each its own.");
-  }
-  const wrong = others.find(({ key }) => !isFieldKey(key));
-  if (wrong !== undefined) {
-    throw badFile(
-      `Column ${wrong.at + 1} of the file needs a name of 1 to 64 characters without control characters.`,
-    );
-  }
-  const fields = others.map(({ at, key }, i) => ({
-    at,
-    before: `${i === 0 ? "{" : '",'}${JSON.stringify(key)}:"`,
-  }));
-  return { count: names.length, phone, name, fields };
-}
+import type { Columns } from "./titles.ts";
 
 /** A contact: its phone, and its line in a block. */
 export type ContactText = { readonly phone: string; readonly line: string };
 
+const badRow = (rule: string): Flaw => ({ reason: "invalid_fields", field: "", rule });
+
 /** Judges records as `sortOut` does; one that has not a value for each column is rejected as invalid_fields. */
-export function createRowReader({ phone: phoneAt, name: nameAt, fields, count }: Columns) {
+export function createRowReader({ phone: phoneAt, name: nameAt, fields, untitled, count }: Columns) {
   const end = fields.length === 0 ? "{}" : '"}';
+  // Each with the JSON that comes before its value.
+  const columns = fields.map(({ at, key }, i) => ({
+    at,
+    key,
+    before: `${i === 0 ? "{" : '",'}${JSON.stringify(key)}:"`,
+  }));
+
+  function flawInCount(values: readonly string[]): Flaw | undefined {
+    if (values.length < count) {
+      return badRow(`must have a value for each column; it has ${values.length}, and there are ${count}`);
+    }
+    const isLeft = (at: number) => (values[at] ?? "") !== "";
+    const left = untitled.find(isLeft) ?? values.findIndex((_, at) => at >= count && isLeft(at));
+    return left === -1
+      ? undefined
+      : badRow(`must have values only in columns that have a title; column ${left + 1} has none`);
+  }
+
   return {
-    phoneOf: (values: readonly string[]): string => values[phoneAt] ?? "",
-    read(values: readonly string[]): ContactText | RejectionReason {
-      const phone = values[phoneAt] ?? "";
-      if (!isPhone(phone)) return "invalid_phone_format";
+    phoneOf: (values: readonly string[]): string => plainPhone(values[phoneAt] ?? ""),
+    read(values: readonly string[]): ContactText | Flaw {
+      const written = values[phoneAt] ?? "";
+      const phone = isPhone(written) ? written : plainPhone(written);
+      if (phone === written && !isPhone(phone)) return badPhone(phone);
+      const flaw = values.length === count && untitled.length === 0 ? undefined : flawInCount(values);
+      if (flaw !== undefined) return flaw;
       const name = nameAt === undefined ? "" : (values[nameAt] ?? "");
-      if (values.length !== count || !isName(name)) return "invalid_fields";
+      if (!isName(name)) return badName;
       let json = "";
-      for (const { at, before } of fields) {
+      for (const { at, key, before } of columns) {
         const value = values[at] ?? "";
-        if (!isFieldValue(value)) return "invalid_fields";
+        if (!isFieldValue(value)) return badValue(key);
         json += before + inJson(value);
       }
-      return { phone, line: writeLine(phone, name, json + end) };
+      const line = writeLine(phone, name, json + end);
+      return isSmallEnough(line) ? { phone, line } : tooLarge;
     },
   };
 }

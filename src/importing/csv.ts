@@ -1,5 +1,8 @@
+import { isUtf8 } from "node:buffer";
 import Papa from "papaparse";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { badFile } from "./bad-file.ts";
+import { encodingOf, refuseOtherKinds, telling } from "./file-kind.ts";
+import { findSeparator } from "./separator.ts";
 
 /** One record of a file, and the line on which it begins, from 1. */
 export type CsvRecord = { readonly line: number; readonly values: readonly string[] };
@@ -7,39 +10,77 @@ export type CsvRecord = { readonly line: number; readonly values: readonly strin
 /** A record that is longer is not one: somewhere before its end a quote was not closed. In UTF-16 units. */
 const largestRecord = 256 * 1024;
 
-/** The refusal of a file that is not what it should be. */
-export const badFile = (message: string, metadata: Readonly<Record<string, string>> = {}): BatchJobError =>
-  new BatchJobError("invalid_argument", message, { field: "csv", ...metadata });
-
 type Parsed = { data: string[][]; errors: { row: number }[]; meta: { cursor: number } };
 
+type Format = { readonly separator: string; readonly parser: { parse(...given: unknown[]): Parsed } };
+
 /**
- * Reads CSV (RFC 4180, UTF-8 with or without a byte order mark, lines ended by CRLF or LF) piece by piece. Empty lines
- * are no records. Each piece should be some 10 kB: what is left of a record is read again with the next one.
+ * Reads CSV (RFC 4180; UTF-8, or UTF-16; any of four separators, which it finds out; lines that end with CRLF, LF or CR)
+ * piece by piece. Empty lines, and rows of nothing but separators, are no records; spaces around values that are not quoted
+ * are left out. Each piece should be some 10 kB: what is left of a record is read again with the next one.
  */
 export function createCsvReader() {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  const parser = new Papa.Parser({ delimiter: ",", newline: "\n", quoteChar: '"' });
+  let start: Buffer | undefined = Buffer.alloc(0);
+  let decoder = new TextDecoder("utf-8", { fatal: true });
+  let format: Format | undefined;
   let rest = "";
   let line = 1;
 
-  function decode(bytes?: Uint8Array): string {
+  /** Keeps the first bytes back until they tell what the file is. */
+  function begin(kept: Buffer, bytes: Uint8Array, some: { isLast: boolean }): Uint8Array {
+    const whole = Buffer.concat([kept, bytes]);
+    start = some.isLast || whole.length >= telling ? undefined : whole;
+    if (start !== undefined) return new Uint8Array();
+    refuseOtherKinds(whole);
+    decoder = new TextDecoder(encodingOf(whole), { fatal: true });
+    return whole;
+  }
+
+  function decode(bytes: Uint8Array, { isLast }: { isLast: boolean }): string {
+    const known = start === undefined ? bytes : begin(start, bytes, { isLast });
     try {
-      return bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true });
+      return decoder.decode(known, { stream: !isLast });
     } catch {
-      throw badFile(`The file is not UTF-8 in or after line ${line}; save it as UTF-8.`, {
-        line: String(line),
-      });
+      const at = line + newlinesIn(rest) + (decoder.encoding === "utf-8" ? linesOfUtf8(known) : 0);
+      throw badFile(
+        `The file is not ${decoder.encoding.toUpperCase()}: line ${at} has bytes of another encoding; save it as UTF-8.`,
+        { line: String(at) },
+      );
     }
+  }
+
+  function readFormat(text: string, some: { isLast: boolean }): string {
+    const found = findSeparator(text, some);
+    if (found === undefined) return text;
+    const { separator, skipped } = found;
+    format = { separator, parser: new Papa.Parser({ delimiter: separator, newline: "\n", quoteChar: '"' }) };
+    line += newlinesIn(text.slice(0, skipped));
+    return text.slice(skipped);
+  }
+
+  function checkLength(): void {
+    if (rest.length <= largestRecord) return;
+    throw badFile(
+      `The record of line ${line} does not end within ${largestRecord} characters; perhaps a quote is not closed.`,
+      { line: String(line) },
+    );
   }
 
   function read(text: string, { isLast }: { isLast: boolean }): CsvRecord[] {
     // Half of a CRLF is left for the next piece.
     const end = !isLast && text.endsWith("\r") ? text.length - 1 : text.length;
-    const whole = text.slice(0, end).replaceAll("\r\n", "\n");
-    const { data, errors, meta }: Parsed = parser.parse(whole, 0, !isLast);
+    let whole = text.slice(0, end).replaceAll("\r\n", "\n");
+    if (whole.includes("\r")) whole = whole.replaceAll("\r", "\n");
+    if (format === undefined) whole = readFormat(whole, { isLast });
+    if (format === undefined) {
+      rest = whole + text.slice(end);
+      checkLength();
+      return [];
+    }
+    const { data, errors, meta } = format.parser.parse(whole, 0, !isLast);
+    const parsed = whole.slice(0, meta.cursor);
     const records: CsvRecord[] = [];
-    const begins = linesOf(data, whole.slice(0, meta.cursor), line);
+    const begins = linesOf(data, parsed, line);
     const wrong = errors.find(({ row }) => row < data.length || isLast);
     if (wrong !== undefined) {
       const at = begins(wrong.row);
@@ -48,32 +89,30 @@ export function createCsvReader() {
         { line: String(at) },
       );
     }
+    if (isPadded(parsed, format.separator)) trim(data, parsed, format.separator);
     for (const [i, values] of data.entries()) {
-      if (values.length > 1 || values[0] !== "") records.push({ line: begins(i), values });
+      if (values.some((value) => value !== "")) records.push({ line: begins(i), values });
     }
     line = begins(data.length);
     rest = whole.slice(meta.cursor) + text.slice(end);
-    if (rest.length > largestRecord) {
-      throw badFile(
-        `The record of line ${line} does not end within ${largestRecord} characters; perhaps a quote is not closed.`,
-        { line: String(line) },
-      );
-    }
+    checkLength();
     return records;
   }
 
   return {
     /** The records that end in or before this piece. */
-    read: (bytes: Uint8Array): CsvRecord[] => read(rest + decode(bytes), { isLast: false }),
+    read: (bytes: Uint8Array): CsvRecord[] =>
+      read(rest + decode(bytes, { isLast: false }), { isLast: false }),
     /** The last record, if the file does not end with a line end. */
-    end: (): CsvRecord[] => read(rest + decode(), { isLast: true }),
+    end: (): CsvRecord[] => read(rest + decode(new Uint8Array(), { isLast: true }), { isLast: true }),
   };
 }
 
 /** Tells on which line the record at a place begins, where the first one begins on `first`. */
 function linesOf(data: readonly string[][], text: string, first: number): (place: number) => number {
-  const inValues = newlinesIn(text) - data.length;
-  // The last record of a file may lack its line end.
+  // The last record of a file may lack its line end, or be what comes after the last line end: nothing.
+  const isLastEnded = text.endsWith("\n") && data.at(-1)?.join("") !== "";
+  const inValues = newlinesIn(text) - (isLastEnded ? data.length : data.length - 1);
   if (inValues <= 0) return (place) => first + place;
   const lines = [first];
   for (const values of data) {
@@ -87,4 +126,53 @@ function newlinesIn(text: string): number {
   let count = 0;
   for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) count += 1;
   return count;
+}
+
+/** How many whole lines of UTF-8 come before the first that is not. */
+function linesOfUtf8(bytes: Uint8Array): number {
+  let count = 0;
+  // The piece may begin within a letter.
+  const begins = bytes.subarray(0, 3).findLastIndex((byte) => byte >= 0x80 && byte < 0xc0) + 1;
+  for (let from = begins; ; count += 1) {
+    const end = bytes.indexOf(0x0a, from);
+    if (end === -1 || !isUtf8(bytes.subarray(from, end))) return count;
+    from = end + 1;
+  }
+}
+
+/** True if a value may begin or end with a space. */
+const isPadded = (text: string, separator: string): boolean =>
+  text.startsWith(" ") ||
+  text.endsWith(" ") ||
+  [`${separator} `, ` ${separator}`, "\n ", " \n"].some((padded) => text.includes(padded));
+
+const trimSpaces = (text: string): string => text.replace(/^ +| +$/g, "");
+
+/** Takes the spaces around values away, but for those in quotes. */
+function trim(data: string[][], text: string, separator: string): void {
+  const isQuoted = text.includes('"') ? quotedValues(text, separator) : undefined;
+  let at = 0;
+  for (const values of data) {
+    for (const [i, value] of values.entries()) {
+      if (isQuoted?.[at] !== true) values[i] = trimSpaces(value);
+      at += 1;
+    }
+  }
+}
+
+/** Of each value of this text, in order, whether it is in quotes. */
+function quotedValues(text: string, separator: string): boolean[] {
+  const quoted: boolean[] = [];
+  for (let at = 0; at < text.length; at += 1) {
+    const isQuoted = text[at] === '"';
+    quoted.push(isQuoted);
+    if (isQuoted) {
+      at += 1;
+      while (at < text.length && (text[at] !== '"' || text[at + 1] === '"')) at += text[at] === '"' ? 2 : 1;
+      at += 1;
+    } else {
+      while (at < text.length && text[at] !== separator && text[at] !== "\n") at += 1;
+    }
+  }
+  return quoted;
 }

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { badFile } from "./csv.ts";
+import { badFile } from "./bad-file.ts";
 
 const pieceSize = 64 * 1024;
 

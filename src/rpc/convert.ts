@@ -193,21 +193,17 @@ export function toAttempt(attempt: Attempt): MessageInitShape<typeof AttemptSche
 }
 
 export const toRejectedContact = ({
-  index,
-  phone,
   reason,
+  ...rejection
 }: Rejection): MessageInitShape<typeof RejectedContactSchema> => ({
-  index,
-  phone,
+  ...rejection,
   reason: protoRejectionReasons[reason],
 });
 
 export const toRejectedRow = ({
-  line,
-  phone,
   reason,
+  ...rejection
 }: RejectedRow): MessageInitShape<typeof RejectedRowSchema> => ({
-  line,
-  phone,
+  ...rejection,
   reason: protoRejectionReasons[reason],
 });

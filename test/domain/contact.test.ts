@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { type ContactInput, sortOut } from "../../src/domain/contact.ts";
+import {
+  type ContactInput,
+  badName,
+  badPhone,
+  duplicatePhone,
+  isSmallEnough,
+  sortOut,
+  tooLarge,
+} from "../../src/domain/contact.ts";
 
 const contact = (fields: Partial<ContactInput> = {}): ContactInput => ({
   phone: "+14155550100",
@@ -29,18 +37,51 @@ describe("a phone", () => {
     ["14155550100", "invalid_phone_format"],
     ["0014155550100", "invalid_phone_format"],
     ["++14155550100", "invalid_phone_format"],
-    ["+1 415 555 0100", "invalid_phone_format"],
-    ["+1-415-555-0100", "invalid_phone_format"],
     ["+1415555010a", "invalid_phone_format"],
-    [" +14155550100", "invalid_phone_format"],
-    ["+14155550100 ", "invalid_phone_format"],
     ["+14155550100\n", "invalid_phone_format"],
     ["+14155550100\0", "invalid_phone_format"],
     ["+14155550100;ext=1", "invalid_phone_format"],
     ["+\u0661\u0664\u0661\u0665\u0665\u0665\u0665\u0660\u0661\u0660\u0660", "invalid_phone_format"],
     ["\uFF0B14155550100", "invalid_phone_format"],
+    ["tel:+14155550100", "invalid_phone_format"],
+    ["1 415 555 0100", "invalid_phone_format"],
+    ["+1 415 555 0100 x12", "invalid_phone_format"],
+    ["+44 (0)20 7183 8750", "invalid_phone_format"],
+    [`+1 415 555 0100${" ".repeat(50)}`, "invalid_phone_format"],
+    ['="14155550100"', "invalid_phone_format"],
   ])("%j: %s", (phone, verdict) => {
     expect(reasonFor(contact({ phone }))).toBe(verdict);
+  });
+
+  test.each([
+    "+1 415 555 0100",
+    "+1-415-555-0100",
+    "+1 (415) 555-0100",
+    "(+1) 415.555/0100",
+    " +14155550100 ",
+    "\u202A+1\u00A0415\u2009555\u20110100\u202C\u200B\uFEFF",
+    '="+14155550100"',
+    "'+1 415 555 0100",
+  ])("is kept without spaces and marks: %j", (phone) => {
+    expect(sortOut([contact({ phone }), contact()])).toEqual({
+      accepted: [{ ...contact(), index: 0 }],
+      rejected: [{ index: 1, phone: "+14155550100", ...duplicatePhone }],
+    });
+  });
+
+  test.each([
+    ["4.15556E+10", "must have all its digits"],
+    ["0151 2345678", "must be E.164: a plus sign"],
+  ])("that is rejected says by which rule: %j", (phone, rule) => {
+    expect(sortOut([contact({ phone })]).rejected).toEqual([
+      {
+        index: 0,
+        phone,
+        reason: "invalid_phone_format",
+        field: "phone",
+        rule: expect.stringContaining(rule),
+      },
+    ]);
   });
 });
 
@@ -95,6 +136,56 @@ describe("fields", () => {
   ])("%s: %s", (_, verdict, fields) => {
     expect(reasonFor(contact({ fields }))).toBe(verdict);
   });
+
+  test.each<[string, string, Partial<ContactInput>]>([
+    ["the name", "name", { name: "a\nb" }],
+    ["how many there are", "fields", { fields: manyFields(51) }],
+    ["a key", "fields", { fields: { "": "x" } }],
+    ["a value", 'fields["the \\"plan\\""]', { fields: { good: "x", 'the "plan"': "a\nb" } }],
+  ])("that are rejected say where: %s", (_, field, given) => {
+    expect(sortOut([contact(given)]).rejected).toEqual([
+      {
+        index: 0,
+        phone: "+14155550100",
+        reason: "invalid_fields",
+        field,
+        rule: expect.stringMatching(/^must /),
+      },
+    ]);
+  });
+});
+
+const stored = ({ phone, name, fields }: ContactInput) =>
+  Buffer.byteLength(`${phone}\t${name}\t${JSON.stringify(fields)}`);
+
+/** One that takes so many bytes: its fields are of three-byte letters, and at last of one-byte ones. */
+const ofBytes = (bytes: number): ContactInput => {
+  const full = Object.fromEntries(Array.from({ length: 10 }, (__, i) => [`k${i}`, "東".repeat(1_000)]));
+  for (let i = 10; ; i += 1) {
+    const left = bytes - stored(contact({ fields: { ...full, [`k${i}`]: "" } }));
+    full[`k${i}`] = "v".repeat(Math.min(1_000, left));
+    if (left <= 1_000) return contact({ fields: full });
+  }
+};
+
+describe("a contact as it is stored", () => {
+  test("takes 32 KiB at most", () => {
+    expect(sortOut([ofBytes(32 * 1024)]).rejected).toEqual([]);
+    expect(sortOut([ofBytes(32 * 1024 + 1)]).rejected).toEqual([
+      { index: 0, phone: "+14155550100", ...tooLarge },
+    ]);
+  });
+
+  test("of any few fields is never too large", () => {
+    const widest = contact({
+      phone: "+123456789012345",
+      name: "\u{1F600}".repeat(200),
+      fields: Object.fromEntries(
+        Array.from({ length: 7 }, (_, i) => [`${i}${"\u{1F600}".repeat(63)}`, "\u{1F600}".repeat(1_000)]),
+      ),
+    });
+    expect(isSmallEnough(`${widest.phone}\t${widest.name}\t${JSON.stringify(widest.fields)}`)).toBe(true);
+  });
 });
 
 describe("sorting out", () => {
@@ -108,7 +199,7 @@ describe("sorting out", () => {
         { ...contact({ phone: "+14155550101" }), index: 2 },
         { ...contact({ phone: "+14155550102" }), index: 3 },
       ],
-      rejected: [{ index: 1, phone: "junk", reason: "invalid_phone_format" }],
+      rejected: [{ index: 1, phone: "junk", ...badPhone("junk") }],
     });
   });
 
@@ -117,8 +208,8 @@ describe("sorting out", () => {
     expect(sortOut(inputs)).toEqual({
       accepted: [{ ...contact({ name: "first" }), index: 0 }],
       rejected: [
-        { index: 1, phone: "+14155550100", reason: "duplicate_phone" },
-        { index: 2, phone: "+14155550100", reason: "duplicate_phone" },
+        { index: 1, phone: "+14155550100", ...duplicatePhone },
+        { index: 2, phone: "+14155550100", ...duplicatePhone },
       ],
     });
   });
@@ -126,7 +217,7 @@ describe("sorting out", () => {
   test("does not count a rejected contact as the first with its phone", () => {
     const { accepted, rejected } = sortOut([contact({ name: "\0" }), contact({ name: "second" })]);
     expect(accepted).toEqual([{ ...contact({ name: "second" }), index: 1 }]);
-    expect(rejected).toEqual([{ index: 0, phone: "+14155550100", reason: "invalid_fields" }]);
+    expect(rejected).toEqual([{ index: 0, phone: "+14155550100", ...badName }]);
   });
 
   test("gives a wrong phone before wrong fields, and wrong fields before a duplicate", () => {
@@ -146,7 +237,7 @@ describe("sorting out", () => {
   test("shows 50 characters of a phone that is longer, and no half ones", () => {
     const long = `a${"\u{1F600}".repeat(1_000)}`;
     expect(sortOut([contact({ phone: long })]).rejected).toEqual([
-      { index: 0, phone: `a${"\u{1F600}".repeat(49)}`, reason: "invalid_phone_format" },
+      { index: 0, phone: `a${"\u{1F600}".repeat(49)}`, ...badPhone(long) },
     ]);
   });
 

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { type ContactInput, sortOut } from "../../src/domain/contact.ts";
+import { type ContactInput, duplicatePhone, sortOut } from "../../src/domain/contact.ts";
 import { allowedStatuses, jobStatuses } from "../../src/domain/batch-job.ts";
 import { eventually } from "../support/eventually.ts";
 import { everything } from "../support/everything.ts";
@@ -141,11 +141,14 @@ describe("a file's contacts", () => {
       fc.constantFrom("", 'a"b', "a\\b", "\\N", "a\tb", "a\nb", "a\u0085b", "\0", "\u{1F600}".repeat(201)),
       fc.constantFrom("v".repeat(1000), "v".repeat(1001)),
     );
-    const contact = fc.record({
-      phone,
-      name: text,
-      fields: fc.record({ plan: text, "an odd \\ key": text }),
-    });
+    const contact = fc
+      .record({
+        phone,
+        name: text,
+        fields: fc.record({ plan: text, "an odd \\ key": text }),
+      })
+      // A row of nothing is no contact.
+      .filter((c) => [c.phone, c.name, ...Object.values(c.fields)].some((value) => value !== ""));
     await fc.assert(
       fc.asyncProperty(fc.array(contact, { minLength: 1, maxLength: 40 }), async (contacts) => {
         const fields = { plan: "x", "an odd \\ key": "" };
@@ -177,7 +180,7 @@ describe("a file's contacts", () => {
     const answer = await importInto(parts, job.id, toCsv(contacts));
     expect(answer).toMatchObject({ acceptedCount: 25_000, totalContacts: 30_000, rejectedCount: 15_000 });
     expect(answer.rejected).toHaveLength(100);
-    expect(answer.rejected[0]).toEqual({ line: 3, phone: contacts[0]?.phone, reason: "duplicate_phone" });
+    expect(answer.rejected[0]).toEqual({ line: 3, phone: contacts[0]?.phone, ...duplicatePhone });
     const stored = await storedContacts(parts, job.id);
     expect(stored.map(({ number }) => number)).toEqual(stored.map((_, i) => i + 1));
     const expected = named.filter((_, i) => i < 20_000 || i >= 25_000);
@@ -213,16 +216,6 @@ describe("a file's contacts", () => {
     const job = await makeWholeJob(parts, { status: "running" });
     await importInto(parts, job.id, toCsv(makeContacts(20, 100)));
     await eventually(async () => expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(23)), 2_000);
-  });
-
-  test("may be none", async () => {
-    await using parts = await freshParts();
-    const job = await makeJob(parts);
-    expect(await importInto(parts, job.id, "phone,name\n")).toMatchObject({
-      acceptedCount: 0,
-      totalContacts: 3,
-    });
-    expect((await lookAt(parts, job.id)).row?.revision).toBe(job.revision);
   });
 });
 
@@ -353,10 +346,8 @@ describe("nothing is kept of a file", () => {
   const broken: [string, string | Uint8Array, Record<string, string>][] = [
     ["that is empty", "", { field: "csv" }],
     ["without a column phone", "name,number\nAda,+14155550100\n", { field: "csv" }],
-    ["with semicolons", "phone;name\n+14155550100;Ada\n", { field: "csv" }],
     ["with two columns phone", "phone,Phone\n+14155550100,+14155550101\n", { field: "csv" }],
     ["with two columns of one name", "phone,plan,plan\n+14155550100,a,b\n", { field: "csv" }],
-    ["with a column without a name", "phone,\n+14155550100,a\n", { field: "csv" }],
     [
       "with 51 further columns",
       `phone,${Array.from({ length: 51 }, (_, i) => `c${i}`).join()}\n`,
@@ -366,7 +357,7 @@ describe("nothing is kept of a file", () => {
     [
       "that turns out to be Latin-1",
       Buffer.from("phone,name\n+14155550100,Jos\u00E9\n", "latin1"),
-      { line: "1" },
+      { line: "2" },
     ],
     ["that turns out wrong at its end", `${toCsv(makeContacts(60_000, 100))}\r\n"x"y`, { line: "60002" }],
   ];

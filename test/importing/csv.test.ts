@@ -43,14 +43,7 @@ describe("records", () => {
       ],
     ],
     ["may follow a byte order mark", "\uFEFFa,b\n", [["a", "b"]]],
-    [
-      "may have empty values",
-      ",\n,x\n",
-      [
-        ["", ""],
-        ["", "x"],
-      ],
-    ],
+    ["may have empty values", ",\n,x\n", [["", "x"]]],
     [
       "may be quoted",
       '"a","b"\n"c","d"',
@@ -70,7 +63,73 @@ describe("records", () => {
       ],
     ],
     ["keep quotes in the middle of a value", 'a"b",c\n', [['a"b"', "c"]]],
-    ["keep spaces", " a , b\n", [[" a ", " b"]]],
+    [
+      "keep no spaces around values",
+      " a , b \nc ,\n",
+      [
+        ["a", "b"],
+        ["c", ""],
+      ],
+    ],
+    [
+      "keep spaces within quotes",
+      '" a ", b\n" ""c ,"," "\n',
+      [
+        [" a ", "b"],
+        [' "c ,', " "],
+      ],
+    ],
+    ["keep line ends and spaces within quotes", '" a\r\n ", b \n', [[" a\n ", "b"]]],
+    [
+      "are not made of commas alone",
+      "a,b\n,\n , \nc,d\n,",
+      [
+        ["a", "b"],
+        ["c", "d"],
+      ],
+    ],
+    [
+      "end with CR",
+      "a,b\rc,d\r",
+      [
+        ["a", "b"],
+        ["c", "d"],
+      ],
+    ],
+    ["end in several ways", "a\r\nb\nc\rd\r\n", [["a"], ["b"], ["c"], ["d"]]],
+    [
+      "may be separated by semicolons",
+      "phone;name\na,b;c\n",
+      [
+        ["phone", "name"],
+        ["a,b", "c"],
+      ],
+    ],
+    [
+      "may be separated by tabs",
+      "phone\tname\na,b\tc\n",
+      [
+        ["phone", "name"],
+        ["a,b", "c"],
+      ],
+    ],
+    [
+      "may be separated by bars",
+      "\n\nphone|name\na,b|c\n",
+      [
+        ["phone", "name"],
+        ["a,b", "c"],
+      ],
+    ],
+    ["may have a line that tells the separator", "sep=;\r\na;b\r\n", [["a", "b"]]],
+    [
+      "may have semicolons in titles",
+      '"phone; mobile",phone\na,b\n',
+      [
+        ["phone; mobile", "phone"],
+        ["a", "b"],
+      ],
+    ],
     ["may differ in length", "a\nb,c\n", [["a"], ["b", "c"]]],
     ["are not made of empty lines", "a\n\n\r\nb\n\n", [["a"], ["b"]]],
     ["may have any letters", "\u{1F469}\u{1F3FD},\u05E9\n", [["\u{1F469}\u{1F3FD}", "\u05E9"]]],
@@ -81,6 +140,8 @@ describe("records", () => {
   test("tell the line on which they begin", () => {
     const lines = read('a\r\n\n"b\nc\n"\nd\n\n\ne').map(({ line }) => line);
     expect(lines).toEqual([1, 3, 6, 9]);
+    expect(read('a\n"b\nc"\nd').map(({ line }) => line)).toEqual([1, 2, 4]);
+    expect(read('sep=,\n\na,"b\nc"\n\nd,').map(({ line }) => line)).toEqual([3, 6]);
   });
 
   test("are the same however the file is cut", () => {
@@ -95,7 +156,9 @@ describe("records", () => {
           const file = records.map((each) => each.map(quote).join(",")).join(lineEnd);
           const cut = read(file, sizes);
           expect(cut).toEqual(read(file));
-          const expected = records.map((each) => each.map((text) => text.replaceAll("\r\n", "\n")));
+          const expected = records
+            .map((each) => each.map((text) => text.replaceAll("\r\n", "\n")))
+            .filter((each) => each.some((text) => text !== ""));
           expect(cut.map((each) => each.values)).toEqual(expected);
         },
       ),

@@ -27,6 +27,16 @@ async function makeFromFile(parts: Parts, contacts: number) {
 const hasAll = async ({ db }: Parts, id: string) =>
   await db.selectFrom("batch_jobs").select("has_all_phones").where("id", "=", id).executeTakeFirst();
 
+/** A transaction that has entered this phone and does not end before it is told to; then it is as if it had not been. */
+async function holdPhone(parts: Parts, jobId: string, phone: string) {
+  const trx = await parts.db.startTransaction().execute();
+  await trx.insertInto("contact_phones").values({ job_id: jobId, phone }).execute();
+  const letGo = async (): Promise<void> => {
+    if (!trx.isCommitted && !trx.isRolledBack) await trx.rollback().execute();
+  };
+  return { letGo, [Symbol.asyncDispose]: letGo };
+}
+
 describe("the phones of a job", () => {
   test("are entered some at a time, each once, and no other job's", async () => {
     await using parts = await freshParts();
@@ -45,26 +55,18 @@ describe("the phones of a job", () => {
     const job = await makeFromFile(parts, 10);
     const phones = makeContacts(10).map(({ phone }) => phone);
     const steps = { most: 3, least: 3 };
-    await parts.db
-      .transaction()
-      .execute(async (trx) => {
-        // Whoever enters the eighth phone waits for this transaction.
-        await trx
-          .insertInto("contact_phones")
-          .values({ job_id: job.id, phone: phones[7] ?? "" })
-          .execute();
-        const entering = enterPhones(parts.db, job.id, steps).catch((error: unknown) => error);
-        await eventually(async () => {
-          const { rows } = await sql<{ ended: boolean }>`
-            select pg_terminate_backend(pid) as ended from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into contact_phones%'
-          `.execute(parts.db);
-          expect(rows).toEqual([{ ended: true }]);
-        });
-        expect(isPostgresUnavailable(await entering)).toBe(true);
-        throw new Error("rolled back");
-      })
-      .catch(() => {});
+    // Whoever enters the eighth phone waits for this transaction.
+    await using holder = await holdPhone(parts, job.id, phones[7] ?? "");
+    const entering = enterPhones(parts.db, job.id, steps).catch((error: unknown) => error);
+    await eventually(async () => {
+      const { rows } = await sql<{ ended: boolean }>`
+        select pg_terminate_backend(pid) as ended from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into contact_phones%'
+      `.execute(parts.db);
+      expect(rows).toEqual([{ ended: true }]);
+    });
+    expect(isPostgresUnavailable(await entering)).toBe(true);
+    await holder.letGo();
     expect(await phonesOf(parts, job.id)).toEqual(phones.slice(0, 6));
     expect(await hasAll(parts, job.id)).toEqual({ has_all_phones: false });
 

@@ -26,10 +26,8 @@ const wrongPhones: [string, string, string?][] = [
   ["a country code of 0", "+04155550100"],
   ["6 digits", "+123456"],
   ["16 digits", "+1234567890123456"],
-  ["spaces", "+1 415 555 0100"],
   ["a letter", "+1415555010a"],
   ["a line feed at the end", "+14155550100\n", "+14155550100\ufffd"],
-  ["a space before it", " +14155550100"],
   ["full-width digits", "+１４１５５５５０１００"],
   ["Arabic digits", "+1415555٠١٠٠"],
   ["a scheme", "tel:+14155550100"],
@@ -67,7 +65,15 @@ const rejected = (shownPhone: JsonValue, reason: string) => ({
     acceptedCount: 0,
     totalContacts: 0,
     rejectedContactsCount: 1,
-    rejectedContacts: [{ index: 0, phone: shownPhone, reason: `REJECTION_REASON_${reason.toUpperCase()}` }],
+    rejectedContacts: [
+      {
+        index: 0,
+        phone: shownPhone,
+        reason: `REJECTION_REASON_${reason.toUpperCase()}`,
+        field: expect.stringMatching(/^(phone|name|fields(\[".+"\])?)$/),
+        rule: expect.stringMatching(/^must /),
+      },
+    ],
   },
 });
 
@@ -101,6 +107,17 @@ describe.each(bothListeners)("%s", (name) => {
 
   test.each(wrongContacts)("rejects a contact with %s", async (_, contact) => {
     expect(await rejection(contact, "invalid_fields")).toEqual(rejected(phone, "invalid_fields"));
+  });
+
+  test("keeps a phone without the spaces and marks that were written into it", async () => {
+    const batchJobId = await create();
+    const contacts = [{ phone: " +1 (415) 555-0100" }, { phone }];
+    expect(await call("addContacts", { batchJobId, contacts })).toMatchObject({
+      ok: { acceptedCount: 1, rejectedContacts: [{ index: 1, field: "phone" }] },
+    });
+    expect(await call("listContacts", { batchJobId })).toMatchObject({
+      ok: { contacts: [{ number: 1, phone }] },
+    });
   });
 
   test.each(fineContacts)("keeps a contact with %s as it is", async (_, contact) => {

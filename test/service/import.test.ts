@@ -143,8 +143,20 @@ describe.each(Object.keys(senders))("%s", (name) => {
       totalContacts: 3,
       rejectedContactsCount: 2,
       rejectedContacts: [
-        { line: 5, phone: "junk", reason: "REJECTION_REASON_INVALID_PHONE_FORMAT" },
-        { line: 6, phone: "+14155000000", reason: "REJECTION_REASON_DUPLICATE_PHONE" },
+        {
+          line: 5,
+          phone: "junk",
+          reason: "REJECTION_REASON_INVALID_PHONE_FORMAT",
+          field: "phone",
+          rule: expect.stringMatching(/^must /),
+        },
+        {
+          line: 6,
+          phone: "+14155000000",
+          reason: "REJECTION_REASON_DUPLICATE_PHONE",
+          field: "phone",
+          rule: expect.stringMatching(/^must /),
+        },
       ],
     });
     expect(await totalOf(batchJobId)).toBe(3);

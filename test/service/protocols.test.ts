@@ -71,8 +71,20 @@ describe.each(everyCaller)("%s", (name) => {
         scheduledStartTime: "2031-07-01T14:00:00.500Z",
         rejectedContactsCount: 2,
         rejectedContacts: [
-          { index: 1, phone: "0415", reason: "REJECTION_REASON_INVALID_PHONE_FORMAT" },
-          { index: 2, phone: "+14155000000", reason: "REJECTION_REASON_DUPLICATE_PHONE" },
+          {
+            index: 1,
+            phone: "0415",
+            reason: "REJECTION_REASON_INVALID_PHONE_FORMAT",
+            field: "phone",
+            rule: expect.stringMatching(/^must /),
+          },
+          {
+            index: 2,
+            phone: "+14155000000",
+            reason: "REJECTION_REASON_DUPLICATE_PHONE",
+            field: "phone",
+            rule: expect.stringMatching(/^must /),
+          },
         ],
       },
     });
@@ -86,8 +98,20 @@ describe.each(everyCaller)("%s", (name) => {
         totalContacts: 3,
         rejectedContactsCount: 2,
         rejectedContacts: [
-          { index: 0, phone: "+14155000000", reason: "REJECTION_REASON_DUPLICATE_PHONE" },
-          { index: 1, phone: "+14155000001", reason: "REJECTION_REASON_DUPLICATE_PHONE" },
+          {
+            index: 0,
+            phone: "+14155000000",
+            reason: "REJECTION_REASON_DUPLICATE_PHONE",
+            field: "phone",
+            rule: expect.stringMatching(/^must /),
+          },
+          {
+            index: 1,
+            phone: "+14155000001",
+            reason: "REJECTION_REASON_DUPLICATE_PHONE",
+            field: "phone",
+            rule: expect.stringMatching(/^must /),
+          },
         ],
       },
     });

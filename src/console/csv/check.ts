@@ -1,4 +1,4 @@
-import { type ContactInput, type RejectionReason, reasonToReject } from "../../domain/contact.ts";
+import { type ContactInput, type RejectionReason, plainPhone, reasonToReject } from "../../domain/contact.ts";
 
 /** Which columns hold the phone number and the name; every other column with a title becomes a field. */
 export type Columns = { readonly phone: number; readonly name: number | undefined };
@@ -41,7 +41,7 @@ export function toContact(row: readonly string[], titles: readonly string[], col
     if (i === columns.phone || i === columns.name || key === "" || cell(i) === "") continue;
     fields[key] = cell(i);
   }
-  return { phone: cell(columns.phone), name: cell(columns.name), fields };
+  return { phone: plainPhone(cell(columns.phone)), name: cell(columns.name), fields };
 }
 
 /** Judges rows by the service's own rules, and answers the places of those that are to be sent. */

@@ -43,8 +43,9 @@ export function createRowReader({ phone: phoneAt, name: nameAt, fields, untitled
     phoneOf: (values: readonly string[]): string => plainPhone(values[phoneAt] ?? ""),
     read(values: readonly string[]): ContactText | Flaw {
       const written = values[phoneAt] ?? "";
-      const phone = isPhone(written) ? written : plainPhone(written);
-      if (phone === written && !isPhone(phone)) return badPhone(phone);
+      const isWell = isPhone(written);
+      const phone = isWell ? written : plainPhone(written);
+      if (!isWell && phone === written) return badPhone(written);
       const flaw = values.length === count && untitled.length === 0 ? undefined : flawInCount(values);
       if (flaw !== undefined) return flaw;
       const name = nameAt === undefined ? "" : (values[nameAt] ?? "");

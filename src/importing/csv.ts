@@ -89,9 +89,9 @@ export function createCsvReader() {
         { line: String(at) },
       );
     }
-    if (isPadded(parsed, format.separator)) trim(data, parsed, format.separator);
+    if (isPadded(data)) trim(data, parsed, format.separator);
     for (const [i, values] of data.entries()) {
-      if (values.some((value) => value !== "")) records.push({ line: begins(i), values });
+      if (values[0] !== "" || values.some((value) => value !== "")) records.push({ line: begins(i), values });
     }
     line = begins(data.length);
     rest = whole.slice(meta.cursor) + text.slice(end);
@@ -140,11 +140,19 @@ function linesOfUtf8(bytes: Uint8Array): number {
   }
 }
 
-/** True if a value may begin or end with a space. */
-const isPadded = (text: string, separator: string): boolean =>
-  text.startsWith(" ") ||
-  text.endsWith(" ") ||
-  [`${separator} `, ` ${separator}`, "\n ", " \n"].some((padded) => text.includes(padded));
+const space = 0x20;
+
+/** True if one of the values begins or ends with a space. Looks at every value of a file, and so without iterators. */
+function isPadded(data: readonly (readonly string[])[]): boolean {
+  for (let record = 0; record < data.length; record += 1) {
+    const values = data[record] ?? [];
+    for (let i = 0; i < values.length; i += 1) {
+      const value = values[i] ?? "";
+      if (value.charCodeAt(0) === space || value.charCodeAt(value.length - 1) === space) return true;
+    }
+  }
+  return false;
+}
 
 const trimSpaces = (text: string): string => text.replace(/^ +| +$/g, "");
 

@@ -25,11 +25,11 @@ import {
   sortOutPhones,
   writeStaged,
 } from "../postgres/staging.ts";
-import { createTurns } from "../turns.ts";
 import { createRowReader } from "./contact-rows.ts";
 import { badFile } from "./bad-file.ts";
 import { type CsvRecord, createCsvReader } from "./csv.ts";
 import { type Limits, inPieces } from "./pieces.ts";
+import { createSlots } from "./slots.ts";
 import { readTitles } from "./titles.ts";
 
 /** Which file goes where. The file's bytes are a part of what was asked. */
@@ -52,8 +52,8 @@ export type ContactImport = {
 
 const rpc = "ImportContacts";
 
-/** Each has a connection to Postgres and some 10 MB; further ones wait, and so do their clients. */
-const filesAtOnce = 4;
+/** Each has a connection to Postgres and some 10 MB; further ones wait unread, and so do their clients. */
+const files = { atOnce: 4, perOrganization: 2 };
 
 /** Contacts are staged some megabytes at a time; meanwhile the next ones are read. */
 const batchBytes = 2 * 1024 * 1024;
@@ -149,7 +149,7 @@ export function createContactImport(deps: {
   limits: Limits;
 }): ContactImport {
   const { directUrl, shares, limits } = deps;
-  const inTurn = createTurns(filesAtOnce);
+  const inTurn = createSlots(files);
 
   /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
   async function checkBeforehand(request: ImportRequest): Promise<void> {
@@ -212,7 +212,7 @@ export function createContactImport(deps: {
   return {
     async run(request, file) {
       await checkBeforehand(request);
-      return await inTurn(() => importFile(request, file));
+      return await inTurn(request.caller.organizationId, () => importFile(request, file));
     },
   };
 }

@@ -10,9 +10,17 @@ export type Limits = {
   readonly timeoutMs: number;
   /** And one of which nothing arrives for so long. */
   readonly idleMs: number;
+  /** And one of which fewer bytes arrive in this time; what the service takes for itself does not count. */
+  readonly least: { readonly bytes: number; readonly inMs: number };
 };
 
-export const defaultLimits: Limits = { maxBytes: 1024 ** 3, timeoutMs: 3_600_000, idleMs: 30_000 };
+/** At least 1 KiB a second, so that nobody holds a place for long with next to nothing. */
+export const defaultLimits: Limits = {
+  maxBytes: 1024 ** 3,
+  timeoutMs: 3_600_000,
+  idleMs: 30_000,
+  least: { bytes: 60 * 1024, inMs: 60_000 },
+};
 
 /**
  * The file in pieces of 64 KiB, however it arrives: cut, or gathered. Between two of them others get their turn. Refuses
@@ -49,24 +57,27 @@ export async function* inPieces(file: AsyncIterable<Uint8Array>, limits: Limits)
 async function* inTime(
   file: AsyncIterable<Uint8Array>,
   deadline: number,
-  { idleMs, timeoutMs }: Limits,
+  limits: Limits,
 ): AsyncGenerator<Uint8Array> {
   const source = file[Symbol.asyncIterator]();
   let isPending = false;
+  let recent = { waitedMs: 0, bytes: 0 };
   try {
     for (;;) {
-      const left = deadline - performance.now();
       const { promise: late, reject } = Promise.withResolvers<never>();
-      const sentence =
-        left < idleMs
-          ? `The file did not arrive within ${timeoutMs / 1000} s; split it, or raise IMPORT_TIMEOUT of the service.`
-          : `Nothing of the file arrived for ${idleMs / 1000} s; send it again without a pause.`;
-      const timer = setTimeout(() => reject(badFile(sentence)), Math.max(0, Math.min(left, idleMs)));
+      const asked = performance.now();
+      const { afterMs, sentence } = patience(deadline - asked, recent, limits);
+      const timer = setTimeout(() => reject(badFile(sentence)), afterMs);
       try {
         isPending = true;
         const { done, value } = await Promise.race([source.next(), late]);
         isPending = false;
         if (done === true) return;
+        recent = {
+          waitedMs: recent.waitedMs + performance.now() - asked,
+          bytes: recent.bytes + value.length,
+        };
+        if (recent.bytes >= limits.least.bytes) recent = { waitedMs: 0, bytes: 0 };
         yield value;
       } finally {
         clearTimeout(timer);
@@ -76,4 +87,25 @@ async function* inTime(
     // A source that is asked for more cannot be ended before it answers; nobody waits for that.
     if (!isPending) await source.return?.();
   }
+}
+
+/** For how long the next bytes are waited for, and what is said then. */
+function patience(
+  leftMs: number,
+  recent: { waitedMs: number },
+  { timeoutMs, idleMs, least }: Limits,
+): { afterMs: number; sentence: string } {
+  const slowMs = least.inMs - recent.waitedMs;
+  const afterMs = Math.max(0, Math.min(leftMs, idleMs, slowMs));
+  if (afterMs >= idleMs) {
+    return {
+      afterMs,
+      sentence: `Nothing of the file arrived for ${idleMs / 1000} s; send it again without a pause.`,
+    };
+  }
+  const sentence =
+    slowMs < leftMs
+      ? `Fewer than ${least.bytes} bytes of the file arrived in ${least.inMs / 1000} s; send it again without pauses.`
+      : `The file did not arrive within ${timeoutMs / 1000} s; split it, or raise IMPORT_TIMEOUT of the service.`;
+  return { afterMs, sentence };
 }

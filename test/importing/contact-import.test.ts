@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import * as fc from "fast-check";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
@@ -8,6 +9,7 @@ import { everything } from "../support/everything.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { lookAt, numbersTo } from "../support/look.ts";
 import { makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";
+import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";
 
@@ -342,6 +344,14 @@ async function* hanging() {
   await new Promise(() => {});
 }
 
+async function* trickle() {
+  yield* inChunks(toCsv(makeContacts(200, 100)));
+  for (;;) {
+    yield Buffer.from("+");
+    await delay(5);
+  }
+}
+
 describe("nothing is kept of a file", () => {
   const broken: [string, string | Uint8Array, Record<string, string>][] = [
     ["that is empty", "", { field: "csv" }],
@@ -408,6 +418,16 @@ describe("nothing is kept of a file", () => {
     expect(await storedContacts(parts, job.id)).toHaveLength(3);
   });
 
+  test("of which too little arrives, however often", async () => {
+    await using parts = await freshParts({ importLimits: { least: { bytes: 1_000, inMs: 300 } } });
+    const job = await makeJob(parts);
+    expect(await refusal(importInto(parts, job.id, trickle()))).toMatchObject({
+      reason: "invalid_argument",
+      message: expect.stringContaining("Fewer than 1000 bytes of the file arrived in 0.3 s"),
+    });
+    expect(await storedContacts(parts, job.id)).toHaveLength(3);
+  });
+
   for (const limits of [{ idleMs: 20 }, { timeoutMs: 20 }]) {
     test(`that takes longer than ${Object.keys(limits)[0]}`, async () => {
       await using parts = await freshParts({ importLimits: limits });
@@ -419,4 +439,27 @@ describe("nothing is kept of a file", () => {
       expect(await storedContacts(parts, job.id)).toHaveLength(3);
     });
   }
+});
+
+describe("files of two organizations", () => {
+  test("do not wait for each other: of one at most two are taken, and its others are not read", async () => {
+    await using parts = await freshParts();
+    const other = { ...parts, caller: await makeCaller(parts) };
+    const over = Promise.withResolvers<void>();
+    let begun = 0;
+    async function* held() {
+      begun += 1;
+      yield Buffer.from("phone\n");
+      await over.promise;
+      yield Buffer.from("+14155550100\n");
+    }
+    const jobs = await Promise.all(Array.from({ length: 6 }, () => makeJob(parts, { contacts: 0 })));
+    const holding = jobs.map((job) => importInto(parts, job.id, held()));
+    await eventually(() => expect(begun).toBe(2));
+    const job = await makeJob(other, { contacts: 0 });
+    expect(await importInto(other, job.id, toCsv(makeContacts(10)))).toMatchObject({ acceptedCount: 10 });
+    expect(begun).toBe(2);
+    over.resolve();
+    expect(await Promise.all(holding)).toMatchObject(jobs.map(() => ({ acceptedCount: 1 })));
+  });
 });

@@ -313,6 +313,22 @@ const fanOut: Mutant[] = [
     title: "are known to a file that comes after them",
   },
   {
+    guard: "of one organization's files at most two are taken at once",
+    file: "src/importing/slots.ts",
+    text: " && own < perOrganization",
+    instead: "",
+    test: "test/importing/slots.test.ts",
+    title: "an organization has two files taken at once, and others get their turn before its third",
+  },
+  {
+    guard: "a file of which too little arrives gives its place up",
+    file: "src/importing/pieces.ts",
+    text: "Math.min(leftMs, idleMs, slowMs)",
+    instead: "Math.min(leftMs, idleMs)",
+    test: "test/importing/contact-import.test.ts",
+    title: "of which too little arrives, however often",
+  },
+  {
     guard: "only contacts that were never called are put on the list",
     file: "src/postgres/contacts.ts",
     text: "select number from attempts where job_id = ${jobId} and number > ${after}::int and attempt = 1\n  union all",

@@ -20,8 +20,8 @@ describe("a setting that is wrong is named in a sentence", () => {
   test.each([
     ["DATABASE_URL", "mysql://localhost/x"],
     ["DATABASE_URL", "localhost:5432"],
-      ["DATABASE_DIRECT_URL", "localhost:5432"],
-      ["DATABASE_POOL_SIZE", "5"],
+    ["DATABASE_DIRECT_URL", "localhost:5432"],
+    ["DATABASE_POOL_SIZE", "5"],
     ["DATABASE_POOL_SIZE", "101"],
     ["DATABASE_POOL_SIZE", "2.5"],
     ["DATABASE_POOL_SIZE", "many"],

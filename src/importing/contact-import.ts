@@ -25,8 +25,8 @@ import {
   sortOutPhones,
   writeStaged,
 } from "../postgres/staging.ts";
-import { createRowReader } from "./contact-rows.ts";
 import { badFile } from "./bad-file.ts";
+import { createRowReader } from "./contact-rows.ts";
 import { type CsvRecord, createCsvReader } from "./csv.ts";
 import { type Limits, inPieces } from "./pieces.ts";
 import { createSlots } from "./slots.ts";

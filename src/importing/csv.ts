@@ -154,7 +154,13 @@ function isPadded(data: readonly (readonly string[])[]): boolean {
   return false;
 }
 
-const trimSpaces = (text: string): string => text.replace(/^ +| +$/g, "");
+/** Not by a pattern, which would look at each run of spaces within the text from each of its spaces. */
+function trimSpaces(text: string): string {
+  let [from, to] = [0, text.length];
+  while (from < to && text.charCodeAt(from) === space) from += 1;
+  while (to > from && text.charCodeAt(to - 1) === space) to -= 1;
+  return text.slice(from, to);
+}
 
 /** Takes the spaces around values away, but for those in quotes. */
 function trim(data: string[][], text: string, separator: string): void {

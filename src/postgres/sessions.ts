@@ -36,8 +36,8 @@ export const isReadTimeout = (error: unknown): boolean =>
 /** Sees to it that these settings hold for whatever runs over this new connection. */
 export async function settle(client: ClientBase, settings: Settings): Promise<void> {
   const asked = client.query<{ is_own: boolean }>(
-    `select pid as is_own, case when pid then array[${setAll(settings, "session")}] end as set
-    from (select pg_backend_pid() is not distinct from $1::bigint as pid) as own`,
+    `select is_own, case when is_own then array[${setAll(settings, "session")}] end as settings
+    from (select pg_backend_pid() is not distinct from $1::bigint as is_own) as process`,
     [promisedProcess(client)],
   );
   const { rows } = await patiently(patienceMs, asked, readTimeout);

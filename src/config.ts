@@ -2,6 +2,7 @@ import { z } from "zod";
 import { isApiKey } from "./api-keys.ts";
 import { leastConnections } from "./postgres/connections.ts";
 import { defaultLimits } from "./importing/pieces.ts";
+import { databaseUrlFault, redisUrlFault } from "./server-url.ts";
 
 /** A whole number in plain digits, within its bounds. */
 const wholeNumber = (least: number, most: number) =>
@@ -20,24 +21,27 @@ const seconds = z
   .pipe(z.number().max(3_600))
   .transform((value) => value * 1_000);
 
+/** Text without the fault that a look at it may find. */
+const without = (faultOf: (text: string) => string | undefined) =>
+  z.string().superRefine((text, context) => {
+    const fault = faultOf(text);
+    if (fault !== undefined) context.addIssue(fault);
+  });
+
 /** Every setting: an environment variable, what it may hold, and its default. The README lists them. */
 const settings = z.object({
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
+    .pipe(without(databaseUrlFault))
     .optional(),
   DATABASE_DIRECT_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
+    .pipe(without(databaseUrlFault))
     .optional(),
   DATABASE_POOL_SIZE: wholeNumber(leastConnections, 100).default(10),
-  REDIS_URL: z
-    .string()
-    .regex(
-      /^rediss?:\/\/[^,]+(,rediss?:\/\/[^,]+)*$/,
-      "must be a redis:// URL, or several separated by commas",
-    )
-    .optional(),
+  REDIS_URL: without(redisUrlFault).optional(),
   REDIS_PREFIX: z
     .string()
     .regex(/^[\w.-]{1,64}$/, "must be 1 to 64 letters, digits, dots, dashes or underscores")

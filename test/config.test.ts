@@ -76,6 +76,59 @@ describe("a setting that is wrong is named in a sentence", () => {
   });
 });
 
+describe("a password with a character that means something in a URL", () => {
+  const fault = (name: string) =>
+    new RegExp(`^${name}: is not a URL that can be read .* # as %23, [^\\n]+\\.$`);
+
+  // As numbers these would name a host and a port instead.
+  test.each(["a#b", "12#b", "a/b", "12/b", "a?b", "12?b", "1@2/3", "1@2?3", "1@2#3", "[@/a"])(
+    "%s",
+    (password) => {
+      for (const [name, scheme] of [
+        ["DATABASE_URL", "postgres"],
+        ["REDIS_URL", "redis"],
+      ] as const) {
+        const read = () =>
+          readConfig({ [name]: `${scheme}://hunter2-hunter2:${password}@db.example:5432/x` });
+        expect(read).toThrow(fault(name));
+        expect(read).toThrow(expect.not.stringContaining("hunter2"));
+      }
+    },
+  );
+
+  test.each(["a%b", "a%zz", "a%"])("%s, which only Postgres' driver takes as it is", (password) => {
+    expect(() => readConfig({ REDIS_URL: `redis://:${password}@db.example` })).toThrow(fault("REDIS_URL"));
+    const url = `postgres://user:${password}@db.example/x`;
+    expect(readConfig({ DATABASE_URL: url }).DATABASE_URL).toBe(url);
+  });
+
+  test("a comma, which separates the nodes of a cluster", () => {
+    expect(() => readConfig({ REDIS_URL: "redis://:a,b@db.example" })).toThrow(
+      /^REDIS_URL: .* comma as %2C .*\.$/,
+    );
+  });
+
+  test.each(["a@b", "a:b", "a b", "a+b", "a&b", "a[b", "%23%2F%3F%40%25%2C"])(
+    "%s does no harm",
+    (password) => {
+      const urls = {
+        DATABASE_URL: `postgres://user:${password}@db.example/x?application_name=y`,
+        REDIS_URL: `redis://:${password}@db.example:6379/0`,
+      };
+      expect(readConfig(urls)).toMatchObject(urls);
+    },
+  );
+
+  test.each([
+    "postgres:///x?host=/run/postgresql",
+    "postgres://user@/x?host=/tmp",
+    "postgres://%2Ftmp/x",
+    "postgres://",
+  ])("%s, a socket or the default, is left to the driver", (url) =>
+    expect(readConfig({ DATABASE_URL: url }).DATABASE_URL).toBe(url),
+  );
+});
+
 describe("settings", () => {
   test("have defaults", () => {
     expect(readConfig({})).toEqual(defaults);

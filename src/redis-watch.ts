@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { jittered, startLoop } from "./loop.ts";
 import type { Metrics } from "./metrics.ts";
+import { whyAway } from "./redis/away.ts";
 import type { RedisClient } from "./redis/connection.ts";
 import { type Fitness, checkFitness, judgeError } from "./redis/fitness.ts";
 import type { Keys } from "./redis/keys.ts";
@@ -60,10 +61,7 @@ export async function startRedisWatch(deps: {
       return owner === installationId ? fitness : { verdict: "unfit", sentence: sharedWith(owner, keys) };
     } catch (error) {
       refusal = judgeError(error, keys) ?? refusal;
-      const reason = connectionError ?? error;
-      return (
-        refusal ?? { verdict: "away", reason: reason instanceof Error ? reason.message : String(reason) }
-      );
+      return refusal ?? { verdict: "away", reason: whyAway(redis, connectionError ?? error) };
     }
   }
 

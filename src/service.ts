@@ -20,6 +20,7 @@ import { openConnections } from "./postgres/connections.ts";
 import { openDatabase } from "./postgres/database.ts";
 import { keepRedisPrefix } from "./postgres/installation.ts";
 import { migrate } from "./postgres/migrate.ts";
+import { onceUsable } from "./postgres/wait.ts";
 import { type Finding, pulseInterceptor, startPulse } from "./pulse.ts";
 import { startRedisWatch } from "./redis-watch.ts";
 import { openRedis } from "./redis/connection.ts";
@@ -39,6 +40,7 @@ import { startHttpListener } from "./rpc/http-listener.ts";
 import type { Page } from "./rpc/http-pages.ts";
 import { observationInterceptor } from "./rpc/observation.ts";
 import { openCallsInterceptor } from "./rpc/open-calls.ts";
+import { openPorch } from "./rpc/porch.ts";
 import { reflectionEntries } from "./rpc/reflection.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
 import { validationInterceptor } from "./rpc/validation.ts";
@@ -68,6 +70,8 @@ export type ServiceOptions = {
   readonly logger: Logger;
   /** How many lines of the log were dropped. */
   readonly droppedLogLines?: () => number;
+  /** Ends a start that waits for Postgres: it throws the reason. */
+  readonly signal?: AbortSignal;
 };
 
 /** A running replica. Disposing it takes no more work, finishes what is in hand, and closes every connection. */
@@ -83,24 +87,37 @@ const readinessOf: Record<Finding, Page> = {
 const vitalConnections = 2;
 const vitalTimeoutMs = 1_000;
 
+/** A signal that nobody gives. */
+const never = new AbortController().signal;
+
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
   const { connectionMaxAgeMs = Infinity } = options;
   await using opened = new AsyncDisposableStack();
 
-  const directUrl = options.databaseDirectUrl ?? options.databaseUrl;
-  await checkConnections({ databaseUrl: options.databaseUrl, directUrl });
-  await migrate(directUrl);
+  const porch = await openPorch(options);
+  opened.defer(() => porch.close());
+  function waitsFor(sentence: string | undefined): void {
+    porch.waitsFor(sentence);
+    if (sentence === undefined) logger.info("Postgres can be used; the start goes on");
+    else logger.error(`The start waits for Postgres. ${sentence}`);
+  }
+  const { databaseUrl, databaseDirectUrl: directUrl = databaseUrl, signal = never } = options;
+  await onceUsable(databaseUrl, { signal, waitsFor }, async () => {
+    await checkConnections({ databaseUrl, directUrl });
+    await migrate(directUrl);
+  });
+
   const vitals = openDatabase({
-    url: options.databaseUrl,
+    url: databaseUrl,
     poolSize: vitalConnections,
     queryTimeoutMs: vitalTimeoutMs,
   });
   opened.defer(() => vitals.destroy());
-  const pulse = opened.use(await startPulse(vitals, options.databaseUrl));
+  const pulse = opened.use(await startPulse(vitals, databaseUrl));
   const connections = opened.use(
     openConnections({
-      url: options.databaseUrl,
+      url: databaseUrl,
       sum: options.databasePoolSize,
       onSlowCommit: pulse.suspectCommits,
       checkCommits: pulse.checkCommits,
@@ -208,6 +225,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     services: [...services, ...reflectionEntries(services)],
   });
   opened.defer(() => grpc.stop(graceMs));
+  await porch.close();
   const http = await startHttpListener({
     ...shared,
     port: options.port,

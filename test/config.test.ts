@@ -76,10 +76,10 @@ describe("a setting that is wrong is named in a sentence", () => {
   });
 });
 
-describe("a password with a character that means something in a URL", () => {
-  const fault = (name: string) =>
-    new RegExp(`^${name}: is not a URL that can be read .* # as %23, [^\\n]+\\.$`);
+const fault = (name: string) =>
+  new RegExp(`^${name}: is not a URL that can be read .* # as %23, [^\\n]+\\.$`);
 
+describe("a password with a character that means something in a URL", () => {
   // As numbers these would name a host and a port instead.
   test.each(["a#b", "12#b", "a/b", "12/b", "a?b", "12?b", "1@2/3", "1@2?3", "1@2#3", "[@/a"])(
     "%s",

@@ -45,6 +45,7 @@ export async function migrate(url: string): Promise<void> {
     await checkVersion(db);
     const migrator = new Migrator({
       db,
+      migrationTableSchema: await schemaOf(db),
       provider: { getMigrations: () => Promise.resolve(migrations) },
       ...bookkeeping,
     });
@@ -66,8 +67,21 @@ async function checkVersion(db: Database): Promise<void> {
   );
 }
 
+/** Where our tables are, or will be: another program in the database may have a table of the same name elsewhere. */
+async function schemaOf(db: Database): Promise<string> {
+  const { rows } = await sql<{ schema: string }>`
+    select coalesce((select nspname from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+      where pg_class.oid = to_regclass(${bookkeeping.migrationTableName})), current_schema()) as schema`.execute(
+    db,
+  );
+  return rows[0]?.schema ?? "public";
+}
+
 /** The migrator changes nothing where a migration has been applied that it does not know. */
 async function refuseNewerSchema(db: Database): Promise<void> {
+  const { rows: found } = await sql<{ isThere: boolean }>`
+    select to_regclass(${bookkeeping.migrationTableName}) is not null as "isThere"`.execute(db);
+  if (found[0]?.isThere !== true) return;
   const { rows } = await sql<{ name: string }>`
     select name from ${sql.table(bookkeeping.migrationTableName)} order by name desc limit 1`.execute(db);
   const latest = rows[0]?.name;

@@ -1,4 +1,5 @@
 import { Cluster } from "ioredis";
+import { certificateFault } from "./away.ts";
 import { type RedisClient, isWrongDatabase, mastersOf, redisStep } from "./connection.ts";
 import type { Keys } from "./keys.ts";
 
@@ -51,6 +52,8 @@ export function judgeError(thrown: unknown, { prefix }: Keys): Fitness | undefin
   const error =
     "lastNodeError" in thrown && thrown.lastNodeError instanceof Error ? thrown.lastNodeError : thrown;
   const { message } = error;
+  const fault = certificateFault(error);
+  if (fault !== undefined) return unusable(fault);
   if (/cluster support disabled/.test(message)) {
     return unusable("REDIS_URL names several servers that are no Redis Cluster; it must name one server.");
   }

@@ -39,6 +39,9 @@ const reasons: Record<string, string> = {
   ENOTFOUND: "there is no such host",
 };
 
+/** A host as it stands before a port: an IPv6 address in brackets. */
+export const inUrl = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+
 /** Answers the port; what it throws says in one sentence where the service could not listen, and why. */
 export async function listen(
   server: Server,
@@ -48,7 +51,7 @@ export async function listen(
     await once(server.listen({ host, port }), "listening");
   } catch (cause) {
     const { code = "", message } = cause as NodeJS.ErrnoException;
-    throw new Error(`Cannot listen on ${host}:${port}: ${reasons[code] ?? message}.`, { cause });
+    throw new Error(`Cannot listen on ${inUrl(host)}:${port}: ${reasons[code] ?? message}.`, { cause });
   }
   const address = server.address();
   return address && typeof address === "object" ? address.port : port;

@@ -1,0 +1,63 @@
+import { Client } from "pg";
+
+/** A connection may have to be made through a tunnel, with TLS and a slow name server. */
+const connectTimeoutMs = 5_000;
+
+/** What a first look tells, whatever tables there are. */
+type Look = {
+  role: string;
+  database: string;
+  encoding: string;
+  isStandby: boolean;
+  isReadOnly: boolean;
+  searchPath: string;
+  schema: string | null;
+  mayCreate: boolean | null;
+  hasTables: boolean;
+};
+
+const look = `
+  select current_user as "role", current_database() as "database", current_setting('server_encoding') as "encoding",
+    pg_is_in_recovery() as "isStandby", current_setting('transaction_read_only') = 'on' as "isReadOnly",
+    current_setting('search_path') as "searchPath", current_schema() as "schema",
+    has_schema_privilege(current_schema(), 'create') as "mayCreate",
+    to_regclass('schema_migrations') is not null as "hasTables"`;
+
+/** Connects, and looks whether the service can work there. `obstacleOf` says what that which it throws means. */
+export async function checkDatabase(url: string): Promise<void> {
+  const client = new Client({
+    connectionString: url,
+    application_name: "callsheet",
+    connectionTimeoutMillis: connectTimeoutMs,
+    query_timeout: connectTimeoutMs,
+  });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    const { rows } = await client.query<Look>(look);
+    const fault = rows[0] && faultOf(rows[0]);
+    if (fault !== undefined) throw new Error(fault);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+function faultOf(found: Look): string | undefined {
+  const { role, database, schema } = found;
+  const where = `database ${database} (DATABASE_URL)`;
+  if (found.encoding !== "UTF8") {
+    return `The ${where} has the encoding ${found.encoding}, which cannot hold every name; make one with ENCODING 'UTF8' TEMPLATE template0.`;
+  }
+  if (found.isStandby) {
+    return `The ${where} is a standby, which takes no writes; DATABASE_URL must name the primary.`;
+  }
+  if (found.isReadOnly) {
+    return `The ${where} takes no writes from role ${role}, for default_transaction_read_only is on; switch it off for this role and database.`;
+  }
+  if (found.hasTables) return undefined;
+  if (schema === null) {
+    return `The search_path of role ${role} in ${where}, ${found.searchPath}, names no schema that is there and that it may use; create one, or GRANT USAGE, CREATE on one of them TO ${role}.`;
+  }
+  if (found.mayCreate === true) return undefined;
+  return `Role ${role} may not create tables in schema ${schema} of ${where}; GRANT CREATE ON SCHEMA ${schema} TO ${role}, or give it a schema of its own.`;
+}

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { write } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -9,6 +10,9 @@ import { startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { startEmbeddedRedis } from "./embedded/redis.ts";
 import { defaultLimits } from "./importing/pieces.ts";
 import { openLog } from "./logger.ts";
+import { isPostgresUnavailable } from "./postgres/database.ts";
+import { obstacleOf } from "./postgres/obstacle.ts";
+import { inUrl } from "./rpc/listener.ts";
 import { startService } from "./service.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -18,15 +22,23 @@ const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 const complainLast = (line: string) =>
   Promise.race([promisify(write)(2, `${line}\n`), delay(1_000)]).catch(() => {});
 
+/** Why the program ends: somebody asked it to. */
+const asked = new Error("a signal came");
+
 /** Starts what DATABASE_URL and REDIS_URL do not name, and tells where it is. */
-async function startServers(config: Config, stack: AsyncDisposableStack) {
+async function startServers(config: Config, stack: AsyncDisposableStack, stop: AbortController) {
   const { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl } = config;
   let { CALLSHEET_BOOTSTRAP_API_KEY: bootstrapApiKey } = config;
   if (databaseUrl !== undefined && redisUrl !== undefined) return { databaseUrl, redisUrl, bootstrapApiKey };
   const dataDirectory = chooseDataDirectory(config.CALLSHEET_DATA_DIR);
   complain(`embedded servers: data in ${dataDirectory}`);
   stack.use(await holdDataDirectory(dataDirectory));
-  const options = { dataDirectory, say: complain };
+  const options = {
+    dataDirectory,
+    say: complain,
+    onLost: (error: Error) => stop.abort(error),
+    stopping: stop.signal,
+  };
   if (databaseUrl === undefined && bootstrapApiKey === undefined) {
     const kept = await keepApiKey(join(dataDirectory, "api-key"));
     bootstrapApiKey = kept.key;
@@ -39,15 +51,16 @@ async function startServers(config: Config, stack: AsyncDisposableStack) {
   };
 }
 
-async function main(): Promise<void> {
+/** Runs until it throws, and be it because it was asked to end. */
+async function main(): Promise<never> {
   const stop = new AbortController();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort(asked));
 
   const config = readConfig(process.env);
   await using stack = new AsyncDisposableStack();
   const log = stack.use(openLog(config.LOG_LEVEL));
-  const servers = await startServers(config, stack);
-  if (stop.signal.aborted) return;
+  const servers = await startServers(config, stack, stop);
+  stop.signal.throwIfAborted();
   const service = stack.use(
     await startService({
       ...servers,
@@ -67,18 +80,23 @@ async function main(): Promise<void> {
       },
       logger: log.logger,
       droppedLogLines: log.dropped,
+      signal: stop.signal,
+    }).catch((error: unknown) => {
+      // Postgres went away again; an error of its own would not name it.
+      if (isPostgresUnavailable(error)) throw new Error(obstacleOf(error, servers.databaseUrl).sentence);
+      throw error;
     }),
   );
-  print(`callsheet ready: http://${config.HOST}:${service.port} grpc://${config.HOST}:${service.grpcPort}`);
-  if (!stop.signal.aborted) {
-    await new Promise<void>((resolve) => stop.signal.addEventListener("abort", () => resolve()));
-  }
+  const host = inUrl(config.HOST);
+  print(`callsheet ready: http://${host}:${service.port} grpc://${host}:${service.grpcPort}`);
+  if (!stop.signal.aborted) await once(stop.signal, "abort");
+  throw stop.signal.reason;
 }
 
 try {
   await main();
-  process.exit(0);
 } catch (error) {
+  if (error === asked) process.exit(0);
   await complainLast(error instanceof Error ? error.message : String(error));
   process.exit(1);
 }

@@ -2,21 +2,24 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
-import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
+import { Code, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { Redis } from "ioredis";
 import { Client } from "pg";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import { generateApiKey } from "../src/api-keys.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
 import { startEmbeddedRedis } from "../src/embedded/redis.ts";
+import { freePort } from "../src/embedded/server-process.ts";
+import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Health } from "../src/gen/grpc/health/v1/health_pb.ts";
 import { callerFor } from "./service/callers.ts";
 import { runProgram, startProgram } from "./support/command.ts";
 import { cloneDatabase } from "./support/database.ts";
 import { eventually } from "./support/eventually.ts";
+import { startProxy } from "./support/proxy.ts";
 
 const database = await cloneDatabase();
 afterAll(() => database[Symbol.asyncDispose]());
@@ -33,7 +36,10 @@ const settings = () => ({
   CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
 });
 
-const readyLine = /^callsheet ready: (http:\/\/127\.0\.0\.1:\d+) grpc:\/\/(127\.0\.0\.1:\d+)\n$/;
+const nowhere = Object.assign(new URL(database.url), { pathname: "/nowhere" }).href;
+
+const readyLine =
+  /^callsheet ready: (http:\/\/(?:127\.0\.0\.1|\[::1\]):\d+) grpc:\/\/((?:127\.0\.0\.1|\[::1\]):\d+)\n$/;
 
 /** The program with its ports, once it has said that it is ready. */
 async function startMain(given: Record<string, string> = {}) {
@@ -120,7 +126,9 @@ describe("the program", () => {
   test("goes on without Redis, says so, and is ready", async () => {
     await using main = await startMain({ REDIS_URL: "redis://127.0.0.1:1" });
     expect(await (await fetch(`${main.httpUrl}/readyz`)).text()).toBe("ready\n");
-    expect(main.said.stderr).toMatch(/"level":50.*Redis does not answer/);
+    expect(main.said.stderr).toMatch(
+      /"level":50,.*"reason":"Redis at 127\.0\.0\.1:1 \(REDIS_URL\) takes no connections; .*Redis does not answer/,
+    );
   });
 
   test("does not bring a revoked bootstrap key back", async () => {
@@ -139,6 +147,63 @@ describe("the program", () => {
       refused: { code: "unauthenticated" },
     });
     expect(await keysOf()).toHaveLength(before.length);
+  });
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((found) =>
+  found?.some(({ address }) => address === "::1"),
+);
+
+test.runIf(hasIpv6)("an IPv6 address is printed as a URL has it (where there is one)", async () => {
+  await using main = await startMain({ HOST: "::1" });
+  expect(main.httpUrl).toMatch(/^http:\/\/\[::1\]:\d+$/);
+  expect(await (await fetch(`${main.httpUrl}/readyz`)).text()).toBe("ready\n");
+  expect(await callerFor("connect-node gRPC", main)("listBatchJobs", {})).toHaveProperty("ok");
+});
+
+/** The program with its way to Postgres cut, once it answers on its port. */
+async function startWaiting() {
+  const proxy = await startProxy(database.url);
+  await proxy.cut();
+  const port = String(await freePort());
+  const httpUrl = `http://127.0.0.1:${port}`;
+  const program = startProgram("src/main.ts", { ...settings(), DATABASE_URL: proxy.url, PORT: port });
+  const page = async (path: string) => {
+    const response = await fetch(`${httpUrl}${path}`);
+    return { status: response.status, body: await response.text() };
+  };
+  const place = `Postgres at ${new URL(proxy.url).host} (DATABASE_URL)`;
+  await eventually(async () => expect((await page("/readyz")).body).toContain(place), 20_000);
+  return { ...program, proxy, place, httpUrl, page };
+}
+
+describe("while Postgres is away at the start", () => {
+  test("the program lives, is not ready, says why, and goes on once it is there", async () => {
+    await using main = await startWaiting();
+    const sentence = `${main.place} takes no connections; it must run there, and listen.`;
+    expect(await main.page("/healthz")).toEqual({ status: 200, body: "ok\n" });
+    expect(await main.page("/readyz")).toEqual({ status: 503, body: `not ready: ${sentence}\n` });
+    const client = createClient(
+      BatchJobService,
+      createConnectTransport({ baseUrl: main.httpUrl, httpVersion: "1.1" }),
+    );
+    await expect(client.listBatchJobs({})).rejects.toMatchObject({ code: Code.Unavailable });
+    expect(main.said.stdout).toBe("");
+
+    await main.proxy.mend();
+    await eventually(() => expect(main.said.stdout).toMatch(readyLine), 20_000);
+    expect(await main.page("/readyz")).toEqual({ status: 200, body: "ready\n" });
+    expect(main.said.stderr.match(/The start waits for Postgres\. [^"]*/g)).toEqual([
+      `The start waits for Postgres. ${sentence}`,
+    ]);
+    expect(main.said.stderr.match(/the start goes on/g)).toHaveLength(1);
+    await main.proxy[Symbol.asyncDispose]();
+  });
+
+  test("SIGTERM ends it with exit code 0", async () => {
+    await using main = await startWaiting();
+    main.child.kill("SIGTERM");
+    expect(await main.ended).toMatchObject({ exitCode: 0, stdout: "" });
   });
 });
 
@@ -165,11 +230,34 @@ describe("the program ends with exit code 1 and one sentence", () => {
 
   test.each([
     ["a setting is wrong", { PORT: "eighty" }, "PORT"],
-    ["Postgres is not there", { DATABASE_URL: "postgres://nobody@127.0.0.1:1/x" }, "127.0.0.1:1"],
+    ["there is no such database", { DATABASE_URL: nowhere }, "has no database nowhere"],
+    ["the host is none", { HOST: "::1::" }, "Cannot listen on [::1::]:0"],
   ])("when %s", async (_, wrong, word) => {
     const ended = await runProgram("src/main.ts", [], { ...settings(), ...wrong });
     expect(ended).toEqual({ exitCode: 1, stdout: "", stderr: expect.stringMatching(oneSentence) });
     expect(ended.stderr).toContain(word);
+  });
+
+  test("when its role may not create tables", async () => {
+    const name = `r${randomBytes(5).toString("hex")}`;
+    const client = new Client({ connectionString: database.url });
+    await client.connect();
+    await client.query(`create role ${name} login password 'plain'`);
+    await client.query(`create database ${name}`);
+    const url = Object.assign(new URL(database.url), {
+      username: name,
+      password: "plain",
+      pathname: `/${name}`,
+    });
+    const ended = await runProgram("src/main.ts", [], { ...settings(), DATABASE_URL: url.href });
+    await client.query(`drop database ${name}`);
+    await client.query(`drop role ${name}`);
+    await client.end();
+    expect(ended).toEqual({
+      exitCode: 1,
+      stdout: "",
+      stderr: `Role ${name} may not create tables in schema public of database ${name} (DATABASE_URL); GRANT CREATE ON SCHEMA public TO ${name}, or give it a schema of its own.\n`,
+    });
   });
 
   test("when Redis may evict keys", async () => {

@@ -1,11 +1,14 @@
+import { existsSync } from "node:fs";
 import { readFile, realpath, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Client } from "pg";
 import { serverAccount } from "./account.ts";
 import { makeReachable } from "./data-directory.ts";
+import { own } from "./own.ts";
 import { findPostgresBinaries } from "./postgres-binaries.ts";
 import { clusterIn, database, makeCluster, readPostmaster, role } from "./postgres-cluster.ts";
 import { serverEnvironment } from "./run.ts";
+import type { Command } from "./server-process.ts";
 import {
   adoptLive,
   type EmbeddedOptions,
@@ -13,7 +16,6 @@ import {
   findLive,
   launch,
   type LiveServer,
-  own,
   type Server,
 } from "./server.ts";
 
@@ -23,32 +25,35 @@ export type { EmbeddedOptions, EmbeddedServer } from "./server.ts";
  * Starts Postgres on loopback, or adopts the one that a killed owner left running in this data directory. Disposing
  * stops it. The caller holds the data directory.
  */
-export async function startEmbeddedPostgres({
-  dataDirectory,
-  say,
-}: EmbeddedOptions): Promise<EmbeddedServer> {
+export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedServer> {
+  const { dataDirectory, say } = options;
   const server = postgresIn(dataDirectory);
+  const { data } = server;
+  let found: Promise<string> | undefined;
+  const binaries = () => (found ??= findPostgresBinaries(serverAccount(data), resolve(dataDirectory)));
+  async function commandFor(port: number): Promise<Command> {
+    const file = join(await binaries(), "bin/postgres");
+    // No process of this cluster lives, or it would hold the lifeline; Postgres itself can only compare process ids.
+    await rm(join(data, "postmaster.pid"), { force: true });
+    const args = ["-D", data, `--port=${port}`, "--listen_addresses=127.0.0.1", "--unix_socket_directories="];
+    return { file, args, env: serverEnvironment(), account: serverAccount(data) };
+  }
+
   const left = await adoptLive(server);
   if (left) {
     say(`embedded Postgres: taking over the one that an earlier run left in ${server.directory}`);
-    return own(server, left, say);
+    return own(server, left, commandFor, options);
   }
-  const { data } = clusterIn(server.directory);
   const account = serverAccount(data);
   makeReachable(dataDirectory, account);
   say(`embedded Postgres: its data is in ${server.directory}`);
-  const binaries = await findPostgresBinaries(account, resolve(dataDirectory));
-  await makeCluster(server.directory, binaries, account);
-  // No process of this cluster lives, or it would hold the lifeline; Postgres itself can only compare process ids.
-  await rm(join(data, "postmaster.pid"), { force: true });
-  const live = await launch(server, async (port) => ({
-    file: join(binaries, "bin/postgres"),
-    args: ["-D", data, `--port=${port}`, "--listen_addresses=127.0.0.1", "--unix_socket_directories="],
-    env: serverEnvironment(),
-    account,
-  }));
-  return own(server, live, say);
+  await makeCluster(server.directory, await binaries(), account);
+  return own(server, await launch(server, commandFor), commandFor, options);
 }
+
+/** Whether there is one in this data directory, running or not. */
+export const hasEmbeddedPostgres = (dataDirectory: string): boolean =>
+  existsSync(postgresIn(dataDirectory).data);
 
 /** URL of the Postgres that runs in this data directory right now, or undefined. */
 export async function findEmbeddedPostgres(dataDirectory: string): Promise<string | undefined> {
@@ -60,6 +65,7 @@ function postgresIn(dataDirectory: string): Server {
   return {
     name: "Postgres",
     directory,
+    data: clusterIn(directory).data,
     stopSignals: ["SIGINT", "SIGQUIT", "SIGKILL"],
     probe: () => probePostgres(directory),
   };

@@ -5,14 +5,15 @@ import { Redis } from "ioredis";
 import { z } from "zod";
 import { type Account, serverAccount } from "./account.ts";
 import { makeReachable } from "./data-directory.ts";
+import { own } from "./own.ts";
 import { findRedisBinary } from "./redis-binary.ts";
+import type { Command } from "./server-process.ts";
 import {
   adoptLive,
   type EmbeddedOptions,
   type EmbeddedServer,
   launch,
   type LiveServer,
-  own,
   type Server,
 } from "./server.ts";
 import { makeWholeDirectory } from "./whole-directory.ts";
@@ -24,23 +25,28 @@ import { makeWholeDirectory } from "./whole-directory.ts";
 export async function startEmbeddedRedis(options: EmbeddedOptions): Promise<EmbeddedServer> {
   const { dataDirectory, say } = options;
   const server = redisIn(dataDirectory);
+  const packageDirectory = resolve(options.packageDirectory ?? join(dataDirectory, "redis-package"));
+  let found: ReturnType<typeof findRedisBinary> | undefined;
+  const binary = () =>
+    (found ??= findRedisBinary({ account: serverAccount(server.data), packageDirectory, say }));
+  async function commandFor(port: number): Promise<Command> {
+    const { file, env } = await binary();
+    const account = serverAccount(server.data);
+    await writeConfig(server.directory, port, account);
+    return { file, args: [filesIn(server.directory).config], env, account };
+  }
+
   const left = await adoptLive(server);
   if (left) {
     say(`embedded Redis: taking over the one that an earlier run left in ${server.directory}`);
-    return own(server, left, say);
+    return own(server, left, commandFor, options);
   }
-  const { data, config } = filesIn(server.directory);
-  const account = serverAccount(data);
+  const account = serverAccount(server.data);
   makeReachable(dataDirectory, account);
-  const packageDirectory = resolve(options.packageDirectory ?? join(dataDirectory, "redis-package"));
-  const binary = await findRedisBinary({ account, packageDirectory, say });
+  await binary();
   say(`embedded Redis: its data is in ${server.directory}`);
   await makeStore(server.directory, account);
-  const live = await launch(server, async (port) => {
-    await writeConfig(server.directory, port, account);
-    return { file: binary.file, args: [config], env: binary.env, account };
-  });
-  return own(server, live, say);
+  return own(server, await launch(server, commandFor), commandFor, options);
 }
 
 function redisIn(dataDirectory: string): Server {
@@ -48,6 +54,7 @@ function redisIn(dataDirectory: string): Server {
   return {
     name: "Redis",
     directory,
+    data: filesIn(directory).data,
     stopSignals: ["SIGTERM", "SIGKILL"],
     probe: () => probeRedis(directory),
   };

@@ -14,7 +14,7 @@ export type Command = {
 
 /**
  * Starts a server that outlives us and holds the lifeline, and answers its process id. It is in a process group of its
- * own, so that a terminal's Ctrl-C does not reach it before its owner is done with it. The log starts empty.
+ * own, so that a terminal's Ctrl-C does not reach it before its owner is done with it. What it says is added to the log.
  */
 export async function spawnDetached(
   { file, args, env, account }: Command,
@@ -22,7 +22,7 @@ export async function spawnDetached(
   logPath: string,
 ): Promise<number> {
   const lifeline = openLifeline(lifelinePath);
-  const log = openSync(logPath, "w", 0o600);
+  const log = openSync(logPath, "a", 0o600);
   try {
     const stdio = [lifeline, log, log];
     const child = spawn(file, args, { ...account, env, cwd: "/", detached: true, stdio });

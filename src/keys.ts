@@ -3,29 +3,44 @@ import { generateApiKey, hashApiKey } from "./api-keys.ts";
 import { readConfig } from "./config.ts";
 import { roles } from "./domain/caller.ts";
 import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
-import { findEmbeddedPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
+import { findEmbeddedPostgres, hasEmbeddedPostgres, startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { ensureOrganization, insertApiKey, listApiKeys, revokeApiKey } from "./postgres/api-keys.ts";
 import { isUuid } from "./postgres/batch-jobs.ts";
 import { type Database, openDatabase } from "./postgres/database.ts";
+import { checkDatabase } from "./postgres/fitness.ts";
 import { migrate } from "./postgres/migrate.ts";
+import { obstacleOf } from "./postgres/obstacle.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 
-/** The service's database: DATABASE_URL, or the embedded one, which is started for the moment if it does not run. */
+/**
+ * The service's database: DATABASE_URL, or the embedded one that the service has made, which is started for the moment if it
+ * does not run. None is made here: a key in a database that no service uses is a key that nobody takes.
+ */
 async function withDatabase(work: (db: Database) => Promise<void>): Promise<void> {
   const config = readConfig(process.env);
   await using stack = new AsyncDisposableStack();
   let url = config.DATABASE_URL;
   if (url === undefined) {
     const dataDirectory = chooseDataDirectory(config.CALLSHEET_DATA_DIR);
+    if (!hasEmbeddedPostgres(dataDirectory)) {
+      throw new Error(
+        `There is no database: DATABASE_URL is not set, and no service has made one in ${dataDirectory}; set DATABASE_URL or CALLSHEET_DATA_DIR as the service has it.`,
+      );
+    }
     url = await findEmbeddedPostgres(dataDirectory);
     if (url === undefined) {
       stack.use(await holdDataDirectory(dataDirectory));
       url = stack.use(await startEmbeddedPostgres({ dataDirectory, say: complain })).url;
     }
   }
-  await migrate(config.DATABASE_DIRECT_URL ?? url);
+  try {
+    await checkDatabase(url);
+    await migrate(config.DATABASE_DIRECT_URL ?? url);
+  } catch (error) {
+    throw new Error(obstacleOf(error, url).sentence, { cause: error });
+  }
   const db = openDatabase({ url, poolSize: 2 });
   stack.defer(() => db.destroy());
   await work(db);

@@ -1,4 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { mkdtemp, readdir, rmdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { hashApiKey, isApiKey } from "../src/api-keys.ts";
 import { openDatabase } from "../src/postgres/database.ts";
@@ -118,8 +121,25 @@ describe("one sentence and exit code 1 are the answer to", () => {
   test("a Postgres that is not there", async () => {
     const settings = { DATABASE_URL: "postgres://nobody@127.0.0.1:1/nothing" };
     const { exitCode, stderr } = await runProgram("src/keys.ts", ["list"], settings);
-    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: expect.stringMatching(oneSentence) });
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 1,
+      stderr: "Postgres at 127.0.0.1:1 (DATABASE_URL) takes no connections; it must run there, and listen.\n",
+    });
   });
+});
+
+test("no database is made where there is none", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "callsheet-keys-"));
+  const nothing = join(directory, "nothing");
+  expect(
+    await runProgram("src/keys.ts", ["create", "--role", "admin"], { CALLSHEET_DATA_DIR: nothing }),
+  ).toEqual({
+    exitCode: 1,
+    stdout: "",
+    stderr: `There is no database: DATABASE_URL is not set, and no service has made one in ${nothing}; set DATABASE_URL or CALLSHEET_DATA_DIR as the service has it.\n`,
+  });
+  expect(await readdir(directory)).toEqual([]);
+  await rmdir(directory);
 });
 
 test("help is shown on standard output, with exit code 0", async () => {

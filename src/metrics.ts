@@ -75,6 +75,11 @@ export function createMetrics() {
       help: "Jobs of which Redis knew more than Postgres: commits were lost, as by a failover to a standby that lacked them.",
       registers,
     }),
+    deadlocks: new Counter({
+      name: "callsheet_deadlocks_total",
+      help: "Statements that Postgres ended because of a deadlock. Each is a bug.",
+      registers,
+    }),
     redisUp: new Gauge({
       name: "callsheet_redis_up",
       help: "1 while this replica is connected to Redis and can use it, otherwise 0.",

@@ -108,6 +108,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await migrate(directUrl);
   });
 
+  const metrics = createMetrics();
   const vitals = openDatabase({
     url: databaseUrl,
     poolSize: vitalConnections,
@@ -119,6 +120,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     openConnections({
       url: databaseUrl,
       sum: options.databasePoolSize,
+      onDeadlock: () => metrics.deadlocks.inc(),
       onSlowCommit: pulse.suspectCommits,
       checkCommits: pulse.checkCommits,
     }),
@@ -130,7 +132,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await insertApiKey(db, { organizationId, name: "bootstrap", role: "admin", hash, expiresAt: null });
   }
 
-  const metrics = createMetrics();
   addVitals(metrics, {
     isPostgresUp: () => pulse.finding() === "answers",
     connections: connections.usage,
@@ -177,7 +178,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed: freed }),
   );
   const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
-  const leasing = createLeasing({ shares, settingsOf, round, recorder, clock, logger });
+  const leasing = createLeasing({ shares, round, recorder, clock });
   onMessage(subscriber, keys.work, leasing.ring);
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(

@@ -1,6 +1,6 @@
 import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
 import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
-import { finishJob, openContacts } from "../postgres/batch-jobs.ts";
+import { completeFailedJob, finishJob, openContacts } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { lockJobs, lockOrganization } from "../postgres/locks.ts";
 import {
@@ -69,6 +69,9 @@ export async function reportLate(
     const finished: Finished[] = [];
     for (const [id, change] of changes) {
       const job = jobs.get(id);
+      if (job?.failure_reason === "no_call_completed" && (change.completed ?? 0) > 0) {
+        await completeFailedJob(trx, id);
+      }
       if (job?.status !== "running" || openContacts(job) + (change.waiting_retry ?? 0) > 0) continue;
       finished.push({ id, revision: (await finishJob(trx, id)).revision });
     }

@@ -4,7 +4,7 @@ import { writeLeaseId } from "../domain/lease-id.ts";
 import { shareOut } from "../domain/shares.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { type Candidate, findCandidates } from "../postgres/candidates.ts";
-import { type StoredLease, findLeases, openLeases } from "../postgres/leases.ts";
+import { type StoredLease, openLeases } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { SettingsOf } from "./job-settings.ts";
 
@@ -12,6 +12,8 @@ import type { SettingsOf } from "./job-settings.ts";
 export type Demand = {
   readonly workerId: string;
   readonly requestId: string;
+  /** Drawn for this call, so that the later of two calls with its request id is known; 0 without a request id. */
+  readonly ticket: number;
   readonly maxContacts: number;
   readonly durationMs: number;
 };
@@ -19,17 +21,11 @@ export type Demand = {
 /** A lease, with what its worker needs of its job. */
 export type Lease = StoredLease & { leaseId: string; fromPhoneNumberId: string; maxAttempts: number };
 
-export async function withSettings(settingsOf: SettingsOf, leases: readonly StoredLease[]): Promise<Lease[]> {
-  const settings = await settingsOf(leases.map(({ jobId }) => jobId));
-  return leases.map((lease) => {
-    const { fromPhoneNumberId = "", maxAttempts = 0 } = settings.get(lease.jobId) ?? {};
-    return { ...lease, leaseId: writeLeaseId(lease), fromPhoneNumberId, maxAttempts };
-  });
-}
-
 export type Round = {
   /** The leases for each demand, in its place. */
   readonly leases: Lease[][];
+  /** The places of the demands whose request id has live leases of other calls. They get no others. */
+  readonly repeated: readonly number[];
   /** The last job that had its turn: the next round goes on after it. */
   readonly after: string;
   /** True if every job that may have something was looked at. */
@@ -111,7 +107,7 @@ export function createLeaseRound(deps: {
     const leases = demands.map((): Lease[] => []);
     const isWhole = candidates.length < mostJobs;
     if (candidates.length === 0 || wanted <= 0)
-      return { leases, after: afterJobId, isWhole: true, isStale: false };
+      return { leases, repeated: [], after: afterJobId, isWhole: true, isStale: false };
 
     let after = afterJobId;
     let taken: Taken[] = [];
@@ -123,13 +119,15 @@ export function createLeaseRound(deps: {
       after = last?.id ?? after;
       taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
     }
-    if (taken.length === 0) return { leases, after, isWhole, isStale: false };
+    if (taken.length === 0) return { leases, repeated: [], after, isWhole, isStale: false };
 
+    // What is committed below is not lost because of what could not be read afterwards.
+    const settings = await settingsOf(taken.map(({ candidate }) => candidate.id));
     let rest = wanted;
-    const takers = demands.map(({ workerId, requestId, maxContacts, durationMs }) => {
+    const takers = demands.map(({ maxContacts, ...taker }) => {
       const most = Math.min(maxContacts, rest);
       rest -= most;
-      return { workerId, requestId, durationMs, most };
+      return { ...taker, most };
     });
     const offers = taken.map(({ candidate, due, numbers }) => ({ jobId: candidate.id, due, numbers }));
     const { leases: opened, left, repeated } = await openLeases(db, organizationId, offers, takers);
@@ -148,13 +146,13 @@ export function createLeaseRound(deps: {
     const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);
     const open = opened.flat().filter(({ attempt }) => attempt === 1).length + left.flat().length;
     return {
-      leases: await Promise.all(
-        opened.map(async (some, place) => {
-          const requestId = repeated.includes(place) ? demands[place]?.requestId : undefined;
-          const own = requestId === undefined ? some : await findLeases(db, organizationId, requestId);
-          return await withSettings(settingsOf, own);
+      leases: opened.map((some) =>
+        some.map((lease) => {
+          const { fromPhoneNumberId = "", maxAttempts = 0 } = settings.get(lease.jobId) ?? {};
+          return { ...lease, leaseId: writeLeaseId(lease), fromPhoneNumberId, maxAttempts };
         }),
       ),
+      repeated,
       after,
       isWhole,
       isStale: open < listed,

@@ -1,19 +1,18 @@
-import type { Logger } from "pino";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Alarm, createAlarm } from "../alarm.ts";
 import type { Caller } from "../domain/caller.ts";
 import { jittered } from "../loop.ts";
 import type { Clock } from "../clock.ts";
 import type { Shares } from "../postgres/connections.ts";
-import { readLeaseId } from "../domain/lease-id.ts";
+import { readLeaseId, writeLeaseId } from "../domain/lease-id.ts";
 import { nextRetryAt } from "../postgres/candidates.ts";
-import { extendLeases, findLeases } from "../postgres/leases.ts";
+import { drawTicket, extendLeases, takeOverLeases } from "../postgres/leases.ts";
 import { beforeAllJobs, isUuid } from "../postgres/batch-jobs.ts";
-import type { SettingsOf } from "./job-settings.ts";
-import { type Demand, type Lease, type LeaseRound, withSettings } from "./lease-round.ts";
 import { createRecent } from "../recent.ts";
+import type { Demand, Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder } from "./recorder.ts";
 
-export type LeaseRequest = Demand & {
+export type LeaseRequest = Omit<Demand, "ticket"> & {
   readonly caller: Caller;
   readonly waitMs: number;
   /** Only contacts of these jobs; none means all. */
@@ -24,16 +23,25 @@ export type LeaseRequest = Demand & {
 /** The waiting calls of one organization: they are served together, one round after another. */
 type Desk = { readonly waiters: Set<Waiter>; readonly alarm: Alarm };
 
+/** A call that may have leases, under its ticket. */
+type Ask = LeaseRequest & Demand;
+
 type Waiter = {
-  readonly request: LeaseRequest;
+  readonly ask: Ask;
   readonly deadlineMs: number;
   /** Ends the call; leases for a caller that has gone are released. */
   readonly settle: (leases: readonly Lease[]) => void;
+  /** Ends the call with nothing; what is leased for it later is released. */
+  readonly leave: () => void;
   readonly fail: (error: unknown) => void;
 };
 
 export type Leasing = AsyncDisposable & {
-  /** Leases contacts, or waits for the first one that can be leased; none if there is none in time. */
+  /**
+   * Leases contacts, or waits for the first one that can be leased; none if there is none in time. A repeat of a call that
+   * its caller has given up takes over the live leases of that call, as new leases; whatever that call does with its own is
+   * done to leases that are not there any more.
+   */
   lease(request: LeaseRequest): Promise<readonly Lease[]>;
   /** Puts off the end of live leases; answers the new end of each, undefined for one that is not live. */
   extend(caller: Caller, leaseIds: readonly string[], durationMs: number): Promise<(Date | undefined)[]>;
@@ -54,27 +62,44 @@ const mostTurns = 10_000;
 
 export function createLeasing(deps: {
   shares: Shares;
-  settingsOf: SettingsOf;
   round: LeaseRound;
   recorder: Recorder;
   clock: Clock;
-  logger: Logger;
 }): Leasing {
-  const { shares, settingsOf, round, recorder, clock, logger } = deps;
+  const { shares, round, recorder, clock } = deps;
   const desks = new Map<string, Desk>();
   /** The job of each organization that had the last turn, of those that were served last. */
   const turns = createRecent<string, string>(mostTurns);
   const serving = new Set<Promise<void>>();
-  const repeated = new Map<string, Promise<readonly Lease[]>>();
   const stop = new AbortController();
 
-  function release(organizationId: string, leases: readonly Lease[]): void {
-    recorder
-      .release(
-        organizationId,
-        leases.map(({ leaseId }) => leaseId),
-      )
-      .catch((error: unknown) => logger.warn({ err: error }, "leases without a worker are left to run out"));
+  /**
+   * Takes over what other calls have leased under the request id; undefined if a later call has it. What does not fit into
+   * the answer is released.
+   */
+  async function takeOver({ maxContacts, caller, ...taker }: Ask): Promise<readonly Lease[] | undefined> {
+    const { organizationId } = caller;
+    const taken = await takeOverLeases(shares.of(organizationId), organizationId, {
+      ...taker,
+      most: maxContacts,
+    });
+    recorder.takeBack(organizationId, taken.surplus);
+    return taken.isLate
+      ? undefined
+      : taken.leases.map((lease) => ({ ...lease, leaseId: writeLeaseId(lease) }));
+  }
+
+  /** Ends a waiting call whose request id has leases of another call: with these leases, or with none if it is the older. */
+  async function settleRepeated(waiter: Waiter): Promise<boolean> {
+    try {
+      const leases = await takeOver(waiter.ask);
+      // Perhaps they have ended meanwhile; then it waits on.
+      if (leases?.length !== 0) waiter.settle(leases ?? []);
+      return leases !== undefined && leases.length > 0;
+    } catch (error) {
+      waiter.fail(error);
+      return false;
+    }
   }
 
   /**
@@ -82,24 +107,29 @@ export function createLeasing(deps: {
    * may after what it gave up in vain.
    */
   async function serveAlike(organizationId: string, desk: Desk, alike: readonly Waiter[]): Promise<boolean> {
-    const jobIds = alike[0]?.request.jobIds ?? [];
+    const jobIds = alike[0]?.ask.jobIds ?? [];
     let gave = false;
     let isStale = false;
     for (let dryRounds = 0; dryRounds < mostDryRounds;) {
       const waiting = alike.filter((waiter) => desk.waiters.has(waiter));
       if (waiting.length === 0) break;
-      const demands = waiting.map(({ request }) => request);
+      const demands = waiting.map(({ ask }) => ask);
       const last = turns.get(organizationId) ?? beforeAllJobs;
       const found = await round(organizationId, demands, jobIds, last);
-      const { leases } = found;
       isStale = found.isStale;
       turns.set(organizationId, found.after);
-      const served = waiting.filter((_, place) => (leases[place] ?? []).length > 0);
+      let served = false;
       for (const [place, waiter] of waiting.entries()) {
-        const given = leases[place] ?? [];
-        if (given.length > 0) waiter.settle(given);
+        const given = found.leases[place] ?? [];
+        if (given.length === 0) continue;
+        waiter.settle(given);
+        served = true;
       }
-      if (served.length > 0) gave = true;
+      for (const place of found.repeated) {
+        const waiter = waiting[place];
+        if (waiter !== undefined && (await settleRepeated(waiter))) served = true;
+      }
+      if (served) gave = true;
       else if (found.isWhole && !isStale) break;
       else dryRounds += 1;
     }
@@ -118,7 +148,7 @@ export function createLeasing(deps: {
       while (desk.waiters.size > 0) {
         // Those who come during the rounds below have their turn in the next ones.
         const present = [...desk.waiters];
-        const groups = Map.groupBy(present, ({ request }) => request.jobIds.toSorted().join());
+        const groups = Map.groupBy(present, ({ ask }) => ask.jobIds.toSorted().join());
         let gave = false;
         for (const alike of groups.values()) gave = (await serveAlike(organizationId, desk, alike)) || gave;
         for (const waiter of present) {
@@ -134,9 +164,11 @@ export function createLeasing(deps: {
     }
   }
 
-  function wait(request: LeaseRequest): Promise<readonly Lease[]> {
-    const { organizationId } = request.caller;
-    const { promise, resolve, reject } = Promise.withResolvers<readonly Lease[]>();
+  /** Has the call served with those that wait; undefined if its caller has gone, or has repeated it. */
+  function wait(ask: Ask): Promise<readonly Lease[] | undefined> {
+    const { organizationId } = ask.caller;
+    if (ask.signal.aborted) return Promise.resolve(undefined);
+    const { promise, resolve, reject } = Promise.withResolvers<readonly Lease[] | undefined>();
     let desk = desks.get(organizationId);
     const isNew = desk === undefined;
     desk ??= { waiters: new Set(), alarm: createAlarm() };
@@ -144,27 +176,27 @@ export function createLeasing(deps: {
 
     const end = () => {
       desk.waiters.delete(waiter);
-      request.signal.removeEventListener("abort", leave);
-    };
-    const leave = () => {
-      end();
-      resolve([]);
+      ask.signal.removeEventListener("abort", waiter.leave);
     };
     const waiter: Waiter = {
-      request,
-      deadlineMs: performance.now() + request.waitMs,
+      ask,
+      deadlineMs: performance.now() + ask.waitMs,
       settle(leases) {
-        const isGone = request.signal.aborted || !desk.waiters.has(waiter);
+        const isGone = ask.signal.aborted || !desk.waiters.has(waiter);
         end();
-        if (isGone) release(organizationId, leases);
-        resolve(isGone ? [] : leases);
+        if (isGone) recorder.takeBack(organizationId, leases);
+        resolve(isGone ? undefined : leases);
+      },
+      leave() {
+        end();
+        resolve(undefined);
       },
       fail(error) {
         end();
         reject(error);
       },
     };
-    request.signal.addEventListener("abort", leave);
+    ask.signal.addEventListener("abort", waiter.leave);
     desk.waiters.add(waiter);
     if (isNew) {
       const served = serve(organizationId, desk).finally(() => serving.delete(served));
@@ -173,30 +205,42 @@ export function createLeasing(deps: {
     return promise;
   }
 
-  /** A repetition gets the live leases of the call that it repeats, or joins it if it still waits. */
-  async function repeatable(request: LeaseRequest): Promise<readonly Lease[]> {
-    const { caller, requestId } = request;
-    if (requestId === "") return await wait(request);
-    const key = `${caller.organizationId} ${requestId}`;
-    const first = repeated.get(key);
-    if (first !== undefined) return await first;
-    const db = shares.of(caller.organizationId);
-    const live = async () =>
-      await withSettings(settingsOf, await findLeases(db, caller.organizationId, requestId));
-    const promise = (async () => {
-      for (const answer of [live, () => wait(request)]) {
-        const leases = await answer();
-        if (leases.length > 0) return leases;
-      }
-      // Perhaps another replica had the same call meanwhile.
-      return await live();
-    })();
-    repeated.set(key, promise);
-    try {
-      return await promise;
-    } finally {
-      repeated.delete(key);
+  /** Ends the calls that wait here and that this one repeats: nobody waits for their answers. */
+  function endOlder({ caller, requestId, ticket }: Ask): void {
+    for (const waiter of desks.get(caller.organizationId)?.waiters ?? []) {
+      if (waiter.ask.requestId === requestId && waiter.ask.ticket < ticket) waiter.leave();
     }
+  }
+
+  /** Takes over for a caller who is there still; undefined if the caller has gone, or has repeated the call. */
+  async function takeOverFor(ask: Ask): Promise<readonly Lease[] | undefined> {
+    // A replica that stood still hears now of a caller who has given up, and who may have repeated the call elsewhere.
+    await nextTurn();
+    if (ask.signal.aborted) return undefined;
+    const leases = await takeOver(ask);
+    if (!ask.signal.aborted) return leases;
+    recorder.takeBack(ask.caller.organizationId, leases ?? []);
+    return undefined;
+  }
+
+  /**
+   * The ticket is drawn by itself, before anything is done under it: a statement that was held up on its way comes with the
+   * ticket of its time, and takes nothing from a call that was later.
+   */
+  async function leaseUnderTicket(request: LeaseRequest): Promise<readonly Lease[] | undefined> {
+    const { caller, requestId } = request;
+    const { ticket, isRepeat } = await drawTicket(
+      shares.of(caller.organizationId),
+      caller.organizationId,
+      requestId,
+    );
+    const ask = { ...request, ticket };
+    endOlder(ask);
+    const taken = isRepeat ? await takeOverFor(ask) : [];
+    if (taken?.length !== 0) return taken;
+    const given = await wait(ask);
+    // Perhaps the call that this one repeats was served on another replica meanwhile.
+    return given?.length === 0 ? await takeOverFor(ask) : given;
   }
 
   return {
@@ -204,7 +248,9 @@ export function createLeasing(deps: {
       if (stop.signal.aborted || request.signal.aborted) return [];
       const jobIds = request.jobIds.filter(isUuid);
       if (jobIds.length === 0 && request.jobIds.length > 0) return [];
-      return await repeatable({ ...request, jobIds });
+      const asked = { ...request, jobIds };
+      const leases = asked.requestId === "" ? wait({ ...asked, ticket: 0 }) : leaseUnderTicket(asked);
+      return (await leases) ?? [];
     },
     extend: (caller, leaseIds, durationMs) =>
       extendLeases(

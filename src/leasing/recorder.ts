@@ -32,6 +32,11 @@ export type Recorder = AsyncDisposable & {
   report(organizationId: string, reports: readonly Report[]): Promise<Reported[]>;
   /** Takes leases back as if they had not been given; false for one that is not live. */
   release(organizationId: string, leaseIds: readonly string[]): Promise<boolean[]>;
+  /**
+   * Releases leases that their caller was not given. Where that fails they are left to run out, or to a repeat of the
+   * call. Whoever has taken them over meanwhile keeps them: they have other nonces then.
+   */
+  takeBack(organizationId: string, leases: readonly LeaseKey[]): void;
   /** Ends those of the leases whose time is over. */
   expire(organizationId: string, keys: readonly LeaseKey[]): Promise<void>;
 };
@@ -50,7 +55,7 @@ export function createRecorder(deps: {
   onFreed: (organizationId: string) => void;
 }): Recorder {
   const { shares, settingsOf, contactList, reservations, logger, onFreed } = deps;
-  const following = new Set<Promise<void>>();
+  const following = new Set<Promise<unknown>>();
 
   /** Does the Redis half of ended leases, for which nobody's answer waits. */
   function follow(organizationId: string, redisHalf: () => Promise<unknown>): void {
@@ -125,6 +130,20 @@ export function createRecorder(deps: {
     return calls.map((reports) => results.slice(done, (done += reports.length)));
   }
 
+  async function release(organizationId: string, keys: readonly LeaseKey[]): Promise<boolean[]> {
+    const db = shares.of(organizationId);
+    const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
+    const listed = keys.filter((key, i) => removed[i] && key.attempt === 1);
+    follow(organizationId, async () => {
+      for (const [id, own] of Map.groupBy(listed, ({ jobId }) => jobId))
+        await reservations.giveBack(
+          { id, organizationId },
+          own.map(({ number }) => number),
+        );
+    });
+    return removed;
+  }
+
   const reportInTurn = coalesceByKey(reportCalls, mostCalls);
 
   return {
@@ -135,19 +154,16 @@ export function createRecorder(deps: {
       );
     },
 
-    async release(organizationId, leaseIds) {
-      const keys = leaseIds.map(readLeaseId);
-      const db = shares.of(organizationId);
-      const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
-      const listed = keys.filter((key, i) => removed[i] && key.attempt === 1);
-      follow(organizationId, async () => {
-        for (const [id, own] of Map.groupBy(listed, ({ jobId }) => jobId))
-          await reservations.giveBack(
-            { id, organizationId },
-            own.map(({ number }) => number),
-          );
-      });
-      return removed;
+    release: (organizationId, leaseIds) => release(organizationId, leaseIds.map(readLeaseId)),
+
+    takeBack(organizationId, leases) {
+      if (leases.length === 0) return;
+      const taken = release(organizationId, leases)
+        .catch((error: unknown) =>
+          logger.warn({ err: error }, "leases that no worker has are left to run out"),
+        )
+        .finally(() => following.delete(taken));
+      following.add(taken);
     },
 
     async expire(organizationId, keys) {
@@ -156,7 +172,7 @@ export function createRecorder(deps: {
     },
 
     async [Symbol.asyncDispose]() {
-      await Promise.all(following);
+      while (following.size > 0) await Promise.all(following);
     },
   };
 }

@@ -297,3 +297,13 @@ export async function finishJob(
     .$narrowType<{ status: "completed" | "failed" }>()
     .executeTakeFirstOrThrow();
 }
+
+/** Completes a job that failed for want of a completed call, now that one was reported. The transaction has locked it. */
+export async function completeFailedJob(trx: Trx, id: string): Promise<void> {
+  await trx
+    .updateTable("batch_jobs")
+    .set({ ...moved, status: "completed", failure_reason: null })
+    .where("id", "=", id)
+    .where("status", "=", "failed")
+    .execute();
+}

@@ -44,6 +44,8 @@ export function openConnections(options: {
   url: string;
   /** At most so many connections; at least `leastConnections`. */
   sum: number;
+  /** Called for each deadlock that a statement met. */
+  onDeadlock?: () => void;
   /** Called when what commits has not ended after some patience. */
   onSlowCommit: () => void;
   /** Throws while commits are known not to end: none are added to those that hang with their connections. */
@@ -64,6 +66,7 @@ export function openConnections(options: {
         { patienceMs = poolPatienceMs, ...watch }: { patienceMs?: number; onSlowCommit?: () => void } = {},
       ) =>
         overPool(pool, {
+          ...(options.onDeadlock === undefined ? {} : { onDeadlock: options.onDeadlock }),
           queryTimeoutMs: queryTimeoutOf(more),
           takeSeat: takeEach([...takes, () => seats.take(patienceMs)]),
           ...watch,

@@ -84,13 +84,22 @@ export function openPool(options: {
   return pool;
 }
 
-/** A transaction resolves if and only if it is known to be committed. `takeSeat` lets no more through than the pool has. */
-export function overPool(pool: Pool, sharing: Partial<Statements> & { takeSeat?: TakeSeat } = {}): Database {
+/**
+ * A transaction resolves if and only if it is known to be committed. `takeSeat` lets no more through than the pool has;
+ * `onDeadlock` is told of each that a statement met.
+ */
+export function overPool(
+  pool: Pool,
+  sharing: Partial<Statements> & { takeSeat?: TakeSeat; onDeadlock?: () => void } = {},
+): Database {
   const seats = createSeats(pool.options.max);
   const options = { queryTimeoutMs: 0, takeSeat: () => seats.take(poolPatienceMs), ...sharing };
   const alone = { connectionString: pool.options.connectionString, application_name: "callsheet" };
   return new Kysely<Tables>({
     dialect: new PostgresDialect({ pool: withSureCommits(pool, alone, options) }),
+    log: (event) => {
+      if (event.level === "error" && codeOf(event.error) === "40P01") sharing.onDeadlock?.();
+    },
   });
 }
 
@@ -100,6 +109,10 @@ export const openDatabase = ({
   ...options
 }: Omit<Parameters<typeof openPool>[0], "size"> & { poolSize: number }): Database =>
   overPool(openPool({ ...options, size: poolSize }), { queryTimeoutMs: queryTimeoutOf(options) });
+
+/** The SQLSTATE, or the code of Node's error. */
+const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 
 /** Node's socket errors, then SQLSTATEs and their classes, that pass by themselves. */
 const passing = new Set(
@@ -121,7 +134,7 @@ export function isPostgresUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error instanceof BatchJobError) return error.reason === "unavailable";
   if (error instanceof AggregateError) return error.errors.some(isPostgresUnavailable);
-  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  const code = codeOf(error);
   if (code !== undefined) return passing.has(code) || passing.has(code.slice(0, 2));
   return /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Query read timeout)/.test(
     error.message,

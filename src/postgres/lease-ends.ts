@@ -62,7 +62,8 @@ export async function endLeases(
     from end_leases(
       ${organizationId}, ${onlyExpired}, ${plainArray(jobIds)},
       ${plainArray(endings.map((e) => turns.get(e.jobId) ?? 0))}, ${plainArray(endings.map((e) => e.number))},
-      ${plainArray(endings.map((e) => e.nonce))}, ${plainArray(endings.map((e) => e.outcome))},
+      ${plainArray(endings.map((e) => e.attempt))}, ${plainArray(endings.map((e) => e.nonce))},
+      ${plainArray(endings.map((e) => e.outcome))},
       ${plainArray(endings.map((e) => e.retryDelayMs ?? "null"))},
       ${textArray(endings.map((e) => textOrNull(e.details?.errorCode)))},
       ${textArray(endings.map((e) => textOrNull(e.details?.failureReason)))},
@@ -102,7 +103,7 @@ export async function removeLeases(
   const { rows } = await sql<LeaseKey>`
     with removed as (
       delete from leases l using ${asRows(own)}
-      where l.job_id = g.job_id and l.number = g.number and l.nonce = g.nonce
+      where l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
       returning l.*
     ), waiting as (
       insert into retries (job_id, number, due_at)

@@ -11,4 +11,5 @@ export const asRows = (keys: readonly LeaseKey[]) => sql`unnest(
 ) with ordinality as g (job_id, number, attempt, nonce, place)`;
 
 /** Tells leases apart. */
-export const nameOf = ({ jobId, number, nonce }: LeaseKey): string => `${jobId} ${number} ${nonce}`;
+export const nameOf = ({ jobId, number, attempt, nonce }: LeaseKey): string =>
+  `${jobId} ${number} ${attempt} ${nonce}`;

@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import type { ContactInput } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
-import { lineOf, readContact } from "./contact-blocks.ts";
+import { readContact } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
-import { asRows, nameOf, plainArray } from "./lease-rows.ts";
+import { nameOf, plainArray } from "./lease-rows.ts";
 
 export type StoredLease = LeaseKey & ContactInput & { expiresAt: Date };
 
@@ -11,20 +11,30 @@ export type StoredLease = LeaseKey & ContactInput & { expiresAt: Date };
 export type Offer = { jobId: string; due: number; numbers: readonly number[] };
 
 /** Who gets leases, how many at most, and for how long. */
-export type LeaseTaker = { workerId: string; requestId: string; most: number; durationMs: number };
+export type LeaseTaker = {
+  workerId: string;
+  requestId: string;
+  /** Drawn for the call, if it has a request id; 0 for one without. */
+  ticket: number;
+  most: number;
+  durationMs: number;
+};
+
+/** An answer has no more bytes of contacts, but for one that is larger: stock gRPC clients take 4 MiB. */
+export const mostAnswerBytes = 2 * 1024 * 1024;
 
 export type Opened = {
   /** The leases of each taker, in its place. */
   leases: StoredLease[][];
-  /** The numbers of each offer that are open and had no room. Those that are neither here nor leased were not open. */
+  /** The numbers of each offer that are open and had no room, or did not fit. Those that are neither here nor leased were not open. */
   left: number[][];
-  /** The places of the takers whose request id has live leases. They get no others. */
+  /** The places of the takers whose request id has live leases, of other calls. They get no others. */
   repeated: number[];
 };
 
 /**
- * Leases as many of the offered contacts to the takers as are open and as both limits leave room for: retries first,
- * then the lists, in the order of the offers. One round trip and one commit.
+ * Leases as many of the offered contacts to the takers as are open, as both limits leave room for, and as fit into
+ * their answers: retries first, then the lists, in the order of the offers. One round trip and one commit.
  */
 export async function openLeases(
   db: Database,
@@ -47,7 +57,7 @@ export async function openLeases(
       ${plainArray(offers.flatMap((o) => o.numbers))},
       ${plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1)))},
       ${takers.map((c) => c.workerId)}, ${takers.map((c) => c.requestId)},
-      ${plainArray(takers.map((c) => c.durationMs))}
+      ${plainArray(takers.map((c) => c.ticket))}, ${plainArray(takers.map((c) => c.durationMs))}, ${mostAnswerBytes}
     )
   `.execute(db);
   const leases = takers.map((): StoredLease[] => []);
@@ -69,31 +79,61 @@ export async function openLeases(
   return { leases, left, repeated };
 }
 
-/** The live leases that were opened under a request id, in the order of their contacts. */
-export async function findLeases(
+/** What one call of LeaseContacts needs that may be repeated: its ticket, and whether its request id has live leases. */
+export async function drawTicket(
   db: Database,
   organizationId: string,
   requestId: string,
-): Promise<StoredLease[]> {
-  const rows = await db
-    .selectFrom("leases as l")
-    .innerJoin("batch_jobs as j", "j.id", "l.job_id")
-    .select([
-      "l.job_id as jobId",
-      "l.number",
-      "l.attempt",
-      "l.nonce",
-      "l.expires_at as expiresAt",
-      lineOf(sql.ref("l.job_id"), sql.ref("l.number")).as("line"),
-    ])
-    .where("j.organization_id", "=", organizationId)
-    .where("l.request_id", "=", requestId)
-    .where("l.request_id", "<>", "")
-    .where("l.expires_at", ">", sql<Date>`clock_timestamp()`)
-    .orderBy("l.job_id")
-    .orderBy("l.number")
-    .execute();
-  return rows.map(({ line, ...lease }) => ({ ...lease, ...readContact(line ?? "") }));
+): Promise<{ ticket: number; isRepeat: boolean }> {
+  const { rows } = await sql<{ ticket: number; isRepeat: boolean }>`
+    select nextval('lease_tickets') as ticket, exists (
+      select from leases l join batch_jobs j on j.id = l.job_id
+      where j.organization_id = ${organizationId} and l.request_id = ${requestId} and l.request_id <> ''
+        and l.expires_at > (select clock_timestamp())
+    ) as "isRepeat"
+  `.execute(db);
+  const [row] = rows;
+  if (row === undefined) throw new Error("no ticket was drawn");
+  return row;
+}
+
+export type TakenOver = {
+  /** As many as the answer holds, with what their worker needs of their jobs, in the order of their contacts. */
+  leases: (StoredLease & { fromPhoneNumberId: string; maxAttempts: number })[];
+  /** The others, which are nobody's now. */
+  surplus: LeaseKey[];
+  /** True if a call with a later ticket has the leases. */
+  isLate: boolean;
+};
+
+/** Gives the live leases that were opened under the taker's request id to the taker, as new leases. */
+export async function takeOverLeases(
+  db: Database,
+  organizationId: string,
+  { workerId, requestId, ticket, most, durationMs }: LeaseTaker,
+): Promise<TakenOver> {
+  const { rows } = await sql<
+    Omit<LeaseKey, "number"> & {
+      number: number | null;
+      expiresMs: number;
+      fromPhoneNumberId: string;
+      maxAttempts: number;
+      contact: string | null;
+    }
+  >`
+    select job_id as "jobId", number, attempt, nonce, expires_ms as "expiresMs",
+      from_phone_number_id as "fromPhoneNumberId", max_attempts as "maxAttempts", contact
+    from take_over_leases(
+      ${organizationId}, ${requestId}, ${ticket}, ${workerId}, ${durationMs}, ${most}, ${mostAnswerBytes}
+    )
+  `.execute(db);
+  const taken: TakenOver = { leases: [], surplus: [], isLate: false };
+  for (const { contact, expiresMs, number, ...row } of rows) {
+    if (number === null) taken.isLate = true;
+    else if (contact === null) taken.surplus.push({ ...row, number });
+    else taken.leases.push({ ...row, number, expiresAt: new Date(expiresMs), ...readContact(contact) });
+  }
+  return taken;
 }
 
 /** Puts off the end of those of the leases that are live; answers the new end of each. */
@@ -103,22 +143,17 @@ export async function extendLeases(
   keys: readonly LeaseKey[],
   durationMs: number,
 ): Promise<(Date | undefined)[]> {
-  const { rows } = await sql<LeaseKey & { expiresAt: Date }>`
-    update leases l
-    set expires_at = clock_timestamp() + ${durationMs} * interval '1 millisecond'
-    from (
-      select o.job_id, o.number from ${asRows(keys)}
-      cross join lateral (
-        select job_id, number from leases
-        where job_id = g.job_id and number = g.number and nonce = g.nonce
-          and (select organization_id from batch_jobs where id = g.job_id) = ${organizationId}
-        for no key update
-      ) as o
-      order by o.job_id, o.number
-    ) as mine
-    where l.job_id = mine.job_id and l.number = mine.number and l.expires_at > clock_timestamp()
-    returning l.job_id as "jobId", l.number, l.attempt, l.nonce, l.expires_at as "expiresAt"
+  const { rows } = await sql<{ place: number; expiresMs: number }>`
+    select place, expires_ms as "expiresMs" from extend_leases(
+      ${organizationId}, ${plainArray(keys.map((k) => k.jobId))}, ${plainArray(keys.map((k) => k.number))},
+      ${plainArray(keys.map((k) => k.attempt))}, ${plainArray(keys.map((k) => k.nonce))}, ${durationMs}
+    )
   `.execute(db);
-  const ends = new Map(rows.map((row) => [nameOf(row), row.expiresAt]));
+  const ends = new Map(
+    rows.flatMap(({ place, expiresMs }) => {
+      const key = keys[place - 1];
+      return key === undefined ? [] : [[nameOf(key), new Date(expiresMs)] as const];
+    }),
+  );
   return keys.map((key) => ends.get(nameOf(key)));
 }

@@ -9,6 +9,7 @@ import * as importing from "./migrations/0005-import.ts";
 import * as latePhones from "./migrations/0006-late-phones.ts";
 import * as contactBlocks from "./migrations/0007-contact-blocks.ts";
 import * as lastAttempts from "./migrations/0008-last-attempts.ts";
+import * as tickets from "./migrations/0009-tickets.ts";
 import * as enteredPhones from "./migrations/0010-entered-phones.ts";
 import * as installationId from "./migrations/0013-installation-id.ts";
 
@@ -22,6 +23,7 @@ export const migrations: Record<string, Migration> = {
   "0006-late-phones": latePhones,
   "0007-contact-blocks": contactBlocks,
   "0008-last-attempts": lastAttempts,
+  "0009-tickets": tickets,
   "0010-entered-phones": enteredPhones,
   "0013-installation-id": installationId,
 };

@@ -80,12 +80,14 @@ export type LeasesTable = {
   nonce: number;
   worker_id: string;
   request_id: string;
+  /** Of the call that has it. Of two calls with one request id the later one has the larger ticket. */
+  ticket: Filled<number>;
   leased_at: Date;
   expires_at: Date;
 };
 
 /** The attempts that have ended. The last one of a contact says what has become of it. */
-export type AttemptsTable = Omit<LeasesTable, "request_id"> & {
+export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket"> & {
   ended_at: Date;
   outcome: Outcome;
   /** When its contact is to be called again, or was; null if never. */

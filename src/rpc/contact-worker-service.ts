@@ -8,6 +8,7 @@ import {
 import type { Leasing } from "../leasing/leasing.ts";
 import type { Recorder, Report } from "../leasing/recorder.ts";
 import { at, readDuration, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
+import { deliveryOf } from "./delivery.ts";
 import { callerOf } from "./gate.ts";
 
 const defaultLeaseMs = 2 * 60_000;
@@ -23,8 +24,9 @@ export function contactWorkerService(
 ): ServiceImpl<typeof ContactWorkerService> {
   return {
     async leaseContacts(request, context) {
+      const caller = callerOf(context);
       const leases = await leasing.lease({
-        caller: callerOf(context),
+        caller,
         workerId: request.workerId,
         requestId: request.requestId,
         maxContacts: request.maxContacts,
@@ -33,6 +35,7 @@ export function contactWorkerService(
         jobIds: request.batchJobIds,
         signal: context.signal,
       });
+      deliveryOf(context.values).onFailure(() => recorder.takeBack(caller.organizationId, leases));
       return {
         contacts: leases.map((lease) => ({
           leaseId: lease.leaseId,

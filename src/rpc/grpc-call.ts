@@ -2,6 +2,7 @@ import { fromBinary, toBinary, type DescMessage, type Message } from "@bufbuild/
 import { Code, ConnectError, type MethodImplSpec } from "@connectrpc/connect";
 import { status, type ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import type { CallsInHand } from "./calls-in-hand.ts";
+import { deliveryOf } from "./delivery.ts";
 import { createGrpcContext, whyCancelled, type GrpcContext } from "./grpc-context.ts";
 import type { InvokeMethod } from "./grpc-invoke.ts";
 import { toMetadata, toStatus } from "./grpc-metadata.ts";
@@ -30,6 +31,7 @@ export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallI
   call.start({
     onReceiveMetadata(metadata) {
       const context = createGrpcContext(method.spec.method, call, metadata);
+      let isWritten = false;
       const cut = (reason: ConnectError) => {
         context.end(reason);
         wire.cut(reason);
@@ -40,9 +42,10 @@ export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallI
       ended = () => {
         if (!context.ended) cut(whyCancelled(call));
         method.cuts.delete(cut);
+        deliveryOf(context.values).end(isWritten);
         done();
       };
-      void answer(method, call, wire, context);
+      void answer(method, call, wire, context, () => (isWritten = true));
     },
     onReceiveMessage: wire.received,
     onReceiveHalfClose: () => wire.received(undefined),
@@ -53,12 +56,13 @@ export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallI
 
 const over = new ConnectError("the call is over", Code.Canceled);
 
-/** Never rejects: whatever goes wrong is the answer. */
+/** Never rejects: whatever goes wrong is the answer. Tells when a single answer of the handler has been written. */
 async function answer(
   { gate, invoke, spec }: GrpcMethod,
   call: ServerInterceptingCallInterface,
   wire: GrpcWire,
   context: GrpcContext,
+  onWritten: () => void,
 ): Promise<void> {
   const { input, output } = spec.method;
   try {
@@ -80,7 +84,7 @@ async function answer(
       const bytes = encoded(output, response.message);
       const trailer = toMetadata(response.trailer);
       call.sendMetadata(toMetadata(response.header));
-      call.sendMessage(bytes, () => {});
+      call.sendMessage(bytes, onWritten);
       call.sendStatus({ code: status.OK, details: "", metadata: trailer });
     }
   } catch (thrown) {

@@ -141,9 +141,44 @@ describe("a late report", () => {
     expect(await jobOf(jobId)).toMatchObject({ completed_contacts: 1, dialing_contacts: 0 });
   });
 
+  test("of a completed call completes a job that failed for want of one, once", async () => {
+    const jobId = await runJob(parts, { contacts: makeContacts(3) });
+    const [first, second, third] = await lease(parts, { maxContacts: 3 });
+    const of = (given: typeof first) => (given === undefined ? [] : [given]);
+    await runOut(parts, [...of(first), ...of(second), ...of(third)]);
+    const ended = await jobOf(jobId);
+    expect(ended).toMatchObject({ status: "failed", failure_reason: "no_call_completed" });
+    await reportAll(parts, of(first), "voicemail");
+    expect(await jobOf(jobId)).toEqual({ ...ended, unknown_contacts: 2, voicemail_contacts: 1 });
+    await reportAll(parts, of(second), "completed");
+    const completed = await jobOf(jobId);
+    expect(completed).toEqual({
+      ...ended,
+      status: "completed",
+      failure_reason: null,
+      revision: ended.revision + 1,
+      updated_at: expect.any(Date),
+      unknown_contacts: 1,
+      voicemail_contacts: 1,
+      completed_contacts: 1,
+    });
+    await reportAll(parts, of(third), "completed");
+    expect(await jobOf(jobId)).toEqual({ ...completed, unknown_contacts: 0, completed_contacts: 2 });
+  });
+
+  test("of a completed call leaves a cancelled job as it is", async () => {
+    const jobId = await runJob(parts, { contacts: two });
+    const given = await leaseOne(parts);
+    await parts.jobs.cancel(onJob(parts, jobId));
+    await runOut(parts, [given]);
+    const ended = await jobOf(jobId);
+    await reportAll(parts, [given], "completed");
+    expect(await jobOf(jobId)).toEqual({ ...ended, unknown_contacts: 0, completed_contacts: 1 });
+  });
+
   test.each([
     ["completed", "voicemail"],
-    ["failed", "completed"],
+    ["failed", "busy"],
   ] as const)("leaves a job %s that has ended so", async (status, outcome) => {
     const jobId = await runJob(parts, { contacts: two });
     const [first, second] = await lease(parts, { maxContacts: 2 });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Outcome, outcomes } from "../../src/domain/contact.ts";
-import { readLeaseId } from "../../src/domain/lease-id.ts";
+import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import {
@@ -13,6 +13,7 @@ import {
   report,
   reportAll,
   runJob,
+  runOut,
 } from "./leases.ts";
 
 let shared: Parts;
@@ -220,6 +221,33 @@ describe("a report", () => {
       waiting_retry_contacts: 100 - wins,
       dialing_contacts: 0,
     });
+  });
+
+  test("with another attempt in its id than the lease's changes nothing, live or late", async () => {
+    const jobId = await runJob(parts, { contacts: one, maxAttempts: 2, retryDelaysMs: [0] });
+    await callAgainAndAgain(jobId, ["busy"]);
+    const second = await leaseOne(parts);
+    const forged = writeLeaseId({ ...readLeaseId(second.leaseId), attempt: 1 });
+    const before = await parts.jobs.getContact(parts.caller, jobId, 1);
+    expect(await report(parts, [{ leaseId: forged, outcome: "busy" }])).toEqual([{ kind: "gone" }]);
+    expect(await release(parts, [forged])).toEqual([false]);
+    expect(await parts.leasing.extend(parts.caller, [forged], 600_000)).toEqual([undefined]);
+    expect(await parts.jobs.getContact(parts.caller, jobId, 1)).toEqual(before);
+    // Nor does it keep the right id, in the same request, from being what it is.
+    expect(
+      await report(parts, [
+        { leaseId: forged, outcome: "completed" },
+        { leaseId: second.leaseId, outcome: "busy" },
+      ]),
+    ).toMatchObject([{ kind: "gone" }, { kind: "recorded", contactStatus: "busy" }]);
+    expect(await lease(parts)).toEqual([]);
+
+    const lateJobId = await runJob(parts, { contacts: one });
+    const late = await leaseOne(parts);
+    await runOut(parts, [late]);
+    const forgedLate = writeLeaseId({ ...readLeaseId(late.leaseId), attempt: 2 });
+    expect(await report(parts, [{ leaseId: forgedLate, outcome: "completed" }])).toEqual([{ kind: "gone" }]);
+    expect(await parts.jobs.get(parts.caller, lateJobId)).toMatchObject({ unknown_contacts: 1 });
   });
 
   test("of a lease that is unknown, malformed, or another organization's, changes nothing", async () => {

@@ -22,7 +22,7 @@ export async function wired(parts: Parts): Promise<Parts & AsyncDisposable> {
     createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed }),
   );
   const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ shares, settingsOf, round, recorder, clock, logger }));
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock }));
   const subscribed = Promise.withResolvers<void>();
   subscriber.once("ready", () =>
     subscriber.subscribe(keys.work).then(() => subscribed.resolve(), subscribed.reject),

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { Trx } from "../../src/postgres/batch-jobs.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { endLeases } from "../../src/postgres/lease-ends.ts";
-import { openLeases } from "../../src/postgres/leases.ts";
+import { extendLeases, openLeases, takeOverLeases } from "../../src/postgres/leases.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeJobs } from "../support/make-many.ts";
@@ -20,7 +20,7 @@ const readTouched = async (trx: Trx): Promise<Map<string, Omit<Touched, "table">
   return new Map(rows.map(({ table, ...counts }) => [table, counts]));
 };
 
-test("leasing and reporting touch no more rows than they must, however the tables grow under planned statements", async () => {
+test("leasing, taking over, extending and reporting touch no more rows than they must, however the tables grow under planned statements", async () => {
   await using parts = await freshParts();
   await using stack = new AsyncDisposableStack();
   const db = openDatabase({ url: parts.databaseUrl, poolSize: 1 });
@@ -28,15 +28,18 @@ test("leasing and reporting touch no more rows than they must, however the table
   const { organizationId } = parts.caller;
   await db.updateTable("organizations").set({ lease_limit: 1_000 }).execute();
 
-  /** Leases and reports so many contacts of a job, and answers which rows of which tables that touched. */
+  /** Leases, takes over, extends and reports so many contacts of a job, and answers which rows of which tables that touched. */
   async function work({ id }: BatchJobRow, count: number): Promise<Touched[]> {
     return await db.transaction().execute(async (trx) => {
       const before = await readTouched(trx);
       const numbers = Array.from({ length: count }, (_, i) => i + 1);
-      const taker = { workerId: "worker-1", requestId: "", most: count, durationMs: 60_000 };
+      const taker = { workerId: "worker-1", requestId: id, ticket: 1, most: count, durationMs: 60_000 };
       const { leases } = await openLeases(trx, organizationId, [{ jobId: id, due: 0, numbers }], [taker]);
       expect(leases[0]).toHaveLength(count);
-      const endings = (leases[0] ?? []).map((lease, i) => ({
+      const taken = await takeOverLeases(trx, organizationId, { ...taker, ticket: 2 });
+      expect(taken.leases).toHaveLength(count);
+      expect(await extendLeases(trx, organizationId, taken.leases, 60_000)).not.toContain(undefined);
+      const endings = taken.leases.map((lease, i) => ({
         ...lease,
         outcome: i % 2 === 0 ? ("completed" as const) : ("busy" as const),
         retryDelayMs: i % 2 === 0 ? null : 60_000,
@@ -77,8 +80,8 @@ test("leasing and reporting touch no more rows than they must, however the table
   const touched = await work(large, 200);
   for (const { table, read, found } of touched) {
     expect.soft({ table, read }).toEqual({ table, read: 0 });
-    // Once to lease, once to end, and what the conditions look at.
-    expect.soft(found, `rows of ${table}`).toBeLessThanOrEqual(3 * 200 + 20);
+    // Once for each of the four steps, and what their conditions look at.
+    expect.soft(found, `rows of ${table}`).toBeLessThanOrEqual(7 * 200 + 20);
   }
   expect(touched.map(({ table }) => table)).toEqual([
     "batch_jobs",

@@ -16,7 +16,7 @@ import { writeCalled } from "../support/contact-tables.ts";
 
 const freshParts = useFreshParts();
 const tenNumbers = Array.from({ length: 10 }, (_, i) => i + 1);
-const taker = { workerId: "worker", requestId: "", most: 10, durationMs: 120_000 };
+const taker = { workerId: "worker", requestId: "", ticket: 0, most: 10, durationMs: 120_000 };
 
 const open = ({ db, caller }: Parts, offer: Offer) => openLeases(db, caller.organizationId, [offer], [taker]);
 

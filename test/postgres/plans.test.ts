@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { findCandidates, nextRetryAt } from "../../src/postgres/candidates.ts";
 import { findExpired } from "../../src/postgres/lease-ends.ts";
-import { extendLeases, findLeases } from "../../src/postgres/leases.ts";
+import { drawTicket } from "../../src/postgres/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sortOut } from "../../src/domain/contact.ts";
 import { findCallers, findValidKeys } from "../../src/postgres/api-keys.ts";
@@ -191,19 +191,9 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     work: (db) => findCandidates(db, parts.caller.organizationId, beforeAllJobs, [], 32),
   },
   "looking for the next retry": { rows: 10, work: (db) => nextRetryAt(db, parts.caller.organizationId) },
-  "finding the leases of a request": {
+  "drawing a ticket": {
     rows: 10,
-    work: (db) => findLeases(db, parts.caller.organizationId, "a request"),
-  },
-  "extending leases": {
-    rows: 10,
-    work: (db) =>
-      extendLeases(
-        db,
-        parts.caller.organizationId,
-        [{ jobId: jobs.running.id, number: 1, attempt: 1, nonce: 0 }],
-        60_000,
-      ),
+    work: (db) => drawTicket(db, parts.caller.organizationId, "a request"),
   },
   "looking for leases that have run out": { rows: 10, work: (db) => findExpired(db, 1_000) },
   "removing expired requests": { rows: 0, work: (db) => purgeRequests(db, 1_000) },

@@ -100,7 +100,7 @@ export async function startParts(
     }),
   );
   const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ shares, settingsOf, round, recorder, clock, logger }));
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock }));
   const watching = stack.use(createWatching({ db, logger, metrics }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
   const caller: Caller = {

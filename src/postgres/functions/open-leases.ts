@@ -1,0 +1,126 @@
+import { sql } from "kysely";
+import { answerBytes, newNonce, planning } from "./planning.ts";
+
+/*
+ * Opens leases on contacts of jobs of one organization.
+ *   job_ids         the jobs, in the order of their turns
+ *   due_counts      how many due retries to take of each, at most
+ *   listed_jobs     for each number from a list: which of the jobs, from 1
+ *   listed_numbers  and the number; no number twice for a job
+ *   callers         for each lease that may be opened: which caller gets it, from 1
+ *   worker_ids, request_ids, tickets, durations_ms   of each caller
+ *   most_bytes      how large the answer of each caller may be; one contact always fits
+ * Answers a row for each lease; one without a nonce for each listed number that is open and had no room (the other listed
+ * numbers are not open); and one without a number for each caller whose request id has live leases, and who gets no others.
+ */
+export const openLeases = sql`
+  create function open_leases(
+    organization uuid, job_ids uuid[], due_counts int[], listed_jobs int[], listed_numbers int[], callers int[],
+    worker_ids text[], request_ids text[], tickets bigint[], durations_ms bigint[], most_bytes bigint
+  ) returns table (
+    job int, number int, nonce bigint, attempt int, caller int, leased_ms bigint, contact text
+  )
+  language plpgsql
+  ${planning}
+  as $$
+  #variable_conflict use_column
+  declare
+    most int;
+    begun timestamptz(3);
+    repeated text[];
+  begin
+    select least(o.lease_limit - o.dialing, cardinality(callers)) into most
+    from organizations o where o.id = organization for no key update;
+    perform from (select id from unnest(job_ids) as t (id) order by id) as t
+    cross join lateral (select from batch_jobs where id = t.id for no key update) as b;
+    begun := date_trunc('milliseconds', clock_timestamp());
+    select coalesce(array_agg(distinct asked.id), '{}') into repeated
+    from unnest(request_ids) as asked (id)
+    cross join lateral (
+      select job_id from leases where request_id = asked.id and request_id <> '' and expires_at > begun
+    ) as l
+    cross join lateral (select organization_id from batch_jobs where id = l.job_id limit 1) as b
+    where b.organization_id = organization;
+
+    return query
+    with turns as (
+      select t.turn, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room, b.from_phone_number_id
+      from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
+      cross join lateral (select * from batch_jobs where id = t.id limit 1) as b
+      where b.organization_id = organization and b.status = 'running'
+    ), retry as (
+      select t.turn, t.room, t.from_phone_number_id, t.id as job_id, r.number, a.attempt, false as is_listed, r.due_at,
+        0::bigint as place
+      from turns t
+      cross join lateral (
+        select number, due_at from retries
+        where job_id = t.id and due_at <= begun
+        order by due_at limit greatest(0, least(t.due, t.room))
+      ) as r
+      cross join lateral (
+        select attempt, next_attempt_at from attempts
+        where job_id = t.id and number = r.number
+        order by attempt desc limit 1
+      ) as a
+      where a.next_attempt_at <= begun
+    ), listed as (
+      select t.turn, t.room, t.from_phone_number_id, t.id as job_id, l.number, 0 as attempt, true as is_listed,
+        null::timestamptz as due_at, l.place
+      from unnest(listed_jobs, listed_numbers) with ordinality as l (turn, number, place)
+      join turns t on t.turn = l.turn
+      where not exists (select from attempts where job_id = t.id and number = l.number)
+        and not exists (select from leases where job_id = t.id and number = l.number)
+    ), ranked as (
+      select *, row_number() over (partition by turn order by is_listed, due_at, place) as rank
+      from (select * from retry union all select * from listed) as proposed
+    ), placed as (
+      select *, callers[slot] as caller,
+        rank <= room and slot <= most and request_ids[callers[slot]] <> all(repeated) as has_room
+      from (select *, row_number() over (order by rank > room, turn, rank) as slot from ranked) as r
+    ), read as (
+      select p.*, coalesce(b.contact, '') as contact
+      from placed p
+      left join lateral (
+        select split_part(contacts, E'\\n', p.number - first_number + 1) as contact from contact_blocks
+        where p.has_room and job_id = p.job_id and first_number <= p.number
+        order by first_number desc limit 1
+      ) as b on true
+    ), fitted as (
+      select *, has_room and (bytes <= most_bytes or bytes = ${answerBytes("contact", "from_phone_number_id")}) as fits
+      from (
+        select *, sum(${answerBytes("contact", "from_phone_number_id")}) filter (where has_room)
+          over (partition by caller order by slot) as bytes
+        from read
+      ) as r
+    ), opened as (
+      select *, attempt + 1 as next_attempt, ${newNonce} as new_nonce
+      from fitted where fits and contact <> ''
+    ), written as (
+      insert into leases (job_id, number, attempt, nonce, worker_id, request_id, ticket, leased_at, expires_at)
+      select job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller], tickets[caller], begun,
+        begun + durations_ms[caller] * interval '1 millisecond'
+      from opened
+    ), taken as (
+      delete from retries r using opened o where not o.is_listed and r.job_id = o.job_id and r.number = o.number
+    ), moved as (
+      select job_id, count(*)::int as leased, (count(*) filter (where is_listed))::int as from_list
+      from opened group by job_id
+    ), counted as (
+      update batch_jobs b
+      set dialing_contacts = b.dialing_contacts + m.leased, pending_contacts = b.pending_contacts - m.from_list,
+        waiting_retry_contacts = b.waiting_retry_contacts - (m.leased - m.from_list)
+      from moved m where b.id = m.job_id
+    ), summed as (
+      update organizations o set dialing = o.dialing + s.leased
+      from (select count(*)::int as leased from opened) as s
+      where o.id = organization and s.leased > 0
+    )
+    select turn::int, number, new_nonce, next_attempt, caller, (extract(epoch from begun) * 1000)::bigint, contact
+    from opened
+    union all
+    select turn::int, number, null, null, null, null, null
+    from fitted where is_listed and fits is not true
+    union all
+    select null, null, null, null, place::int, null, null
+    from unnest(request_ids) with ordinality as asked (id, place) where id = any(repeated);
+  end $$`;

@@ -1,0 +1,122 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Client, type Interceptor, type Transport, createClient } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import {
+  ContactWorkerService,
+  RecordedOutcome_Result as Result,
+} from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { eventually } from "../support/eventually.ts";
+import { makeContacts } from "../support/make.ts";
+import { type Random, createRandom } from "../support/random.ts";
+import { startTestService } from "../support/service.ts";
+import { createHands } from "./hands.ts";
+
+const giveUps = 300;
+const longestPatienceMs = 12;
+const seed = Number(process.env["GIVE_UPS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+
+const stack = new AsyncDisposableStack();
+let service: Awaited<ReturnType<typeof startTestService>>;
+let db: Database;
+beforeAll(async () => {
+  service = stack.use(await startTestService());
+  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
+  stack.defer(() => db.destroy());
+});
+afterAll(() => stack.disposeAsync());
+
+const withKey: { interceptors: Interceptor[] } = {
+  interceptors: [
+    (next) => (request) => {
+      request.header.set("authorization", `Bearer ${service.apiKey}`);
+      return next(request);
+    },
+  ],
+};
+const transports: Record<string, () => Transport> = {
+  gRPC: () => createGrpcTransport({ baseUrl: service.grpcUrl, ...withKey }),
+  Connect: () => createConnectTransport({ baseUrl: service.httpUrl, httpVersion: "1.1", ...withKey }),
+  "gRPC-Web": () => createGrpcWebTransport({ baseUrl: service.httpUrl, httpVersion: "1.1", ...withKey }),
+};
+
+async function startJob(): Promise<string> {
+  const backend = service.clientWith(service.apiKey);
+  const { batchJobId } = await backend.createBatchJob({
+    name: "Spring campaign",
+    fromPhoneNumberId: "pn_1",
+    contacts: makeContacts(2_000),
+    concurrentCallLimit: 100,
+  });
+  await backend.startBatchJob({ batchJobId });
+  return batchJobId;
+}
+
+/** Gives a call up after 0 to 12 ms, by its deadline or by going away, and repeats it, until one is answered. */
+async function leaseInTheEnd(
+  client: Client<typeof ContactWorkerService>,
+  random: Random,
+  batchJobId: string,
+) {
+  const request = { workerId: "worker", requestId: randomUUID(), maxContacts: 3, batchJobIds: [batchJobId] };
+  let givenUp = 0;
+  for (let left = random.between(0, 4); left > 0; left -= 1) {
+    const patienceMs = random.between(0, longestPatienceMs);
+    const away = new AbortController();
+    const options = random.chance(0.5)
+      ? { timeoutMs: Math.max(1, patienceMs) }
+      : { signal: away.signal, timeoutMs: 60_000 };
+    const call = client.leaseContacts(request, options);
+    if (options.timeoutMs === 60_000) void delay(patienceMs).then(() => away.abort());
+    const answer = await call.catch(() => undefined);
+    if (answer !== undefined) return { contacts: answer.contacts, givenUp };
+    givenUp += 1;
+  }
+  const { contacts } = await client.leaseContacts({ ...request, wait: { seconds: 5n } });
+  return { contacts, givenUp };
+}
+
+test.each(Object.entries(transports))(
+  `over %s no contact is in two hands, and no lease dies, though workers give calls up and repeat them (seed ${seed})`,
+  async (_, transport) => {
+    const batchJobId = await startJob();
+    const hands = createHands();
+    const dead: string[] = [];
+    let givenUp = 0;
+
+    async function work(name: string, random: Random): Promise<void> {
+      const client = createClient(ContactWorkerService, transport());
+      while (givenUp < giveUps) {
+        const leased = await leaseInTheEnd(client, random, batchJobId);
+        givenUp += leased.givenUp;
+        hands.take(name, leased.contacts);
+        await delay(random.between(5, 40));
+        hands.lay(leased.contacts);
+        if (leased.contacts.length === 0) continue;
+        const outcomes = leased.contacts.map(({ leaseId }) => ({ leaseId, outcome: Outcome.COMPLETED }));
+        const reported = await client.reportOutcomes({ outcomes });
+        dead.push(
+          ...reported.outcomes.flatMap(({ leaseId, result }) =>
+            result === Result.RECORDED ? [] : [leaseId],
+          ),
+        );
+      }
+    }
+    await Promise.all([work("one", createRandom(seed)), work("another", createRandom(seed + 1))]);
+    expect.soft(hands.twice).toEqual([]);
+    expect.soft(dead).toEqual([]);
+    // What was given up and not repeated in time was released.
+    await eventually(async () => {
+      const live = await db.selectFrom("leases").select("number").where("job_id", "=", batchJobId).execute();
+      expect(live).toEqual([]);
+    });
+  },
+  120_000,
+);

@@ -1,0 +1,223 @@
+import { randomUUID } from "node:crypto";
+import { sql } from "kysely";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { readLeaseId } from "../../src/domain/lease-id.ts";
+import type { LeaseRequest } from "../../src/leasing/leasing.ts";
+import { drawTicket, takeOverLeases } from "../../src/postgres/leases.ts";
+import { eventually } from "../support/eventually.ts";
+import { makeContacts, onJob } from "../support/make.ts";
+import { type Parts, startParts } from "../support/parts.ts";
+import {
+  expectAllLive,
+  forNewOrganization,
+  lease,
+  letRunOut,
+  release,
+  reportAll,
+  runJob,
+  runOut,
+} from "./leases.ts";
+
+const stack = new AsyncDisposableStack();
+let here: Parts;
+let there: Parts;
+beforeAll(async () => {
+  here = stack.use(await startParts());
+  there = stack.use(await startParts({ beside: here }));
+});
+afterAll(() => stack.disposeAsync());
+
+let parts: Parts;
+let other: Parts;
+let requestId: string;
+beforeEach(async () => {
+  parts = await forNewOrganization(here);
+  other = { ...there, caller: parts.caller };
+  requestId = randomUUID();
+});
+
+const numbersOf = (leases: readonly { number: number }[]) => leases.map(({ number }) => number);
+const idsOf = (leases: readonly { leaseId: string }[]) => leases.map(({ leaseId }) => leaseId);
+
+/** Three contacts, leased under the request id, of a job that has two more. */
+async function leaseThree(fields: Partial<LeaseRequest> = {}) {
+  const jobId = await runJob(parts, { contacts: makeContacts(5) });
+  const first = await lease(parts, { requestId, maxContacts: 3, ...fields });
+  return { jobId, first };
+}
+
+/** Makes the call, and goes on when it waits. */
+async function beginToWait(replica: Parts, fields: Partial<LeaseRequest> = {}) {
+  const drawn = async () => {
+    const { rows } = await sql<{ ticket: number }>`
+      select case when is_called then last_value else 0 end as ticket from lease_tickets`.execute(replica.db);
+    return rows[0]?.ticket ?? 0;
+  };
+  const before = await drawn();
+  const call = lease(replica, { requestId, waitMs: 20_000, maxContacts: 3, ...fields });
+  await eventually(async () => expect(await drawn()).toBeGreaterThan(before));
+  // This one is served together with the one that waits, which has then found nothing.
+  expect(await lease(replica)).toEqual([]);
+  return { call };
+}
+
+/** What is left to whoever has only the old ids. */
+async function expectGone(leases: readonly Awaited<ReturnType<typeof lease>>[number][]) {
+  expect(await parts.leasing.extend(parts.caller, idsOf(leases), 600_000)).toEqual(
+    leases.map(() => undefined),
+  );
+  expect(await release(parts, idsOf(leases))).toEqual(leases.map(() => false));
+  expect(await reportAll(parts, leases, "completed")).toEqual(leases.map(() => ({ kind: "gone" })));
+}
+
+describe.each(["the same replica", "another replica"])("a repeat on %s", (where) => {
+  const repeat = (fields: Partial<LeaseRequest> = {}) =>
+    lease(where === "another replica" ? other : parts, { requestId, maxContacts: 3, ...fields });
+
+  test("gets the live leases as new ones, for as long as it asks; the old ones are gone", async () => {
+    const { jobId, first } = await leaseThree({ durationMs: 60_000 });
+    await reportAll(parts, first.slice(0, 1), "completed");
+    const again = await repeat({ durationMs: 600_000, workerId: "worker-2" });
+    expect(numbersOf(again)).toEqual([2, 3]);
+    expect(again).toEqual(
+      first.slice(1).map((given, i) => ({
+        ...given,
+        leaseId: again[i]?.leaseId,
+        nonce: again[i]?.nonce,
+        expiresAt: expect.toSatisfy(
+          (at: Date) => at.getTime() > given.expiresAt.getTime() + 500_000,
+        ) as unknown,
+      })),
+    );
+    await expectGone(first.slice(1));
+    await expectAllLive(parts, again);
+    const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 2);
+    expect(attempts).toMatchObject([
+      { worker_id: "worker-2", nonce: readLeaseId(again[0]?.leaseId ?? "").nonce, outcome: null },
+    ]);
+    expect(await reportAll(parts, again, "completed")).toMatchObject([
+      { kind: "recorded" },
+      { kind: "recorded" },
+    ]);
+    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
+      completed_contacts: 3,
+      dialing_contacts: 0,
+      pending_contacts: 2,
+    });
+  });
+
+  test("gets other contacts if the first call's were released before", async () => {
+    const { first } = await leaseThree();
+    await release(parts, idsOf(first));
+    const again = await repeat();
+    expect(again).toHaveLength(3);
+    await expectAllLive(parts, again);
+    await expectGone(first);
+  });
+
+  test("gets other contacts if the first call's have run out, ended by the service or not", async () => {
+    const { first } = await leaseThree();
+    await letRunOut(parts, idsOf(first));
+    const again = await repeat();
+    expect(numbersOf(again)).toEqual([4, 5]);
+    await runOut(parts, []);
+    await expectAllLive(parts, again);
+  });
+
+  test.each(["pause", "cancel"] as const)(
+    "gets what the first call had leased before a %s, and nothing else",
+    async (command) => {
+      const { jobId, first } = await leaseThree();
+      await parts.jobs[command](onJob(parts, jobId));
+      expect(numbersOf(await repeat({ maxContacts: 5 }))).toEqual([1, 2, 3]);
+      await expectGone(first);
+    },
+  );
+
+  test("gets as many as it asks for, and the rest is released", async () => {
+    const { first } = await leaseThree();
+    const again = await repeat({ maxContacts: 2 });
+    expect(numbersOf(again)).toEqual([1, 2]);
+    await eventually(() => expectAllLive(parts, again));
+    await expectGone(first);
+  });
+
+  test("gets what the first call leased while it waited itself", async () => {
+    // Neither can have any yet, and both will.
+    const first = await beginToWait(parts);
+    const again = await beginToWait(where === "another replica" ? other : parts, { waitMs: 3_000 });
+    await runJob(parts);
+    const given = await again.call;
+    expect(numbersOf(given).toSorted()).toEqual([1, 2, 3]);
+    await first.call;
+    await expectAllLive(parts, given);
+  });
+});
+
+describe("two repeats at once", () => {
+  test("on two replicas leave each contact with one of them", async () => {
+    for (let turn = 0; turn < 20; turn += 1) {
+      requestId = randomUUID();
+      const jobId = await runJob(parts, { contacts: makeContacts(4), concurrentCallLimit: 100 });
+      const asking = { requestId, maxContacts: 2, jobIds: [jobId], waitMs: 500 };
+      const answers = await Promise.all([lease(parts, asking), lease(other, asking), lease(other, asking)]);
+      const live = await parts.db.selectFrom("leases").selectAll().where("job_id", "=", jobId).execute();
+      const nonces = new Set(live.map(({ nonce }) => nonce));
+      const holders = answers.filter((leases) => leases.some(({ nonce }) => nonces.has(nonce)));
+      expect(holders).toHaveLength(1);
+      expect(new Set(holders.flat().map(({ nonce }) => nonce))).toEqual(nonces);
+      await reportAll(parts, holders.flat(), "completed");
+    }
+  });
+
+  test("on one replica end the first one's wait, with nothing", async () => {
+    const first = await beginToWait(parts);
+    const again = await beginToWait(parts);
+    expect(await first.call).toEqual([]);
+    await runJob(parts);
+    expect(numbersOf(await again.call)).toEqual([1, 2, 3]);
+  });
+});
+
+describe("a call that was held up on its way, and repeated meanwhile,", () => {
+  test("takes nothing from the repeat by what it does under its ticket", async () => {
+    await leaseThree();
+    const { ticket, isRepeat } = await drawTicket(parts.db, parts.caller.organizationId, requestId);
+    expect(isRepeat).toBe(true);
+    const again = await lease(other, { requestId, maxContacts: 3 });
+    const taker = { workerId: "worker-1", requestId, ticket, most: 10, durationMs: 120_000 };
+    expect(await takeOverLeases(parts.db, parts.caller.organizationId, taker)).toEqual({
+      leases: [],
+      surplus: [],
+      isLate: true,
+    });
+    await expectAllLive(parts, again);
+  });
+
+  test("ends with nothing where it waited on another replica", async () => {
+    const first = await beginToWait(other);
+    const jobId = await runJob(parts, { contacts: makeContacts(5) });
+    // The other replica is not told; it looks every second.
+    const again = await lease(parts, { requestId, maxContacts: 3, jobIds: [jobId] });
+    expect(again).toHaveLength(3);
+    expect(await first.call).toEqual([]);
+    await expectAllLive(parts, again);
+  });
+
+  test("takes nothing if it hears, with its ticket, that its caller has gone", async () => {
+    const { first } = await leaseThree();
+    const gone = new AbortController();
+    const call = lease(parts, { requestId, signal: gone.signal });
+    gone.abort();
+    expect(await call).toEqual([]);
+    await expectAllLive(parts, first);
+  });
+});
+
+test("a request id is of one organization only", async () => {
+  const { first } = await leaseThree();
+  const stranger = await forNewOrganization(parts);
+  await runJob(stranger);
+  expect(numbersOf(await lease(stranger, { requestId }))).toEqual([1]);
+  await expectAllLive(parts, first);
+});

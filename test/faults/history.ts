@@ -104,6 +104,21 @@ export type Tried = {
   readonly ms: number;
   /** `ok`, the reason of a refusal, or the Connect code of anything else. */
   readonly end: string;
+  /** What the client was told beside that, if it did not end well. */
+  readonly why?: string;
+};
+
+/**
+ * A contact that a worker believes to hold, by what it was answered: from the answer that gave it, until it says that it is
+ * done with it, is told that it is gone, or the time that it was told is over. In ms of the clock of all.
+ */
+export type Held = {
+  readonly worker: string;
+  readonly jobId: string;
+  readonly number: number;
+  readonly leaseId: string;
+  readonly fromMs: number;
+  untilMs: number;
 };
 
 /** What a client was told, and what therefore must be so in the end. */
@@ -122,8 +137,9 @@ export type Told =
 export type History = {
   readonly tried: Tried[];
   readonly told: Told[];
+  readonly held: Held[];
   /** What must not happen and did, as the clients saw it. */
   readonly wrong: string[];
 };
 
-export const createHistory = (): History => ({ tried: [], told: [], wrong: [] });
+export const createHistory = (): History => ({ tried: [], told: [], held: [], wrong: [] });

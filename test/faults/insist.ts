@@ -15,15 +15,25 @@ export class Refused extends Error {
 }
 
 type Request<T> = (clients: Clients, options: CallOptions) => Promise<T>;
-export type Insist = <T>(rpc: string, request: Request<T>, options?: { timeoutMs?: number }) => Promise<T>;
+export type Insist = <T>(
+  rpc: string,
+  request: Request<T>,
+  options?: {
+    timeoutMs?: number;
+    /** So long it is patient at first, try by try, and then as long as others. It tries again at once. */
+    patienceMs?: readonly number[];
+    /** Tries the same replica again, not another one, while its patience is short. */
+    stays?: boolean;
+  },
+) => Promise<T>;
 
 const pauseMs = 100;
-const patienceMs = 120_000;
+const longestMs = 120_000;
 
-function endOf(error: unknown): string {
+function endOf(error: unknown): { end: string; why: string } {
   const connectError = ConnectError.from(error);
   const reason = connectError.findDetails(ErrorInfoSchema)[0]?.metadata["code"];
-  return reason ?? codeName(connectError.code);
+  return { end: reason ?? codeName(connectError.code), why: connectError.rawMessage };
 }
 
 /** Codes that say that a call did not get through, or that nobody knows whether it did. */
@@ -37,25 +47,28 @@ const passing: ReadonlySet<string> = new Set(
  */
 export function createInsist({ replicas, history }: Pick<System, "replicas" | "history">): Insist {
   let turn = 0;
-  return async function insist(rpc, request, { timeoutMs = 4_000 } = {}) {
-    for (const began = performance.now(); ;) {
-      const replica = replicas[(turn += 1) % replicas.length];
+  return async function insist(rpc, request, { timeoutMs = 4_000, patienceMs = [], stays = false } = {}) {
+    let tries = 0;
+    for (const began = performance.now(); ; tries += 1) {
+      const isHasty = tries < patienceMs.length;
+      if (!(stays && isHasty && tries > 0)) turn += 1;
+      const replica = replicas[turn % replicas.length];
       if (replica === undefined) throw new Error("there are no replicas");
       const at = performance.now();
-      const note = (end: string) =>
-        void history.tried.push({ at, rpc, replica: replica.name, ms: performance.now() - at, end });
+      const note = (how: { end: string; why?: string }) =>
+        void history.tried.push({ at, rpc, replica: replica.name, ms: performance.now() - at, ...how });
       try {
-        const answer = await request(replica.clients, { timeoutMs });
-        note("ok");
+        const answer = await request(replica.clients, { timeoutMs: patienceMs[tries] ?? timeoutMs });
+        note({ end: "ok" });
         return answer;
       } catch (error) {
-        const end = endOf(error);
-        note(end);
+        const how = endOf(error);
+        note(how);
         // A connection that breaks in the middle of an answer is no answer.
         const isBroken = /socket|stream|session|ECONN|http2|closed|missing/i.test(String(error));
-        if (!passing.has(end) && !isBroken) throw new Refused(rpc, end);
-        if (performance.now() - began > patienceMs) throw error;
-        await delay(pauseMs);
+        if (!passing.has(how.end) && !isBroken) throw new Refused(rpc, how.end);
+        if (performance.now() - began > longestMs) throw error;
+        if (!isHasty) await delay(pauseMs);
       }
     }
   };

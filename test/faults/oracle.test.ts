@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { type RawBuilder, sql } from "kysely";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { type History, createHistory, installHistory } from "./history.ts";
-import { judge } from "./oracle.ts";
+import { countUnavailable, judge } from "./oracle.ts";
 
 /** What is done behind everybody's back to a job of three contacts that runs, with the limits of one lease. */
 type Doctoring = (jobId: string) => RawBuilder<unknown>[];
@@ -191,6 +191,45 @@ test.each(Object.entries(answers))("the oracle finds it where a client was told 
   await using world = await makeWorld();
   world.history.told.push(untrue(world.jobId));
   expect(await broken(world)).toEqual(["what was answered is kept"]);
+});
+
+const give = (world: World, leaseId: string, fromMs: number, untilMs: number, number = 1) =>
+  world.history.held.push({ worker: leaseId, jobId: world.jobId, number, leaseId, fromMs, untilMs });
+
+describe("a contact in the hands of two workers, by what they were answered,", () => {
+  test("is found, also where a third was between", async () => {
+    await using world = await makeWorld();
+    give(world, "first", 1_000, 9_000);
+    give(world, "second", 2_000, 2_100);
+    give(world, "third", 8_999, 20_000);
+    expect((await judge(world)).map(({ rule }) => rule)).toEqual([
+      "a contact is in one worker's hands at a time",
+      "a contact is in one worker's hands at a time",
+    ]);
+  });
+
+  test("is none where one follows the other, or the contacts are two", async () => {
+    await using world = await makeWorld();
+    give(world, "second", 2_000, 3_000);
+    give(world, "first", 1_000, 2_000);
+    give(world, "another", 1_500, 2_500, 2);
+    expect(await judge(world)).toEqual([]);
+  });
+});
+
+test("the oracle counts why calls were unavailable", () => {
+  const history = createHistory();
+  const tried = { at: 0, rpc: "GetBatchJob", replica: "replica 1", ms: 1 };
+  history.tried.push(
+    { ...tried, end: "ok" },
+    { ...tried, end: "unavailable", why: "connect ECONNREFUSED 127.0.0.1:4000" },
+    { ...tried, end: "unavailable", why: "connect ECONNREFUSED 127.0.0.1:5000" },
+    { ...tried, end: "unavailable", why: "The database does not answer; try again in a moment." },
+  );
+  expect([...countUnavailable(history)]).toEqual([
+    ["connect ECONNREFUSED …", 2],
+    ["The database does not answer; try again in a moment.", 1],
+  ]);
 });
 
 test("the oracle finds what is left in Redis", async () => {

@@ -5,7 +5,7 @@ import type { Database } from "../../src/postgres/database.ts";
 import { asRows } from "../../src/postgres/lease-rows.ts";
 import type { RedisClient } from "../../src/redis/connection.ts";
 import { keysExpiryMs } from "../../src/redis/contact-list.ts";
-import type { History, Told } from "./history.ts";
+import type { Held, History, Told } from "./history.ts";
 
 /** A promise that was broken, and where. */
 export type Violation = { readonly rule: string; readonly detail: string };
@@ -30,6 +30,8 @@ const changes = sql.raw(
     "('paused', 'completed')",
     "('paused', 'failed')",
     "('paused', 'cancelled')",
+    // A late report of a completed call.
+    "('failed', 'completed')",
   ].join(", "),
 );
 
@@ -182,6 +184,28 @@ async function judgeAnswers(db: Database, { told, wrong }: History): Promise<Vio
   ];
 }
 
+/** The contacts that were in two hands at once, by what their workers were answered. */
+function judgeHands(held: readonly Held[]): Violation[] {
+  const byContact = Map.groupBy(held, ({ jobId, number }) => `${jobId} ${number}`);
+  return [...byContact].flatMap(([contact, hands]) => {
+    const inOrder = hands.toSorted((a, b) => a.fromMs - b.fromMs);
+    return inOrder.flatMap((hand, i) => {
+      const other = inOrder.slice(0, i).find(({ untilMs }) => untilMs > hand.fromMs);
+      if (other === undefined) return [];
+      const detail = `${contact}: ${hand.worker} was given it while ${other.worker} had it for another ${other.untilMs - hand.fromMs} ms`;
+      return [{ rule: "a contact is in one worker's hands at a time", detail }];
+    });
+  });
+}
+
+/** How often a call was `unavailable`, by what its client was told of the reason. */
+export function countUnavailable({ tried }: History): Map<string, number> {
+  const whys = tried
+    .filter(({ end }) => end === "unavailable")
+    .map(({ why = "" }) => why.replaceAll(/\d[\d.:]*/g, "…"));
+  return new Map([...Map.groupBy(whys, (why) => why)].map(([why, all]) => [why, all.length]));
+}
+
 /** What is left in Redis and should not be. */
 async function judgeRedis(db: Database, redis: RedisClient, prefix: string): Promise<Violation[]> {
   const jobs = await db.selectFrom("batch_jobs").select(["id", "status", "scheduled_job_id"]).execute();
@@ -217,6 +241,7 @@ export async function judge(place: {
   return [
     ...(await judgeDatabase(place.db)),
     ...(await judgeAnswers(place.db, place.history)),
+    ...judgeHands(place.history.held),
     ...(await judgeRedis(place.db, place.redis, place.prefix)),
   ];
 }

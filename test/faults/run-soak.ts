@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { startLoad } from "./load.ts";
-import type { Violation } from "./oracle.ts";
+import { type Violation, countUnavailable } from "./oracle.ts";
 import { createFaults } from "./random-faults.ts";
 import { type System, settled, startSystem } from "./system.ts";
 
@@ -52,6 +52,11 @@ export async function runSoak(options: {
   }
   usages.push(await measure(system, sinceMs() / 60_000));
   const violations = await settled(system);
+  for (const replica of system.replicas) {
+    // What a replica had counted before it was killed is in its log.
+    const deadlocks = await replica.metric("callsheet_deadlocks_total");
+    if (deadlocks > 0) violations.push({ rule: "no deadlocks", detail: `${deadlocks} on ${replica.name}` });
+  }
   const badLogLines = system.badLogLines();
 
   const ends = Map.groupBy(history.tried, ({ end }) => end);
@@ -59,6 +64,8 @@ export async function runSoak(options: {
   print(
     `jobs: ${jobs.size}; calls of the API: ${[...ends].map(([end, tries]) => `${tries.length} ${end}`).join(", ")}`,
   );
+  for (const [why, count] of countUnavailable(history)) print(`unavailable ${count} times: ${why}`);
+  print(`contacts held by workers: ${history.held.length}`);
   print(`outcomes reported: ${history.told.filter(({ kind }) => kind === "reported").length}`);
   print(`faults: ${[...inflicted].map(([name, count]) => `${count} × ${name}`).join("; ")}`);
   print("| minute | memory of the first replica, MB | its open files and sockets |");

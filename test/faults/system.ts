@@ -28,7 +28,7 @@ export type System = AsyncDisposable & {
   withRedis<T>(work: (redis: RedisClient) => Promise<T>): Promise<T>;
   /** What the oracle finds. */
   violations(): Promise<Violation[]>;
-  /** What no replica may ever log: an error that nobody expected, or a phone number. */
+  /** What no replica may ever log: an error that nobody expected, a deadlock, or a phone number. */
   badLogLines(): string[];
 };
 
@@ -94,7 +94,7 @@ export async function startSystem(
         replica
           .log()
           .split("\n")
-          .filter((line) => /unexpected error|\+1415\d{7}|^\s*at .*\(|Warning/.test(line)),
+          .filter((line) => /unexpected error|deadlock detected|\+1415\d{7}|^\s*at .*\(|Warning/.test(line)),
       ),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

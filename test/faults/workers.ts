@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
   type LeasedContact,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import type { Random } from "../support/random.ts";
+import type { Held } from "./history.ts";
 import type { Insist } from "./insist.ts";
 import type { System } from "./system.ts";
 
@@ -27,7 +28,25 @@ const leaseMs = 10_000;
 const longestCallMs = 40;
 const atOnce = 10;
 
-/** Workers that lease what they can, call each contact for a moment, and tell how that went. If they err, now and then. */
+const takeUp = (worker: string, { leaseId, batchJobId, number, leaseExpiresAt }: LeasedContact): Held => ({
+  worker,
+  jobId: batchJobId,
+  number,
+  leaseId,
+  fromMs: Date.now(),
+  untilMs: leaseExpiresAt === undefined ? 0 : timestampMs(leaseExpiresAt),
+});
+
+const layDown = (held: Held): void => void (held.untilMs = Math.min(held.untilMs, Date.now()));
+
+/** A worker that errs gives up a call this often at most before it has the patience of others. */
+const mostGiveUps = 4;
+const shortPatienceMs = 12;
+
+/**
+ * Workers that lease what they can, call each contact for a moment, and tell how that went. If they err, now and then: they
+ * die, come back too late, give leases back, extend all that they have, or give calls up at once and repeat them.
+ */
 export function startWorkers(
   { history, randomOf }: System,
   insist: Insist,
@@ -37,17 +56,43 @@ export function startWorkers(
   const stop = new AbortController();
   let calls = 0;
 
-  async function report(leaseId: string, [outcome, name]: (typeof outcomes)[number]): Promise<void> {
+  async function report(held: Held, [outcome, name]: (typeof outcomes)[number]): Promise<void> {
+    const { leaseId, untilMs } = held;
+    layDown(held);
     const answer = await insist("ReportOutcomes", ({ worker }, o) =>
       worker.reportOutcomes({ outcomes: [{ leaseId, outcome }] }, o),
     );
     const result = results.get(answer.outcomes[0]?.result ?? Result.UNSPECIFIED);
     if (result === undefined) history.wrong.push(`a report of ${leaseId} was answered with nothing`);
     else history.told.push({ kind: "reported", leaseId, outcome: name, result });
+    if (result === "lease_expired" && Date.now() < untilMs)
+      history.wrong.push(`${leaseId} was gone ${untilMs - Date.now()} ms before its time was over`);
   }
 
-  async function call({ leaseId }: LeasedContact, random: Random): Promise<void> {
+  /** Extends all that a worker has, in any order. */
+  async function extend(inHand: ReadonlySet<Held>, random: Random): Promise<void> {
+    const some = [...inHand]
+      .map((held) => ({ held, rank: random.next() }))
+      .toSorted((a, b) => a.rank - b.rank);
+    if (some.length === 0) return;
+    const leaseIds = some.map(({ held }) => held.leaseId);
+    const { leases } = await insist("ExtendLeases", ({ worker }, o) =>
+      worker.extendLeases({ leaseIds, leaseDuration: durationFromMs(leaseMs) }, o),
+    );
+    for (const [i, { held }] of some.entries()) {
+      const isHeld = inHand.has(held);
+      const expiresAt = leases[i]?.leaseExpiresAt;
+      if (isHeld && expiresAt !== undefined) held.untilMs = timestampMs(expiresAt);
+      // Perhaps it was laid down meanwhile; and what is gone is nobody's trouble once its time is over.
+      if (!isHeld || expiresAt !== undefined) continue;
+      if (Date.now() < held.untilMs) history.wrong.push(`${held.leaseId} was gone before its time was over`);
+      layDown(held);
+    }
+  }
+
+  async function call(held: Held, inHand: Set<Held>, random: Random): Promise<void> {
     calls += 1;
+    const { leaseId } = held;
     // All that is chosen is chosen now: calls end in whatever order they do.
     const fate = errs ? random.next() : 1;
     const callMs = random.between(0, longestCallMs);
@@ -57,24 +102,23 @@ export function startWorkers(
     if (fate < 0.01) return;
     if (fate < 0.02) await delay(leaseMs + 1_500, undefined, { signal: stop.signal }).catch(() => {});
     if (fate > 0.02 && fate < 0.05) {
+      inHand.delete(held);
+      layDown(held);
       const { leases } = await insist("ReleaseLeases", ({ worker }, o) =>
         worker.releaseLeases({ leaseIds: [leaseId] }, o),
       );
       if (leases[0]?.released === true) history.told.push({ kind: "released", leaseId });
       return;
     }
-    if (fate > 0.05 && fate < 0.1) {
-      const leaseDuration = durationFromMs(leaseMs);
-      await insist("ExtendLeases", ({ worker }, o) =>
-        worker.extendLeases({ leaseIds: [leaseId], leaseDuration }, o),
-      );
-    }
-    await report(leaseId, outcome);
+    if (fate > 0.05 && fate < 0.2) await extend(inHand, random);
+    inHand.delete(held);
+    await report(held, outcome);
   }
 
   async function work(workerId: string): Promise<void> {
     const random = randomOf(workerId);
-    const inHand = new Set<Promise<void>>();
+    const calling = new Set<Promise<void>>();
+    const inHand = new Set<Held>();
     while (!stop.signal.aborted) {
       const request = {
         workerId,
@@ -84,14 +128,27 @@ export function startWorkers(
         leaseDuration: durationFromMs(leaseMs),
         batchJobIds,
       };
-      const { contacts } = await insist("LeaseContacts", ({ worker }, o) => worker.leaseContacts(request, o));
+      const giveUps = errs && random.chance(0.5) ? random.between(1, mostGiveUps) : 0;
+      const patienceMs = Array.from({ length: giveUps }, () => random.between(1, shortPatienceMs));
+      const haste = { patienceMs, stays: random.chance(0.5) };
+      const { contacts } = await insist(
+        "LeaseContacts",
+        ({ worker }, o) => worker.leaseContacts(request, o),
+        haste,
+      );
       for (const contact of contacts) {
-        const calling = call(contact, random).finally(() => inHand.delete(calling));
-        inHand.add(calling);
+        const held = takeUp(workerId, contact);
+        history.held.push(held);
+        inHand.add(held);
+        const ended = call(held, inHand, random).finally(() => {
+          inHand.delete(held);
+          calling.delete(ended);
+        });
+        calling.add(ended);
       }
-      if (inHand.size >= atOnce) await Promise.race(inHand);
+      if (calling.size >= atOnce) await Promise.race(calling);
     }
-    await Promise.all(inHand);
+    await Promise.all(calling);
   }
 
   const working = Promise.all(

@@ -16,7 +16,7 @@ export type ModelJob = {
 };
 
 type Place = { job: ModelJob; contact: ModelContact; attempt: ModelAttempt };
-type Given = { leaseId: string; jobId: string; number: number; attempt: number };
+export type Given = { leaseId: string; jobId: string; number: number; attempt: number };
 type Change = "start" | "pause" | "resume" | "cancel" | "add";
 
 /** Where each command is allowed; none of the jobs here is scheduled. */
@@ -38,6 +38,8 @@ export type Model = ReturnType<typeof createModel>;
 export function createModel(organizationLimit: number) {
   const jobs = new Map<string, ModelJob>();
   const places = new Map<string, Place>();
+  /** The leases of each request id, as its last call was answered. */
+  const requests = new Map<string, readonly string[]>();
 
   /** Where a lease is, unless it was released or its job deleted. */
   function find(leaseId: string): Place | undefined {
@@ -61,6 +63,13 @@ export function createModel(organizationLimit: number) {
     return true;
   }
 
+  function completeAfterAll(job: ModelJob): void {
+    if (job.failureReason !== "no_call_completed") return;
+    job.status = "completed";
+    job.failureReason = null;
+    job.revision += 1;
+  }
+
   const finishAll = () => [...jobs.values()].filter(({ status }) => status === "running").map(finish);
 
   function end({ job, contact, attempt }: Place, outcome: Outcome): void {
@@ -71,8 +80,19 @@ export function createModel(organizationLimit: number) {
     contact.isDue = false;
   }
 
+  const release = (leaseIds: readonly string[]) =>
+    leaseIds.map((leaseId) => {
+      const contact = findLive(leaseId)?.contact;
+      if (contact === undefined) return false;
+      contact.attempts.pop();
+      contact.status = contact.attempts.length === 0 ? "pending" : "waiting_retry";
+      contact.isDue = true;
+      return true;
+    });
+
   return {
     jobs,
+    requests,
     organizationLimit,
     leaseIds: () => [...places.keys()],
     liveLeaseIds: () => [...places.keys()].filter((id) => findLive(id) !== undefined),
@@ -116,6 +136,7 @@ export function createModel(organizationLimit: number) {
         const { contact, attempt } = place;
         const kind = attempt.isReported ? "already_recorded" : "recorded";
         if (kind === "recorded") end(place, outcome);
+        if (kind === "recorded" && outcome === "completed") completeAfterAll(place.job);
         attempt.isReported = true;
         return { kind, outcome: attempt.outcome, contact };
       });
@@ -134,15 +155,23 @@ export function createModel(organizationLimit: number) {
       finishAll();
     },
 
-    release: (leaseIds: readonly string[]) =>
-      leaseIds.map((leaseId) => {
-        const contact = findLive(leaseId)?.contact;
-        if (contact === undefined) return false;
-        contact.attempts.pop();
-        contact.status = contact.attempts.length === 0 ? "pending" : "waiting_retry";
-        contact.isDue = true;
-        return true;
-      }),
+    release,
+
+    /** A repeat was answered with these in place of the leases that it takes over; those it has no room for are released. */
+    takeOver(old: readonly string[], taken: readonly Given[]): void {
+      for (const { leaseId, jobId, number, attempt } of taken) {
+        const contact = jobs.get(jobId)?.contacts[number - 1];
+        const before = contact?.attempts.at(-1);
+        expect(old).toContain(before?.leaseId);
+        const job = jobs.get(jobId);
+        if (job === undefined || contact === undefined) throw new Error("a lease of no contact");
+        expect(attempt).toBe(contact.attempts.length);
+        const opened = { leaseId, outcome: null, isReported: false, isLost: false };
+        contact.attempts[attempt - 1] = opened;
+        places.set(leaseId, { job, contact, attempt: opened });
+      }
+      release(old);
+    },
 
     extends: (leaseId: string): boolean => findLive(leaseId)?.attempt.isLost === false,
 

@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { sql } from "kysely";
+import { openDatabase } from "../../src/postgres/database.ts";
+import { lease, limitOrganization, release, reportAll, runJob } from "../leasing/leases.ts";
+import { makeContacts } from "../support/make.ts";
+import { type Parts, startParts } from "../support/parts.ts";
+
+const stack = new AsyncDisposableStack();
+let parts: Parts;
+let other: Parts;
+beforeAll(async () => {
+  parts = stack.use(await startParts());
+  other = { ...stack.use(await startParts({ beside: parts })), caller: parts.caller };
+});
+afterAll(() => stack.disposeAsync());
+
+const extend = (on: Parts, some: readonly string[]) => on.leasing.extend(on.caller, some, 600_000);
+
+test("many leases that are extended, reported, released and taken over at once, in any order, wait for nobody in a ring", async () => {
+  await limitOrganization(parts, 10_000);
+  for (let round = 0; round < 10; round += 1) {
+    const jobIds = [];
+    for (let job = 0; job < 2; job += 1) {
+      jobIds.push(
+        await runJob(parts, { contacts: makeContacts(500), concurrentCallLimit: 1_000, retryDelaysMs: [0] }),
+      );
+    }
+    const asking = { requestId: `round ${round}`, maxContacts: 1_000, jobIds };
+    const leases = await lease(parts, asking);
+    expect(leases).toHaveLength(1_000);
+    const ids = leases.map(({ leaseId }) => leaseId);
+    const ended = await Promise.allSettled([
+      extend(parts, ids),
+      extend(other, ids.toReversed()),
+      reportAll(parts, leases.slice(0, 400).toReversed(), "busy"),
+      extend(parts, ids.toReversed()),
+      release(other, ids.slice(300, 700)),
+      reportAll(other, leases.slice(0, 500), "busy"),
+      lease(other, asking),
+      extend(other, ids),
+    ]);
+    expect(ended.filter(({ status }) => status === "rejected")).toEqual([]);
+    for (const id of jobIds) {
+      await sql`update batch_jobs set status = 'cancelled', finished_at = now() where id = ${id}`.execute(
+        parts.db,
+      );
+    }
+  }
+});
+
+test("a deadlock is told once for each statement that it ends", async () => {
+  let deadlocks = 0;
+  const db = openDatabase({ url: parts.databaseUrl, poolSize: 2, onDeadlock: () => (deadlocks += 1) });
+  const [one, another] = [await runJob(parts), await runJob(parts)];
+  const locked = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  async function lockBoth(ids: readonly [string, string], own: number): Promise<void> {
+    await db.transaction().execute(async (trx) => {
+      const lock = (id: string) =>
+        trx.selectFrom("batch_jobs").select("id").where("id", "=", id).forUpdate().execute();
+      await lock(ids[0]);
+      locked[own]?.resolve();
+      await Promise.all(locked.map(({ promise }) => promise));
+      await lock(ids[1]);
+    });
+  }
+  const ended = await Promise.allSettled([lockBoth([one, another], 0), lockBoth([another, one], 1)]);
+  await db.destroy();
+  expect(ended.filter(({ status }) => status === "rejected")).toMatchObject([{ reason: { code: "40P01" } }]);
+  expect(deadlocks).toBe(1);
+});

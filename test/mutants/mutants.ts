@@ -18,8 +18,10 @@ export type Mutant = {
 };
 
 const batchJobs = "src/postgres/batch-jobs.ts";
-const lastAttempts = "src/postgres/migrations/0008-last-attempts.ts";
-const leases = "src/postgres/leases.ts";
+const openLeases = "src/postgres/functions/open-leases.ts";
+const endLeases = "src/postgres/functions/end-leases.ts";
+const extendLeases = "src/postgres/functions/extend-leases.ts";
+const takeOverLeases = "src/postgres/functions/take-over-leases.ts";
 const lists = "src/redis/contact-list.ts";
 const schedule = "src/redis/schedule.ts";
 const unusableRedis = "test/redis/unusable.test.ts";
@@ -502,7 +504,7 @@ const sweeps: Mutant[] = [
 const leasing: Mutant[] = [
   {
     guard: "leases are opened under the lock of their organization",
-    file: lastAttempts,
+    file: openLeases,
     text: "from organizations o where o.id = organization for no key update;\n    perform from (select id from unnest(job_ids)",
     instead:
       "from organizations o where o.id = organization;\n    perform from (select id from unnest(job_ids)",
@@ -511,7 +513,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "no more leases at once than the organization's limit",
-    file: lastAttempts,
+    file: openLeases,
     text: "least(o.lease_limit - o.dialing, cardinality(callers))",
     instead: "cardinality(callers)",
     test: "test/postgres/leases.test.ts",
@@ -519,7 +521,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "no more leases at once than the job's limit",
-    file: lastAttempts,
+    file: openLeases,
     text: "rank <= room and slot <= most and",
     instead: "slot <= most and",
     test: "test/postgres/leases.test.ts",
@@ -527,7 +529,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "leases are given of jobs that run only",
-    file: lastAttempts,
+    file: openLeases,
     text: "where b.organization_id = organization and b.status = 'running'\n    ), retry as",
     instead: "where b.organization_id = organization\n    ), retry as",
     test: "test/leasing/in-hand.test.ts",
@@ -535,7 +537,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a contact from a list is leased only if it was never called",
-    file: lastAttempts,
+    file: openLeases,
     text: "where not exists (select from attempts where job_id = t.id and number = l.number)\n        and not",
     instead: "where not",
     test: "test/postgres/leases.test.ts",
@@ -543,7 +545,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a contact that somebody is calling is not leased again",
-    file: lastAttempts,
+    file: openLeases,
     text: "and not exists (select from leases where job_id = t.id and number = l.number)",
     instead: "",
     test: "test/postgres/leases.test.ts",
@@ -551,7 +553,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a report ends its own lease, and no later one of the contact",
-    file: lastAttempts,
+    file: endLeases,
     text: "and l.nonce = g.nonce\n        and (not only_expired or l.expires_at <= ending)",
     instead: "and (not only_expired or l.expires_at <= ending)",
     test: "test/leasing/late-reports.test.ts",
@@ -559,7 +561,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a lease ends by itself only when its time is over",
-    file: lastAttempts,
+    file: endLeases,
     text: "and (not only_expired or l.expires_at <= ending)",
     instead: "",
     test: "test/postgres/leases.test.ts",
@@ -567,11 +569,59 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a lease whose time is over is not extended",
-    file: leases,
-    text: "and l.number = mine.number and l.expires_at > clock_timestamp()",
-    instead: "and l.number = mine.number",
+    file: extendLeases,
+    text: "and l.expires_at > clock_timestamp()",
+    instead: "",
     test: "test/leasing/release.test.ts",
     title: "does not bring back a lease whose time is over, even before the service ends it",
+  },
+  {
+    guard: "a repeat takes leases over under new numbers",
+    file: takeOverLeases,
+    text: "set nonce = ${newNonce}, ticket",
+    instead: "set ticket",
+    test: "test/leasing/give-ups.test.ts",
+    title: "no contact is in two hands, and no lease dies, though workers give calls up",
+  },
+  {
+    guard: "an earlier call takes nothing from its repeat",
+    file: takeOverLeases,
+    text: "if latest > new_ticket then",
+    instead: "if latest < 0 then",
+    test: "test/leasing/repeats.test.ts",
+    title: "takes nothing from the repeat by what it does under its ticket",
+  },
+  {
+    guard: "whatever a lease id says is compared with the lease",
+    file: endLeases,
+    text: "and l.attempt = g.attempt and l.nonce = g.nonce",
+    instead: "and l.nonce = g.nonce",
+    test: "test/leasing/outcomes.test.ts",
+    title: "with another attempt in its id than the lease's changes nothing, live or late",
+  },
+  {
+    guard: "an answer of leases is bounded before anything is leased for it",
+    file: openLeases,
+    text: "has_room and (bytes <= most_bytes or",
+    instead: "has_room and (bytes > 0 or",
+    test: "test/leasing/answer-size.test.ts",
+    title: "400 contacts of 50 kB reach a stock gRPC client in several answers",
+  },
+  {
+    guard: "leases whose answer was not written are released",
+    file: "src/rpc/contact-worker-service.ts",
+    text: "deliveryOf(context.values).onFailure(() => recorder.takeBack(caller.organizationId, leases));",
+    instead: "",
+    test: "test/leasing/undelivered.test.ts",
+    title: "are released when the client goes",
+  },
+  {
+    guard: "all who lock several leases lock their organization first",
+    file: extendLeases,
+    text: "perform from organizations o where o.id = organization for no key update;",
+    instead: "",
+    test: "test/postgres/deadlocks.test.ts",
+    title: "released and taken over at once, in any order, wait for nobody in a ring",
   },
   {
     guard: "an outcome that was reported stays",
@@ -591,7 +641,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "nobody is called again once the job has ended",
-    file: lastAttempts,
+    file: endLeases,
     text: "case when going_on[g.job] then ending + g.delay_ms * interval '1 millisecond' end as next_at",
     instead: "ending + g.delay_ms * interval '1 millisecond' as next_at",
     test: "test/leasing/in-hand.test.ts",
@@ -599,7 +649,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a job ends with its last open contact, and not before",
-    file: lastAttempts,
+    file: endLeases,
     text: "and found_job.pending_contacts + found_job.waiting_retry_contacts + found_job.dialing_contacts = 0",
     instead: "",
     test: "test/leasing/in-hand.test.ts",

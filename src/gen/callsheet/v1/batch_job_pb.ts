@@ -605,7 +605,8 @@ export const BatchJobStatus = {
   COMPLETED: 5,
 
   /**
-   * Final: every contact is final and no call was completed, or its time came while it had no contacts.
+   * Final: every contact is final and no call was completed, or its time came while it had no contacts. In the first
+   * case a late report of a completed call still completes it.
    *
    * @generated from enum value: BATCH_JOB_STATUS_FAILED = 6;
    */

@@ -32,8 +32,9 @@ export type LeaseContactsRequest = Message<"callsheet.v1.LeaseContactsRequest"> 
   workerId: string;
 
   /**
-   * Makes the call safe to repeat: a repetition is answered with the leases that were opened under the same id and are
-   * still live, if there are any. 1 to 64 printable characters, or empty.
+   * Makes the call safe to repeat: a repeat takes over the leases that were opened under the same id and are live still,
+   * if there are any, and is answered with them under new lease ids. An earlier call that still waits ends with nothing.
+   * 1 to 64 printable characters, or empty.
    *
    * @generated from field: string request_id = 2;
    */
@@ -103,7 +104,7 @@ export const LeaseContactsResponseSchema: GenMessage<LeaseContactsResponse> = /*
  */
 export type LeasedContact = Message<"callsheet.v1.LeasedContact"> & {
   /**
-   * The right to this contact; new for every attempt.
+   * The right to this contact; new for every attempt, and for every repeat that takes it over.
    *
    * @generated from field: string lease_id = 1;
    */
@@ -243,7 +244,7 @@ export type ExtendedLease = Message<"callsheet.v1.ExtendedLease"> & {
   leaseId: string;
 
   /**
-   * Until when it was extended. Unset if it is gone: ended, released or never there.
+   * Until when it was extended. Unset if it is gone: ended, released, taken over by a repeat, or never there.
    *
    * @generated from field: google.protobuf.Timestamp lease_expires_at = 2;
    */
@@ -313,7 +314,7 @@ export type ReleasedLease = Message<"callsheet.v1.ReleasedLease"> & {
   leaseId: string;
 
   /**
-   * True if it was given back; false if it is gone: ended, released before or never there.
+   * True if it was given back; false if it is gone: ended, released before, taken over by a repeat, or never there.
    *
    * @generated from field: bool released = 2;
    */
@@ -502,7 +503,8 @@ export const RecordedOutcome_Result = {
   ALREADY_RECORDED: 2,
 
   /**
-   * Nothing was recorded: the lease ran out and another attempt was opened, or it was released, or never there.
+   * Nothing was recorded: the lease ran out and another attempt was opened, or it was released, taken over by a
+   * repeat, or never there.
    *
    * @generated from enum value: RESULT_LEASE_EXPIRED = 3;
    */
@@ -538,8 +540,13 @@ export const ContactWorkerService: GenService<{
   /**
    * Leases contacts that may be called now, and waits for some if there are none.
    *
-   * Answers as soon as it has at least one, and with none when the wait is over. If the answer cannot be given to the
-   * caller the leases are released.
+   * Answers as soon as it has at least one, and with none when the wait is over. An answer holds at most 2 MiB of
+   * contacts; what does not fit comes first in the next one. Leases whose answer cannot be written to its caller are
+   * released.
+   *
+   * A repeat with the same `request_id`, on any replica, takes over what the call has leased and is live still: as new
+   * leases, with new ids, that last as long as the repeat asks for. The ids of the earlier call are gone from then on,
+   * whether its answer arrived or not.
    *
    * @generated from rpc callsheet.v1.ContactWorkerService.LeaseContacts
    */

@@ -44,12 +44,12 @@ export const openLeases = sql`
 
     return query
     with turns as (
-      select t.turn, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room, b.from_phone_number_id
+      select t.turn, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room, ${answerBytes("b.from_phone_number_id")} as base
       from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
       cross join lateral (select * from batch_jobs where id = t.id limit 1) as b
       where b.organization_id = organization and b.status = 'running'
     ), retry as (
-      select t.turn, t.room, t.from_phone_number_id, t.id as job_id, r.number, a.attempt, false as is_listed, r.due_at,
+      select t.turn, t.room, t.base, t.id as job_id, r.number, a.attempt, false as is_listed, r.due_at,
         0::bigint as place
       from turns t
       cross join lateral (
@@ -64,7 +64,7 @@ export const openLeases = sql`
       ) as a
       where a.next_attempt_at <= begun
     ), listed as (
-      select t.turn, t.room, t.from_phone_number_id, t.id as job_id, l.number, 0 as attempt, true as is_listed,
+      select t.turn, t.room, t.base, t.id as job_id, l.number, 0 as attempt, true as is_listed,
         null::timestamptz as due_at, l.place
       from unnest(listed_jobs, listed_numbers) with ordinality as l (turn, number, place)
       join turns t on t.turn = l.turn
@@ -78,7 +78,8 @@ export const openLeases = sql`
         rank <= room and slot <= most and request_ids[callers[slot]] <> all(repeated) as has_room
       from (select *, row_number() over (order by rank > room, turn, rank) as slot from ranked) as r
     ), read as (
-      select p.*, coalesce(b.contact, '') as contact
+      select p.job_id, p.number, p.attempt, p.is_listed, p.turn, p.slot, p.caller, p.has_room, b.contact,
+        p.base + octet_length(b.contact) as size
       from placed p
       left join lateral (
         select split_part(contacts, E'\\n', p.number - first_number + 1) as contact from contact_blocks
@@ -86,12 +87,8 @@ export const openLeases = sql`
         order by first_number desc limit 1
       ) as b on true
     ), fitted as (
-      select *, has_room and (bytes <= most_bytes or bytes = ${answerBytes("contact", "from_phone_number_id")}) as fits
-      from (
-        select *, sum(${answerBytes("contact", "from_phone_number_id")}) filter (where has_room)
-          over (partition by caller order by slot) as bytes
-        from read
-      ) as r
+      select *, has_room and (size is null or bytes = size or bytes <= most_bytes) as fits
+      from (select *, sum(size) over (partition by caller order by slot) as bytes from read) as r
     ), opened as (
       select *, attempt + 1 as next_attempt, ${newNonce} as new_nonce
       from fitted where fits and contact <> ''

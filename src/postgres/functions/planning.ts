@@ -19,8 +19,7 @@ export const planning = sql`
 export const newNonce = sql`(random() * (2::bigint ^ 48 - 1))::bigint`;
 
 /**
- * What a leased contact adds to an answer, in bytes of gRPC's binary form, at most: its line, its job's number to call
- * from, and for all the rest, such as the marks around 50 fields, so much.
+ * What a leased contact adds to an answer, in bytes of gRPC's binary form, beside its line, and at most: its job's number to
+ * call from, and for all the rest, such as the marks around 50 fields, so much.
  */
-export const answerBytes = (line: string, fromPhone: string) =>
-  sql.raw(`octet_length(${line}) + octet_length(${fromPhone}) + 300`);
+export const answerBytes = (fromPhone: string) => sql.raw(`(octet_length(${fromPhone}) + 300)`);

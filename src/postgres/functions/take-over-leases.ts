@@ -52,7 +52,8 @@ export const takeOverLeases = sql`
       from held h where l.job_id = h.job_id and l.number = h.number
       returning h.*, l.attempt, l.nonce, l.expires_at
     ), read as (
-      select t.*, b.contact, sum(${answerBytes("b.contact", "t.from_phone_number_id")}) over (order by t.place) as bytes
+      select t.*, b.contact,
+        sum(octet_length(b.contact) + ${answerBytes("t.from_phone_number_id")}) over (order by t.place) as bytes
       from taken t
       cross join lateral (
         select split_part(contacts, E'\\n', t.number - first_number + 1) as contact from contact_blocks

@@ -11,7 +11,7 @@ import * as contactBlocks from "./migrations/0007-contact-blocks.ts";
 import * as lastAttempts from "./migrations/0008-last-attempts.ts";
 import * as tickets from "./migrations/0009-tickets.ts";
 import * as enteredPhones from "./migrations/0010-entered-phones.ts";
-import * as installationId from "./migrations/0013-installation-id.ts";
+import * as installationId from "./migrations/0011-installation-id.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -25,7 +25,7 @@ export const migrations: Record<string, Migration> = {
   "0008-last-attempts": lastAttempts,
   "0009-tickets": tickets,
   "0010-entered-phones": enteredPhones,
-  "0013-installation-id": installationId,
+  "0011-installation-id": installationId,
 };
 
 const bookkeeping = {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sql } from "kysely";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openPool, overPool } from "../../src/postgres/database.ts";
 import { lease, limitOrganization, release, reportAll, runJob } from "../leasing/leases.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
@@ -50,7 +50,8 @@ test("many leases that are extended, reported, released and taken over at once, 
 
 test("a deadlock is told once for each statement that it ends", async () => {
   let deadlocks = 0;
-  const db = openDatabase({ url: parts.databaseUrl, poolSize: 2, onDeadlock: () => (deadlocks += 1) });
+  const pool = openPool({ url: parts.databaseUrl, size: 2 });
+  const db = overPool(pool, { onDeadlock: () => (deadlocks += 1) });
   const [one, another] = [await runJob(parts), await runJob(parts)];
   const locked = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   async function lockBoth(ids: readonly [string, string], own: number): Promise<void> {

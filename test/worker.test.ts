@@ -1,21 +1,18 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { type Client, Code, type ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
+import { Code, type ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
 import { sql } from "kysely";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { generateApiKey } from "../src/api-keys.ts";
 import { BatchJobStatus, ContactStatus, Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
-import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type Database, openDatabase } from "../src/postgres/database.ts";
 import { type Service, startService } from "../src/service.ts";
-import { type WorkerOptions, runWorker } from "../src/worker/run-worker.ts";
 import { simulatedDialer } from "../src/worker/simulated-dialer.ts";
 import { cloneDatabase } from "./support/database.ts";
 import { eventually } from "./support/eventually.ts";
-import { makeContacts } from "./support/make.ts";
+import { transportTo, workAt } from "./support/work.ts";
 
 const stack = new AsyncDisposableStack();
 const apiKey = generateApiKey();
@@ -46,59 +43,14 @@ beforeAll(async () => {
 });
 afterAll(() => stack.disposeAsync());
 
-const transportWith = (key: string, interceptors: Interceptor[] = []) =>
-  createGrpcTransport({
-    baseUrl: `http://127.0.0.1:${service.grpcPort}`,
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${key}`);
-        return next(request);
-      },
-      ...interceptors,
-    ],
-  });
-
-const backend = (): Client<typeof BatchJobService> => createClient(BatchJobService, transportWith(apiKey));
-
-async function startJob(contacts: number, retryOn: Outcome[] = []): Promise<string> {
-  const { batchJobId } = await backend().createBatchJob({
-    name: "Spring campaign",
-    fromPhoneNumberId: "pn_1",
-    contacts: makeContacts(contacts),
-    concurrentCallLimit: 50,
-    retryOn,
-    retryDelays: [{ seconds: 0n }],
-  });
-  await backend().startBatchJob({ batchJobId });
-  return batchJobId;
-}
-
-const jobOf = async (batchJobId: string) => (await backend().getBatchJob({ batchJobId })).batchJob;
-const contactOf = (batchJobId: string) => backend().getContact({ batchJobId, number: 1 });
-
-/** A worker of one job; disposing it ends it and waits. */
-function work(batchJobId: string, options: Partial<WorkerOptions> & Pick<WorkerOptions, "call">) {
-  const stop = new AbortController();
-  const client = createClient(ContactWorkerService, transportWith(apiKey));
-  const ended = runWorker({
-    client,
-    concurrency: 10,
-    signal: stop.signal,
-    batchJobIds: [batchJobId],
-    ...options,
-  });
-  return {
-    ended,
-    stop: () => stop.abort(),
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await ended;
-    },
-  };
-}
-
-const untilEnded = (batchJobId: string) =>
-  eventually(async () => expect((await jobOf(batchJobId))?.finishedAt).toBeDefined());
+const grpcUrl = () => `http://127.0.0.1:${service.grpcPort}`;
+const startJob = (contacts: number, retryOn: Outcome[] = []) =>
+  workAt(grpcUrl(), apiKey).startJob(contacts, retryOn);
+const jobOf = (batchJobId: string) => workAt(grpcUrl(), apiKey).jobOf(batchJobId);
+const contactOf = (batchJobId: string) => workAt(grpcUrl(), apiKey).contactOf(batchJobId);
+const untilEnded = (batchJobId: string) => workAt(grpcUrl(), apiKey).untilEnded(batchJobId);
+const work = (batchJobId: string, options: Parameters<ReturnType<typeof workAt>["work"]>[1]) =>
+  workAt(grpcUrl(), apiKey).work([batchJobId], options);
 
 test("a worker works a job to its end, with no more calls at once than it may", async () => {
   const batchJobId = await startJob(60, [Outcome.BUSY, Outcome.NO_ANSWER]);
@@ -204,7 +156,7 @@ test("a lease is extended while its call goes on", { timeout: 60_000 }, async ()
     if (request.method.name === "ExtendLeases") extended.resolve();
     return response;
   };
-  const client = createClient(ContactWorkerService, transportWith(apiKey, [watchExtensions]));
+  const client = createClient(ContactWorkerService, transportTo(grpcUrl(), apiKey, [watchExtensions]));
   const ends: (Date | undefined)[] = [];
   const readEnd = async () => {
     const [attempt] = await db
@@ -253,7 +205,7 @@ test("a call whose lease is lost is aborted", { timeout: 60_000 }, async () => {
 });
 
 test("a worker whose key is wrong throws", async () => {
-  const client = createClient(ContactWorkerService, transportWith(generateApiKey()));
+  const client = createClient(ContactWorkerService, transportTo(grpcUrl(), generateApiKey()));
   const worker = work(crypto.randomUUID(), { client, call: async () => ({ outcome: Outcome.COMPLETED }) });
   await expect(worker.ended).rejects.toMatchObject({ code: Code.Unauthenticated });
 });

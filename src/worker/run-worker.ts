@@ -1,24 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { setTimeout as delay } from "node:timers/promises";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { coalesce } from "../coalesce.ts";
 import { Outcome } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type {
   ContactWorkerService,
+  LeaseContactsRequestSchema,
   LeasedContact,
-  RecordedOutcome,
 } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
+import { type CallResult, toReport } from "./call-result.ts";
+import { insist } from "./insist.ts";
+import { type KeptLease, createLeaseKeeper, mostAtOnce } from "./kept-leases.ts";
 
-/** How a call went. Texts are cut to what the service keeps, and an outcome that it does not know is a failed one. */
-export type CallResult = {
-  readonly outcome: Outcome;
-  readonly errorCode?: string;
-  readonly failureReason?: string;
-  readonly callDurationMs?: number;
-  readonly providerCallId?: string;
-};
+export type { CallResult } from "./call-result.ts";
 
 /**
  * Places one call and resolves when it has ended. The signal aborts if the lease is lost: hang up then, since another
@@ -37,142 +33,146 @@ export type WorkerOptions = {
   readonly workerId?: string;
   /** Only contacts of these jobs; all jobs if not given. */
   readonly batchJobIds?: string[];
-  /** How long a lease lasts without a word from this worker; 2 minutes if not given. It is extended while a call runs. */
+  /**
+   * How long a lease lasts without a word from this worker; 2 minutes if not given. It is extended while a call runs. When
+   * the service is away for longer than that, calls are lost.
+   */
   readonly leaseDurationMs?: number;
   /** Told of every failed request to the service; the worker tries again by itself. */
   readonly onError?: (error: ConnectError) => void;
 };
 
-type Active = { readonly contact: LeasedContact; readonly lost: AbortController };
-
 const longestWaitMs = 30_000;
-const firstPauseMs = 250;
-const longestPauseMs = 10_000;
-
-/** These come from the worker's own configuration; trying again does not help. */
-const hopeless: ReadonlySet<Code> = new Set([
-  Code.Unauthenticated,
-  Code.PermissionDenied,
-  Code.InvalidArgument,
-]);
-
-const cut = (text: string, length: number): string => Array.from(text).slice(0, length).join("");
-
-const knownOutcomes: ReadonlySet<Outcome> = new Set(Object.values(Outcome));
-const longestCallMs = 86_400_000;
+/** A request without an answer for so long, its wait aside, is repeated. */
+const answerWithinMs = 30_000;
+/** What a worker that ends spends on giving back what was on its way to it. */
+const giveBackWithinMs = 5_000;
 
 /**
- * The result as the service takes it: without control characters, but for tab and line feed in the reason, and nothing too
- * long. Otherwise one odd result would keep the others from being reported.
- */
-function toReport(leaseId: string, result: CallResult) {
-  const { errorCode = "", failureReason = "", providerCallId = "", callDurationMs } = result;
-  const isKnown = result.outcome !== Outcome.UNSPECIFIED && knownOutcomes.has(result.outcome);
-  return {
-    leaseId,
-    outcome: isKnown ? result.outcome : Outcome.FAILED,
-    errorCode: cut(errorCode.replace(/[\p{Cc}\p{Cs}]/gu, " "), 128),
-    failureReason: cut(failureReason.replace(/[^\P{Cc}\t\n]|\p{Cs}/gu, " "), 1_000),
-    providerCallId: cut(providerCallId.replace(/[\p{Cc}\p{Cs}]/gu, " "), 128),
-    ...(Number.isFinite(callDurationMs)
-      ? { callDuration: durationFromMs(Math.min(Math.max(0, Number(callDurationMs)), longestCallMs)) }
-      : {}),
-  };
-}
-
-/**
- * Leases contacts, calls them, and reports the outcomes, until its signal aborts. While the service is away it tries
- * again, ever less often; a request that can never succeed, such as one with a wrong key, makes it throw.
+ * Leases contacts, calls them, and reports the outcomes, until its signal aborts. While the service is away it tries again,
+ * ever less often, and calls go on as long as their leases are sure to last. A request that can never succeed, such as one
+ * with a wrong key, makes it throw once its calls have ended; it leases nothing any more by then, and a call whose lease it
+ * cannot extend is lost when that lease runs out.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
-  const { client, call, concurrency } = options;
+  const { client, call, concurrency, onError } = options;
   const broken = new AbortController();
   const signal = AbortSignal.any([options.signal, broken.signal]);
   const workerId = options.workerId ?? `${hostname()}-${process.pid}`;
   const leaseDurationMs = options.leaseDurationMs ?? 2 * 60_000;
-  const leaseDuration = durationFromMs(leaseDurationMs);
-  const active = new Map<string, Active>();
   const calls = new Set<Promise<void>>();
+  let callEnded = Promise.withResolvers<void>();
+  await using keeper = createLeaseKeeper({
+    client,
+    leaseDurationMs,
+    onRefused: (error) => broken.abort(error),
+    onError,
+  });
 
-  /** Repeats a request that is safe to repeat until it succeeds, or until `until` aborts. */
-  async function insist<T>(request: () => Promise<T>, until?: AbortSignal): Promise<T> {
-    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
-      try {
-        return await request();
-      } catch (thrown) {
-        const error = ConnectError.from(thrown);
-        if (until?.aborted || hopeless.has(error.code)) throw error;
-        options.onError?.(error);
-        await delay(pauseMs * (0.5 + Math.random()), undefined, until === undefined ? {} : { signal: until });
-      }
-    }
-  }
+  type Report = ReturnType<typeof toReport>;
 
-  const report = coalesce<{ leaseId: string; result: CallResult }, RecordedOutcome>(async (ended) => {
-    const outcomes = ended.map(({ leaseId, result }) => toReport(leaseId, result));
-    return (await insist(() => client.reportOutcomes({ outcomes }))).outcomes;
-  }, 1_000);
-
-  async function work(contact: LeasedContact): Promise<void> {
-    const { leaseId } = contact;
-    const lost = new AbortController();
-    active.set(leaseId, { contact, lost });
-    let result: CallResult;
+  /** One outcome that the service refuses keeps no other back. */
+  async function reportAll(outcomes: readonly Report[]): Promise<void> {
     try {
-      result = await call(contact, lost.signal);
+      const request = { outcomes: [...outcomes] };
+      await insist(() => client.reportOutcomes(request, { timeoutMs: answerWithinMs }), { onError });
     } catch (error) {
-      // The service has ended this attempt by itself, and nothing is known that it does not know.
-      if (lost.signal.aborted) return;
-      const failureReason = error instanceof Error ? error.message : "";
-      result = { outcome: Outcome.FAILED, failureReason };
-    } finally {
-      active.delete(leaseId);
+      if (outcomes.length === 1 || ConnectError.from(error).code !== Code.InvalidArgument) {
+        return broken.abort(error);
+      }
+      const half = Math.ceil(outcomes.length / 2);
+      await reportAll(outcomes.slice(0, half));
+      await reportAll(outcomes.slice(half));
     }
-    await report({ leaseId, result });
   }
 
-  /** Extends the leases of running calls, and aborts the calls whose lease is gone. */
-  async function extendAll(): Promise<void> {
-    const leaseIds = [...active.keys()];
-    if (leaseIds.length === 0) return;
-    const { leases } = await client.extendLeases({ leaseIds, leaseDuration });
-    for (const { leaseId, leaseExpiresAt } of leases) {
-      if (leaseExpiresAt === undefined) active.get(leaseId)?.lost.abort();
+  const report = coalesce<Report, true>(async (ended) => {
+    await reportAll(ended);
+    return ended.map(() => true);
+  }, mostAtOnce);
+
+  /** How the call went, or nothing if its lease was lost and nothing is known that the service does not know. */
+  async function reportOf(contact: LeasedContact, lost: AbortSignal): Promise<Report | undefined> {
+    const { leaseId } = contact;
+    try {
+      return toReport(leaseId, await call(contact, lost));
+    } catch (error) {
+      if (lost.aborted) return undefined;
+      const failureReason = error instanceof Error ? error.message : "";
+      return toReport(leaseId, { outcome: Outcome.FAILED, failureReason });
     }
+  }
+
+  async function work(contact: LeasedContact, lease: KeptLease): Promise<void> {
+    try {
+      const ended = await reportOf(contact, lease.lost);
+      lease.callEnded();
+      if (ended !== undefined) await report(ended);
+    } finally {
+      lease.letGo();
+    }
+  }
+
+  function begin(contact: LeasedContact, askedAtMs: number): void {
+    const working = work(contact, keeper.keep(contact.leaseId, askedAtMs))
+      .catch((error: unknown) => broken.abort(error))
+      .finally(() => {
+        calls.delete(working);
+        callEnded.resolve();
+        callEnded = Promise.withResolvers();
+      });
+    calls.add(working);
+  }
+
+  /** Gives back what a request was answered too late for, or was answered with while nobody listened any more. */
+  async function giveBack(request: MessageInitShape<typeof LeaseContactsRequestSchema>): Promise<void> {
+    const until = AbortSignal.timeout(giveBackWithinMs);
+    const { contacts } = await client.leaseContacts(request, { signal: until });
+    if (contacts.length === 0) return;
+    const leaseIds = contacts.map(({ leaseId }) => leaseId);
+    await insist(() => client.releaseLeases({ leaseIds }, { signal: until }), { until });
   }
 
   async function leaseSome(): Promise<void> {
-    const requestId = randomUUID();
+    const waitMs = Math.min(longestWaitMs, Math.floor(leaseDurationMs / 4));
     const request = {
       workerId,
-      requestId,
-      maxContacts: Math.min(concurrency - calls.size, 1_000),
-      wait: durationFromMs(longestWaitMs),
-      leaseDuration,
+      requestId: randomUUID(),
+      maxContacts: Math.min(concurrency - calls.size, mostAtOnce),
+      wait: durationFromMs(waitMs),
+      leaseDuration: durationFromMs(leaseDurationMs),
       batchJobIds: options.batchJobIds ?? [],
     };
-    const { contacts } = await insist(() => client.leaseContacts(request, { signal }), signal);
-    for (const contact of contacts) {
-      const working = work(contact)
-        .catch((error: unknown) => broken.abort(error))
-        .finally(() => calls.delete(working));
-      calls.add(working);
+    const leaseOptions = { signal, timeoutMs: waitMs + answerWithinMs };
+    try {
+      // The leases may have been opened by the first of several tries.
+      let askedAtMs = performance.now();
+      const lease = () => client.leaseContacts(request, leaseOptions);
+      let { contacts } = await insist(lease, { onError, until: signal });
+      while (contacts.length > 0 && performance.now() - askedAtMs > leaseDurationMs / 3) {
+        const leaseIds = contacts.map(({ leaseId }) => leaseId);
+        const sure = await insist(() => keeper.extend(leaseIds), { onError, until: signal });
+        contacts = contacts.filter(({ leaseId }) => sure.extended.has(leaseId));
+        ({ askedAtMs } = sure);
+      }
+      signal.throwIfAborted();
+      for (const contact of contacts) begin(contact, askedAtMs);
+    } catch (error) {
+      // A service that is away has nothing to take back.
+      if (signal.aborted) await giveBack({ ...request, wait: {} }).catch(() => {});
+      throw error;
     }
   }
 
-  const extending = setInterval(() => {
-    extendAll().catch((error: unknown) => options.onError?.(ConnectError.from(error)));
-  }, leaseDurationMs / 3);
   try {
     while (!signal.aborted) {
       if (calls.size < concurrency) await leaseSome();
-      else await Promise.race(calls);
+      else await callEnded.promise;
     }
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
     await Promise.all(calls);
-    clearInterval(extending);
   }
   broken.signal.throwIfAborted();
 }

@@ -743,6 +743,25 @@ const vitals: Mutant[] = [
   },
 ];
 
+const workers: Mutant[] = [
+  {
+    guard: "a call ends when its lease may have run out, as far as its worker knows",
+    file: "src/worker/kept-leases.ts",
+    text: "() => lease.lost.abort(),",
+    instead: "() => {},",
+    test: "test/worker-leases.test.ts",
+    title: "is lost before another worker may call, when the way to the service is gone",
+  },
+  {
+    guard: "a call is placed only if its lease is sure to last",
+    file: "src/worker/run-worker.ts",
+    text: "contacts = contacts.filter(({ leaseId }) => sure.extended.has(leaseId));",
+    instead: "",
+    test: "test/worker-leases.test.ts",
+    title: "is not placed when the answer with its lease came after the lease's end",
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
@@ -751,6 +770,7 @@ export const mutants: readonly Mutant[] = [
   ...locked,
   ...sweeps,
   ...leasing,
+  ...workers,
   ...beginnings,
   ...shares,
   ...vitals,

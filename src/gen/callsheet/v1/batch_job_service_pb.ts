@@ -1000,7 +1000,7 @@ export const WatchBatchJobsRequestSchema: GenMessage<WatchBatchJobsRequest> = /*
  */
 export type WatchBatchJobsResponse = Message<"callsheet.v1.WatchBatchJobsResponse"> & {
   /**
-   * A batch job as it is now. Unset in the message that is sent every 15 s as a sign of life.
+   * A batch job as it is now. Unset in the message that is sent as a sign of life where nothing changes for 15 s.
    *
    * @generated from field: callsheet.v1.BatchJob batch_job = 1;
    */
@@ -1413,8 +1413,9 @@ export const BatchJobService: GenService<{
    * Sends each of the batch jobs as it is now, and each again after every change: at most five times a second, and never
    * without its last state. Ends when all of them are final and nothing is dialing, or deleted.
    *
-   * Every 15 s comes a message without a job, as a sign of life. The stream ends as `unavailable` while the database is
-   * away, when the replica stops, and when the stream is old: open it again.
+   * Where nothing changes for 15 s a message without `batch_job` is sent, as a sign of life: clients skip it. A stream that
+   * has been silent for twice as long is broken. It ends as `unavailable` while the database is away, when the replica
+   * stops, and when the stream is old: open it again.
    *
    * @generated from rpc callsheet.v1.BatchJobService.WatchBatchJobs
    */

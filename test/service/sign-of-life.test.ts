@@ -1,0 +1,29 @@
+import { type Client, createClient } from "@connectrpc/connect";
+import { afterAll, expect, test } from "vitest";
+import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { startTestService } from "../support/service.ts";
+import { transportTo } from "../support/work.ts";
+
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+
+const overConnect = service.clientWith(service.apiKey);
+const overGrpc = createClient(BatchJobService, transportTo(service.grpcUrl, service.apiKey));
+
+/** The names that a watch of this job sends. After a sign of life the job is cancelled, which ends it. */
+async function namesSeen(client: Client<typeof BatchJobService>, batchJobId: string) {
+  const seen: (string | undefined)[] = [];
+  for await (const { batchJob } of client.watchBatchJobs({ batchJobIds: [batchJobId] })) {
+    seen.push(batchJob?.name);
+    if (batchJob === undefined) await client.cancelBatchJob({ batchJobId });
+  }
+  return seen;
+}
+
+test.concurrent.for([
+  ["gRPC", overGrpc],
+  ["Connect", overConnect],
+] as const)("a watch in which nothing changes sends a message without a job over %s", async ([, client]) => {
+  const { batchJobId } = await client.createBatchJob({ name: "Quiet", fromPhoneNumberId: "pn_1" });
+  expect(await namesSeen(client, batchJobId)).toEqual(["Quiet", undefined, "Quiet"]);
+});

@@ -1,7 +1,7 @@
-import { existsSync, readdirSync } from "node:fs";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { lastComplaint, run, serverEnvironment } from "./run.ts";
+import { libraryDirectories, openApt, unpackAll } from "./debian-packages.ts";
+import { lastComplaint, serverEnvironment } from "./run.ts";
 
 /** What to run to get a server, and the environment that it needs. */
 export type RedisBinary = { readonly file: string; readonly env: NodeJS.ProcessEnv };
@@ -63,45 +63,4 @@ export async function unpackPackages(
     complaints.push(`${packages[0]} of this system is too old or does not run`);
   }
   throw new Error(complaints[0] ?? lastComplaint(update.output));
-}
-
-type Apt = (...args: string[]) => ReturnType<typeof run>;
-
-/** `apt-get` with lists, cache and locks of its own, so that it neither needs root nor disturbs the system's. */
-async function openApt(workspace: string): Promise<Apt> {
-  await mkdir(join(workspace, "lists/partial"), { recursive: true });
-  await mkdir(join(workspace, "cache/archives/partial"), { recursive: true });
-  const settings = [
-    `Dir::State::Lists=${workspace}/lists`,
-    `Dir::Cache=${workspace}/cache`,
-    `Dir::Cache::archives=${workspace}/cache/archives`,
-    "Debug::NoLocking=true",
-    "APT::Sandbox::User=",
-    "Acquire::Languages=none",
-    "Acquire::http::Timeout=20",
-    "Acquire::https::Timeout=20",
-  ];
-  const options = settings.flatMap((setting) => ["-o", setting]);
-  const env = { ...process.env, ...serverEnvironment(), DEBIAN_FRONTEND: "noninteractive" };
-  return (...args) => run("apt-get", ["-q", "-y", ...options, ...args], { env });
-}
-
-async function unpackAll(archives: string, root: string): Promise<void> {
-  for (const name of await readdir(archives)) {
-    if (!name.endsWith(".deb")) continue;
-    const { ok, output } = await run("dpkg", ["--extract", join(archives, name), root]);
-    if (!ok) throw new Error(lastComplaint(output));
-  }
-  await run("chmod", ["-R", "a+rX", root]);
-}
-
-function libraryDirectories(root: string): string[] {
-  const parents = [join(root, "usr/lib"), join(root, "lib")];
-  return parents.flatMap((parent) => triplets(parent).map((name) => join(parent, name))).concat(parents);
-}
-
-/** Names such as `x86_64-linux-gnu`. */
-function triplets(directory: string): string[] {
-  if (!existsSync(directory)) return [];
-  return readdirSync(directory).filter((name) => name.includes("-linux-gnu"));
 }

@@ -1,0 +1,160 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { sql } from "kysely";
+import { pino } from "pino";
+import { afterAll, expect, inject, test } from "vitest";
+import { generateApiKey } from "../src/api-keys.ts";
+import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
+import { openDatabase } from "../src/postgres/database.ts";
+import { type Service, startService } from "../src/service.ts";
+import { cloneDatabase } from "./support/database.ts";
+import { eventually } from "./support/eventually.ts";
+import { findPython } from "./support/python.ts";
+import { code, root } from "./support/readme.ts";
+import { workAt } from "./support/work.ts";
+
+const stack = new AsyncDisposableStack();
+afterAll(() => stack.disposeAsync());
+
+const python = stack.use(await findPython());
+const there = python === undefined ? " (needs python3 with grpcio-tools: pip install grpcio-tools)" : "";
+const timeout = 180_000;
+const patienceMs = 60_000;
+
+const database = stack.use(await cloneDatabase());
+const db = openDatabase({ url: database.url, poolSize: 2 });
+stack.defer(() => db.destroy());
+const apiKey = generateApiKey();
+const redisPrefix = `test-${randomBytes(6).toString("hex")}`;
+const start = (grpcPort = 0) =>
+  startService({
+    databaseUrl: database.url,
+    databasePoolSize: 10,
+    redisUrl: inject("redisUrl"),
+    redisPrefix,
+    host: "127.0.0.1",
+    port: 0,
+    grpcPort,
+    bootstrapApiKey: apiKey,
+    shutdownTimeoutMs: 5_000,
+    logger: pino({ level: "silent" }),
+  });
+let service: Service = await start();
+stack.defer(() => service[Symbol.asyncDispose]());
+const { grpcPort } = service;
+const { startJob, jobOf, contactOf, untilEnded } = workAt(`http://127.0.0.1:${grpcPort}`, apiKey);
+
+const directory = await mkdtemp(join(tmpdir(), "callsheet-python-worker-"));
+stack.defer(() => rm(directory, { recursive: true, force: true }));
+
+/** The client is made as the README says, and its worker written beside it. */
+async function writeWorker(): Promise<void> {
+  await symlink(join(root, "proto"), join(directory, "proto"));
+  await writeFile(join(directory, "worker.py"), code("## Workers", "python"));
+  const line = code("## Workers", "sh").replace("python3 -m grpc_tools.protoc", python?.protoc ?? "");
+  await new Promise<void>((resolve, reject) => {
+    execFile("sh", ["-euc", line], { cwd: directory, env: python?.env }, (error) =>
+      error === null ? resolve() : reject(error),
+    );
+  });
+}
+if (python !== undefined) await writeWorker();
+
+type PythonWorker = AsyncDisposable & {
+  /** What it has logged, but for what it tries again. */
+  readonly lines: () => string[];
+  readonly triedAgain: () => boolean;
+  /** SIGTERM; answers its exit code. */
+  readonly stop: () => Promise<number>;
+};
+
+function startWorker(callSeconds: number, leaseSeconds: number): PythonWorker {
+  const env = {
+    ...python?.env,
+    PYTHONPATH: `${python?.env["PYTHONPATH"] ?? ""}:${directory}`,
+    ADDRESS: `127.0.0.1:${grpcPort}`,
+    KEY: apiKey,
+    CALL_SECONDS: String(callSeconds),
+    LEASE_SECONDS: String(leaseSeconds),
+  };
+  let said = "";
+  const { promise: ended, resolve: end } = Promise.withResolvers<number>();
+  const child = execFile(python?.command ?? "", ["worker.py"], { cwd: directory, env }, (error) =>
+    end(Number(error?.code ?? 0)),
+  );
+  child.stderr?.on("data", (text: string) => (said += text));
+  return {
+    lines: () => said.split("\n").filter((line) => line !== "" && !line.startsWith("trying again: ")),
+    triedAgain: () => said.includes("trying again: "),
+    async stop() {
+      child.kill("SIGTERM");
+      return await ended;
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+test.skipIf(python === undefined)(
+  `two of the README's Python workers call nobody twice while the service restarts, and report every call${there}`,
+  { timeout },
+  async () => {
+    const contacts = 24;
+    const callSeconds = 11;
+    const batchJobId = await startJob(contacts, [Outcome.UNKNOWN]);
+    await using pair = new AsyncDisposableStack();
+    const workers = [1, 2].map(() => pair.use(startWorker(callSeconds, 20)));
+    const said = () => workers.flatMap(({ lines }) => lines());
+    const called = () => said().flatMap((line) => /^calling (\d+)$/.exec(line)?.slice(1).map(Number) ?? []);
+    await eventually(() => expect(called()).toHaveLength(20), patienceMs);
+    // The service goes shortly before these calls end, and is back some time after.
+    await delay((callSeconds - 2) * 1_000);
+    await service[Symbol.asyncDispose]();
+    await delay(4_000);
+    service = await start(grpcPort);
+    await untilEnded(batchJobId, patienceMs);
+    expect(await Promise.all(workers.map(({ stop }) => stop()))).toEqual([0, 0]);
+    expect(workers.map(({ triedAgain }) => triedAgain())).toEqual([true, true]);
+    const everyone = Array.from({ length: contacts }, (_, i) => i + 1);
+    expect(called().toSorted((a, b) => a - b)).toEqual(everyone);
+    const told = said().filter((line) => !line.startsWith("calling"));
+    expect(told.toSorted()).toEqual(everyone.map((number) => `${number} RESULT_RECORDED`).toSorted());
+    expect((await jobOf(batchJobId))?.counts).toMatchObject({ total: contacts, completed: contacts });
+  },
+);
+
+test.skipIf(python === undefined)(
+  `the README's Python worker hangs up when its lease is gone, and ends on SIGTERM${there}`,
+  { timeout },
+  async () => {
+    const batchJobId = await startJob(1);
+    await using worker = startWorker(600, 10);
+    await eventually(() => expect(worker.lines()).toEqual(["calling 1"]), patienceMs);
+    const past = sql<Date>`clock_timestamp() - interval '1 second'`;
+    await db.updateTable("leases").set({ expires_at: past }).where("job_id", "=", batchJobId).execute();
+    await eventually(() => expect(worker.lines()).toEqual(["calling 1", "1 HUNG_UP"]), patienceMs);
+    expect(await worker.stop()).toBe(0);
+  },
+);
+
+test.skipIf(python === undefined)(
+  `the README's Python worker hangs up while the service is away for longer than a lease${there}`,
+  { timeout },
+  async () => {
+    const batchJobId = await startJob(1);
+    await using worker = startWorker(600, 10);
+    await eventually(() => expect(worker.lines()).toEqual(["calling 1"]), patienceMs);
+    await service[Symbol.asyncDispose]();
+    await eventually(() => expect(worker.lines()).toEqual(["calling 1", "1 HUNG_UP"]), patienceMs);
+    expect(await worker.stop()).toBe(0);
+    service = await start(grpcPort);
+    await untilEnded(batchJobId, patienceMs);
+    expect(await contactOf(batchJobId)).toMatchObject({ attempts: [{ outcome: Outcome.UNKNOWN }] });
+  },
+);

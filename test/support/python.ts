@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { libraryDirectories, openApt, unpackAll } from "../../src/embedded/debian-packages.ts";
+import { run, serverEnvironment } from "../../src/embedded/run.ts";
+
+/** Python with grpcio, and what makes its clients. */
+export type Python = AsyncDisposable & {
+  readonly command: string;
+  /** Takes the place of `python3 -m grpc_tools.protoc`. */
+  readonly protoc: string;
+  readonly env: Record<string, string>;
+};
+
+const packages = [
+  "python3-grpcio",
+  "python3-protobuf",
+  "protobuf-compiler",
+  "protobuf-compiler-grpc",
+  "libprotobuf-dev",
+];
+
+/**
+ * The Python on the PATH if it has grpcio-tools; else Debian's or Ubuntu's own packages, downloaded and unpacked for this once,
+ * without root and without installing them. Undefined where there is neither.
+ */
+export async function findPython(): Promise<Python | undefined> {
+  const env = { PATH: String(process.env["PATH"]) };
+  const installed = await run("python3", ["-c", "import grpc, grpc_tools.protoc"], { env });
+  if (installed.ok) {
+    const protoc = "python3 -m grpc_tools.protoc";
+    return { command: "python3", protoc, env, async [Symbol.asyncDispose]() {} };
+  }
+  await using stack = new AsyncDisposableStack();
+  const workspace = await mkdtemp(join(tmpdir(), "callsheet-python-"));
+  stack.defer(() => rm(workspace, { recursive: true, force: true }));
+  const root = join(workspace, "root");
+  const apt = await openApt(join(workspace, "apt"));
+  await apt("update");
+  const download = await apt(
+    "install",
+    "--download-only",
+    "--no-install-recommends",
+    "--reinstall",
+    ...packages,
+  );
+  if (!download.ok) return undefined;
+  await unpackAll(join(workspace, "apt/cache/archives"), root);
+  const unpacked = {
+    ...serverEnvironment(),
+    ...env,
+    LD_LIBRARY_PATH: libraryDirectories(root).join(":"),
+    PYTHONPATH: join(root, "usr/lib/python3/dist-packages"),
+  };
+  for (const command of [join(root, "usr/bin/python3"), "/usr/bin/python3"]) {
+    const usable = await run(command, ["-c", "import grpc, google.protobuf"], { env: unpacked });
+    if (!usable.ok) continue;
+    const running = stack.move();
+    const plugin = join(root, "usr/bin/grpc_python_plugin");
+    return {
+      command,
+      protoc: `${join(root, "usr/bin/protoc")} --plugin=protoc-gen-grpc_python=${plugin}`,
+      env: unpacked,
+      [Symbol.asyncDispose]: () => running.disposeAsync(),
+    };
+  }
+  return undefined;
+}

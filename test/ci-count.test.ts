@@ -1,32 +1,13 @@
-import { execFile, spawn } from "node:child_process";
-import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { type TestRun, runTests } from "./support/nested-tests.ts";
 import { root } from "./support/readme.ts";
 
-type Ended = { readonly status: number; readonly output: string };
-
-/** The test runner's own words about these files, and how it ended. */
-async function runTests(files: Record<string, string>): Promise<Ended> {
-  await using stack = new AsyncDisposableStack();
-  const directory = await mkdtemp(join(tmpdir(), "callsheet-ci-"));
-  stack.defer(() => rm(directory, { recursive: true, force: true }));
-  await symlink(join(root, "node_modules"), join(directory, "node_modules"));
-  for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), content);
-  const args = [join(root, "node_modules/vitest/vitest.mjs"), "run"];
-  const env = { PATH: process.env["PATH"], FORCE_COLOR: "1" };
-  return await new Promise((resolve) => {
-    execFile(process.execPath, args, { cwd: directory, env }, (error, stdout, stderr) =>
-      resolve({ status: Number(error?.code ?? 0), output: stdout + stderr }),
-    );
-  });
-}
-
 /** The last line of `.ci/run` for a run that ended like this. */
-async function lastLine({ status, output }: Ended): Promise<string> {
+async function lastLine({ status, output }: TestRun): Promise<string> {
   const counting = spawn(join(root, ".ci/count"), [String(status)], { stdio: ["pipe", "pipe", "inherit"] });
   const said = text(counting.stdout);
   counting.stdin.end(output);

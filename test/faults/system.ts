@@ -6,7 +6,7 @@ import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { type Keys, createKeys } from "../../src/redis/keys.ts";
 import { eventually } from "../support/eventually.ts";
 import { type OwnServers, startOwnServers } from "../support/own-servers.ts";
-import { type Random, createRandom } from "../support/random.ts";
+import { type Random, createRandom, seedFrom } from "../support/random.ts";
 import { type Replica, startReplica } from "../support/replica.ts";
 import { type History, createHistory, installHistory } from "./history.ts";
 import { type Violation, judge } from "./oracle.ts";
@@ -82,8 +82,7 @@ export async function startSystem(
     servers,
     replicas,
     history,
-    randomOf: (place) =>
-      createRandom([...place].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), seed)),
+    randomOf: (place) => createRandom(seedFrom(seed, place)),
     keys: createKeys(prefix),
     apiKey,
     withDatabase,

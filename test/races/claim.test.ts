@@ -38,7 +38,12 @@ async function startsOf({ metrics }: Parts): Promise<number> {
 }
 
 /** Runs passes until `isOver` says so, and answers the entries that the replica was given. */
-async function passesOf(parts: Parts, schedule: Schedule, isOver: () => boolean): Promise<string[]> {
+async function passesOf(
+  place: string,
+  parts: Parts,
+  schedule: Schedule,
+  isOver: () => boolean,
+): Promise<string[]> {
   const given: string[] = [];
   const recorded: Schedule = {
     ...schedule,
@@ -51,7 +56,7 @@ async function passesOf(parts: Parts, schedule: Schedule, isOver: () => boolean)
   for (let last = false; !last;) {
     last = isOver();
     await runSchedulerPass({ ...parts, schedule: recorded });
-    await stagger(parts.db);
+    await stagger(parts.db, place);
   }
   return given;
 }
@@ -65,14 +70,14 @@ async function twoReplicasClaim(
   let isOver = false;
   const adding = (async () => {
     for (const job of jobs) {
-      await stagger(parts.db);
+      await stagger(parts.db, "entries");
       await parts.schedule.add({ scheduledJobId: entryIdOf(job), dueMs: job.scheduled_at?.getTime() ?? 0 });
     }
     isOver = true;
   })();
   const [given, givenOther] = await Promise.all([
-    passesOf(parts, scheduleOf(parts), () => isOver),
-    passesOf(other, scheduleOf(other), () => isOver),
+    passesOf("passes", parts, scheduleOf(parts), () => isOver),
+    passesOf("the other's passes", other, scheduleOf(other), () => isOver),
     adding,
   ]);
   return { jobs, given, givenOther };

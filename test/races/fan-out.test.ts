@@ -17,6 +17,7 @@ import {
   untilSeen,
   useTwoReplicas,
 } from "./harness.ts";
+import { jobPlace } from "./choices.ts";
 import { appendUnguarded } from "./unguarded.ts";
 
 const contacts = 7;
@@ -36,7 +37,7 @@ const whole = (count: number, revision: number) => ({
 const laggingList = ({ db, contactList }: Parts): ContactList => ({
   ...contactList,
   async append(job, seen, last, numbers) {
-    await stagger(db);
+    await stagger(db, `a chunk of ${jobPlace(job.id)}`);
     return await contactList.append(job, seen, last, numbers);
   },
 });

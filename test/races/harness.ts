@@ -5,9 +5,11 @@ import { createBatchJobs } from "../../src/batch-jobs.ts";
 import { createFanOut } from "../../src/fan-out.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import type { JobKey } from "../../src/redis/keys.ts";
 import { keyOf } from "../support/make-many.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { type Refusal, describeRefusal } from "../support/refusal.ts";
+import { choicesOf, jobPlace, nameJobs, useSeed } from "./choices.ts";
 
 /** A race is run this often: so many jobs at a time, in so many rounds. */
 export const jobsAtATime = 25;
@@ -18,6 +20,7 @@ export const raceTimeoutMs = 120_000;
 
 /** Two replicas for all tests of a file. */
 export function useTwoReplicas(options: { chunkSizes?: readonly [number, number] } = {}) {
+  useSeed();
   const stack = new AsyncDisposableStack();
   let replicas: { parts: Parts; other: Parts } | undefined;
   beforeAll(async () => {
@@ -33,32 +36,35 @@ export function useTwoReplicas(options: { chunkSizes?: readonly [number, number]
   };
 }
 
-/** Lets a small and random time pass: none, a few turns of the event loop, or queries that do nothing. */
-export async function stagger(db: Database): Promise<void> {
-  const kind = Math.random();
-  if (kind < 0.4) for (let turns = Math.random() * 20; turns > 0; turns -= 1) await nextTurn();
+/** Lets a small time pass that this place chooses: none, a few turns of the event loop, or queries that do nothing. */
+export async function stagger(db: Database, place: string): Promise<void> {
+  const choices = choicesOf(place);
+  const kind = choices.next();
+  const length = choices.next();
+  if (kind < 0.4) for (let turns = length * 20; turns > 0; turns -= 1) await nextTurn();
   else if (kind < 0.7)
-    for (let queries = Math.random() * 3; queries > 0; queries -= 1) await sql`select 1`.execute(db);
+    for (let queries = length * 3; queries > 0; queries -= 1) await sql`select 1`.execute(db);
 }
 
 /** The replica with its lists made and unlinked a random time after the commit, rather than as soon as can be. */
 export function lagging(parts: Parts): Parts {
   const { db, redis, contactList: prompt, schedule, fanOut, metrics, logger } = parts;
-  const lag = async () => {
-    for (let pings = Math.random() * 8; pings > 0; pings -= 1) await redis.ping();
+  const lag = async (job?: JobKey) => {
+    const length = choicesOf(job === undefined ? "no list" : `the list of ${jobPlace(job.id)}`).next() * 8;
+    for (let pings = length; pings > 0; pings -= 1) await redis.ping();
   };
   const contactList: Parts["contactList"] = {
     ...prompt,
-    async create(...args) {
-      await lag();
-      return await prompt.create(...args);
+    async create(job, revision) {
+      await lag(job);
+      return await prompt.create(job, revision);
     },
-    async begin(...args) {
-      await lag();
-      return await prompt.begin(...args);
+    async begin(organizationId, jobs) {
+      await lag(jobs[0]?.key);
+      return await prompt.begin(organizationId, jobs);
     },
     async unlink(job, revision) {
-      await lag();
+      await lag(job);
       return await prompt.unlink(job, revision);
     },
   };
@@ -71,9 +77,10 @@ export function lagging(parts: Parts): Parts {
   };
 }
 
-export function shuffled<T>(items: readonly T[]): T[] {
+function shuffled<T>(items: readonly T[]): T[] {
+  const choices = choicesOf("order");
   return items
-    .map((item) => ({ item, rank: Math.random() }))
+    .map((item) => ({ item, rank: choices.next() }))
     .toSorted((a, b) => a.rank - b.rank)
     .map(({ item }) => item);
 }
@@ -90,8 +97,8 @@ async function endOf<A>(side: Promise<A>): Promise<Ended<A>> {
 }
 
 /**
- * Runs two sides on each of the jobs. The sides of all jobs are let go at once, in random order, and each then waits a
- * little of its own.
+ * Runs two sides on each of the jobs. The sides of all jobs are let go at once, in an order by chance, and each then waits
+ * a little of its own.
  */
 export async function race<A, B>(
   db: Database,
@@ -99,16 +106,20 @@ export async function race<A, B>(
   sideA: (job: BatchJobRow) => Promise<A>,
   sideB: (job: BatchJobRow) => Promise<B>,
 ): Promise<{ job: BatchJobRow; a: Ended<A>; b: Ended<B> }[]> {
+  nameJobs(jobs.map(({ id }) => id));
   const ready: (() => void)[] = [];
-  const held = async <R>(side: () => Promise<R>): Promise<Ended<R>> => {
+  const held = async <R>(place: string, side: () => Promise<R>): Promise<Ended<R>> => {
     const turn = Promise.withResolvers<void>();
     ready.push(turn.resolve);
     await turn.promise;
-    await stagger(db);
+    await stagger(db, place);
     return await endOf(side());
   };
   const ended = jobs.map(async (job) => {
-    const [a, b] = await Promise.all([held(() => sideA(job)), held(() => sideB(job))]);
+    const [a, b] = await Promise.all([
+      held(`side A of ${jobPlace(job.id)}`, () => sideA(job)),
+      held(`side B of ${jobPlace(job.id)}`, () => sideB(job)),
+    ]);
     return { job, a, b };
   });
   for (const release of shuffled(ready)) release();

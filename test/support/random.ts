@@ -29,3 +29,7 @@ export function createRandom(seed: number): Random {
     },
   };
 }
+
+/** The seed of a place, from that of the whole run. */
+export const seedFrom = (seed: number, place: string): number =>
+  [...place].reduce((sum, letter) => (Math.imul(sum, 31) + letter.charCodeAt(0)) | 0, seed);

@@ -40,7 +40,7 @@ const queueAfterMs = 1_000;
 const mostQueued = 2;
 
 /** The longest sleep: what a lost wake-up costs at most. */
-const floorMs = 1_000;
+const defaultFloorMs = 1_000;
 
 /** Timers go off late by up to about this. */
 const timerSlackMs = 1;
@@ -109,9 +109,12 @@ export function startScheduler(
     readonly subscriber: RedisClient;
     readonly metrics: Metrics;
     readonly logger: Logger;
+    /** It looks at least so often, whether or not it hears of new entries; a second if not given. */
+    readonly floorMs?: number;
   },
 ): AsyncDisposable {
   const { schedule, startInTurn, fanOut, clock, subscriber, metrics, logger } = deps;
+  const { floorMs = defaultFloorMs } = deps;
   const alarm = createAlarm();
   schedule.onWake(subscriber, alarm.ring);
   let isFailing = false;

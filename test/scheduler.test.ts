@@ -190,7 +190,7 @@ describe("a replica whose clock is wrong", () => {
       row: early,
       entry: String(early.scheduled_at?.getTime()),
     });
-    expect(Math.abs(clock.now() - parts.clock.now())).toBeLessThan(1_000);
+    expect(Math.abs(clock.now() - parts.clock.now())).toBeLessThan(hourMs / 60);
     expect(await runSchedulerPass({ ...parts, clock })).toBe(early.scheduled_at?.getTime());
   });
 

@@ -55,7 +55,7 @@ export type Leasing = AsyncDisposable & {
 const mostDryRounds = 32;
 
 /** What a lost wake-up costs at most. */
-const floorMs = 1_000;
+const defaultFloorMs = 1_000;
 
 /** About 2 MB. Of an organization that is forgotten the first job has the next turn. */
 const mostTurns = 10_000;
@@ -65,8 +65,9 @@ export function createLeasing(deps: {
   round: LeaseRound;
   recorder: Recorder;
   clock: Clock;
+  floorMs?: number;
 }): Leasing {
-  const { shares, round, recorder, clock } = deps;
+  const { shares, round, recorder, clock, floorMs = defaultFloorMs } = deps;
   const desks = new Map<string, Desk>();
   /** The job of each organization that had the last turn, of those that were served last. */
   const turns = createRecent<string, string>(mostTurns);

@@ -58,7 +58,8 @@ test("replicas whose clocks are an hour off start jobs at their time, by the dat
         expect(rows.filter(({ status }) => status === "scheduled")).toEqual([]);
         const lags = rows.map((row) => row.start_lag_ms ?? 0).toSorted((a, b) => a - b);
         expect(lags.at(0)).toBeGreaterThanOrEqual(0);
-        expect(lags.at(Math.floor(lags.length / 2))).toBeLessThan(1_000);
+        // What a wrong clock claims in vain comes again 5 s later.
+        expect(lags.at(Math.floor(lags.length / 2))).toBeLessThan(4_000);
       }, 15_000),
     );
     await system.withDatabase(async (db) => {

@@ -17,13 +17,17 @@ import {
 } from "./leases.ts";
 import { wired } from "./wired.ts";
 
+/** How long a worker waits before it looks if nobody wakes it: what it gets sooner it was told of. */
+const floorMs = 60_000;
+const waitMs = 60_000;
+
 const stack = new AsyncDisposableStack();
 let here: Parts;
 let there: Parts;
 beforeAll(async () => {
   const first = stack.use(await startParts());
-  here = stack.use(await wired(first));
-  there = stack.use(await wired(stack.use(await startParts({ beside: first }))));
+  here = stack.use(await wired(first, { floorMs }));
+  there = stack.use(await wired(stack.use(await startParts({ beside: first })), { floorMs }));
 });
 afterAll(() => stack.disposeAsync());
 
@@ -86,7 +90,7 @@ async function measure(prepare: Preparation, replica: Parts): Promise<number> {
     { ...there, caller },
   ];
   const act = await prepare(acting);
-  const call = lease(waiting, { waitMs: 20_000 });
+  const call = lease(waiting, { waitMs });
   // This one is served together with the one that waits, which has then found nothing.
   expect(await lease(waiting)).toEqual([]);
   await act();
@@ -95,41 +99,29 @@ async function measure(prepare: Preparation, replica: Parts): Promise<number> {
   return performance.now() - began;
 }
 
-/** The floor of the wait is 800 ms; the quickest of three is told, because machines have their moments. */
-async function quickest(prepare: Preparation, replica: Parts): Promise<number> {
-  const took = [];
-  for (let trial = 0; trial < 3; trial += 1) took.push(await measure(prepare, replica));
-  return Math.min(...took);
-}
-
 describe("a worker that waits", () => {
   test.each(Object.entries(awaited))("is woken on another replica when %s", async (_, prepare) => {
-    expect(await quickest(prepare, here)).toBeLessThan(400);
+    expect(await measure(prepare, here)).toBeLessThan(floorMs / 3);
   });
 
-  test("is served within two seconds if nobody tells it", async () => {
+  test("is served all the same if nobody tells it", async () => {
     await using deaf = await startParts({ beside: here });
-    const took = await quickest(aJobIsStarted, deaf);
-    expect(took).toBeGreaterThan(400);
-    expect(took).toBeLessThan(2_000);
+    expect(await measure(aJobIsStarted, deaf)).toBeLessThan(waitMs);
   });
 
   test("gets a retry when its time has come, and not before", async () => {
     const parts = await forNewOrganization(here);
-    const lateness = [];
-    for (let trial = 0; trial < 3; trial += 1) {
-      const jobId = await runJob(parts, { contacts: one, retryDelaysMs: [300] });
-      const given = await lease(parts);
-      const call = lease(parts, { waitMs: 20_000, jobIds: [jobId] });
-      const [result] = await reportAll(parts, given, "no_answer");
-      expect(await call).toMatchObject([{ jobId, number: 1, attempt: 2 }]);
-      const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
-      const due = result?.kind === "recorded" ? (result.nextAttemptAt?.getTime() ?? 0) : 0;
-      expect(due - (attempts[0]?.ended_at?.getTime() ?? 0)).toBe(300);
-      lateness.push((attempts[1]?.leased_at.getTime() ?? 0) - due);
-    }
-    expect(Math.min(...lateness)).toBeGreaterThanOrEqual(0);
-    expect(Math.min(...lateness)).toBeLessThan(250);
+    const jobId = await runJob(parts, { contacts: one, retryDelaysMs: [300] });
+    const given = await lease(parts);
+    const call = lease(parts, { waitMs, jobIds: [jobId] });
+    const [result] = await reportAll(parts, given, "no_answer");
+    expect(await call).toMatchObject([{ jobId, number: 1, attempt: 2 }]);
+    const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
+    const due = result?.kind === "recorded" ? (result.nextAttemptAt?.getTime() ?? 0) : 0;
+    expect(due - (attempts[0]?.ended_at?.getTime() ?? 0)).toBe(300);
+    const lateness = (attempts[1]?.leased_at.getTime() ?? 0) - due;
+    expect(lateness).toBeGreaterThanOrEqual(0);
+    expect(lateness).toBeLessThan(floorMs / 3);
   });
 
   test("gets nothing when its time is over", async () => {

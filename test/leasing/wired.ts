@@ -8,7 +8,10 @@ import { onMessage } from "../../src/redis/signals.ts";
 import type { Parts } from "../support/parts.ts";
 
 /** The parts with their leasing told of work, and telling of it, as the service does: across replicas through Redis. */
-export async function wired(parts: Parts): Promise<Parts & AsyncDisposable> {
+export async function wired(
+  parts: Parts,
+  { floorMs }: { floorMs: number },
+): Promise<Parts & AsyncDisposable> {
   const { db, shares, redis, contactList, reservations, clock, logger, keys } = parts;
   const stack = new AsyncDisposableStack();
   const subscriber = openRedis(inject("redisUrl"));
@@ -22,7 +25,7 @@ export async function wired(parts: Parts): Promise<Parts & AsyncDisposable> {
     createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed }),
   );
   const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ shares, round, recorder, clock }));
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, floorMs }));
   const subscribed = Promise.withResolvers<void>();
   subscriber.once("ready", () =>
     subscriber.subscribe(keys.work).then(() => subscribed.resolve(), subscribed.reject),

@@ -1,4 +1,5 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,14 +61,21 @@ test("the example of a file runs as it is written, after the one for curl, and g
   expect(told).toEqual([stdout.split("\n").at(-1)]);
 });
 
-test("the example in TypeScript runs as it is written, and its job starts a second later", async () => {
+/** A directory in which a file of TypeScript finds what it finds in a clone. */
+async function makeClone(file: string, content: string) {
   await using stack = new AsyncDisposableStack();
   const clone = await mkdtemp(join(tmpdir(), "callsheet-readme-"));
   stack.defer(() => rm(clone, { recursive: true, force: true }));
   for (const name of ["src", "node_modules", "package.json"])
     await symlink(join(root, name), join(clone, name));
-  await writeFile(join(clone, "first-job.ts"), here(code("### TypeScript", "ts")));
-  const began = run(process.execPath, ["first-job.ts"], { KEY: service.apiKey }, clone);
+  await writeFile(join(clone, file), content);
+  const made = stack.move();
+  return { clone, [Symbol.asyncDispose]: () => made.disposeAsync() };
+}
+
+test("the example in TypeScript runs as it is written, and its job starts a second later", async () => {
+  await using made = await makeClone("first-job.ts", here(code("### TypeScript", "ts")));
+  const began = run(process.execPath, ["first-job.ts"], { KEY: service.apiKey }, made.clone);
   const { failure, stdout, stderr } = await began;
   expect({ failure, stderr }).toEqual({ failure: "", stderr: "" });
   expect(stdout).toContain("Spring campaign");
@@ -77,6 +85,27 @@ test("the example in TypeScript runs as it is written, and its job starts a seco
       ok: { batchJob: { status: "BATCH_JOB_STATUS_RUNNING" } },
     }),
   );
+});
+
+test("the worker in TypeScript runs as it is written, and ends on SIGTERM when its calls have ended", async () => {
+  await using made = await makeClone("worker.ts", here(code("## Workers", "ts")));
+  const contacts = [{ phone: "+14155550100" }, { phone: "+14155550101" }];
+  const job = { name: "Spring campaign", fromPhoneNumberId: "pn_1", contacts };
+  const { batchJobId } = await answered<{ batchJobId: string }>(call("createBatchJob", job));
+  await answered(call("startBatchJob", { batchJobId }));
+  const env = { PATH: process.env["PATH"], KEY: service.apiKey };
+  const worker = spawn(process.execPath, ["worker.ts"], { cwd: made.clone, env, stdio: "inherit" });
+  const ended = once(worker, "exit");
+  try {
+    await eventually(async () =>
+      expect(await call("getBatchJob", { batchJobId })).toMatchObject({
+        ok: { batchJob: { status: "BATCH_JOB_STATUS_COMPLETED", counts: { completed: 2 } } },
+      }),
+    );
+  } finally {
+    worker.kill("SIGTERM");
+  }
+  expect(await ended).toEqual([0, null]);
 });
 
 test("the example for grpcurl sends a request that is taken", async () => {

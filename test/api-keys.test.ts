@@ -110,7 +110,7 @@ describe("a key under which something is open", () => {
     const began = performance.now();
     await revokeApiKey(parts.db, revoked.id);
     const [one, two] = await Promise.all([first.ended, second.ended]);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(15_000);
     expect([one.reason, two.reason]).toEqual(["invalid_api_key", "invalid_api_key"]);
     expect(one).not.toBe(two);
     // What is known of the key is forgotten with it.

@@ -172,8 +172,8 @@ describe("a due job whose row is locked", () => {
       return (await databaseNow(trx)).getTime();
     });
     const lateMs = Number(await startedAt(parts, job.id)) - releasedMs;
-    // 100 on a machine that has nothing else to do.
-    expect(lateMs).toBeLessThan(2_000);
+    // 100 on a machine that has nothing else to do; an entry that is left to its claim comes again after 5 s.
+    expect(lateMs).toBeLessThan(4_000);
     await eventually(async () => expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(3)));
   });
 

@@ -3,6 +3,7 @@ import { isApiKey } from "./api-keys.ts";
 import { leastConnections } from "./postgres/connections.ts";
 import { defaultLimits } from "./importing/pieces.ts";
 import { databaseUrlFault, redisUrlFault } from "./server-url.ts";
+import { defaultKeepAliveMs } from "./rpc/listener.ts";
 
 /** A whole number in plain digits, within its bounds. */
 const wholeNumber = (least: number, most: number) =>
@@ -57,6 +58,8 @@ const settings = z.object({
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   SHUTDOWN_TIMEOUT: seconds.default(30_000),
   CONNECTION_MAX_AGE: seconds.default(1_800_000),
+  KEEP_ALIVE_TIMEOUT: seconds.default(defaultKeepAliveMs),
+  LONGEST_WAIT: seconds.default(60_000),
   IMPORT_MAX_BYTES: z
     .string()
     .regex(/^[1-9]\d{0,12}$/, "must be a number of bytes from 1 to 9999999999999")

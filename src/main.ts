@@ -72,6 +72,8 @@ async function main(): Promise<never> {
       grpcPort: config.GRPC_PORT,
       shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT,
       connectionMaxAgeMs: config.CONNECTION_MAX_AGE || Infinity,
+      keepAliveMs: config.KEEP_ALIVE_TIMEOUT,
+      longestWaitMs: config.LONGEST_WAIT,
       retentionDays: config.RETENTION_DAYS,
       importLimits: {
         ...defaultLimits,

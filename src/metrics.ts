@@ -21,6 +21,11 @@ export function createMetrics() {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       registers,
     }),
+    requestBytesInHand: new Gauge({
+      name: "callsheet_request_bytes_in_hand",
+      help: "Bytes of the requests that are being read or answered now.",
+      registers,
+    }),
     startLagSeconds: new Histogram({
       name: "callsheet_start_lag_seconds",
       help: "Time from a job's scheduled time to its start by the scheduler.",

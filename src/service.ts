@@ -31,6 +31,7 @@ import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
+import { createBytesInHand, heapShare } from "./rpc/bytes-in-hand.ts";
 import { consoleDirectory, consolePages } from "./rpc/console-pages.ts";
 import { createErrorTranslation, errorInterceptor } from "./rpc/errors.ts";
 import { createGate } from "./rpc/gate.ts";
@@ -42,6 +43,7 @@ import { observationInterceptor } from "./rpc/observation.ts";
 import { openCallsInterceptor } from "./rpc/open-calls.ts";
 import { openPorch } from "./rpc/porch.ts";
 import { reflectionEntries } from "./rpc/reflection.ts";
+import { createRefused } from "./rpc/refusals.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
 import { validationInterceptor } from "./rpc/validation.ts";
 import { startScheduler } from "./scheduler.ts";
@@ -65,6 +67,10 @@ export type ServiceOptions = {
   /** Clients are asked to connect anew after so long; Infinity, as not given, for never. */
   readonly connectionMaxAgeMs?: number;
   readonly importLimits?: Limits;
+  /** How long a connection over HTTP stays open that has nothing to do. */
+  readonly keepAliveMs?: number;
+  /** LeaseContacts waits no longer, whatever is asked for. */
+  readonly longestWaitMs?: number;
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
   readonly logger: Logger;
@@ -190,7 +196,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
   const services = [
     serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport)),
-    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder)),
+    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, options)),
     health.entry,
   ];
   const validation = validationInterceptor(services);
@@ -199,13 +205,19 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   pulse.onWritesLost(leasing.fail);
   const translate = createErrorTranslation(logger);
   const apiKeys = opened.use(createApiKeys({ db: connections.lookUps, logger }));
+  const refused = createRefused({ metrics, logger });
+  const bytesInHand = createBytesInHand({
+    maxBytes: heapShare(),
+    onChange: (bytes) => metrics.requestBytesInHand.set(bytes),
+  });
   const shared = {
+    refused,
+    bytesInHand,
     host: options.host,
     connectionMaxAgeMs,
     gate: createGate((authorization) => pulse.guard(() => apiKeys.authenticate(authorization)), {
       translate,
-      metrics,
-      logger,
+      refused,
     }),
     interceptors: [
       observationInterceptor(metrics, logger),
@@ -232,6 +244,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     port: options.port,
     services,
     uploadTimeoutMs: importLimits.timeoutMs,
+    ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
     pages: {
       ...consolePages(consoleDirectory),
       "/healthz": () => ({ body: "ok\n" }),

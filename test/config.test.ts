@@ -10,6 +10,8 @@ const defaults = {
   LOG_LEVEL: "info",
   SHUTDOWN_TIMEOUT: 30_000,
   CONNECTION_MAX_AGE: 1_800_000,
+  KEEP_ALIVE_TIMEOUT: 65_000,
+  LONGEST_WAIT: 60_000,
   IMPORT_MAX_BYTES: 1024 ** 3,
   IMPORT_TIMEOUT: 3_600_000,
 };
@@ -162,6 +164,8 @@ describe("settings", () => {
       IMPORT_MAX_BYTES: "1000",
       RETENTION_DAYS: "90",
       IMPORT_TIMEOUT: "60",
+      KEEP_ALIVE_TIMEOUT: "610",
+      LONGEST_WAIT: "50.5",
     };
     expect(readConfig(given)).toEqual({
       ...given,
@@ -173,6 +177,8 @@ describe("settings", () => {
       IMPORT_MAX_BYTES: 1000,
       RETENTION_DAYS: 90,
       IMPORT_TIMEOUT: 60_000,
+      KEEP_ALIVE_TIMEOUT: 610_000,
+      LONGEST_WAIT: 50_500,
     });
   });
 });

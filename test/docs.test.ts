@@ -49,6 +49,8 @@ test("the table of settings has every setting with its default, and no other", (
     ...config,
     SHUTDOWN_TIMEOUT: config.SHUTDOWN_TIMEOUT / 1000,
     CONNECTION_MAX_AGE: config.CONNECTION_MAX_AGE / 1000,
+    KEEP_ALIVE_TIMEOUT: config.KEEP_ALIVE_TIMEOUT / 1000,
+    LONGEST_WAIT: config.LONGEST_WAIT / 1000,
     IMPORT_TIMEOUT: config.IMPORT_TIMEOUT / 1000,
   };
   const rows = table("## Settings").rows.map(([name = "", shown = ""]) => [

@@ -16,6 +16,7 @@ export const errorReasons = [
   "revision_mismatch",
   "invalid_api_key",
   "permission_denied",
+  "too_large",
   "rate_limited",
   "limit_exceeded",
   "unavailable",

@@ -68,7 +68,7 @@ function filePage(file: string, path: string): Pages[string] {
   const headers = {
     ...secure,
     "content-type": types[extname(file)] ?? "application/octet-stream",
-    "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
+    "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-store",
     vary: "accept-encoding",
   };
   const plain: Page = { headers, body: readFileSync(file) };

@@ -21,6 +21,7 @@ const readOne = <T>(field: string, duration: Duration | undefined, otherwise: T)
 export function contactWorkerService(
   leasing: Leasing,
   recorder: Recorder,
+  { longestWaitMs = Infinity }: { longestWaitMs?: number } = {},
 ): ServiceImpl<typeof ContactWorkerService> {
   return {
     async leaseContacts(request, context) {
@@ -30,12 +31,14 @@ export function contactWorkerService(
         workerId: request.workerId,
         requestId: request.requestId,
         maxContacts: request.maxContacts,
-        waitMs: readOne("wait", request.wait, 0),
+        waitMs: Math.min(readOne("wait", request.wait, 0), longestWaitMs),
         durationMs: readOne("lease_duration", request.leaseDuration, defaultLeaseMs),
         jobIds: request.batchJobIds,
         signal: context.signal,
       });
       deliveryOf(context.values).onFailure(() => recorder.takeBack(caller.organizationId, leases));
+      // Whoever has left is not answered with nothing, as if the wait were over.
+      if (leases.length === 0) context.signal.throwIfAborted();
       return {
         contacts: leases.map((lease) => ({
           leaseId: lease.leaseId,

@@ -9,6 +9,7 @@ import {
 } from "../domain/batch-job-error.ts";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
+import { asConnectError, isOfItsEnd } from "./last-resort.ts";
 
 /** The Connect code of each reason. */
 export const codes: Record<ErrorReason, Code> = {
@@ -28,6 +29,7 @@ export const codes: Record<ErrorReason, Code> = {
   revision_mismatch: Code.Aborted,
   invalid_api_key: Code.Unauthenticated,
   permission_denied: Code.PermissionDenied,
+  too_large: Code.InvalidArgument,
   rate_limited: Code.ResourceExhausted,
   limit_exceeded: Code.ResourceExhausted,
   unavailable: Code.Unavailable,
@@ -63,10 +65,13 @@ export function toConnectError(error: BatchJobError, fieldViolations: FieldViola
   ]);
 }
 
+type Translate = (thrown: unknown, signal?: AbortSignal) => ConnectError;
+
 /** Turns whatever was thrown into what the client may see. What nobody expected is logged and answered as Internal. */
-export function createErrorTranslation(logger: Logger): (thrown: unknown) => ConnectError {
-  return (thrown) => {
+export function createErrorTranslation(logger: Logger): Translate {
+  return (thrown, signal) => {
     if (thrown instanceof ConnectError) return thrown;
+    if (signal !== undefined && isOfItsEnd(thrown, signal)) return asConnectError(thrown, signal);
     if (thrown instanceof BatchJobError) return toConnectError(thrown);
     if (isPostgresBusy(thrown)) {
       logger.warn({ err: thrown }, "Postgres ended a statement that was in another's way or took too long");
@@ -82,20 +87,22 @@ export function createErrorTranslation(logger: Logger): (thrown: unknown) => Con
 }
 
 /** Translates what handlers throw, also in the middle of a stream. It goes nearest to the handlers. */
-export function errorInterceptor(translate: (thrown: unknown) => ConnectError): Interceptor {
-  async function* translateStream<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+export function errorInterceptor(translate: Translate): Interceptor {
+  async function* translateStream<T>(messages: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
     try {
       yield* messages;
     } catch (thrown) {
-      throw translate(thrown);
+      throw translate(thrown, signal);
     }
   }
   return (next) => async (request) => {
     try {
       const response = await next(request);
-      return response.stream ? { ...response, message: translateStream(response.message) } : response;
+      return response.stream
+        ? { ...response, message: translateStream(response.message, request.signal) }
+        : response;
     } catch (thrown) {
-      throw translate(thrown);
+      throw translate(thrown, request.signal);
     }
   };
 }

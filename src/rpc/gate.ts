@@ -1,22 +1,18 @@
-import { randomUUID } from "node:crypto";
-import { type DescMethod, getOption } from "@bufbuild/protobuf";
+import { type DescMethod, type DescService, getOption } from "@bufbuild/protobuf";
 import {
   type ConnectError,
   type HandlerContext,
   type Interceptor,
   createContextKey,
 } from "@connectrpc/connect";
-import type { Logger } from "pino";
 import type { Authenticate } from "../api-keys.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller, Role } from "../domain/caller.ts";
 import { Role as ProtoRole, roles as rolesOption } from "../gen/callsheet/v1/options_pb.ts";
-import type { Metrics } from "../metrics.ts";
-import { callIdHeader, codeName } from "./errors.ts";
-import { createRefusalLog } from "./refusal-log.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import type { Refused } from "./refusals.ts";
 
 /** These need no API key; every other service does. */
 const openServices: ReadonlySet<string> = new Set([
@@ -24,6 +20,8 @@ const openServices: ReadonlySet<string> = new Set([
   ServerReflection.typeName,
   ServerReflectionAlpha.typeName,
 ]);
+
+export const needsKey = ({ typeName }: DescService): boolean => !openServices.has(typeName);
 
 const protoRoles: Record<Role, ProtoRole> = {
   admin: ProtoRole.ADMIN,
@@ -46,28 +44,23 @@ export const maybeCallerOf = (context: Pick<Parameters<ReturnType<Interceptor>>[
   context.contextValues.get(callerKey);
 
 /**
- * Lets a call pass if its API key is valid and has a role that the method declares in the proto. A call that is refused
- * here is counted and logged here: no interceptor sees it. Anybody can have calls refused, so that not all are logged.
+ * Lets a call pass if its API key is valid and has a role that the method declares in the proto. It says so of a call that
+ * it refuses, which no interceptor sees.
  */
 export function createGate(
   authenticate: Authenticate,
-  watchers: { translate: (thrown: unknown) => ConnectError; metrics: Metrics; logger: Logger },
+  watchers: { translate: (thrown: unknown) => ConnectError; refused: Refused },
 ) {
-  const { translate, metrics, logger } = watchers;
-  const logRefusal = createRefusalLog(logger);
+  const { translate, refused } = watchers;
   return async (context: HandlerContext): Promise<void> => {
-    if (openServices.has(context.service.typeName)) return;
+    if (!needsKey(context.service)) return;
     try {
       const caller = await authenticate(context.requestHeader.get("authorization"));
       checkRole(caller.role, context);
       context.values.set(callerKey, caller);
     } catch (thrown) {
       const error = translate(thrown);
-      const method = `${context.service.typeName}/${context.method.name}`;
-      const callId = randomUUID();
-      error.metadata.set(callIdHeader, callId);
-      metrics.rpcs.inc({ method, code: codeName(error.code) });
-      logRefusal({ callId, method, code: codeName(error.code) });
+      refused(context, error);
       throw error;
     }
   };

@@ -1,14 +1,20 @@
+import type { ServerHttp2Stream } from "node:http2";
 import { fromBinary, toBinary, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type MethodImplSpec } from "@connectrpc/connect";
 import { status, type ServerInterceptingCallInterface } from "@grpc/grpc-js";
+import type { BytesInHand } from "./bytes-in-hand.ts";
 import type { CallsInHand } from "./calls-in-hand.ts";
 import { deliveryOf } from "./delivery.ts";
 import { createGrpcContext, whyCancelled, type GrpcContext } from "./grpc-context.ts";
+import { maybeCallerOf } from "./gate.ts";
 import type { InvokeMethod } from "./grpc-invoke.ts";
 import { toMetadata, toStatus } from "./grpc-metadata.ts";
+import { type RequestWatch, watchRequest } from "./grpc-request.ts";
 import { createGrpcWire, type GrpcWire } from "./grpc-wire.ts";
 import { asConnectError } from "./last-resort.ts";
 import type { ListenerOptions } from "./listener.ts";
+import type { Refused } from "./refusals.ts";
+import type { RequestLimits } from "./request-limits.ts";
 import { undecodable } from "./undecodable.ts";
 
 /** What it takes to answer the calls of one method. */
@@ -19,14 +25,22 @@ export type GrpcMethod = {
   calls: CallsInHand;
   /** Each breaks off one call that is being answered. */
   cuts: Set<(reason: ConnectError) => void>;
+  limits: RequestLimits;
+  bytesInHand: BytesInHand;
+  refused: Refused;
 };
 
 /**
  * Answers one call, below the streams of grpc-js: a message is read when somebody asks for it, and written when the one
  * before it has left, so that no client can fill the memory of this side.
  */
-export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallInterface): void {
+export function answerGrpcCall(
+  method: GrpcMethod,
+  call: ServerInterceptingCallInterface,
+  stream: ServerHttp2Stream,
+): void {
   const wire = createGrpcWire(call);
+  const refusal = noteRefusal(call);
   let ended: (() => void) | undefined;
   call.start({
     onReceiveMetadata(metadata) {
@@ -35,17 +49,22 @@ export function answerGrpcCall(method: GrpcMethod, call: ServerInterceptingCallI
       const cut = (reason: ConnectError) => {
         context.end(reason);
         wire.cut(reason);
-        refuse(call, context, reason);
+        refuse(method, call, context, reason);
       };
+      const hold = method.bytesInHand.hold(
+        () => maybeCallerOf({ contextValues: context.values })?.organizationId,
+      );
+      const watch = watchRequest(stream, { limits: method.limits, hold, cut });
       const done = method.calls.begin();
       method.cuts.add(cut);
       ended = () => {
-        if (!context.ended) cut(whyCancelled(call));
+        if (!context.ended) cut(refusal() ?? whyCancelled(call));
+        watch.end();
         method.cuts.delete(cut);
         deliveryOf(context.values).end(isWritten);
         done();
       };
-      void answer(method, call, wire, context, () => (isWritten = true));
+      void answer(method, call, wire, watch, context, () => (isWritten = true));
     },
     onReceiveMessage: wire.received,
     onReceiveHalfClose: () => wire.received(undefined),
@@ -58,16 +77,18 @@ const over = new ConnectError("the call is over", Code.Canceled);
 
 /** Never rejects: whatever goes wrong is the answer. Tells when a single answer of the handler has been written. */
 async function answer(
-  { gate, invoke, spec }: GrpcMethod,
+  method: GrpcMethod,
   call: ServerInterceptingCallInterface,
   wire: GrpcWire,
+  watch: RequestWatch,
   context: GrpcContext,
   onWritten: () => void,
 ): Promise<void> {
+  const { gate, invoke, spec, limits } = method;
   const { input, output } = spec.method;
   try {
     await gate(context);
-    const response = await invoke(context, decoded(input, wire));
+    const response = await invoke(context, decoded(input, wire, watch, limits));
     if (response.stream) {
       // grpc-js says nothing of a deadline while a client does not read, and the write would wait on.
       context.signal.addEventListener("abort", () => wire.cut(context.signal.reason));
@@ -88,23 +109,27 @@ async function answer(
       call.sendStatus({ code: status.OK, details: "", metadata: trailer });
     }
   } catch (thrown) {
-    refuse(call, context, thrown);
+    refuse(method, call, context, thrown);
   } finally {
     context.end(over);
   }
 }
 
-async function* decoded(desc: DescMessage, wire: GrpcWire) {
+async function* decoded(desc: DescMessage, wire: GrpcWire, watch: RequestWatch, limits: RequestLimits) {
   for (;;) {
     const bytes = await wire.read();
-    if (!bytes) return;
+    if (!bytes) return watch.complete();
+    watch.received(bytes.length);
+    limits.check(bytes, "binary");
     yield decode(desc, bytes);
+    // What has one message needs it to the end.
+    if (limits.arriveMs === undefined) watch.consumed();
   }
 }
 
-function decode(desc: DescMessage, bytes: Buffer): Message {
+function decode(desc: DescMessage, { buffer, byteOffset, byteLength }: Buffer): Message {
   try {
-    return fromBinary(desc, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    return fromBinary(desc, new Uint8Array(buffer, byteOffset, byteLength), { readUnknownFields: false });
   } catch {
     throw undecodable(desc);
   }
@@ -115,8 +140,28 @@ function encoded(desc: DescMessage, message: Message): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
 }
 
-function refuse(call: ServerInterceptingCallInterface, context: GrpcContext, thrown: unknown): void {
+/** What grpc-js itself refuses of a request, once it has, in the words that it sends. */
+function noteRefusal(call: ServerInterceptingCallInterface): () => ConnectError | undefined {
+  let refusal: ConnectError | undefined;
+  const { sendStatus } = call;
+  call.sendStatus = (said) => {
+    // What cannot be decompressed it calls its own mistake.
+    const isGarbled = said.code === status.INTERNAL && said.details === "Failed to decompress message";
+    const code = isGarbled ? status.INVALID_ARGUMENT : said.code;
+    refusal ??= new ConnectError(said.details ?? "", code as number);
+    sendStatus.call(call, { ...said, code });
+  };
+  return () => refusal;
+}
+
+function refuse(
+  { refused }: GrpcMethod,
+  call: ServerInterceptingCallInterface,
+  context: GrpcContext,
+  thrown: unknown,
+): void {
   const error = asConnectError(thrown, context.signal);
+  refused(context, error);
   try {
     const refusal = toStatus(error, context.responseTrailer);
     const header = toMetadata(context.responseHeader);

@@ -6,13 +6,15 @@ import {
   ServerCredentials,
   ServerInterceptingCall,
   setLogVerbosity,
-  type ServerInterceptor,
 } from "@grpc/grpc-js";
+import { createBytesInHand, heapShare } from "./bytes-in-hand.ts";
 import { createCallsInHand } from "./calls-in-hand.ts";
 import { closeAtAge } from "./connection-age.ts";
 import { answerGrpcCall, type GrpcMethod } from "./grpc-call.ts";
 import { composeMethod } from "./grpc-invoke.ts";
+import { ruleStreams, type StreamRule } from "./grpc-streams.ts";
 import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "./listener.ts";
+import { requestLimits } from "./request-limits.ts";
 
 /** A connection without a call is closed after this, even if its client does not do its part. */
 const goodbyeMs = 250;
@@ -22,7 +24,8 @@ const mostStreams = 250;
 
 /** Serves the table as gRPC over HTTP/2 without TLS. */
 export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {
-  const { services, gate, connectionMaxAgeMs = Infinity } = options;
+  const { services, gate, refused = () => {}, connectionMaxAgeMs = Infinity } = options;
+  const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
   // grpc-js would print metadata that it cannot read, such as a mistyped API key.
   setLogVerbosity(logVerbosity.NONE);
 
@@ -33,13 +36,16 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
     for (const cut of cuts) cut(calls.cut.reason);
   });
 
-  const methods = new Map<string, GrpcMethod>();
-  const grpc = createGrpcServer(methods);
+  const grpc = createGrpcServer();
+  const rules = new Map<string, StreamRule>();
   for (const spec of services.flatMap((entry) => Object.values(entry.methods))) {
     const path = `/${spec.method.parent.typeName}/${spec.method.name}`;
-    methods.set(path, { spec, gate, calls, cuts, invoke: composeMethod(spec, interceptors) });
+    const invoke = composeMethod(spec, interceptors);
+    const limits = requestLimits(spec.method);
+    rules.set(path, ruleOf({ spec, gate, calls, cuts, invoke, limits, bytesInHand, refused }));
     grpc.register(path, unreached, asItIs, asItIs, "bidi");
   }
+  ruleStreams(grpc, rules);
 
   // The sockets are kept at hand: grpc-js alone would wait for ever for a client that does not close its own.
   const sockets = new Set<Socket>();
@@ -64,13 +70,14 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
   return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
 }
 
-function createGrpcServer(methods: ReadonlyMap<string, GrpcMethod>): Server {
-  const takeOver: ServerInterceptor = ({ path }, call) => {
-    const method = methods.get(path);
-    return new ServerInterceptingCall(call, method && { start: () => answerGrpcCall(method, call) });
-  };
+const ruleOf = (method: GrpcMethod): StreamRule => ({
+  maxBytes: method.limits.maxBytes,
+  takeOver: (stream) => (_, call) =>
+    new ServerInterceptingCall(call, { start: () => answerGrpcCall(method, call, stream) }),
+});
+
+function createGrpcServer(): Server {
   return new Server({
-    interceptors: [takeOver],
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
     "grpc.max_concurrent_streams": mostStreams,

@@ -5,16 +5,18 @@ import { createCallsInHand } from "./calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./http-pages.ts";
 import { answerRpc, createRpcs } from "./http-rpcs.ts";
 import { createUploads, isUpload } from "./http-upload.ts";
-import { listen, type Listener, type ListenerOptions } from "./listener.ts";
+import { defaultKeepAliveMs, listen, type Listener, type ListenerOptions } from "./listener.ts";
 
 export type HttpListenerOptions = ListenerOptions & {
   pages: Pages;
-  /** How long a request may take to arrive: what a large file may need. */
+  /** How long a file may take to arrive. */
   uploadTimeoutMs?: number;
+  /** How long a connection stays open that has nothing to do. */
+  keepAliveMs?: number;
 };
 
-/** Every request has at least this long to arrive. */
-const requestTimeoutMs = 300_000;
+/** A client that was answered while it still sends has this long to see why. */
+const farewellMs = 10_000;
 
 /** Serves the table as Connect and gRPC-Web, and pages beside it, over HTTP/1.1 without TLS. */
 export async function startHttpListener(options: HttpListenerOptions): Promise<Listener> {
@@ -29,7 +31,12 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   function answer(request: IncomingMessage, response: ServerResponse): void {
     response.once("close", calls.begin());
     // What is left of a body that nobody wanted.
-    response.once("finish", () => request.resume());
+    response.once("finish", () => {
+      request.resume();
+      if (!request.complete) setTimeout(() => request.complete || request.destroy(), farewellMs).unref();
+    });
+    // Answers are about people; what may be kept says so itself.
+    response.setHeader("cache-control", "no-store");
     if (!server.listening || isAged(request)) response.setHeader("connection", "close");
     const path = request.url?.split("?", 1)[0] ?? "";
     const rpc = rpcs.get(path);
@@ -39,8 +46,9 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     answered.catch(() => giveUp(response));
   }
 
-  const requestTimeout = Math.max(requestTimeoutMs, options.uploadTimeoutMs ?? 0);
-  const server = createServer({ requestTimeout }, answer);
+  // The calls have times of their own to arrive in, and only a file takes this long.
+  const { uploadTimeoutMs: requestTimeout = 300_000, keepAliveMs = defaultKeepAliveMs } = options;
+  const server = createServer({ requestTimeout, keepAliveTimeout: keepAliveMs }, answer);
   const { connectionMaxAgeMs = Infinity } = options;
   server.on("connection", (socket: Socket) =>
     agesAtMs.set(socket, performance.now() + jittered(connectionMaxAgeMs)),

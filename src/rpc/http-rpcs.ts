@@ -1,51 +1,71 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import {
+  ConnectError,
   createConnectRouter,
   createContextKey,
   createContextValues,
-  type ContextValues,
+  type HandlerContext,
   type Interceptor,
 } from "@connectrpc/connect";
-import {
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from "@connectrpc/connect-node";
+import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { type BytesInHand, createBytesInHand, heapShare } from "./bytes-in-hand.ts";
 import type { CallsInHand } from "./calls-in-hand.ts";
 import { deliveryOf } from "./delivery.ts";
+import { maybeCallerOf } from "./gate.ts";
 import { sendText } from "./http-pages.ts";
+import { readCall } from "./http-request.ts";
 import { asConnectError } from "./last-resort.ts";
 import { maxMessageBytes, type ListenerOptions } from "./listener.ts";
+import type { Refused } from "./refusals.ts";
+import { longestTimeoutMs, requestLimits, type RequestLimits } from "./request-limits.ts";
 import { blameCaller } from "./undecodable.ts";
 
+export type Rpc = {
+  readonly handler: UniversalHandler;
+  readonly limits: RequestLimits;
+  readonly bytesInHand: BytesInHand;
+};
+
 /** The table as handlers for Connect and gRPC-Web, by path. */
-export function createRpcs(
-  options: ListenerOptions,
-  calls: CallsInHand,
-): ReadonlyMap<string, UniversalHandler> {
-  const { services, interceptors, gate } = options;
+export function createRpcs(options: ListenerOptions, calls: CallsInHand): ReadonlyMap<string, Rpc> {
+  const { services, interceptors, gate, refused = () => {} } = options;
+  const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
   // Options belong here and nowhere else: given with a method, they would switch gRPC on again.
   const router = createConnectRouter({
     grpc: false,
     jsonOptions: { alwaysEmitImplicit: true, ignoreUnknownFields: false },
+    binaryOptions: { readUnknownFields: false },
     // Brotli at its default quality takes seconds for a large answer.
     acceptCompression: [compressionGzip],
+    // Each method has its own limit, in the reading of its requests.
     readMaxBytes: maxMessageBytes,
     writeMaxBytes: maxMessageBytes,
-    // setTimeout() takes no more.
-    maxTimeoutMs: 2 ** 31 - 1,
+    maxTimeoutMs: longestTimeoutMs,
     shutdownSignal: calls.cut,
     interceptors: [noteAnswer, answerInTime, calls.interceptor, ...interceptors],
     async requestGate(context) {
       blameCaller(context);
+      tellRefusal(context, refused);
       calls.admit();
       await gate(context);
     },
   });
   for (const { method, impl } of services.flatMap((entry) => Object.values(entry.methods)))
     router.rpc(method, impl);
-  return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  return new Map(
+    router.handlers.map((handler) => [
+      handler.requestPath,
+      { handler, bytesInHand, limits: requestLimits(handler.method) },
+    ]),
+  );
+}
+
+/** Whatever ends a call on a Connect server aborts its context before it is written. */
+function tellRefusal(context: HandlerContext, refused: Refused): void {
+  const { signal } = context;
+  const tell = () => signal.reason instanceof ConnectError && refused(context, signal.reason);
+  signal.addEventListener("abort", tell, { once: true });
 }
 
 /** True once the answer is the handler's own, and not a refusal. */
@@ -72,23 +92,57 @@ const answerInTime: Interceptor = (next) => async (request) => {
 };
 
 /** Rejects if the answer could not be written to its end; what was written stays. */
-export async function answerRpc(rpc: UniversalHandler, request: IncomingMessage, response: ServerResponse) {
+export async function answerRpc(
+  { handler, limits, bytesInHand }: Rpc,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const values = createContextValues();
-  const call = readCall(request, response, values);
+  const hold = bytesInHand.hold(() => maybeCallerOf({ contextValues: values })?.organizationId);
+  response.once("close", hold.release);
+  const call = readCall(request, response, { limits, values, hold });
   if (!call) return sendText(response, 400, "The Host header is not valid.");
+  if (!isWelcome(handler, request, response)) return;
+  if (isStream(handler)) {
+    // Proxies pass on each message as it comes, and change nothing.
+    response.setHeader("cache-control", "no-store, no-transform");
+    response.setHeader("x-accel-buffering", "no");
+  }
   let isSent = false;
   // It also "finishes" if its socket was destroyed before.
   response.once("finish", () => (isSent = response.statusCode === 200 && !request.socket.destroyed));
   response.once("close", () => deliveryOf(values).end(isSent && values.get(isAnswered)));
-  await universalResponseToNodeResponse(await rpc(call), response);
+  await universalResponseToNodeResponse(await handler(call), response);
 }
 
-function readCall(request: IncomingMessage, response: ServerResponse, values: ContextValues) {
-  try {
-    const call = universalRequestFromNodeRequest(request, response, undefined, values);
-    // Connect stops reading a body that is too large; by default that destroys the connection, perhaps before the answer.
-    return { ...call, body: request.iterator({ destroyOnReturn: false }) };
-  } catch {
-    return undefined;
+const isStream = ({ method }: UniversalHandler): boolean => method.methodKind !== "unary";
+
+const unaryTypes = ["application/json", "application/proto"];
+const streamTypes = ["application/connect+json", "application/connect+proto"];
+const webTypes = ["application/grpc-web+proto", "application/grpc-web+json"];
+
+/** Says what would have worked where the method or the type of the body does not. */
+function isWelcome(
+  handler: UniversalHandler,
+  { method: verb = "", headers, httpVersion }: IncomingMessage,
+  response: ServerResponse,
+): boolean {
+  const { allowedMethods, method, supportedContentType } = handler;
+  if (!allowedMethods.includes(verb)) {
+    response.setHeader("allow", allowedMethods.join(", "));
+    sendText(response, 405, `${method.name} is called with ${allowedMethods.join(" or ")}.`);
+    return false;
   }
+  if (method.methodKind === "bidi_streaming" && httpVersion.startsWith("1.")) {
+    response.setHeader("connection", "close");
+    sendText(response, 505, `${method.name} is a stream in both directions; call it on the gRPC port.`);
+    return false;
+  }
+  const type = headers["content-type"] ?? "";
+  const isText = /^application\/grpc-web-text/i.test(type);
+  if (verb === "GET" || (supportedContentType(type) && !isText)) return true;
+  const types = [...(isStream(handler) ? streamTypes : unaryTypes), ...webTypes];
+  response.setHeader("accept-post", types.join(", "));
+  sendText(response, 415, `Send ${method.name} as ${types.join(", ")}; gRPC has a port of its own.`);
+  return false;
 }

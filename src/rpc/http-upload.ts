@@ -8,7 +8,7 @@ import type { CallsInHand } from "./calls-in-hand.ts";
 import { toConnectError } from "./errors.ts";
 import { composeMethod } from "./grpc-invoke.ts";
 import { sendText } from "./http-pages.ts";
-import { asConnectError } from "./last-resort.ts";
+import { asConnectError, clientLeft } from "./last-resort.ts";
 import type { ListenerOptions } from "./listener.ts";
 
 const { importContacts: method } = BatchJobService.method;
@@ -102,7 +102,7 @@ async function* toMessages(
   });
   if (request.headers.expect !== undefined) response.writeContinue();
   let total = 0;
-  for await (const csv of request.iterator({ destroyOnReturn: false })) {
+  for await (const csv of whileItsClientStays(request)) {
     total += csv.length;
     yield create(ImportContactsRequestSchema, { part: { case: "csv", value: csv } });
   }
@@ -112,6 +112,15 @@ async function* toMessages(
   if (!isWhole)
     throw refuse("content-length", "The file broke off, or its length was not given. Send it again.");
   yield create(ImportContactsRequestSchema, { part: { case: "end", value: { totalBytes: BigInt(total) } } });
+}
+
+/** Node calls a client that has left ECONNRESET, which is what a lost Postgres is called too. */
+async function* whileItsClientStays(request: IncomingMessage): AsyncIterable<Uint8Array> {
+  try {
+    yield* request.iterator({ destroyOnReturn: false });
+  } catch {
+    throw clientLeft();
+  }
 }
 
 function readQuery(query: URLSearchParams): { requestId: string; expectedRevision?: bigint } {

@@ -1,10 +1,15 @@
 import { once } from "node:events";
 import type { Server } from "node:net";
 import type { HandlerContext, Interceptor } from "@connectrpc/connect";
+import type { BytesInHand } from "./bytes-in-hand.ts";
+import type { Refused } from "./refusals.ts";
 import type { ServiceTable } from "./service-table.ts";
 
-/** No message may be larger, in or out, on either listener. */
+/** No message may be larger, in or out, on either listener; most requests may be much smaller, by their method. */
 export const maxMessageBytes = 16 * 1024 * 1024;
+
+/** Longer than balancers keep theirs, which would else send a request into a connection that is being closed. */
+export const defaultKeepAliveMs = 65_000;
 
 /** What the two listeners have in common. */
 export type ListenerOptions = {
@@ -21,6 +26,10 @@ export type ListenerOptions = {
    * `context.values` is there for interceptors and handlers.
    */
   gate: (context: HandlerContext) => void | Promise<void>;
+  /** Of both listeners together; without it a listener has its own. */
+  bytesInHand?: BytesInHand;
+  /** Is told of calls that ended before the interceptors. */
+  refused?: Refused;
 };
 
 export type Listener = {

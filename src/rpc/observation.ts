@@ -7,6 +7,7 @@ import { isUuid } from "../postgres/batch-jobs.ts";
 import type { Metrics } from "../metrics.ts";
 import { callIdHeader, codeName } from "./errors.ts";
 import { maybeCallerOf } from "./gate.ts";
+import { markObserved } from "./refusals.ts";
 
 /** The ids in a request, as far as the log may show what a caller put there. */
 function idsIn(message: object): { requestId?: string; batchJobId?: string } {
@@ -36,6 +37,7 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
       request.service.typeName === BatchJobService.typeName &&
       request.method.idempotency !== Idempotency.NO_SIDE_EFFECTS;
 
+    markObserved(request.contextValues);
     let ids = request.stream ? undefined : idsIn(request.message);
 
     async function* noteIds<T extends object>(messages: AsyncIterable<T>): AsyncIterable<T> {

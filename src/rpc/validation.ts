@@ -10,17 +10,22 @@ import type { ServiceTable } from "./service-table.ts";
 const describe = ({ ruleId, message }: Violation): string =>
   ruleId === "string.pattern" ? "must hold no control characters" : message;
 
+/** A refusal shows no more. */
+const mostViolations = 20;
+
 function refuse(violations: readonly Violation[]): never {
-  const fields: FieldViolation[] = violations.map((violation) => ({
+  const fields: FieldViolation[] = violations.slice(0, mostViolations).map((violation) => ({
     field: pathToString(violation.field),
     description: describe(violation),
   }));
   const [first = { field: "", description: "" }] = fields;
-  const message = `The request's field ${first.field} is wrong: ${first.description}.`;
+  const others = violations.length - fields.length;
+  const more = others > 0 ? ` ${others} more violations are not shown.` : "";
+  const message = `The request's field ${first.field} is wrong: ${first.description}.${more}`;
   throw toConnectError(new BatchJobError("invalid_argument", message, { field: first.field }), fields);
 }
 
-/** Refuses requests that break the rules in the proto: an ErrorInfo for the first field, a BadRequest for all. */
+/** Refuses requests that break the rules in the proto: an ErrorInfo for the first field, a BadRequest for the first 20. */
 export function validationInterceptor(services: ServiceTable): Interceptor {
   const validator = createValidator();
   // The first look at a message type costs up to 0.4 s; it is paid here, not by the first caller.

@@ -762,6 +762,68 @@ const workers: Mutant[] = [
   },
 ];
 
+const hostile = "test/service/hostile.test.ts";
+const limits = "test/rpc/limits.test.ts";
+
+const bounds: Mutant[] = [
+  {
+    guard: "the elements of a request are counted before gRPC decodes it",
+    file: "src/rpc/grpc-call.ts",
+    text: `limits.check(bytes, "binary");`,
+    instead: "",
+    test: hostile,
+    title: "17 kB that are eight million contacts",
+  },
+  {
+    guard: "the elements of a request are counted before Connect decodes it",
+    file: "src/rpc/http-request.ts",
+    text: "    limits.check(message, form);\n    yield message;",
+    instead: "    yield message;",
+    test: hostile,
+    title: "17 kB that are eight million contacts",
+  },
+  {
+    guard: "nothing is hidden between what counts and what decodes",
+    file: "src/rpc/count-binary.ts",
+    text: "if (wireType !== field.wireType) throw malformed;",
+    instead: "",
+    test: "test/rpc/checks.test.ts",
+    title: "a number that says it has a length",
+  },
+  {
+    guard: "what needs no key has small requests",
+    file: "src/rpc/request-limits.ts",
+    text: "isOpen ? keylessBytes :",
+    instead: "",
+    test: limits,
+    title: "takes four kilobytes and no more, on HTTP, whatever its length says",
+  },
+  {
+    guard: "a request is small when it is decompressed too",
+    file: "src/rpc/http-request.ts",
+    text: "{ maxOutputLength: maxBytes }",
+    instead: "{}",
+    test: limits,
+    title: "takes no more after decompression, on HTTP",
+  },
+  {
+    guard: "large requests together fit the replica's memory",
+    file: "src/rpc/bytes-in-hand.ts",
+    text: "if (more > 0 && bytes > smallBytes && isTooMuch) throw tooMuch();",
+    instead: "",
+    test: limits,
+    title: "are bounded on HTTP: a large one is told to come again, a small one passes",
+  },
+  {
+    guard: "a deadline that no timer can take is none",
+    file: "src/rpc/grpc-streams.ts",
+    text: `delete headers["grpc-timeout"];`,
+    instead: "{}",
+    test: "test/rpc/aborts.test.ts",
+    title: "is answered by gRPC although no timer can take its timeout",
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
@@ -774,4 +836,5 @@ export const mutants: readonly Mutant[] = [
   ...beginnings,
   ...shares,
   ...vitals,
+  ...bounds,
 ];

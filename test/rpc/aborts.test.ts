@@ -51,6 +51,15 @@ function reading() {
   };
 }
 
+/** 25, 30, 45 and 60 days, and the furthest that there is. */
+const farTimeouts = ["36000M", "2592000S", "1080H", "5184000S", "99999999H"];
+
+/** Answers after the event loop has had time to run timers that are over. */
+const later = async () => {
+  await delay(5);
+  return { text: "later" };
+};
+
 const firstNote = encodeEnvelope(0, new Uint8Array());
 
 async function postWithTimeout({ http }: Listeners, timeout: string): Promise<unknown> {
@@ -171,11 +180,64 @@ describe("a client without a clock", () => {
     expect(await response.text()).toContain(`"code":"deadline_exceeded"`);
   });
 
-  test.each(["2147483648", "9999999999"])(
-    "has a timeout refused that no timer can take: %s",
+  test.each(["2147483647", "2147483648", "4294967297", "9999999999"])(
+    "is answered by Connect although no timer can take its timeout: %s",
+    async (timeout) => {
+      await using listeners = await startEcho({ one: later });
+      expect(await postWithTimeout(listeners, timeout)).toMatchObject({ text: "later" });
+    },
+  );
+
+  test.each(farTimeouts)(
+    "is answered by gRPC although no timer can take its timeout: %s",
+    async (timeout) => {
+      await using listeners = await startEcho({ one: later });
+      using client = openHttp2(listeners.grpc.port);
+      const stream = client.request("One", { "grpc-timeout": timeout }).end(firstNote);
+      const [trailer] = await once(stream, "trailers");
+      expect(trailer).toMatchObject({ "grpc-status": "0" });
+    },
+  );
+
+  test.each(farTimeouts)(
+    "has its stream go on although no timer can take its timeout: %s",
     async (timeout) => {
       await using listeners = await startEcho();
-      expect(await postWithTimeout(listeners, timeout)).toMatchObject({ code: "invalid_argument" });
+      using client = openHttp2(listeners.grpc.port);
+      const stream = client.request("Both", { "grpc-timeout": timeout });
+      stream.write(firstNote);
+      await once(stream, "data");
+      await delay(20);
+      stream.end(firstNote);
+      stream.resume();
+      const [trailer] = await once(stream, "trailers");
+      expect(trailer).toMatchObject({ "grpc-status": "0" });
+    },
+  );
+
+  test.each(farTimeouts)(
+    "is answered by gRPC-Web although no timer can take its timeout: %s",
+    async (timeout) => {
+      await using listeners = await startEcho({ one: later });
+      const response = await fetch(`http://127.0.0.1:${listeners.http.port}/test.v1.Echo/One`, {
+        method: "POST",
+        headers: { "content-type": "application/grpc-web+proto", "grpc-timeout": timeout },
+        body: firstNote,
+      });
+      expect(await response.text()).toContain("grpc-status: 0");
+    },
+  );
+
+  test.each(["soon", "5", "123456789S", "-1S", "1.5S"])(
+    "is told by gRPC what a timeout looks like: %s",
+    async (timeout) => {
+      await using listeners = await startEcho();
+      using client = openHttp2(listeners.grpc.port);
+      const [header] = await once(
+        client.request("One", { "grpc-timeout": timeout }).end(firstNote),
+        "response",
+      );
+      expect(header).toMatchObject({ "grpc-status": "3" });
     },
   );
 });

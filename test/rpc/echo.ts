@@ -1,16 +1,19 @@
-import { create, createFileRegistry, type Message } from "@bufbuild/protobuf";
+import { create, createFileRegistry, type Message, setExtension } from "@bufbuild/protobuf";
 import { messageDesc, serviceDesc, type GenMessage, type GenService } from "@bufbuild/protobuf/codegenv2";
 import {
   FieldDescriptorProto_Label as Label,
   FieldDescriptorProto_Type as Type,
   FileDescriptorProtoSchema,
   MethodOptions_IdempotencyLevel,
+  MethodOptionsSchema,
 } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { max_request_bytes } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { BadRequestSchema, ErrorInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
+import { createBytesInHand } from "../../src/rpc/bytes-in-hand.ts";
 import { startGrpcListener } from "../../src/rpc/grpc-listener.ts";
 import { startHttpListener } from "../../src/rpc/http-listener.ts";
-import type { Listener, ListenerOptions } from "../../src/rpc/listener.ts";
+import { type Listener, type ListenerOptions, maxMessageBytes } from "../../src/rpc/listener.ts";
 import type { Pages } from "../../src/rpc/http-pages.ts";
 import { serviceEntry } from "../../src/rpc/service-table.ts";
 
@@ -24,8 +27,19 @@ const field = (name: string, number: number, type: Type) => ({
   label: Label.OPTIONAL,
   jsonName: name,
 });
-const method = (name: string, clientStreaming: boolean, serverStreaming: boolean) => ({
+function largest(idempotencyLevel: MethodOptions_IdempotencyLevel) {
+  const options = create(MethodOptionsSchema, { idempotencyLevel });
+  setExtension(options, max_request_bytes, maxMessageBytes);
+  return options;
+}
+const method = (
+  name: string,
+  clientStreaming: boolean,
+  serverStreaming: boolean,
+  idempotencyLevel = MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN,
+) => ({
   name,
+  options: largest(idempotencyLevel),
   clientStreaming,
   serverStreaming,
   inputType: ".test.v1.Note",
@@ -47,10 +61,7 @@ const proto = create(FileDescriptorProtoSchema, {
       name: "Echo",
       method: [
         method("One", false, false),
-        {
-          ...method("Look", false, false),
-          options: { idempotencyLevel: MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS },
-        },
+        method("Look", false, false, MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS),
         method("Down", false, true),
         method("Up", true, false),
         method("Both", true, true),
@@ -128,7 +139,8 @@ type Given = Partial<ServiceImpl<typeof Echo>> & Partial<ListenerOptions> & { pa
 /** Serves Echo on both listeners; given methods and options replace the usual ones. */
 export async function startEcho(given: Given = {}): Promise<Listeners> {
   const { services = [], interceptors = [], gate = () => {}, pages = {}, ...rest } = given;
-  const { connectionMaxAgeMs = Infinity, ...methods } = rest;
+  const { connectionMaxAgeMs = Infinity, refused = () => {}, ...others } = rest;
+  const { bytesInHand = createBytesInHand({ maxBytes: Infinity }), ...methods } = others;
   const options: ListenerOptions = {
     host: "127.0.0.1",
     port: 0,
@@ -136,6 +148,8 @@ export async function startEcho(given: Given = {}): Promise<Listeners> {
     interceptors,
     gate,
     connectionMaxAgeMs,
+    refused,
+    bytesInHand,
   };
   const [grpc, http] = await Promise.all([
     startGrpcListener(options),

@@ -46,20 +46,28 @@ describe("JSON", () => {
     expect(response.status).toBe(400);
     expect(await response.json()).toEqual({
       code: "invalid_argument",
-      message: `cannot decode message test.v1.Note from JSON: key "txet" is unknown`,
+      message: "The request's field txet is unknown; known are text, count, data.",
     });
   });
 
-  test.each(["{", "[]", "null and void", `{"count":"many"}`])(
-    "that is no message is refused: %s",
-    async (body) => {
+  test.each([
+    ["{", 'The request is not valid JSON: " is missing at byte 1.'],
+    ["[]", "The request must be an object."],
+    ["null and void", "The request must be an object."],
+    [`{"count":"many"}`, "The request's field count must be a whole number in its range."],
+  ])("that is no message is refused: %s", async (body, message) => {
+    await using listeners = await startEcho();
+    const response = await post(listeners, "One", "application/json", body);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toEqual({ code: "invalid_argument", message });
+  });
+
+  test.each(["Application/JSON", "application/JSON; charset=UTF-8"])(
+    "is checked as JSON however its type is written: %s",
+    async (type) => {
       await using listeners = await startEcho();
-      const response = await post(listeners, "One", "application/json", body);
-      expect(response.status).toBe(400);
-      expect(await response.json()).toEqual({
-        code: "invalid_argument",
-        message: expect.stringContaining("test.v1.Note"),
-      });
+      const response = await post(listeners, "One", type, `{"text":[]}`);
+      expect(await response.json()).toMatchObject({ message: "The request's field text must be a text." });
     },
   );
 

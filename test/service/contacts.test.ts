@@ -151,7 +151,11 @@ test.each(["name", "phone", "fields"])(
     const contact = { phone, name: "Ada", fields: {}, [field]: field === "fields" ? { note: half } : half };
     const before = await allRows(db);
     expect(await call("createBatchJob", { ...aJob, contacts: [contact] })).toEqual({
-      refused: { code: "invalid_argument", message: expect.stringContaining("ContactInput"), details: [] },
+      refused: {
+        code: "invalid_argument",
+        message: expect.stringContaining(`contacts[0].${field}`),
+        details: [],
+      },
     });
     expect(await allRows(db)).toEqual(before);
   },

@@ -125,19 +125,27 @@ describe("JSON that is not the message is refused, and the field is named", () =
     ["__proto__", JSON.parse('{"__proto__":{"name":"x"}}'), "__proto__"],
     ["a number for a text", { ...job, name: 5 }, "name"],
     ["an object for a list", { ...job, contacts: { phone: "+14155550100" } }, "contacts"],
-    ["a text for a contact", { ...job, contacts: ["+14155550100"] }, "ContactInput"],
-    ["a list for fields", { ...job, contacts: [{ fields: [] }] }, "fields"],
-    ["a number in fields", { ...job, contacts: [{ fields: { age: 7 } }] }, "fields"],
+    ["a text for a contact", { ...job, contacts: ["+14155550100"] }, "contacts[0] must be an object"],
+    ["a list for fields", { ...job, contacts: [{ fields: [] }] }, "contacts[0].fields must be an object"],
+    [
+      "a number in fields",
+      { ...job, contacts: [{ phone: "+14155550100" }, { fields: { age: 7 } }] },
+      "contacts[1].fields.age must be a text",
+    ],
     ["a word for a number", { ...job, maxAttempts: "many" }, "max_attempts"],
     ["a fraction for a number", { ...job, maxAttempts: 1.5 }, "max_attempts"],
     ["a number that is too large", { ...job, maxAttempts: 2_147_483_648 }, "max_attempts"],
-    ["an outcome that there is not", { ...job, retryOn: ["OUTCOME_NAPPING"] }, "Outcome"],
-    ["an outcome as the seed spells it", { ...job, retryOn: ["busy"] }, "Outcome"],
-    ["words for a duration", { ...job, retryDelays: ["5 minutes"] }, "Duration"],
-    ["a duration beyond all", { ...job, retryDelays: ["315576000001s"] }, "Duration"],
-    ["a list", [], "CreateBatchJobRequest"],
-    ["a text", "job", "CreateBatchJobRequest"],
-    ["null", null, "CreateBatchJobRequest"],
+    ["an outcome that there is not", { ...job, retryOn: ["OUTCOME_NAPPING"] }, "retry_on[0] must be one of"],
+    ["an outcome as the seed spells it", { ...job, retryOn: ["busy"] }, "retry_on[0] must be one of"],
+    ["words for a duration", { ...job, retryDelays: ["5 minutes"] }, "retry_delays[0] must be a duration"],
+    [
+      "a duration beyond all",
+      { ...job, retryDelays: ["315576000001s"] },
+      "retry_delays[0] must be a duration",
+    ],
+    ["a list", [], "must be an object"],
+    ["a text", "job", "must be an object"],
+    ["null", null, "must be an object"],
   ])("%s", async (_, body, name) => {
     expect(await postJson(JSON.stringify(body))).toEqual({
       status: 400,
@@ -150,7 +158,10 @@ describe("JSON that is not the message is refused, and the field is named", () =
     async (body) => {
       expect(await postJson(body)).toEqual({
         status: 400,
-        answer: { code: "invalid_argument", message: expect.stringContaining("CreateBatchJobRequest") },
+        answer: {
+          code: "invalid_argument",
+          message: expect.stringMatching(/^The request (is not valid JSON|must be an object)/),
+        },
       });
     },
   );

@@ -9,7 +9,7 @@ import { startService } from "../../src/service.ts";
 import { cloneDatabase } from "./database.ts";
 
 /** A whole replica with its loops, on a database and a Redis prefix of its own, and an admin's client for it. */
-export async function startTestService(options: { logger?: Logger } = {}) {
+export async function startTestService(options: { logger?: Logger; longestWaitMs?: number } = {}) {
   await using stack = new AsyncDisposableStack();
   const database = stack.use(await cloneDatabase());
   const apiKey = generateApiKey();
@@ -24,6 +24,7 @@ export async function startTestService(options: { logger?: Logger } = {}) {
       port: 0,
       grpcPort: 0,
       bootstrapApiKey: apiKey,
+      ...(options.longestWaitMs !== undefined && { longestWaitMs: options.longestWaitMs }),
       shutdownTimeoutMs: 5_000,
       logger: options.logger ?? pino({ level: "silent" }),
     }),

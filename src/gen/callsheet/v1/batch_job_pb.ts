@@ -493,7 +493,8 @@ export type ContactInput = Message<"callsheet.v1.ContactInput"> & {
 
   /**
    * At most 50 fields; keys of 1 to 64 characters, values of at most 1,000, no control characters in either. The whole
-   * contact (phone, name, and the fields as JSON in UTF-8) takes at most 32 KiB.
+   * contact (phone, name, and the fields as JSON in UTF-8) takes at most 32 KiB. A contact with more than 100 fields
+   * refuses the request as `too_large`.
    *
    * @generated from field: map<string, string> fields = 3;
    */

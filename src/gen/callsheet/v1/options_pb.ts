@@ -12,7 +12,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/options.proto.
  */
 export const file_callsheet_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("ChpjYWxsc2hlZXQvdjEvb3B0aW9ucy5wcm90bxIMY2FsbHNoZWV0LnYxKmEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg4KClJPTEVfQURNSU4QARIRCg1ST0xFX09QRVJBVE9SEAISDwoLUk9MRV9WSUVXRVIQAxIPCgtST0xFX1dPUktFUhAEOkoKBXJvbGVzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAMoDjISLmNhbGxzaGVldC52MS5Sb2xlUgVyb2xlc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("ChpjYWxsc2hlZXQvdjEvb3B0aW9ucy5wcm90bxIMY2FsbHNoZWV0LnYxKmEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg4KClJPTEVfQURNSU4QARIRCg1ST0xFX09QRVJBVE9SEAISDwoLUk9MRV9WSUVXRVIQAxIPCgtST0xFX1dPUktFUhAEOkoKBXJvbGVzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAMoDjISLmNhbGxzaGVldC52MS5Sb2xlUgVyb2xlczpMChFtYXhfcmVxdWVzdF9ieXRlcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKAVSD21heFJlcXVlc3RCeXRlc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * What an API key may do. Every key has exactly one role, inside one organization.
@@ -77,4 +77,13 @@ export const RoleSchema: GenEnum<Role> = /*@__PURE__*/
  */
 export const roles: GenExtension<MethodOptions, Role[]> = /*@__PURE__*/
   extDesc(file_callsheet_v1_options, 0);
+
+/**
+ * How many bytes one message of the request may have, as it is sent and again when it is decompressed; 64 KiB if not
+ * given. A larger one is refused before it is read to its end.
+ *
+ * @generated from extension: int32 max_request_bytes = 50002;
+ */
+export const max_request_bytes: GenExtension<MethodOptions, number> = /*@__PURE__*/
+  extDesc(file_callsheet_v1_options, 1);
 

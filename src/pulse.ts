@@ -39,7 +39,7 @@ export type Pulse = AsyncDisposable & {
 
 /** With the patience, how long a caller waits at most for an answer of Postgres that does not come. */
 const pauseMs = 250;
-const patienceMs = 1_000;
+const patienceMs = 800;
 
 /** Postgres is asked no more often, however many want to know. */
 const leastPauseMs = 100;

@@ -55,10 +55,10 @@ export default defineConfig({
           name: "Redis Cluster",
           include: [
             "test/redis/{schedule,contact-list}.test.ts",
-            "test/scheduler*.test.ts",
-            "test/fan-out.test.ts",
+            "test/starting/scheduler*.test.ts",
+            "test/starting/fan-out.test.ts",
             "test/races/*.test.ts",
-            "test/sweep/*.test.ts",
+            "test/starting/sweep/*.test.ts",
             "test/leasing/*.test.ts",
             "test/story.test.ts",
           ],

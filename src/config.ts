@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { isApiKey } from "./api-keys.ts";
+import { isApiKey } from "./access/api-keys.ts";
 import { leastConnections } from "./postgres/connections.ts";
-import { defaultLimits } from "./importing/pieces.ts";
-import { databaseUrlFault, redisUrlFault } from "./server-url.ts";
+import { defaultLimits } from "./jobs/import/pieces.ts";
+import { databaseUrlFault, redisUrlFault } from "./domain/server-url.ts";
 import { defaultKeepAliveMs } from "./rpc/listener.ts";
 
 /** A whole number in plain digits, within its bounds. */

@@ -9,7 +9,7 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { Redis } from "ioredis";
 import { Client } from "pg";
 import { afterAll, describe, expect, inject, test } from "vitest";
-import { generateApiKey } from "../src/api-keys.ts";
+import { generateApiKey } from "../src/access/api-keys.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
 import { startEmbeddedRedis } from "../src/embedded/redis.ts";
 import { freePort } from "../src/embedded/server-process.ts";
@@ -134,13 +134,13 @@ describe("the program", () => {
   test("does not bring a revoked bootstrap key back", async () => {
     const other = { CALLSHEET_BOOTSTRAP_API_KEY: generateApiKey() };
     const keysOf = async () => {
-      const { stdout } = await runProgram("src/keys.ts", ["list"], { DATABASE_URL: database.url });
+      const { stdout } = await runProgram("src/access/keys.ts", ["list"], { DATABASE_URL: database.url });
       return stdout.trimEnd().split("\n");
     };
     await (await startMain(other))[Symbol.asyncDispose]();
     const before = await keysOf();
     const revoked = before.at(-1)?.slice(0, 36) ?? "";
-    await runProgram("src/keys.ts", ["revoke", revoked], { DATABASE_URL: database.url });
+    await runProgram("src/access/keys.ts", ["revoke", revoked], { DATABASE_URL: database.url });
     await using main = await startMain(other);
     const ports = { ...main, apiKey: other.CALLSHEET_BOOTSTRAP_API_KEY };
     expect(await callerFor("plain fetch", ports)("listBatchJobs", {})).toMatchObject({

@@ -30,7 +30,7 @@ function run(file: string, args: string[], env: Record<string, string>, cwd = ro
 const call = callerFor("plain fetch", service);
 
 const runKeys = (line: string) =>
-  run("sh", ["-c", line.replace("npm run keys --", `"${process.execPath}" src/keys.ts`)], {
+  run("sh", ["-c", line.replace("npm run keys --", `"${process.execPath}" src/access/keys.ts`)], {
     DATABASE_URL: service.databaseUrl,
   });
 

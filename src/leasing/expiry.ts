@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { jittered, startLoop } from "../loop.ts";
+import { jittered, startLoop } from "../timing/loop.ts";
 import type { Database } from "../postgres/database.ts";
 import { findExpired } from "../postgres/lease-ends.ts";
 import type { Recorder } from "./recorder.ts";

@@ -1,7 +1,7 @@
 import { type SqlBool, sql } from "kysely";
 import type { RetryRules } from "../domain/attempt.ts";
 import type { Database } from "../postgres/database.ts";
-import { createRecent } from "../recent.ts";
+import { createRecent } from "../timing/recent.ts";
 
 /** What of a job never changes and its leases need. */
 export type JobSettings = RetryRules & { readonly fromPhoneNumberId: string };

@@ -1,14 +1,14 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Alarm, createAlarm } from "../alarm.ts";
+import { type Alarm, createAlarm } from "../timing/alarm.ts";
 import type { Caller } from "../domain/caller.ts";
-import { jittered } from "../loop.ts";
-import type { Clock } from "../clock.ts";
+import { jittered } from "../timing/loop.ts";
+import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { readLeaseId, writeLeaseId } from "../domain/lease-id.ts";
 import { nextRetryAt } from "../postgres/candidates.ts";
 import { drawTicket, extendLeases, takeOverLeases } from "../postgres/leases.ts";
 import { beforeAllJobs, isUuid } from "../postgres/batch-jobs.ts";
-import { createRecent } from "../recent.ts";
+import { createRecent } from "../timing/recent.ts";
 import type { Demand, Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder } from "./recorder.ts";
 

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { coalesceByKey } from "../coalesce.ts";
+import { coalesceByKey } from "../timing/coalesce.ts";
 import { retryDelayMs } from "../domain/attempt.ts";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import { type LeaseKey, readLeaseId } from "../domain/lease-id.ts";

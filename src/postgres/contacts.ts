@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import { largestListBytes } from "../answer-size.ts";
+import { largestListBytes } from "../domain/answer-size.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, ContactInput, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";

@@ -1,5 +1,5 @@
 import { Client, type ClientConfig } from "pg";
-import { afterPatience } from "../patience.ts";
+import { afterPatience } from "../timing/patience.ts";
 
 const patienceMs = 1_500;
 

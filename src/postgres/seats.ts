@@ -1,5 +1,5 @@
 import { serviceBusy } from "../domain/batch-job-error.ts";
-import { afterPatience } from "../patience.ts";
+import { afterPatience } from "../timing/patience.ts";
 
 /** Waits for a seat; resolves with what gives it back. */
 export type TakeSeat = () => Promise<() => void>;

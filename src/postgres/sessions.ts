@@ -1,5 +1,5 @@
 import type { ClientBase } from "pg";
-import { patiently } from "../patience.ts";
+import { patiently } from "../timing/patience.ts";
 
 /** Settings of Postgres that hold for every statement, by their names there. */
 export type Settings = Readonly<Record<string, string>>;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { PostgresPool, PostgresPoolClient } from "kysely";
 import type { ClientConfig, Pool, PoolClient, QueryResult } from "pg";
-import { afterPatience, patiently } from "../patience.ts";
+import { afterPatience, patiently } from "../timing/patience.ts";
 import { PatientClient } from "./patient-client.ts";
 import type { TakeSeat } from "./seats.ts";
 import { isReadTimeout, readTimeout, setAll, settingsToBring } from "./sessions.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { jittered } from "../loop.ts";
+import { jittered } from "../timing/loop.ts";
 import { checkDatabase } from "./fitness.ts";
 import { obstacleOf } from "./obstacle.ts";
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { BatchJobs, CommandRequest, JobCommandRequest } from "../batch-jobs.ts";
+import type { BatchJobs, CommandRequest, JobCommandRequest } from "../jobs/batch-jobs.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
@@ -19,8 +19,8 @@ import {
   toRejectedRow,
 } from "./convert.ts";
 import { readImport } from "./import-stream.ts";
-import type { ContactImport } from "../importing/contact-import.ts";
-import type { Watching } from "../watching.ts";
+import type { ContactImport } from "../jobs/import/contact-import.ts";
+import type { Watching } from "../jobs/watching.ts";
 import { callerOf } from "./gate.ts";
 
 const defaults = {

@@ -5,7 +5,7 @@ import {
   type Interceptor,
   createContextKey,
 } from "@connectrpc/connect";
-import type { Authenticate } from "../api-keys.ts";
+import type { Authenticate } from "../access/api-keys.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller, Role } from "../domain/caller.ts";
 import { Role as ProtoRole, roles as rolesOption } from "../gen/callsheet/v1/options_pb.ts";

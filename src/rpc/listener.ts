@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Server } from "node:net";
 import type { HandlerContext, Interceptor } from "@connectrpc/connect";
-import type { BytesInHand } from "./bytes-in-hand.ts";
+import type { BytesInHand } from "./requests/bytes-in-hand.ts";
 import type { Refused } from "./refusals.ts";
 import type { ServiceTable } from "./service-table.ts";
 

@@ -4,7 +4,7 @@ import { ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { isUuid } from "../postgres/batch-jobs.ts";
-import type { Metrics } from "../metrics.ts";
+import type { Metrics } from "../vitals/metrics.ts";
 import { callIdHeader, codeName } from "./errors.ts";
 import { maybeCallerOf } from "./gate.ts";
 import { markObserved } from "./refusals.ts";

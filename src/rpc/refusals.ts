@@ -6,7 +6,7 @@ import {
   type HandlerContext,
 } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import type { Metrics } from "../metrics.ts";
+import type { Metrics } from "../vitals/metrics.ts";
 import { callIdHeader, codeName } from "./errors.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 

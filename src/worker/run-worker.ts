@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
-import { coalesce } from "../coalesce.ts";
+import { coalesce } from "../timing/coalesce.ts";
 import { Outcome } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type {
   ContactWorkerService,

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { expect } from "vitest";
-import type { NewJob } from "../../src/batch-jobs.ts";
+import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { Outcome } from "../../src/domain/contact.ts";
 import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";

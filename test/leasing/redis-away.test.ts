@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { settle, sweep } from "../sweep/passes.ts";
+import { settle, sweep } from "../starting/sweep/passes.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { forNewOrganization, lease, leaseOne, makeRetriesDue, release, reportAll, runJob } from "./leases.ts";

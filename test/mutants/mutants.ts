@@ -29,7 +29,7 @@ const unusableRedis = "test/redis/unusable.test.ts";
 const starts: Mutant[] = [
   {
     guard: "a command judges the job's status before it changes anything",
-    file: "src/batch-jobs.ts",
+    file: "src/jobs/batch-jobs.ts",
     text: `check("start", before);`,
     instead: "",
     test: "test/races/start.test.ts",
@@ -48,15 +48,15 @@ const starts: Mutant[] = [
     file: batchJobs,
     text: `.where("organization_id", "=", organizationId)\n    .forNoKeyUpdate()`,
     instead: ".forNoKeyUpdate()",
-    test: "test/command-conditions.test.ts",
+    test: "test/jobs/command-conditions.test.ts",
     title: "of another organization's job changes nothing",
   },
   {
     guard: "a command changes a job only at the revision that the caller expects",
-    file: "src/batch-jobs.ts",
+    file: "src/jobs/batch-jobs.ts",
     text: `if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return;`,
     instead: "if (expected !== null) return;",
-    test: "test/command-conditions.test.ts",
+    test: "test/jobs/command-conditions.test.ts",
     title: "changes nothing if it is",
   },
   {
@@ -77,10 +77,10 @@ const starts: Mutant[] = [
   },
   {
     guard: "an entry that comes before its time by the database's clock is put back",
-    file: "src/due-starts.ts",
+    file: "src/starting/due-starts.ts",
     text: ".filter(({ overdueMs }) => overdueMs < 0)",
     instead: ".filter(() => false)",
-    test: "test/scheduler.test.ts",
+    test: "test/starting/scheduler.test.ts",
     title: "by an hour ahead starts nothing early, gives entries their times back, and measures its clock",
   },
   {
@@ -88,7 +88,7 @@ const starts: Mutant[] = [
     file: batchJobs,
     text: "  scheduled_job_id: null,\n  start_lag_ms:",
     instead: "  start_lag_ms:",
-    test: "test/state-matrix-due.test.ts",
+    test: "test/starting/state-matrix-due.test.ts",
     title: "a scheduled job runs when its time comes, and its lateness is kept",
   },
   {
@@ -96,7 +96,7 @@ const starts: Mutant[] = [
     file: "src/domain/batch-job.ts",
     text: `if (verdict === "gone" && job.dialing > 0) {`,
     instead: `if (verdict === "gone" && job.dialing > 1_000_000) {`,
-    test: "test/command-conditions.test.ts",
+    test: "test/jobs/command-conditions.test.ts",
     title: "job from deletion",
   },
 ];
@@ -104,18 +104,18 @@ const starts: Mutant[] = [
 const requests: Mutant[] = [
   {
     guard: "a request id that was used is answered, and nothing is done again",
-    file: "src/command.ts",
+    file: "src/jobs/command.ts",
     text: "if (kept !== undefined) return { answer: kept.answer as A, entryRemoved: kept.entryRemoved };",
     instead: "",
-    test: "test/requests.test.ts",
+    test: "test/jobs/requests.test.ts",
     title: "make one job and have equal answers",
   },
   {
     guard: "the answer is kept with what was done",
-    file: "src/command.ts",
+    file: "src/jobs/command.ts",
     text: "if (key !== undefined) await keepAnswer(trx, key, decided);",
     instead: "",
-    test: "test/requests.test.ts",
+    test: "test/jobs/requests.test.ts",
     title: "is answered as at first when its job has moved on",
   },
   {
@@ -123,7 +123,7 @@ const requests: Mutant[] = [
     file: "src/postgres/requests.ts",
     text: "if (!kept.fingerprint.equals(key.fingerprint)) {",
     instead: "if (kept.fingerprint === key.fingerprint) {",
-    test: "test/requests.test.ts",
+    test: "test/jobs/requests.test.ts",
     title: "is refused for create",
   },
   {
@@ -131,15 +131,15 @@ const requests: Mutant[] = [
     file: "src/postgres/requests.ts",
     text: `.where("requests.created_at", "<", sql<Date>\`clock_timestamp() - \${expiry}\`)`,
     instead: "",
-    test: "test/requests.test.ts",
+    test: "test/jobs/requests.test.ts",
     title: "is taken for almost 24 hours",
   },
   {
     guard: "a command's answer does not wait for Redis",
-    file: "src/command.ts",
+    file: "src/jobs/command.ts",
     text: "const removed = await within(redisHalfMs, half);",
     instead: "const removed = await half;",
-    test: "test/without-redis.test.ts",
+    test: "test/jobs/without-redis.test.ts",
     title: "every command is answered while Redis",
   },
 ];
@@ -155,10 +155,10 @@ const claims: Mutant[] = [
   },
   {
     guard: "entries have their old times again when Postgres fails",
-    file: "src/scheduler.ts",
+    file: "src/starting/scheduler.ts",
     text: "await schedule.rescore(some).catch(() => {});",
     instead: "",
-    test: "test/scheduler.test.ts",
+    test: "test/starting/scheduler.test.ts",
     title: "have their old times again when Postgres fails",
   },
   {
@@ -182,26 +182,26 @@ const claims: Mutant[] = [
 const locked: Mutant[] = [
   {
     guard: "a due job whose row is locked is tried again at once, and not when its claim runs out",
-    file: "src/scheduler.ts",
+    file: "src/starting/scheduler.ts",
     text: "schedule.rescore([...later, ...soon])",
     instead: "schedule.rescore(later)",
-    test: "test/scheduler.test.ts",
+    test: "test/starting/scheduler.test.ts",
     title: "because someone has locked its row: the pass waits for nobody, and a later one starts it",
   },
   {
     guard: "a due job whose row is never found free has its turn in the row's queue",
-    file: "src/scheduler.ts",
+    file: "src/starting/scheduler.ts",
     text: ".slice(0, mostQueued - queued.size)",
     instead: ".slice(0, 0)",
-    test: "test/scheduler-loop.test.ts",
+    test: "test/starting/scheduler-loop.test.ts",
     title: "has its turn in the row's queue where others lock it one after the other",
   },
   {
     guard: "an entry whose time came between two looks is tried again",
-    file: "src/due-starts.ts",
+    file: "src/starting/due-starts.ts",
     text: "const again = due.length === 0 ?",
     instead: "const again = due.length >= 0 ?",
-    test: "test/scheduler.test.ts",
+    test: "test/starting/scheduler.test.ts",
     title: "an entry is started at once if its time came after Postgres looked for what is due",
   },
 ];
@@ -292,42 +292,42 @@ const fanOut: Mutant[] = [
   },
   {
     guard: "a fan-out of a job that does not run any more stops, and takes the keys away",
-    file: "src/fan-out.ts",
+    file: "src/starting/fan-out.ts",
     text: `if (chunk?.status !== "running") {`,
     instead: "if (chunk === undefined) {",
-    test: "test/fan-out.test.ts",
+    test: "test/starting/fan-out.test.ts",
     title: "and removes the keys when the job turns out to be cancelled in the middle",
   },
   {
     guard: "what is added is compared with a file's contacts, too",
-    file: "src/batch-jobs.ts",
+    file: "src/jobs/batch-jobs.ts",
     text: "if (!job.has_all_phones) throw new PhonesAreMissing(job.id);",
     instead: "",
-    test: "test/importing/contact-import.test.ts",
+    test: "test/jobs/import/contact-import.test.ts",
     title: "are known to later calls",
   },
   {
     guard: "a file is compared with an earlier file's contacts",
-    file: "src/importing/contact-import.ts",
+    file: "src/jobs/import/contact-import.ts",
     text: "if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(id);",
     instead: "",
-    test: "test/importing/contact-import.test.ts",
+    test: "test/jobs/import/contact-import.test.ts",
     title: "are known to a file that comes after them",
   },
   {
     guard: "of one organization's files at most two are taken at once",
-    file: "src/importing/slots.ts",
+    file: "src/jobs/import/slots.ts",
     text: " && own < perOrganization",
     instead: "",
-    test: "test/importing/slots.test.ts",
+    test: "test/jobs/import/slots.test.ts",
     title: "an organization has two files taken at once, and others get their turn before its third",
   },
   {
     guard: "a file of which too little arrives gives its place up",
-    file: "src/importing/pieces.ts",
+    file: "src/jobs/import/pieces.ts",
     text: "Math.min(leftMs, idleMs, slowMs)",
     instead: "Math.min(leftMs, idleMs)",
-    test: "test/importing/contact-import.test.ts",
+    test: "test/jobs/import/contact-import.test.ts",
     title: "of which too little arrives, however often",
   },
   {
@@ -335,32 +335,32 @@ const fanOut: Mutant[] = [
     file: "src/postgres/contacts.ts",
     text: "select number from attempts where job_id = ${jobId} and number > ${after}::int and attempt = 1\n  union all",
     instead: "",
-    test: "test/fan-out.test.ts",
+    test: "test/starting/fan-out.test.ts",
     title: "leave out contacts that are not pending",
   },
 ];
 
-const entrySweep = "src/sweep-entries.ts";
-const listSweep = "src/sweep-lists.ts";
-const clockAhead = "test/sweep/clock-ahead.test.ts";
-const partsThatFail = "test/sweep/parts-that-fail.test.ts";
-const postgresBehind = "test/sweep/postgres-behind.test.ts";
+const entrySweep = "src/starting/sweep-entries.ts";
+const listSweep = "src/starting/sweep-lists.ts";
+const clockAhead = "test/starting/sweep/clock-ahead.test.ts";
+const partsThatFail = "test/starting/sweep/parts-that-fail.test.ts";
+const postgresBehind = "test/starting/sweep/postgres-behind.test.ts";
 
 const sweeps: Mutant[] = [
   {
     guard: "a schedule that was lost is filled again",
-    file: "src/sweep.ts",
+    file: "src/starting/sweep.ts",
     text: `"filling the schedule": () => entries.refill(),`,
     instead: "",
-    test: "test/sweep/entries.test.ts",
+    test: "test/starting/sweep/entries.test.ts",
     title: "for all scheduled jobs, however far off, when the sorted set has lost its mark",
   },
   {
     guard: "an entry that is missing is added before its time",
-    file: "src/sweep.ts",
+    file: "src/starting/sweep.ts",
     text: `"adding entries": () => entries.addMissing(),`,
     instead: "",
-    test: "test/sweep/entries.test.ts",
+    test: "test/starting/sweep/entries.test.ts",
     title: "when its job is",
   },
   {
@@ -368,15 +368,15 @@ const sweeps: Mutant[] = [
     file: entrySweep,
     text: "if (times[i] !== undefined && !isLate) return false;",
     instead: "if (times[i] !== undefined) return false;",
-    test: "test/sweep/entries.test.ts",
+    test: "test/starting/sweep/entries.test.ts",
     title: "is brought forward when its job is overdue",
   },
   {
     guard: "an entry that stands for nothing is taken off",
-    file: "src/sweep.ts",
+    file: "src/starting/sweep.ts",
     text: `"taking entries off": () => entries.removeStale(),`,
     instead: "",
-    test: "test/sweep/entries.test.ts",
+    test: "test/starting/sweep/entries.test.ts",
     title: "when its job was cancelled",
   },
   {
@@ -384,7 +384,7 @@ const sweeps: Mutant[] = [
     file: entrySweep,
     text: "found.filter((id) => before.has(id))",
     instead: "found",
-    test: "test/sweep/healthy.test.ts",
+    test: "test/starting/sweep/healthy.test.ts",
     title: "between a cancel and its step in Redis, which takes off the entry itself",
   },
   {
@@ -392,7 +392,7 @@ const sweeps: Mutant[] = [
     file: entrySweep,
     text: "return entry.isSettled || ageMs >= settledMs;",
     instead: "return ageMs >= 0;",
-    test: "test/sweep/entries.test.ts",
+    test: "test/starting/sweep/entries.test.ts",
     title: "only when its command has had the time to do it",
   },
   {
@@ -400,7 +400,7 @@ const sweeps: Mutant[] = [
     file: listSweep,
     text: "if (position === undefined) await contactList.create(job, job.revision);",
     instead: "if (position === undefined) return;",
-    test: "test/sweep/lists.test.ts",
+    test: "test/starting/sweep/lists.test.ts",
     title: "with its position",
   },
   {
@@ -408,7 +408,7 @@ const sweeps: Mutant[] = [
     file: listSweep,
     text: `else if (rule === "list_drained") await contactList.restart(job, position, job.revision);`,
     instead: "",
-    test: "test/sweep/lists.test.ts",
+    test: "test/starting/sweep/lists.test.ts",
     title: "when it is empty, and contacts are pending, at the second pass that finds it so",
   },
   {
@@ -416,7 +416,7 @@ const sweeps: Mutant[] = [
     file: listSweep,
     text: "void fanOut.run(job);",
     instead: "",
-    test: "test/sweep/lists.test.ts",
+    test: "test/starting/sweep/lists.test.ts",
     title: "at the second pass that finds it where it was",
   },
   {
@@ -424,7 +424,7 @@ const sweeps: Mutant[] = [
     file: listSweep,
     text: "return isSettled && (position === undefined || ageMs !== undefined)",
     instead: "return isSettled",
-    test: "test/sweep/lists.test.ts",
+    test: "test/starting/sweep/lists.test.ts",
     title: "but is left alone while another replica moves it on",
   },
   {
@@ -461,7 +461,7 @@ const sweeps: Mutant[] = [
   },
   {
     guard: "a part of the sweep that fails does not keep it from the others",
-    file: "src/sweep.ts",
+    file: "src/starting/sweep.ts",
     text: "isWhole = (await tried(part, work)) && isWhole;",
     instead: "await tried(part, work).then((done) => done || Promise.reject(new Error(part)));",
     test: partsThatFail,
@@ -477,15 +477,15 @@ const sweeps: Mutant[] = [
   },
   {
     guard: "keys of a job that does not run are taken away",
-    file: "src/sweep.ts",
+    file: "src/starting/sweep.ts",
     text: `"removing what was left": () => lists.removeLeft(),`,
     instead: "",
-    test: "test/sweep/lists.test.ts",
+    test: "test/starting/sweep/lists.test.ts",
     title: "when it was cancelled while Redis was away, at the second pass that finds them",
   },
   {
     guard: "a list that is longer than Postgres knows stops no fan-out",
-    file: "src/fan-out.ts",
+    file: "src/starting/fan-out.ts",
     text: "if (position.last > total) return;",
     instead: "",
     test: postgresBehind,
@@ -692,7 +692,7 @@ const beginnings: Mutant[] = [
   },
   {
     guard: "a Redis that answers and cannot be used is refused",
-    file: "src/redis-watch.ts",
+    file: "src/vitals/redis-watch.ts",
     text: "await probe.tryOut();",
     instead: "",
     test: unusableRedis,
@@ -735,10 +735,10 @@ const vitals: Mutant[] = [
   },
   {
     guard: "the clock keeps what it knows better",
-    file: "src/clock.ts",
+    file: "src/vitals/clock.ts",
     text: "isContradicted || found.errorMs <= knownErrorMs ? found : known",
     instead: "isContradicted || !isContradicted ? found : known",
-    test: "test/clock.test.ts",
+    test: "test/vitals/clock.test.ts",
     title: "a clock that measures while every answer is 300 ms late stays right",
   },
 ];
@@ -749,7 +749,7 @@ const workers: Mutant[] = [
     file: "src/worker/kept-leases.ts",
     text: "() => lease.lost.abort(),",
     instead: "() => {},",
-    test: "test/worker-leases.test.ts",
+    test: "test/worker/leases.test.ts",
     title: "is lost before another worker may call, when the way to the service is gone",
   },
   {
@@ -757,7 +757,7 @@ const workers: Mutant[] = [
     file: "src/worker/run-worker.ts",
     text: "contacts = contacts.filter(({ leaseId }) => sure.extended.has(leaseId));",
     instead: "",
-    test: "test/worker-leases.test.ts",
+    test: "test/worker/leases.test.ts",
     title: "is not placed when the answer with its lease came after the lease's end",
   },
 ];
@@ -768,7 +768,7 @@ const limits = "test/rpc/limits.test.ts";
 const bounds: Mutant[] = [
   {
     guard: "the elements of a request are counted before gRPC decodes it",
-    file: "src/rpc/grpc-call.ts",
+    file: "src/rpc/grpc/call.ts",
     text: `limits.check(bytes, "binary");`,
     instead: "",
     test: hostile,
@@ -776,7 +776,7 @@ const bounds: Mutant[] = [
   },
   {
     guard: "the elements of a request are counted before Connect decodes it",
-    file: "src/rpc/http-request.ts",
+    file: "src/rpc/http/request.ts",
     text: "    limits.check(message, form);\n    yield message;",
     instead: "    yield message;",
     test: hostile,
@@ -784,7 +784,7 @@ const bounds: Mutant[] = [
   },
   {
     guard: "nothing is hidden between what counts and what decodes",
-    file: "src/rpc/count-binary.ts",
+    file: "src/rpc/requests/count-binary.ts",
     text: "if (wireType !== field.wireType) throw malformed;",
     instead: "",
     test: "test/rpc/checks.test.ts",
@@ -792,7 +792,7 @@ const bounds: Mutant[] = [
   },
   {
     guard: "what needs no key has small requests",
-    file: "src/rpc/request-limits.ts",
+    file: "src/rpc/requests/limits.ts",
     text: "isOpen ? keylessBytes :",
     instead: "",
     test: limits,
@@ -800,7 +800,7 @@ const bounds: Mutant[] = [
   },
   {
     guard: "a request is small when it is decompressed too",
-    file: "src/rpc/http-request.ts",
+    file: "src/rpc/http/request.ts",
     text: "{ maxOutputLength: maxBytes }",
     instead: "{}",
     test: limits,
@@ -808,7 +808,7 @@ const bounds: Mutant[] = [
   },
   {
     guard: "large requests together fit the replica's memory",
-    file: "src/rpc/bytes-in-hand.ts",
+    file: "src/rpc/requests/bytes-in-hand.ts",
     text: "if (more > 0 && bytes > smallBytes && isTooMuch) throw tooMuch();",
     instead: "",
     test: limits,
@@ -816,7 +816,7 @@ const bounds: Mutant[] = [
   },
   {
     guard: "a deadline that no timer can take is none",
-    file: "src/rpc/grpc-streams.ts",
+    file: "src/rpc/grpc/streams.ts",
     text: `delete headers["grpc-timeout"];`,
     instead: "{}",
     test: "test/rpc/aborts.test.ts",

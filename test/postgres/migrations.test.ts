@@ -4,16 +4,16 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Client } from "pg";
 import { describe, expect, inject, test } from "vitest";
-import { hashApiKey } from "../../src/api-keys.ts";
+import { hashApiKey } from "../../src/access/api-keys.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
 import { migrate, migrations } from "../../src/postgres/migrate.ts";
-import { runSchedulerPass } from "../../src/scheduler.ts";
+import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { lease, reportAll } from "../leasing/leases.ts";
 import { createEmptyDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { root } from "../support/readme.ts";
-import { settle, sweep } from "../sweep/passes.ts";
+import { settle, sweep } from "../starting/sweep/passes.ts";
 
 /*
  * Every schema that a release has left in databases, with data in it, is brought up to date. releases/dump.ts tells how
@@ -79,7 +79,7 @@ describe.each(starts)("from $from", ({ file }) => {
       await holder.query(blockAfterFirstTable);
       await holder.query("select pg_advisory_lock(4711)");
       const environment = { PATH: process.env["PATH"], DATABASE_URL: database.url };
-      const killed = spawn(process.execPath, ["src/keys.ts", "list"], { cwd: root, env: environment });
+      const killed = spawn(process.execPath, ["src/access/keys.ts", "list"], { cwd: root, env: environment });
       const waiting = (lock: string) => async () => {
         const { rows } = await holder.query(
           `select 1 from pg_locks where locktype = 'advisory' and not granted and ${lock}`,

@@ -5,7 +5,7 @@ import { jobStatuses } from "../../src/domain/batch-job.ts";
 import { lockJob } from "../../src/postgres/batch-jobs.ts";
 import { purgeDeletedContacts } from "../../src/postgres/contacts.ts";
 import { deleteOldJobs } from "../../src/postgres/sweep.ts";
-import { startSweep } from "../../src/sweep.ts";
+import { startSweep } from "../../src/starting/sweep.ts";
 import { eventually } from "../support/eventually.ts";
 import { claimRequest, purgeRequests } from "../../src/postgres/requests.ts";
 import { useFreshParts } from "../support/fresh.ts";

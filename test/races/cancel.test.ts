@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { checkAllowed } from "../../src/domain/batch-job.ts";
-import { createFanOut } from "../../src/fan-out.ts";
+import { createFanOut } from "../../src/starting/fan-out.ts";
 import { lockJob, startJob } from "../../src/postgres/batch-jobs.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { runSchedulerPass } from "../../src/scheduler.ts";
+import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import type { Schedule } from "../../src/redis/schedule.ts";
 import { eventually } from "../support/eventually.ts";
 import { numbersTo } from "../support/look.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createFanOut } from "../../src/fan-out.ts";
+import { createFanOut } from "../../src/starting/fan-out.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
 import { eventually } from "../support/eventually.ts";
 import { numbersTo } from "../support/look.ts";

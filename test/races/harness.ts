@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect } from "vitest";
-import { createBatchJobs } from "../../src/batch-jobs.ts";
-import { createFanOut } from "../../src/fan-out.ts";
+import { createBatchJobs } from "../../src/jobs/batch-jobs.ts";
+import { createFanOut } from "../../src/starting/fan-out.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import type { JobKey } from "../../src/redis/keys.ts";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { createFanOut } from "../../src/fan-out.ts";
+import { createFanOut } from "../../src/starting/fan-out.ts";
 import { type RedisClient, mastersOf, openRedis } from "../../src/redis/connection.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
 import { checkFitness } from "../../src/redis/fitness.ts";
-import { runSchedulerPass } from "../../src/scheduler.ts";
+import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { eventually } from "../support/eventually.ts";
 import { lookAt, numbersTo } from "../support/look.ts";
 import { makeJob, makeWholeJob, onJob } from "../support/make.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { freePort } from "../../src/embedded/server-process.ts";
-import { runSchedulerPass } from "../../src/scheduler.ts";
+import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { lease, leaseOne, limitOrganization, reportAll, runJob } from "../leasing/leases.ts";
 import { aNewJob, makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { entryIdOf, keyOf } from "../support/make-many.ts";
@@ -10,7 +10,7 @@ import { newTime } from "../support/commands.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { startRedisServer } from "../support/redis-servers.ts";
 import { startRedisSwitch } from "../support/redis-switch.ts";
-import { settle, sweep } from "../sweep/passes.ts";
+import { settle, sweep } from "../starting/sweep/passes.ts";
 
 /** A Redis with a standby, and a replica of ours that uses it. */
 async function startPair() {

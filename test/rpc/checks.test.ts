@@ -7,9 +7,9 @@ import {
   ListBatchJobsRequestSchema,
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ReportOutcomesRequestSchema } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { checkJson } from "../../src/rpc/check-json.ts";
-import { countBinary } from "../../src/rpc/count-binary.ts";
-import { shapeOf } from "../../src/rpc/request-shape.ts";
+import { checkJson } from "../../src/rpc/requests/check-json.ts";
+import { countBinary } from "../../src/rpc/requests/count-binary.ts";
+import { shapeOf } from "../../src/rpc/requests/shape.ts";
 import { describeRefusal } from "../support/refusal.ts";
 
 const creation = shapeOf(CreateBatchJobRequestSchema);

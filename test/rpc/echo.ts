@@ -10,11 +10,11 @@ import {
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { max_request_bytes } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { BadRequestSchema, ErrorInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
-import { createBytesInHand } from "../../src/rpc/bytes-in-hand.ts";
-import { startGrpcListener } from "../../src/rpc/grpc-listener.ts";
-import { startHttpListener } from "../../src/rpc/http-listener.ts";
+import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
+import { startGrpcListener } from "../../src/rpc/grpc/listener.ts";
+import { startHttpListener } from "../../src/rpc/http/listener.ts";
 import { type Listener, type ListenerOptions, maxMessageBytes } from "../../src/rpc/listener.ts";
-import type { Pages } from "../../src/rpc/http-pages.ts";
+import type { Pages } from "../../src/rpc/http/pages.ts";
 import { serviceEntry } from "../../src/rpc/service-table.ts";
 
 /** The message of every method of Echo, both ways. */

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { describe, expect, test } from "vitest";
-import { createBytesInHand } from "../../src/rpc/bytes-in-hand.ts";
+import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { createHealth } from "../../src/rpc/health.ts";
 import { eventually } from "../support/eventually.ts";
 import { startEcho, type Listeners } from "./echo.ts";

@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 
-import { createMetrics } from "../../src/metrics.ts";
+import { createMetrics } from "../../src/vitals/metrics.ts";
 import { createErrorTranslation } from "../../src/rpc/errors.ts";
 import { createHealth } from "../../src/rpc/health.ts";
 import { openCallsInterceptor } from "../../src/rpc/open-calls.ts";

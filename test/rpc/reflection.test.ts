@@ -12,7 +12,7 @@ import {
   type ServerReflectionRequestSchema,
 } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { startGrpcListener } from "../../src/rpc/grpc-listener.ts";
+import { startGrpcListener } from "../../src/rpc/grpc/listener.ts";
 import { reflectionEntries } from "../../src/rpc/reflection.ts";
 
 type Question = NonNullable<MessageInitShape<typeof ServerReflectionRequestSchema>["messageRequest"]>;

@@ -16,7 +16,7 @@ const environment = (settings: Record<string, string>) => ({
 
 /** Runs one of our programs to its end. */
 export function runProgram(
-  file: "src/keys.ts" | "src/main.ts",
+  file: "src/access/keys.ts" | "src/main.ts",
   args: readonly string[],
   settings: Record<string, string>,
 ): Promise<Ended> {

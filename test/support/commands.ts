@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { BatchJobs, JobCommandRequest } from "../../src/batch-jobs.ts";
+import type { BatchJobs, JobCommandRequest } from "../../src/jobs/batch-jobs.ts";
 import type { Command, JobStatus } from "../../src/domain/batch-job.ts";
 import { makeContacts } from "./make.ts";
 

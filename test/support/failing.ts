@@ -1,5 +1,5 @@
-import { createBatchJobs } from "../../src/batch-jobs.ts";
-import { createFanOut } from "../../src/fan-out.ts";
+import { createBatchJobs } from "../../src/jobs/batch-jobs.ts";
+import { createFanOut } from "../../src/starting/fan-out.ts";
 import { RedisError } from "../../src/redis/connection.ts";
 import type { Parts } from "./parts.ts";
 

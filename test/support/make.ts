@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import type { JobCommandRequest, NewJob } from "../../src/batch-jobs.ts";
+import type { JobCommandRequest, NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { JobStatus } from "../../src/domain/batch-job.ts";
 import { type ContactInput, sortOut } from "../../src/domain/contact.ts";
 import { insertContacts } from "../../src/postgres/contacts.ts";

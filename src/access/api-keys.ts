@@ -1,0 +1,154 @@
+import { createHash, randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import { createAlarm } from "../timing/alarm.ts";
+import { coalesce } from "../timing/coalesce.ts";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { Caller } from "../domain/caller.ts";
+import { startLoop } from "../timing/loop.ts";
+import { findCallers, findValidKeys } from "../postgres/api-keys.ts";
+import type { Database } from "../postgres/database.ts";
+
+const keyPattern = /^cs_[A-Za-z0-9_-]{32,256}$/;
+const authorizationPattern = /^Bearer +(\S+)$/i;
+
+/** A call under a key that was revoked begins for so long, and is looked at this often: together less than 5 s. */
+const knownMs = 2_000;
+const recheckMs = 2_000;
+
+/** Of the keys that are known, those that were used last. */
+const mostKnown = 10_000;
+
+/** One query looks up so many keys at most, and between two there is at least this time, however many come. */
+const mostAsked = 1_000;
+const askMs = 10;
+
+/** True for what may be an API key: `cs_` and at least 32 letters, digits, `-` or `_`. */
+export const isApiKey = (text: string): boolean => keyPattern.test(text);
+
+/** A new API key of 256 random bits. */
+export const generateApiKey = (): string => `cs_${randomBytes(32).toString("base64url")}`;
+
+/** What is stored of a key. The key is random, so that a plain hash tells nothing of it. */
+export const hashApiKey = (key: string): Buffer => createHash("sha256").update(key).digest();
+
+const refusal = () =>
+  new BatchJobError(
+    "invalid_api_key",
+    'The call needs a valid API key in its header "authorization: Bearer cs_…".',
+  );
+
+/** The caller that an authorization header names, or one and the same refusal for every header that names none. */
+export type Authenticate = (authorization: string | null) => Promise<Caller>;
+
+/** Calls back when the caller's key is not valid any more, unless the function that it returns was called before. */
+export type WhileValid = (caller: Caller, end: (refusal: BatchJobError) => void) => () => void;
+
+export type ApiKeys = AsyncDisposable & {
+  readonly authenticate: Authenticate;
+  readonly whileValid: WhileValid;
+};
+
+export function createApiKeys({ db, logger }: { db: Database; logger: Logger }): ApiKeys {
+  const find = createLookUp(db);
+  /** By hash, the one that was used last at the end. Only good news is kept: a new key works at once. */
+  const known = new Map<string, { caller: Caller; untilMs: number }>();
+
+  async function callerOf(key: string): Promise<Caller | undefined> {
+    const hash = hashApiKey(key);
+    const name = hash.toString("base64");
+    let found = known.get(name);
+    known.delete(name);
+    if (found === undefined || found.untilMs <= performance.now()) {
+      const { caller } = await find(hash);
+      if (caller === undefined) return undefined;
+      found = { caller, untilMs: performance.now() + knownMs };
+    }
+    known.set(name, found);
+    const [eldest] = known.keys();
+    if (known.size > mostKnown && eldest !== undefined) known.delete(eldest);
+    return found.caller;
+  }
+
+  const checks = startRechecks(db, logger, (apiKeyId) => {
+    for (const [name, { caller }] of known) if (caller.apiKeyId === apiKeyId) known.delete(name);
+  });
+
+  return {
+    async authenticate(authorization) {
+      const key = authorizationPattern.exec(authorization ?? "")?.[1];
+      if (key === undefined || !isApiKey(key)) throw refusal();
+      const caller = await callerOf(key);
+      if (caller === undefined) throw refusal();
+      return caller;
+    },
+    whileValid: checks.whileValid,
+    [Symbol.asyncDispose]: () => checks[Symbol.asyncDispose](),
+  };
+}
+
+/** Looks keys up by their hashes, all that have come meanwhile in one query. */
+function createLookUp(db: Database): (hash: Buffer) => Promise<{ caller: Caller | undefined }> {
+  let nextMs = -Infinity;
+  return coalesce(
+    async (hashes) => {
+      const nowMs = performance.now();
+      const startMs = Math.max(nowMs, nextMs);
+      nextMs = startMs + askMs;
+      if (startMs > nowMs) await delay(startMs - nowMs);
+      const callers = await findCallers(db, hashes);
+      return hashes.map((hash) => ({ caller: callers.get(hash.toString("base64")) }));
+    },
+    mostAsked,
+    // One that hangs leaves the rest of them their way.
+    4,
+  );
+}
+
+/** Looks from time to time whether the keys under which something is open are valid: one query for all, none for none. */
+function startRechecks(
+  db: Database,
+  logger: Logger,
+  onInvalid: (apiKeyId: string) => void,
+): AsyncDisposable & { whileValid: WhileValid } {
+  const open = new Map<string, Set<(refusal: BatchJobError) => void>>();
+  const alarm = createAlarm();
+  let isIdle = false;
+  let dueMs = -Infinity;
+
+  async function check(): Promise<void> {
+    const ids = [...open.keys()];
+    const valid = await findValidKeys(db, ids);
+    for (const id of ids) {
+      if (valid.has(id)) continue;
+      onInvalid(id);
+      for (const end of open.get(id) ?? []) end(refusal());
+    }
+  }
+
+  const checking = startLoop(async () => {
+    isIdle = open.size === 0;
+    if (isIdle) return Infinity;
+    const waitMs = dueMs - performance.now();
+    if (waitMs > 0) return waitMs;
+    dueMs = performance.now() + recheckMs;
+    // While Postgres is away nothing is known to have been revoked.
+    await check().catch((error: unknown) =>
+      logger.warn({ err: error }, "API keys in use cannot be looked at"),
+    );
+    return dueMs - performance.now();
+  }, alarm);
+
+  return {
+    whileValid(caller, end) {
+      const ends = open.get(caller.apiKeyId) ?? new Set();
+      open.set(caller.apiKeyId, ends.add(end));
+      if (isIdle) alarm.ring();
+      return () => {
+        ends.delete(end);
+        if (ends.size === 0 && open.get(caller.apiKeyId) === ends) open.delete(caller.apiKeyId);
+      };
+    },
+    [Symbol.asyncDispose]: () => checking[Symbol.asyncDispose](),
+  };
+}

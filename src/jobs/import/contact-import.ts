@@ -1,0 +1,218 @@
+import { createHash } from "node:crypto";
+import type { Logger } from "pino";
+import { PhonesAreMissing, whenNothingKeepsOut } from "../adding.ts";
+import {
+  type JobCommandRequest,
+  check,
+  checkRevision,
+  keyOf,
+  lockForCommand,
+  shownRejections,
+} from "../batch-jobs.ts";
+import { createCommandRunner } from "../command.ts";
+import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../domain/contact.ts";
+import type { FanOut } from "../../starting/fan-out.ts";
+import { holdOffAll } from "../../postgres/adding.ts";
+import { createBlocks } from "../../postgres/contact-blocks.ts";
+import { type Trx, countAdded, findJob } from "../../postgres/batch-jobs.ts";
+import type { Shares } from "../../postgres/connections.ts";
+import { isKept } from "../../postgres/requests.ts";
+import {
+  type Staging,
+  blockRow,
+  openStaging,
+  phoneRow,
+  sortOutPhones,
+  writeStaged,
+} from "../../postgres/staging.ts";
+import { badFile } from "../../files/bad-file.ts";
+import { createRowReader } from "./contact-rows.ts";
+import { type CsvRecord, createCsvReader } from "../../files/csv.ts";
+import { type Limits, inPieces } from "./pieces.ts";
+import { createSlots } from "./slots.ts";
+import { readTitles } from "./titles.ts";
+
+/** Which file goes where. The file's bytes are a part of what was asked. */
+export type ImportRequest = Omit<JobCommandRequest, "fingerprint">;
+
+export type Imported = {
+  readonly acceptedCount: number;
+  readonly totalContacts: number;
+  readonly rejectedCount: number;
+  readonly rejected: readonly RejectedRow[];
+};
+
+export type ContactImport = {
+  /**
+   * Adds the contacts of a CSV file to a job: all that are accepted, or, if it throws, none. `file` must throw unless it
+   * came to its end. Its contacts are staged while it arrives; the job is locked when all of them are written.
+   */
+  run(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported>;
+};
+
+const rpc = "ImportContacts";
+
+/** Each has a connection to Postgres and some 10 MB; further ones wait unread, and so do their clients. */
+const files = { atOnce: 4, perOrganization: 2 };
+
+/** Contacts are staged some megabytes at a time; meanwhile the next ones are read. */
+const batchBytes = 2 * 1024 * 1024;
+
+/** How many rows of a file were rejected, and the first of them. */
+function createRejections() {
+  const first: RejectedRow[] = [];
+  let count = 0;
+  return {
+    first,
+    get count() {
+      return count;
+    },
+    add(line: number, phone: string, flaw: Flaw): void {
+      count += 1;
+      if (first.length < shownRejections) first.push({ line, phone: shownPhone(phone), ...flaw });
+    },
+  };
+}
+
+type Rejections = ReturnType<typeof createRejections>;
+
+/** Reads a file to its end, and stages its contacts; answers how many it has. */
+async function stageAll(
+  pieces: AsyncIterable<Buffer>,
+  { staging, rejections }: { staging: Staging; rejections: Rejections },
+): Promise<number> {
+  const csv = createCsvReader();
+  const blocks = createBlocks(blockRow);
+  let rows: ReturnType<typeof createRowReader> | undefined;
+  let phones = "";
+  let writing: Promise<unknown> = Promise.resolve();
+
+  function take(records: readonly CsvRecord[]): void {
+    for (const { line, values } of records) {
+      if (rows === undefined) {
+        rows = createRowReader(readTitles(values));
+        continue;
+      }
+      const row = rows.read(values);
+      if ("rule" in row) {
+        rejections.add(line, rows.phoneOf(values), row);
+      } else {
+        blocks.add(row.line);
+        phones += phoneRow(blocks.count(), line, row.phone);
+      }
+    }
+  }
+
+  async function write(some: { all: boolean }): Promise<void> {
+    const [fullPhones, fullBlocks] = [phones, blocks.take(some)];
+    phones = "";
+    await writing;
+    writing = staging.stage(fullPhones, fullBlocks);
+    // A failure is seen when it is waited for.
+    writing.catch(() => {});
+  }
+
+  try {
+    for await (const piece of pieces) {
+      take(csv.read(piece));
+      if (blocks.bytes() >= batchBytes) await write({ all: false });
+    }
+    take(csv.end());
+    await write({ all: true });
+  } finally {
+    await writing;
+  }
+  if (rows === undefined) {
+    throw badFile("The file is empty; its first line must name its columns, and one of them must be phone.");
+  }
+  if (blocks.count() + rejections.count === 0) {
+    throw badFile(
+      "The file has a line that names its columns, and no row below it; there must be one for each contact.",
+    );
+  }
+  return blocks.count();
+}
+
+async function* hashed(pieces: AsyncIterable<Buffer>, hash: ReturnType<typeof createHash>) {
+  for await (const piece of pieces) {
+    hash.update(piece);
+    yield piece;
+  }
+}
+
+export function createContactImport(deps: {
+  /** Of a connection that is a file's own while it is on its way in. */
+  directUrl: string;
+  shares: Shares;
+  fanOut: FanOut;
+  logger: Logger;
+  limits: Limits;
+}): ContactImport {
+  const { directUrl, shares, limits } = deps;
+  const inTurn = createSlots(files);
+
+  /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
+  async function checkBeforehand(request: ImportRequest): Promise<void> {
+    const { caller, requestId, batchJobId, expectedRevision } = request;
+    const { organizationId } = caller;
+    const db = shares.of(organizationId);
+    if (requestId !== "" && (await isKept(db, { organizationId, rpc, requestId }))) return;
+    const job = await findJob(db, organizationId, batchJobId);
+    checkRevision(job, expectedRevision);
+    check("add_contacts", job);
+  }
+
+  async function importFile(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported> {
+    await using staging = await openStaging(directUrl);
+    const rejections = createRejections();
+    const asked = [request.batchJobId, String(request.expectedRevision)];
+    const hash = createHash("sha256").update(JSON.stringify(asked));
+    const pieces = hashed(inPieces(file, limits), hash);
+    const given = await stageAll(pieces, { staging, rejections });
+    const fingerprint = hash.digest();
+
+    const run = createCommandRunner({ ...deps, shares: { of: () => staging.db } });
+    const command = { ...request, fingerprint: () => fingerprint };
+    async function decide(trx: Trx) {
+      const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
+      await holdOffAll(trx, (await find()).id);
+      const before = await find();
+      const { id } = before;
+      // A job's first contacts are compared with each other alone.
+      const withPhones = before.total_contacts > 0;
+      if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(id);
+      const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections);
+      await writeStaged(trx, staging.tables, before);
+      const count = given - duplicates.count;
+      const job = await lockForCommand(trx, command);
+      check("add_contacts", job);
+      const after = count === 0 ? job : await countAdded(trx, id, { count, withPhones });
+      const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
+      return {
+        acceptedCount: count,
+        totalContacts: after.total_contacts,
+        toFanOut: job.status === "running" && count > 0 ? keyOf(job) : null,
+        rejectedCount: rejections.count + duplicates.count,
+        rejected: [...rejections.first, ...repeated]
+          .toSorted((a, b) => a.line - b.line)
+          .slice(0, shownRejections),
+      };
+    }
+
+    return await whenNothingKeepsOut(staging.db, () =>
+      run(command, {
+        rpc,
+        decide,
+        redisHalf: async () => false,
+        toFanOut: (answer) => answer.toFanOut ?? undefined,
+      }),
+    );
+  }
+
+  return {
+    async run(request, file) {
+      await checkBeforehand(request);
+      return await inTurn(request.caller.organizationId, () => importFile(request, file));
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import { isFieldKey, largestFieldCount, shownPhone } from "../../domain/contact.ts";
+import { badFile } from "../../files/bad-file.ts";
+
+/** Where a file has what. */
+export type Columns = {
+  /** Up to the last one that has a title; a row has a value for each of them. */
+  readonly count: number;
+  readonly phone: number;
+  readonly name: number | undefined;
+  /** The other columns with a title, which become fields. */
+  readonly fields: readonly { readonly at: number; readonly key: string }[];
+  /** Those without, which may hold nothing. */
+  readonly untitled: readonly number[];
+};
+
+/** What the column of phone numbers is called where it is not called phone, without what is no letter or digit. */
+const phoneTitles = new Set(
+  [
+    "phonenumber phoneno phonenr telephone telephonenumber tel telno telnr",
+    "mobile mobilenumber mobileno mobilephone mobilephonenumber cell cellnumber cellphone cellphonenumber",
+    "msisdn e164 telefon telefonnummer telefonnr rufnummer handy handynummer mobil mobilnummer mobiltelefon",
+    "téléphone numérodetéléphone teléfono telefono celular móvil movil telefone telemóvel cellulare",
+    "telefoon telefoonnummer",
+  ].flatMap((words) => words.split(" ")),
+);
+
+const bare = (title: string): string =>
+  title
+    .toLowerCase()
+    .normalize("NFC")
+    .replace(/[^\p{L}\p{N}]/gu, "");
+
+/** The columns that are called phone, or else those that have one of its usual names. */
+function phoneColumns(titles: readonly string[]): readonly number[] {
+  const at = (is: (title: string) => boolean) => titles.flatMap((title, i) => (is(title.trim()) ? [i] : []));
+  const named = at((title) => title.toLowerCase() === "phone");
+  return named.length > 0 ? named : at((title) => phoneTitles.has(bare(title)));
+}
+
+export const hasPhoneTitle = (titles: readonly string[]): boolean => phoneColumns(titles).length > 0;
+
+const quoted = (titles: readonly string[]): string =>
+  titles.map((title) => `“${shownPhone(title)}”`).join(", ");
+const shownTitles = 5;
+
+/** Reads the record that names the columns. */
+export function readTitles(given: readonly string[]): Columns {
+  const titles = given.map((title) => title.trim());
+  if (titles.some((title) => /.\+[1-9]\d{6}/s.test(title))) {
+    throw badFile(
+      "The file's first line has phone numbers within its titles: its line ends were lost. Send the file as it is (curl: --data-binary @FILE).",
+    );
+  }
+  const [phone, secondPhone] = phoneColumns(titles);
+  if (phone === undefined) {
+    const more = titles.length > shownTitles ? ", …" : "";
+    throw badFile(
+      `The file's first line must name its columns, and one of them must be phone; it has ${quoted(titles.slice(0, shownTitles))}${more}.`,
+    );
+  }
+  const names = titles.flatMap((title, at) => (title.toLowerCase() === "name" ? [at] : []));
+  const [name, secondName] = names;
+  const others = titles.flatMap((key, at) =>
+    at === phone || at === name || key === "" ? [] : [{ at, key }],
+  );
+  if (secondPhone !== undefined && titles[phone]?.toLowerCase() !== titles[secondPhone]?.toLowerCase()) {
+    throw badFile(
+      `The columns ${quoted([titles[phone] ?? "", titles[secondPhone] ?? ""])} may both hold the phone number; name one of them phone.`,
+    );
+  }
+  const seen = new Set<string>();
+  const again = secondPhone ?? secondName ?? others.find(({ key }) => seen.size === seen.add(key).size)?.at;
+  if (again !== undefined) {
+    throw badFile(
+      `Two columns of the file are named ${quoted([titles[again] ?? ""])}; give each its own name.`,
+    );
+  }
+  const wrong = others.find(({ key }) => !isFieldKey(key));
+  if (wrong !== undefined) {
+    throw badFile(
+      `The title of column ${wrong.at + 1}, ${quoted([wrong.key])}, must have 1 to 64 characters, none of them a control character; shorten it.`,
+    );
+  }
+  if (others.length > largestFieldCount) {
+    throw badFile(
+      `The file has ${others.length} columns beside phone and name; at most ${largestFieldCount} become fields.`,
+    );
+  }
+  return {
+    count: titles.findLastIndex((title) => title !== "") + 1,
+    phone,
+    name,
+    fields: others,
+    untitled: titles.flatMap((title, at) => (title === "" ? [at] : [])),
+  };
+}

@@ -1,0 +1,167 @@
+import { fitting } from "../domain/answer-size.ts";
+import { coalesce } from "../timing/coalesce.ts";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import { type JobStatus } from "../domain/batch-job.ts";
+import type { Caller } from "../domain/caller.ts";
+import {
+  type ContactStatus,
+  type StoredContactStatus,
+  openContactStatuses,
+  storedContactStatuses,
+} from "../domain/contact.ts";
+import { readPageToken, writePageToken } from "../domain/page-token.ts";
+import { type JobCursor, findJob, isUuid, jobNotFound, listJobs } from "../postgres/batch-jobs.ts";
+import { findContact, listContacts } from "../postgres/contacts.ts";
+import type { Connections } from "../postgres/connections.ts";
+import { readJobs } from "../postgres/watching.ts";
+import type { AttemptRow, BatchJobRow, ContactRow } from "../postgres/tables.ts";
+
+/** A batch job as it is stored. */
+export type BatchJob = BatchJobRow;
+
+/** An attempt as it is stored. */
+export type Attempt = AttemptRow;
+
+/** A contact with the status that its job gives it. */
+export type Contact = Omit<ContactRow, "status"> & { readonly status: ContactStatus };
+
+const defaultPageSize = 50;
+const largestPageSize = 1_000;
+
+const pageSizeOf = (asked: number): number =>
+  asked === 0 ? defaultPageSize : Math.min(asked, largestPageSize);
+
+const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
+  const [createdAtMs, id] = keys;
+  return (
+    Number.isInteger(createdAtMs) &&
+    Number(createdAtMs) >= 0 &&
+    Number(createdAtMs) <= 8.64e15 &&
+    isUuid(String(id))
+  );
+};
+
+const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
+  Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 2 ** 31;
+
+/**
+ * The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. For a status
+ * that no contact has nothing needs to be looked at.
+ */
+function storedStatuses(
+  asked: readonly ContactStatus[],
+  job: BatchJob,
+): readonly StoredContactStatus[] | undefined {
+  if (asked.length === 0) return undefined;
+  return storedContactStatuses.filter(
+    (stored) => job[`${stored}_contacts`] > 0 && asked.includes(shownStatus(stored, job.status)),
+  );
+}
+
+const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
+  jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
+
+const shown = (row: ContactRow, job: BatchJob): Contact => ({
+  ...row,
+  status: shownStatus(row.status, job.status),
+});
+
+/** More than a job takes in an answer beside its texts. */
+const aroundTexts = 700;
+
+const bytesOf = (job: BatchJob): number =>
+  [job.name, job.description, job.from_phone_number_id, job.requested_start_time ?? ""].reduce(
+    (sum, text) => sum + Buffer.byteLength(text),
+    aroundTexts,
+  );
+
+const cursorOf = (job: BatchJob | undefined): JobCursor | undefined =>
+  job && { createdAt: job.created_at, id: job.id };
+
+/** The connections that reads have. */
+export type Reads = Pick<Connections, "reads" | "lookUps">;
+
+/** What can be asked about batch jobs. Every answer is about the caller's organization only. */
+export function createQueries({ reads, lookUps }: Reads) {
+  /** Under load one query answers all who ask while others run; one that hangs leaves the rest of them their way. */
+  const readJob = coalesce<string, { row: BatchJob | undefined }>(
+    async (ids) => {
+      const versions = await readJobs(lookUps, [...new Set(ids)]);
+      return ids.map((id) => ({ row: versions.get(id)?.row }));
+    },
+    100,
+    4,
+  );
+
+  return {
+    /** The job, or job_not_found. */
+    async get(caller: Caller, batchJobId: string): Promise<BatchJob> {
+      const { row } = isUuid(batchJobId) ? await readJob(batchJobId.toLowerCase()) : { row: undefined };
+      if (row?.organization_id !== caller.organizationId) throw jobNotFound(batchJobId);
+      return row;
+    },
+
+    /** One page of jobs, newest first; a short one where more would not fit, or where a search has taken enough. */
+    async list(
+      caller: Caller,
+      filter: { statuses: readonly JobStatus[]; nameContains: string },
+      page: { size: number; token: string },
+    ): Promise<{ jobs: BatchJob[]; nextPageToken: string }> {
+      const { organizationId } = caller;
+      const scope = ["jobs", organizationId, filter.statuses.toSorted(), filter.nameContains];
+      const cursor = readPageToken(page.token, scope, isJobCursor);
+      const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
+      const size = pageSizeOf(page.size);
+      const found = await listJobs(reads.of(organizationId), organizationId, filter, {
+        after,
+        size: size + 1,
+      });
+      const jobs = fitting(found.jobs.slice(0, size), bytesOf);
+      const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
+      return {
+        jobs,
+        nextPageToken: last ? writePageToken(scope, [last.createdAt.getTime(), last.id]) : "",
+      };
+    },
+
+    /** One contact and the history of its attempts, or contact_not_found. */
+    async getContact(
+      caller: Caller,
+      batchJobId: string,
+      number: number,
+    ): Promise<{ contact: Contact; attempts: Attempt[] }> {
+      const db = reads.of(caller.organizationId);
+      const job = await findJob(db, caller.organizationId, batchJobId);
+      const found = await findContact(db, job.id, number);
+      if (found === undefined) {
+        throw new BatchJobError(
+          "contact_not_found",
+          `The batch job has no contact ${number}; it has ${job.total_contacts}, numbered from 1.`,
+          { batchJobId: job.id, number: String(number), totalContacts: String(job.total_contacts) },
+        );
+      }
+      return { contact: shown(found.contact, job), attempts: found.attempts };
+    },
+
+    /** One page of a job's contacts, by number; a short one as that of jobs. */
+    async listContacts(
+      caller: Caller,
+      batchJobId: string,
+      statuses: readonly ContactStatus[],
+      page: { size: number; token: string },
+    ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
+      const scope = ["contacts", batchJobId, statuses.toSorted()];
+      const cursor = readPageToken(page.token, scope, isContactCursor);
+      const db = reads.of(caller.organizationId);
+      const job = await findJob(db, caller.organizationId, batchJobId);
+      const found = await listContacts(db, job.id, storedStatuses(statuses, job), {
+        after: cursor?.[0] ?? 0,
+        size: pageSizeOf(page.size),
+      });
+      return {
+        contacts: found.contacts.map((row) => shown(row, job)),
+        nextPageToken: found.goesOnAfter === undefined ? "" : writePageToken(scope, [found.goesOnAfter]),
+      };
+    },
+  };
+}

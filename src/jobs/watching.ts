@@ -1,0 +1,239 @@
+import type { Logger } from "pino";
+import { type Alarm, createAlarm } from "../timing/alarm.ts";
+import { coalesce } from "../timing/coalesce.ts";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import { allowedStatuses } from "../domain/batch-job.ts";
+import type { Caller } from "../domain/caller.ts";
+import { startLoop } from "../timing/loop.ts";
+import type { Metrics } from "../vitals/metrics.ts";
+import { isUuid, jobNotFound } from "../postgres/batch-jobs.ts";
+import type { Database } from "../postgres/database.ts";
+import { type JobVersion, readJobs, readVersions } from "../postgres/watching.ts";
+import type { BatchJob } from "./queries.ts";
+
+export type Watching = AsyncDisposable & {
+  /**
+   * Each of the jobs as it is now, then each again after it changed, at most five times a second and never without its
+   * last state; undefined every 15 s as a sign of life. Ends when all are final and nothing is dialing, or deleted.
+   */
+  watch(caller: Caller, jobIds: readonly string[], signal: AbortSignal): AsyncIterable<BatchJob | undefined>;
+  /** Ends all streams with this error. */
+  fail(error: unknown): void;
+};
+
+/** One caller's stream: which of its jobs it has not yet sent as they are now. */
+type Stream = {
+  readonly changed: Set<string>;
+  readonly alarm: Alarm;
+  /** Ends the stream with an error, whatever it waits for. */
+  readonly fail: (error: unknown) => void;
+  /** Throws if the stream has failed. */
+  readonly check: () => void;
+  /** What the work answers, unless the stream fails first. */
+  readonly unlessFailed: <T>(work: Promise<T>) => Promise<T>;
+};
+
+/** A job that somebody watches, as it was last seen; no row once it is deleted. */
+type Watched = { version: string | undefined; row: BatchJob | undefined; readonly streams: Set<Stream> };
+
+/** The version of a job that is gone, for good. */
+const deleted = "deleted";
+
+const pollMs = 200;
+const signOfLifeMs = 15_000;
+
+/** What the streams of one organization may be on one replica, and the jobs in them together. */
+const mostStreams = 500;
+const mostWatched = 10_000;
+
+/** One statement looks at so many jobs at most. */
+const mostAsked = 5_000;
+
+const isOver = (row: BatchJob | undefined): boolean =>
+  row === undefined || (!allowedStatuses("cancel").includes(row.status) && row.dialing_contacts === 0);
+
+const tooManyWatched = () =>
+  new BatchJobError(
+    "limit_exceeded",
+    `On this replica an organization has at most ${mostStreams} streams of jobs, with ${mostWatched} jobs in them; end some first.`,
+    { limit: String(mostWatched) },
+  );
+
+function createStream(): Stream {
+  const alarm = createAlarm();
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  failed.catch(() => {});
+  let failure: { error: unknown } | undefined;
+  return {
+    changed: new Set(),
+    alarm,
+    fail(error) {
+      failure ??= { error };
+      reject(error);
+      alarm.ring();
+    },
+    check() {
+      if (failure !== undefined) throw failure.error;
+    },
+    unlessFailed: (work) => Promise.race([work, failed]),
+  };
+}
+
+/** Watches by looking, with one query for all jobs that somebody watches on this replica, and none if nobody does. */
+export function createWatching(deps: {
+  db: Database;
+  logger: Logger;
+  metrics: Metrics;
+  /** The work, or an error at once while it cannot succeed. */
+  guard?: <T>(work: () => Promise<T>) => Promise<T>;
+}): Watching {
+  const { db, logger, metrics, guard = (work) => work() } = deps;
+  const watched = new Map<string, Watched>();
+  const streams = new Set<Stream>();
+  /** What each organization's streams hold of its share. */
+  const held = new Map<string, { streams: number; jobs: number }>();
+  const poke = createAlarm();
+  let isFailing = false;
+
+  function see(id: string, found: JobVersion | undefined): void {
+    const job = watched.get(id);
+    if (job === undefined || job.version === (found?.version ?? deleted)) return;
+    job.version = found?.version ?? deleted;
+    job.row = found?.row;
+    for (const stream of job.streams) {
+      stream.changed.add(id);
+      stream.alarm.ring();
+    }
+  }
+
+  /** Rows are read only of jobs that are not known yet, or have another version than is known. */
+  async function readSome(ids: readonly string[], found: Map<string, JobVersion>): Promise<void> {
+    const versions = await readVersions(
+      db,
+      ids.filter((id) => watched.get(id)?.row !== undefined),
+    );
+    const changed: string[] = [];
+    for (const id of ids) {
+      const { version, row } = watched.get(id) ?? {};
+      if (version === deleted) continue;
+      if (row !== undefined && version !== undefined && version === versions.get(id))
+        found.set(id, { version, row });
+      else changed.push(id);
+    }
+    for (const [id, job] of await readJobs(db, changed)) found.set(id, job);
+  }
+
+  /** One look at a time, for all who ask meanwhile: so what is seen later is newer, however many begin at once. */
+  const read = coalesce<readonly string[], ReadonlyMap<string, JobVersion>>(async (asked) => {
+    const ids = [...new Set(asked.flat())];
+    const found = new Map<string, JobVersion>();
+    for (let done = 0; done < ids.length; done += mostAsked) {
+      await readSome(ids.slice(done, done + mostAsked), found);
+    }
+    return asked.map(() => found);
+  }, 1_000);
+
+  async function look(ids: readonly string[]): Promise<void> {
+    const versions = await read(ids);
+    for (const id of ids) see(id, versions.get(id));
+  }
+
+  const polling = startLoop(async () => {
+    if (watched.size === 0) return Infinity;
+    try {
+      await look([...watched.keys()]);
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing) logger.warn({ err: error }, "watched jobs cannot be read; trying again");
+      isFailing = true;
+    }
+    return pollMs;
+  }, poke);
+
+  function join(stream: Stream, ids: readonly string[]): void {
+    for (const id of ids) {
+      const job = watched.get(id) ?? { version: undefined, row: undefined, streams: new Set() };
+      watched.set(id, job);
+      job.streams.add(stream);
+      stream.changed.add(id);
+    }
+    poke.ring();
+  }
+
+  function leave(stream: Stream, ids: readonly string[]): void {
+    for (const id of ids) {
+      const job = watched.get(id);
+      job?.streams.delete(stream);
+      if (job?.streams.size === 0) watched.delete(id);
+    }
+  }
+
+  /** Takes a stream's share of what its organization may watch, and answers how to give it back. */
+  function takeShare({ organizationId }: Caller, jobs: number): () => void {
+    const share = held.get(organizationId) ?? { streams: 0, jobs: 0 };
+    if (share.streams >= mostStreams || share.jobs + jobs > mostWatched) throw tooManyWatched();
+    const count = (by: 1 | -1) => {
+      share.streams += by;
+      share.jobs += by * jobs;
+      metrics.watchedJobs.inc(by * jobs);
+    };
+    count(1);
+    held.set(organizationId, share);
+    return () => {
+      count(-1);
+      if (share.streams === 0) held.delete(organizationId);
+    };
+  }
+
+  /** Refuses jobs that are not the caller's. */
+  async function checkAll(caller: Caller, ids: readonly string[]): Promise<void> {
+    const versions = await read(ids.filter(isUuid));
+    const missing = ids.find((id) => versions.get(id)?.row.organization_id !== caller.organizationId);
+    if (missing === undefined) return;
+    throw jobNotFound(missing);
+  }
+
+  return {
+    async *watch(caller, jobIds, signal) {
+      const ids = [...new Set(jobIds.map((id) => id.toLowerCase()))];
+      const giveBack = takeShare(caller, ids.length);
+      const stream = createStream();
+      const ended = () => stream.fail(signal.reason);
+      signal.addEventListener("abort", ended);
+      if (signal.aborted) ended();
+      streams.add(stream);
+      try {
+        await stream.unlessFailed(guard(() => checkAll(caller, ids)));
+        join(stream, ids);
+        await stream.unlessFailed(look(ids));
+        for (let sentMs = -Infinity; ;) {
+          const restMs = stream.changed.size > 0 ? pollMs : signOfLifeMs;
+          const waitMs = sentMs + restMs - performance.now();
+          if (waitMs > 0) {
+            if (stream.changed.size === 0 && ids.every((id) => isOver(watched.get(id)?.row))) return;
+            await stream.alarm.sleep(waitMs);
+            stream.check();
+            continue;
+          }
+          if (stream.changed.size === 0) yield undefined;
+          for (const id of ids) {
+            if (!stream.changed.delete(id)) continue;
+            const row = watched.get(id)?.row;
+            if (row !== undefined) yield row;
+            stream.check();
+          }
+          sentMs = performance.now();
+        }
+      } finally {
+        signal.removeEventListener("abort", ended);
+        streams.delete(stream);
+        leave(stream, ids);
+        giveBack();
+      }
+    },
+    fail(error) {
+      for (const stream of streams) stream.fail(error);
+    },
+    [Symbol.asyncDispose]: () => polling[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,95 @@
+import { createServer, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  setLogVerbosity,
+} from "@grpc/grpc-js";
+import { createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
+import { createCallsInHand } from "../calls-in-hand.ts";
+import { closeAtAge } from "./connection-age.ts";
+import { answerGrpcCall, type GrpcMethod } from "./call.ts";
+import { composeMethod } from "../invoke.ts";
+import { ruleStreams, type StreamRule } from "./streams.ts";
+import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "../listener.ts";
+import { requestLimits } from "../requests/limits.ts";
+
+/** A connection without a call is closed after this, even if its client does not do its part. */
+const goodbyeMs = 250;
+
+/** One connection has so many calls at most at a time; further ones wait at the client. */
+const mostStreams = 250;
+
+/** Serves the table as gRPC over HTTP/2 without TLS. */
+export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {
+  const { services, gate, refused = () => {}, connectionMaxAgeMs = Infinity } = options;
+  const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
+  // grpc-js would print metadata that it cannot read, such as a mistyped API key.
+  setLogVerbosity(logVerbosity.NONE);
+
+  const calls = createCallsInHand();
+  const interceptors = [calls.interceptor, ...options.interceptors];
+  const cuts: GrpcMethod["cuts"] = new Set();
+  calls.cut.addEventListener("abort", () => {
+    for (const cut of cuts) cut(calls.cut.reason);
+  });
+
+  const grpc = createGrpcServer();
+  const rules = new Map<string, StreamRule>();
+  for (const spec of services.flatMap((entry) => Object.values(entry.methods))) {
+    const path = `/${spec.method.parent.typeName}/${spec.method.name}`;
+    const invoke = composeMethod(spec, interceptors);
+    const limits = requestLimits(spec.method);
+    rules.set(path, ruleOf({ spec, gate, calls, cuts, invoke, limits, bytesInHand, refused }));
+    grpc.register(path, unreached, asItIs, asItIs, "bidi");
+  }
+  ruleStreams(grpc, rules);
+
+  // The sockets are kept at hand: grpc-js alone would wait for ever for a client that does not close its own.
+  const sockets = new Set<Socket>();
+  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  if (connectionMaxAgeMs !== Infinity) closeAtAge(grpc, connectionMaxAgeMs);
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    injector.injectConnection(socket);
+  });
+  const port = await listen(server, options);
+
+  async function stop(graceMs: number): Promise<void> {
+    const closed = new Promise((resolve) => server.close(resolve));
+    grpc.tryShutdown(() => {});
+    await calls.finish(graceMs);
+    await Promise.race([closed, delay(goodbyeMs, undefined, { ref: false })]);
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  }
+  let stopped: Promise<void> | undefined;
+  return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
+}
+
+const ruleOf = (method: GrpcMethod): StreamRule => ({
+  maxBytes: method.limits.maxBytes,
+  takeOver: (stream) => (_, call) =>
+    new ServerInterceptingCall(call, { start: () => answerGrpcCall(method, call, stream) }),
+});
+
+function createGrpcServer(): Server {
+  return new Server({
+    "grpc.max_receive_message_length": maxMessageBytes,
+    "grpc.max_send_message_length": maxMessageBytes,
+    "grpc.max_concurrent_streams": mostStreams,
+    // A client whose machine has gone without a word is noticed after the sum of these.
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.enable_channelz": 0,
+  });
+}
+
+const asItIs = (bytes: Buffer) => bytes;
+
+const unreached = () => {
+  throw new Error("every call is taken over before it gets here");
+};

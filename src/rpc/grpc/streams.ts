@@ -1,0 +1,72 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { status, type ChannelOptions, type Server, type ServerInterceptor } from "@grpc/grpc-js";
+import { grpcTimeoutMs, longestTimeoutMs } from "../requests/limits.ts";
+
+/** What is to be done with the calls of one method. */
+export type StreamRule = {
+  readonly maxBytes: number;
+  takeOver(stream: ServerHttp2Stream): ServerInterceptor;
+};
+
+const handler = "_streamHandler";
+
+/** Inside grpc-js, whose version is pinned: what it does with a new stream, and the options that it reads for it. */
+type Inside = {
+  readonly options: ChannelOptions;
+  [handler](
+    this: Inside,
+    interceptors: ServerInterceptor[],
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+  ): void;
+};
+
+/**
+ * Puts rules before what grpc-js does with a stream. It has one limit of bytes for all methods, where a health check may
+ * hold next to nothing, and setTimeout() for every deadline, which takes one beyond 24 days for one that is over.
+ */
+export function ruleStreams(server: Server, rules: ReadonlyMap<string, StreamRule>): void {
+  const inside = server as unknown as Inside;
+  const { [handler]: handle, options } = inside;
+  if (typeof handle !== "function") throw new Error("grpc-js handles its streams in another way");
+  const servers = new Map<number, Inside>();
+  const serverWith = (maxBytes: number): Inside => {
+    const limited = { value: { ...options, "grpc.max_receive_message_length": maxBytes } };
+    const found = servers.get(maxBytes) ?? Object.create(inside, { options: limited });
+    servers.set(maxBytes, found);
+    return found;
+  };
+
+  inside[handler] = (interceptors, stream, headers) => {
+    const rule = rules.get(headers[":path"] ?? "");
+    const type = headers["content-type"] ?? "";
+    if (!type.startsWith("application/grpc")) return refuseType(stream);
+    const timeout = headers["grpc-timeout"];
+    const timeoutMs = timeout === undefined ? undefined : grpcTimeoutMs(String(timeout));
+    if (timeoutMs !== undefined && Number.isNaN(timeoutMs)) return refuseTimeout(stream);
+    if (timeoutMs !== undefined && timeoutMs > longestTimeoutMs) delete headers["grpc-timeout"];
+    if (rule === undefined) return handle.call(inside, interceptors, stream, headers);
+    handle.call(serverWith(rule.maxBytes), [...interceptors, rule.takeOver(stream)], stream, headers);
+  };
+}
+
+function refuseType(stream: ServerHttp2Stream): void {
+  stream.on("error", () => {});
+  stream.respond({
+    ":status": constants.HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE,
+    "content-type": "text/plain; charset=utf-8",
+    "accept-post": "application/grpc",
+  });
+  stream.end("This port speaks gRPC; Connect, gRPC-Web and JSON have the HTTP port.\n");
+}
+
+function refuseTimeout(stream: ServerHttp2Stream): void {
+  stream.on("error", () => {});
+  const refusal = {
+    ":status": constants.HTTP_STATUS_OK,
+    "content-type": "application/grpc",
+    "grpc-status": status.INVALID_ARGUMENT,
+    "grpc-message": encodeURI("The grpc-timeout must be one to eight digits and one of H, M, S, m, u, n."),
+  };
+  stream.respond(refusal, { endStream: true });
+}

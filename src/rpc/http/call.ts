@@ -1,0 +1,148 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import {
+  ConnectError,
+  createConnectRouter,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
+import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { type BytesInHand, createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
+import type { CallsInHand } from "../calls-in-hand.ts";
+import { deliveryOf } from "../delivery.ts";
+import { maybeCallerOf } from "../gate.ts";
+import { sendText } from "./pages.ts";
+import { readCall } from "./request.ts";
+import { asConnectError } from "../last-resort.ts";
+import { maxMessageBytes, type ListenerOptions } from "../listener.ts";
+import type { Refused } from "../refusals.ts";
+import { longestTimeoutMs, requestLimits, type RequestLimits } from "../requests/limits.ts";
+import { blameCaller } from "../undecodable.ts";
+
+export type Rpc = {
+  readonly handler: UniversalHandler;
+  readonly limits: RequestLimits;
+  readonly bytesInHand: BytesInHand;
+};
+
+/** The table as handlers for Connect and gRPC-Web, by path. */
+export function createRpcs(options: ListenerOptions, calls: CallsInHand): ReadonlyMap<string, Rpc> {
+  const { services, interceptors, gate, refused = () => {} } = options;
+  const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
+  // Options belong here and nowhere else: given with a method, they would switch gRPC on again.
+  const router = createConnectRouter({
+    grpc: false,
+    jsonOptions: { alwaysEmitImplicit: true, ignoreUnknownFields: false },
+    binaryOptions: { readUnknownFields: false },
+    // Brotli at its default quality takes seconds for a large answer.
+    acceptCompression: [compressionGzip],
+    // Each method has its own limit, in the reading of its requests.
+    readMaxBytes: maxMessageBytes,
+    writeMaxBytes: maxMessageBytes,
+    maxTimeoutMs: longestTimeoutMs,
+    shutdownSignal: calls.cut,
+    interceptors: [noteAnswer, answerInTime, calls.interceptor, ...interceptors],
+    async requestGate(context) {
+      blameCaller(context);
+      tellRefusal(context, refused);
+      calls.admit();
+      await gate(context);
+    },
+  });
+  for (const { method, impl } of services.flatMap((entry) => Object.values(entry.methods)))
+    router.rpc(method, impl);
+  return new Map(
+    router.handlers.map((handler) => [
+      handler.requestPath,
+      { handler, bytesInHand, limits: requestLimits(handler.method) },
+    ]),
+  );
+}
+
+/** Whatever ends a call on a Connect server aborts its context before it is written. */
+function tellRefusal(context: HandlerContext, refused: Refused): void {
+  const { signal } = context;
+  const tell = () => signal.reason instanceof ConnectError && refused(context, signal.reason);
+  signal.addEventListener("abort", tell, { once: true });
+}
+
+/** True once the answer is the handler's own, and not a refusal. */
+const isAnswered = createContextKey(false);
+
+const noteAnswer: Interceptor = (next) => async (request) => {
+  const response = await next(request);
+  request.contextValues.set(isAnswered, true);
+  return response;
+};
+
+/** Answers a call whose deadline has come, or whose client has gone, without waiting for its handler. */
+const answerInTime: Interceptor = (next) => async (request) => {
+  if (request.stream) return await next(request);
+  const { signal } = request;
+  const { promise: over, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(asConnectError(signal.reason, signal));
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([next(request), over]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+};
+
+/** Rejects if the answer could not be written to its end; what was written stays. */
+export async function answerRpc(
+  { handler, limits, bytesInHand }: Rpc,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const values = createContextValues();
+  const hold = bytesInHand.hold(() => maybeCallerOf({ contextValues: values })?.organizationId);
+  response.once("close", hold.release);
+  const call = readCall(request, response, { limits, values, hold });
+  if (!call) return sendText(response, 400, "The Host header is not valid.");
+  if (!isWelcome(handler, request, response)) return;
+  if (isStream(handler)) {
+    // Proxies pass on each message as it comes, and change nothing.
+    response.setHeader("cache-control", "no-store, no-transform");
+    response.setHeader("x-accel-buffering", "no");
+  }
+  let isSent = false;
+  // It also "finishes" if its socket was destroyed before.
+  response.once("finish", () => (isSent = response.statusCode === 200 && !request.socket.destroyed));
+  response.once("close", () => deliveryOf(values).end(isSent && values.get(isAnswered)));
+  await universalResponseToNodeResponse(await handler(call), response);
+}
+
+const isStream = ({ method }: UniversalHandler): boolean => method.methodKind !== "unary";
+
+const unaryTypes = ["application/json", "application/proto"];
+const streamTypes = ["application/connect+json", "application/connect+proto"];
+const webTypes = ["application/grpc-web+proto", "application/grpc-web+json"];
+
+/** Says what would have worked where the method or the type of the body does not. */
+function isWelcome(
+  handler: UniversalHandler,
+  { method: verb = "", headers, httpVersion }: IncomingMessage,
+  response: ServerResponse,
+): boolean {
+  const { allowedMethods, method, supportedContentType } = handler;
+  if (!allowedMethods.includes(verb)) {
+    response.setHeader("allow", allowedMethods.join(", "));
+    sendText(response, 405, `${method.name} is called with ${allowedMethods.join(" or ")}.`);
+    return false;
+  }
+  if (method.methodKind === "bidi_streaming" && httpVersion.startsWith("1.")) {
+    response.setHeader("connection", "close");
+    sendText(response, 505, `${method.name} is a stream in both directions; call it on the gRPC port.`);
+    return false;
+  }
+  const type = headers["content-type"] ?? "";
+  const isText = /^application\/grpc-web-text/i.test(type);
+  if (verb === "GET" || (supportedContentType(type) && !isText)) return true;
+  const types = [...(isStream(handler) ? streamTypes : unaryTypes), ...webTypes];
+  response.setHeader("accept-post", types.join(", "));
+  sendText(response, 415, `Send ${method.name} as ${types.join(", ")}; gRPC has a port of its own.`);
+  return false;
+}

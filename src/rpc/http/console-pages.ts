@@ -1,0 +1,88 @@
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { extname, join, relative } from "node:path";
+import type { Page, Pages } from "./pages.ts";
+
+/** Where the build of src/console leaves its files. */
+export const consoleDirectory = join(import.meta.dirname, "../../console/dist");
+
+/**
+ * The console takes nothing from elsewhere, talks to nobody but this service, runs no script that is not a file of its
+ * own, and is shown in no other page.
+ */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "worker-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+const secure: Readonly<Record<string, string>> = {
+  "content-security-policy": contentSecurityPolicy,
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+const types: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+};
+
+/** Best first: what the build left beside each file, under which ending. */
+const encodings = [
+  ["br", ".br"],
+  ["gzip", ".gz"],
+] as const;
+
+const notBuilt: Page = {
+  status: 503,
+  body: "The console is not built. To build it run npm ci, without --omit=dev and --ignore-scripts.\n",
+};
+
+/**
+ * The built console: `/` and the files that it names, read once, sent compressed as they were built. All but `/` have a
+ * hash of their content in their name and are cached for ever. Where there is no build `/` says how to get it.
+ */
+export function consolePages(directory: string): Pages {
+  if (!existsSync(join(directory, "index.html"))) return { "/": () => notBuilt };
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((file) => file.isFile() && extname(file.name) in types)
+    .map((file) => join(file.parentPath, file.name));
+  return Object.fromEntries(
+    files.map((file) => {
+      const path = `/${relative(directory, file)}`;
+      return [path === "/index.html" ? "/" : path, filePage(file, path)];
+    }),
+  );
+}
+
+function filePage(file: string, path: string): Pages[string] {
+  const headers = {
+    ...secure,
+    "content-type": types[extname(file)] ?? "application/octet-stream",
+    "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-store",
+    vary: "accept-encoding",
+  };
+  const plain: Page = { headers, body: readFileSync(file) };
+  const encoded = encodings.map(([encoding, ending]) => ({
+    encoding,
+    page: { headers: { ...headers, "content-encoding": encoding }, body: readFileSync(`${file}${ending}`) },
+  }));
+  return ({ headers: { "accept-encoding": accepted = "" } }) =>
+    encoded.find(({ encoding }) => accepts(String(accepted), encoding))?.page ?? plain;
+}
+
+/** Whether a request with this Accept-Encoding takes the encoding: it is named, and not to say that it is unwanted. */
+const accepts = (accepted: string, encoding: string): boolean =>
+  accepted.split(",").some((item) => {
+    const [name = "", ...parameters] = item.split(";").map((part) => part.trim().toLowerCase());
+    return name === encoding && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+  });

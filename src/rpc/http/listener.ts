@@ -1,0 +1,77 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { jittered } from "../../timing/loop.ts";
+import { createCallsInHand } from "../calls-in-hand.ts";
+import { answerPage, sendText, type Pages } from "./pages.ts";
+import { answerRpc, createRpcs } from "./call.ts";
+import { createUploads, isUpload } from "./upload.ts";
+import { defaultKeepAliveMs, listen, type Listener, type ListenerOptions } from "../listener.ts";
+
+export type HttpListenerOptions = ListenerOptions & {
+  pages: Pages;
+  /** How long a file may take to arrive. */
+  uploadTimeoutMs?: number;
+  /** How long a connection stays open that has nothing to do. */
+  keepAliveMs?: number;
+};
+
+/** A client that was answered while it still sends has this long to see why. */
+const farewellMs = 10_000;
+
+/** Serves the table as Connect and gRPC-Web, and pages beside it, over HTTP/1.1 without TLS. */
+export async function startHttpListener(options: HttpListenerOptions): Promise<Listener> {
+  const calls = createCallsInHand();
+  const rpcs = createRpcs(options, calls);
+  const answerUpload = createUploads(options, calls);
+  const pages = new Map(Object.entries(options.pages));
+
+  const agesAtMs = new WeakMap<Socket, number>();
+  const isAged = ({ socket }: IncomingMessage) => (agesAtMs.get(socket) ?? Infinity) <= performance.now();
+
+  function answer(request: IncomingMessage, response: ServerResponse): void {
+    response.once("close", calls.begin());
+    // What is left of a body that nobody wanted.
+    response.once("finish", () => {
+      request.resume();
+      if (!request.complete) setTimeout(() => request.complete || request.destroy(), farewellMs).unref();
+    });
+    // Answers are about people; what may be kept says so itself.
+    response.setHeader("cache-control", "no-store");
+    if (!server.listening || isAged(request)) response.setHeader("connection", "close");
+    const path = request.url?.split("?", 1)[0] ?? "";
+    const rpc = rpcs.get(path);
+    const answered = rpc
+      ? answerRpc(rpc, request, response)
+      : (answerUpload(request, response) ?? answerPage(pages.get(path), request, response));
+    answered.catch(() => giveUp(response));
+  }
+
+  // The calls have times of their own to arrive in, and only a file takes this long.
+  const { uploadTimeoutMs: requestTimeout = 300_000, keepAliveMs = defaultKeepAliveMs } = options;
+  const server = createServer({ requestTimeout, keepAliveTimeout: keepAliveMs }, answer);
+  const { connectionMaxAgeMs = Infinity } = options;
+  server.on("connection", (socket: Socket) =>
+    agesAtMs.set(socket, performance.now() + jittered(connectionMaxAgeMs)),
+  );
+  // Clients with a large file ask before they send it; an upload says yes once it is known to be welcome.
+  server.on("checkContinue", (request, response) => {
+    if (!isUpload(request)) response.writeContinue();
+    answer(request, response);
+  });
+  const port = await listen(server, options);
+
+  async function stop(graceMs: number): Promise<void> {
+    const closed = new Promise((resolve) => server.close(resolve));
+    await calls.finish(graceMs);
+    server.closeAllConnections();
+    await closed;
+  }
+  let stopped: Promise<void> | undefined;
+  return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
+}
+
+/** Leaves no client waiting. */
+function giveUp(response: ServerResponse): void {
+  if (response.headersSent) response.destroy();
+  else sendText(response, 500, "internal error");
+}

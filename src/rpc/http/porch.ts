@@ -1,0 +1,43 @@
+import { createServer } from "node:http";
+import { answerPage, type Pages, sendText } from "./pages.ts";
+import { listen, type ListenerOptions } from "../listener.ts";
+
+/** Answers on the HTTP port until the service can. */
+export type Porch = {
+  /** What the service is waiting for, in a sentence; undefined once it goes on. */
+  waitsFor(sentence: string | undefined): void;
+  /** Lets go of the port. */
+  close(): Promise<void>;
+};
+
+/**
+ * Listens where the service will: `/healthz` says that the process lives, `/readyz` what it is waiting for, and every call
+ * is told to come again, which Connect and gRPC-Web clients know as `unavailable`. A port that nobody knows yet, 0, is left
+ * alone.
+ */
+export async function openPorch({ host, port }: Pick<ListenerOptions, "host" | "port">): Promise<Porch> {
+  let sentence: string | undefined;
+  const pages: Pages = {
+    "/healthz": () => ({ body: "ok\n" }),
+    "/readyz": () => ({ status: 503, body: `not ready: ${sentence ?? "Callsheet is starting."}\n` }),
+  };
+  const server = createServer((request, response) => {
+    // So that nothing is left when the port changes hands.
+    response.setHeader("connection", "close");
+    request.resume();
+    const page = pages[request.url?.split("?", 1)[0] ?? ""];
+    if (page) return void answerPage(page, request, response);
+    response.setHeader("retry-after", "1");
+    sendText(response, 503, "Callsheet is starting; try again.");
+  });
+  if (port !== 0) await listen(server, { host, port });
+  return {
+    waitsFor: (given) => void (sentence = given),
+    async close() {
+      if (!server.listening) return;
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import type { Logger } from "pino";
+import type { StartedJob } from "./fan-out.ts";
+import type { Metrics } from "../vitals/metrics.ts";
+import {
+  type StartedJobRow,
+  isUuid,
+  lockScheduledJob,
+  standingEntries,
+  startDueJobs,
+  startJob,
+} from "../postgres/batch-jobs.ts";
+import { type Database, isPostgresUnavailable } from "../postgres/database.ts";
+import type { Entry } from "../redis/schedule.ts";
+
+/** What became of entries that were due. */
+export type DueOutcome = {
+  /** These stand for nothing any more. */
+  readonly done: readonly string[];
+  /** These stand for a start at another time than the schedule had. */
+  readonly later: readonly Entry[];
+  /** The rows of these are locked by somebody, who may be about to start, move or cancel their jobs. */
+  readonly locked: readonly LockedEntry[];
+  /** These run now, and have nothing on their lists yet. */
+  readonly started: readonly StartedJob[];
+};
+
+/** An entry whose job's row was locked, and for how long its time has come. */
+export type LockedEntry = { readonly scheduledJobId: string; readonly overdueMs: number };
+
+export type DueStarts = {
+  /**
+   * Starts the jobs of entries whose time has come by the database's clock, and waits for nobody. Any number of callers may
+   * be given the same entries: each job is started by one of them, and the others find nothing to start. Throws if
+   * Postgres fails.
+   */
+  startDue(scheduledJobIds: readonly string[]): Promise<DueOutcome>;
+  /**
+   * Starts the job of one entry that is due, in its turn among those who want its row, for which it waits as long as any
+   * statement waits for a lock.
+   */
+  startInTurn(scheduledJobId: string): Promise<readonly StartedJob[]>;
+};
+
+export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: Logger }): DueStarts {
+  const { db, metrics, logger } = deps;
+
+  /** Tells of starts that have been committed; answers the jobs that run. */
+  function note(jobs: readonly StartedJobRow[]): StartedJob[] {
+    const running: StartedJob[] = [];
+    for (const job of jobs) {
+      const fields = { batchJobId: job.id, contacts: job.total_contacts, startLagMs: job.start_lag_ms };
+      if (job.status !== "running") {
+        logger.warn(fields, "batch job failed: its time came while it had no contacts");
+        continue;
+      }
+      if (job.start_lag_ms !== null) metrics.startLagSeconds.observe(job.start_lag_ms / 1000);
+      logger.info(fields, "batch job started");
+      const key = { id: job.id, organizationId: job.organization_id };
+      running.push({ key, revision: job.revision, total: job.total_contacts });
+    }
+    return running;
+  }
+
+  /** The jobs that were started, and the entries of those that cannot be, which do not hold up the others. */
+  type Started = { readonly jobs: readonly StartedJob[]; readonly failed: readonly string[] };
+
+  /** Starts what is free and due: together, or where Postgres refuses that, each half by itself. */
+  async function startFree(ids: readonly string[]): Promise<Started> {
+    try {
+      return { jobs: note(await startDueJobs(db, ids)), failed: [] };
+    } catch (error) {
+      if (isPostgresUnavailable(error)) throw error;
+      if (ids.length > 1) return await startApart(ids);
+      logger.warn({ err: error, scheduledJobId: ids[0] }, "a due job could not be started");
+      return { jobs: [], failed: ids };
+    }
+  }
+
+  /** Throws nothing, because some may have been started: what could not be tried comes due again when its claim runs out. */
+  async function startApart(ids: readonly string[]): Promise<Started> {
+    const middle = Math.ceil(ids.length / 2);
+    const halves: Started[] = [];
+    for (const half of [ids.slice(0, middle), ids.slice(middle)]) {
+      halves.push(await startFree(half).catch(() => ({ jobs: [], failed: half })));
+    }
+    return { jobs: halves.flatMap(({ jobs }) => jobs), failed: halves.flatMap(({ failed }) => failed) };
+  }
+
+  return {
+    async startDue(scheduledJobIds) {
+      const ids = scheduledJobIds.filter(isUuid);
+      const { jobs, failed } = await startFree(ids);
+      // What is left was locked by somebody, was not due by the database's clock, or stands for nothing.
+      const left = jobs.length === ids.length ? [] : ids.filter((id) => !failed.includes(id));
+      const standing = await standingEntries(db, left);
+      const later = standing
+        .filter(({ overdueMs }) => overdueMs < 0)
+        .map(({ scheduledJobId, dueAt }): Entry => ({ scheduledJobId, dueMs: dueAt.getTime() }));
+      const due = standing.filter(({ overdueMs }) => overdueMs >= 0).map((entry) => entry.scheduledJobId);
+      // The time of some may have come only since they were tried.
+      const again = due.length === 0 ? { jobs: [], failed: [] } : await startFree(due);
+      const locked = await standingEntries(
+        db,
+        due.length === again.jobs.length ? [] : due.filter((id) => !again.failed.includes(id)),
+      );
+      const kept = new Set([
+        ...failed,
+        ...again.failed,
+        ...[...later, ...locked].map((entry) => entry.scheduledJobId),
+      ]);
+      return {
+        done: scheduledJobIds.filter((id) => !kept.has(id)),
+        later,
+        locked,
+        started: [...jobs, ...again.jobs],
+      };
+    },
+
+    async startInTurn(scheduledJobId) {
+      const started = await db.transaction().execute(async (trx) => {
+        const job = await lockScheduledJob(trx, scheduledJobId);
+        // An entry has one time for ever: what was due still is.
+        return job && (await startJob(trx, job.id, "due"));
+      });
+      return started === undefined ? [] : note([started]);
+    },
+  };
+}

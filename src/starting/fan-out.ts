@@ -1,0 +1,167 @@
+import type { Logger } from "pino";
+import type { Metrics } from "../vitals/metrics.ts";
+import { type Chunk, readChunk, wholeChunk } from "../postgres/contacts.ts";
+import { type JobState, jobStates } from "../postgres/sweep.ts";
+import type { Database } from "../postgres/database.ts";
+import { type ContactList, type Position, isFirstRun } from "../redis/contact-list.ts";
+import type { JobKey } from "../redis/keys.ts";
+import { createTurns } from "../timing/turns.ts";
+
+/** Disposing stops the work between two chunks and tells of every job that is not done. */
+export type FanOut = AsyncDisposable & {
+  /**
+   * Puts the pending contacts of a running job on its list, from its position on, and resolves when they all are or
+   * the work has stopped on a failure, which is logged. A call during the work joins it, and contacts that were
+   * committed before the call are on the list when it resolves.
+   */
+  run(job: JobKey): Promise<void>;
+  /**
+   * Does the same for jobs that run for the first time, as they were when they started: all their contacts are pending,
+   * so that nothing need be read. Resolves before large ones are done.
+   */
+  begin(jobs: readonly StartedJob[]): Promise<void>;
+  /** True while this replica works on the job. */
+  isRunning(jobId: string): boolean;
+};
+
+export type StartedJob = { readonly key: JobKey; readonly revision: number; readonly total: number };
+
+type Run = { promise: Promise<void>; again: boolean };
+
+/** 10,000 numbers are one statement and one script, each of about 3 ms; in Redis nothing else runs meanwhile. */
+const defaultChunkSize = 10_000;
+/** What a list takes in Redis beside its numbers, in numbers. */
+const leastCost = 50;
+
+export function createFanOut(deps: {
+  db: Database;
+  contactList: ContactList;
+  metrics: Metrics;
+  logger: Logger;
+  chunkSize?: number;
+  /** How many jobs are worked on at once; the others wait. */
+  concurrency?: number;
+  /** Told of a job that is left because the work is stopped; others may go on with it at once. */
+  onLeft?: (job: JobKey) => Promise<void>;
+}): FanOut {
+  const { db, contactList, metrics, logger, chunkSize = defaultChunkSize, concurrency = 4, onLeft } = deps;
+  const runs = new Map<string, Run>();
+  const inTurn = createTurns(concurrency);
+  const stop = new AbortController();
+
+  function readFrom(job: JobKey, position: Position): Promise<Chunk | undefined> {
+    const read = isFirstRun(position) ? wholeChunk : readChunk;
+    const chunk = read(db, job.id, position.last, chunkSize);
+    // When the work is stopped nobody waits for it any more.
+    chunk.catch(() => {});
+    return chunk;
+  }
+
+  /** One pass from the position in Redis to the end of the list that Postgres has. */
+  async function work(job: JobKey): Promise<void> {
+    let position = await contactList.position(job);
+    let next = position && readFrom(job, position);
+    while (position !== undefined && next !== undefined && !stop.signal.aborted) {
+      const chunk = await next;
+      if (chunk?.status !== "running") {
+        await contactList.unlink(job, chunk?.revision ?? Number.MAX_SAFE_INTEGER);
+        return;
+      }
+      const { numbers, total } = chunk;
+      // Postgres has lost commits: the sweep starts the list over.
+      if (position.last > total) return;
+      const last = Math.min(position.last + chunkSize, total);
+      const isLast = last === total;
+      // The next chunk is read while this one is put on the list.
+      const ahead = isLast ? undefined : readFrom(job, { ...position, last });
+      const { appended, position: now } = await contactList.append(job, position, last, numbers);
+      if (appended) metrics.fanOutContacts.inc("count" in numbers ? numbers.count : numbers.length);
+      if (appended && isLast) return;
+      position = now;
+      next = appended ? ahead : now && readFrom(job, now);
+    }
+  }
+
+  async function runUntilDone(job: JobKey, current: Run): Promise<void> {
+    const endTimer = metrics.fanOutSeconds.startTimer();
+    try {
+      do {
+        current.again = false;
+        await work(job);
+      } while (current.again && !stop.signal.aborted);
+      if (stop.signal.aborted) await onLeft?.(job);
+      else endTimer();
+    } catch (error) {
+      metrics.fanOutFailures.inc();
+      logger.warn({ err: error, batchJobId: job.id }, "fan-out stopped; the sweep will go on with it");
+    } finally {
+      runs.delete(job.id);
+    }
+  }
+
+  async function run(job: JobKey): Promise<void> {
+    if (stop.signal.aborted) return;
+    const running = runs.get(job.id);
+    if (running !== undefined) {
+      running.again = true;
+      return await running.promise;
+    }
+    const started: Run = { again: false, promise: Promise.resolve() };
+    runs.set(job.id, started);
+    started.promise = inTurn(() => runUntilDone(job, started));
+    await started.promise;
+  }
+
+  /** The first chunks of jobs of one organization; answers the jobs, or none of them if Redis failed. */
+  async function beginGroup(jobs: readonly StartedJob[]): Promise<readonly StartedJob[]> {
+    const [first] = jobs;
+    if (first === undefined) return [];
+    const beginnings = jobs.map((job) => ({ ...job, last: Math.min(job.total, chunkSize) }));
+    try {
+      metrics.fanOutContacts.inc(await contactList.begin(first.key.organizationId, beginnings));
+      return jobs;
+    } catch (error) {
+      metrics.fanOutFailures.inc(jobs.length);
+      const batchJobIds = jobs.map(({ key }) => key.id);
+      logger.warn({ err: error, batchJobIds }, "fan-outs are left to the sweep");
+      return [];
+    }
+  }
+
+  /** Groups of jobs of one organization each, with no more numbers together than a chunk if there are several. */
+  function grouped(jobs: readonly StartedJob[]): StartedJob[][] {
+    const groups: StartedJob[][] = [];
+    for (const ofOne of Map.groupBy(jobs, ({ key }) => key.organizationId).values()) {
+      let room = 0;
+      for (const job of ofOne) {
+        const cost = Math.max(job.total, leastCost);
+        if (cost > room) {
+          groups.push([]);
+          room = chunkSize;
+        }
+        groups.at(-1)?.push(job);
+        room -= cost;
+      }
+    }
+    return groups;
+  }
+
+  return {
+    run,
+    async begin(jobs) {
+      const onLists = (await Promise.all(grouped(jobs).map(beginGroup))).flat();
+      if (onLists.length === 0) return;
+      // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away.
+      const ids = onLists.map(({ key }) => key.id);
+      const states = await jobStates(db, ids).catch(() => new Map<string, JobState>());
+      for (const { key, total } of onLists) {
+        if (total > chunkSize || states.get(key.id)?.status !== "running") void run(key);
+      }
+    },
+    isRunning: (jobId) => runs.has(jobId),
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await Promise.all([...runs.values()].map(({ promise }) => promise));
+    },
+  };
+}

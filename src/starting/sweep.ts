@@ -1,0 +1,151 @@
+import type { Logger } from "pino";
+import type { Clock } from "../vitals/clock.ts";
+import type { FanOut } from "./fan-out.ts";
+import { jittered, startLoop } from "../timing/loop.ts";
+import type { Metrics } from "../vitals/metrics.ts";
+import { purgeDeletedContacts } from "../postgres/contacts.ts";
+import type { Database } from "../postgres/database.ts";
+import { purgeRequests } from "../postgres/requests.ts";
+import { deleteOldJobs } from "../postgres/sweep.ts";
+import type { ContactList } from "../redis/contact-list.ts";
+import type { Schedule } from "../redis/schedule.ts";
+import { createEntrySweep } from "./sweep-entries.ts";
+import { createListSweep } from "./sweep-lists.ts";
+
+/*
+ * The sweep compares Redis with Postgres and puts Redis right. Every replica runs it; every write is conditional, so
+ * that no two sweeps can hurt each other, and a frozen one can hurt nobody.
+ *
+ * A command commits first and then writes to Redis. So what is wrong in Redis is read first, and then once more in
+ * Postgres: what Postgres says after Redis was seen wrong is not the shadow of a command in between. For the same reason
+ * Redis can never be ahead of Postgres, unless Postgres has lost commits.
+ */
+
+const pauseMs = 3_000;
+const pauseAfterFailureMs = 1_000;
+
+type Deps = {
+  readonly db: Database;
+  readonly schedule: Schedule;
+  readonly contactList: ContactList;
+  readonly fanOut: FanOut;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+};
+
+export type Sweep = {
+  /** One pass over everything but the removal of rows. False if a part of it failed; the others are done all the same. */
+  pass(): Promise<boolean>;
+};
+
+export function createSweep(deps: Deps): Sweep {
+  const { metrics, logger } = deps;
+  let ahead = 0;
+  let wasAhead = false;
+  const failing = new Set<string>();
+
+  function note(rule: string, count: number): void {
+    if (count === 0) return;
+    metrics.sweepRepairs.inc({ rule }, count);
+    logger.warn({ rule, count }, "the sweep put something right");
+  }
+
+  function noteAhead(): void {
+    ahead += 1;
+    metrics.postgresBehindRedis.inc();
+  }
+
+  const entries = createEntrySweep({ ...deps, note });
+  const lists = createListSweep({ ...deps, note, noteAhead });
+  const parts = {
+    "filling the schedule": () => entries.refill(),
+    "adding entries": () => entries.addMissing(),
+    "taking entries off": () => entries.removeStale(),
+    "looking at lists": () => lists.examineRunning(),
+    "removing what was left": () => lists.removeLeft(),
+  };
+
+  /** What cannot be reached in one place must not keep the sweep from the others. */
+  async function tried(part: string, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      failing.delete(part);
+      return true;
+    } catch (error) {
+      if (!failing.has(part)) logger.error({ err: error, part }, "a part of the sweep fails; it tries again");
+      failing.add(part);
+      return false;
+    }
+  }
+
+  return {
+    async pass() {
+      ahead = 0;
+      let isWhole = true;
+      for (const [part, work] of Object.entries(parts)) isWhole = (await tried(part, work)) && isWhole;
+      if (!isWhole) metrics.sweepFailures.inc();
+      if (ahead > 0 && !wasAhead) {
+        logger.error(
+          { jobs: ahead },
+          "Redis knows of commands that Postgres does not: Postgres has lost commits, as after a failover to a standby that had not heard of them",
+        );
+      }
+      wasAhead = ahead > 0;
+      return isWhole;
+    },
+  };
+}
+
+/** Removes a chunk of what is no longer needed; true if there may be more. */
+async function purge(db: Database, retentionDays: number | undefined): Promise<boolean> {
+  const old = retentionDays === undefined ? 0 : await deleteOldJobs(db, retentionDays, 100);
+  const deleted = await purgeDeletedContacts(db, 5_000);
+  const expired = await purgeRequests(db, 1_000);
+  return old > 0 || deleted || expired === 1_000;
+}
+
+/** Sweeps every few seconds until disposed, and once at the start. */
+export function startSweep(
+  deps: Deps & {
+    /** Jobs that ended more days ago are deleted; undefined keeps them. */
+    readonly retentionDays?: number | undefined;
+  },
+): AsyncDisposable {
+  const { db, clock, metrics, logger, retentionDays } = deps;
+  const sweep = createSweep(deps);
+
+  function guarded(work: () => Promise<number>): () => Promise<number> {
+    let isFailing = false;
+    return async () => {
+      try {
+        const pause = await work();
+        isFailing = false;
+        return pause;
+      } catch (error) {
+        metrics.sweepFailures.inc();
+        if (!isFailing) logger.error({ err: error }, "the sweep fails; it tries again");
+        isFailing = true;
+        return jittered(pauseAfterFailureMs);
+      }
+    };
+  }
+  const repairs = startLoop(
+    guarded(async () => {
+      await clock.measure();
+      return jittered((await sweep.pass()) ? pauseMs : pauseAfterFailureMs);
+    }),
+  );
+  const removals = startLoop(
+    guarded(async () => {
+      const began = performance.now();
+      // Half of the time is left to others.
+      return (await purge(db, retentionDays)) ? performance.now() - began : jittered(pauseMs);
+    }),
+  );
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all([repairs[Symbol.asyncDispose](), removals[Symbol.asyncDispose]()]);
+    },
+  };
+}

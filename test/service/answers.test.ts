@@ -1,0 +1,246 @@
+import { type MessageInitShape, create, toBinary } from "@bufbuild/protobuf";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { largestAnswerBytes } from "../../src/domain/answer-size.ts";
+import {
+  type AttemptSchema,
+  type BatchJobSchema,
+  type ContactSchema,
+  type RejectedContactSchema,
+} from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import {
+  BatchJobService,
+  ListBatchJobsResponseSchema,
+  ListContactsResponseSchema,
+} from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { toBatchJob, toContact } from "../../src/rpc/convert.ts";
+import { aNewJob, onJob } from "../support/make.ts";
+import { type Parts, startParts } from "../support/parts.ts";
+
+/*
+ * The largest answer of each RPC, made of what the proto's rules let in: text of four bytes to a character, numbers at
+ * their longest. Lists are asked for of a real job: their pages end before an entry that would not fit.
+ */
+
+const four = "\u{1F4DE}";
+const text = (characters: number) => four.repeat(characters);
+const id = "0a4e2f4a-9d47-4c9a-8f55-6f3d2f9f7c01";
+const int32 = 2 ** 31 - 1;
+const time = { seconds: 253_402_300_799n, nanos: 999_000_000 };
+const times = <T>(count: number, make: (i: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i));
+
+const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
+  batchJobId: id,
+  name: text(200),
+  description: text(1_000),
+  fromPhoneNumberId: text(128),
+  status: 7,
+  failureReason: "no_call_completed",
+  allowedCommands: [1, 2, 3, 4, 5, 6, 7],
+  revision: 2n ** 53n,
+  timezone: "x".repeat(64),
+  requestedStartTime: "x".repeat(60),
+  scheduledStartTime: time,
+  scheduledJobId: id,
+  createdAt: time,
+  updatedAt: time,
+  startedAt: time,
+  finishedAt: time,
+  startLag: time,
+  concurrentCallLimit: 1_000,
+  maxAttempts: 10,
+  retryOn: [2, 3, 4, 5, 6, 7, 8, 9, 10],
+  retryDelays: times(10, () => time),
+  counts: {
+    total: int32,
+    pending: int32,
+    waitingRetry: int32,
+    dialing: int32,
+    completed: int32,
+    noAnswer: int32,
+    busy: int32,
+    timeout: int32,
+    voicemail: int32,
+    blocked: int32,
+    invalidNumber: int32,
+    carrierError: int32,
+    failed: int32,
+    unknown: int32,
+    cancelled: int32,
+  },
+});
+
+const largestFields = Object.fromEntries(
+  times(50, (i) => [`${text(62)}${String(i).padStart(2, "0")}`, text(1_000)]),
+);
+
+const largestContact = (): MessageInitShape<typeof ContactSchema> => ({
+  batchJobId: id,
+  number: int32,
+  phone: "+123456789012345",
+  name: text(200),
+  fields: largestFields,
+  status: 14,
+  attempts: 10,
+  lastOutcome: 10,
+  nextAttemptAt: time,
+});
+
+const largestAttempt = (): MessageInitShape<typeof AttemptSchema> => ({
+  attempt: 10,
+  leaseId: "x".repeat(64),
+  workerId: text(128),
+  leasedAt: time,
+  leaseExpiresAt: time,
+  endedAt: time,
+  outcome: 10,
+  errorCode: text(128),
+  failureReason: text(1_000),
+  callDuration: time,
+  providerCallId: text(128),
+});
+
+const rejected = (): MessageInitShape<typeof RejectedContactSchema> => ({
+  index: int32,
+  phone: text(50),
+  reason: 3,
+});
+
+const added = {
+  acceptedCount: int32,
+  totalContacts: int32,
+  rejectedContactsCount: int32,
+  rejectedContacts: times(100, rejected),
+};
+const done = { success: true, message: text(200), batchJobId: id, status: 7 };
+
+/** Undefined where a real page is looked at below, and for leases, which are bounded before they are given. */
+const answers: Record<string, Record<string, unknown> | undefined> = {
+  CreateBatchJob: { ...done, ...added, scheduledStartTime: time },
+  AddContacts: added,
+  ImportContacts: {
+    ...added,
+    rejectedContacts: times(100, () => ({ line: int32, phone: text(50), reason: 3 })),
+  },
+  StartBatchJob: { ...done, contactsEnqueued: int32, redisJobCancelled: true, startedAt: time },
+  RescheduleBatchJob: { ...done, scheduledStartTime: time, oldJobCancelled: true, newScheduledJobId: id },
+  PauseBatchJob: done,
+  ResumeBatchJob: done,
+  CancelBatchJob: { ...done, redisJobCancelled: true, contactsCancelled: int32 },
+  DeleteBatchJob: {},
+  GetBatchJob: { batchJob: largestJob() },
+  WatchBatchJobs: { batchJob: largestJob() },
+  GetContact: { contact: largestContact(), attempts: times(10, largestAttempt) },
+  ListBatchJobs: undefined,
+  ListContacts: undefined,
+  LeaseContacts: undefined,
+  ExtendLeases: { leases: times(1_000, () => ({ leaseId: text(64), leaseExpiresAt: time })) },
+  ReleaseLeases: { leases: times(1_000, () => ({ leaseId: text(64), released: true })) },
+  ReportOutcomes: {
+    outcomes: times(1_000, () => ({
+      leaseId: text(64),
+      result: 3,
+      outcome: 10,
+      contactStatus: 14,
+      nextAttemptAt: time,
+    })),
+  },
+};
+
+const methods = [...BatchJobService.methods, ...ContactWorkerService.methods];
+
+test("every RPC has its largest answer here", () => {
+  expect(methods.map(({ name }) => name).toSorted()).toEqual(Object.keys(answers).toSorted());
+});
+
+test.each(methods.filter(({ name }) => answers[name] !== undefined))(
+  "the largest answer of $name fits",
+  ({ name, output }) => {
+    expect(toBinary(output, create(output, answers[name])).length).toBeLessThan(largestAnswerBytes);
+  },
+);
+
+describe("a list of the largest entries", () => {
+  let parts: Parts;
+  beforeAll(async () => {
+    parts = await startParts();
+  });
+  afterAll(() => parts[Symbol.asyncDispose]());
+
+  test("of jobs comes in pages that fit and lack none", async () => {
+    const made: string[] = [];
+    for (let i = 0; i < 450; i += 1) {
+      const job = aNewJob({
+        name: text(200),
+        description: text(1_000),
+        fromPhoneNumberId: text(128),
+        contacts: [],
+        retryOn: ["no_answer", "busy", "timeout", "voicemail", "blocked", "invalid_number", "carrier_error"],
+        retryDelaysMs: times(10, () => 2_592_000_000),
+        scheduledStartTime: `2999-01-01T10:00:00.${"0".repeat(30)}`,
+        timeZone: "America/Argentina/ComodRivadavia",
+      });
+      made.push((await parts.jobs.create(onJob(parts, ""), job)).batchJobId);
+    }
+    const seen: string[] = [];
+    const bytes: number[] = [];
+    for (let token = ""; ;) {
+      const page = await parts.jobs.list(
+        parts.caller,
+        { statuses: [], nameContains: "" },
+        { size: 1_000, token },
+      );
+      const batchJobs = page.jobs.map((job) => toBatchJob(job, "admin"));
+      const answer = create(ListBatchJobsResponseSchema, { batchJobs, nextPageToken: page.nextPageToken });
+      bytes.push(toBinary(ListBatchJobsResponseSchema, answer).length);
+      seen.push(...page.jobs.map((job) => job.id));
+      token = page.nextPageToken;
+      if (token === "") break;
+    }
+    expect(seen.toSorted()).toEqual(made.toSorted());
+    expect(bytes.length).toBeGreaterThan(1);
+    expect(Math.max(...bytes)).toBeLessThanOrEqual(largestAnswerBytes);
+    // Full all the same: not more than a tenth is left free.
+    expect(bytes[0]).toBeGreaterThan(0.9 * largestAnswerBytes);
+  });
+
+  test.each([[[]], [["pending" as const]]])(
+    "of contacts comes in pages that fit and lack none, with the statuses %j",
+    async (statuses) => {
+      const fields = Object.fromEntries(times(7, (i) => [`key ${i}`, text(1_000)]));
+      const { batchJobId } = await parts.jobs.create(
+        onJob(parts, ""),
+        aNewJob({
+          contacts: times(200, (i) => ({ phone: `+1415${5_000_000 + i}`, name: text(200), fields })),
+        }),
+      );
+      const seen: number[] = [];
+      const bytes: number[] = [];
+      for (let token = ""; ;) {
+        const page = await parts.jobs.listContacts(parts.caller, batchJobId, statuses, {
+          size: 1_000,
+          token,
+        });
+        const contacts = page.contacts.map(toContact);
+        const answer = create(ListContactsResponseSchema, { contacts, nextPageToken: page.nextPageToken });
+        bytes.push(toBinary(ListContactsResponseSchema, answer).length);
+        seen.push(...page.contacts.map(({ number }) => number));
+        token = page.nextPageToken;
+        if (token === "") break;
+      }
+      expect(seen).toEqual(times(200, (i) => i + 1));
+      expect(bytes.length).toBeGreaterThan(1);
+      expect(Math.max(...bytes)).toBeLessThanOrEqual(largestAnswerBytes);
+      expect(bytes[0]).toBeGreaterThan(0.9 * largestAnswerBytes);
+    },
+  );
+});
+
+test("a start time is not kept at any length", async () => {
+  await using parts = await startParts();
+  const endless = aNewJob({ scheduledStartTime: `2999-01-01T10:00:00.${"0".repeat(31)}` });
+  await expect(parts.jobs.create(onJob(parts, ""), endless)).rejects.toMatchObject({
+    reason: "invalid_datetime",
+  });
+});

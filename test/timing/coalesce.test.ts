@@ -1,0 +1,39 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { expect, test } from "vitest";
+import { coalesceByKey } from "../../src/timing/coalesce.ts";
+import { eventually } from "../support/eventually.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage: unknown = runInNewContext("gc");
+
+test("calls of one key that come together are one piece of work, and those of another key are not among them", async () => {
+  const works: [string, readonly number[]][] = [];
+  const call = coalesceByKey(async (key: string, items: readonly number[]) => {
+    works.push([key, items]);
+    return items.map((item) => `${key}${item}`);
+  }, 10);
+  expect(await Promise.all([call("a", 1), call("b", 2), call("a", 3)])).toEqual(["a1", "b2", "a3"]);
+  expect(works).toEqual([
+    ["a", [1, 3]],
+    ["b", [2]],
+  ]);
+});
+
+test("nothing is kept of a key whose calls have ended, well or not", async () => {
+  const call = coalesceByKey(async (key: { fails: boolean }, items: readonly number[]) => {
+    if (key.fails) throw new Error("as asked");
+    return items;
+  }, 10);
+  const keys = await Promise.all(
+    Array.from({ length: 2_000 }, async (_, i) => {
+      const key = { fails: i % 2 === 0 };
+      await Promise.allSettled([call(key, 1), call(key, 2)]);
+      return new WeakRef(key);
+    }),
+  );
+  await eventually(() => {
+    if (typeof collectGarbage === "function") collectGarbage();
+    expect(keys.filter((key) => key.deref() !== undefined)).toEqual([]);
+  });
+});

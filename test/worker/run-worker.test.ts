@@ -1,0 +1,243 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { Code, type ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
+import { sql } from "kysely";
+import { pino } from "pino";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { generateApiKey } from "../../src/access/api-keys.ts";
+import { BatchJobStatus, ContactStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Service, startService } from "../../src/service.ts";
+import { simulatedDialer } from "../../src/worker/simulated-dialer.ts";
+import { cloneDatabase } from "../support/database.ts";
+import { eventually } from "../support/eventually.ts";
+import { transportTo, workAt } from "../support/work.ts";
+
+const stack = new AsyncDisposableStack();
+const apiKey = generateApiKey();
+let db: Database;
+let start: (grpcPort?: number) => Promise<Service>;
+let service: Service;
+
+beforeAll(async () => {
+  const database = stack.use(await cloneDatabase());
+  db = openDatabase({ url: database.url, poolSize: 2 });
+  stack.defer(() => db.destroy());
+  const redisPrefix = `test-${randomBytes(6).toString("hex")}`;
+  start = (grpcPort = 0) =>
+    startService({
+      databaseUrl: database.url,
+      databasePoolSize: 10,
+      redisUrl: inject("redisUrl"),
+      redisPrefix,
+      host: "127.0.0.1",
+      port: 0,
+      grpcPort,
+      bootstrapApiKey: apiKey,
+      shutdownTimeoutMs: 5_000,
+      logger: pino({ level: "silent" }),
+    });
+  service = await start();
+  stack.defer(() => service[Symbol.asyncDispose]());
+});
+afterAll(() => stack.disposeAsync());
+
+const grpcUrl = () => `http://127.0.0.1:${service.grpcPort}`;
+const startJob = (contacts: number, retryOn: Outcome[] = []) =>
+  workAt(grpcUrl(), apiKey).startJob(contacts, retryOn);
+const jobOf = (batchJobId: string) => workAt(grpcUrl(), apiKey).jobOf(batchJobId);
+const contactOf = (batchJobId: string) => workAt(grpcUrl(), apiKey).contactOf(batchJobId);
+const untilEnded = (batchJobId: string) => workAt(grpcUrl(), apiKey).untilEnded(batchJobId);
+const work = (batchJobId: string, options: Parameters<ReturnType<typeof workAt>["work"]>[1]) =>
+  workAt(grpcUrl(), apiKey).work([batchJobId], options);
+
+test("a worker works a job to its end, with no more calls at once than it may", async () => {
+  const batchJobId = await startJob(60, [Outcome.BUSY, Outcome.NO_ANSWER]);
+  const dial = simulatedDialer({ seed: 7, longestMs: 30 });
+  let now = 0;
+  let most = 0;
+  await using _ = work(batchJobId, {
+    workerId: "worker-7",
+    concurrency: 8,
+    async call(contact, signal) {
+      now += 1;
+      most = Math.max(most, now);
+      const result = await dial(contact, signal);
+      now -= 1;
+      return result;
+    },
+  });
+  await untilEnded(batchJobId);
+  const job = await jobOf(batchJobId);
+  expect(job).toMatchObject({
+    status: BatchJobStatus.COMPLETED,
+    counts: { total: 60, pending: 0, dialing: 0 },
+  });
+  expect(most).toBe(8);
+  const workers = await db.selectFrom("attempts").select("worker_id").distinct().execute();
+  expect(workers).toEqual([{ worker_id: "worker-7" }]);
+});
+
+test("a worker that is told to stop leases no more, and its calls end and are reported", async () => {
+  const batchJobId = await startJob(20);
+  const hangUp = Promise.withResolvers<void>();
+  let calls = 0;
+  const worker = work(batchJobId, {
+    concurrency: 3,
+    async call() {
+      calls += 1;
+      await hangUp.promise;
+      return { outcome: Outcome.COMPLETED, callDurationMs: 5, providerCallId: "call-1" };
+    },
+  });
+  await eventually(() => expect(calls).toBe(3));
+  worker.stop();
+  hangUp.resolve();
+  await worker.ended;
+  expect(calls).toBe(3);
+  expect((await jobOf(batchJobId))?.counts).toMatchObject({ completed: 3, dialing: 0, pending: 17 });
+});
+
+test("a worker that waits for contacts stops at once", async () => {
+  const worker = work(crypto.randomUUID(), { call: async () => ({ outcome: Outcome.COMPLETED }) });
+  worker.stop();
+  await expect(worker.ended).resolves.toBeUndefined();
+});
+
+test("a call that throws is reported as failed, with as much of what it threw as can be kept", async () => {
+  const batchJobId = await startJob(1);
+  const thrown = new Error(`the line\r\nis \u001B[31mdead ${"\u{1F4DE}".repeat(2_000)}`);
+  await using _ = work(batchJobId, { call: () => Promise.reject(thrown) });
+  await untilEnded(batchJobId);
+  const kept = `the line \nis  [31mdead ${"\u{1F4DE}".repeat(2_000)}`;
+  expect(await contactOf(batchJobId)).toMatchObject({
+    contact: { status: ContactStatus.FAILED },
+    attempts: [{ outcome: Outcome.FAILED, failureReason: Array.from(kept).slice(0, 1_000).join("") }],
+  });
+});
+
+test("a result that the service would refuse is cut to what it takes, and keeps no other from being reported", async () => {
+  const batchJobId = await startJob(3);
+  const odd = {
+    outcome: Outcome.VOICEMAIL,
+    errorCode: `E\u0000${"x".repeat(200)}`,
+    failureReason: "\uD800",
+    providerCallId: "\u{1F4DE}".repeat(200),
+    callDurationMs: -1,
+  };
+  const results = [
+    odd,
+    { outcome: 99 as Outcome, callDurationMs: Number.NaN },
+    { outcome: Outcome.COMPLETED },
+  ];
+  await using _ = work(batchJobId, {
+    call: async ({ number }) => results[number - 1] ?? { outcome: Outcome.COMPLETED },
+  });
+  await eventually(async () => {
+    expect((await jobOf(batchJobId))?.counts).toMatchObject({ completed: 1, failed: 1, voicemail: 1 });
+  });
+  expect((await contactOf(batchJobId)).attempts).toMatchObject([
+    {
+      outcome: Outcome.VOICEMAIL,
+      errorCode: `E ${"x".repeat(126)}`,
+      failureReason: " ",
+      providerCallId: "\u{1F4DE}".repeat(128),
+      callDuration: { seconds: 0n, nanos: 0 },
+    },
+  ]);
+});
+
+test("a lease is extended while its call goes on", { timeout: 60_000 }, async () => {
+  const batchJobId = await startJob(1);
+  const extended = Promise.withResolvers<void>();
+  const watchExtensions: Interceptor = (next) => async (request) => {
+    const response = await next(request);
+    if (request.method.name === "ExtendLeases") extended.resolve();
+    return response;
+  };
+  const client = createClient(ContactWorkerService, transportTo(grpcUrl(), apiKey, [watchExtensions]));
+  const ends: (Date | undefined)[] = [];
+  const readEnd = async () => {
+    const [attempt] = await db
+      .selectFrom("leases")
+      .select("expires_at")
+      .where("job_id", "=", batchJobId)
+      .execute();
+    ends.push(attempt?.expires_at);
+  };
+  await using _ = work(batchJobId, {
+    client,
+    leaseDurationMs: 10_000,
+    async call() {
+      await readEnd();
+      await extended.promise;
+      await readEnd();
+      return { outcome: Outcome.COMPLETED };
+    },
+  });
+  await untilEnded(batchJobId);
+  const [before, after] = ends;
+  expect((after?.getTime() ?? 0) - (before?.getTime() ?? Infinity)).toBeGreaterThan(2_000);
+});
+
+test("a call whose lease is lost is aborted", { timeout: 60_000 }, async () => {
+  const batchJobId = await startJob(1);
+  let isAborted = false;
+  await using _ = work(batchJobId, {
+    leaseDurationMs: 10_000,
+    async call(_contact, signal) {
+      const lost = once(signal, "abort");
+      const past = sql<Date>`clock_timestamp() - interval '1 second'`;
+      await db.updateTable("leases").set({ expires_at: past }).where("job_id", "=", batchJobId).execute();
+      await lost;
+      isAborted = true;
+      return { outcome: Outcome.VOICEMAIL };
+    },
+  });
+  await eventually(() => expect(isAborted).toBe(true));
+  await eventually(async () => {
+    expect(await contactOf(batchJobId)).toMatchObject({
+      contact: { status: ContactStatus.VOICEMAIL },
+      attempts: [{ attempt: 1, outcome: Outcome.VOICEMAIL }],
+    });
+  });
+});
+
+test("a worker whose key is wrong throws", async () => {
+  const client = createClient(ContactWorkerService, transportTo(grpcUrl(), generateApiKey()));
+  const worker = work(crypto.randomUUID(), { client, call: async () => ({ outcome: Outcome.COMPLETED }) });
+  await expect(worker.ended).rejects.toMatchObject({ code: Code.Unauthenticated });
+});
+
+test(
+  "a worker goes on when the service was stopped and started again under it",
+  { timeout: 60_000 },
+  async () => {
+    const batchJobId = await startJob(30);
+    const goOn = Promise.withResolvers<void>();
+    const errors: ConnectError[] = [];
+    let calls = 0;
+    await using _ = work(batchJobId, {
+      concurrency: 5,
+      onError: (error) => errors.push(error),
+      async call() {
+        calls += 1;
+        await goOn.promise;
+        return { outcome: Outcome.COMPLETED };
+      },
+    });
+    await eventually(() => expect(calls).toBe(5));
+    const { grpcPort } = service;
+    await service[Symbol.asyncDispose]();
+    goOn.resolve();
+    await eventually(() => expect(errors.map(({ code }) => code)).toContain(Code.Unavailable));
+    service = await start(grpcPort);
+    await untilEnded(batchJobId);
+    expect(await jobOf(batchJobId)).toMatchObject({
+      status: BatchJobStatus.COMPLETED,
+      counts: { completed: 30 },
+    });
+    expect(calls).toBe(30);
+  },
+);

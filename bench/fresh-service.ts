@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { generateApiKey } from "../src/access/api-keys.ts";
+import { generateApiKey } from "../src/domain/api-key.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "../src/embedded/postgres.ts";
 import { startEmbeddedRedis } from "../src/embedded/redis.ts";

@@ -1,9 +1,8 @@
 import { z } from "zod";
-import { isApiKey } from "./access/api-keys.ts";
+import { isApiKey } from "./domain/api-key.ts";
 import { leastConnections } from "./postgres/connections.ts";
 import { defaultLimits } from "./jobs/import/pieces.ts";
 import { databaseUrlFault, redisUrlFault } from "./domain/server-url.ts";
-import { defaultKeepAliveMs } from "./rpc/listener.ts";
 
 /** A whole number in plain digits, within its bounds. */
 const wholeNumber = (least: number, most: number) =>
@@ -58,7 +57,8 @@ const settings = z.object({
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   SHUTDOWN_TIMEOUT: seconds.default(30_000),
   CONNECTION_MAX_AGE: seconds.default(1_800_000),
-  KEEP_ALIVE_TIMEOUT: seconds.default(defaultKeepAliveMs),
+  // Longer than balancers keep theirs, which would else send a request into a connection that is being closed.
+  KEEP_ALIVE_TIMEOUT: seconds.default(65_000),
   LONGEST_WAIT: seconds.default(60_000),
   IMPORT_MAX_BYTES: z
     .string()

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
-import { createApiKeys, hashApiKey } from "./access/api-keys.ts";
+import { hashApiKey } from "./domain/api-key.ts";
+import { createApiKeys } from "./access/api-keys.ts";
 import { createBatchJobs } from "./jobs/batch-jobs.ts";
 import { startClock } from "./vitals/clock.ts";
 import { createDueStarts } from "./starting/due-starts.ts";
@@ -17,7 +18,7 @@ import { addVitals, createMetrics } from "./vitals/metrics.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
 import { checkConnections } from "./postgres/check-connections.ts";
 import { openConnections } from "./postgres/connections.ts";
-import { openDatabase } from "./postgres/database.ts";
+import { openDatabase, refusalOf } from "./postgres/database.ts";
 import { keepRedisPrefix } from "./postgres/installation.ts";
 import { migrate } from "./postgres/migrate.ts";
 import { onceUsable } from "./postgres/wait.ts";
@@ -203,7 +204,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   pulse.onLost(leasing.fail);
   pulse.onLost(watching.fail);
   pulse.onWritesLost(leasing.fail);
-  const translate = createErrorTranslation(logger);
+  const translate = createErrorTranslation(logger, refusalOf);
   const apiKeys = opened.use(createApiKeys({ db: connections.lookUps, logger }));
   const refused = createRefused({ metrics, logger });
   const bytesInHand = createBytesInHand({

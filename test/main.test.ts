@@ -9,7 +9,7 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { Redis } from "ioredis";
 import { Client } from "pg";
 import { afterAll, describe, expect, inject, test } from "vitest";
-import { generateApiKey } from "../src/access/api-keys.ts";
+import { generateApiKey } from "../src/domain/api-key.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
 import { startEmbeddedRedis } from "../src/embedded/redis.ts";
 import { freePort } from "../src/embedded/server-process.ts";

@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { pino } from "pino";
 import { afterAll, expect, inject, test } from "vitest";
-import { generateApiKey } from "../src/access/api-keys.ts";
+import { generateApiKey } from "../src/domain/api-key.ts";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { openDatabase } from "../src/postgres/database.ts";
 import { type Service, startService } from "../src/service.ts";

@@ -1,15 +1,14 @@
-import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createAlarm } from "../timing/alarm.ts";
 import { coalesce } from "../timing/coalesce.ts";
+import { hashApiKey, isApiKey } from "../domain/api-key.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import { startLoop } from "../timing/loop.ts";
 import { findCallers, findValidKeys } from "../postgres/api-keys.ts";
 import type { Database } from "../postgres/database.ts";
 
-const keyPattern = /^cs_[A-Za-z0-9_-]{32,256}$/;
 const authorizationPattern = /^Bearer +(\S+)$/i;
 
 /** A call under a key that was revoked begins for so long, and is looked at this often: together less than 5 s. */
@@ -22,15 +21,6 @@ const mostKnown = 10_000;
 /** One query looks up so many keys at most, and between two there is at least this time, however many come. */
 const mostAsked = 1_000;
 const askMs = 10;
-
-/** True for what may be an API key: `cs_` and at least 32 letters, digits, `-` or `_`. */
-export const isApiKey = (text: string): boolean => keyPattern.test(text);
-
-/** A new API key of 256 random bits. */
-export const generateApiKey = (): string => `cs_${randomBytes(32).toString("base64url")}`;
-
-/** What is stored of a key. The key is random, so that a plain hash tells nothing of it. */
-export const hashApiKey = (key: string): Buffer => createHash("sha256").update(key).digest();
 
 const refusal = () =>
   new BatchJobError(

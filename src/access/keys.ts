@@ -1,11 +1,11 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { generateApiKey, hashApiKey } from "./api-keys.ts";
+import { generateApiKey, hashApiKey } from "../domain/api-key.ts";
 import { readConfig } from "../config.ts";
 import { roles } from "../domain/caller.ts";
 import { chooseDataDirectory, holdDataDirectory } from "../embedded/data-directory.ts";
 import { findEmbeddedPostgres, hasEmbeddedPostgres, startEmbeddedPostgres } from "../embedded/postgres.ts";
 import { ensureOrganization, insertApiKey, listApiKeys, revokeApiKey } from "../postgres/api-keys.ts";
-import { isUuid } from "../postgres/batch-jobs.ts";
+import { isUuid } from "../domain/job-id.ts";
 import { type Database, openDatabase } from "../postgres/database.ts";
 import { checkDatabase } from "../postgres/fitness.ts";
 import { migrate } from "../postgres/migrate.ts";

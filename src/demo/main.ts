@@ -7,7 +7,7 @@ import { progress } from "@clack/prompts";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { generateApiKey } from "../access/api-keys.ts";
+import { generateApiKey } from "../domain/api-key.ts";
 import { chooseDataDirectory } from "../embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "../embedded/postgres.ts";
 import { startEmbeddedRedis } from "../embedded/redis.ts";

@@ -1,5 +1,5 @@
 import { readFile, writeFile } from "node:fs/promises";
-import { generateApiKey, isApiKey } from "../access/api-keys.ts";
+import { generateApiKey, isApiKey } from "../domain/api-key.ts";
 
 /** The API key in a file that only its owner can read, made at the first call. */
 export async function keepApiKey(file: string): Promise<{ key: string; file: string; isNew: boolean }> {

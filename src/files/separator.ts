@@ -1,6 +1,6 @@
 import Papa from "papaparse";
 import { badFile } from "./bad-file.ts";
-import { hasPhoneTitle } from "../jobs/import/titles.ts";
+import { hasPhoneTitle } from "./titles.ts";
 
 const separators = [",", ";", "\t", "|"] as const;
 

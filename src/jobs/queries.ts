@@ -10,7 +10,8 @@ import {
   storedContactStatuses,
 } from "../domain/contact.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
-import { type JobCursor, findJob, isUuid, jobNotFound, listJobs } from "../postgres/batch-jobs.ts";
+import { isUuid } from "../domain/job-id.ts";
+import { type JobCursor, findJob, jobNotFound, listJobs } from "../postgres/batch-jobs.ts";
 import { findContact, listContacts } from "../postgres/contacts.ts";
 import type { Connections } from "../postgres/connections.ts";
 import { readJobs } from "../postgres/watching.ts";

@@ -7,7 +7,7 @@ import type { Shares } from "../postgres/connections.ts";
 import { readLeaseId, writeLeaseId } from "../domain/lease-id.ts";
 import { nextRetryAt } from "../postgres/candidates.ts";
 import { drawTicket, extendLeases, takeOverLeases } from "../postgres/leases.ts";
-import { beforeAllJobs, isUuid } from "../postgres/batch-jobs.ts";
+import { beforeAllJobs, isUuid } from "../domain/job-id.ts";
 import { createRecent } from "../timing/recent.ts";
 import type { Demand, Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder } from "./recorder.ts";

@@ -1,5 +1,6 @@
 import { type SqlBool, type Transaction, sql } from "kysely";
 import { BatchJobError } from "../domain/batch-job-error.ts";
+import { isUuid } from "../domain/job-id.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Database } from "./database.ts";
 import type { BatchJobRow, NewBatchJob, Tables } from "./tables.ts";
@@ -8,13 +9,6 @@ export type Trx = Transaction<Tables>;
 
 /** The database's clock, cut to what is stored. It is the only clock that decides anything. */
 const now = sql<Date>`date_trunc('milliseconds', clock_timestamp())`;
-
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-/** Sorts before every id: where a walk over jobs in the order of their ids begins. */
-export const beforeAllJobs = "00000000-0000-0000-0000-000000000000";
-
-export const isUuid = (text: string): boolean => uuid.test(text);
 
 export const jobNotFound = (id: string) =>
   new BatchJobError("job_not_found", "There is no such batch job in this organization.", {

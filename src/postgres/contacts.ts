@@ -5,7 +5,7 @@ import type { AcceptedContact, ContactInput, StoredContactStatus } from "../doma
 import type { Trx } from "./batch-jobs.ts";
 import { blockBytes, lineOf, readContact, writeLine } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
-import type { Numbers } from "../redis/contact-list.ts";
+import type { Numbers } from "../domain/numbers.ts";
 import type { AttemptRow, ContactRow } from "./tables.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { BatchJobError, databaseUnavailable, serviceBusy } from "../domain/batch-job-error.ts";
 import { Kysely, PostgresDialect } from "kysely";
 import { type CustomTypesConfig, Pool, types as pgTypes } from "pg";
 import { PatientClient } from "./patient-client.ts";
@@ -139,4 +139,10 @@ export function isPostgresUnavailable(error: unknown): boolean {
   return /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Query read timeout)/.test(
     error.message,
   );
+}
+
+/** What a caller is told of a statement that failed through no fault in it; undefined for any other failure. */
+export function refusalOf(error: unknown): BatchJobError | undefined {
+  if (isPostgresBusy(error)) return serviceBusy();
+  return isPostgresUnavailable(error) ? databaseUnavailable() : undefined;
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Numbers } from "../domain/numbers.ts";
 import type { JobKey, Keys } from "./keys.ts";
 import type { Redis } from "ioredis";
 import { type RedisClient, mastersOf, redisStep, runScript } from "./connection.ts";
@@ -9,9 +10,6 @@ import { script } from "./script.ts";
  * revision at its making and a random part, so that a newer one is known as such and none occurs twice.
  */
 export type Position = { readonly epoch: string; readonly last: number };
-
-/** Some of a job's contacts: each number, or the first one where it and those that follow it are all. */
-export type Numbers = readonly string[] | { readonly first: number; readonly count: number };
 
 export type ContactList = ReturnType<typeof createContactList>;
 

@@ -1,14 +1,8 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import {
-  BatchJobError,
-  databaseUnavailable,
-  type ErrorReason,
-  serviceBusy,
-} from "../domain/batch-job-error.ts";
+import { BatchJobError, type ErrorReason } from "../domain/batch-job-error.ts";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
 import { asConnectError, isOfItsEnd } from "./last-resort.ts";
 
 /** The Connect code of each reason. */
@@ -67,19 +61,22 @@ export function toConnectError(error: BatchJobError, fieldViolations: FieldViola
 
 type Translate = (thrown: unknown, signal?: AbortSignal) => ConnectError;
 
-/** Turns whatever was thrown into what the client may see. What nobody expected is logged and answered as Internal. */
-export function createErrorTranslation(logger: Logger): Translate {
+/**
+ * Turns whatever was thrown into what the client may see: `refusalOf` knows the failures of what is underneath. What nobody
+ * expected is logged and answered as Internal.
+ */
+export function createErrorTranslation(
+  logger: Logger,
+  refusalOf: (thrown: unknown) => BatchJobError | undefined,
+): Translate {
   return (thrown, signal) => {
     if (thrown instanceof ConnectError) return thrown;
     if (signal !== undefined && isOfItsEnd(thrown, signal)) return asConnectError(thrown, signal);
     if (thrown instanceof BatchJobError) return toConnectError(thrown);
-    if (isPostgresBusy(thrown)) {
-      logger.warn({ err: thrown }, "Postgres ended a statement that was in another's way or took too long");
-      return toConnectError(serviceBusy());
-    }
-    if (isPostgresUnavailable(thrown)) {
-      logger.warn({ err: thrown }, "Postgres did not answer");
-      return toConnectError(databaseUnavailable());
+    const refusal = refusalOf(thrown);
+    if (refusal !== undefined) {
+      logger.warn({ err: thrown }, refusal.message);
+      return toConnectError(refusal);
     }
     logger.error({ err: thrown }, "unexpected error");
     return new ConnectError("internal error", Code.Internal);

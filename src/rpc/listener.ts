@@ -8,9 +8,6 @@ import type { ServiceTable } from "./service-table.ts";
 /** No message may be larger, in or out, on either listener; most requests may be much smaller, by their method. */
 export const maxMessageBytes = 16 * 1024 * 1024;
 
-/** Longer than balancers keep theirs, which would else send a request into a connection that is being closed. */
-export const defaultKeepAliveMs = 65_000;
-
 /** What the two listeners have in common. */
 export type ListenerOptions = {
   host: string;

@@ -1,9 +1,9 @@
 import type { Logger } from "pino";
 import type { StartedJob } from "./fan-out.ts";
 import type { Metrics } from "../vitals/metrics.ts";
+import { isUuid } from "../domain/job-id.ts";
 import {
   type StartedJobRow,
-  isUuid,
   lockScheduledJob,
   standingEntries,
   startDueJobs,

@@ -1,5 +1,6 @@
 import type { Clock } from "../vitals/clock.ts";
-import { isUuid, standingEntries } from "../postgres/batch-jobs.ts";
+import { isUuid } from "../domain/job-id.ts";
+import { standingEntries } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { type ScheduledJob, entriesDueSoon, scheduledEntries } from "../postgres/sweep.ts";
 import type { Entry, Schedule } from "../redis/schedule.ts";

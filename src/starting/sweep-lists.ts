@@ -1,6 +1,6 @@
 import type { Clock } from "../vitals/clock.ts";
 import type { FanOut } from "./fan-out.ts";
-import { beforeAllJobs } from "../postgres/batch-jobs.ts";
+import { beforeAllJobs } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
 import { type JobState, type RunningJob, jobStates, runningJobs } from "../postgres/sweep.ts";
 import { type ContactList, type Position, isAhead, revisionOf } from "../redis/contact-list.ts";

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type KyselyPlugin, sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createApiKeys, generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
+import { createApiKeys } from "../../src/access/api-keys.ts";
 import type { BatchJobError } from "../../src/domain/batch-job-error.ts";
 import { revokeApiKey } from "../../src/postgres/api-keys.ts";
 import { makeApiKey } from "../support/api-key.ts";

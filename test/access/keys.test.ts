@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { hashApiKey, isApiKey } from "../../src/access/api-keys.ts";
+import { hashApiKey, isApiKey } from "../../src/domain/api-key.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { expect, inject, test } from "vitest";
-import { generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";

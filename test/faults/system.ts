@@ -1,4 +1,4 @@
-import { generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
 import { databaseNow } from "../../src/postgres/batch-jobs.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { migrate } from "../../src/postgres/migrate.ts";

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Client } from "pg";
 import { describe, expect, inject, test } from "vitest";
-import { hashApiKey } from "../../src/access/api-keys.ts";
+import { hashApiKey } from "../../src/domain/api-key.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
 import { migrate, migrations } from "../../src/postgres/migrate.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";

@@ -6,8 +6,8 @@ import { drawTicket } from "../../src/postgres/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sortOut } from "../../src/domain/contact.ts";
 import { findCallers, findValidKeys } from "../../src/postgres/api-keys.ts";
+import { beforeAllJobs } from "../../src/domain/job-id.ts";
 import {
-  beforeAllJobs,
   countAdded,
   findJob,
   listJobs,

@@ -6,7 +6,7 @@ import { sql } from "kysely";
 import { Client } from "pg";
 import { pino } from "pino";
 import { afterAll, describe, expect, inject, test } from "vitest";
-import { generateApiKey, hashApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey, hashApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";

@@ -153,7 +153,7 @@ export async function startEcho(given: Given = {}): Promise<Listeners> {
   };
   const [grpc, http] = await Promise.all([
     startGrpcListener(options),
-    startHttpListener({ ...options, pages }),
+    startHttpListener({ ...options, pages, keepAliveMs: 65_000 }),
   ]);
   return {
     grpc,

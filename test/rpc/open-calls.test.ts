@@ -25,7 +25,7 @@ async function startKeyless(keyless: { most: number; maxAgeMs: number }, streamM
     interceptors: [
       openCallsInterceptor({
         whileValid: () => () => {},
-        translate: createErrorTranslation(pino({ level: "silent" })),
+        translate: createErrorTranslation(pino({ level: "silent" }), () => undefined),
         metrics,
         streamMaxAgeMs,
         keyless,

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Client } from "pg";
 import { pino } from "pino";
 import { afterAll, expect, test } from "vitest";
-import { generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
 import { startService } from "../../src/service.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOwnServers } from "../support/own-servers.ts";

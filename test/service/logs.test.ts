@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { createKeys } from "../../src/redis/keys.ts";

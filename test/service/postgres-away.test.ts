@@ -7,7 +7,7 @@ import {
 } from "@connectrpc/connect-node";
 import { pino } from "pino";
 import { afterAll, describe, expect, inject, test } from "vitest";
-import { generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { openDatabase } from "../../src/postgres/database.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, expect, inject, test } from "vitest";
-import { generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { callerFor } from "./callers.ts";

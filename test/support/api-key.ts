@@ -1,4 +1,4 @@
-import { generateApiKey, hashApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey, hashApiKey } from "../../src/domain/api-key.ts";
 import type { Role } from "../../src/domain/caller.ts";
 import { ensureOrganization, insertApiKey } from "../../src/postgres/api-keys.ts";
 import type { Database } from "../../src/postgres/database.ts";

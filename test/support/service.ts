@@ -3,7 +3,7 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { type Logger, pino } from "pino";
 import { inject } from "vitest";
-import { generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { startService } from "../../src/service.ts";
 import { cloneDatabase } from "./database.ts";

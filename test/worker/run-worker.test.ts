@@ -4,7 +4,7 @@ import { Code, type ConnectError, type Interceptor, createClient } from "@connec
 import { sql } from "kysely";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { generateApiKey } from "../../src/access/api-keys.ts";
+import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobStatus, ContactStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";

@@ -30,7 +30,7 @@ import { createRowReader } from "./contact-rows.ts";
 import { type CsvRecord, createCsvReader } from "../../files/csv.ts";
 import { type Limits, inPieces } from "./pieces.ts";
 import { createSlots } from "./slots.ts";
-import { readTitles } from "./titles.ts";
+import { readTitles } from "../../files/titles.ts";
 
 /** Which file goes where. The file's bytes are a part of what was asked. */
 export type ImportRequest = Omit<JobCommandRequest, "fingerprint">;

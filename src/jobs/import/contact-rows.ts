@@ -11,7 +11,7 @@ import {
   tooLarge,
 } from "../../domain/contact.ts";
 import { writeLine } from "../../postgres/contact-blocks.ts";
-import type { Columns } from "./titles.ts";
+import type { Columns } from "../../files/titles.ts";
 
 /** A contact: its phone, and its line in a block. */
 export type ContactText = { readonly phone: string; readonly line: string };

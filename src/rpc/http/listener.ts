@@ -5,13 +5,13 @@ import { createCallsInHand } from "../calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./pages.ts";
 import { answerRpc, createRpcs } from "./call.ts";
 import { createUploads, isUpload } from "./upload.ts";
-import { defaultKeepAliveMs, listen, type Listener, type ListenerOptions } from "../listener.ts";
+import { listen, type Listener, type ListenerOptions } from "../listener.ts";
 
 export type HttpListenerOptions = ListenerOptions & {
   pages: Pages;
   /** How long a file may take to arrive. */
   uploadTimeoutMs?: number;
-  /** How long a connection stays open that has nothing to do. */
+  /** How long a connection stays open that has nothing to do; 5 s if not given. */
   keepAliveMs?: number;
 };
 
@@ -47,8 +47,8 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   }
 
   // The calls have times of their own to arrive in, and only a file takes this long.
-  const { uploadTimeoutMs: requestTimeout = 300_000, keepAliveMs = defaultKeepAliveMs } = options;
-  const server = createServer({ requestTimeout, keepAliveTimeout: keepAliveMs }, answer);
+  const { uploadTimeoutMs: requestTimeout = 300_000, keepAliveMs: keepAliveTimeout } = options;
+  const server = createServer({ requestTimeout, ...(keepAliveTimeout && { keepAliveTimeout }) }, answer);
   const { connectionMaxAgeMs = Infinity } = options;
   server.on("connection", (socket: Socket) =>
     agesAtMs.set(socket, performance.now() + jittered(connectionMaxAgeMs)),

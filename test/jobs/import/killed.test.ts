@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { Client } from "pg";
 import { afterAll, expect, inject, test } from "vitest";
-import { generateApiKey } from "../../../src/access/api-keys.ts";
+import { generateApiKey } from "../../../src/domain/api-key.ts";
 import { callerFor, answered } from "../../service/callers.ts";
 import { startProgram } from "../../support/command.ts";
 import { cloneDatabase } from "../../support/database.ts";

@@ -1,5 +1,5 @@
-import { isFieldKey, largestFieldCount, shownPhone } from "../../domain/contact.ts";
-import { badFile } from "../../files/bad-file.ts";
+import { isFieldKey, largestFieldCount, shownPhone } from "../domain/contact.ts";
+import { badFile } from "./bad-file.ts";
 
 /** Where a file has what. */
 export type Columns = {

@@ -1,0 +1,12 @@
+import { createHash, randomBytes } from "node:crypto";
+
+const keyPattern = /^cs_[A-Za-z0-9_-]{32,256}$/;
+
+/** True for what may be an API key: `cs_` and at least 32 letters, digits, `-` or `_`. */
+export const isApiKey = (text: string): boolean => keyPattern.test(text);
+
+/** A new API key of 256 random bits. */
+export const generateApiKey = (): string => `cs_${randomBytes(32).toString("base64url")}`;
+
+/** What is stored of a key. The key is random, so that a plain hash tells nothing of it. */
+export const hashApiKey = (key: string): Buffer => createHash("sha256").update(key).digest();

@@ -1,0 +1,82 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { expect, test } from "vitest";
+import { root } from "./support/readme.ts";
+
+/** Which rooms of src/ (folders, and the files at its top) may import from which. `gen` is what the proto says. */
+const allowed: Record<string, readonly string[]> = {
+  // Programs: settings → servers → service → stop.
+  "main.ts": ["config.ts", "service.ts", "embedded", "jobs", "postgres", "rpc", "vitals"],
+  demo: ["service.ts", "domain", "embedded", "gen", "vitals", "worker"],
+  access: ["config.ts", "domain", "embedded", "postgres", "timing"],
+  // What a setting is when nobody sets it is said where it is used.
+  "config.ts": ["domain", "jobs", "postgres"],
+  // The composition root.
+  "service.ts": [
+    "access",
+    "domain",
+    "gen",
+    "jobs",
+    "leasing",
+    "postgres",
+    "redis",
+    "rpc",
+    "starting",
+    "vitals",
+  ],
+  rpc: ["access", "domain", "gen", "jobs", "leasing", "timing", "vitals"],
+  jobs: ["domain", "files", "postgres", "redis", "starting", "timing", "vitals"],
+  leasing: ["domain", "postgres", "redis", "timing", "vitals"],
+  starting: ["domain", "postgres", "redis", "timing", "vitals"],
+  vitals: ["domain", "postgres", "redis", "timing"],
+  postgres: ["domain", "timing"],
+  redis: ["domain"],
+  files: ["domain"],
+  embedded: ["domain"],
+  domain: [],
+  timing: [],
+  // What others install: it knows the wire, and nothing of the service.
+  worker: ["gen", "timing"],
+  console: ["domain", "gen"],
+};
+
+const filesOf = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((file) => /\.tsx?$/.test(file))
+    .map((file) => join(folder, file))
+    .filter((file) => !file.startsWith("src/gen/") && !file.startsWith("src/console/dist/"));
+
+const roomOf = (file: string): string => file.split("/")[1] ?? "";
+
+/** The imports of another room's files, as `file → file`. */
+const imports = filesOf("src").flatMap((file) =>
+  [...readFileSync(join(root, file), "utf8").matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)]
+    .map(([, path = ""]) => relative(root, resolve(root, dirname(file), path)))
+    .filter((target) => roomOf(target) !== roomOf(file))
+    .map((target) => ({ file, target })),
+);
+
+test("no file imports from a room that its own may not import from", () => {
+  const wrong = imports.filter(({ file, target }) => !allowed[roomOf(file)]?.includes(roomOf(target)));
+  expect(wrong.map(({ file, target }) => `${file} → ${target}`)).toEqual([]);
+});
+
+test("every arrow that is allowed is there", () => {
+  const there = new Set(imports.map(({ file, target }) => `${roomOf(file)} → ${roomOf(target)}`));
+  const all = Object.entries(allowed).flatMap(([room, others]) =>
+    others.map((other) => `${room} → ${other}`),
+  );
+  expect(all.filter((arrow) => !there.has(arrow))).toEqual([]);
+});
+
+test("no arrows go in a circle", () => {
+  const left = new Map(Object.entries(allowed).map(([room, others]) => [room, new Set(others)]));
+  for (let last = -1; last !== left.size;) {
+    last = left.size;
+    for (const [room, others] of left) {
+      for (const other of others) if (!left.has(other)) others.delete(other);
+      if (others.size === 0) left.delete(room);
+    }
+  }
+  expect([...left.keys()]).toEqual([]);
+});

@@ -40,7 +40,7 @@ const settings = z.object({
     .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
     .pipe(without(databaseUrlFault))
     .optional(),
-  DATABASE_POOL_SIZE: wholeNumber(leastConnections, 100).default(10),
+  DATABASE_POOL_SIZE: wholeNumber(leastConnections, 100).default(16),
   REDIS_URL: without(redisUrlFault).optional(),
   REDIS_PREFIX: z
     .string()

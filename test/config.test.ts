@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { readConfig } from "../src/config.ts";
 
 const defaults = {
-  DATABASE_POOL_SIZE: 10,
+  DATABASE_POOL_SIZE: 16,
   REDIS_PREFIX: "callsheet",
   HOST: "127.0.0.1",
   PORT: 8080,

@@ -28,7 +28,7 @@ const without = (faultOf: (text: string) => string | undefined) =>
     if (fault !== undefined) context.addIssue(fault);
   });
 
-/** Every setting: an environment variable, what it may hold, and its default. The README lists them. */
+/** Every setting: an environment variable, what it may hold, and its default. docs/operating.md lists them. */
 const settings = z.object({
   DATABASE_URL: z
     .string()

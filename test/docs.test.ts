@@ -1,6 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { getOption } from "@bufbuild/protobuf";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type DescService, getOption } from "@bufbuild/protobuf";
 import { codeToHttpStatus } from "@connectrpc/connect/protocol-connect";
 import { expect, test } from "vitest";
 import { readConfig } from "../src/config.ts";
@@ -8,38 +8,107 @@ import { errorReasons } from "../src/domain/batch-job-error.ts";
 import { jobStatuses, stateTable } from "../src/domain/batch-job.ts";
 import { roles } from "../src/domain/caller.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { Role, roles as rolesOption } from "../src/gen/callsheet/v1/options_pb.ts";
+import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { Role, max_request_bytes, roles as rolesOption } from "../src/gen/callsheet/v1/options_pb.ts";
 import { codeName, codes } from "../src/rpc/errors.ts";
-import { quoted, readme, root, table } from "./support/readme.ts";
+import { addVitals, createMetrics } from "../src/vitals/metrics.ts";
+import { quoted, readDocument, root } from "./support/readme.ts";
+
+const api = readDocument("proto/README.md");
+const operating = readDocument("docs/operating.md");
+
+/** What `npm run bench` writes. */
+const generated = "bench/figures/results.md";
+
+/** Every document of this repository. */
+const documents = readdirSync(root, { withFileTypes: true })
+  .filter(({ name }) => !name.startsWith(".") && name !== "node_modules")
+  .flatMap((entry) =>
+    entry.isDirectory()
+      ? readdirSync(join(root, entry.name), { recursive: true, encoding: "utf8" }).map((file) =>
+          join(entry.name, file),
+        )
+      : [entry.name],
+  )
+  .filter((file) => file.endsWith(".md") && !file.includes("node_modules") && file !== generated);
 
 /** What the table says of a setting that has no default of its own. */
-const noDefault = new Set(["embedded", "see above", "none"]);
+const noDefault = new Set(["embedded", "see below", "none"]);
 
 const read = (file: string) => readFileSync(join(root, file), "utf8");
 
 test("the table of errors has every reason with its code, and no other", () => {
-  const rows = table("### Errors").rows.map(([reason = "", code = ""]) => [quoted(reason)[0], code]);
+  const rows = api.table("## Errors").rows.map(([reason = "", code = ""]) => [quoted(reason)[0], code]);
   expect(rows).toEqual(
     errorReasons.map((reason) => [reason, `${codeName(codes[reason])} (${codeToHttpStatus(codes[reason])})`]),
   );
 });
 
 test("the table of states is the one in the code", () => {
-  const { head, rows } = table("### States");
+  const { head, rows } = api.table("## States");
   expect(head).toEqual(["command", ...jobStatuses]);
   expect(Object.fromEntries(rows.map(([command = "", ...verdicts]) => [command, verdicts]))).toEqual(
     stateTable,
   );
 });
 
-test("the table of RPCs has every method of the proto with its roles, and no other", () => {
-  const declared = BatchJobService.methods.map((method) => {
+const declaredRoles = (service: DescService) =>
+  service.methods.map((method) => {
     const option = getOption(method, rolesOption);
     const names = roles.filter((role) => option.includes(Role[role.toUpperCase() as keyof typeof Role]));
     return [method.name, ["admin", ...names.filter((name) => name !== "admin")].join(", ")];
   });
-  const rows = table("## The API").rows.map(([name = "", , who = ""]) => [quoted(name)[0], who]);
+
+test.each([BatchJobService, ContactWorkerService])(
+  "the table of $name has every method of the proto with its roles, and no other",
+  (service) => {
+    const rows = api
+      .table(`## ${service.name}`)
+      .rows.map(([name = "", , who = ""]) => [quoted(name)[0], who]);
+    expect(rows.toSorted()).toEqual(declaredRoles(service).toSorted());
+  },
+);
+
+test("the table of limits has the size of every request that has one of its own, and no other", () => {
+  const declared = [...BatchJobService.methods, ...ContactWorkerService.methods].flatMap((method) => {
+    const kib = getOption(method, max_request_bytes) / 1024;
+    if (kib === 0) return [];
+    return [`${method.name}: ${kib < 1024 ? `${kib} KiB` : `${kib / 1024} MiB`}`];
+  });
+  const rows = api
+    .table("## Limits")
+    .rows.filter(([what = ""]) => /^a request of `|^one message of /.test(what))
+    .flatMap(([what = "", most = ""]) => quoted(what).map((name) => `${name}: ${most}`));
   expect(rows.toSorted()).toEqual(declared.toSorted());
+});
+
+test("the table of metrics has every metric of the service with its type, labels and help, and no other", async () => {
+  const metrics = createMetrics();
+  addVitals(metrics, { isPostgresUp: () => true, connections: () => [], droppedLogLines: () => 0 });
+  const declared = metrics.registry
+    .getMetricsAsArray()
+    .filter(({ name }) => name.startsWith("callsheet_"))
+    .map((metric) => {
+      const labels = "labelNames" in metric ? (metric.labelNames as string[]) : [];
+      return [metric.name, metric.constructor.name.toLowerCase(), labels, metric.help];
+    });
+  const rows = operating
+    .table("## Metrics")
+    .rows.map(([name = "", type = "", labels = "", help = ""]) => [
+      quoted(name)[0],
+      type,
+      quoted(labels),
+      help,
+    ]);
+  expect(rows).toEqual(declared);
+});
+
+test("the table of rooms has every folder of src/ and every file at its top, and no other", () => {
+  const there = readdirSync(join(root, "src"), { withFileTypes: true })
+    .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
+    .filter((name) => name !== "README.md");
+  const rows = readDocument("src/README.md").table("## The rooms").rows;
+  expect(rows.map(([room = ""]) => quoted(room)[0]).toSorted()).toEqual(there.toSorted());
 });
 
 test("the table of settings has every setting with its default, and no other", () => {
@@ -53,33 +122,53 @@ test("the table of settings has every setting with its default, and no other", (
     LONGEST_WAIT: config.LONGEST_WAIT / 1000,
     IMPORT_TIMEOUT: config.IMPORT_TIMEOUT / 1000,
   };
-  const rows = table("## Settings").rows.map(([name = "", shown = ""]) => [
-    quoted(name)[0],
-    noDefault.has(shown) ? undefined : quoted(shown)[0],
-  ]);
+  const rows = operating
+    .table("## Settings")
+    .rows.map(([name = "", shown = ""]) => [
+      quoted(name)[0],
+      noDefault.has(shown) ? undefined : quoted(shown)[0],
+    ]);
   expect(rows).toEqual(
     names.map((name) => [name, defaults[name] === undefined ? undefined : String(defaults[name])]),
   );
 });
 
 test("every test that a promise names is there", () => {
-  const files = table("## What holds, and how it is tested").rows.flatMap((cells) =>
-    quoted(cells.at(-1) ?? ""),
-  );
+  const files = readDocument("test/README.md")
+    .table("## What holds")
+    .rows.flatMap((cells) => quoted(cells.at(-1) ?? ""));
   expect(files).not.toEqual([]);
   expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });
 
-test("every file that the README links to is there", () => {
-  const files = [...readme.matchAll(/\]\((?!https?:|#)([^)]+)\)/g)].map(([, file = ""]) => file);
-  expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+/** As the headings of a document are addressed. */
+const anchorsOf = (file: string): string[] =>
+  [...read(file).matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+
+test.each(documents)("every file, and every heading, that %s links to is there", (document) => {
+  const links = [...read(document).matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link = ""]) => link);
+  const missing = links.filter((link) => {
+    const [path = "", heading] = link.split("#");
+    const file = path === "" ? document : join(dirname(document), path);
+    return !existsSync(join(root, file)) || (heading !== undefined && !anchorsOf(file).includes(heading));
+  });
+  expect(missing).toEqual([]);
 });
 
-test("every npm script that the README names is there", () => {
+test("every document is linked to from the README", () => {
+  const links = new Set([...read("README.md").matchAll(/\]\(([^)#]+\.md)/g)].map(([, file = ""]) => file));
+  expect(documents.filter((file) => file !== "README.md" && !links.has(file))).toEqual([]);
+});
+
+test.each(documents)("every npm script that %s names is there", (document) => {
   const { scripts } = JSON.parse(read("package.json"));
-  const named = [...readme.matchAll(/npm (?:run )?(start|test|(?<=run )[a-z:]+)/g)].map(
+  const named = [...read(document).matchAll(/npm (?:run )?(start|test|(?<=run )[a-z:]+)/g)].map(
     ([, name = ""]) => name,
   );
-  expect(named).toContain("keys");
   expect(named.filter((name) => !(name in scripts))).toEqual([]);
 });

@@ -5,9 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { answered, callerFor } from "./service/callers.ts";
-import { code, quoted, root, section } from "./support/readme.ts";
+import { quoted, readDocument, root } from "./support/readme.ts";
 import { eventually } from "./support/eventually.ts";
 import { startTestService } from "./support/service.ts";
+
+const readme = readDocument("README.md");
+const operating = readDocument("docs/operating.md");
 
 const service = await startTestService();
 afterAll(() => service[Symbol.asyncDispose]());
@@ -35,11 +38,11 @@ const runKeys = (line: string) =>
   });
 
 test("the example for curl runs as it is written and gives the answers that are told", async () => {
-  const script = here(code("### curl", "sh"));
+  const script = here(readme.code("### curl", "sh"));
   const { failure, stdout, stderr } = await run("sh", ["-euc", script], { KEY: service.apiKey });
   expect({ failure, stderr }).toEqual({ failure: "", stderr: "" });
   const [second = "", third = "", fourth = ""] = stdout.split("\n");
-  const told = quoted(section("### curl").split("```").at(-1) ?? "");
+  const told = quoted(readme.section("### curl").split("```").at(-1) ?? "");
   expect(told).toEqual([
     '"scheduledStartTime":"2035-03-01T15:00:00Z"',
     '"oldJobCancelled":false',
@@ -54,10 +57,10 @@ test("the example for curl runs as it is written and gives the answers that are 
 });
 
 test("the example of a file runs as it is written, after the one for curl, and gives the answer that is told", async () => {
-  const script = here(`${code("### curl", "sh")}${code("### A file of contacts", "sh")}`);
+  const script = here(`${readme.code("### curl", "sh")}${readme.code("### A file of contacts", "sh")}`);
   const { failure, stdout } = await run("sh", ["-euc", script], { KEY: service.apiKey });
   expect(failure).toBe("");
-  const told = quoted(section("### A file of contacts").split("```").at(-1) ?? "");
+  const told = quoted(readme.section("### A file of contacts").split("```").at(-1) ?? "");
   expect(told).toEqual([stdout.split("\n").at(-1)]);
 });
 
@@ -74,7 +77,7 @@ async function makeClone(file: string, content: string) {
 }
 
 test("the example in TypeScript runs as it is written, and its job starts a second later", async () => {
-  await using made = await makeClone("first-job.ts", here(code("### TypeScript", "ts")));
+  await using made = await makeClone("first-job.ts", here(readme.code("### TypeScript", "ts")));
   const began = run(process.execPath, ["first-job.ts"], { KEY: service.apiKey }, made.clone);
   const { failure, stdout, stderr } = await began;
   expect({ failure, stderr }).toEqual({ failure: "", stderr: "" });
@@ -88,7 +91,7 @@ test("the example in TypeScript runs as it is written, and its job starts a seco
 });
 
 test("the worker in TypeScript runs as it is written, and ends on SIGTERM when its calls have ended", async () => {
-  await using made = await makeClone("worker.ts", here(code("## Workers", "ts")));
+  await using made = await makeClone("worker.ts", here(readme.code("## A worker", "ts")));
   const contacts = [{ phone: "+14155550100" }, { phone: "+14155550101" }];
   const job = { name: "Spring campaign", fromPhoneNumberId: "pn_1", contacts };
   const { batchJobId } = await answered<{ batchJobId: string }>(call("createBatchJob", job));
@@ -109,12 +112,12 @@ test("the worker in TypeScript runs as it is written, and ends on SIGTERM when i
 });
 
 test("the example for grpcurl sends a request that is taken", async () => {
-  const request = /-d '({.*?})' /s.exec(code("### grpcurl", "sh"))?.[1] ?? "no request";
+  const request = /-d '({.*?})' /s.exec(readme.code("### grpcurl", "sh"))?.[1] ?? "no request";
   expect(await answered(call("createBatchJob", JSON.parse(request)))).toMatchObject({ totalContacts: 2 });
 });
 
 test("the examples for API keys run as they are written", async () => {
-  const [create = "", list = "", revoke = ""] = code("## Settings", "sh").trim().split("\n");
+  const [create = "", list = "", revoke = ""] = operating.code("## API keys", "sh").trim().split("\n");
   expect(await runKeys(create)).toMatchObject({ failure: "", stdout: expect.stringMatching(/^cs_\S+\n$/) });
   expect((await runKeys(list)).stdout).toMatch(/ {2}default {2}operator .* campaign backend$/m);
   expect((await runKeys(revoke)).stderr).toMatch(/^There is no key 7d1f0c1e-/);

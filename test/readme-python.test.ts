@@ -14,8 +14,10 @@ import { type Service, startService } from "../src/service.ts";
 import { cloneDatabase } from "./support/database.ts";
 import { eventually } from "./support/eventually.ts";
 import { findPython } from "./support/python.ts";
-import { code, root } from "./support/readme.ts";
+import { readDocument, root } from "./support/readme.ts";
 import { workAt } from "./support/work.ts";
+
+const { code } = readDocument("docs/workers.md");
 
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());
@@ -51,11 +53,11 @@ const { startJob, jobOf, contactOf, untilEnded } = workAt(`http://127.0.0.1:${gr
 const directory = await mkdtemp(join(tmpdir(), "callsheet-python-worker-"));
 stack.defer(() => rm(directory, { recursive: true, force: true }));
 
-/** The client is made as the README says, and its worker written beside it. */
+/** The client is made as the document says, and its worker written beside it. */
 async function writeWorker(): Promise<void> {
   await symlink(join(root, "proto"), join(directory, "proto"));
-  await writeFile(join(directory, "worker.py"), code("## Workers", "python"));
-  const line = code("## Workers", "sh").replace("python3 -m grpc_tools.protoc", python?.protoc ?? "");
+  await writeFile(join(directory, "worker.py"), code("## Python", "python"));
+  const line = code("## Python", "sh").replace("python3 -m grpc_tools.protoc", python?.protoc ?? "");
   await new Promise<void>((resolve, reject) => {
     execFile("sh", ["-euc", line], { cwd: directory, env: python?.env }, (error) =>
       error === null ? resolve() : reject(error),
@@ -102,7 +104,7 @@ function startWorker(callSeconds: number, leaseSeconds: number): PythonWorker {
 }
 
 test.skipIf(python === undefined)(
-  `two of the README's Python workers call nobody twice while the service restarts, and report every call${there}`,
+  `two of the documented Python workers call nobody twice while the service restarts, and report every call${there}`,
   { timeout },
   async () => {
     const contacts = 24;
@@ -130,7 +132,7 @@ test.skipIf(python === undefined)(
 );
 
 test.skipIf(python === undefined)(
-  `the README's Python worker hangs up when its lease is gone, and ends on SIGTERM${there}`,
+  `the documented Python worker hangs up when its lease is gone, and ends on SIGTERM${there}`,
   { timeout },
   async () => {
     const batchJobId = await startJob(1);
@@ -144,7 +146,7 @@ test.skipIf(python === undefined)(
 );
 
 test.skipIf(python === undefined)(
-  `the README's Python worker hangs up while the service is away for longer than a lease${there}`,
+  `the documented Python worker hangs up while the service is away for longer than a lease${there}`,
   { timeout },
   async () => {
     const batchJobId = await startJob(1);

@@ -1,4 +1,4 @@
-/** Every reason for which a call is refused. The README's error table lists the same ones, and a test holds them together. */
+/** Every reason for which a call is refused; a test holds the table in proto/README.md to them. */
 export const errorReasons = [
   "job_not_found",
   "contact_not_found",

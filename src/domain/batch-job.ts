@@ -16,7 +16,7 @@ export type JobStatus = (typeof jobStatuses)[number];
 type Verdict = JobStatus | "stays" | "gone" | "already_running" | "invalid_status" | "already_terminal";
 
 /**
- * What each command makes of a job in each status: the one table that code, errors, README and tests read.
+ * What each command makes of a job in each status: the one table that code, errors, documents and tests read.
  *
  * Three conditions lie outside it: a job without contacts cannot be started (`no_contacts`; when its time comes it
  * fails), a job of which a contact is dialing cannot be deleted (`invalid_status`), and a job with nothing open ends by

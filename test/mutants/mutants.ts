@@ -1,8 +1,8 @@
 import { shares } from "./shares.ts";
 
 /**
- * A guard that is taken out, and the test that must then fail. The README shows the guards; `npm run test:mutants` takes
- * each of them out in a copy of the tree and runs its test.
+ * A guard that is taken out, and the test that must then fail. test/README.md shows the guards; `npm run test:mutants`
+ * takes each of them out in a copy of the tree and runs its test.
  */
 export type Mutant = {
   /** What the guard sees to. */

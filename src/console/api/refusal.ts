@@ -3,7 +3,7 @@ import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 
 /** Why a call did not succeed, in the service's words where it answered. */
 export type Refusal = {
-  /** The code of the README's table of errors; empty if the service did not answer with one. */
+  /** The code of the table of errors in proto/README.md; empty if the service did not answer with one. */
   readonly reason: string;
   readonly message: string;
   /** True if the service, or its database, did not answer. */

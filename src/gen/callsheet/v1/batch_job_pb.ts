@@ -558,7 +558,7 @@ export const RejectedContactSchema: GenMessage<RejectedContact> = /*@__PURE__*/
   messageDesc(file_callsheet_v1_batch_job, 5);
 
 /**
- * Where a batch job stands. See the state table in the README for what may be done in each status.
+ * Where a batch job stands. See the state table in proto/README.md for what may be done in each status.
  *
  * @generated from enum callsheet.v1.BatchJobStatus
  */
@@ -622,7 +622,7 @@ export const BatchJobStatus = {
 } as const;
 
 /**
- * Where a batch job stands. See the state table in the README for what may be done in each status.
+ * Where a batch job stands. See the state table in proto/README.md for what may be done in each status.
  *
  * @generated from enum callsheet.v1.BatchJobStatus
  */

@@ -17,10 +17,7 @@ import { quoted, readDocument, root } from "./support/readme.ts";
 const api = readDocument("proto/README.md");
 const operating = readDocument("docs/operating.md");
 
-/** What `npm run bench` writes. */
-const generated = "bench/figures/results.md";
-
-/** Every document of this repository. */
+/** Every document of this repository, but for what `npm run bench` writes. */
 const documents = readdirSync(root, { withFileTypes: true })
   .filter(({ name }) => !name.startsWith(".") && name !== "node_modules")
   .flatMap((entry) =>
@@ -30,7 +27,7 @@ const documents = readdirSync(root, { withFileTypes: true })
         )
       : [entry.name],
   )
-  .filter((file) => file.endsWith(".md") && !file.includes("node_modules") && file !== generated);
+  .filter((file) => file.endsWith(".md") && !file.includes("node_modules") && !file.endsWith("/results.md"));
 
 /** What the table says of a setting that has no default of its own. */
 const noDefault = new Set(["embedded", "see below", "none"]);

@@ -4,6 +4,7 @@ import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { type CountChanges, moveCounts, noteMove } from "./contact-counts.ts";
 import type { Database } from "./database.ts";
+import { functions } from "./functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 import { lockJobs, lockOrganization } from "./locks.ts";
 
@@ -59,7 +60,7 @@ export async function endLeases(
   }>`
     select ended_ms as "endedMs", missed, going_on as "goingOn", finished_ids as "finishedIds",
       finished_revisions as "finishedRevisions"
-    from end_leases(
+    from ${sql.id(functions.endLeases.name)}(
       ${organizationId}, ${onlyExpired}, ${plainArray(jobIds)},
       ${plainArray(endings.map((e) => turns.get(e.jobId) ?? 0))}, ${plainArray(endings.map((e) => e.number))},
       ${plainArray(endings.map((e) => e.attempt))}, ${plainArray(endings.map((e) => e.nonce))},

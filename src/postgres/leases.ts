@@ -3,6 +3,7 @@ import type { ContactInput } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import { readContact } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
+import { functions } from "./functions/functions.ts";
 import { nameOf, plainArray } from "./lease-rows.ts";
 
 export type StoredLease = LeaseKey & ContactInput & { expiresAt: Date };
@@ -51,7 +52,7 @@ export async function openLeases(
     leasedMs: number;
     contact: string;
   }>`
-    select job, number, nonce, attempt, caller, leased_ms as "leasedMs", contact from open_leases(
+    select job, number, nonce, attempt, caller, leased_ms as "leasedMs", contact from ${sql.id(functions.openLeases.name)}(
       ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.due))},
       ${plainArray(offers.flatMap((o, i) => o.numbers.map(() => i + 1)))},
       ${plainArray(offers.flatMap((o) => o.numbers))},
@@ -123,7 +124,7 @@ export async function takeOverLeases(
   >`
     select job_id as "jobId", number, attempt, nonce, expires_ms as "expiresMs",
       from_phone_number_id as "fromPhoneNumberId", max_attempts as "maxAttempts", contact
-    from take_over_leases(
+    from ${sql.id(functions.takeOverLeases.name)}(
       ${organizationId}, ${requestId}, ${ticket}, ${workerId}, ${durationMs}, ${most}, ${mostAnswerBytes}
     )
   `.execute(db);
@@ -144,7 +145,7 @@ export async function extendLeases(
   durationMs: number,
 ): Promise<(Date | undefined)[]> {
   const { rows } = await sql<{ place: number; expiresMs: number }>`
-    select place, expires_ms as "expiresMs" from extend_leases(
+    select place, expires_ms as "expiresMs" from ${sql.id(functions.extendLeases.name)}(
       ${organizationId}, ${plainArray(keys.map((k) => k.jobId))}, ${plainArray(keys.map((k) => k.number))},
       ${plainArray(keys.map((k) => k.attempt))}, ${plainArray(keys.map((k) => k.nonce))}, ${durationMs}
     )

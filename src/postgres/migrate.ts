@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
 import { type Database, openDatabase } from "./database.ts";
+import { makeFunctions } from "./functions/functions.ts";
 import * as batchJobs from "./migrations/0001-batch-jobs.ts";
 import * as leases from "./migrations/0002-leases.ts";
 import * as liveLeases from "./migrations/0003-live-leases.ts";
@@ -37,27 +38,45 @@ const bookkeeping = {
 const oldestVersion = 150_000;
 
 /**
- * Brings the schema up to date, in one transaction. Any number of replicas may do so at once; one applies, the others
- * wait for it. Refuses a Postgres that is too old, and a schema that a newer version has made, which it leaves alone.
+ * Brings the schema up to date, in one transaction, then makes the functions of this version that are not there, in
+ * another. Any number of replicas may do so at once; one applies, the others wait for it. Refuses a Postgres that is too
+ * old, and a schema that a newer version has made, which it leaves alone.
  */
 export async function migrate(url: string): Promise<void> {
   // No time limits: a large table takes as long as it takes, for the one at work and for those who wait for it.
   const db = openDatabase({ url, poolSize: 1, statementTimeoutMs: 0 });
   try {
     await checkVersion(db);
+    const schema = await schemaOf(db);
     const migrator = new Migrator({
       db,
-      migrationTableSchema: await schemaOf(db),
+      migrationTableSchema: schema,
       provider: { getMigrations: () => Promise.resolve(migrations) },
       ...bookkeeping,
     });
     const { error } = await migrator.migrateToLatest();
-    if (error === undefined) return;
-    await refuseNewerSchema(db);
-    throw error;
+    if (error !== undefined) {
+      await refuseNewerSchema(db);
+      throw error;
+    }
+    await underLock(db, (connection) => makeFunctions(connection, schema));
   } finally {
     await db.destroy();
   }
+}
+
+/** Alone among all replicas that start: holds the lock that the migrator holds while it migrates. */
+async function underLock(db: Database, work: (connection: Database) => Promise<void>): Promise<void> {
+  const { adapter } = db.getExecutor();
+  const lock = { lockTable: bookkeeping.migrationLockTableName, lockRowId: "migration_lock" };
+  await db.connection().execute(async (connection) => {
+    await adapter.acquireMigrationLock(connection, lock);
+    try {
+      await work(connection);
+    } finally {
+      await adapter.releaseMigrationLock(connection, lock);
+    }
+  });
 }
 
 async function checkVersion(db: Database): Promise<void> {

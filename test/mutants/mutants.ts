@@ -18,10 +18,10 @@ export type Mutant = {
 };
 
 const batchJobs = "src/postgres/batch-jobs.ts";
-const openLeases = "src/postgres/functions/open-leases.ts";
-const endLeases = "src/postgres/functions/end-leases.ts";
-const extendLeases = "src/postgres/functions/extend-leases.ts";
-const takeOverLeases = "src/postgres/functions/take-over-leases.ts";
+const openLeases = "src/postgres/functions/open_leases.sql";
+const endLeases = "src/postgres/functions/end_leases.sql";
+const extendLeases = "src/postgres/functions/extend_leases.sql";
+const takeOverLeases = "src/postgres/functions/take_over_leases.sql";
 const lists = "src/redis/contact-list.ts";
 const schedule = "src/redis/schedule.ts";
 const unusableRedis = "test/redis/unusable.test.ts";
@@ -505,9 +505,9 @@ const leasing: Mutant[] = [
   {
     guard: "leases are opened under the lock of their organization",
     file: openLeases,
-    text: "from organizations o where o.id = organization for no key update;\n    perform from (select id from unnest(job_ids)",
+    text: "from organizations o where o.id = organization for no key update;\n  perform from (select id from unnest(job_ids)",
     instead:
-      "from organizations o where o.id = organization;\n    perform from (select id from unnest(job_ids)",
+      "from organizations o where o.id = organization;\n  perform from (select id from unnest(job_ids)",
     test: "test/postgres/leases.test.ts",
     title: "none is leased while another transaction takes the organization's last room",
   },
@@ -530,15 +530,15 @@ const leasing: Mutant[] = [
   {
     guard: "leases are given of jobs that run only",
     file: openLeases,
-    text: "where b.organization_id = organization and b.status = 'running'\n    ), retry as",
-    instead: "where b.organization_id = organization\n    ), retry as",
+    text: "where b.organization_id = organization and b.status = 'running'\n  ), retry as",
+    instead: "where b.organization_id = organization\n  ), retry as",
     test: "test/leasing/in-hand.test.ts",
     title: "no lease is given after",
   },
   {
     guard: "a contact from a list is leased only if it was never called",
     file: openLeases,
-    text: "where not exists (select from attempts where job_id = t.id and number = l.number)\n        and not",
+    text: "where not exists (select from attempts where job_id = t.id and number = l.number)\n      and not",
     instead: "where not",
     test: "test/postgres/leases.test.ts",
     title: "those are not leased that were called already",
@@ -554,7 +554,7 @@ const leasing: Mutant[] = [
   {
     guard: "a report ends its own lease, and no later one of the contact",
     file: endLeases,
-    text: "and l.nonce = g.nonce\n        and (not only_expired or l.expires_at <= ending)",
+    text: "and l.nonce = g.nonce\n      and (not only_expired or l.expires_at <= ending)",
     instead: "and (not only_expired or l.expires_at <= ending)",
     test: "test/leasing/late-reports.test.ts",
     title: "is refused once another attempt was opened, and counts again if that one is released",
@@ -578,7 +578,7 @@ const leasing: Mutant[] = [
   {
     guard: "a repeat takes leases over under new numbers",
     file: takeOverLeases,
-    text: "set nonce = ${newNonce}, ticket",
+    text: "set nonce = (random() * (2::bigint ^ 48 - 1))::bigint, ticket",
     instead: "set ticket",
     test: "test/leasing/give-ups.test.ts",
     title: "no contact is in two hands, and no lease dies, though workers give calls up",

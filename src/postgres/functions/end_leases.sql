@@ -1,0 +1,132 @@
+-- Ends live leases of one organization with their outcomes: the attempts become history, and contacts, counts and jobs
+-- follow. Leases that are not live any more are left alone.
+--
+-- Arguments
+--   organization  whose jobs they are; leases of another's are not ended
+--   only_expired  true ends only those whose time is over, and as not reported
+--   job_ids       the jobs, in the order of their ids
+--   jobs          for each lease: which of the jobs, from 1
+--   numbers, attempts, nonces, outcomes   of each lease
+--   delays_ms     after how long the contact is to be called again if its job goes on; null for never
+--   error_codes, failure_reasons, durations_ms, provider_call_ids   what was reported; null for nothing
+-- Answers
+--   one row: the time, the places (from 1) of the leases that it did not end, whether each job goes on (null if it is
+--   not there), and the jobs that have ended by this, with their new revisions.
+-- Locks
+--   the organization's row, then the rows of the jobs in the order that they are given in, all until the commit.
+-- Repeated
+--   it changes nothing: what it has ended is not live any more, and is among the places.
+-- Form
+--   One call is one round trip and one commit, so that nobody computes while the organization's row is locked. The
+--   locks are statements of their own: those after them see what was committed before. Whether a job has ended is
+--   asked after the counts were written, for a statement does not see its own writes.
+--   It is planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
+--   empty. So it is written, and set, such that every row can only be found through its key: by a join from what is
+--   given, and by a lateral look-up. The final counts are columns, each written out, so that counting needs no loop.
+create function end_leases(
+  organization uuid, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], attempts int[],
+  nonces bigint[], outcomes text[], delays_ms bigint[], error_codes text[], failure_reasons text[],
+  durations_ms bigint[], provider_call_ids text[],
+  out ended_ms bigint, out missed int[], out going_on boolean[], out finished_ids uuid[],
+  out finished_revisions bigint[]
+)
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  ending timestamptz(3);
+  found_job batch_jobs;
+begin
+  perform from organizations o where o.id = organization for no key update;
+  select array_agg(
+    case when b.organization_id = organization then b.status in ('running', 'paused') end order by t.turn
+  )
+  into going_on
+  from unnest(job_ids) with ordinality as t (id, turn)
+  left join lateral (
+    select organization_id, status from batch_jobs where id = t.id for no key update
+  ) as b on true;
+  ending := date_trunc('milliseconds', clock_timestamp());
+  ended_ms := extract(epoch from ending) * 1000;
+
+  with given as (
+    select g.*, job_ids[g.job] as job_id,
+      case when going_on[g.job] then ending + g.delay_ms * interval '1 millisecond' end as next_at
+    from unnest(
+      jobs, numbers, attempts, nonces, outcomes, delays_ms, error_codes, failure_reasons, durations_ms,
+      provider_call_ids
+    ) with ordinality as g (
+      job, number, attempt, nonce, outcome, delay_ms, error_code, failure_reason, duration_ms, provider_call_id, place
+    )
+    where going_on[g.job] is not null
+  ), ended as (
+    delete from leases l using given g
+    where l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
+      and (not only_expired or l.expires_at <= ending)
+    returning l.*, g.place, g.outcome, g.next_at, g.error_code, g.failure_reason, g.duration_ms, g.provider_call_id
+  ), history as (
+    insert into attempts (
+      job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, next_attempt_at, reported_at,
+      error_code, failure_reason, call_duration_ms, provider_call_id)
+    select job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ending, outcome, next_at,
+      case when not only_expired then ending end, error_code, failure_reason, duration_ms, provider_call_id
+    from ended
+  ), waiting as (
+    insert into retries (job_id, number, due_at)
+    select job_id, number, next_at from ended where next_at is not null
+  ), moved as (
+    select job_id, count(*)::int as ended, (count(*) filter (where next_at is not null))::int as waiting_retry,
+      (count(*) filter (where next_at is null and outcome = 'completed'))::int as completed,
+      (count(*) filter (where next_at is null and outcome = 'no_answer'))::int as no_answer,
+      (count(*) filter (where next_at is null and outcome = 'busy'))::int as busy,
+      (count(*) filter (where next_at is null and outcome = 'timeout'))::int as timeout,
+      (count(*) filter (where next_at is null and outcome = 'voicemail'))::int as voicemail,
+      (count(*) filter (where next_at is null and outcome = 'blocked'))::int as blocked,
+      (count(*) filter (where next_at is null and outcome = 'invalid_number'))::int as invalid_number,
+      (count(*) filter (where next_at is null and outcome = 'carrier_error'))::int as carrier_error,
+      (count(*) filter (where next_at is null and outcome = 'failed'))::int as failed,
+      (count(*) filter (where next_at is null and outcome = 'unknown'))::int as unknown
+    from ended group by job_id
+  ), counted as (
+    update batch_jobs b
+    set dialing_contacts = b.dialing_contacts - m.ended,
+      waiting_retry_contacts = b.waiting_retry_contacts + m.waiting_retry,
+      completed_contacts = b.completed_contacts + m.completed,
+      no_answer_contacts = b.no_answer_contacts + m.no_answer,
+      busy_contacts = b.busy_contacts + m.busy,
+      timeout_contacts = b.timeout_contacts + m.timeout,
+      voicemail_contacts = b.voicemail_contacts + m.voicemail,
+      blocked_contacts = b.blocked_contacts + m.blocked,
+      invalid_number_contacts = b.invalid_number_contacts + m.invalid_number,
+      carrier_error_contacts = b.carrier_error_contacts + m.carrier_error,
+      failed_contacts = b.failed_contacts + m.failed,
+      unknown_contacts = b.unknown_contacts + m.unknown
+    from moved m where b.id = m.job_id
+  ), summed as (
+    update organizations o set dialing = o.dialing - s.ended
+    from (select count(*)::int as ended from ended) as s
+    where o.id = organization and s.ended > 0
+  )
+  select array_agg(p.place) into missed
+  from generate_series(1, cardinality(numbers)) as p (place)
+  where p.place not in (select place from ended);
+
+  for turn in 1 .. cardinality(job_ids) loop
+    select * into found_job from batch_jobs where id = job_ids[turn];
+    if going_on[turn] and found_job.status = 'running'
+      and found_job.pending_contacts + found_job.waiting_retry_contacts + found_job.dialing_contacts = 0
+    then
+      update batch_jobs
+      set status = case when completed_contacts > 0 then 'completed' else 'failed' end,
+        failure_reason = case when completed_contacts = 0 then 'no_call_completed' end,
+        finished_at = ending, updated_at = ending, revision = revision + 1
+      where id = job_ids[turn];
+      finished_ids := finished_ids || job_ids[turn];
+      finished_revisions := finished_revisions || (found_job.revision + 1);
+    end if;
+  end loop;
+end $$;

@@ -1,0 +1,84 @@
+-- Gives the live leases that an organization's calls have opened under a request id to the call that has this ticket:
+-- under new nonces, so that what those calls release, report or extend is not there any more. A call with a later
+-- ticket keeps what it has.
+--
+-- Arguments
+--   organization      whose jobs they are
+--   request           the request id; '' has no leases
+--   new_ticket, new_worker_id, duration_ms   of the call that gets them
+--   most, most_bytes  how many contacts the answer may have, and how large it may be; one contact always fits
+-- Answers
+--   a row for each lease, in the order of jobs and numbers, one that does not fit into the answer without a contact;
+--   or one row without a number if a later call has them.
+-- Locks
+--   the organization's row, then the leases as they are found, all until the commit.
+-- Repeated
+--   it takes them over again, under newer nonces; with an earlier ticket than the last it changes nothing.
+-- Form
+--   One call is one round trip and one commit, so that nobody computes while the organization's row is locked. The
+--   lock is a statement of its own: those after it see what was committed before.
+--   It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
+--   every row can only be found through its key: the leases by their request id, and all else by a lateral look-up,
+--   with a limit, where there is another index that could be tried.
+create function take_over_leases(
+  organization uuid, request text, new_ticket bigint, new_worker_id text, duration_ms bigint, most int,
+  most_bytes bigint
+) returns table (
+  job_id uuid, number int, attempt int, nonce bigint, expires_ms bigint, from_phone_number_id text, max_attempts int,
+  contact text
+)
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  begun timestamptz(3);
+  latest bigint;
+begin
+  perform from organizations o where o.id = organization for no key update;
+  begun := date_trunc('milliseconds', clock_timestamp());
+  select max(l.ticket) into latest
+  from leases l
+  cross join lateral (select organization_id from batch_jobs where id = l.job_id limit 1) as b
+  where l.request_id = request and l.request_id <> '' and l.expires_at > begun and b.organization_id = organization;
+  if latest > new_ticket then
+    return query select null::uuid, null::int, null::int, null::bigint, null::bigint, null, null::int, null;
+    return;
+  end if;
+
+  return query
+  with held as (
+    select l.job_id, l.number, b.from_phone_number_id, b.max_attempts,
+      row_number() over (order by l.job_id, l.number) as place
+    from leases l
+    cross join lateral (
+      select organization_id, from_phone_number_id, max_attempts from batch_jobs where id = l.job_id limit 1
+    ) as b
+    where l.request_id = request and l.request_id <> '' and l.expires_at > begun and b.organization_id = organization
+  ), taken as (
+    update leases l
+    -- 48 random bits, as many as a lease's nonce has.
+    set nonce = (random() * (2::bigint ^ 48 - 1))::bigint, ticket = new_ticket, worker_id = new_worker_id,
+      expires_at = begun + duration_ms * interval '1 millisecond'
+    from held h where l.job_id = h.job_id and l.number = h.number
+    returning h.*, l.attempt, l.nonce, l.expires_at
+  ), read as (
+    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 300 for all
+    -- the rest, such as the marks around 50 fields.
+    select t.*, b.contact,
+      sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 300) over (order by t.place) as bytes
+    from taken t
+    cross join lateral (
+      select split_part(contacts, E'\n', t.number - first_number + 1) as contact from contact_blocks
+      where job_id = t.job_id and first_number <= t.number
+      order by first_number desc limit 1
+    ) as b
+  )
+  select job_id, number, attempt, nonce, (extract(epoch from expires_at) * 1000)::bigint, from_phone_number_id,
+    max_attempts, case when place <= most and (place = 1 or bytes <= most_bytes) then contact end
+  from read order by place;
+end $$;

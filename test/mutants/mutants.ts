@@ -554,7 +554,7 @@ const leasing: Mutant[] = [
   {
     guard: "a report ends its own lease, and no later one of the contact",
     file: endLeases,
-    text: "and l.nonce = g.nonce\n      and (not only_expired or l.expires_at <= ending)",
+    text: "and l.attempt = g.attempt and l.nonce = g.nonce\n      and (not only_expired or l.expires_at <= ending)",
     instead: "and (not only_expired or l.expires_at <= ending)",
     test: "test/leasing/late-reports.test.ts",
     title: "is refused once another attempt was opened, and counts again if that one is released",

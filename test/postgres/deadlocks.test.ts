@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sql } from "kysely";
 import { openPool, overPool } from "../../src/postgres/database.ts";
-import { lease, limitOrganization, release, reportAll, runJob } from "../leasing/leases.ts";
+import { writeLeaseId } from "../../src/domain/lease-id.ts";
+import {
+  forNewOrganization,
+  lease,
+  limitOrganization,
+  release,
+  report,
+  reportAll,
+  runJob,
+} from "../leasing/leases.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 
@@ -68,4 +77,15 @@ test("a deadlock is told once for each statement that it ends", async () => {
   await db.destroy();
   expect(ended.filter(({ status }) => status === "rejected")).toMatchObject([{ reason: { code: "40P01" } }]);
   expect(deadlocks).toBe(1);
+});
+
+test("a report about another organization's job waits for nobody who has locked that job", async () => {
+  const jobId = await runJob(parts);
+  const stranger = await forNewOrganization(parts);
+  const leaseId = writeLeaseId({ jobId, number: 1, attempt: 1, nonce: 1 });
+  const found = await parts.db.transaction().execute(async (trx) => {
+    await trx.selectFrom("batch_jobs").select("id").where("id", "=", jobId).forUpdate().execute();
+    return await report(stranger, [{ leaseId, outcome: "completed" }]);
+  });
+  expect(found).toEqual([{ kind: "gone" }]);
 });

@@ -293,7 +293,7 @@ describe.skipIf(why !== "")(`through PgBouncer${why}`, () => {
 
 test("a URL's own options hold beside ours, which it cannot change", async () => {
   const options = encodeURIComponent("-c enable_seqscan=on -c work_mem=8MB");
-  const url = `${database.url}?options=${options}&lock_timeout=1&statement_timeout=1`;
+  const url = `${database.url}?options=${options}&lock_timeout=7000&statement_timeout=7000`;
   await using db = openDatabase({ url, poolSize: 1 });
   expect(await settingsOf(db)).toEqual(ours);
   const { rows } = await sql`show work_mem`.execute(db);

@@ -2,7 +2,7 @@
 -- follow. Leases that are not live any more are left alone.
 --
 -- Arguments
---   organization  whose jobs they are; leases of another's are not ended
+--   organization  whose jobs they are; leases of another's are not ended, nor are its jobs locked
 --   only_expired  true ends only those whose time is over, and as not reported
 --   job_ids       the jobs, in the order of their ids
 --   jobs          for each lease: which of the jobs, from 1
@@ -42,13 +42,11 @@ declare
   found_job batch_jobs;
 begin
   perform from organizations o where o.id = organization for no key update;
-  select array_agg(
-    case when b.organization_id = organization then b.status in ('running', 'paused') end order by t.turn
-  )
+  select array_agg(b.status in ('running', 'paused') order by t.turn)
   into going_on
   from unnest(job_ids) with ordinality as t (id, turn)
   left join lateral (
-    select organization_id, status from batch_jobs where id = t.id for no key update
+    select status from batch_jobs where id = t.id and organization_id = organization for no key update
   ) as b on true;
   ending := date_trunc('milliseconds', clock_timestamp());
   ended_ms := extract(epoch from ending) * 1000;

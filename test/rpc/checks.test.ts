@@ -6,7 +6,10 @@ import {
   CreateBatchJobRequestSchema,
   ListBatchJobsRequestSchema,
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { ReportOutcomesRequestSchema } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import {
+  ExtendLeasesRequestSchema,
+  ReportOutcomesRequestSchema,
+} from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { checkJson } from "../../src/rpc/requests/check-json.ts";
 import { countBinary } from "../../src/rpc/requests/count-binary.ts";
 import { shapeOf } from "../../src/rpc/requests/shape.ts";
@@ -211,4 +214,55 @@ describe("bytes", () => {
       );
     },
   );
+});
+
+describe("a text that is far too long is refused as its rule would refuse it, and nobody looks at all of it", () => {
+  const extending = shapeOf(ExtendLeasesRequestSchema);
+  const long = "🦜".repeat(10_000);
+  const leaseIds = ["short", long];
+
+  test.each([
+    ["as JSON", () => checkJson(creation, Buffer.from(JSON.stringify({ name: long }))), "name", 200],
+    [
+      "in binary",
+      () =>
+        countBinary(
+          creation,
+          toBinary(CreateBatchJobRequestSchema, create(CreateBatchJobRequestSchema, { name: long })),
+        ),
+      "name",
+      200,
+    ],
+    [
+      "in a list, as JSON",
+      () => checkJson(extending, Buffer.from(JSON.stringify({ leaseIds }))),
+      "lease_ids[1]",
+      64,
+    ],
+    [
+      "in a list, in binary",
+      () =>
+        countBinary(
+          extending,
+          toBinary(ExtendLeasesRequestSchema, create(ExtendLeasesRequestSchema, { leaseIds })),
+        ),
+      "lease_ids[1]",
+      64,
+    ],
+  ])("%s", (_, check, field, most) => {
+    expect(describeRefusal(complaint(check))).toMatchObject({
+      reason: "invalid_argument",
+      message: `The request's field ${field} is wrong: must be at most ${most} characters.`,
+      metadata: { field },
+    });
+  });
+
+  test("and one that may be just as long as it is allowed to be is left to the rule", () => {
+    const name = "🦜".repeat(200);
+    const json = JSON.stringify({ name }).replaceAll("🦜", String.raw`\ud83e\udd9c`);
+    expect(complaint(() => checkJson(creation, Buffer.from(json)))).toBeUndefined();
+    const most = create(CreateBatchJobRequestSchema, { name });
+    const bytes = toBinary(CreateBatchJobRequestSchema, most);
+    expect(complaint(() => countBinary(creation, bytes))).toBeUndefined();
+  });
 });

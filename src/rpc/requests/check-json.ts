@@ -1,6 +1,6 @@
 import { type DescField, type DescMessage, fromJson, type JsonValue, ScalarType } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type FieldShape, pathOf, type Place, type Shape, tooMany } from "./shape.ts";
+import { type FieldShape, pathOf, type Place, type Shape, tooLong, tooMany } from "./shape.ts";
 
 const refuse = (message: string) => new ConnectError(message, Code.InvalidArgument);
 
@@ -9,6 +9,9 @@ const wrong = (place: Place | undefined, must: string) =>
 
 const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a];
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
+
+/** A character takes no more, as two escapes such as `\ud83d`. */
+const bytesOfCharacter = 12;
 
 const byteOrderMark = Buffer.from("\ufeff");
 
@@ -145,12 +148,14 @@ export function checkJson(shape: Shape, bytes: Uint8Array): void {
     return false;
   }
 
-  function readValue({ desc, message }: FieldShape, place: Place): void {
+  function readValue({ desc, message, mostCharacters = Infinity }: FieldShape, place: Place): void {
     if (desc.fieldKind !== "map" && message?.byKey) return readMessage(message.desc, message.byKey, place);
     const isText = peek() === quote;
     const from = position;
     if (isText) {
-      if (skipText() && desc.scalar === ScalarType.STRING) return;
+      const isPlain = skipText();
+      if (position - from > bytesOfCharacter * mostCharacters + 2) throw tooLong(mostCharacters, place);
+      if (isPlain && desc.scalar === ScalarType.STRING) return;
     } else {
       while (isOfWord(text[position])) position += 1;
     }

@@ -1,10 +1,21 @@
 import { WireType } from "@bufbuild/protobuf/wire";
-import { type FieldShape, mostUnknown, type Place, type Shape, tooMany, tooManyUnknown } from "./shape.ts";
+import {
+  type FieldShape,
+  mostUnknown,
+  type Place,
+  type Shape,
+  tooLong,
+  tooMany,
+  tooManyUnknown,
+} from "./shape.ts";
 import { undecodable } from "../undecodable.ts";
 
+/** A character takes no more in UTF-8. */
+const bytesOfCharacter = 4;
+
 /**
- * Throws unless the bytes are a message of this shape with no more elements, and no more unknown fields, than it may have.
- * Nothing is made of them: eight million empty contacts are 16 MiB here, and gigabytes once decoded. It is stricter than
+ * Throws unless the bytes are a message of this shape with no more elements, no more unknown fields and no longer texts than
+ * it may have. Nothing is made of them: eight million empty contacts are 16 MiB here, and gigabytes once decoded. It is stricter than
  * the decoder, which goes by the fields alone, heeds no wire type and reads on beyond the end of a value: what the two
  * would read in another way is refused, so that nothing can be hidden between them.
  */
@@ -63,8 +74,13 @@ export function countBinary(shape: Shape, bytes: Uint8Array): void {
       return countPacked(field.wireType, from, length);
     }
     if (wireType !== field.wireType) throw malformed;
-    if (field.message === undefined) readValue(wireType, end);
-    else {
+    if (field.message === undefined) {
+      const from = position;
+      readValue(wireType, end);
+      const { mostCharacters = Infinity } = field;
+      // A few bytes of these are the length itself.
+      if (position - from > bytesOfCharacter * mostCharacters + 5) throw tooLong(mostCharacters, place);
+    } else {
       const length = readVarint(end);
       if (length > end - position) throw malformed;
       readMessage(field.message, position + length, place);

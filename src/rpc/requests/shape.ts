@@ -10,6 +10,8 @@ export type FieldShape = {
   readonly desc: DescField;
   /** At most so many elements; undefined for a field that is neither list nor map. */
   readonly most: number | undefined;
+  /** Of a text, or of each text of a list: at most so many characters; undefined where no rule says. */
+  readonly mostCharacters: number | undefined;
   /** Of the field, or of each element of a list or map. */
   readonly message: Shape | undefined;
   /** Of the field, or of each element of a list that is not packed. */
@@ -36,7 +38,7 @@ const mostWithoutRule = 100;
 /** A request has at most so many fields that the service does not know. */
 export const mostUnknown = 100;
 
-/** What a message may hold, by its descriptor and the protovalidate rules `max_items` and `max_pairs` in it. */
+/** What a message may hold, by its descriptor and the protovalidate rules `max_items`, `max_pairs` and `max_len` in it. */
 export function shapeOf(desc: DescMessage, known = new Map<DescMessage, Shape>()): Shape {
   const found = known.get(desc);
   if (found !== undefined) return found;
@@ -49,7 +51,13 @@ export function shapeOf(desc: DescMessage, known = new Map<DescMessage, Shape>()
     const message =
       field.fieldKind === "map" ? entryOf(desc, field) : field.message && shapeOf(field.message, known);
     const wireType = message ? WireType.LengthDelimited : wireTypeOf(field.scalar);
-    const fieldShape: FieldShape = { desc: field, most: mostOf(field), message, wireType };
+    const fieldShape: FieldShape = {
+      desc: field,
+      most: mostOf(field),
+      mostCharacters: mostCharactersOf(field),
+      message,
+      wireType,
+    };
     byNumber.set(field.number, fieldShape);
     byKey.set(field.name, fieldShape).set(field.jsonName, fieldShape);
   }
@@ -63,6 +71,7 @@ function entryOf(desc: DescMessage, field: DescField & { fieldKind: "map" }): Sh
   const ofScalar = (scalar: ScalarType | undefined): FieldShape => ({
     desc: field,
     most: undefined,
+    mostCharacters: undefined,
     message: undefined,
     wireType: wireTypeOf(scalar),
   });
@@ -100,6 +109,12 @@ function mostOf(field: DescField): number | undefined {
   return mostWithoutRule;
 }
 
+function mostCharactersOf(field: DescField): number | undefined {
+  const { type } = getOption(field, fieldRules);
+  const { case: kind, value } = type.case === "repeated" ? (type.value.items?.type ?? type) : type;
+  return kind === "string" && value.maxLen > 0n ? Number(value.maxLen) : undefined;
+}
+
 /** Such as `contacts[17].fields.age`. */
 export function pathOf({ field, element, inside }: Place): string {
   const path = `${inside === undefined ? "" : `${pathOf(inside)}.`}${word(field)}`;
@@ -115,6 +130,14 @@ export function tooMany(most: number, place: Place): ConnectError {
   const field = pathOf(place);
   const message = `The request's field ${field} has too many elements; send at most ${most} in one request.`;
   return toConnectError(new BatchJobError("too_large", message, { field, limit: String(most) }));
+}
+
+/** As the rule itself answers, which would first look at every character of the text. */
+export function tooLong(most: number, place: Place): ConnectError {
+  const field = pathOf(place);
+  const description = `must be at most ${most} characters`;
+  const message = `The request's field ${field} is wrong: ${description}.`;
+  return toConnectError(new BatchJobError("invalid_argument", message, { field }), [{ field, description }]);
 }
 
 export function tooManyUnknown(inside: Place | undefined): ConnectError {

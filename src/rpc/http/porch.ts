@@ -1,5 +1,5 @@
 import { createServer } from "node:http";
-import { answerPage, type Pages, sendText } from "./pages.ts";
+import { answerPage, type Pages } from "./pages.ts";
 import { listen, type ListenerOptions } from "../listener.ts";
 
 /** Answers on the HTTP port until the service can. */
@@ -24,11 +24,14 @@ export async function openPorch({ host, port }: Pick<ListenerOptions, "host" | "
   const server = createServer((request, response) => {
     // So that nothing is left when the port changes hands.
     response.setHeader("connection", "close");
+    response.setHeader("cache-control", "no-store");
     request.resume();
     const page = pages[request.url?.split("?", 1)[0] ?? ""];
     if (page) return void answerPage(page, request, response);
     response.setHeader("retry-after", "1");
-    sendText(response, 503, "Callsheet is starting; try again.");
+    // As Connect writes an error; others go by the status.
+    response.writeHead(503, { "content-type": "application/json" });
+    response.end(JSON.stringify({ code: "unavailable", message: "Callsheet is starting; try again." }));
   });
   if (port !== 0) await listen(server, { host, port });
   return {

@@ -19,8 +19,12 @@ export type Hold = {
 /** A request that is no larger passes whatever the others hold, so that reads, leases and reports always do. */
 const smallBytes = 64 * 1024;
 
+/** Their bytes lie beside the heap, and are memory like it. */
+const mostBytes = 256 * 1024 * 1024;
+
 /** Decoded, a request takes a few times its bytes; and the heap is for other things too. */
-export const heapShare = () => Math.max(getHeapStatistics().heap_size_limit / 4, 2 * maxMessageBytes);
+export const heapShare = () =>
+  Math.min(mostBytes, Math.max(getHeapStatistics().heap_size_limit / 4, 2 * maxMessageBytes));
 
 export function createBytesInHand(options: {
   maxBytes: number;

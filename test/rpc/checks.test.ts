@@ -249,11 +249,11 @@ describe("a text that is far too long is refused as its rule would refuse it, an
       "lease_ids[1]",
       64,
     ],
-  ])("%s", (_, check, field, most) => {
+  ])("%s", (_, check, place, most) => {
     expect(describeRefusal(complaint(check))).toMatchObject({
       reason: "invalid_argument",
-      message: `The request's field ${field} is wrong: must be at most ${most} characters.`,
-      metadata: { field },
+      message: `The request's field ${place} is wrong: must be at most ${most} characters.`,
+      metadata: { field: place },
     });
   });
 

@@ -165,6 +165,11 @@ test("after a reschedule the old entry starts nothing, though it is due", async 
   const job = await makeWholeJob(parts, { status: "scheduled", dueInMs: -1_000 });
   await jobCommands.reschedule(parts.jobs, onJob(parts, job.id));
   const before = await everything(parts);
-  expect(await parts.startDue([entryIdOf(job)])).toEqual({ done: [entryIdOf(job)], later: [], started: [] });
+  expect(await parts.startDue([entryIdOf(job)])).toEqual({
+    done: [entryIdOf(job)],
+    later: [],
+    locked: [],
+    started: [],
+  });
   expect(await everything(parts)).toEqual(before);
 });

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { largestAnswerBytes } from "../domain/answer-size.ts";
 import type { ContactInput } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import { readContact } from "./contact-blocks.ts";
@@ -20,9 +21,6 @@ export type LeaseTaker = {
   most: number;
   durationMs: number;
 };
-
-/** An answer has no more bytes of contacts, but for one that is larger: stock gRPC clients take 4 MiB. */
-export const mostAnswerBytes = 2 * 1024 * 1024;
 
 export type Opened = {
   /** The leases of each taker, in its place. */
@@ -58,7 +56,7 @@ export async function openLeases(
       ${plainArray(offers.flatMap((o) => o.numbers))},
       ${plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1)))},
       ${takers.map((c) => c.workerId)}, ${takers.map((c) => c.requestId)},
-      ${plainArray(takers.map((c) => c.ticket))}, ${plainArray(takers.map((c) => c.durationMs))}, ${mostAnswerBytes}
+      ${plainArray(takers.map((c) => c.ticket))}, ${plainArray(takers.map((c) => c.durationMs))}, ${largestAnswerBytes}
     )
   `.execute(db);
   const leases = takers.map((): StoredLease[] => []);
@@ -125,7 +123,7 @@ export async function takeOverLeases(
     select job_id as "jobId", number, attempt, nonce, expires_ms as "expiresMs",
       from_phone_number_id as "fromPhoneNumberId", max_attempts as "maxAttempts", contact
     from ${sql.id(functions.takeOverLeases.name)}(
-      ${organizationId}, ${requestId}, ${ticket}, ${workerId}, ${durationMs}, ${most}, ${mostAnswerBytes}
+      ${organizationId}, ${requestId}, ${ticket}, ${workerId}, ${durationMs}, ${most}, ${largestAnswerBytes}
     )
   `.execute(db);
   const taken: TakenOver = { leases: [], surplus: [], isLate: false };

@@ -10,7 +10,7 @@ import {
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { writeLine } from "../../src/postgres/contact-blocks.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
-import { mostAnswerBytes } from "../../src/postgres/leases.ts";
+import { largestAnswerBytes } from "../../src/domain/answer-size.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
@@ -80,7 +80,7 @@ test("400 contacts of 50 kB reach a stock gRPC client in several answers, in the
       batchJobIds: [batchJobId],
     });
     expect(contacts).not.toEqual([]);
-    expect(bytesOf(contacts)).toBeLessThanOrEqual(mostAnswerBytes);
+    expect(bytesOf(contacts)).toBeLessThanOrEqual(largestAnswerBytes);
     answers.push(contacts.map(({ number }) => number));
     const outcomes = contacts.map(({ leaseId }) => ({ leaseId, outcome: Outcome.COMPLETED }));
     const reported = await worker.reportOutcomes({ outcomes });
@@ -109,7 +109,7 @@ test.each([
   const request = { workerId: "worker", requestId: "", maxContacts: count, batchJobIds: [batchJobId] };
   const { contacts } = await worker.leaseContacts({ ...request, wait: { seconds: 5n } });
   expect(contacts).not.toEqual([]);
-  expect(bytesOf(contacts)).toBeLessThanOrEqual(mostAnswerBytes);
+  expect(bytesOf(contacts)).toBeLessThanOrEqual(largestAnswerBytes);
 });
 
 test("a repeat gets no more than an answer holds, and the rest is released", async () => {
@@ -126,7 +126,7 @@ test("a repeat gets no more than an answer holds, and the rest is released", asy
   // As if two calls with the same request id had been served at the same time.
   await db.updateTable("leases").set({ request_id: requestId }).where("job_id", "=", batchJobId).execute();
   const again = await worker.leaseContacts({ ...request, requestId });
-  expect(bytesOf(again.contacts)).toBeLessThanOrEqual(mostAnswerBytes);
+  expect(bytesOf(again.contacts)).toBeLessThanOrEqual(largestAnswerBytes);
   expect(again.contacts.length).toBeGreaterThan(0);
   expect(again.contacts.length).toBeLessThan(both);
   await eventually(async () => {

@@ -6,6 +6,7 @@ import { hashApiKey, isApiKey } from "../domain/api-key.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import { startLoop } from "../timing/loop.ts";
+import { createRecent } from "../timing/recent.ts";
 import { findCallers, findValidKeys } from "../postgres/api-keys.ts";
 import type { Database } from "../postgres/database.ts";
 
@@ -42,26 +43,24 @@ export type ApiKeys = AsyncDisposable & {
 export function createApiKeys({ db, logger }: { db: Database; logger: Logger }): ApiKeys {
   const find = createLookUp(db);
   /** By hash, the one that was used last at the end. Only good news is kept: a new key works at once. */
-  const known = new Map<string, { caller: Caller; untilMs: number }>();
+  const known = createRecent<string, { caller: Caller; untilMs: number }>(mostKnown);
 
   async function callerOf(key: string): Promise<Caller | undefined> {
     const hash = hashApiKey(key);
     const name = hash.toString("base64");
     let found = known.get(name);
-    known.delete(name);
     if (found === undefined || found.untilMs <= performance.now()) {
+      known.delete(name);
       const { caller } = await find(hash);
       if (caller === undefined) return undefined;
       found = { caller, untilMs: performance.now() + knownMs };
     }
     known.set(name, found);
-    const [eldest] = known.keys();
-    if (known.size > mostKnown && eldest !== undefined) known.delete(eldest);
     return found.caller;
   }
 
   const checks = startRechecks(db, logger, (apiKeyId) => {
-    for (const [name, { caller }] of known) if (caller.apiKeyId === apiKeyId) known.delete(name);
+    for (const [name, { caller }] of known.entries()) if (caller.apiKeyId === apiKeyId) known.delete(name);
   });
 
   return {

@@ -3,6 +3,8 @@ export function createRecent<K, V>(most: number) {
   const kept = new Map<K, V>();
   return {
     get: (key: K): V | undefined => kept.get(key),
+    delete: (key: K): boolean => kept.delete(key),
+    entries: (): IterableIterator<[K, V]> => kept.entries(),
     set(key: K, value: V): void {
       kept.delete(key);
       kept.set(key, value);

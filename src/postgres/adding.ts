@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { type Trx, jobNotFound } from "./batch-jobs.ts";
-import type { Database } from "./database.ts";
+import { type Database, codeOf } from "./database.ts";
 
 /*
  * Contacts of a file are added without the job's lock, which is taken at the end: workers go on meanwhile. So a lock of
@@ -46,8 +46,7 @@ export async function enterPhones(db: Database, jobId: string, atATime = phonesA
   }
 }
 
-const isOutOfTime = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && error.code === "57014";
+const isOutOfTime = (error: unknown): boolean => codeOf(error) === "57014";
 
 async function enterSome(
   db: Database,

@@ -111,7 +111,7 @@ export const openDatabase = ({
   overPool(openPool({ ...options, size: poolSize }), { queryTimeoutMs: queryTimeoutOf(options) });
 
 /** The SQLSTATE, or the code of Node's error. */
-const codeOf = (error: unknown): string | undefined =>
+export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 
 /** Node's socket errors, then SQLSTATEs and their classes, that pass by themselves. */
@@ -126,8 +126,7 @@ const passing = new Set(
 const busy = new Set(["57014", "40001", "40P01", "55P03"]);
 
 /** True if Postgres, which answers, ended the statement since it took too long or was in another's way. */
-export const isPostgresBusy = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && busy.has(String(error.code));
+export const isPostgresBusy = (error: unknown): boolean => busy.has(codeOf(error) ?? "");
 
 /** True if the statement failed because Postgres could not be reached or could not do it now; it may have been done. */
 export function isPostgresUnavailable(error: unknown): boolean {

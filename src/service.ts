@@ -122,7 +122,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     queryTimeoutMs: vitalTimeoutMs,
   });
   opened.defer(() => vitals.destroy());
-  const pulse = opened.use(await startPulse(vitals, databaseUrl));
+  const pulse = opened.use(await startPulse(vitals, databaseUrl, logger));
   const connections = opened.use(
     openConnections({
       url: databaseUrl,

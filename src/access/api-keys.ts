@@ -5,7 +5,7 @@ import { coalesce } from "../timing/coalesce.ts";
 import { hashApiKey, isApiKey } from "../domain/api-key.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
-import { startLoop } from "../timing/loop.ts";
+import { startServiceLoop } from "../vitals/loops.ts";
 import { createRecent } from "../timing/recent.ts";
 import { findCallers, findValidKeys } from "../postgres/api-keys.ts";
 import type { Database } from "../postgres/database.ts";
@@ -115,18 +115,21 @@ function startRechecks(
     }
   }
 
-  const checking = startLoop(async () => {
-    isIdle = open.size === 0;
-    if (isIdle) return Infinity;
-    const waitMs = dueMs - performance.now();
-    if (waitMs > 0) return waitMs;
-    dueMs = performance.now() + recheckMs;
-    // While Postgres is away nothing is known to have been revoked.
-    await check().catch((error: unknown) =>
-      logger.warn({ err: error }, "API keys in use cannot be looked at"),
-    );
-    return dueMs - performance.now();
-  }, alarm);
+  const checking = startServiceLoop("the check of API keys in use", {
+    async pass() {
+      isIdle = open.size === 0;
+      if (isIdle) return Infinity;
+      const waitMs = dueMs - performance.now();
+      if (waitMs > 0) return waitMs;
+      dueMs = performance.now() + recheckMs;
+      // It may fail: while Postgres is away nothing is known to have been revoked.
+      await check();
+      return dueMs - performance.now();
+    },
+    alarm,
+    retryMs: recheckMs,
+    logger,
+  });
 
   return {
     whileValid(caller, end) {

@@ -4,7 +4,7 @@ import { coalesce } from "../timing/coalesce.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { allowedStatuses } from "../domain/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
-import { startLoop } from "../timing/loop.ts";
+import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
 import { isUuid } from "../domain/job-id.ts";
 import { jobNotFound } from "../postgres/batch-jobs.ts";
@@ -94,7 +94,6 @@ export function createWatching(deps: {
   /** What each organization's streams hold of its share. */
   const held = new Map<string, { streams: number; jobs: number }>();
   const poke = createAlarm();
-  let isFailing = false;
 
   function see(id: string, found: JobVersion | undefined): void {
     const job = watched.get(id);
@@ -139,17 +138,16 @@ export function createWatching(deps: {
     for (const id of ids) see(id, versions.get(id));
   }
 
-  const polling = startLoop(async () => {
-    if (watched.size === 0) return Infinity;
-    try {
+  const polling = startServiceLoop("the reading of watched jobs", {
+    async pass() {
+      if (watched.size === 0) return Infinity;
       await look([...watched.keys()]);
-      isFailing = false;
-    } catch (error) {
-      if (!isFailing) logger.warn({ err: error }, "watched jobs cannot be read; trying again");
-      isFailing = true;
-    }
-    return pollMs;
-  }, poke);
+      return pollMs;
+    },
+    alarm: poke,
+    retryMs: pollMs,
+    logger,
+  });
 
   function join(stream: Stream, ids: readonly string[]): void {
     for (const id of ids) {

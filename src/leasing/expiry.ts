@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
-import { jittered, startLoop } from "../timing/loop.ts";
+import { jittered } from "../timing/loop.ts";
 import type { Database } from "../postgres/database.ts";
 import { findExpired } from "../postgres/lease-ends.ts";
+import { startServiceLoop } from "../vitals/loops.ts";
 import type { Recorder } from "./recorder.ts";
 
 const batchSize = 1_000;
@@ -20,12 +21,9 @@ export async function runExpiryPass(db: Database, recorder: Recorder): Promise<b
 /** Ends leases that have run out, every second until disposed. Every replica does; each lease ends once. */
 export function startExpiry(deps: { db: Database; recorder: Recorder; logger: Logger }): AsyncDisposable {
   const { db, recorder, logger } = deps;
-  return startLoop(async () => {
-    try {
-      return (await runExpiryPass(db, recorder)) ? 0 : jittered(pauseMs);
-    } catch (error) {
-      logger.warn({ err: error }, "leases that ran out could not be ended; trying again");
-      return jittered(pauseMs);
-    }
+  return startServiceLoop("the expiry of leases", {
+    pass: async () => ((await runExpiryPass(db, recorder)) ? 0 : jittered(pauseMs)),
+    retryMs: pauseMs,
+    logger,
   });
 }

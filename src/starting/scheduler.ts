@@ -4,7 +4,8 @@ import { createAlarm } from "../timing/alarm.ts";
 import type { Clock } from "../vitals/clock.ts";
 import type { DueStarts, LockedEntry } from "./due-starts.ts";
 import type { FanOut, StartedJob } from "./fan-out.ts";
-import { jittered, startLoop } from "../timing/loop.ts";
+import { jittered } from "../timing/loop.ts";
+import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
 import type { RedisClient } from "../redis/connection.ts";
 import type { Claim, Entry, Schedule } from "../redis/schedule.ts";
@@ -117,7 +118,6 @@ export function startScheduler(
   const { floorMs = defaultFloorMs } = deps;
   const alarm = createAlarm();
   schedule.onWake(subscriber, alarm.ring);
-  let isFailing = false;
   let dueMs: number | undefined;
 
   /** Waits in turns of the event loop for a time that is just ahead. */
@@ -151,23 +151,20 @@ export function startScheduler(
     for (const { scheduledJobId } of turns) queued.set(scheduledJobId, startQueued(scheduledJobId));
   }
 
-  const loop = startLoop(async (signal) => {
-    try {
+  const loop = startServiceLoop("the scheduler", {
+    async pass({ signal, isRetry }) {
       if (dueMs !== undefined) await waitOut(dueMs);
       // After a failure nothing is claimed until Postgres answers.
-      if (isFailing) await clock.measure();
+      if (isRetry) await clock.measure();
       dueMs = undefined;
       dueMs = await runSchedulerPass({ ...deps, onLocked: queue }, signal);
-      if (isFailing) logger.info("the scheduler works again");
-      isFailing = false;
       return Math.min(jittered(floorMs), dueMs === undefined ? floorMs : dueMs - clock.now() - timerSlackMs);
-    } catch (error) {
-      metrics.schedulerFailures.inc();
-      if (!isFailing) logger.error({ err: error }, "the scheduler fails; it tries again");
-      isFailing = true;
-      return jittered(250);
-    }
-  }, alarm);
+    },
+    alarm,
+    retryMs: 250,
+    logger,
+    failures: metrics.schedulerFailures,
+  });
   return {
     async [Symbol.asyncDispose]() {
       await loop[Symbol.asyncDispose]();

@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
 import type { Clock } from "../vitals/clock.ts";
 import type { FanOut } from "./fan-out.ts";
-import { jittered, startLoop } from "../timing/loop.ts";
+import { jittered } from "../timing/loop.ts";
+import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
 import { purgeDeletedContacts } from "../postgres/contacts.ts";
 import type { Database } from "../postgres/database.ts";
@@ -115,34 +116,22 @@ export function startSweep(
   const { db, clock, metrics, logger, retentionDays } = deps;
   const sweep = createSweep(deps);
 
-  function guarded(work: () => Promise<number>): () => Promise<number> {
-    let isFailing = false;
-    return async () => {
-      try {
-        const pause = await work();
-        isFailing = false;
-        return pause;
-      } catch (error) {
-        metrics.sweepFailures.inc();
-        if (!isFailing) logger.error({ err: error }, "the sweep fails; it tries again");
-        isFailing = true;
-        return jittered(pauseAfterFailureMs);
-      }
-    };
-  }
-  const repairs = startLoop(
-    guarded(async () => {
+  const told = { retryMs: pauseAfterFailureMs, logger, failures: metrics.sweepFailures };
+  const repairs = startServiceLoop("the sweep", {
+    async pass() {
       await clock.measure();
       return jittered((await sweep.pass()) ? pauseMs : pauseAfterFailureMs);
-    }),
-  );
-  const removals = startLoop(
-    guarded(async () => {
+    },
+    ...told,
+  });
+  const removals = startServiceLoop("the removal of what is no longer needed", {
+    async pass() {
       const began = performance.now();
       // Half of the time is left to others.
       return (await purge(db, retentionDays)) ? performance.now() - began : jittered(pauseMs);
-    }),
-  );
+    },
+    ...told,
+  });
   return {
     async [Symbol.asyncDispose]() {
       await Promise.all([repairs[Symbol.asyncDispose](), removals[Symbol.asyncDispose]()]);

@@ -1,16 +1,51 @@
 import { type Alarm, createAlarm } from "./alarm.ts";
 
+export type LoopWork = {
+  /**
+   * Does one pass and answers after how many ms to begin the next; Infinity waits for the alarm. It may throw. `isRetry`
+   * says that the pass before it did.
+   */
+  pass(given: { readonly signal: AbortSignal; readonly isRetry: boolean }): Promise<number>;
+  /** Rings to begin a pass early. */
+  readonly alarm?: Alarm | undefined;
+  /** About how long to wait after a pass that failed. */
+  readonly retryMs: number;
+  /** Hears of each pass that failed, and of how many have in a row. */
+  onFailure(error: unknown, row: number): void;
+  /** Hears of the first pass that succeeds after one that failed. */
+  onRecovery(): void;
+};
+
 /**
- * Runs a pass again and again, each time after the pause that the last one asked for, until disposed, which waits for
- * the pass in hand. A pass must not throw; it says itself how long to pause after a failure.
+ * Runs a pass again and again until disposed, which waits for the pass in hand. After one that failed it tries again, at
+ * a jittered distance, until one succeeds.
  */
-export function startLoop(
-  pass: (signal: AbortSignal) => Promise<number>,
-  alarm: Alarm = createAlarm(),
-): AsyncDisposable {
+export function startLoop({
+  pass,
+  alarm = createAlarm(),
+  retryMs,
+  onFailure,
+  onRecovery,
+}: LoopWork): AsyncDisposable {
   const stop = new AbortController();
+  const { signal } = stop;
+  let failures = 0;
+
+  async function run(): Promise<number> {
+    try {
+      const pauseMs = await pass({ signal, isRetry: failures > 0 });
+      if (failures > 0) onRecovery();
+      failures = 0;
+      return pauseMs;
+    } catch (error) {
+      failures += 1;
+      onFailure(error, failures);
+      return jittered(retryMs);
+    }
+  }
+
   const ended = (async () => {
-    while (!stop.signal.aborted) await alarm.sleep(await pass(stop.signal));
+    while (!signal.aborted) await alarm.sleep(await run());
   })();
   return {
     async [Symbol.asyncDispose]() {

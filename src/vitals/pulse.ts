@@ -2,9 +2,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
+import type { Logger } from "pino";
 import { coalesce } from "../timing/coalesce.ts";
 import { type BatchJobError, databaseUnavailable, writesUnavailable } from "../domain/batch-job-error.ts";
-import { jittered, startLoop } from "../timing/loop.ts";
+import { jittered } from "../timing/loop.ts";
+import { startServiceLoop } from "./loops.ts";
 import { patiently } from "../timing/patience.ts";
 import { databaseNow } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
@@ -83,7 +85,7 @@ async function guarded<T>(watches: readonly Watch[], work: () => Promise<T>): Pr
 const silent = () => new Error("Postgres is silent");
 
 /** `db` has a connection that nothing else takes. */
-export async function startPulse(db: Database, databaseUrl: string): Promise<Pulse> {
+export async function startPulse(db: Database, databaseUrl: string, logger: Logger): Promise<Pulse> {
   await databaseNow(db);
   const postgres = createWatch(databaseUnavailable);
   const commits = createWatch(writesUnavailable);
@@ -117,9 +119,13 @@ export async function startPulse(db: Database, databaseUrl: string): Promise<Pul
     return asking.map(finding);
   }, Infinity);
 
-  const beating = startLoop(async () => {
-    await beat(undefined);
-    return jittered(pauseMs);
+  const beating = startServiceLoop("the pulse of Postgres", {
+    async pass() {
+      await beat(undefined);
+      return jittered(pauseMs);
+    },
+    retryMs: pauseMs,
+    logger,
   });
 
   /** Tries one commit until it ends or fails; true if it ended. */

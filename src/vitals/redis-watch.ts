@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import { jittered, startLoop } from "../timing/loop.ts";
+import { jittered } from "../timing/loop.ts";
+import { startServiceLoop } from "./loops.ts";
 import type { Metrics } from "./metrics.ts";
 import { whyAway } from "../redis/away.ts";
 import type { RedisClient } from "../redis/connection.ts";
@@ -99,12 +100,16 @@ export async function startRedisWatch(deps: {
   if (last.verdict !== "fit") tell(last);
   measure(metrics, last);
 
-  return startLoop(async () => {
-    const finding = await look();
-    if (finding.verdict !== last.verdict || sentenceOf(finding) !== sentenceOf(last)) tell(finding);
-    last = finding;
-    measure(metrics, finding);
-    return jittered(pauseMs);
+  return startServiceLoop("the watch over Redis", {
+    async pass() {
+      const finding = await look();
+      if (finding.verdict !== last.verdict || sentenceOf(finding) !== sentenceOf(last)) tell(finding);
+      last = finding;
+      measure(metrics, finding);
+      return jittered(pauseMs);
+    },
+    retryMs: pauseMs,
+    logger,
   });
 }
 

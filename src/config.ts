@@ -56,6 +56,7 @@ const settings = z.object({
     .optional(),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   SHUTDOWN_TIMEOUT: seconds.default(30_000),
+  SHUTDOWN_DELAY: seconds.default(0),
   CONNECTION_MAX_AGE: seconds.default(1_800_000),
   // Longer than balancers keep theirs, which would else send a request into a connection that is being closed.
   KEEP_ALIVE_TIMEOUT: seconds.default(65_000),

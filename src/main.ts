@@ -71,6 +71,7 @@ async function main(): Promise<never> {
       port: config.PORT,
       grpcPort: config.GRPC_PORT,
       shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT,
+      shutdownDelayMs: config.SHUTDOWN_DELAY,
       connectionMaxAgeMs: config.CONNECTION_MAX_AGE || Infinity,
       keepAliveMs: config.KEEP_ALIVE_TIMEOUT,
       longestWaitMs: config.LONGEST_WAIT,

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { hashApiKey } from "./domain/api-key.ts";
 import { createApiKeys } from "./access/api-keys.ts";
@@ -65,6 +66,8 @@ export type ServiceOptions = {
   /** An admin key of the organization `default`, made if it does not exist. */
   readonly bootstrapApiKey: string | undefined;
   readonly shutdownTimeoutMs: number;
+  /** How long it still takes calls after it has begun to say that it does not; 0 if not given. */
+  readonly shutdownDelayMs?: number;
   /** Clients are asked to connect anew after so long; Infinity, as not given, for never. */
   readonly connectionMaxAgeMs?: number;
   readonly importLimits?: Limits;
@@ -90,6 +93,8 @@ const readinessOf: Record<Finding, Page> = {
   silent: { status: 503, body: "not ready: Postgres does not answer\n" },
 };
 
+const leaving: Page = { status: 503, body: "not ready: Callsheet is shutting down\n" };
+
 /** Beside what it watches with, what a replica has of Postgres: one connection to see that it answers, one for its time. */
 const vitalConnections = 2;
 const vitalTimeoutMs = 1_000;
@@ -99,7 +104,7 @@ const never = new AbortController().signal;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
-  const { connectionMaxAgeMs = Infinity } = options;
+  const { connectionMaxAgeMs = Infinity, shutdownDelayMs = 0 } = options;
   await using opened = new AsyncDisposableStack();
 
   const porch = await openPorch(options);
@@ -240,6 +245,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   opened.defer(() => grpc.stop(graceMs));
   await porch.close();
+  let isLeaving = false;
   const http = await startHttpListener({
     ...shared,
     port: options.port,
@@ -249,7 +255,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     pages: {
       ...consolePages(consoleDirectory),
       "/healthz": () => ({ body: "ok\n" }),
-      "/readyz": async () => readinessOf[await pulse.beat()],
+      "/readyz": async () => (isLeaving ? leaving : readinessOf[await pulse.beat()]),
       "/metrics": async () => ({
         headers: { "content-type": metrics.registry.contentType },
         body: await metrics.registry.metrics(),
@@ -265,6 +271,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     grpcPort: grpc.port,
     async [Symbol.asyncDispose]() {
       health.set(false);
+      isLeaving = true;
+      await delay(shutdownDelayMs);
       // Long polls are answered at once, with nothing.
       await Promise.all([leasing[Symbol.asyncDispose](), http.stop(graceMs), grpc.stop(graceMs)]);
       await running.disposeAsync();

@@ -114,6 +114,7 @@ test("the table of settings has every setting with its default, and no other", (
   const defaults: Record<string, unknown> = {
     ...config,
     SHUTDOWN_TIMEOUT: config.SHUTDOWN_TIMEOUT / 1000,
+    SHUTDOWN_DELAY: config.SHUTDOWN_DELAY / 1000,
     CONNECTION_MAX_AGE: config.CONNECTION_MAX_AGE / 1000,
     KEEP_ALIVE_TIMEOUT: config.KEEP_ALIVE_TIMEOUT / 1000,
     LONGEST_WAIT: config.LONGEST_WAIT / 1000,

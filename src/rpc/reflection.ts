@@ -17,11 +17,13 @@ import {
   ServerReflection as ServerReflectionAlpha,
   type ServerReflectionRequest as RequestAlpha,
 } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
+import { file_google_rpc_status } from "../gen/google/rpc/status_pb.ts";
 import { serviceEntry, type ServiceEntry, type ServiceTable } from "./service-table.ts";
 
 /**
- * grpc.reflection.v1 and v1alpha, which differ in nothing but their names, over the services of a table and themselves.
- * For the gRPC listener only: they are streams in both directions.
+ * grpc.reflection.v1 and v1alpha, which differ in nothing but their names, over the services of a table, themselves and
+ * the details of errors, which no method names. For the gRPC listener only: they are streams in both directions.
  */
 export function reflectionEntries(services: ServiceTable): ServiceEntry[] {
   const described = [...services.map((entry) => entry.service), ServerReflection, ServerReflectionAlpha];
@@ -43,7 +45,8 @@ export function reflectionEntries(services: ServiceTable): ServiceEntry[] {
 
 /** Finds what a request asks for; what is not there is an answer too, and the stream goes on. */
 function createAnswer(services: readonly DescService[]) {
-  const files = new Map(services.flatMap(({ file }) => closure(file)).map((file) => [file.proto.name, file]));
+  const named = [...services.map(({ file }) => file), file_google_rpc_status, file_google_rpc_error_details];
+  const files = new Map(named.flatMap(closure).map((file) => [file.proto.name, file]));
   const types = [...createRegistry(...files.values())];
   const symbols = new Map(
     types.flatMap((type) => symbolsOf(type).map((symbol) => [symbol, type.file] as const)),

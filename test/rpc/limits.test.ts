@@ -305,7 +305,7 @@ describe("an answer over HTTP", () => {
     ["text/plain", "One", "application/json"],
     ["application/connect+json", "One", "application/json"],
     ["application/json", "Down", "application/connect+json"],
-    ["application/grpc-web-text", "One", "application/grpc-web+proto"],
+    ["application/grpc-web-text+json", "One", "application/grpc-web-text+proto"],
     ["application/grpc", "Down", "application/connect+proto"],
   ])("says what would do instead of %s for %s", async (type, method, right) => {
     await using listeners = await startEcho();

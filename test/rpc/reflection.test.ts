@@ -118,6 +118,8 @@ describe.each([
     ["field of a oneof", "buf.validate.FieldRules.string", "buf/validate/validate.proto"],
     ["nested message", "google.protobuf.DescriptorProto.ExtensionRange", "google/protobuf/descriptor.proto"],
     ["nested enum", "google.protobuf.FieldOptions.CType", "google/protobuf/descriptor.proto"],
+    ["detail of errors", "google.rpc.ErrorInfo", "google/rpc/error_details.proto"],
+    ["status with its details", "google.rpc.Status", "google/rpc/status.proto"],
     ["nested enum value", "google.protobuf.FieldOptions.CORD", "google/protobuf/descriptor.proto"],
   ])("finds the file of a %s: %s", async (_kind, symbol, name) => {
     await using server = await startReflection();

@@ -1,15 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { type Logger, pino } from "pino";
+import { pino } from "pino";
 import { inject } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { startService } from "../../src/service.ts";
+import { type ServiceOptions, startService } from "../../src/service.ts";
 import { cloneDatabase } from "./database.ts";
 
+type TestOptions = Partial<Pick<ServiceOptions, "logger" | "longestWaitMs" | "shutdownDelayMs">>;
+
 /** A whole replica with its loops, on a database and a Redis prefix of its own, and an admin's client for it. */
-export async function startTestService(options: { logger?: Logger; longestWaitMs?: number } = {}) {
+export async function startTestService(options: TestOptions = {}) {
   await using stack = new AsyncDisposableStack();
   const database = stack.use(await cloneDatabase());
   const apiKey = generateApiKey();
@@ -24,9 +26,9 @@ export async function startTestService(options: { logger?: Logger; longestWaitMs
       port: 0,
       grpcPort: 0,
       bootstrapApiKey: apiKey,
-      ...(options.longestWaitMs !== undefined && { longestWaitMs: options.longestWaitMs }),
       shutdownTimeoutMs: 5_000,
-      logger: options.logger ?? pino({ level: "silent" }),
+      logger: pino({ level: "silent" }),
+      ...options,
     }),
   );
   const httpUrl = `http://127.0.0.1:${service.port}`;

@@ -20,6 +20,7 @@ import { maxMessageBytes, type ListenerOptions } from "../listener.ts";
 import type { Refused } from "../refusals.ts";
 import { longestTimeoutMs, requestLimits, type RequestLimits } from "../requests/limits.ts";
 import { blameCaller } from "../undecodable.ts";
+import { isWebText, toWebText, webTextType } from "./web-text.ts";
 
 export type Rpc = {
   readonly handler: UniversalHandler;
@@ -112,14 +113,18 @@ export async function answerRpc(
   // It also "finishes" if its socket was destroyed before.
   response.once("finish", () => (isSent = response.statusCode === 200 && !request.socket.destroyed));
   response.once("close", () => deliveryOf(values).end(isSent && values.get(isAnswered)));
-  await universalResponseToNodeResponse(await handler(call), response);
+  const answer = await handler(call);
+  await universalResponseToNodeResponse(
+    isWebText(request.headers["content-type"] ?? "") ? toWebText(answer) : answer,
+    response,
+  );
 }
 
 const isStream = ({ method }: UniversalHandler): boolean => method.methodKind !== "unary";
 
 const unaryTypes = ["application/json", "application/proto"];
 const streamTypes = ["application/connect+json", "application/connect+proto"];
-const webTypes = ["application/grpc-web+proto", "application/grpc-web+json"];
+const webTypes = ["application/grpc-web+proto", "application/grpc-web+json", webTextType];
 
 /** Says what would have worked where the method or the type of the body does not. */
 function isWelcome(
@@ -139,8 +144,9 @@ function isWelcome(
     return false;
   }
   const type = headers["content-type"] ?? "";
-  const isText = /^application\/grpc-web-text/i.test(type);
-  if (verb === "GET" || (supportedContentType(type) && !isText)) return true;
+  // Connect would take JSON as text, too, which is no part of gRPC-Web.
+  const isTextOfJson = /^application\/grpc-web-text\+json/i.test(type);
+  if (verb === "GET" || (supportedContentType(type) && !isTextOfJson)) return true;
   const types = [...(isStream(handler) ? streamTypes : unaryTypes), ...webTypes];
   response.setHeader("accept-post", types.join(", "));
   sendText(response, 415, `Send ${method.name} as ${types.join(", ")}; gRPC has a port of its own.`);

@@ -14,6 +14,7 @@ import {
   tooLarge,
   tooSlow,
 } from "../requests/limits.ts";
+import { fromWebText, isWebText } from "./web-text.ts";
 
 /** What it takes to read the request of one call. */
 export type Reading = {
@@ -47,7 +48,9 @@ export function readCall(
   const signal = becauseItsClientLeft(call.signal);
   forgetFarDeadlines(call.header);
   if (call.method === "GET") return { ...call, ...fromQuery(call, reading), signal };
-  const chunks = timely(request.iterator({ destroyOnReturn: false }), reading.limits.arriveMs);
+  const sent = timely(request.iterator({ destroyOnReturn: false }), reading.limits.arriveMs);
+  const isText = isWebText(call.header.get("content-type") ?? "");
+  const chunks = isText ? fromWebText(call.header, sent) : sent;
   return { ...call, signal, body: fromBody(call.header, chunks, reading) };
 }
 

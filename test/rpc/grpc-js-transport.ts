@@ -9,6 +9,7 @@ import {
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
 import {
+  type ChannelCredentials,
   Client,
   credentials,
   Metadata,
@@ -19,14 +20,14 @@ import {
 
 /**
  * The client of grpc-js behind the interface of Connect's, so that a test can treat all clients alike. It calls a port on
- * this machine, or a gRPC address.
+ * this machine, or a gRPC address, without TLS unless it is given credentials.
  */
-export function createGrpcJsTransport(to: number | string, options: ClientOptions = {}): Transport {
-  const client = new Client(
-    typeof to === "number" ? `127.0.0.1:${to}` : to,
-    credentials.createInsecure(),
-    options,
-  );
+export function createGrpcJsTransport(
+  to: number | string,
+  options: ClientOptions = {},
+  channel: ChannelCredentials = credentials.createInsecure(),
+): Transport {
+  const client = new Client(typeof to === "number" ? `127.0.0.1:${to}` : to, channel, options);
   return {
     unary(method, signal, timeoutMs, header, input) {
       const { path, serialize, deserialize } = codec(method);

@@ -1,17 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { join } from "node:path";
 import { Client } from "pg";
 import { serverAccount } from "../../src/embedded/account.ts";
-import { chooseDataDirectory, makeDataDirectory } from "../../src/embedded/data-directory.ts";
-import { tryLock } from "../../src/embedded/lock.ts";
-import { type RedisBinary, unpackPackages, unpackedEnvironment } from "../../src/embedded/redis-package.ts";
-import { run, serverEnvironment } from "../../src/embedded/run.ts";
 import { freePort } from "../../src/embedded/server-process.ts";
-import { makeWholeDirectory } from "../../src/embedded/whole-directory.ts";
+import { type Program, findDebianProgram, startProgram } from "./debian-program.ts";
 import { eventually } from "./eventually.ts";
 
 export type PgBouncer = AsyncDisposable & {
@@ -19,42 +12,12 @@ export type PgBouncer = AsyncDisposable & {
   readonly url: string;
 };
 
-const packageDirectory = join(chooseDataDirectory(undefined), "pgbouncer-package");
-
-async function firstUsable(binaries: readonly RedisBinary[]): Promise<RedisBinary | undefined> {
-  for (const binary of binaries) {
-    if ((await run(binary.file, ["--version"], { env: binary.env })).ok) return binary;
-  }
-  return undefined;
-}
-
-const unpacked = (root: string) =>
-  firstUsable([{ file: join(root, "usr/sbin/pgbouncer"), env: unpackedEnvironment(root) }]);
-
-/** PgBouncer as it is installed, or else Debian's package, unpacked once and kept; or why there is none. */
-export async function findPgBouncer(): Promise<RedisBinary | string> {
-  const env = serverEnvironment();
-  const installed = await firstUsable(["pgbouncer", "/usr/sbin/pgbouncer"].map((file) => ({ file, env })));
-  const found = installed ?? (await unpacked(packageDirectory));
-  if (found !== undefined) return found;
-  makeDataDirectory(dirname(packageDirectory));
-  let lock = tryLock(`${packageDirectory}.lock`);
-  for (; lock === undefined; lock = tryLock(`${packageDirectory}.lock`)) await delay(100);
-  try {
-    await makeWholeDirectory(packageDirectory, (fresh) =>
-      unpackPackages(fresh, [["pgbouncer"]], async () => (await unpacked(fresh)) !== undefined),
-    );
-    return (await unpacked(packageDirectory)) ?? "PgBouncer does not run";
-  } catch (error) {
-    return `PgBouncer is not installed and could not be unpacked: ${String(error)}`;
-  } finally {
-    lock[Symbol.dispose]();
-  }
-}
+export const findPgBouncer = () =>
+  findDebianProgram({ packageName: "pgbouncer", file: "usr/sbin/pgbouncer", versionFlag: "--version" });
 
 /** Starts one before the database of this URL, with these settings beside those that say where it is. */
 export async function startPgBouncer(
-  binary: RedisBinary,
+  binary: Program,
   url: string,
   settings: Record<string, string>,
 ): Promise<PgBouncer> {
@@ -82,8 +45,7 @@ export async function startPgBouncer(
   const account = serverAccount(file);
   await chmod(directory, 0o755);
   if (account !== undefined) await chown(directory, account.uid, account.gid);
-  const child = spawn(binary.file, ["-q", file], { env: binary.env, stdio: "ignore", cwd: "/", ...account });
-  stack.defer(() => end(child));
+  stack.use(startProgram(binary, ["-q", file], account));
   const through = new URL(url);
   through.host = `127.0.0.1:${listenPort}`;
   await eventually(async () => {
@@ -94,11 +56,4 @@ export async function startPgBouncer(
   }, 10_000);
   const running = stack.move();
   return { url: through.href, [Symbol.asyncDispose]: () => running.disposeAsync() };
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGKILL");
-  await ended;
 }

@@ -1,4 +1,5 @@
 import { execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -76,6 +77,17 @@ async function makeClone(file: string, content: string) {
   return { clone, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }
 
+/** Imports a file of TypeScript with these words, as one in the clone does. */
+async function importCode(content: string): Promise<{ codeOf: (error: unknown) => unknown }> {
+  const file = join(root, "node_modules/.cache", `documented-${randomUUID()}.ts`);
+  await writeFile(file, content.replace("./src/", "../../src/"));
+  try {
+    return await import(file);
+  } finally {
+    await rm(file);
+  }
+}
+
 test("the example in TypeScript runs as it is written, and its job starts a second later", async () => {
   await using made = await makeClone("first-job.ts", here(readme.code("### TypeScript", "ts")));
   const began = run(process.execPath, ["first-job.ts"], { KEY: service.apiKey }, made.clone);
@@ -109,6 +121,13 @@ test("the worker in TypeScript runs as it is written, and ends on SIGTERM when i
     worker.kill("SIGTERM");
   }
   expect(await ended).toEqual([0, null]);
+});
+
+test("the function that reads the code of a refusal in TypeScript works as it is written", async () => {
+  const { codeOf } = await importCode(readDocument("proto/README.md").code("### Reading the code", "ts"));
+  const refused = service.clientWith(service.apiKey).getBatchJob({ batchJobId: randomUUID() });
+  expect(codeOf(await refused.catch((error: unknown) => error))).toBe("job_not_found");
+  expect(codeOf(new Error("not of the service"))).toBeUndefined();
 });
 
 test("the example for grpcurl sends a request that is taken", async () => {

@@ -103,6 +103,39 @@ function startWorker(callSeconds: number, leaseSeconds: number): PythonWorker {
   };
 }
 
+/** Asks for no contacts at all, and prints what code_of makes of the refusal, and of one without a code. */
+const refusalProgram = `
+import os, grpc
+from callsheet.v1 import contact_worker_service_pb2 as api, contact_worker_service_pb2_grpc as rpc
+worker = rpc.ContactWorkerServiceStub(grpc.insecure_channel(os.environ["ADDRESS"]))
+request = api.LeaseContactsRequest(worker_id="w", max_contacts=-1)
+for timeout in [30, 0]:
+    try:
+        worker.LeaseContacts(request, metadata=[("authorization", "Bearer " + os.environ["KEY"])], timeout=timeout)
+    except grpc.RpcError as error:
+        print(code_of(error))
+`;
+
+test.skipIf(python === undefined)(
+  `the documented function reads the code of a refusal in Python${there}`,
+  { timeout },
+  async () => {
+    const documented = readDocument("proto/README.md").code("### Reading the code", "python");
+    await writeFile(join(directory, "refusal.py"), documented + refusalProgram);
+    const env = {
+      ...python?.env,
+      PYTHONPATH: `${python?.env["PYTHONPATH"] ?? ""}:${directory}`,
+      ADDRESS: `127.0.0.1:${grpcPort}`,
+      KEY: apiKey,
+    };
+    const { promise, resolve } = Promise.withResolvers<string>();
+    execFile(python?.command ?? "", ["refusal.py"], { cwd: directory, env }, (_error, stdout, stderr) =>
+      resolve(stdout + stderr),
+    );
+    expect(await promise).toBe("invalid_argument\nNone\n");
+  },
+);
+
 test.skipIf(python === undefined)(
   `two of the documented Python workers call nobody twice while the service restarts, and report every call${there}`,
   { timeout },

@@ -1,6 +1,7 @@
 import { useComputed } from "@preact/signals";
 import { session, signOut } from "./api/session.ts";
 import { AwayBanner } from "./components/away-banner.tsx";
+import { Guarded } from "./components/broken.tsx";
 import { Mark } from "./components/mark.tsx";
 import { Empty } from "./components/notice.tsx";
 import { Heading } from "./components/heading.tsx";
@@ -32,7 +33,9 @@ export function App() {
       </header>
       <AwayBanner />
       <main id="content" tabIndex={-1}>
-        <CurrentView />
+        <Guarded key={route.value.path.join("/")}>
+          <CurrentView />
+        </Guarded>
       </main>
     </>
   );

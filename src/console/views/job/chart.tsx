@@ -1,4 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+// oxlint-disable-next-line import/no-unassigned-import -- it must run before the library is loaded
+import "../../usable-language.ts";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { count } from "../../format/numbers.ts";

@@ -180,10 +180,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     logger,
     limits: importLimits,
   });
-  const freed = (organizationId: string): void => {
+  const freed = (organizationId: number): void => {
     leasing.ring(organizationId);
     // Other replicas hear of it; a lost word costs them a second.
-    redis.publish(keys.work, organizationId).catch(() => {});
+    redis.publish(keys.work, String(organizationId)).catch(() => {});
   };
   const settingsOf = createJobSettings(connections.lookUps);
   const recorder = opened.use(
@@ -191,7 +191,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   );
   const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
   const leasing = createLeasing({ shares, round, recorder, clock });
-  onMessage(subscriber, keys.work, leasing.ring);
+  onMessage(subscriber, keys.work, (organizationId) => leasing.ring(Number(organizationId)));
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(
     createWatching({ db: connections.lookUps, logger, metrics, guard: pulse.guard }),

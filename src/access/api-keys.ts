@@ -100,18 +100,18 @@ function startRechecks(
   logger: Logger,
   onInvalid: (apiKeyId: string) => void,
 ): AsyncDisposable & { whileValid: WhileValid } {
-  const open = new Map<string, Set<(refusal: BatchJobError) => void>>();
+  const open = new Map<string, { caller: Caller; ends: Set<(refusal: BatchJobError) => void> }>();
   const alarm = createAlarm();
   let isIdle = false;
   let dueMs = -Infinity;
 
   async function check(): Promise<void> {
-    const ids = [...open.keys()];
-    const valid = await findValidKeys(db, ids);
-    for (const id of ids) {
-      if (valid.has(id)) continue;
-      onInvalid(id);
-      for (const end of open.get(id) ?? []) end(refusal());
+    const callers = [...open.values()].map(({ caller }) => caller);
+    const valid = await findValidKeys(db, callers);
+    for (const { apiKeyId } of callers) {
+      if (valid.has(apiKeyId)) continue;
+      onInvalid(apiKeyId);
+      for (const end of open.get(apiKeyId)?.ends ?? []) end(refusal());
     }
   }
 
@@ -133,12 +133,13 @@ function startRechecks(
 
   return {
     whileValid(caller, end) {
-      const ends = open.get(caller.apiKeyId) ?? new Set();
-      open.set(caller.apiKeyId, ends.add(end));
+      const key = open.get(caller.apiKeyId) ?? { caller, ends: new Set() };
+      open.set(caller.apiKeyId, key);
+      key.ends.add(end);
       if (isIdle) alarm.ring();
       return () => {
-        ends.delete(end);
-        if (ends.size === 0 && open.get(caller.apiKeyId) === ends) open.delete(caller.apiKeyId);
+        key.ends.delete(end);
+        if (key.ends.size === 0 && open.get(caller.apiKeyId) === key) open.delete(caller.apiKeyId);
       };
     },
     [Symbol.asyncDispose]: () => checking[Symbol.asyncDispose](),

@@ -4,4 +4,4 @@ export const roles = ["admin", "operator", "viewer", "worker"] as const;
 export type Role = (typeof roles)[number];
 
 /** Who is calling: one API key, which belongs to one organization. */
-export type Caller = { readonly apiKeyId: string; readonly organizationId: string; readonly role: Role };
+export type Caller = { readonly apiKeyId: string; readonly organizationId: number; readonly role: Role };

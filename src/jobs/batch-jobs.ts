@@ -159,7 +159,7 @@ export function createBatchJobs(deps: {
             total_contacts: accepted.length,
             pending_contacts: accepted.length,
           });
-          await insertContacts(trx, row.id, 0, accepted);
+          await insertContacts(trx, row.organization_id, row.id, 0, accepted);
           return {
             batchJobId: row.id,
             status: row.status,
@@ -185,8 +185,10 @@ export function createBatchJobs(deps: {
             const job = await lockForCommand(trx, request);
             check("add_contacts", job);
             if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;
-            if (!job.has_all_phones) throw new PhonesAreMissing(job.id);
-            const duplicates = new Set(await insertContacts(trx, job.id, job.total_contacts, accepted));
+            if (!job.has_all_phones) throw new PhonesAreMissing(job);
+            const duplicates = new Set(
+              await insertContacts(trx, job.organization_id, job.id, job.total_contacts, accepted),
+            );
             for (const { index, phone } of accepted) {
               if (duplicates.has(index)) rejected.push({ index, phone, ...duplicatePhone });
             }
@@ -195,7 +197,10 @@ export function createBatchJobs(deps: {
             const after =
               acceptedCount === 0
                 ? job
-                : await countAdded(trx, job.id, { count: acceptedCount, withPhones: true });
+                : await countAdded(trx, job.organization_id, job.id, {
+                    count: acceptedCount,
+                    withPhones: true,
+                  });
             return {
               acceptedCount,
               totalContacts: after.total_contacts,
@@ -223,7 +228,7 @@ export function createBatchJobs(deps: {
               metadata,
             );
           }
-          const job = await startJob(trx, before.id, "command");
+          const job = await startJob(trx, before.organization_id, before.id, "command");
           return {
             job: keyOf(job),
             revision: job.revision,
@@ -250,7 +255,7 @@ export function createBatchJobs(deps: {
           const before = await lockForCommand(trx, request);
           check("reschedule", before);
           const newScheduledJobId = randomUUID();
-          await scheduleJob(trx, before.id, start, newScheduledJobId);
+          await scheduleJob(trx, before.organization_id, before.id, start, newScheduledJobId);
           return {
             batchJobId: before.id,
             statusBefore: before.status,
@@ -272,7 +277,7 @@ export function createBatchJobs(deps: {
         async decide(trx) {
           const before = await lockForCommand(trx, request);
           check("pause", before);
-          const { revision } = await setRunning(trx, before.id, false);
+          const { revision } = await setRunning(trx, before.organization_id, before.id, false);
           return { job: keyOf(before), revision, scheduledJobId: null };
         },
         redisHalf: leaveRedis,
@@ -287,8 +292,8 @@ export function createBatchJobs(deps: {
           check("resume", before);
           const { revision, status } =
             openContacts(before) === 0
-              ? await finishJob(trx, before.id)
-              : await setRunning(trx, before.id, true);
+              ? await finishJob(trx, before.organization_id, before.id)
+              : await setRunning(trx, before.organization_id, before.id, true);
           return { job: keyOf(before), revision, status };
         },
         async redisHalf({ job, revision, status }) {
@@ -305,7 +310,7 @@ export function createBatchJobs(deps: {
         async decide(trx) {
           const before = await lockForCommand(trx, request);
           check("cancel", before);
-          const job = await cancelJob(trx, before.id);
+          const job = await cancelJob(trx, before.organization_id, before.id);
           return {
             job: keyOf(job),
             revision: job.revision,

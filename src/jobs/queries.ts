@@ -10,7 +10,7 @@ import {
   storedContactStatuses,
 } from "../domain/contact.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
-import { isUuid } from "../domain/job-id.ts";
+import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
 import { type JobCursor, findJob, jobNotFound, listJobs } from "../postgres/batch-jobs.ts";
 import { findContact, listContacts } from "../postgres/contacts.ts";
 import type { Connections } from "../postgres/connections.ts";
@@ -85,10 +85,11 @@ export type Reads = Pick<Connections, "reads" | "lookUps">;
 /** What can be asked about batch jobs. Every answer is about the caller's organization only. */
 export function createQueries({ reads, lookUps }: Reads) {
   /** Under load one query answers all who ask while others run; one that hangs leaves the rest of them their way. */
-  const readJob = coalesce<string, { row: BatchJob | undefined }>(
-    async (ids) => {
-      const versions = await readJobs(lookUps, [...new Set(ids)]);
-      return ids.map((id) => ({ row: versions.get(id)?.row }));
+  const readJob = coalesce<JobKey, { row: BatchJob | undefined }>(
+    async (asked) => {
+      const jobs = new Map(asked.map((job) => [writeJobKey(job), job]));
+      const versions = await readJobs(lookUps, [...jobs.values()]);
+      return asked.map((job) => ({ row: versions.get(writeJobKey(job))?.row }));
     },
     100,
     4,
@@ -97,8 +98,10 @@ export function createQueries({ reads, lookUps }: Reads) {
   return {
     /** The job, or job_not_found. */
     async get(caller: Caller, batchJobId: string): Promise<BatchJob> {
-      const { row } = isUuid(batchJobId) ? await readJob(batchJobId.toLowerCase()) : { row: undefined };
-      if (row?.organization_id !== caller.organizationId) throw jobNotFound(batchJobId);
+      if (!isUuid(batchJobId)) throw jobNotFound(batchJobId);
+      const { organizationId } = caller;
+      const { row } = await readJob({ organizationId, id: batchJobId.toLowerCase() });
+      if (row === undefined) throw jobNotFound(batchJobId);
       return row;
     },
 
@@ -133,7 +136,7 @@ export function createQueries({ reads, lookUps }: Reads) {
     ): Promise<{ contact: Contact; attempts: Attempt[] }> {
       const db = reads.of(caller.organizationId);
       const job = await findJob(db, caller.organizationId, batchJobId);
-      const found = await findContact(db, job.id, number);
+      const found = await findContact(db, job.organization_id, job.id, number);
       if (found === undefined) {
         throw new BatchJobError(
           "contact_not_found",
@@ -155,7 +158,7 @@ export function createQueries({ reads, lookUps }: Reads) {
       const cursor = readPageToken(page.token, scope, isContactCursor);
       const db = reads.of(caller.organizationId);
       const job = await findJob(db, caller.organizationId, batchJobId);
-      const found = await listContacts(db, job.id, storedStatuses(statuses, job), {
+      const found = await listContacts(db, job.organization_id, job.id, storedStatuses(statuses, job), {
         after: cursor?.[0] ?? 0,
         size: pageSizeOf(page.size),
       });

@@ -6,7 +6,7 @@ import { allowedStatuses } from "../domain/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
-import { isUuid } from "../domain/job-id.ts";
+import { isUuid, readJobKey, writeJobKey } from "../domain/job-id.ts";
 import { jobNotFound } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { type JobVersion, readJobs, readVersions } from "../postgres/watching.ts";
@@ -89,53 +89,54 @@ export function createWatching(deps: {
   guard?: <T>(work: () => Promise<T>) => Promise<T>;
 }): Watching {
   const { db, logger, metrics, guard = (work) => work() } = deps;
+  /** By key, as everywhere below: two organizations may ask for one id. */
   const watched = new Map<string, Watched>();
   const streams = new Set<Stream>();
   /** What each organization's streams hold of its share. */
-  const held = new Map<string, { streams: number; jobs: number }>();
+  const held = new Map<number, { streams: number; jobs: number }>();
   const poke = createAlarm();
 
-  function see(id: string, found: JobVersion | undefined): void {
-    const job = watched.get(id);
+  function see(key: string, found: JobVersion | undefined): void {
+    const job = watched.get(key);
     if (job === undefined || job.version === (found?.version ?? deleted)) return;
     job.version = found?.version ?? deleted;
     job.row = found?.row;
     for (const stream of job.streams) {
-      stream.changed.add(id);
+      stream.changed.add(key);
       stream.alarm.ring();
     }
   }
 
   /** Rows are read only of jobs that are not known yet, or have another version than is known. */
-  async function readSome(ids: readonly string[], found: Map<string, JobVersion>): Promise<void> {
+  async function readSome(keys: readonly string[], found: Map<string, JobVersion>): Promise<void> {
     const versions = await readVersions(
       db,
-      ids.filter((id) => watched.get(id)?.row !== undefined),
+      keys.filter((key) => watched.get(key)?.row !== undefined).map(readJobKey),
     );
     const changed: string[] = [];
-    for (const id of ids) {
-      const { version, row } = watched.get(id) ?? {};
+    for (const key of keys) {
+      const { version, row } = watched.get(key) ?? {};
       if (version === deleted) continue;
-      if (row !== undefined && version !== undefined && version === versions.get(id))
-        found.set(id, { version, row });
-      else changed.push(id);
+      if (row !== undefined && version !== undefined && version === versions.get(key))
+        found.set(key, { version, row });
+      else changed.push(key);
     }
-    for (const [id, job] of await readJobs(db, changed)) found.set(id, job);
+    for (const [key, job] of await readJobs(db, changed.map(readJobKey))) found.set(key, job);
   }
 
   /** One look at a time, for all who ask meanwhile: so what is seen later is newer, however many begin at once. */
   const read = coalesce<readonly string[], ReadonlyMap<string, JobVersion>>(async (asked) => {
-    const ids = [...new Set(asked.flat())];
+    const keys = [...new Set(asked.flat())];
     const found = new Map<string, JobVersion>();
-    for (let done = 0; done < ids.length; done += mostAsked) {
-      await readSome(ids.slice(done, done + mostAsked), found);
+    for (let done = 0; done < keys.length; done += mostAsked) {
+      await readSome(keys.slice(done, done + mostAsked), found);
     }
     return asked.map(() => found);
   }, 1_000);
 
-  async function look(ids: readonly string[]): Promise<void> {
-    const versions = await read(ids);
-    for (const id of ids) see(id, versions.get(id));
+  async function look(keys: readonly string[]): Promise<void> {
+    const versions = await read(keys);
+    for (const key of keys) see(key, versions.get(key));
   }
 
   const polling = startServiceLoop("the reading of watched jobs", {
@@ -149,21 +150,21 @@ export function createWatching(deps: {
     logger,
   });
 
-  function join(stream: Stream, ids: readonly string[]): void {
-    for (const id of ids) {
-      const job = watched.get(id) ?? { version: undefined, row: undefined, streams: new Set() };
-      watched.set(id, job);
+  function join(stream: Stream, keys: readonly string[]): void {
+    for (const key of keys) {
+      const job = watched.get(key) ?? { version: undefined, row: undefined, streams: new Set() };
+      watched.set(key, job);
       job.streams.add(stream);
-      stream.changed.add(id);
+      stream.changed.add(key);
     }
     poke.ring();
   }
 
-  function leave(stream: Stream, ids: readonly string[]): void {
-    for (const id of ids) {
-      const job = watched.get(id);
+  function leave(stream: Stream, keys: readonly string[]): void {
+    for (const key of keys) {
+      const job = watched.get(key);
       job?.streams.delete(stream);
-      if (job?.streams.size === 0) watched.delete(id);
+      if (job?.streams.size === 0) watched.delete(key);
     }
   }
 
@@ -184,40 +185,41 @@ export function createWatching(deps: {
     };
   }
 
-  /** Refuses jobs that are not the caller's. */
-  async function checkAll(caller: Caller, ids: readonly string[]): Promise<void> {
-    const versions = await read(ids.filter(isUuid));
-    const missing = ids.find((id) => versions.get(id)?.row.organization_id !== caller.organizationId);
+  /** Refuses jobs that are not there. */
+  async function checkAll(keys: readonly string[]): Promise<void> {
+    const versions = await read(keys.filter((key) => isUuid(readJobKey(key).id)));
+    const missing = keys.find((key) => !versions.has(key));
     if (missing === undefined) return;
-    throw jobNotFound(missing);
+    throw jobNotFound(readJobKey(missing).id);
   }
 
   return {
     async *watch(caller, jobIds, signal) {
-      const ids = [...new Set(jobIds.map((id) => id.toLowerCase()))];
-      const giveBack = takeShare(caller, ids.length);
+      const { organizationId } = caller;
+      const keys = [...new Set(jobIds.map((id) => writeJobKey({ id: id.toLowerCase(), organizationId })))];
+      const giveBack = takeShare(caller, keys.length);
       const stream = createStream();
       const ended = () => stream.fail(signal.reason);
       signal.addEventListener("abort", ended);
       if (signal.aborted) ended();
       streams.add(stream);
       try {
-        await stream.unlessFailed(guard(() => checkAll(caller, ids)));
-        join(stream, ids);
-        await stream.unlessFailed(look(ids));
+        await stream.unlessFailed(guard(() => checkAll(keys)));
+        join(stream, keys);
+        await stream.unlessFailed(look(keys));
         for (let sentMs = -Infinity; ;) {
           const restMs = stream.changed.size > 0 ? pollMs : signOfLifeMs;
           const waitMs = sentMs + restMs - performance.now();
           if (waitMs > 0) {
-            if (stream.changed.size === 0 && ids.every((id) => isOver(watched.get(id)?.row))) return;
+            if (stream.changed.size === 0 && keys.every((key) => isOver(watched.get(key)?.row))) return;
             await stream.alarm.sleep(waitMs);
             stream.check();
             continue;
           }
           if (stream.changed.size === 0) yield undefined;
-          for (const id of ids) {
-            if (!stream.changed.delete(id)) continue;
-            const row = watched.get(id)?.row;
+          for (const key of keys) {
+            if (!stream.changed.delete(key)) continue;
+            const row = watched.get(key)?.row;
             if (row !== undefined) yield row;
             stream.check();
           }
@@ -226,7 +228,7 @@ export function createWatching(deps: {
       } finally {
         signal.removeEventListener("abort", ended);
         streams.delete(stream);
-        leave(stream, ids);
+        leave(stream, keys);
         giveBack();
       }
     },

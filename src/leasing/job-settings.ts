@@ -1,12 +1,17 @@
 import { type SqlBool, sql } from "kysely";
 import type { RetryRules } from "../domain/attempt.ts";
+import { writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
 import { createRecent } from "../timing/recent.ts";
 
 /** What of a job never changes and its leases need. */
 export type JobSettings = RetryRules & { readonly fromPhoneNumberId: string };
 
-export type SettingsOf = (jobIds: Iterable<string>) => Promise<ReadonlyMap<string, JobSettings>>;
+/** The settings of an organization's jobs, by id. */
+export type SettingsOf = (
+  organizationId: number,
+  jobIds: Iterable<string>,
+) => Promise<ReadonlyMap<string, JobSettings>>;
 
 /** About 3 MB. */
 const mostKept = 10_000;
@@ -15,12 +20,13 @@ const mostKept = 10_000;
 export function createJobSettings(db: Database): SettingsOf {
   const kept = createRecent<string, JobSettings>(mostKept);
 
-  return async function settingsOf(jobIds) {
+  return async function settingsOf(organizationId, jobIds) {
+    const nameOf = (id: string): string => writeJobKey({ organizationId, id });
     const asked = [...new Set(jobIds)];
     const found = new Map<string, JobSettings>();
     const unknown: string[] = [];
     for (const id of asked) {
-      const settings = kept.get(id);
+      const settings = kept.get(nameOf(id));
       if (settings === undefined) unknown.push(id);
       else found.set(id, settings);
     }
@@ -34,11 +40,12 @@ export function createJobSettings(db: Database): SettingsOf {
         "retry_delays_ms as retryDelaysMs",
         "from_phone_number_id as fromPhoneNumberId",
       ])
+      .where("organization_id", "=", organizationId)
       .where(sql<SqlBool>`id = any(${unknown}::uuid[])`)
       .execute();
     for (const { id, ...settings } of rows) {
       found.set(id, settings);
-      kept.set(id, settings);
+      kept.set(nameOf(id), settings);
     }
     return found;
   };

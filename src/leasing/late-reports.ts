@@ -18,7 +18,7 @@ export type Finished = { id: string; revision: number };
 /** Records reports of leases that are not live any more, as far as they still count, in one transaction. */
 export async function reportLate(
   db: Database,
-  organizationId: string,
+  organizationId: number,
   reports: readonly ReportOf[],
 ): Promise<{ results: Reported[]; finished: Finished[] }> {
   return await db.transaction().execute(async (trx) => {
@@ -26,6 +26,7 @@ export async function reportLate(
     const jobs = await lockJobs(trx, organizationId, [...new Set(reports.map(({ key }) => key.jobId))]);
     const attempts = await readEndedAttempts(
       trx,
+      organizationId,
       reports.map(({ key }) => key),
     );
     const changes: CountChanges = new Map();
@@ -63,17 +64,17 @@ export async function reportLate(
         ? { kind, outcome: hand.outcome, contactStatus: "dialing", nextAttemptAt: null }
         : { kind, outcome: hand.outcome, contactStatus: status, nextAttemptAt };
     });
-    await recordLateReports(trx, now, late);
+    await recordLateReports(trx, organizationId, now, late);
     await moveCounts(trx, organizationId, changes);
 
     const finished: Finished[] = [];
     for (const [id, change] of changes) {
       const job = jobs.get(id);
       if (job?.failure_reason === "no_call_completed" && (change.completed ?? 0) > 0) {
-        await completeFailedJob(trx, id);
+        await completeFailedJob(trx, organizationId, id);
       }
       if (job?.status !== "running" || openContacts(job) + (change.waiting_retry ?? 0) > 0) continue;
-      finished.push({ id, revision: (await finishJob(trx, id)).revision });
+      finished.push({ id, revision: (await finishJob(trx, organizationId, id)).revision });
     }
     return { results, finished };
   });

@@ -35,7 +35,7 @@ export type Round = {
 };
 
 export type LeaseRound = (
-  organizationId: string,
+  organizationId: number,
   demands: readonly Demand[],
   onlyJobIds: readonly string[],
   afterJobId: string,
@@ -62,7 +62,7 @@ export function createLeaseRound(deps: {
 
   /** Takes each job's share: retries as Postgres has them, the rest from its list. */
   async function take(
-    organizationId: string,
+    organizationId: number,
     candidates: readonly Candidate[],
     wanted: number,
   ): Promise<Taken[]> {
@@ -122,7 +122,10 @@ export function createLeaseRound(deps: {
     if (taken.length === 0) return { leases, repeated: [], after, isWhole, isStale: false };
 
     // What is committed below is not lost because of what could not be read afterwards.
-    const settings = await settingsOf(taken.map(({ candidate }) => candidate.id));
+    const settings = await settingsOf(
+      organizationId,
+      taken.map(({ candidate }) => candidate.id),
+    );
     let rest = wanted;
     const takers = demands.map(({ maxContacts, ...taker }) => {
       const most = Math.min(maxContacts, rest);

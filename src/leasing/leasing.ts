@@ -48,7 +48,7 @@ export type Leasing = AsyncDisposable & {
   /** Ends all calls that wait, with this error. What is leased for them later is released. */
   fail(error: unknown): void;
   /** Says that an organization may have contacts to give. */
-  ring(organizationId: string): void;
+  ring(organizationId: number): void;
 };
 
 /** So many rounds without a contact end a search through more jobs than one round looks at. */
@@ -68,9 +68,9 @@ export function createLeasing(deps: {
   floorMs?: number;
 }): Leasing {
   const { shares, round, recorder, clock, floorMs = defaultFloorMs } = deps;
-  const desks = new Map<string, Desk>();
+  const desks = new Map<number, Desk>();
   /** The job of each organization that had the last turn, of those that were served last. */
-  const turns = createRecent<string, string>(mostTurns);
+  const turns = createRecent<number, string>(mostTurns);
   const serving = new Set<Promise<void>>();
   const stop = new AbortController();
 
@@ -107,7 +107,7 @@ export function createLeasing(deps: {
    * Serves those who want contacts of the same jobs until they have some or no job gives any. True if one did, or if it
    * may after what it gave up in vain.
    */
-  async function serveAlike(organizationId: string, desk: Desk, alike: readonly Waiter[]): Promise<boolean> {
+  async function serveAlike(organizationId: number, desk: Desk, alike: readonly Waiter[]): Promise<boolean> {
     const jobIds = alike[0]?.ask.jobIds ?? [];
     let gave = false;
     let isStale = false;
@@ -137,14 +137,14 @@ export function createLeasing(deps: {
     return gave || isStale;
   }
 
-  async function idleMs(organizationId: string, desk: Desk): Promise<number> {
+  async function idleMs(organizationId: number, desk: Desk): Promise<number> {
     const due = await nextRetryAt(shares.of(organizationId), organizationId);
     const toRetry = due === null ? Infinity : due.getTime() - clock.now();
     const toDeadline = Math.min(...[...desk.waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
     return Math.max(1, Math.min(jittered(floorMs), toRetry, toDeadline));
   }
 
-  async function serve(organizationId: string, desk: Desk): Promise<void> {
+  async function serve(organizationId: number, desk: Desk): Promise<void> {
     try {
       while (desk.waiters.size > 0) {
         // Those who come during the rounds below have their turn in the next ones.

@@ -29,16 +29,16 @@ export type ReportOf = Omit<Report, "leaseId"> & { readonly key: LeaseKey };
 
 export type Recorder = AsyncDisposable & {
   /** Records outcomes, in one transaction with what else the organization reports at the same time. */
-  report(organizationId: string, reports: readonly Report[]): Promise<Reported[]>;
+  report(organizationId: number, reports: readonly Report[]): Promise<Reported[]>;
   /** Takes leases back as if they had not been given; false for one that is not live. */
-  release(organizationId: string, leaseIds: readonly string[]): Promise<boolean[]>;
+  release(organizationId: number, leaseIds: readonly string[]): Promise<boolean[]>;
   /**
    * Releases leases that their caller was not given. Where that fails they are left to run out, or to a repeat of the
    * call. Whoever has taken them over meanwhile keeps them: they have other nonces then.
    */
-  takeBack(organizationId: string, leases: readonly LeaseKey[]): void;
+  takeBack(organizationId: number, leases: readonly LeaseKey[]): void;
   /** Ends those of the leases whose time is over. */
-  expire(organizationId: string, keys: readonly LeaseKey[]): Promise<void>;
+  expire(organizationId: number, keys: readonly LeaseKey[]): Promise<void>;
 };
 
 /** Bounds a transaction: so many calls of at most 1,000 reports. */
@@ -52,13 +52,13 @@ export function createRecorder(deps: {
   reservations: Reservations;
   logger: Logger;
   /** Called when leases of an organization have ended. */
-  onFreed: (organizationId: string) => void;
+  onFreed: (organizationId: number) => void;
 }): Recorder {
   const { shares, settingsOf, contactList, reservations, logger, onFreed } = deps;
   const following = new Set<Promise<unknown>>();
 
   /** Does the Redis half of ended leases, for which nobody's answer waits. */
-  function follow(organizationId: string, redisHalf: () => Promise<unknown>): void {
+  function follow(organizationId: number, redisHalf: () => Promise<unknown>): void {
     const followed = redisHalf()
       .catch((error: unknown) =>
         logger.warn({ err: error }, "the Redis half of ended leases is left to the sweep"),
@@ -68,7 +68,7 @@ export function createRecorder(deps: {
     following.add(followed);
   }
 
-  const unlinkAll = async (organizationId: string, finished: readonly Finished[]): Promise<void> => {
+  const unlinkAll = async (organizationId: number, finished: readonly Finished[]): Promise<void> => {
     for (const { id, revision } of finished) {
       logger.info({ batchJobId: id }, "batch job ended");
       await contactList.unlink({ id, organizationId }, revision);
@@ -77,11 +77,14 @@ export function createRecorder(deps: {
 
   /** Ends live leases; answers what each contact is now, undefined for a lease that was not live. */
   async function end(
-    organizationId: string,
+    organizationId: number,
     endings: readonly (Omit<ReportOf, "details"> & { details?: CallDetails })[],
     options: { onlyExpired: boolean },
   ) {
-    const settings = await settingsOf(endings.map(({ key }) => key.jobId));
+    const settings = await settingsOf(
+      organizationId,
+      endings.map(({ key }) => key.jobId),
+    );
     const { contacts, finished } = await endLeases(
       shares.of(organizationId),
       organizationId,
@@ -98,7 +101,7 @@ export function createRecorder(deps: {
 
   /** Ends the leases that are live, and then looks what the other reports still count for. */
   async function reportTogether(
-    organizationId: string,
+    organizationId: number,
     reports: readonly ReportOf[],
   ): Promise<readonly Reported[]> {
     const seen = new Set<string>();
@@ -124,13 +127,13 @@ export function createRecorder(deps: {
     return results.map((result) => result ?? late.results[nextLate++] ?? { kind: "gone" });
   }
 
-  async function reportCalls(organizationId: string, calls: readonly (readonly ReportOf[])[]) {
+  async function reportCalls(organizationId: number, calls: readonly (readonly ReportOf[])[]) {
     const results = await reportTogether(organizationId, calls.flat());
     let done = 0;
     return calls.map((reports) => results.slice(done, (done += reports.length)));
   }
 
-  async function release(organizationId: string, keys: readonly LeaseKey[]): Promise<boolean[]> {
+  async function release(organizationId: number, keys: readonly LeaseKey[]): Promise<boolean[]> {
     const db = shares.of(organizationId);
     const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
     const listed = keys.filter((key, i) => removed[i] && key.attempt === 1);

@@ -33,11 +33,16 @@ const phonesAtATime = { most: 50_000, least: 100 };
  * quarter of any other. What was entered stays, whatever becomes of the rest. Nobody adds to the job meanwhile; workers go
  * on. False if somebody else is adding to the job.
  */
-export async function enterPhones(db: Database, jobId: string, atATime = phonesAtATime): Promise<boolean> {
+export async function enterPhones(
+  db: Database,
+  organizationId: number,
+  jobId: string,
+  atATime = phonesAtATime,
+): Promise<boolean> {
   let size = atATime.most;
   for (;;) {
     try {
-      const step = await enterSome(db, jobId, size);
+      const step = await enterSome(db, organizationId, jobId, size);
       if (step !== "goes on") return step === "done";
     } catch (error) {
       if (!isOutOfTime(error) || size <= atATime.least) throw error;
@@ -50,6 +55,7 @@ const isOutOfTime = (error: unknown): boolean => codeOf(error) === "57014";
 
 async function enterSome(
   db: Database,
+  organizationId: number,
   jobId: string,
   size: number,
 ): Promise<"done" | "goes on" | "kept out"> {
@@ -58,20 +64,22 @@ async function enterSome(
     const job = await trx
       .selectFrom("batch_jobs")
       .select(["total_contacts", "has_all_phones", "phones_up_to"])
+      .where("organization_id", "=", organizationId)
       .where("id", "=", jobId)
       .executeTakeFirstOrThrow(() => jobNotFound(jobId));
     if (job.has_all_phones) return "done";
     const upTo = Math.min(job.phones_up_to + size, job.total_contacts);
     await sql`
-      insert into contact_phones (job_id, phone)
-      select ${jobId}, phone
+      insert into contact_phones (organization_id, job_id, phone)
+      select ${organizationId}, ${jobId}, phone
       from (
-        select first_number + place::int - 1 as number, split_part(line, E'\\t', 1) as phone
+        select first_number + place::int - 1 as number, substr(split_part(line, E'\\t', 1), 2)::bigint as phone
         from (
           select first_number, contacts from contact_blocks
-          where job_id = ${jobId} and first_number <= ${upTo}::int and first_number >= coalesce((
+          where organization_id = ${organizationId} and job_id = ${jobId}
+            and first_number <= ${upTo}::int and first_number >= coalesce((
             select max(first_number) from contact_blocks
-            where job_id = ${jobId} and first_number <= ${job.phones_up_to}::int + 1), 1)
+            where organization_id = ${organizationId} and job_id = ${jobId} and first_number <= ${job.phones_up_to}::int + 1), 1)
         ) as blocks
         cross join lateral string_to_table(contacts, E'\\n') with ordinality as t (line, place)
       ) as lines
@@ -83,6 +91,7 @@ async function enterSome(
     await trx
       .updateTable("batch_jobs")
       .set({ has_all_phones: isAll, phones_up_to: upTo })
+      .where("organization_id", "=", organizationId)
       .where("id", "=", jobId)
       .returning("id")
       .executeTakeFirstOrThrow(() => jobNotFound(jobId));

@@ -15,19 +15,24 @@ export async function findCallers(db: Database, hashes: readonly Buffer[]): Prom
   return new Map(rows.map(({ hash, ...caller }) => [hash.toString("base64"), caller]));
 }
 
-/** Those of the keys that are neither expired nor revoked. */
-export async function findValidKeys(db: Database, ids: readonly string[]): Promise<Set<string>> {
-  const rows = await db
-    .selectFrom("api_keys")
-    .select("id")
-    .where(sql<SqlBool>`id = any(${ids}::uuid[])`)
-    .where(isValid)
-    .execute();
+/** The ids of those of the callers' keys that are neither expired nor revoked. */
+export async function findValidKeys(
+  db: Database,
+  callers: readonly Pick<Caller, "organizationId" | "apiKeyId">[],
+): Promise<Set<string>> {
+  const { rows } = await sql<{ id: string }>`
+    select k.id
+    from unnest(
+      ${callers.map((c) => c.organizationId)}::int[], ${callers.map((c) => c.apiKeyId)}::uuid[]
+    ) as asked (organization_id, id)
+    join api_keys k on k.organization_id = asked.organization_id and k.id = asked.id
+    where ${isValid}
+  `.execute(db);
   return new Set(rows.map(({ id }) => id));
 }
 
 /** The organization of this name, made if there is none. */
-export async function ensureOrganization(db: Database, name: string): Promise<string> {
+export async function ensureOrganization(db: Database, name: string): Promise<number> {
   await db
     .insertInto("organizations")
     .values({ name })
@@ -44,7 +49,7 @@ export async function ensureOrganization(db: Database, name: string): Promise<st
 /** Stores a key's hash. A hash that is stored already is left as it is. */
 export async function insertApiKey(
   db: Database,
-  key: { organizationId: string; name: string; role: Role; hash: Buffer; expiresAt: Date | null },
+  key: { organizationId: number; name: string; role: Role; hash: Buffer; expiresAt: Date | null },
 ): Promise<void> {
   await db
     .insertInto("api_keys")

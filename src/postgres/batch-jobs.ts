@@ -23,24 +23,24 @@ export async function databaseNow(db: Database | Trx): Promise<Date> {
 }
 
 /** The job, or job_not_found; another organization's job is not found. */
-export async function findJob(db: Database | Trx, organizationId: string, id: string): Promise<BatchJobRow> {
+export async function findJob(db: Database | Trx, organizationId: number, id: string): Promise<BatchJobRow> {
   if (!isUuid(id)) throw jobNotFound(id);
   return await db
     .selectFrom("batch_jobs")
     .selectAll()
-    .where("id", "=", id)
     .where("organization_id", "=", organizationId)
+    .where("id", "=", id)
     .executeTakeFirstOrThrow(() => jobNotFound(id));
 }
 
 /** Locks the job until the transaction ends; otherwise as findJob. */
-export async function lockJob(trx: Trx, organizationId: string, id: string): Promise<BatchJobRow> {
+export async function lockJob(trx: Trx, organizationId: number, id: string): Promise<BatchJobRow> {
   if (!isUuid(id)) throw jobNotFound(id);
   return await trx
     .selectFrom("batch_jobs")
     .selectAll()
-    .where("id", "=", id)
     .where("organization_id", "=", organizationId)
+    .where("id", "=", id)
     .forNoKeyUpdate()
     .executeTakeFirstOrThrow(() => jobNotFound(id));
 }
@@ -80,10 +80,16 @@ const startedColumns = (cause: StartCause) => ({
 });
 
 /** Starts a job that this transaction has locked and found pending or scheduled. */
-export async function startJob(trx: Trx, id: string, cause: StartCause): Promise<BatchJobRow> {
+export async function startJob(
+  trx: Trx,
+  organizationId: number,
+  id: string,
+  cause: StartCause,
+): Promise<BatchJobRow> {
   return await trx
     .updateTable("batch_jobs")
     .set(startedColumns(cause))
+    .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .where("status", "in", ["pending", "scheduled"])
     .returningAll()
@@ -92,14 +98,17 @@ export async function startJob(trx: Trx, id: string, cause: StartCause): Promise
 
 /** What is to be known of a job that has just been started, or has failed for want of contacts. */
 const startedJob = [
-  "id",
-  "organization_id",
+  "batch_jobs.id",
+  "batch_jobs.organization_id",
   "status",
   "revision",
   "total_contacts",
   "start_lag_ms",
-] as const satisfies (keyof BatchJobRow)[];
-export type StartedJobRow = Pick<BatchJobRow, (typeof startedJob)[number]>;
+] as const;
+export type StartedJobRow = Pick<
+  BatchJobRow,
+  "id" | "organization_id" | "status" | "revision" | "total_contacts" | "start_lag_ms"
+>;
 
 /**
  * Starts every job of these entries whose time has come and which nobody else has locked, in one statement. The only
@@ -118,7 +127,7 @@ export async function startDueJobs(
           (job) =>
             job
               .selectFrom("batch_jobs")
-              .select("batch_jobs.id")
+              .select(["batch_jobs.organization_id", "batch_jobs.id"])
               .whereRef("scheduled_job_id", "=", "entry.id")
               .where("status", "=", "scheduled")
               .where("scheduled_at", "<=", sql<Date>`clock_timestamp()`)
@@ -127,11 +136,13 @@ export async function startDueJobs(
               .as("job"),
           (join) => join.onTrue(),
         )
-        .select("job.id"),
+        .select(["job.organization_id", "job.id"]),
     )
     .updateTable("batch_jobs")
+    .from("due")
     .set(startedColumns("due"))
-    .where("id", "in", (q) => q.selectFrom("due").select("due.id"))
+    .whereRef("batch_jobs.organization_id", "=", "due.organization_id")
+    .whereRef("batch_jobs.id", "=", "due.id")
     .returning(startedJob)
     .execute();
 }
@@ -162,6 +173,7 @@ export type StartTime = { requested: string; timeZone: string; at: Date };
 /** Gives a job that this transaction has locked a (new) entry in the schedule. */
 export async function scheduleJob(
   trx: Trx,
+  organizationId: number,
   id: string,
   time: StartTime,
   scheduledJobId: string,
@@ -176,24 +188,32 @@ export async function scheduleJob(
       scheduled_at: time.at,
       scheduled_job_id: scheduledJobId,
     })
+    .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .returningAll()
     .executeTakeFirstOrThrow();
 }
 
-export async function setRunning(trx: Trx, id: string, isRunning: boolean): Promise<BatchJobRow> {
+export async function setRunning(
+  trx: Trx,
+  organizationId: number,
+  id: string,
+  isRunning: boolean,
+): Promise<BatchJobRow> {
   return await trx
     .updateTable("batch_jobs")
     .set({ ...moved, status: isRunning ? "running" : "paused" })
+    .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .returningAll()
     .executeTakeFirstOrThrow();
 }
 
-export async function cancelJob(trx: Trx, id: string): Promise<BatchJobRow> {
+export async function cancelJob(trx: Trx, organizationId: number, id: string): Promise<BatchJobRow> {
   return await trx
     .updateTable("batch_jobs")
     .set({ ...moved, status: "cancelled", scheduled_job_id: null, finished_at: now })
+    .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -201,13 +221,22 @@ export async function cancelJob(trx: Trx, id: string): Promise<BatchJobRow> {
 
 /** Removes the job's row and leaves a note of the contacts that are still to be removed. */
 export async function deleteJob(trx: Trx, job: BatchJobRow): Promise<void> {
-  await trx.deleteFrom("batch_jobs").where("id", "=", job.id).execute();
-  await trx.insertInto("deleted_jobs").values({ job_id: job.id, last_number: job.total_contacts }).execute();
+  const { organization_id, id, total_contacts } = job;
+  await trx
+    .deleteFrom("batch_jobs")
+    .where("organization_id", "=", organization_id)
+    .where("id", "=", id)
+    .execute();
+  await trx
+    .insertInto("deleted_jobs")
+    .values({ organization_id, job_id: id, last_number: total_contacts })
+    .execute();
 }
 
 /** Counts contacts that were added to a job that this transaction has locked, with their phones or without. */
 export async function countAdded(
   trx: Trx,
+  organizationId: number,
   id: string,
   { count, withPhones }: { count: number; withPhones: boolean },
 ): Promise<BatchJobRow> {
@@ -219,6 +248,7 @@ export async function countAdded(
       pending_contacts: sql<number>`pending_contacts + ${count}::int`,
       has_all_phones: sql<boolean>`has_all_phones and ${withPhones}::boolean`,
     })
+    .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -236,7 +266,7 @@ const mostLookedAt = 10_000;
  */
 export async function listJobs(
   db: Database,
-  organizationId: string,
+  organizationId: number,
   filter: JobFilter,
   page: { after: JobCursor | undefined; size: number },
 ): Promise<{ jobs: BatchJobRow[]; stoppedAt: JobCursor | undefined }> {
@@ -272,6 +302,7 @@ export const openContacts = (job: BatchJobRow): number =>
 /** Ends a running job of which nothing is open. The transaction has locked it. */
 export async function finishJob(
   trx: Trx,
+  organizationId: number,
   id: string,
 ): Promise<{ revision: number; status: "completed" | "failed" }> {
   return await trx
@@ -285,6 +316,7 @@ export async function finishJob(
       updated_at: now,
       revision: sql<number>`revision + 1`,
     })
+    .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .where("status", "in", ["running", "paused"])
     .returning(["revision", "status"])
@@ -293,10 +325,11 @@ export async function finishJob(
 }
 
 /** Completes a job that failed for want of a completed call, now that one was reported. The transaction has locked it. */
-export async function completeFailedJob(trx: Trx, id: string): Promise<void> {
+export async function completeFailedJob(trx: Trx, organizationId: number, id: string): Promise<void> {
   await trx
     .updateTable("batch_jobs")
     .set({ ...moved, status: "completed", failure_reason: null })
+    .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .where("status", "=", "failed")
     .execute();

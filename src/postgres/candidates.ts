@@ -13,7 +13,7 @@ export type Candidate = { id: string; free: number; pending: number; due: number
  */
 export async function findCandidates(
   db: Database,
-  organizationId: string,
+  organizationId: number,
   afterJobId: string,
   onlyJobIds: readonly string[],
   limit: number,
@@ -22,7 +22,8 @@ export async function findCandidates(
     select b.id, b.concurrent_call_limit - b.dialing_contacts as free, b.pending_contacts as pending,
       case when b.waiting_retry_contacts = 0 then 0 else (
         select count(*)::int from (
-          select from retries r where r.job_id = b.id and r.due_at <= ${timeNow}
+          select from retries r
+          where r.organization_id = b.organization_id and r.job_id = b.id and r.due_at <= ${timeNow}
           limit b.concurrent_call_limit - b.dialing_contacts
         ) as due)
       end as due
@@ -48,12 +49,14 @@ export async function findCandidates(
 }
 
 /** When the next retry of a running job of the organization comes due. */
-export async function nextRetryAt(db: Database, organizationId: string): Promise<Date | null> {
+export async function nextRetryAt(db: Database, organizationId: number): Promise<Date | null> {
   const { rows } = await sql<{ dueAt: Date | null }>`
     select min(r.due_at) as "dueAt"
     from batch_jobs b
     cross join lateral (
-      select due_at from retries where job_id = b.id and due_at > ${timeNow} order by due_at limit 1
+      select due_at from retries
+      where organization_id = b.organization_id and job_id = b.id and due_at > ${timeNow}
+      order by due_at limit 1
     ) as r
     where b.organization_id = ${organizationId} and b.status = 'running' and b.waiting_retry_contacts > 0
   `.execute(db);

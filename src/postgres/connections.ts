@@ -4,7 +4,7 @@ import { type Seats, type TakeSeat, createSeats, takeEach } from "./seats.ts";
 /** A pool of which no organization holds more than a share. */
 export type Shares = {
   /** The database for what is done in the name of an organization: who has only shares cannot query without saying whose. */
-  of(organizationId: string): Database;
+  of(organizationId: number): Database;
 };
 
 /** The connections of a replica, so shared out that no caller's call can take those that others need. */
@@ -108,9 +108,9 @@ export function openConnections(options: {
 
 /** Keeps an organization's share in mind only while some of it is taken. */
 function createShares(most: number, over: (take: TakeSeat) => Database): Shares {
-  const shares = new Map<string, Seats>();
+  const shares = new Map<number, Seats>();
 
-  async function take(organizationId: string): Promise<() => void> {
+  async function take(organizationId: number): Promise<() => void> {
     const share = shares.get(organizationId) ?? createSeats(most);
     shares.set(organizationId, share);
     const leave = await share.take(sharePatienceMs);

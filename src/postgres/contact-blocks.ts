@@ -62,9 +62,10 @@ export function readContact(line: string): ContactInput {
 
 /** The line of a contact; empty or null if the job has none of this number. */
 export const lineOf = (
+  organizationId: RawBuilder<unknown>,
   jobId: RawBuilder<unknown>,
   number: RawBuilder<unknown>,
 ): RawBuilder<string | null> => sql`(
   select split_part(contacts, E'\\n', ${number} - first_number + 1) as line from contact_blocks
-  where job_id = ${jobId} and first_number <= ${number}
+  where organization_id = ${organizationId} and job_id = ${jobId} and first_number <= ${number}
   order by first_number desc limit 1)`;

@@ -19,9 +19,9 @@ export function noteMove(
 }
 
 /** Writes the changes to the jobs, and to their organization, which this transaction has locked. */
-export async function moveCounts(trx: Trx, organizationId: string, changes: CountChanges): Promise<void> {
+export async function moveCounts(trx: Trx, organizationId: number, changes: CountChanges): Promise<void> {
   if (changes.size === 0) return;
-  const rows = [...changes].map(([id, change]) => ({ id, ...change }));
+  const rows = [...changes].map(([id, change]) => ({ organization_id: organizationId, id, ...change }));
   const columns = storedContactStatuses.map(
     (status) =>
       sql`${sql.ref(`${status}_contacts`)} = ${sql.ref(`j.${status}_contacts`)} + coalesce(${sql.ref(`d.${status}`)}, 0)`,
@@ -29,8 +29,8 @@ export async function moveCounts(trx: Trx, organizationId: string, changes: Coun
   const types = storedContactStatuses.map((status) => sql`${sql.ref(status)} int`);
   await sql`
     update batch_jobs j set ${sql.join(columns)}
-    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as d (id uuid, ${sql.join(types)})
-    where j.id = d.id
+    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as d (organization_id int, id uuid, ${sql.join(types)})
+    where j.organization_id = d.organization_id and j.id = d.id
   `.execute(trx);
   const dialing = [...changes.values()].reduce((sum, change) => sum + (change.dialing ?? 0), 0);
   if (dialing === 0) return;

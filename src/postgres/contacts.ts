@@ -17,6 +17,7 @@ import type { AttemptRow, ContactRow } from "./tables.ts";
  */
 export async function insertContacts(
   trx: Trx,
+  organizationId: number,
   jobId: string,
   lastNumber: number,
   contacts: readonly AcceptedContact[],
@@ -27,22 +28,25 @@ export async function insertContacts(
       select g.index, g.phone, g.line, known.phone is not null as is_duplicate
       from unnest(
         ${contacts.map((c) => c.index)}::int[],
-        ${contacts.map((c) => c.phone)}::text[],
+        ${contacts.map((c) => c.phone.slice(1))}::bigint[],
         ${contacts.map((c) => writeLine(c.phone, c.name, JSON.stringify(c.fields)))}::text[]
       ) as g (index, phone, line)
       left join lateral (
-        select p.phone from contact_phones p where p.job_id = ${jobId} and p.phone = g.phone limit 1
+        select p.phone from contact_phones p
+        where p.organization_id = ${organizationId} and p.job_id = ${jobId} and p.phone = g.phone
+        limit 1
       ) as known on true
       order by g.phone
     ), phones as (
-      insert into contact_phones (job_id, phone) select ${jobId}, phone from given where not is_duplicate
+      insert into contact_phones (organization_id, job_id, phone)
+      select ${organizationId}, ${jobId}, phone from given where not is_duplicate
     ), numbered as (
       select line, ${lastNumber}::int + row_number() over (order by index) as number,
         sum(octet_length(line)) over (order by index) / ${blockBytes} as block
       from given where not is_duplicate
     ), added as (
-      insert into contact_blocks (job_id, first_number, contacts)
-      select ${jobId}, min(number), string_agg(line, E'\\n' order by number) from numbered group by block
+      insert into contact_blocks (organization_id, job_id, first_number, contacts)
+      select ${organizationId}, ${jobId}, min(number), string_agg(line, E'\\n' order by number) from numbered group by block
     )
     select coalesce(array_agg(index order by index) filter (where is_duplicate), '{}') as duplicates from given
   `.execute(trx);
@@ -54,16 +58,23 @@ export type Chunk = { status: JobStatus; revision: number; total: number; number
 type ChunkRow = Omit<Chunk, "numbers">;
 
 /** The numbers of the contacts that were called, or are, for the first time. */
-const calledNumbers = (jobId: string, after: number) => sql`
-  select number from attempts where job_id = ${jobId} and number > ${after}::int and attempt = 1
-  union all
-  select number from leases where job_id = ${jobId} and number > ${after}::int and attempt = 1`;
+const calledNumbers = (organizationId: number, jobId: string, after: number) => {
+  const first = sql`
+    organization_id = ${organizationId} and job_id = ${jobId} and number > ${after}::int and attempt = 1`;
+  return sql`select number from attempts where ${first} union all select number from leases where ${first}`;
+};
 
 /** The first `size` numbers after `after` and up to `upTo` of pending contacts: what lies between those that were called. */
-const pendingNumbers = (jobId: string, after: number, upTo: RawBuilder<number>, size: number) => sql`
+const pendingNumbers = (
+  organizationId: number,
+  jobId: string,
+  after: number,
+  upTo: RawBuilder<number>,
+  size: number,
+) => sql`
   select pending.number from (
     select number, lead(number, 1, ${upTo} + 1) over (order by number) as next
-    from (select ${after}::int as number union all ${calledNumbers(jobId, after)}) as called
+    from (select ${after}::int as number union all ${calledNumbers(organizationId, jobId, after)}) as called
     where number <= ${upTo}
   ) as gap
   cross join lateral (
@@ -77,16 +88,17 @@ const pendingNumbers = (jobId: string, after: number, upTo: RawBuilder<number>, 
  */
 export async function readChunk(
   db: Database,
+  organizationId: number,
   jobId: string,
   after: number,
   size: number,
 ): Promise<Chunk | undefined> {
   const counted = await sql<ChunkRow & { called: number }>`
     select j.status, j.revision, j.total_contacts as total, (
-      select count(*)::int from (${calledNumbers(jobId, after)}) as c where c.number <= ${after + size}::int
+      select count(*)::int from (${calledNumbers(organizationId, jobId, after)}) as c where c.number <= ${after + size}::int
     ) as called
     from batch_jobs j
-    where j.id = ${jobId}
+    where j.organization_id = ${organizationId} and j.id = ${jobId}
   `.execute(db);
   const [whole] = counted.rows;
   if (whole === undefined) return undefined;
@@ -97,10 +109,10 @@ export async function readChunk(
   const { rows } = await sql<ChunkRow & { numbers: string | null }>`
     select j.status, j.revision, j.total_contacts as total, (
       select string_agg(p.number::text, ',' order by p.number)
-      from (${pendingNumbers(jobId, after, sql`least(${after + size}::int, j.total_contacts)`, size)}) as p
+      from (${pendingNumbers(organizationId, jobId, after, sql`least(${after + size}::int, j.total_contacts)`, size)}) as p
     ) as numbers
     from batch_jobs j
-    where j.id = ${jobId}
+    where j.organization_id = ${organizationId} and j.id = ${jobId}
   `.execute(db);
   const row = rows[0];
   return row && { ...row, numbers: row.numbers?.split(",") ?? [] };
@@ -109,6 +121,7 @@ export async function readChunk(
 /** The same where all of those are known to be pending: only the job is looked at. */
 export async function wholeChunk(
   db: Database,
+  organizationId: number,
   jobId: string,
   after: number,
   size: number,
@@ -116,6 +129,7 @@ export async function wholeChunk(
   const job = await db
     .selectFrom("batch_jobs")
     .select(["status", "revision", "total_contacts as total"])
+    .where("organization_id", "=", organizationId)
     .where("id", "=", jobId)
     .executeTakeFirst();
   return job && { ...job, numbers: { first: after + 1, count: Math.min(size, job.total - after) } };
@@ -130,11 +144,12 @@ const aroundLine = 300;
  */
 async function readContacts(
   db: Database,
+  organizationId: number,
   jobId: string,
   numbers: RawBuilder<unknown>,
 ): Promise<{ contacts: ContactRow[]; found: number }> {
   const { rows } = await sql<
-    Omit<ContactRow, keyof ContactInput | "job_id"> & { line: string; found: number }
+    Omit<ContactRow, keyof ContactInput | "organization_id" | "job_id"> & { line: string; found: number }
   >`
     select c.number, c.line, c.found,
       case
@@ -150,20 +165,24 @@ async function readContacts(
       select n.number, b.line, count(*) over ()::int as found,
         sum(octet_length(b.line) + ${aroundLine}::int) over (order by n.number) as bytes
       from (${numbers}) as n (number)
-      cross join lateral ${lineOf(sql`${jobId}`, sql`n.number`)} as b
+      cross join lateral ${lineOf(sql`${organizationId}`, sql`${jobId}`, sql`n.number`)} as b
       where b.line <> ''
     ) as c
     left join lateral (
       select attempt, outcome, next_attempt_at from attempts
-      where job_id = ${jobId} and number = c.number
+      where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number
       order by attempt desc limit 1
     ) as a on true
-    left join lateral (select number from leases where job_id = ${jobId} and number = c.number limit 1) as l on true
+    left join lateral (
+      select number from leases
+      where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number limit 1
+    ) as l on true
     where c.bytes <= ${largestListBytes}
     order by c.number
   `.execute(db);
   return {
     contacts: rows.map(({ line, found: _found, ...row }) => ({
+      organization_id: organizationId,
       job_id: jobId,
       ...row,
       ...readContact(line),
@@ -175,14 +194,16 @@ async function readContacts(
 /** A contact with its attempts, the first one first. */
 export async function findContact(
   db: Database,
+  organizationId: number,
   jobId: string,
   number: number,
 ): Promise<{ contact: ContactRow; attempts: AttemptRow[] } | undefined> {
-  const [contact] = (await readContacts(db, jobId, sql`select ${number}::int`)).contacts;
+  const [contact] = (await readContacts(db, organizationId, jobId, sql`select ${number}::int`)).contacts;
   if (contact === undefined) return undefined;
   const attempts = await db
     .selectFrom("all_attempts")
     .selectAll()
+    .where("organization_id", "=", organizationId)
     .where("job_id", "=", jobId)
     .where("number", "=", number)
     .orderBy("attempt")
@@ -196,15 +217,17 @@ const mostLookedAt = 10_000;
 /** Up to which number a search after `after` looks, and the job's last number. */
 async function searchEnd(
   db: Database,
+  organizationId: number,
   jobId: string,
   after: number,
 ): Promise<{ upTo: number; last: number }> {
   const { rows } = await sql<{ upTo: number; last: number }>`
     select total_contacts as last, least(total_contacts, (
-      select number - 1 from attempts where job_id = ${jobId} and number > ${after}::int
+      select number - 1 from attempts
+      where organization_id = ${organizationId} and job_id = ${jobId} and number > ${after}::int
       order by number offset ${mostLookedAt} limit 1
     )) as "upTo"
-    from batch_jobs where id = ${jobId}
+    from batch_jobs where organization_id = ${organizationId} and id = ${jobId}
   `.execute(db);
   return rows[0] ?? { upTo: 0, last: 0 };
 }
@@ -212,6 +235,7 @@ async function searchEnd(
 /** The first `size` numbers after `after` of contacts in these statuses, and up to where they were looked for if not to the end. */
 async function findNumbers(
   db: Database,
+  organizationId: number,
   jobId: string,
   statuses: readonly StoredContactStatus[],
   { after, size }: { after: number; size: number },
@@ -219,9 +243,10 @@ async function findNumbers(
   const final = statuses.filter((s) => s !== "pending" && s !== "dialing" && s !== "waiting_retry");
   const isSearch = final.length > 0 || statuses.includes("pending");
   const { upTo, last } = isSearch
-    ? await searchEnd(db, jobId, after)
+    ? await searchEnd(db, organizationId, jobId, after)
     : { upTo: lastNumber, last: lastNumber };
-  const among = sql`job_id = ${jobId} and number > ${after}::int and number <= ${upTo}::int`;
+  const among = sql`
+    organization_id = ${organizationId} and job_id = ${jobId} and number > ${after}::int and number <= ${upTo}::int`;
   const found: RawBuilder<unknown>[] = [sql`select null::int as number where false`];
   if (final.length > 0) {
     found.push(sql`
@@ -235,7 +260,8 @@ async function findNumbers(
   if (statuses.includes("dialing")) {
     found.push(sql`select number from leases where ${among} order by number limit ${size}`);
   }
-  if (statuses.includes("pending")) found.push(pendingNumbers(jobId, after, sql`${upTo}::int`, size));
+  if (statuses.includes("pending"))
+    found.push(pendingNumbers(organizationId, jobId, after, sql`${upTo}::int`, size));
   const all = sql.join(
     found.map((some) => sql`(${some})`),
     sql` union all `,
@@ -256,6 +282,7 @@ const lastNumber = 2 ** 31 - 1;
  */
 export async function listContacts(
   db: Database,
+  organizationId: number,
   jobId: string,
   statuses: readonly StoredContactStatus[] | undefined,
   page: { after: number; size: number },
@@ -264,17 +291,18 @@ export async function listContacts(
   // One more tells whether there are more.
   const { numbers, stoppedAt } =
     statuses === undefined
-      ? { numbers: numbersUpTo(jobId, after, size + 1), stoppedAt: undefined }
-      : await findNumbers(db, jobId, statuses, { after, size: size + 1 });
-  const { contacts, found } = await readContacts(db, jobId, numbers);
+      ? { numbers: numbersUpTo(organizationId, jobId, after, size + 1), stoppedAt: undefined }
+      : await findNumbers(db, organizationId, jobId, statuses, { after, size: size + 1 });
+  const { contacts, found } = await readContacts(db, organizationId, jobId, numbers);
   const shown = contacts.slice(0, size);
   return { contacts: shown, goesOnAfter: shown.length < found ? shown.at(-1)?.number : stoppedAt };
 }
 
-const numbersUpTo = (jobId: string, after: number, size: number) => sql`
+const numbersUpTo = (organizationId: number, jobId: string, after: number, size: number) => sql`
   select generate_series(
     ${after}::bigint + 1,
-    least(${after + size}::bigint, (select total_contacts from batch_jobs where id = ${jobId}))
+    least(${after + size}::bigint, (
+      select total_contacts from batch_jobs where organization_id = ${organizationId} and id = ${jobId}))
   )::int`;
 
 /**
@@ -291,28 +319,41 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
       .skipLocked()
       .executeTakeFirst();
     if (job === undefined) return false;
+    const { organization_id, job_id } = job;
     const first = job.last_number - size;
     await trx
       .deleteFrom("contact_blocks")
-      .where("job_id", "=", job.job_id)
+      .where("organization_id", "=", organization_id)
+      .where("job_id", "=", job_id)
       .where("first_number", ">", first)
       .execute();
     for (const table of ["attempts", "retries"] as const) {
-      await trx.deleteFrom(table).where("job_id", "=", job.job_id).where("number", ">", first).execute();
+      await trx
+        .deleteFrom(table)
+        .where("organization_id", "=", organization_id)
+        .where("job_id", "=", job_id)
+        .where("number", ">", first)
+        .execute();
     }
     // As many phones as contacts, so that none are left when the last contacts go.
     await sql`
-      delete from contact_phones where job_id = ${job.job_id} and phone = any (array(
-        select phone from contact_phones where job_id = ${job.job_id} order by phone limit ${size}))
+      delete from contact_phones where organization_id = ${organization_id} and job_id = ${job_id} and phone = any (array(
+        select phone from contact_phones where organization_id = ${organization_id} and job_id = ${job_id}
+        order by phone limit ${size}))
     `.execute(trx);
     if (first > 0) {
       await trx
         .updateTable("deleted_jobs")
         .set({ last_number: first })
-        .where("job_id", "=", job.job_id)
+        .where("organization_id", "=", organization_id)
+        .where("job_id", "=", job_id)
         .execute();
     } else {
-      await trx.deleteFrom("deleted_jobs").where("job_id", "=", job.job_id).execute();
+      await trx
+        .deleteFrom("deleted_jobs")
+        .where("organization_id", "=", organization_id)
+        .where("job_id", "=", job_id)
+        .execute();
     }
     return true;
   });

@@ -27,6 +27,7 @@ export type ContactInHand = {
  */
 export async function readEndedAttempts(
   trx: Trx,
+  organizationId: number,
   keys: readonly LeaseKey[],
 ): Promise<(EndedAttempt | undefined)[]> {
   const { rows } = await sql<Omit<EndedAttempt, "contact"> & ContactInHand & { place: number }>`
@@ -34,16 +35,20 @@ export async function readEndedAttempts(
       a.reported_at is not null as "isReported", last.attempt as attempts,
       case when last.next_attempt_at is null then last.outcome else 'waiting_retry' end as status,
       last.next_attempt_at as "nextAttemptAt",
-      exists (select from leases where job_id = a.job_id and number = a.number) as "isLeased"
-    from ${asRows(keys)}
+      exists (
+        select from leases
+        where organization_id = a.organization_id and job_id = a.job_id and number = a.number
+      ) as "isLeased"
+    from ${asRows(organizationId, keys)}
     cross join lateral (
       select * from attempts
-      where job_id = g.job_id and number = g.number and attempt = g.attempt and nonce = g.nonce
+      where organization_id = g.organization_id and job_id = g.job_id and number = g.number and attempt = g.attempt
+        and nonce = g.nonce
       limit 1
     ) as a
     cross join lateral (
       select attempt, outcome, next_attempt_at from attempts
-      where job_id = a.job_id and number = a.number
+      where organization_id = a.organization_id and job_id = a.job_id and number = a.number
       order by attempt desc limit 1
     ) as last
   `.execute(trx);
@@ -70,7 +75,12 @@ export type LateReport = LeaseKey & {
 };
 
 /** Records late reports. The transaction has locked the organization and the jobs. */
-export async function recordLateReports(trx: Trx, now: Date, reports: readonly LateReport[]): Promise<void> {
+export async function recordLateReports(
+  trx: Trx,
+  organizationId: number,
+  now: Date,
+  reports: readonly LateReport[],
+): Promise<void> {
   for (const { jobId, number, attempt, outcome, details, nextAttemptAt } of reports) {
     await trx
       .updateTable("attempts")
@@ -83,12 +93,21 @@ export async function recordLateReports(trx: Trx, now: Date, reports: readonly L
         call_duration_ms: details.callDurationMs,
         provider_call_id: details.providerCallId,
       })
+      .where("organization_id", "=", organizationId)
       .where("job_id", "=", jobId)
       .where("number", "=", number)
       .where("attempt", "=", attempt)
       .execute();
-    await trx.deleteFrom("retries").where("job_id", "=", jobId).where("number", "=", number).execute();
+    await trx
+      .deleteFrom("retries")
+      .where("organization_id", "=", organizationId)
+      .where("job_id", "=", jobId)
+      .where("number", "=", number)
+      .execute();
     if (nextAttemptAt === null) continue;
-    await trx.insertInto("retries").values({ job_id: jobId, number, due_at: nextAttemptAt }).execute();
+    await trx
+      .insertInto("retries")
+      .values({ organization_id: organizationId, job_id: jobId, number, due_at: nextAttemptAt })
+      .execute();
   }
 }

@@ -45,7 +45,7 @@ function textArray(texts: (string | null)[]): (string | null)[] | string {
  */
 export async function endLeases(
   db: Database,
-  organizationId: string,
+  organizationId: number,
   endings: readonly Ending[],
   { onlyExpired }: { onlyExpired: boolean },
 ): Promise<Ended> {
@@ -95,7 +95,7 @@ export async function endLeases(
  */
 export async function removeLeases(
   trx: Trx,
-  organizationId: string,
+  organizationId: number,
   keys: readonly LeaseKey[],
 ): Promise<boolean[]> {
   await lockOrganization(trx, organizationId);
@@ -103,13 +103,14 @@ export async function removeLeases(
   const own = keys.filter((k) => jobs.has(k.jobId));
   const { rows } = await sql<LeaseKey>`
     with removed as (
-      delete from leases l using ${asRows(own)}
-      where l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
+      delete from leases l using ${asRows(organizationId, own)}
+      where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
       returning l.*
     ), waiting as (
-      insert into retries (job_id, number, due_at)
-      select r.job_id, r.number, a.next_attempt_at
-      from removed r join attempts a on a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
+      insert into retries (organization_id, job_id, number, due_at)
+      select r.organization_id, r.job_id, r.number, a.next_attempt_at
+      from removed r
+      join attempts a on a.organization_id = r.organization_id and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
     )
     select job_id as "jobId", number, nonce, attempt from removed
   `.execute(trx);
@@ -125,13 +126,12 @@ export async function removeLeases(
 export async function findExpired(
   db: Database,
   limit: number,
-): Promise<(LeaseKey & { organizationId: string })[]> {
+): Promise<(LeaseKey & { organizationId: number })[]> {
   return await db
-    .selectFrom("leases as l")
-    .innerJoin("batch_jobs as j", "j.id", "l.job_id")
-    .select(["l.job_id as jobId", "l.number", "l.attempt", "l.nonce", "j.organization_id as organizationId"])
-    .where("l.expires_at", "<=", sql<Date>`(select clock_timestamp())`)
-    .orderBy("l.expires_at")
+    .selectFrom("leases")
+    .select(["organization_id as organizationId", "job_id as jobId", "number", "attempt", "nonce"])
+    .where("expires_at", "<=", sql<Date>`(select clock_timestamp())`)
+    .orderBy("expires_at")
     .limit(limit)
     .execute();
 }

@@ -37,7 +37,7 @@ export type Opened = {
  */
 export async function openLeases(
   db: Database,
-  organizationId: string,
+  organizationId: number,
   offers: readonly Offer[],
   takers: readonly LeaseTaker[],
 ): Promise<Opened> {
@@ -81,14 +81,14 @@ export async function openLeases(
 /** What one call of LeaseContacts needs that may be repeated: its ticket, and whether its request id has live leases. */
 export async function drawTicket(
   db: Database,
-  organizationId: string,
+  organizationId: number,
   requestId: string,
 ): Promise<{ ticket: number; isRepeat: boolean }> {
   const { rows } = await sql<{ ticket: number; isRepeat: boolean }>`
     select nextval('lease_tickets') as ticket, exists (
-      select from leases l join batch_jobs j on j.id = l.job_id
-      where j.organization_id = ${organizationId} and l.request_id = ${requestId} and l.request_id <> ''
-        and l.expires_at > (select clock_timestamp())
+      select from leases
+      where organization_id = ${organizationId} and request_id = ${requestId} and request_id <> ''
+        and expires_at > (select clock_timestamp())
     ) as "isRepeat"
   `.execute(db);
   const [row] = rows;
@@ -108,7 +108,7 @@ export type TakenOver = {
 /** Gives the live leases that were opened under the taker's request id to the taker, as new leases. */
 export async function takeOverLeases(
   db: Database,
-  organizationId: string,
+  organizationId: number,
   { workerId, requestId, ticket, most, durationMs }: LeaseTaker,
 ): Promise<TakenOver> {
   const { rows } = await sql<
@@ -138,7 +138,7 @@ export async function takeOverLeases(
 /** Puts off the end of those of the leases that are live; answers the new end of each. */
 export async function extendLeases(
   db: Database,
-  organizationId: string,
+  organizationId: number,
   keys: readonly LeaseKey[],
   durationMs: number,
 ): Promise<(Date | undefined)[]> {

@@ -11,7 +11,7 @@ export type LockedOrganization = { free: number; now: Date };
  * From here on the transaction looks rows up by index only: without statistics of a table that has just grown the planner
  * would read the whole of it to find a few hundred rows.
  */
-export async function lockOrganization(trx: Trx, id: string): Promise<LockedOrganization> {
+export async function lockOrganization(trx: Trx, id: number): Promise<LockedOrganization> {
   const { rows } = await sql<LockedOrganization>`
     select lease_limit - dialing as free, date_trunc('milliseconds', clock_timestamp()) as now,
       set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
@@ -26,14 +26,14 @@ export async function lockOrganization(trx: Trx, id: string): Promise<LockedOrga
 /** Locks those of the jobs that are the organization's, in the order of their ids. */
 export async function lockJobs(
   trx: Trx,
-  organizationId: string,
+  organizationId: number,
   ids: readonly string[],
 ): Promise<Map<string, BatchJobRow>> {
   const rows = await trx
     .selectFrom("batch_jobs")
     .selectAll()
-    .where(sql<SqlBool>`id = any(${ids}::uuid[])`)
     .where("organization_id", "=", organizationId)
+    .where(sql<SqlBool>`id = any(${ids}::uuid[])`)
     .orderBy("id")
     .forNoKeyUpdate()
     .execute();

@@ -13,6 +13,7 @@ import * as lastAttempts from "./migrations/0008-last-attempts.ts";
 import * as tickets from "./migrations/0009-tickets.ts";
 import * as enteredPhones from "./migrations/0010-entered-phones.ts";
 import * as installationId from "./migrations/0011-installation-id.ts";
+import * as owners from "./migrations/0012-owners.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -27,6 +28,7 @@ export const migrations: Record<string, Migration> = {
   "0009-tickets": tickets,
   "0010-entered-phones": enteredPhones,
   "0011-installation-id": installationId,
+  "0012-owners": owners,
 };
 
 const bookkeeping = {

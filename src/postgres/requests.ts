@@ -5,7 +5,7 @@ import type { Database } from "./database.ts";
 
 /** What makes a command safe to repeat: the caller's id for it, and a hash of what was asked. */
 export type RequestKey = {
-  organizationId: string;
+  organizationId: number;
   rpc: string;
   requestId: string;
   fingerprint: Buffer;
@@ -74,17 +74,31 @@ export async function keepEntryRemoved(db: Database, key: RequestKey, entryRemov
   ).execute();
 }
 
-/** Removes up to `size` expired ids; answers how many. */
-export async function purgeRequests(db: Database, size: number): Promise<number> {
+/** Up to `limit` organizations that have expired ids. */
+export async function organizationsWithExpired(db: Database, limit: number): Promise<number[]> {
+  const { rows } = await sql<{ id: number }>`
+    select id from organizations o
+    where exists (
+      select from requests where organization_id = o.id and created_at < (select clock_timestamp() - ${expiry}))
+    limit ${limit}
+  `.execute(db);
+  return rows.map(({ id }) => id);
+}
+
+/** Removes up to `size` expired ids of an organization; answers how many. */
+export async function purgeRequests(db: Database, organizationId: number, size: number): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from requests where ctid = any (array(
-      select ctid from requests where created_at < (select clock_timestamp() - ${expiry}) limit ${size} for update skip locked))
+    delete from requests where organization_id = ${organizationId} and ctid = any (array(
+      select ctid from requests
+      where organization_id = ${organizationId} and created_at < (select clock_timestamp() - ${expiry})
+      limit ${size} for update skip locked))
   `.execute(db);
   return Number(numAffectedRows ?? 0);
 }
 
 type ByKey<Q> = {
-  where(column: "organization_id" | "rpc" | "request_id", operator: "=", value: string): Q;
+  where(column: "organization_id", operator: "=", value: number): Q;
+  where(column: "rpc" | "request_id", operator: "=", value: string): Q;
 };
 
 const ofKey = <Q extends ByKey<Q>>(query: Q, key: Omit<RequestKey, "fingerprint">): Q =>

@@ -5,6 +5,7 @@ import { type RawBuilder, sql } from "kysely";
 import { from as copyFrom } from "pg-copy-streams";
 import type { Trx } from "./batch-jobs.ts";
 import { type Database, openPool, overPool } from "./database.ts";
+import type { BatchJobRow } from "./tables.ts";
 
 /**
  * Contacts on their way into a job, in temporary tables of a connection of its own. Postgres drops them with the
@@ -32,7 +33,7 @@ const blockFormat = "(format csv, delimiter E'\\x02', quote E'\\x01')";
 /** A million contacts are sorted out, and written, in about a second. */
 const statementTimeoutMs = 15 * 60_000;
 
-export async function openStaging(directUrl: string): Promise<Staging> {
+export async function openStaging(directUrl: string, organizationId: number): Promise<Staging> {
   const suffix = randomBytes(6).toString("hex");
   const [phonesTable, blocksTable] = [`staged_phones_${suffix}`, `staged_blocks_${suffix}`];
   const tables = {
@@ -49,16 +50,20 @@ export async function openStaging(directUrl: string): Promise<Staging> {
       if (rows !== "")
         await pipeline(Readable.from([Buffer.from(rows)]), client.query(copyFrom(`copy ${into}`)));
     }
+    const owner = sql`organization_id int not null default ${sql.lit(organizationId)}`;
     const statements = [
       sql`set temp_buffers = '16MB'`,
       sql`set work_mem = '64MB'`,
-      sql`create temporary table ${tables.phones} (position int not null, line int not null, phone bigint not null)`,
+      sql`
+        create temporary table ${tables.phones} (
+          ${owner}, position int not null, line int not null, phone bigint not null)`,
       sql`
         create temporary table ${tables.blocks} (
-          first_position int not null, last_position int not null, contacts text not null)`,
+          ${owner}, first_position int not null, last_position int not null, contacts text not null)`,
       sql`
         create temporary table ${tables.duplicates} (
-          position int primary key, line int not null, phone bigint not null, nth int not null)`,
+          ${owner}, position int not null, line int not null, phone bigint not null, nth int not null,
+          primary key (organization_id, position))`,
     ];
     for (const statement of statements) await statement.execute(db);
     return {
@@ -66,8 +71,11 @@ export async function openStaging(directUrl: string): Promise<Staging> {
       tables,
       // Transactions of their own: one that stays open while a slow client sends would keep dead rows everywhere.
       async stage(phones, blocks) {
-        await copy(`${phonesTable} from stdin`, phones);
-        await copy(`${blocksTable} from stdin ${blockFormat}`, blocks);
+        await copy(`${phonesTable} (position, line, phone) from stdin`, phones);
+        await copy(
+          `${blocksTable} (first_position, last_position, contacts) from stdin ${blockFormat}`,
+          blocks,
+        );
       },
       [Symbol.asyncDispose]: () => db.destroy(),
     };
@@ -90,7 +98,7 @@ export type Duplicates = {
 export async function sortOutPhones(
   trx: Trx,
   { phones, duplicates }: Staging["tables"],
-  job: { id: string; total_contacts: number },
+  job: Pick<BatchJobRow, "organization_id" | "id" | "total_contacts">,
   shown: number,
 ): Promise<Duplicates> {
   const staged = sql`
@@ -105,10 +113,13 @@ export async function sortOutPhones(
           select s.position, s.line, s.phone, not s.is_repeated and known.phone is null as is_new
           from (${staged}) as s
           left join lateral (
-            select p.phone from contact_phones p where p.job_id = ${job.id} and p.phone = '+' || s.phone limit 1
+            select p.phone from contact_phones p
+            where p.organization_id = ${job.organization_id} and p.job_id = ${job.id} and p.phone = s.phone
+            limit 1
           ) as known on true
         ), phones as (
-          insert into contact_phones (job_id, phone) select ${job.id}, '+' || phone from sorted where is_new
+          insert into contact_phones (organization_id, job_id, phone)
+          select ${job.organization_id}, ${job.id}, phone from sorted where is_new
         )`;
   await sql`
     ${sorted}
@@ -128,24 +139,30 @@ export async function sortOutPhones(
 export async function writeStaged(
   trx: Trx,
   { blocks, duplicates }: Staging["tables"],
-  job: { id: string; total_contacts: number },
+  job: Pick<BatchJobRow, "organization_id" | "id" | "total_contacts">,
 ): Promise<void> {
   await sql`
-    insert into contact_blocks (job_id, first_number, contacts)
-    select ${job.id}, ${job.total_contacts}::int + b.first_position - coalesce(before.count, 0), kept.contacts
+    insert into contact_blocks (organization_id, job_id, first_number, contacts)
+    select ${job.organization_id}, ${job.id}, ${job.total_contacts}::int + b.first_position - coalesce(before.count, 0), kept.contacts
     from ${blocks} b
     left join lateral (
-      select nth as count from ${duplicates} where position < b.first_position order by position desc limit 1
+      select nth as count from ${duplicates}
+      where organization_id = b.organization_id and position < b.first_position
+      order by position desc limit 1
     ) as before on true
     cross join lateral (
       select case
         when not exists (
-          select from ${duplicates} where position >= b.first_position and position <= b.last_position
+          select from ${duplicates}
+          where organization_id = b.organization_id
+            and position >= b.first_position and position <= b.last_position
         ) then b.contacts
         else (
           select string_agg(line, E'\\n' order by place)
           from string_to_table(b.contacts, E'\\n') with ordinality as t (line, place)
-          where not exists (select from ${duplicates} where position = b.first_position + t.place - 1)
+          where not exists (
+            select from ${duplicates}
+            where organization_id = b.organization_id and position = b.first_position + t.place - 1)
         ) end as contacts
     ) as kept
     where kept.contacts is not null

@@ -1,7 +1,9 @@
 import { sql } from "kysely";
 import type { JobStatus } from "../domain/batch-job.ts";
+import type { JobKey } from "../domain/job-id.ts";
 import type { ScheduleEntry } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { asJobRows } from "./job-rows.ts";
 
 /** A time relative to now, read once in a statement, so that an index can be searched for it. */
 const fromNow = (interval: string) => sql<Date>`(select clock_timestamp() + ${interval}::interval)`;
@@ -58,9 +60,7 @@ export async function scheduledEntries(
     .execute();
 }
 
-export type RunningJob = {
-  id: string;
-  organizationId: string;
+export type RunningJob = JobKey & {
   revision: number;
   total: number;
   pending: number;
@@ -68,11 +68,7 @@ export type RunningJob = {
 };
 
 /** The running jobs after this one in the order of their organizations and ids. */
-export async function runningJobs(
-  db: Database,
-  after: Pick<RunningJob, "id" | "organizationId">,
-  limit: number,
-): Promise<RunningJob[]> {
+export async function runningJobs(db: Database, after: JobKey, limit: number): Promise<RunningJob[]> {
   return await db
     .selectFrom("batch_jobs")
     .select([
@@ -93,32 +89,53 @@ export async function runningJobs(
 
 export type JobState = { status: JobStatus; revision: number; total: number };
 
-/** The jobs as they are now; one that is gone is not among them. */
-export async function jobStates(db: Database, ids: readonly string[]): Promise<Map<string, JobState>> {
-  if (ids.length === 0) return new Map();
-  const rows = await db
-    .selectFrom("batch_jobs")
-    .select(["id", "status", "revision", "total_contacts as total"])
-    .where(sql<boolean>`id = any(${ids}::uuid[])`)
-    .execute();
+/** The jobs as they are now, by id; one that is gone is not among them. */
+export async function jobStates(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobState>> {
+  if (jobs.length === 0) return new Map();
+  const { rows } = await sql<JobState & { id: string }>`
+    select b.id, b.status, b.revision, b.total_contacts as total
+    from ${asJobRows(jobs)}
+    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+  `.execute(db);
   return new Map(rows.map(({ id, ...state }) => [id, state]));
 }
 
+const isOld = (days: number) =>
+  sql`finished_at < (select clock_timestamp() - make_interval(days => ${days}::int)) and dialing_contacts = 0`;
+
+/** Up to `limit` organizations that have jobs which ended more than so many days ago. */
+export async function organizationsWithOldJobs(db: Database, days: number, limit: number): Promise<number[]> {
+  const { rows } = await sql<{ id: number }>`
+    select id from organizations o
+    where exists (select from batch_jobs where organization_id = o.id and ${isOld(days)})
+    limit ${limit}
+  `.execute(db);
+  return rows.map(({ id }) => id);
+}
+
 /**
- * Deletes up to `size` jobs that ended more than so many days ago, the oldest first, as deleteJob does; answers how many.
- * Jobs that a command has locked, and those of which a contact is dialing still, are left for later.
+ * Deletes up to `size` of an organization's jobs that ended more than so many days ago, the oldest first, as deleteJob does;
+ * answers how many. Jobs that a command has locked, and those of which a contact is dialing still, are left for later.
  */
-export async function deleteOldJobs(db: Database, days: number, size: number): Promise<number> {
+export async function deleteOldJobs(
+  db: Database,
+  organizationId: number,
+  days: number,
+  size: number,
+): Promise<number> {
   const { numAffectedRows } = await sql`
     with old as (
       select id from batch_jobs
-      where finished_at < (select clock_timestamp() - make_interval(days => ${days}::int)) and dialing_contacts = 0
+      where organization_id = ${organizationId} and ${isOld(days)}
       order by finished_at limit ${size}
       for update skip locked
     ), deleted as (
-      delete from batch_jobs where id = any (array(select id from old)) returning id, total_contacts
+      delete from batch_jobs
+      where organization_id = ${organizationId} and id = any (array(select id from old))
+      returning organization_id, id, total_contacts
     )
-    insert into deleted_jobs (job_id, last_number) select id, total_contacts from deleted
+    insert into deleted_jobs (organization_id, job_id, last_number)
+    select organization_id, id, total_contacts from deleted
   `.execute(db);
   return Number(numAffectedRows ?? 0);
 }

@@ -9,7 +9,8 @@ type Filled<T> = Generated<T>;
 type ContactCountColumns = { [S in StoredContactStatus as `${S}_contacts`]: Filled<number> };
 
 export type OrganizationsTable = {
-  id: Filled<string>;
+  /** Drawn at insert; all other tables say by it whose their rows are. */
+  id: ColumnType<number, never, never>;
   name: string;
   created_at: Filled<Date>;
   lease_limit: Filled<number>;
@@ -18,7 +19,7 @@ export type OrganizationsTable = {
 
 export type ApiKeysTable = {
   id: Filled<string>;
-  organization_id: string;
+  organization_id: number;
   name: string;
   role: Role;
   hash: Buffer;
@@ -29,7 +30,7 @@ export type ApiKeysTable = {
 
 export type BatchJobsTable = ContactCountColumns & {
   id: Filled<string>;
-  organization_id: string;
+  organization_id: number;
   name: string;
   description: string;
   from_phone_number_id: string;
@@ -56,24 +57,27 @@ export type BatchJobsTable = ContactCountColumns & {
   phones_up_to: Filled<number>;
 };
 
-/** Who the contacts of a job are; contact-blocks.ts reads and writes `contacts`. */
-export type ContactBlocksTable = { job_id: string; first_number: number; contacts: string };
+/** The job that a row is of, and whose it is. */
+type JobRef = { organization_id: number; job_id: string };
 
-export type ContactPhonesTable = { job_id: string; phone: string };
+/** Who the contacts of a job are; contact-blocks.ts reads and writes `contacts`. */
+export type ContactBlocksTable = JobRef & { first_number: number; contacts: string };
+
+/** A phone without its plus sign. */
+export type ContactPhonesTable = JobRef & { phone: number };
 
 /** A contact as it is shown: while it is leased it is dialing, in its next attempt. */
-export type ContactRow = ContactInput & {
-  job_id: string;
-  number: number;
-  status: StoredContactStatus;
-  attempts: number;
-  last_outcome: Outcome | null;
-  next_attempt_at: Date | null;
-};
+export type ContactRow = ContactInput &
+  JobRef & {
+    number: number;
+    status: StoredContactStatus;
+    attempts: number;
+    last_outcome: Outcome | null;
+    next_attempt_at: Date | null;
+  };
 
 /** The live leases. */
-export type LeasesTable = {
-  job_id: string;
+export type LeasesTable = JobRef & {
   number: number;
   attempt: number;
   /** Tells this lease from others in the same attempt, which were released. */
@@ -105,12 +109,12 @@ type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome" | "next_attemp
   outcome: Outcome | null;
 };
 
-export type RetriesTable = { job_id: string; number: number; due_at: Date };
+export type RetriesTable = JobRef & { number: number; due_at: Date };
 
-export type DeletedJobsTable = { job_id: string; last_number: number };
+export type DeletedJobsTable = JobRef & { last_number: number };
 
 export type RequestsTable = {
-  organization_id: string;
+  organization_id: number;
   rpc: string;
   request_id: string;
   fingerprint: Buffer;

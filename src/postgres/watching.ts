@@ -1,23 +1,35 @@
-import { type SqlBool, sql } from "kysely";
+import { sql } from "kysely";
+import { type JobKey, writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "./database.ts";
+import { asJobRows } from "./job-rows.ts";
 import type { BatchJobRow } from "./tables.ts";
 
 /** A job, and a text that is another one after every change to its row. */
 export type JobVersion = { version: string; row: BatchJobRow };
 
-const version = sql<string>`xmin::text`.as("version");
-const isOneOf = (ids: readonly string[]) => sql<SqlBool>`id = any(${ids}::uuid[])`;
-
-/** The versions of those of the jobs that are there, without their rows. */
-export async function readVersions(db: Database, ids: readonly string[]): Promise<Map<string, string>> {
-  if (ids.length === 0) return new Map();
-  const rows = await db.selectFrom("batch_jobs").select(["id", version]).where(isOneOf(ids)).execute();
-  return new Map(rows.map((row) => [row.id, row.version]));
+/** The versions of those of the jobs that are there, by their names, without their rows. */
+export async function readVersions(db: Database, jobs: readonly JobKey[]): Promise<Map<string, string>> {
+  if (jobs.length === 0) return new Map();
+  const { rows } = await sql<JobKey & { version: string }>`
+    select b.organization_id as "organizationId", b.id, b.xmin::text as version
+    from ${asJobRows(jobs)}
+    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+  `.execute(db);
+  return new Map(rows.map((row) => [writeJobKey(row), row.version]));
 }
 
-/** Those of the jobs that are there. */
-export async function readJobs(db: Database, ids: readonly string[]): Promise<Map<string, JobVersion>> {
-  if (ids.length === 0) return new Map();
-  const rows = await db.selectFrom("batch_jobs").selectAll().select(version).where(isOneOf(ids)).execute();
-  return new Map(rows.map(({ version: found, ...row }) => [row.id, { version: found, row }]));
+/** Those of the jobs that are there, by their names. */
+export async function readJobs(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobVersion>> {
+  if (jobs.length === 0) return new Map();
+  const { rows } = await sql<BatchJobRow & { version: string }>`
+    select b.*, b.xmin::text as version
+    from ${asJobRows(jobs)}
+    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+  `.execute(db);
+  return new Map(
+    rows.map(({ version, ...row }) => [
+      writeJobKey({ organizationId: row.organization_id, id: row.id }),
+      { version, row },
+    ]),
+  );
 }

@@ -203,7 +203,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
      * Gives jobs of one organization their positions and the numbers from 1 on on their lists, and leaves those alone that
      * have a position of this or a later revision. Answers how many numbers it has put on lists.
      */
-    async begin(organizationId: string, jobs: readonly Beginning[]): Promise<number> {
+    async begin(organizationId: number, jobs: readonly Beginning[]): Promise<number> {
       const args = jobs.flatMap(({ revision, last }) => [
         revision,
         write({ ...atStart(revision, "first"), last }),

@@ -1,13 +1,6 @@
-/** What a running job's keys are named after. */
-export type JobKey = { readonly id: string; readonly organizationId: string };
+import type { JobKey } from "../domain/job-id.ts";
 
-/** A job as messages name it. */
-export const writeJobKey = ({ id, organizationId }: JobKey): string => `${organizationId} ${id}`;
-
-export function readJobKey(message: string): JobKey {
-  const [organizationId = "", id = ""] = message.split(" ");
-  return { id, organizationId };
-}
+export { type JobKey, readJobKey, writeJobKey } from "../domain/job-id.ts";
 
 export type Keys = ReturnType<typeof createKeys>;
 
@@ -37,12 +30,13 @@ export const createKeys = (prefix: string) => ({
   /** List: contact numbers, in order. */
   contacts: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:contacts`,
   /** A pattern of the keys of all jobs. */
-  ofJobs: `${prefix}:{????????-????-????-????-????????????}:*`,
+  ofJobs: `${prefix}:{[0-9]*}:*`,
   /** The job that a key is of, if it is of one. */
   readJob(name: string): JobKey | undefined {
     const [, organizationId, id] =
-      /^:\{([\da-f-]{36})\}:([\da-f-]{36}):(?:position|contacts|reserved)$/.exec(name.slice(prefix.length)) ??
-      [];
-    return organizationId === undefined || id === undefined ? undefined : { id, organizationId };
+      /^:\{(\d{1,10})\}:([\da-f-]{36}):(?:position|contacts|reserved)$/.exec(name.slice(prefix.length)) ?? [];
+    return organizationId === undefined || id === undefined
+      ? undefined
+      : { id, organizationId: Number(organizationId) };
   },
 });

@@ -120,7 +120,7 @@ export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: 
       const started = await db.transaction().execute(async (trx) => {
         const job = await lockScheduledJob(trx, scheduledJobId);
         // An entry has one time for ever: what was due still is.
-        return job && (await startJob(trx, job.id, "due"));
+        return job && (await startJob(trx, job.organization_id, job.id, "due"));
       });
       return started === undefined ? [] : note([started]);
     },

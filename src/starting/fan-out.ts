@@ -51,7 +51,7 @@ export function createFanOut(deps: {
 
   function readFrom(job: JobKey, position: Position): Promise<Chunk | undefined> {
     const read = isFirstRun(position) ? wholeChunk : readChunk;
-    const chunk = read(db, job.id, position.last, chunkSize);
+    const chunk = read(db, job.organizationId, job.id, position.last, chunkSize);
     // When the work is stopped nobody waits for it any more.
     chunk.catch(() => {});
     return chunk;
@@ -152,8 +152,8 @@ export function createFanOut(deps: {
       const onLists = (await Promise.all(grouped(jobs).map(beginGroup))).flat();
       if (onLists.length === 0) return;
       // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away.
-      const ids = onLists.map(({ key }) => key.id);
-      const states = await jobStates(db, ids).catch(() => new Map<string, JobState>());
+      const keys = onLists.map(({ key }) => key);
+      const states = await jobStates(db, keys).catch(() => new Map<string, JobState>());
       for (const { key, total } of onLists) {
         if (total > chunkSize || states.get(key.id)?.status !== "running") void run(key);
       }

@@ -65,7 +65,7 @@ export function createListSweep(deps: {
      */
     async examineRunning(): Promise<void> {
       suspicions.begin();
-      const failures = new Map<string, unknown>();
+      const failures = new Map<number, unknown>();
       const guarded = async <T>(job: JobKey, work: () => Promise<T>): Promise<T | undefined> => {
         try {
           return await work();
@@ -74,7 +74,7 @@ export function createListSweep(deps: {
           return undefined;
         }
       };
-      let after = { organizationId: beforeAllJobs, id: beforeAllJobs };
+      let after = { organizationId: 0, id: beforeAllJobs };
       for (let full = true; full;) {
         const jobs = await runningJobs(db, after, chunkSize);
         const reachable = jobs.filter(({ organizationId }) => !failures.has(organizationId));
@@ -82,7 +82,7 @@ export function createListSweep(deps: {
         const findings = looks.filter((finding) => finding !== undefined);
         const states = await jobStates(
           db,
-          findings.map(({ job }) => job.id),
+          findings.map(({ job }) => job),
         );
         for (const finding of findings) {
           const now = states.get(finding.job.id);
@@ -111,10 +111,7 @@ export function createListSweep(deps: {
       const leftBefore = jobs.filter(({ id }) => before.has(id));
       const read = async (job: JobKey) => void positions.set(job.id, await contactList.position(job));
       await Promise.all(leftBefore.map((job) => tried(read(job))));
-      const states = await jobStates(
-        db,
-        jobs.map(({ id }) => id),
-      );
+      const states = await jobStates(db, jobs);
       const idle = jobs.filter(({ id }) => states.get(id)?.status !== "running");
       left = idle.filter(({ id }) => !before.has(id));
       const remove = async (job: JobKey): Promise<void> => {

@@ -6,8 +6,8 @@ import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
 import { purgeDeletedContacts } from "../postgres/contacts.ts";
 import type { Database } from "../postgres/database.ts";
-import { purgeRequests } from "../postgres/requests.ts";
-import { deleteOldJobs } from "../postgres/sweep.ts";
+import { organizationsWithExpired, purgeRequests } from "../postgres/requests.ts";
+import { deleteOldJobs, organizationsWithOldJobs } from "../postgres/sweep.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 import { createEntrySweep } from "./sweep-entries.ts";
@@ -98,12 +98,23 @@ export function createSweep(deps: Deps): Sweep {
   };
 }
 
+/** So many organizations have their turns before others are looked for. */
+const mostOrganizations = 100;
+
 /** Removes a chunk of what is no longer needed; true if there may be more. */
 async function purge(db: Database, retentionDays: number | undefined): Promise<boolean> {
-  const old = retentionDays === undefined ? 0 : await deleteOldJobs(db, retentionDays, 100);
-  const deleted = await purgeDeletedContacts(db, 5_000);
-  const expired = await purgeRequests(db, 1_000);
-  return old > 0 || deleted || expired === 1_000;
+  let isMore = false;
+  if (retentionDays !== undefined) {
+    for (const organizationId of await organizationsWithOldJobs(db, retentionDays, mostOrganizations)) {
+      if ((await deleteOldJobs(db, organizationId, retentionDays, 100)) > 0) isMore = true;
+    }
+  }
+  if (await purgeDeletedContacts(db, 5_000)) isMore = true;
+  const organizations = await organizationsWithExpired(db, mostOrganizations);
+  for (const organizationId of organizations) {
+    if ((await purgeRequests(db, organizationId, 1_000)) === 1_000) isMore = true;
+  }
+  return isMore || organizations.length === mostOrganizations;
 }
 
 /** Sweeps every few seconds until disposed, and once at the start. */

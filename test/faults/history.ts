@@ -16,7 +16,7 @@ const statements = [
       asked_at timestamptz not null default statement_timestamp(),
       kind text not null,
       job_id uuid not null,
-      organization_id uuid,
+      organization_id int,
       number int,
       attempt int,
       nonce bigint,
@@ -54,7 +54,8 @@ const statements = [
           when tg_op = 'UPDATE' then history.status_after(old)
           when new.attempt = 1 then 'pending'
           else (select history.status_after(a) from attempts a
-            where job_id = new.job_id and number = new.number and attempt = new.attempt - 1)
+            where organization_id = new.organization_id and job_id = new.job_id and number = new.number
+              and attempt = new.attempt - 1)
         end, history.status_after(new), new.next_attempt_at);
       return null;
     end $$`,
@@ -73,7 +74,8 @@ const statements = [
         return null;
       end if;
       select outcome into reached from attempts
-      where job_id = old.job_id and number = old.number and attempt = old.attempt and nonce = old.nonce;
+      where organization_id = old.organization_id and job_id = old.job_id and number = old.number
+        and attempt = old.attempt and nonce = old.nonce;
       insert into history.events (kind, job_id, number, attempt, nonce, is_now)
       values (case when reached is null then 'released' else 'ended' end, old.job_id, old.number, old.attempt, old.nonce,
         reached);

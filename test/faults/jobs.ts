@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
+import type { JobKey } from "../../src/redis/keys.ts";
 import { keyOf, makeJobs } from "../support/make-many.ts";
 import { makeContacts } from "../support/make.ts";
 import type { Insist } from "./insist.ts";
@@ -54,7 +55,7 @@ export async function scheduleJobs(
 }
 
 /** A job's list and how far its fan-out is, read again and again past all proxies while Redis comes and goes. */
-export function watchList(system: System, job: { id: string; organizationId: string }) {
+export function watchList(system: System, job: JobKey) {
   const redis = new Redis(system.servers.redis.url(), { retryStrategy: () => 100 });
   redis.on("error", () => {});
   return {

@@ -13,13 +13,19 @@ import { countUnavailable, judge } from "./oracle.ts";
 type Doctoring = (jobId: string) => RawBuilder<unknown>[];
 
 const open = (jobId: string, number: number, attempt = 1) => [
-  sql`insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
-      values (${jobId}, ${number}, ${attempt}, 1, 'w', '', clock_timestamp(), clock_timestamp() + interval '1 minute')`,
+  sql`insert into leases (
+        organization_id, job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+      select organization_id, id, ${number}, ${attempt}, 1, 'w', '', clock_timestamp(),
+        clock_timestamp() + interval '1 minute'
+      from batch_jobs where id = ${jobId}`,
 ];
 const end = (jobId: string, number: number, outcome: string) => [
   sql`with ended as (delete from leases where job_id = ${jobId} and number = ${number} returning *)
-      insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
-      select job_id, number, attempt, nonce, worker_id, leased_at, expires_at, clock_timestamp(), ${outcome} from ended`,
+      insert into attempts (
+        organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
+      select organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, clock_timestamp(),
+        ${outcome}
+      from ended`,
 ];
 const count = (jobId: string, status: string, by: number) => [
   sql`update batch_jobs set pending_contacts = pending_contacts - ${by}::int,
@@ -108,7 +114,8 @@ const cases: Record<string, Doctoring> = {
   ],
   "an organization's count of leases is its open attempts": () => [sql`update organizations set dialing = 1`],
   "whoever waits for a retry is in the table of retries, and nobody else": (id) => [
-    sql`insert into retries (job_id, number, due_at) values (${id}, 1, clock_timestamp())`,
+    sql`insert into retries (organization_id, job_id, number, due_at)
+        select organization_id, id, 1, clock_timestamp() from batch_jobs where id = ${id}`,
   ],
   "every scheduled job whose time is past has started": (id) => [
     sql`insert into batch_jobs (organization_id, name, description, from_phone_number_id, status, timezone, scheduled_at,

@@ -97,7 +97,8 @@ const rules: Record<string, RawBuilder<unknown>> = {
     where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
   "nobody is called again who was not to be": sql`
     select a.job_id, a.number, a.attempt, a.outcome from attempts a
-    join all_attempts later on later.job_id = a.job_id and later.number = a.number and later.attempt = a.attempt + 1
+    join all_attempts later on later.organization_id = a.organization_id and later.job_id = a.job_id
+      and later.number = a.number and later.attempt = a.attempt + 1
     where a.next_attempt_at is null`,
   "the counts of a job are its rows": sql`
     select b.id from batch_jobs b left join (
@@ -117,13 +118,12 @@ const rules: Record<string, RawBuilder<unknown>> = {
     )}`,
   "an organization's count of leases is its open attempts": sql`
     select o.id, o.dialing, count(l.job_id) from organizations o
-    left join batch_jobs b on b.organization_id = o.id
-    left join leases l on l.job_id = b.id
+    left join leases l on l.organization_id = o.id
     group by o.id having o.dialing <> count(l.job_id)`,
   "whoever waits for a retry is in the table of retries, and nobody else": sql`
     select coalesce(c.job_id, r.job_id), coalesce(c.number, r.number) from
       (select * from current_contacts where status = 'waiting_retry') c
-      full join retries r on r.job_id = c.job_id and r.number = c.number
+      full join retries r on r.organization_id = c.organization_id and r.job_id = c.job_id and r.number = c.number
     where c.job_id is null or r.job_id is null`,
   "every scheduled job whose time is past has started": sql`
     select id, scheduled_at from batch_jobs
@@ -148,9 +148,10 @@ async function judgeDatabase(db: Database): Promise<Violation[]> {
 
 const outcomesOf = async (db: Database, told: readonly Told[]) => {
   const keys = told.flatMap((one) => ("leaseId" in one ? [readLeaseId(one.leaseId)] : []));
+  // Of whichever organization.
   const { rows } = await sql<LeaseKey & { outcome: string | null; isReported: boolean }>`
     select a.job_id as "jobId", a.number, a.attempt, a.nonce, a.outcome, a.reported_at is not null as "isReported"
-    from ${asRows(keys)}
+    from ${asRows(0, keys)}
     join all_attempts a on a.job_id = g.job_id and a.number = g.number and a.attempt = g.attempt and a.nonce = g.nonce
   `.execute(db);
   return new Map(rows.map((row) => [writeLeaseId(row), row]));

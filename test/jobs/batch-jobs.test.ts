@@ -199,9 +199,9 @@ describe("add contacts", () => {
   });
 
   test("a phone stays a duplicate when its contact is final", async () => {
-    const { id } = await makeJob(parts, { contacts: 1 });
-    await writeCalled(parts.db, id, [1], "busy");
-    expect(await parts.jobs.addContacts(onJob(parts, id), makeContacts(1))).toMatchObject({
+    const job = await makeJob(parts, { contacts: 1 });
+    await writeCalled(parts.db, job, [1], "busy");
+    expect(await parts.jobs.addContacts(onJob(parts, job.id), makeContacts(1))).toMatchObject({
       acceptedCount: 0,
     });
   });

@@ -15,18 +15,21 @@ afterAll(() => parts[Symbol.asyncDispose]());
 
 /** A job with seven contacts: pending, dialing, waiting, completed, busy, pending and failed. */
 async function makeMixedJob(status: "running" | "paused" | "cancelled") {
-  const { id } = await makeJob(parts, { status, contacts: 7, dialing: 0 });
+  const job = await makeJob(parts, { status, contacts: 7, dialing: 0 });
+  const { id, organization_id } = job;
   await sql`
-    insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
-    values (${id}, 2, 1, 0, 'worker-1', '', clock_timestamp(), clock_timestamp() + interval '1 hour')
+    insert into leases (
+      organization_id, job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+    values (${organization_id}, ${id}, 2, 1, 0, 'worker-1', '', clock_timestamp(), clock_timestamp() + interval '1 hour')
   `.execute(parts.db);
   await sql`
-    insert into retries (job_id, number, due_at) values (${id}, 3, clock_timestamp())
+    insert into retries (organization_id, job_id, number, due_at)
+    values (${organization_id}, ${id}, 3, clock_timestamp())
   `.execute(parts.db);
-  await writeCalled(parts.db, id, [3], "busy", new Date());
-  await writeCalled(parts.db, id, [4], "completed");
-  await writeCalled(parts.db, id, [5], "busy");
-  await writeCalled(parts.db, id, [7], "failed");
+  await writeCalled(parts.db, job, [3], "busy", new Date());
+  await writeCalled(parts.db, job, [4], "completed");
+  await writeCalled(parts.db, job, [5], "busy");
+  await writeCalled(parts.db, job, [7], "failed");
   await sql`
     update batch_jobs set pending_contacts = 2, dialing_contacts = 1, waiting_retry_contacts = 1,
       completed_contacts = 1, busy_contacts = 1, failed_contacts = 1, started_at = clock_timestamp()

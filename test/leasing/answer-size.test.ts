@@ -8,6 +8,7 @@ import {
   LeaseContactsResponseSchema,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { writeLine } from "../../src/postgres/contact-blocks.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { largestAnswerBytes } from "../../src/domain/answer-size.ts";
@@ -45,9 +46,10 @@ async function runJob(count: number, fields: Record<string, string>, name = ""):
   const backend = service.clientWith(service.apiKey);
   const creation = { name: "Large", fromPhoneNumberId: "ü".repeat(128), concurrentCallLimit: 1_000 };
   const { batchJobId } = await backend.createBatchJob(creation);
+  const organization_id = await ensureOrganization(db, "default");
   for (let number = 1; number <= count; number += 1) {
     const contacts = writeLine(`+1415${5_000_000 + number}`, name, JSON.stringify(fields));
-    const block = { job_id: batchJobId, first_number: number, contacts };
+    const block = { organization_id, job_id: batchJobId, first_number: number, contacts };
     await db.insertInto("contact_blocks").values(block).execute();
   }
   await db

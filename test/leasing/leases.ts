@@ -77,10 +77,14 @@ export const release = (parts: Parts, leaseIds: readonly string[]): Promise<bool
   parts.recorder.release(parts.caller.organizationId, leaseIds);
 
 /** Lets the time of these leases be over. */
-export async function letRunOut({ db }: Pick<Parts, "db">, leaseIds: readonly string[]): Promise<void> {
+export async function letRunOut(
+  { db, caller }: Pick<Parts, "db" | "caller">,
+  leaseIds: readonly string[],
+): Promise<void> {
   await sql`
     update leases l set expires_at = clock_timestamp() - interval '1 second'
-    from ${asRows(leaseIds.map(readLeaseId))} where l.job_id = g.job_id and l.number = g.number and l.nonce = g.nonce
+    from ${asRows(caller.organizationId, leaseIds.map(readLeaseId))}
+    where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.nonce = g.nonce
   `.execute(db);
 }
 

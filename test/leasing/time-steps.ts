@@ -10,9 +10,9 @@ const noId = "00000000-0000-0000-0000-000000000000";
 const past = sql<Date>`clock_timestamp() - interval '1 second'`;
 
 /** Workers die: the time of their leases is over. */
-async function crash(model: Model, { replicas: [{ db }] }: Real, chosen: readonly number[]): Promise<void> {
+async function crash(model: Model, { replicas: [parts] }: Real, chosen: readonly number[]): Promise<void> {
   const leaseIds = chosen.map((n) => leaseAt(model, n));
-  await letRunOut({ db }, leaseIds);
+  await letRunOut(parts, leaseIds);
   for (const leaseId of leaseIds) model.lose(leaseId);
 }
 

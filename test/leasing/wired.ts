@@ -16,9 +16,9 @@ export async function wired(
   const stack = new AsyncDisposableStack();
   const subscriber = openRedis(inject("redisUrl"));
   stack.defer(() => subscriber.disconnect());
-  const onFreed = (organizationId: string): void => {
+  const onFreed = (organizationId: number): void => {
     leasing.ring(organizationId);
-    void redis.publish(keys.work, organizationId);
+    void redis.publish(keys.work, String(organizationId));
   };
   const settingsOf = createJobSettings(db);
   const recorder = stack.use(
@@ -30,7 +30,7 @@ export async function wired(
   subscriber.once("ready", () =>
     subscriber.subscribe(keys.work).then(() => subscribed.resolve(), subscribed.reject),
   );
-  onMessage(subscriber, keys.work, leasing.ring);
+  onMessage(subscriber, keys.work, (organizationId) => leasing.ring(Number(organizationId)));
   await subscribed.promise;
   return { ...parts, recorder, leasing, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }

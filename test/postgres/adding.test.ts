@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { enterPhones, holdOffAll } from "../../src/postgres/adding.ts";
 import { deleteJob } from "../../src/postgres/batch-jobs.ts";
 import { isPostgresUnavailable, openDatabase } from "../../src/postgres/database.ts";
+import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeContacts, makeJob, onJob } from "../support/make.ts";
@@ -13,7 +14,7 @@ const freshParts = useFreshParts();
 
 const phonesOf = async ({ db }: Parts, jobId: string): Promise<string[]> => {
   const rows = await db.selectFrom("contact_phones").select("phone").where("job_id", "=", jobId).execute();
-  return rows.map(({ phone }) => phone).toSorted();
+  return rows.map(({ phone }) => `+${phone}`).toSorted();
 };
 
 /** A job as a file leaves it that was its first contacts. */
@@ -28,9 +29,12 @@ const hasAll = async ({ db }: Parts, id: string) =>
   await db.selectFrom("batch_jobs").select("has_all_phones").where("id", "=", id).executeTakeFirst();
 
 /** A transaction that has entered this phone and does not end before it is told to; then it is as if it had not been. */
-async function holdPhone(parts: Parts, jobId: string, phone: string) {
+async function holdPhone(parts: Parts, job: BatchJobRow, phone: string) {
   const trx = await parts.db.startTransaction().execute();
-  await trx.insertInto("contact_phones").values({ job_id: jobId, phone }).execute();
+  await trx
+    .insertInto("contact_phones")
+    .values({ organization_id: job.organization_id, job_id: job.id, phone: Number(phone) })
+    .execute();
   const letGo = async (): Promise<void> => {
     if (!trx.isCommitted && !trx.isRolledBack) await trx.rollback().execute();
   };
@@ -41,11 +45,11 @@ describe("the phones of a job", () => {
   test("are entered some at a time, each once, and no other job's", async () => {
     await using parts = await freshParts();
     const [job, other] = [await makeFromFile(parts, 10), await makeFromFile(parts, 2)];
-    expect(await enterPhones(parts.db, job.id, { most: 3, least: 3 })).toBe(true);
+    expect(await enterPhones(parts.db, job.organization_id, job.id, { most: 3, least: 3 })).toBe(true);
     const expected = makeContacts(10).map(({ phone }) => phone);
     expect(await phonesOf(parts, job.id)).toEqual(expected);
     expect(await hasAll(parts, job.id)).toEqual({ has_all_phones: true });
-    expect(await enterPhones(parts.db, job.id, { most: 3, least: 3 })).toBe(true);
+    expect(await enterPhones(parts.db, job.organization_id, job.id, { most: 3, least: 3 })).toBe(true);
     expect(await phonesOf(parts, job.id)).toEqual(expected);
     expect(await phonesOf(parts, other.id)).toEqual([]);
   });
@@ -56,8 +60,10 @@ describe("the phones of a job", () => {
     const phones = makeContacts(10).map(({ phone }) => phone);
     const steps = { most: 3, least: 3 };
     // Whoever enters the eighth phone waits for this transaction.
-    await using holder = await holdPhone(parts, job.id, phones[7] ?? "");
-    const entering = enterPhones(parts.db, job.id, steps).catch((error: unknown) => error);
+    await using holder = await holdPhone(parts, job, phones[7] ?? "");
+    const entering = enterPhones(parts.db, job.organization_id, job.id, steps).catch(
+      (error: unknown) => error,
+    );
     await eventually(async () => {
       const { rows } = await sql<{ ended: boolean }>`
         select pg_terminate_backend(pid) as ended from pg_stat_activity
@@ -90,7 +96,7 @@ describe("the phones of a job", () => {
       parts.db,
     );
     try {
-      expect(await enterPhones(hurried, job.id, { most: 64, least: 1 })).toBe(true);
+      expect(await enterPhones(hurried, job.organization_id, job.id, { most: 64, least: 1 })).toBe(true);
     } finally {
       await sql`drop function dawdle cascade`.execute(parts.db);
     }
@@ -102,10 +108,10 @@ describe("the phones of a job", () => {
     const job = await makeFromFile(parts, 3);
     await parts.db.transaction().execute(async (trx) => {
       await holdOffAll(trx, job.id);
-      expect(await enterPhones(parts.db, job.id)).toBe(false);
+      expect(await enterPhones(parts.db, job.organization_id, job.id)).toBe(false);
     });
     expect(await phonesOf(parts, job.id)).toEqual([]);
-    expect(await enterPhones(parts.db, job.id)).toBe(true);
+    expect(await enterPhones(parts.db, job.organization_id, job.id)).toBe(true);
   });
 
   test("are not left behind by a job that is deleted meanwhile", async () => {
@@ -117,7 +123,7 @@ describe("the phones of a job", () => {
     let entering: Promise<unknown> = Promise.resolve();
     await parts.db.transaction().execute(async (trx) => {
       await deleteJob(trx, job);
-      entering = refusal(enterPhones(parts.db, job.id));
+      entering = refusal(enterPhones(parts.db, job.organization_id, job.id));
       await eventually(async () => expect((await waiting.execute(parts.db)).rows).toEqual([{ count: 1 }]));
     });
     expect(await entering).toMatchObject({ reason: "job_not_found" });

@@ -61,9 +61,9 @@ describe.each(["work", "reads"] as const)("of the connections for %s", (kind) =>
     await using all = new AsyncDisposableStack();
     const share = kind === "work" ? 2 : 1;
     const held = [];
-    for (let i = 0; i < share; i += 1) held.push(all.use(await hold(connections[kind].of("greedy"))));
-    const further = answers(connections[kind].of("greedy"));
-    expect(await answers(connections[kind].of("neighbour"))).toEqual([{ one: 1 }]);
+    for (let i = 0; i < share; i += 1) held.push(all.use(await hold(connections[kind].of(1))));
+    const further = answers(connections[kind].of(1));
+    expect(await answers(connections[kind].of(2))).toEqual([{ one: 1 }]);
     expect(taken()[kind]).toBe(share);
     await held[0]?.[Symbol.asyncDispose]();
     expect(await further).toEqual([{ one: 1 }]);
@@ -72,15 +72,15 @@ describe.each(["work", "reads"] as const)("of the connections for %s", (kind) =>
 
 test("what reads leaves a connection to what looks keys up, and refuses who waits for long", async () => {
   await using all = new AsyncDisposableStack();
-  for (const organization of ["a", "b"]) all.use(await hold(connections.reads.of(organization)));
+  for (const organization of [1, 2]) all.use(await hold(connections.reads.of(organization)));
   expect(await answers(connections.lookUps)).toEqual([{ one: 1 }]);
-  await expect(answers(connections.reads.of("c"))).rejects.toThrow(BatchJobError);
+  await expect(answers(connections.reads.of(3))).rejects.toThrow(BatchJobError);
   expect(taken()).toEqual({ background: 0, reads: 2, work: 0 });
 });
 
 test("what goes on by itself leaves a connection to the starts, which callers cannot take", async () => {
   await using all = new AsyncDisposableStack();
-  for (const organization of ["a", "b"])
+  for (const organization of [1, 2])
     for (let i = 0; i < 2; i += 1) all.use(await hold(connections.work.of(organization)));
   const held = [await hold(connections.background), await hold(connections.background)];
   const further = answers(connections.background);
@@ -92,15 +92,14 @@ test("what goes on by itself leaves a connection to the starts, which callers ca
 test("while commits do not end nothing that may write is given a connection, and reads are", async () => {
   areCommitsLost = true;
   const { starts, background, work, reads, lookUps } = connections;
-  for (const db of [starts, background, work.of("a")])
-    await expect(answers(db)).rejects.toThrow(BatchJobError);
-  expect(await answers(reads.of("a"))).toEqual([{ one: 1 }]);
+  for (const db of [starts, background, work.of(1)]) await expect(answers(db)).rejects.toThrow(BatchJobError);
+  expect(await answers(reads.of(1))).toEqual([{ one: 1 }]);
   expect(await answers(lookUps)).toEqual([{ one: 1 }]);
 });
 
 test("a statement that fails gives its connection back", async () => {
   for (let i = 0; i < 10; i += 1) {
-    await expect(sql`select 1 / 0`.execute(connections.work.of("a"))).rejects.toThrow("division by zero");
+    await expect(sql`select 1 / 0`.execute(connections.work.of(1))).rejects.toThrow("division by zero");
   }
   expect(taken()).toEqual({ background: 0, reads: 0, work: 0 });
 });

@@ -84,6 +84,7 @@ const lists = fc
 describe.each(Object.entries(ways))("contacts that were added %s", (_, add) => {
   test("are found by their numbers as they were given, wherever their blocks begin", async () => {
     let next = 0;
+    const { organizationId } = parts.caller;
     await fc.assert(
       fc.asyncProperty(fc.array(lists, { minLength: 1, maxLength: 3 }), async (additions) => {
         const { id } = await makeJob(parts, { contacts: 0 });
@@ -93,10 +94,15 @@ describe.each(Object.entries(ways))("contacts that were added %s", (_, add) => {
           await add(id, contacts);
           given.push(...contacts);
         }
-        const found = await Promise.all(given.map((_contact, i) => findContact(parts.db, id, i + 1)));
+        const found = await Promise.all(
+          given.map((_contact, i) => findContact(parts.db, organizationId, id, i + 1)),
+        );
         expect(found.map((one) => one && pick(one.contact))).toEqual(given);
-        expect(await findContact(parts.db, id, given.length + 1)).toBeUndefined();
-        const { contacts: listed } = await listContacts(parts.db, id, undefined, { after: 0, size: 1_000 });
+        expect(await findContact(parts.db, organizationId, id, given.length + 1)).toBeUndefined();
+        const { contacts: listed } = await listContacts(parts.db, organizationId, id, undefined, {
+          after: 0,
+          size: 1_000,
+        });
         expect(listed.map(pick)).toEqual(given);
         const rows = await parts.db
           .selectFrom("current_contacts")
@@ -137,7 +143,10 @@ test("what is added is numbered on without a gap, whatever it has twice", async 
     acceptedCount: 47,
     totalContacts: 50,
   });
-  const { contacts: listed } = await listContacts(parts.db, id, undefined, { after: 0, size: 100 });
+  const { contacts: listed } = await listContacts(parts.db, parts.caller.organizationId, id, undefined, {
+    after: 0,
+    size: 100,
+  });
   expect(listed.map(({ number, phone }) => ({ number, phone }))).toEqual(
     Array.from({ length: 50 }, (_, i) => ({ number: i + 1, phone: `+1415${5_000_000 + i}` })),
   );

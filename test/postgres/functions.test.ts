@@ -138,12 +138,12 @@ describe("a start", () => {
     expect((await made(client)).map(({ schema }) => schema)).toEqual(names.map(() => "Our calls"));
     const db = openDatabase({ url: url.href, poolSize: 1 });
     stack.defer(() => db.destroy());
-    expect(await extendLeases(db, "00000000-0000-0000-0000-000000000000", [], 1_000)).toEqual([]);
+    expect(await extendLeases(db, 1, [], 1_000)).toEqual([]);
   });
 });
 
 /** Until when the one lease of a job's first contact is extended by the function of this name. */
-const extendBy = async (db: Database, name: string, organizationId: string, jobId: string, nonce: number) => {
+const extendBy = async (db: Database, name: string, organizationId: number, jobId: string, nonce: number) => {
   const { rows } = await sql<{ expiresMs: number }>`
     select expires_ms as "expiresMs" from ${sql.id(name)}(
       ${organizationId}, ${[jobId]}, ${[1]}, ${[1]}, ${[nonce]}, 60000
@@ -235,8 +235,8 @@ test("every outcome is counted as the final one of a contact", () => {
 test("no migration carries the text of a function", () => {
   const migrations = join(root, "src/postgres/migrations");
   const carrying = readdirSync(migrations).filter((file) =>
-    /create (or replace )?function/.test(readFileSync(join(migrations, file), "utf8")),
+    /create (or replace )?function (?!pg_temp)/.test(readFileSync(join(migrations, file), "utf8")),
   );
-  // From before functions had files.
+  // From before functions had files. What a migration makes for itself is gone with it.
   expect(carrying).toEqual(["0008-last-attempts.ts"]);
 });

@@ -69,12 +69,14 @@ test("leasing, taking over, extending and reporting touch no more rows than they
   // Planned now, and not again.
   await work(small, 5);
   await sql`
-    insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
-    select id, number, 1, 0, 'worker-1', now(), now(), now(), 'completed'
+    insert into attempts (
+      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
+    select ${organizationId}, id, number, 1, 0, 'worker-1', now(), now(), now(), 'completed'
     from unnest(${others.map(({ id }) => id)}::uuid[]) as id, generate_series(1, 100) as number`.execute(db);
   await sql`
-    insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
-    select id, number, 1, 0, 'worker-1', '', now(), now() + interval '1 hour'
+    insert into leases (
+      organization_id, job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+    select ${organizationId}, id, number, 1, 0, 'worker-1', '', now(), now() + interval '1 hour'
     from unnest(${others.map(({ id }) => id)}::uuid[]) as id, generate_series(1, 50) as number`.execute(db);
 
   const touched = await work(large, 200);

@@ -66,9 +66,10 @@ describe("of ten numbers for ten", () => {
   test("those are not leased that were called already", async () => {
     await using parts = await freshParts();
     const offer = await makeOffer(parts, { limit: 100 });
-    const { total_contacts: total } = await findJob(parts.db, parts.caller.organizationId, offer.jobId);
+    const job = await findJob(parts.db, parts.caller.organizationId, offer.jobId);
+    const total = job.total_contacts;
     const others = Array.from({ length: total - 2 }, (_, i) => i + 3);
-    await writeCalled(parts.db, offer.jobId, others, "completed");
+    await writeCalled(parts.db, job, others, "completed");
     const { leases, left } = await open(parts, offer);
     expect(leases.flat().map(({ number }) => number)).toEqual([1, 2]);
     expect(left).toEqual([[]]);

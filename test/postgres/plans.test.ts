@@ -42,7 +42,7 @@ import {
 import { readVersions } from "../../src/postgres/watching.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { makeContacts, makeJob } from "../support/make.ts";
-import { entryIdOf, makeJobs } from "../support/make-many.ts";
+import { entryIdOf, keyOf, makeJobs } from "../support/make-many.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { type Explained, openExplained } from "../support/plans.ts";
 import { sortOutPhones, openStaging } from "../../src/postgres/staging.ts";
@@ -61,6 +61,8 @@ let explained: Explained;
 let jobs: { pending: BatchJobRow; scheduled: BatchJobRow; running: BatchJobRow; large: BatchJobRow };
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());
+
+const noJob = () => ({ organizationId: parts.caller.organizationId, id: randomUUID() });
 
 const entries = () => [entryIdOf(jobs.scheduled), ...Array.from({ length: 99 }, () => randomUUID())];
 
@@ -89,26 +91,35 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
   },
   "watching 100 jobs": {
     rows: 100,
-    work: (db) => readVersions(db, [jobs.running.id, ...Array.from({ length: 99 }, () => randomUUID())]),
+    work: (db) => readVersions(db, [keyOf(jobs.running), ...Array.from({ length: 99 }, noJob)]),
   },
   "locking and starting a job": {
     rows: 2,
     work: (db) =>
       undone(db, async (trx) => {
         await lockJob(trx, parts.caller.organizationId, jobs.pending.id);
-        await startJob(trx, jobs.pending.id, "command");
+        await startJob(trx, parts.caller.organizationId, jobs.pending.id, "command");
       }),
   },
   "scheduling a job": {
     rows: 1,
     work: (db) =>
       undone(db, (trx) =>
-        scheduleJob(trx, jobs.pending.id, { requested: "", timeZone: "UTC", at: new Date() }, randomUUID()),
+        scheduleJob(
+          trx,
+          parts.caller.organizationId,
+          jobs.pending.id,
+          { requested: "", timeZone: "UTC", at: new Date() },
+          randomUUID(),
+        ),
       ),
   },
   "counting contacts": {
     rows: 1,
-    work: (db) => undone(db, (trx) => countAdded(trx, jobs.pending.id, { count: 1, withPhones: true })),
+    work: (db) =>
+      undone(db, (trx) =>
+        countAdded(trx, parts.caller.organizationId, jobs.pending.id, { count: 1, withPhones: true }),
+      ),
   },
   "starting the due jobs of 100 entries": { rows: 3, work: (db) => startDueJobs(db, entries()) },
   "locking the job of an entry": {
@@ -126,53 +137,68 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
   },
   "walking over running jobs": {
     rows: 10,
-    work: (db) => runningJobs(db, { organizationId: beforeAllJobs, id: beforeAllJobs }, 1_000),
+    work: (db) => runningJobs(db, { organizationId: 0, id: beforeAllJobs }, 1_000),
   },
-  "confirming running jobs": { rows: 1, work: (db) => jobStates(db, [jobs.running.id, randomUUID()]) },
+  "confirming running jobs": { rows: 1, work: (db) => jobStates(db, [keyOf(jobs.running), noJob()]) },
   "adding 1,000 contacts, half of them known": {
     rows: 500,
     work: (db) =>
       undone(db, (trx) =>
-        insertContacts(trx, jobs.large.id, 100_000, sortOut(makeContacts(1_000, 19_500)).accepted),
+        insertContacts(
+          trx,
+          parts.caller.organizationId,
+          jobs.large.id,
+          100_000,
+          sortOut(makeContacts(1_000, 19_500)).accepted,
+        ),
       ),
   },
   "reading a chunk that nobody has called": {
     rows: 1,
-    work: (db) => readChunk(db, jobs.large.id, 8_000, 1_000),
+    work: (db) => readChunk(db, parts.caller.organizationId, jobs.large.id, 8_000, 1_000),
   },
   "reading a chunk of which 400 were called": {
     rows: 2 * (400 + 1),
-    work: (db) => readChunk(db, jobs.large.id, 10_000, 1_000),
+    work: (db) => readChunk(db, parts.caller.organizationId, jobs.large.id, 10_000, 1_000),
   },
-  "showing a contact": { rows: 3, work: (db) => findContact(db, jobs.large.id, 10_001) },
+  "showing a contact": {
+    rows: 3,
+    work: (db) => findContact(db, parts.caller.organizationId, jobs.large.id, 10_001),
+  },
   // The job, and of each contact, and of one more, its block and, if it was called, its state.
   "listing contacts": {
     rows: 1 + 2 * 51,
-    work: (db) => listContacts(db, jobs.large.id, undefined, { after: 10_000, size: 50 }),
+    work: (db) =>
+      listContacts(db, parts.caller.organizationId, jobs.large.id, undefined, { after: 10_000, size: 50 }),
   },
   // A search looks first how far it may go, which is over the attempts that there are.
   "listing contacts by an outcome": {
     rows: 1 + 400 + 3 * 51,
-    work: (db) => listContacts(db, jobs.large.id, ["busy"], { after: 9_000, size: 50 }),
+    work: (db) =>
+      listContacts(db, parts.caller.organizationId, jobs.large.id, ["busy"], { after: 9_000, size: 50 }),
   },
   "listing pending contacts, after 400 that were called": {
     rows: 1 + 400 + 2 + 400 + 51,
-    work: (db) => listContacts(db, jobs.large.id, ["pending"], { after: 10_000, size: 50 }),
+    work: (db) =>
+      listContacts(db, parts.caller.organizationId, jobs.large.id, ["pending"], { after: 10_000, size: 50 }),
   },
   "listing contacts that are being called": {
     rows: 50,
-    work: (db) => listContacts(db, jobs.large.id, ["dialing"], { after: 0, size: 50 }),
+    work: (db) =>
+      listContacts(db, parts.caller.organizationId, jobs.large.id, ["dialing"], { after: 0, size: 50 }),
   },
   "removing a chunk of a deleted job's contacts": {
     rows: 3 * 100 + 10,
     work: (db) =>
       undone(db, async (trx) => {
-        await sql`insert into deleted_jobs values (${jobs.large.id}, 20000)`.execute(trx);
+        await sql`insert into deleted_jobs values (${parts.caller.organizationId}, ${jobs.large.id}, 20000)`.execute(
+          trx,
+        );
         const nested = { transaction: () => ({ execute: (work: (t: typeof trx) => unknown) => work(trx) }) };
         await purgeDeletedContacts(nested as unknown as Explained["db"], 100);
       }),
   },
-  "deleting old jobs": { rows: 0, work: (db) => deleteOldJobs(db, 30, 100) },
+  "deleting old jobs": { rows: 0, work: (db) => deleteOldJobs(db, parts.caller.organizationId, 30, 100) },
   "keeping and finding a request": {
     rows: 8,
     work: async (db) => {
@@ -196,7 +222,10 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     work: (db) => drawTicket(db, parts.caller.organizationId, "a request"),
   },
   "looking for leases that have run out": { rows: 10, work: (db) => findExpired(db, 1_000) },
-  "removing expired requests": { rows: 0, work: (db) => purgeRequests(db, 1_000) },
+  "removing expired requests": {
+    rows: 0,
+    work: (db) => purgeRequests(db, parts.caller.organizationId, 1_000),
+  },
   "finding 100 callers": {
     rows: 1,
     work: (db) =>
@@ -210,7 +239,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     work: (db) =>
       findValidKeys(
         db,
-        Array.from({ length: 100 }, () => randomUUID()),
+        Array.from({ length: 100 }, () => ({ ...parts.caller, apiKeyId: randomUUID() })),
       ),
   },
 };
@@ -266,8 +295,8 @@ beforeAll(async () => {
   );
   await writeContacts(parts.db, [jobs.large.id], { from: 11, to: 20_000 });
   await sql`
-    insert into contact_phones (job_id, phone)
-    select ${jobs.large.id}, '+1415' || (5000000 + n - 1) from generate_series(11, 20000) n`.execute(
+    insert into contact_phones (organization_id, job_id, phone)
+    select ${parts.caller.organizationId}, ${jobs.large.id}, 14155000000 + n - 1 from generate_series(11, 20000) n`.execute(
     parts.db,
   );
   await sql`
@@ -276,18 +305,21 @@ beforeAll(async () => {
     parts.db,
   );
   await sql`
-    insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
-    select gen_random_uuid(), n, 1, 0, '', now(), now(), now(), 'busy' from generate_series(1, 5000) n`.execute(
+    insert into attempts (
+      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
+    select ${parts.caller.organizationId}, gen_random_uuid(), n, 1, 0, '', now(), now(), now(), 'busy' from generate_series(1, 5000) n`.execute(
     parts.db,
   );
   const called = Array.from({ length: 400 }, (_, i) => 10_001 + i);
-  await writeCalled(parts.db, jobs.large.id, called, "busy");
+  await writeCalled(parts.db, jobs.large, called, "busy");
   await sql`
-    insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
-    select gen_random_uuid(), n, 1, 0, '', 'request ' || n, now(), now() + interval '1 hour'
+    insert into leases (
+      organization_id, job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+    select ${parts.caller.organizationId}, gen_random_uuid(), n, 1, 0, '', 'request ' || n, now(), now() + interval '1 hour'
     from generate_series(1, 5000) n`.execute(parts.db);
   await sql`
-    insert into retries (job_id, number, due_at) select gen_random_uuid(), n, now() from generate_series(1, 5000) n`.execute(
+    insert into retries (organization_id, job_id, number, due_at)
+    select ${parts.caller.organizationId}, gen_random_uuid(), n, now() from generate_series(1, 5000) n`.execute(
     parts.db,
   );
   await sql`update batch_jobs set total_contacts = 20000, pending_contacts = 20000 where id = ${jobs.large.id}`.execute(
@@ -312,16 +344,17 @@ describe.each(["that grew from empty without being analyzed", "that were analyze
     });
 
     test("adding a file's contacts looks phones up by index", async () => {
-      await using staging = await openStaging(parts.databaseUrl);
+      await using staging = await openStaging(parts.databaseUrl, parts.caller.organizationId);
       const rows = makeContacts(2_000, 19_000).map((c, i) => `${i + 1}\t${i + 2}\t${c.phone.slice(1)}\n`);
       await staging.stage(rows.join(""), "");
       const { rows: plan } = await sql<{ "QUERY PLAN": string }>`
       explain select 1 from ${staging.tables.phones} s left join lateral (
-        select p.phone from contact_phones p where p.job_id = ${jobs.large.id} and p.phone = '+' || s.phone limit 1
+        select p.phone from contact_phones p
+        where p.organization_id = s.organization_id and p.job_id = ${jobs.large.id} and p.phone = s.phone limit 1
       ) as known on true`.execute(staging.db);
       expect(plan.map((line) => line["QUERY PLAN"]).join("\n")).not.toContain("Seq Scan on contact_phones");
       await undone(staging.db, async (trx) => {
-        const job = { id: jobs.large.id, total_contacts: 20_000 };
+        const job = { ...jobs.large, total_contacts: 20_000 };
         expect(await sortOutPhones(trx, staging.tables, job, 1)).toEqual({
           count: 1_000,
           first: [{ line: 2, phone: "+14155019000" }],

@@ -65,9 +65,9 @@ describe("jobs that ended long ago", () => {
     const old = await Promise.all(
       (["completed", "failed", "cancelled"] as const).map((status) => endedAgo(parts, { status }, 31)),
     );
-    expect(await deleteOldJobs(parts.db, 30, 2)).toBe(2);
-    expect(await deleteOldJobs(parts.db, 30, 2)).toBe(1);
-    expect(await deleteOldJobs(parts.db, 30, 2)).toBe(0);
+    expect(await deleteOldJobs(parts.db, parts.caller.organizationId, 30, 2)).toBe(2);
+    expect(await deleteOldJobs(parts.db, parts.caller.organizationId, 30, 2)).toBe(1);
+    expect(await deleteOldJobs(parts.db, parts.caller.organizationId, 30, 2)).toBe(0);
     expect(await jobsLeft(parts)).toEqual(kept.toSorted());
     while (await purgeDeletedContacts(parts.db, 10));
     expect(await Promise.all(old.map((id) => contactsOf(parts, id)))).toEqual([0, 0, 0]);
@@ -80,9 +80,9 @@ describe("jobs that ended long ago", () => {
     const id = await endedAgo(parts, { status: "completed" }, 2);
     await parts.db.transaction().execute(async (trx) => {
       await lockJob(trx, parts.caller.organizationId, id);
-      expect(await deleteOldJobs(parts.db, 1, 10)).toBe(0);
+      expect(await deleteOldJobs(parts.db, parts.caller.organizationId, 1, 10)).toBe(0);
     });
-    expect(await deleteOldJobs(parts.db, 1, 10)).toBe(1);
+    expect(await deleteOldJobs(parts.db, parts.caller.organizationId, 1, 10)).toBe(1);
   });
 
   test("are deleted by the sweep only where a retention is set", async () => {
@@ -148,7 +148,8 @@ describe("request ids", () => {
     await makeRequests(parts, 25, 25);
     await makeRequests(parts, 2, 23);
     const removed: number[] = [];
-    for (let times = 0; times < 4; times += 1) removed.push(await purgeRequests(parts.db, 10));
+    for (let times = 0; times < 4; times += 1)
+      removed.push(await purgeRequests(parts.db, parts.caller.organizationId, 10));
     expect(removed).toEqual([10, 10, 5, 0]);
     expect(await idsLeft(parts)).toEqual(["23 1", "23 2"]);
   });
@@ -159,9 +160,11 @@ describe("request ids", () => {
     await makeRequests(parts, 400, 25);
     await makeRequests(parts, 1, 1);
     const removed = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => purgeRequests(i % 2 === 0 ? parts.db : other.db, 30)),
+      Array.from({ length: 20 }, (_, i) =>
+        purgeRequests(i % 2 === 0 ? parts.db : other.db, parts.caller.organizationId, 30),
+      ),
     );
-    const rest = await purgeRequests(parts.db, 1_000);
+    const rest = await purgeRequests(parts.db, parts.caller.organizationId, 1_000);
     expect(removed.reduce((sum, count) => sum + count) + rest).toBe(400);
     expect(await idsLeft(parts)).toEqual(["1 1"]);
   });
@@ -174,9 +177,9 @@ describe("request ids", () => {
       const { organizationId } = parts.caller;
       const key = { organizationId, rpc: "StartBatchJob", requestId: "25 1", fingerprint: randomBytes(32) };
       expect(await claimRequest(trx, key)).toBeUndefined();
-      expect(await purgeRequests(other.db, 10)).toBe(0);
+      expect(await purgeRequests(other.db, parts.caller.organizationId, 10)).toBe(0);
     });
-    expect(await purgeRequests(other.db, 10)).toBe(0);
+    expect(await purgeRequests(other.db, parts.caller.organizationId, 10)).toBe(0);
     expect(await idsLeft(parts)).toEqual(["25 1"]);
   });
 });

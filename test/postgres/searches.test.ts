@@ -37,12 +37,13 @@ beforeAll(async () => {
   // Every contact was called twice, and then was busy, but for two, and the last ten were not called.
   ({ id: jobId } = await makeJob(parts, { status: "running", contacts: 3 }));
   await sql`
-    insert into contact_blocks (job_id, first_number, contacts)
-    select ${jobId}, min(n), string_agg('+1415' || (5000000 + n - 1) || E'\\t\\t{}', E'\\n' order by n)
+    insert into contact_blocks (organization_id, job_id, first_number, contacts)
+    select ${parts.caller.organizationId}, ${jobId}, min(n), string_agg('+1415' || (5000000 + n - 1) || E'\\t\\t{}', E'\\n' order by n)
     from generate_series(4, ${contactsThere}::int) n group by n / 50`.execute(parts.db);
   await sql`
-    insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, next_attempt_at)
-    select ${jobId}, n, attempt, 0, '', now(), now(), now(),
+    insert into attempts (
+      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, next_attempt_at)
+    select ${parts.caller.organizationId}, ${jobId}, n, attempt, 0, '', now(), now(), now(),
       case when attempt = 1 or n % 19999 > 0 then 'busy' else 'completed' end, case when attempt = 1 then now() end
     from generate_series(1, ${contactsThere - 10}::int) n, generate_series(1, 2) attempt`.execute(parts.db);
   await sql`
@@ -88,7 +89,7 @@ describe.each(["that were never analyzed", "that were analyzed"])("in tables %s"
     "contacts in the statuses %j are looked for in some 10,000 attempts at a time",
     async (statuses) => {
       const rows = await rowsOf("attempts", () =>
-        listContacts(explained.db, jobId, statuses, { after: 0, size: 50 }),
+        listContacts(explained.db, parts.caller.organizationId, jobId, statuses, { after: 0, size: 50 }),
       );
       expect(rows).toBeGreaterThan(0);
       expect(rows).toBeLessThanOrEqual((1 + statuses.length) * mostLookedAt + 100);
@@ -97,7 +98,9 @@ describe.each(["that were never analyzed", "that were analyzed"])("in tables %s"
 
   test("contacts that are being called are found without a look at attempts", async () => {
     expect(
-      await rowsOf("attempts", () => listContacts(explained.db, jobId, ["dialing"], { after: 0, size: 50 })),
+      await rowsOf("attempts", () =>
+        listContacts(explained.db, parts.caller.organizationId, jobId, ["dialing"], { after: 0, size: 50 }),
+      ),
     ).toBe(0);
   });
 });

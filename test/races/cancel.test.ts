@@ -146,7 +146,7 @@ describe("cancel and start", () => {
         const { revision } = await parts.db.transaction().execute(async (trx) => {
           const { id, status, dialing_contacts: dialing } = await lockJob(trx, job.organization_id, job.id);
           checkAllowed("start", { id, status, dialing });
-          return await startJob(trx, id, "command");
+          return await startJob(trx, job.organization_id, id, "command");
         });
         await parts.contactList.create(keyOf(job), revision);
         await fanOutUnguarded(parts, job);

@@ -9,7 +9,8 @@ import type { Parts } from "../support/parts.ts";
 import { keysUnder } from "../support/redis-keys.ts";
 
 const freshParts = useFreshParts();
-const aJob = (): JobKey => ({ id: randomUUID(), organizationId: randomUUID() });
+let organizations = 0;
+const aJob = (): JobKey => ({ id: randomUUID(), organizationId: (organizations += 1) });
 
 const listOf = async ({ redis, keys }: Parts, job: JobKey): Promise<string[]> =>
   await redis.lrange(keys.contacts(job), "0", "-1");

@@ -250,12 +250,12 @@ describe("the bytes of all requests", () => {
 
   test("of one organization are no more than half of all", () => {
     const bytesInHand = createBytesInHand({ maxBytes: 4 * mebibyte });
-    const [a, b] = [bytesInHand.hold(() => "a"), bytesInHand.hold(() => "b")];
+    const [a, b] = [bytesInHand.hold(() => 1), bytesInHand.hold(() => 2)];
     a.set(1.5 * mebibyte);
-    expect(() => bytesInHand.hold(() => "a").set(mebibyte)).toThrow("hands full");
+    expect(() => bytesInHand.hold(() => 1).set(mebibyte)).toThrow("hands full");
     b.set(mebibyte);
     a.release();
-    bytesInHand.hold(() => "a").set(mebibyte);
+    bytesInHand.hold(() => 1).set(mebibyte);
   });
 });
 

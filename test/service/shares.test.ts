@@ -42,7 +42,7 @@ async function work({ jobs, worker }: typeof stuck, most: number) {
 }
 
 /** An operator's transaction that holds an organization's row, and how many wait for it. */
-async function holdRow(organizationId: string) {
+async function holdRow(organizationId: number) {
   const client = new Client({ connectionString: service.databaseUrl });
   await client.connect();
   await client.query("begin");

@@ -71,7 +71,7 @@ describe("chunks", () => {
   test("leave out contacts that are not pending", async () => {
     await using parts = await freshParts({ chunkSize });
     const job = await makeUnstarted(parts, 10);
-    await writeCalled(parts.db, job.id, [1, 5, 6, 7, 8, 10], "completed");
+    await writeCalled(parts.db, job, [1, 5, 6, 7, 8, 10], "completed");
     await parts.fanOut.run(keyOf(job));
     const { list, position } = await lookAt(parts, job.id);
     expect(list).toEqual(["2", "3", "4", "9"]);
@@ -252,7 +252,7 @@ describe("a fan-out stops", () => {
       withAppend(parts, async (append) => {
         const after = await append();
         lengths.push((await lookAt(parts, job.id)).list.length);
-        await db.transaction().execute((trx) => cancelJob(trx, job.id));
+        await db.transaction().execute((trx) => cancelJob(trx, job.organization_id, job.id));
         return after;
       }),
     );

@@ -101,7 +101,7 @@ describe("a pass", () => {
   test("takes off entries that stand for nothing", async () => {
     await using parts = await freshParts();
     const job = await makeWholeJob(parts, { status: "scheduled", dueInMs: -1 });
-    await parts.db.transaction().execute((trx) => cancelJob(trx, job.id));
+    await parts.db.transaction().execute((trx) => cancelJob(trx, job.organization_id, job.id));
     await parts.schedule.add({ scheduledJobId: "b3b1c6f4-0000-4000-8000-000000000000", dueMs: 1 });
     await parts.schedule.add({ scheduledJobId: "no uuid", dueMs: 2 });
     await runSchedulerPass(parts);

@@ -3,7 +3,7 @@ import type { Role } from "../../src/domain/caller.ts";
 import { ensureOrganization, insertApiKey } from "../../src/postgres/api-keys.ts";
 import type { Database } from "../../src/postgres/database.ts";
 
-export type MadeApiKey = { key: string; id: string; organizationId: string };
+export type MadeApiKey = { key: string; id: string; organizationId: number };
 
 /** A key in the database; of the organization `default`, which is the one of the test service's own key. */
 export async function makeApiKey(

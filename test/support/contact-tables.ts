@@ -9,17 +9,18 @@ export async function writeContacts(
   { from = 1, to }: { from?: number; to: number },
 ): Promise<void> {
   await sql`
-    insert into contact_blocks (job_id, first_number, contacts)
-    select id, min(number), string_agg('+1415' || (5000000 + number - 1) || E'\\t\\t{}', E'\\n' order by number)
-    from unnest(${jobIds}::uuid[]) as id, generate_series(${from}::int, ${to}::int) as number
-    group by id, (number - 1) / 50
+    insert into contact_blocks (organization_id, job_id, first_number, contacts)
+    select organization_id, id, min(number), string_agg('+1415' || (5000000 + number - 1) || E'\\t\\t{}', E'\\n' order by number)
+    from batch_jobs, generate_series(${from}::int, ${to}::int) as number
+    where id = any(${jobIds}::uuid[])
+    group by organization_id, id, (number - 1) / 50
   `.execute(db);
 }
 
 /** Has these contacts of a job called, once and with this outcome, as far as their attempts say. */
 export async function writeCalled(
   db: Database,
-  jobId: string,
+  job: { organization_id: number; id: string },
   numbers: readonly number[],
   outcome: Outcome,
   nextAttemptAt: Date | null = null,
@@ -29,7 +30,8 @@ export async function writeCalled(
     .insertInto("attempts")
     .values(
       numbers.map((number) => ({
-        job_id: jobId,
+        organization_id: job.organization_id,
+        job_id: job.id,
         number,
         attempt: 1,
         nonce: 0,

@@ -93,19 +93,20 @@ export async function makeJob(
       .executeTakeFirstOrThrow();
     for (let done = 0; done < contacts; done += 10_000) {
       const batch = makeContacts(Math.min(10_000, contacts - done), done);
-      await insertContacts(trx, row.id, done, sortOut(batch).accepted);
+      await insertContacts(trx, row.organization_id, row.id, done, sortOut(batch).accepted);
     }
     if (dialing > 0) {
       await sql`
-        insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
-        select ${row.id}, number, 1, number, 'worker-1', '', clock_timestamp(), clock_timestamp() + interval '1 hour'
+        insert into leases (
+          organization_id, job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+        select ${row.organization_id}, ${row.id}, number, 1, number, 'worker-1', '', clock_timestamp(), clock_timestamp() + interval '1 hour'
         from generate_series(1, ${dialing}::int) as number
       `.execute(trx);
     }
     const ended = status === "completed" ? "completed" : status === "failed" ? "busy" : undefined;
     if (ended !== undefined) {
       const called = Array.from({ length: contacts - dialing }, (_, i) => dialing + i + 1);
-      await writeCalled(trx, row.id, called, ended);
+      await writeCalled(trx, row, called, ended);
     }
     return row;
   });

@@ -163,7 +163,7 @@ export function createContactImport(deps: {
   }
 
   async function importFile(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported> {
-    await using staging = await openStaging(directUrl);
+    await using staging = await openStaging(directUrl, request.caller.organizationId);
     const rejections = createRejections();
     const asked = [request.batchJobId, String(request.expectedRevision)];
     const hash = createHash("sha256").update(JSON.stringify(asked));
@@ -180,13 +180,13 @@ export function createContactImport(deps: {
       const { id } = before;
       // A job's first contacts are compared with each other alone.
       const withPhones = before.total_contacts > 0;
-      if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(id);
+      if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(before);
       const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections);
       await writeStaged(trx, staging.tables, before);
       const count = given - duplicates.count;
       const job = await lockForCommand(trx, command);
       check("add_contacts", job);
-      const after = count === 0 ? job : await countAdded(trx, id, { count, withPhones });
+      const after = count === 0 ? job : await countAdded(trx, job.organization_id, id, { count, withPhones });
       const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
       return {
         acceptedCount: count,

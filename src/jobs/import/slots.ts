@@ -1,4 +1,4 @@
-type Waiting = { readonly organizationId: string; readonly begin: () => void };
+type Waiting = { readonly organizationId: number; readonly begin: () => void };
 
 /**
  * Lets so many files be taken at once. Of one organization fewer, and its second one only while another slot stays free:
@@ -6,21 +6,21 @@ type Waiting = { readonly organizationId: string; readonly begin: () => void };
  * waits for its own organization's.
  */
 export function createSlots({ atOnce, perOrganization }: { atOnce: number; perOrganization: number }) {
-  const held = new Map<string, number>();
+  const held = new Map<number, number>();
   let waiting: readonly Waiting[] = [];
   let active = 0;
 
-  function mayBegin(organizationId: string): boolean {
+  function mayBegin(organizationId: number): boolean {
     const own = held.get(organizationId) ?? 0;
     return active + (own === 0 ? 0 : 1) < atOnce && own < perOrganization;
   }
 
-  function hold(organizationId: string): void {
+  function hold(organizationId: number): void {
     active += 1;
     held.set(organizationId, (held.get(organizationId) ?? 0) + 1);
   }
 
-  function release(organizationId: string): void {
+  function release(organizationId: number): void {
     active -= 1;
     const left = (held.get(organizationId) ?? 0) - 1;
     if (left > 0) held.set(organizationId, left);
@@ -38,7 +38,7 @@ export function createSlots({ atOnce, perOrganization }: { atOnce: number; perOr
     }
   }
 
-  return async function inTurn<T>(organizationId: string, work: () => Promise<T>): Promise<T> {
+  return async function inTurn<T>(organizationId: number, work: () => Promise<T>): Promise<T> {
     if (mayBegin(organizationId)) hold(organizationId);
     else {
       const { promise: turn, resolve: begin } = Promise.withResolvers<void>();

@@ -22,9 +22,10 @@
 --   asked after the counts were written, for a statement does not see its own writes.
 --   It is planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
 --   empty. So it is written, and set, such that every row can only be found through its key: by a join from what is
---   given, and by a lateral look-up. The final counts are columns, each written out, so that counting needs no loop.
+--   given, and by a lateral look-up. In a join the organization is a column of what is given, and no constant, for which
+--   alone rows could be found too. The final counts are columns, each written out, so that counting needs no loop.
 create function end_leases(
-  organization uuid, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], attempts int[],
+  organization int, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], attempts int[],
   nonces bigint[], outcomes text[], delays_ms bigint[], error_codes text[], failure_reasons text[],
   durations_ms bigint[], provider_call_ids text[],
   out ended_ms bigint, out missed int[], out going_on boolean[], out finished_ids uuid[],
@@ -46,13 +47,13 @@ begin
   into going_on
   from unnest(job_ids) with ordinality as t (id, turn)
   left join lateral (
-    select status from batch_jobs where id = t.id and organization_id = organization for no key update
+    select status from batch_jobs where organization_id = organization and id = t.id for no key update
   ) as b on true;
   ending := date_trunc('milliseconds', clock_timestamp());
   ended_ms := extract(epoch from ending) * 1000;
 
-  with given as (
-    select g.*, job_ids[g.job] as job_id,
+  with given as materialized (
+    select g.*, organization as organization_id, job_ids[g.job] as job_id,
       case when going_on[g.job] then ending + g.delay_ms * interval '1 millisecond' end as next_at
     from unnest(
       jobs, numbers, attempts, nonces, outcomes, delays_ms, error_codes, failure_reasons, durations_ms,
@@ -63,21 +64,23 @@ begin
     where going_on[g.job] is not null
   ), ended as (
     delete from leases l using given g
-    where l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
+    where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number
+      and l.attempt = g.attempt and l.nonce = g.nonce
       and (not only_expired or l.expires_at <= ending)
     returning l.*, g.place, g.outcome, g.next_at, g.error_code, g.failure_reason, g.duration_ms, g.provider_call_id
   ), history as (
     insert into attempts (
-      job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, next_attempt_at, reported_at,
-      error_code, failure_reason, call_duration_ms, provider_call_id)
-    select job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ending, outcome, next_at,
+      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome,
+      next_attempt_at, reported_at, error_code, failure_reason, call_duration_ms, provider_call_id)
+    select organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ending, outcome, next_at,
       case when not only_expired then ending end, error_code, failure_reason, duration_ms, provider_call_id
     from ended
   ), waiting as (
-    insert into retries (job_id, number, due_at)
-    select job_id, number, next_at from ended where next_at is not null
+    insert into retries (organization_id, job_id, number, due_at)
+    select organization_id, job_id, number, next_at from ended where next_at is not null
   ), moved as (
-    select job_id, count(*)::int as ended, (count(*) filter (where next_at is not null))::int as waiting_retry,
+    select organization_id, job_id, count(*)::int as ended,
+      (count(*) filter (where next_at is not null))::int as waiting_retry,
       (count(*) filter (where next_at is null and outcome = 'completed'))::int as completed,
       (count(*) filter (where next_at is null and outcome = 'no_answer'))::int as no_answer,
       (count(*) filter (where next_at is null and outcome = 'busy'))::int as busy,
@@ -88,7 +91,7 @@ begin
       (count(*) filter (where next_at is null and outcome = 'carrier_error'))::int as carrier_error,
       (count(*) filter (where next_at is null and outcome = 'failed'))::int as failed,
       (count(*) filter (where next_at is null and outcome = 'unknown'))::int as unknown
-    from ended group by job_id
+    from ended group by organization_id, job_id
   ), counted as (
     update batch_jobs b
     set dialing_contacts = b.dialing_contacts - m.ended,
@@ -103,7 +106,7 @@ begin
       carrier_error_contacts = b.carrier_error_contacts + m.carrier_error,
       failed_contacts = b.failed_contacts + m.failed,
       unknown_contacts = b.unknown_contacts + m.unknown
-    from moved m where b.id = m.job_id
+    from moved m where b.organization_id = m.organization_id and b.id = m.job_id
   ), summed as (
     update organizations o set dialing = o.dialing - s.ended
     from (select count(*)::int as ended from ended) as s
@@ -114,7 +117,7 @@ begin
   where p.place not in (select place from ended);
 
   for turn in 1 .. cardinality(job_ids) loop
-    select * into found_job from batch_jobs where id = job_ids[turn];
+    select * into found_job from batch_jobs where organization_id = organization and id = job_ids[turn];
     if going_on[turn] and found_job.status = 'running'
       and found_job.pending_contacts + found_job.waiting_retry_contacts + found_job.dialing_contacts = 0
     then
@@ -122,7 +125,7 @@ begin
       set status = case when completed_contacts > 0 then 'completed' else 'failed' end,
         failure_reason = case when completed_contacts = 0 then 'no_call_completed' end,
         finished_at = ending, updated_at = ending, revision = revision + 1
-      where id = job_ids[turn];
+      where organization_id = organization and id = job_ids[turn];
       finished_ids := finished_ids || job_ids[turn];
       finished_revisions := finished_revisions || (found_job.revision + 1);
     end if;

@@ -15,10 +15,10 @@
 --   One call is one round trip and one commit. The lock is a statement of its own: what comes after it sees what was
 --   committed before, and takes the time when it need not wait any more.
 --   It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
---   every row can only be found through its key: by a join from what is given, and by a lateral look-up, with a limit,
---   where there is another index that could be tried.
+--   every row can only be found through its key: by a join from what is given, of which the organization is a column,
+--   and no constant, for which alone rows could be found too.
 create function extend_leases(
-  organization uuid, job_ids uuid[], numbers int[], attempts int[], nonces bigint[], duration_ms bigint
+  organization int, job_ids uuid[], numbers int[], attempts int[], nonces bigint[], duration_ms bigint
 ) returns table (place int, expires_ms bigint)
 language plpgsql
 set enable_seqscan = off
@@ -34,11 +34,12 @@ begin
   perform from organizations o where o.id = organization for no key update;
   ending := date_trunc('milliseconds', clock_timestamp()) + duration_ms * interval '1 millisecond';
   return query
-  update leases l set expires_at = ending
-  from unnest(job_ids, numbers, attempts, nonces) with ordinality as g (job_id, number, attempt, nonce, place)
-  cross join lateral (select organization_id from batch_jobs where id = g.job_id limit 1) as b
-  where b.organization_id = organization
-    and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
-    and l.expires_at > clock_timestamp()
+  with given as materialized (
+    select organization as organization_id, g.*
+    from unnest(job_ids, numbers, attempts, nonces) with ordinality as g (job_id, number, attempt, nonce, place)
+  )
+  update leases l set expires_at = ending from given g
+  where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
+    and l.nonce = g.nonce and l.expires_at > clock_timestamp()
   returning g.place::int, (extract(epoch from ending) * 1000)::bigint;
 end $$;

@@ -23,9 +23,10 @@
 --   locks are statements of their own: those after them see what was committed before. All else is one statement.
 --   It is planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
 --   empty. So it is written, and set, such that every row can only be found through its key: by a join from what is
---   given, and by a lateral look-up, with a limit, where there is another index that could be tried.
+--   given, and by a lateral look-up, with a limit, where there is another index that could be tried. In a join the
+--   organization is a column of what is given, and no constant, for which alone rows could be found too.
 create function open_leases(
-  organization uuid, job_ids uuid[], due_counts int[], listed_jobs int[], listed_numbers int[], callers int[],
+  organization int, job_ids uuid[], due_counts int[], listed_jobs int[], listed_numbers int[], callers int[],
   worker_ids text[], request_ids text[], tickets bigint[], durations_ms bigint[], most_bytes bigint
 ) returns table (
   job int, number int, nonce bigint, attempt int, caller int, leased_ms bigint, contact text
@@ -46,47 +47,51 @@ begin
   select least(o.lease_limit - o.dialing, cardinality(callers)) into most
   from organizations o where o.id = organization for no key update;
   perform from (select id from unnest(job_ids) as t (id) order by id) as t
-  cross join lateral (select from batch_jobs where id = t.id for no key update) as b;
+  cross join lateral (
+    select from batch_jobs where organization_id = organization and id = t.id for no key update
+  ) as b;
   begun := date_trunc('milliseconds', clock_timestamp());
   select coalesce(array_agg(distinct asked.id), '{}') into repeated
   from unnest(request_ids) as asked (id)
   cross join lateral (
-    select job_id from leases where request_id = asked.id and request_id <> '' and expires_at > begun
-  ) as l
-  cross join lateral (select organization_id from batch_jobs where id = l.job_id limit 1) as b
-  where b.organization_id = organization;
+    select from leases
+    where organization_id = organization and request_id = asked.id and request_id <> '' and expires_at > begun
+    limit 1
+  ) as l;
 
   return query
-  with turns as (
+  with turns as materialized (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 300 for all
     -- the rest, such as the marks around 50 fields.
-    select t.turn, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room,
+    select t.turn, b.organization_id, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room,
       octet_length(b.from_phone_number_id) + 300 as base
     from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
-    cross join lateral (select * from batch_jobs where id = t.id limit 1) as b
-    where b.organization_id = organization and b.status = 'running'
+    cross join lateral (select * from batch_jobs where organization_id = organization and id = t.id limit 1) as b
+    where b.status = 'running'
   ), retry as (
-    select t.turn, t.room, t.base, t.id as job_id, r.number, a.attempt, false as is_listed, r.due_at,
-      0::bigint as place
+    select t.turn, t.room, t.base, t.organization_id, t.id as job_id, r.number, a.attempt,
+      false as is_listed, r.due_at, 0::bigint as place
     from turns t
     cross join lateral (
       select number, due_at from retries
-      where job_id = t.id and due_at <= begun
+      where organization_id = t.organization_id and job_id = t.id and due_at <= begun
       order by due_at limit greatest(0, least(t.due, t.room))
     ) as r
     cross join lateral (
       select attempt, next_attempt_at from attempts
-      where job_id = t.id and number = r.number
+      where organization_id = t.organization_id and job_id = t.id and number = r.number
       order by attempt desc limit 1
     ) as a
     where a.next_attempt_at <= begun
   ), listed as (
-    select t.turn, t.room, t.base, t.id as job_id, l.number, 0 as attempt, true as is_listed,
-      null::timestamptz as due_at, l.place
+    select t.turn, t.room, t.base, t.organization_id, t.id as job_id, l.number, 0 as attempt,
+      true as is_listed, null::timestamptz as due_at, l.place
     from unnest(listed_jobs, listed_numbers) with ordinality as l (turn, number, place)
     join turns t on t.turn = l.turn
-    where not exists (select from attempts where job_id = t.id and number = l.number)
-      and not exists (select from leases where job_id = t.id and number = l.number)
+    where not exists (
+        select from attempts where organization_id = t.organization_id and job_id = t.id and number = l.number)
+      and not exists (
+        select from leases where organization_id = t.organization_id and job_id = t.id and number = l.number)
   ), ranked as (
     select *, row_number() over (partition by turn order by is_listed, due_at, place) as rank
     from (select * from retry union all select * from listed) as proposed
@@ -95,12 +100,12 @@ begin
       rank <= room and slot <= most and request_ids[callers[slot]] <> all(repeated) as has_room
     from (select *, row_number() over (order by rank > room, turn, rank) as slot from ranked) as r
   ), read as (
-    select p.job_id, p.number, p.attempt, p.is_listed, p.turn, p.slot, p.caller, p.has_room, b.contact,
-      p.base + octet_length(b.contact) as size
+    select p.organization_id, p.job_id, p.number, p.attempt, p.is_listed, p.turn, p.slot, p.caller, p.has_room,
+      b.contact, p.base + octet_length(b.contact) as size
     from placed p
     left join lateral (
       select split_part(contacts, E'\n', p.number - first_number + 1) as contact from contact_blocks
-      where p.has_room and job_id = p.job_id and first_number <= p.number
+      where p.has_room and organization_id = p.organization_id and job_id = p.job_id and first_number <= p.number
       order by first_number desc limit 1
     ) as b on true
   ), fitted as (
@@ -111,20 +116,24 @@ begin
     select *, attempt + 1 as next_attempt, (random() * (2::bigint ^ 48 - 1))::bigint as new_nonce
     from fitted where fits and contact <> ''
   ), written as (
-    insert into leases (job_id, number, attempt, nonce, worker_id, request_id, ticket, leased_at, expires_at)
-    select job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller], tickets[caller], begun,
-      begun + durations_ms[caller] * interval '1 millisecond'
+    insert into leases (
+      organization_id, job_id, number, attempt, nonce, worker_id, request_id, ticket, leased_at, expires_at)
+    select organization_id, job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller],
+      tickets[caller], begun, begun + durations_ms[caller] * interval '1 millisecond'
     from opened
   ), taken as (
-    delete from retries r using opened o where not o.is_listed and r.job_id = o.job_id and r.number = o.number
+    delete from retries r using opened o
+    where not o.is_listed and r.organization_id = o.organization_id and r.job_id = o.job_id
+      and r.number = o.number
   ), moved as (
-    select job_id, count(*)::int as leased, (count(*) filter (where is_listed))::int as from_list
-    from opened group by job_id
+    select organization_id, job_id, count(*)::int as leased,
+      (count(*) filter (where is_listed))::int as from_list
+    from opened group by organization_id, job_id
   ), counted as (
     update batch_jobs b
     set dialing_contacts = b.dialing_contacts + m.leased, pending_contacts = b.pending_contacts - m.from_list,
       waiting_retry_contacts = b.waiting_retry_contacts - (m.leased - m.from_list)
-    from moved m where b.id = m.job_id
+    from moved m where b.organization_id = m.organization_id and b.id = m.job_id
   ), summed as (
     update organizations o set dialing = o.dialing + s.leased
     from (select count(*)::int as leased from opened) as s

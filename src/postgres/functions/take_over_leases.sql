@@ -21,7 +21,7 @@
 --   every row can only be found through its key: the leases by their request id, and all else by a lateral look-up,
 --   with a limit, where there is another index that could be tried.
 create function take_over_leases(
-  organization uuid, request text, new_ticket bigint, new_worker_id text, duration_ms bigint, most int,
+  organization int, request text, new_ticket bigint, new_worker_id text, duration_ms bigint, most int,
   most_bytes bigint
 ) returns table (
   job_id uuid, number int, attempt int, nonce bigint, expires_ms bigint, from_phone_number_id text, max_attempts int,
@@ -43,8 +43,7 @@ begin
   begun := date_trunc('milliseconds', clock_timestamp());
   select max(l.ticket) into latest
   from leases l
-  cross join lateral (select organization_id from batch_jobs where id = l.job_id limit 1) as b
-  where l.request_id = request and l.request_id <> '' and l.expires_at > begun and b.organization_id = organization;
+  where l.organization_id = organization and l.request_id = request and l.request_id <> '' and l.expires_at > begun;
   if latest > new_ticket then
     return query select null::uuid, null::int, null::int, null::bigint, null::bigint, null, null::int, null;
     return;
@@ -52,19 +51,20 @@ begin
 
   return query
   with held as (
-    select l.job_id, l.number, b.from_phone_number_id, b.max_attempts,
+    select l.organization_id, l.job_id, l.number, b.from_phone_number_id, b.max_attempts,
       row_number() over (order by l.job_id, l.number) as place
     from leases l
     cross join lateral (
-      select organization_id, from_phone_number_id, max_attempts from batch_jobs where id = l.job_id limit 1
+      select from_phone_number_id, max_attempts from batch_jobs
+      where organization_id = organization and id = l.job_id limit 1
     ) as b
-    where l.request_id = request and l.request_id <> '' and l.expires_at > begun and b.organization_id = organization
+    where l.organization_id = organization and l.request_id = request and l.request_id <> '' and l.expires_at > begun
   ), taken as (
     update leases l
     -- 48 random bits, as many as a lease's nonce has.
     set nonce = (random() * (2::bigint ^ 48 - 1))::bigint, ticket = new_ticket, worker_id = new_worker_id,
       expires_at = begun + duration_ms * interval '1 millisecond'
-    from held h where l.job_id = h.job_id and l.number = h.number
+    from held h where l.organization_id = h.organization_id and l.job_id = h.job_id and l.number = h.number
     returning h.*, l.attempt, l.nonce, l.expires_at
   ), read as (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 300 for all
@@ -74,7 +74,7 @@ begin
     from taken t
     cross join lateral (
       select split_part(contacts, E'\n', t.number - first_number + 1) as contact from contact_blocks
-      where job_id = t.job_id and first_number <= t.number
+      where organization_id = t.organization_id and job_id = t.job_id and first_number <= t.number
       order by first_number desc limit 1
     ) as b
   )

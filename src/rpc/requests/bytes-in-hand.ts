@@ -6,7 +6,7 @@ import { maxMessageBytes } from "../listener.ts";
 /** What all requests that are read or answered now hold, in bytes: bounded for the replica and for each organization. */
 export type BytesInHand = {
   /** For one call; `organizationId` is asked once there are bytes, and undefined for callers without a key. */
-  hold(organizationId: () => string | undefined): Hold;
+  hold(organizationId: () => number | undefined): Hold;
 };
 
 export type Hold = {
@@ -31,10 +31,10 @@ export function createBytesInHand(options: {
   onChange?: (bytes: number) => void;
 }): BytesInHand {
   const { maxBytes, onChange } = options;
-  const byOrganization = new Map<string | undefined, number>();
+  const byOrganization = new Map<number | undefined, number>();
   let total = 0;
 
-  function add(organizationId: string | undefined, bytes: number): void {
+  function add(organizationId: number | undefined, bytes: number): void {
     total += bytes;
     const own = (byOrganization.get(organizationId) ?? 0) + bytes;
     if (own === 0) byOrganization.delete(organizationId);
@@ -46,7 +46,7 @@ export function createBytesInHand(options: {
     hold(organizationId) {
       let held = 0;
       let isReleased = false;
-      let holder: string | undefined;
+      let holder: number | undefined;
       return {
         set(bytes) {
           if (isReleased) return;

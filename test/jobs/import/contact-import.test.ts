@@ -253,7 +253,7 @@ describe("the job", () => {
     for (const id of [nobodys, "junk"]) {
       expect(await refusal(importInto(parts, id, "phone\n"))).toMatchObject({ reason: "job_not_found" });
     }
-    const caller = { ...parts.caller, organizationId: nobodys };
+    const caller = { ...parts.caller, organizationId: 2 ** 31 - 1 };
     expect(await refusal(importInto({ ...parts, caller }, job.id, "phone\n"))).toMatchObject({
       reason: "job_not_found",
     });

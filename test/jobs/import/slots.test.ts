@@ -19,7 +19,7 @@ function takeFiles() {
           });
         files.set(
           name,
-          inTurn(name.slice(0, 1), work).catch((error: unknown) => error),
+          inTurn(name.charCodeAt(0), work).catch((error: unknown) => error),
         );
       }
     },

@@ -32,7 +32,7 @@ describe("what cannot be reached does not keep the sweep from the rest:", () => 
         makeJob({ ...parts, caller: { ...parts.caller, organizationId } }, { status: "running" }),
       ),
     );
-    const unreachable = organizations.toSorted()[0];
+    const unreachable = organizations.toSorted((a, b) => a - b)[0];
     const contactList: Parts["contactList"] = {
       ...parts.contactList,
       look: (job, nowMs) =>

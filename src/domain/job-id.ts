@@ -11,8 +11,8 @@ export const writeJobKey = ({ id, organizationId }: JobKey): string => `${organi
 
 /** What writeJobKey wrote. */
 export function readJobKey(key: string): JobKey {
-  const [organizationId, id = ""] = key.split(" ");
-  return { id, organizationId: Number(organizationId) };
+  const end = key.indexOf(" ");
+  return { id: key.slice(end + 1), organizationId: Number(key.slice(0, end)) };
 }
 
 /** True for what may be the id of a job. */

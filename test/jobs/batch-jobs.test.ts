@@ -109,6 +109,7 @@ describe("create", () => {
     const { contacts } = await parts.jobs.listContacts(parts.caller, batchJobId, [], { size: 0, token: "" });
     expect(contacts).toEqual([
       {
+        organization_id: parts.caller.organizationId,
         job_id: batchJobId,
         number: 1,
         phone: "+14155550100",

@@ -233,7 +233,11 @@ describe("delete", () => {
     });
     expect(await lookAt(parts, id)).toMatchObject({ row: undefined, list: [], position: null, entry: null });
     const { rows } = await everything(parts);
-    expect(rows["deleted_jobs"]).toContainEqual({ job_id: id, last_number: 3 });
+    expect(rows["deleted_jobs"]).toContainEqual({
+      organization_id: organizationId,
+      job_id: id,
+      last_number: 3,
+    });
     expect(await parts.redis.zscore(parts.keys.due, scheduledJobId ?? "")).toBeNull();
     await expectOthersUntouched(was);
   });

@@ -152,6 +152,7 @@ describe("a report", () => {
     expect(attempts).toEqual([
       {
         nonce: readLeaseId(leaseId).nonce,
+        organization_id: parts.caller.organizationId,
         job_id: jobId,
         number: 1,
         attempt: 1,

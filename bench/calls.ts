@@ -44,7 +44,8 @@ async function makeJobs({ databaseUrl }: FreshService, count: number): Promise<s
       [ids],
     );
     await client.query(
-      "insert into contact_blocks (job_id, first_number, contacts) select id, 1, E'+14155550100\\t\\t{}' from unnest($1::uuid[]) id",
+      `insert into contact_blocks (organization_id, job_id, first_number, contacts)
+       select (select id from organizations limit 1), id, 1, E'+14155550100\\t\\t{}' from unnest($1::uuid[]) id`,
       [ids],
     );
     return ids;

@@ -97,16 +97,17 @@ async function dispatchGrown(workers: number, total: number, contacts: number): 
       );
     const insertContacts = (id: string) =>
       client.query(
-        `insert into contact_blocks (job_id, first_number, contacts)
-         select $1, min(n), string_agg(concat_ws(E'\\t', '+1' || (4150000000 + n), 'Ada Lovelace', '{"plan":"basic","city":"London"}'), E'\\n' order by n)
+        `insert into contact_blocks (organization_id, job_id, first_number, contacts)
+         select (select id from organizations), $1, min(n), string_agg(concat_ws(E'\\t', '+1' || (4150000000 + n), 'Ada Lovelace', '{"plan":"basic","city":"London"}'), E'\\n' order by n)
          from generate_series(1, $2::int) as n group by (n - 1) / 30`,
         [id, contacts],
       );
     await insertJob(ended, "completed", "completed");
     await insertContacts(ended);
     await client.query(
-      `insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
-       select $1, n, 1, 1, 'w', now(), now() + interval '1 minute', now(), 'completed' from generate_series(1, $2::int) as n`,
+      `insert into attempts (
+         organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
+       select (select id from organizations), $1, n, 1, 1, 'w', now(), now() + interval '1 minute', now(), 'completed' from generate_series(1, $2::int) as n`,
       [ended, contacts],
     );
     await insertJob(large, "pending", "pending");

@@ -2,10 +2,12 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { Migrator } from "kysely/migration";
 import { Client } from "pg";
 import { describe, expect, inject, test } from "vitest";
 import { hashApiKey } from "../../src/domain/api-key.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
+import { openDatabase } from "../../src/postgres/database.ts";
 import { migrate, migrations } from "../../src/postgres/migrate.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { lease, reportAll } from "../leasing/leases.ts";
@@ -116,9 +118,10 @@ const blockAfterFirstTable = `
   end $$;
   create event trigger block on ddl_command_end when tag in ('CREATE TABLE') execute function block()`;
 
+/** Those of deleted jobs go at once. */
 const contactsIn = (table: string) => `
   select job_id, number, phone, name, fields, status, attempts, last_outcome, next_attempt_at
-  from ${table} order by job_id, number`;
+  from ${table} where job_id in (select id from batch_jobs) order by job_id, number`;
 
 describe.each(releases)("what $from has left", ({ file }) => {
   /** A replica on it, whose caller is of the organization that the dump is about. */
@@ -134,7 +137,6 @@ describe.each(releases)("what $from has left", ({ file }) => {
 
   test("is all there", async () => {
     await using database = await startFrom(file);
-    // Contacts of deleted jobs go at once.
     const tables = ["batch_jobs", "retries", "requests", "api_keys"];
     const counts = (attempts: string) => {
       const columns = [...tables, attempts].map((table) => `(select count(*)::int from ${table})`);
@@ -145,6 +147,7 @@ describe.each(releases)("what $from has left", ({ file }) => {
     await migrate(database.url);
     expect(await query(database.url, counts("all_attempts"))).toEqual(before);
     expect(await query(database.url, contactsIn("current_contacts"))).toEqual(contactsBefore);
+    expect(await query(database.url, "select * from deleted_jobs")).toEqual([]);
     const hash = hashApiKey(`cs_${"release".repeat(6)}`).toString("hex");
     expect(await query(database.url, `select role from api_keys where hash = '\\x${hash}'`)).toEqual([
       { role: "admin" },
@@ -200,5 +203,93 @@ describe.each(releases)("what $from has left", ({ file }) => {
       .where("name", "=", "running")
       .executeTakeFirst();
     expect(running).toEqual({ status: "completed", unknown_contacts: 2 });
+  });
+});
+
+/** Two organizations as they were before they were numbers, with rows of every kind, and what a deletion has left. */
+const filled = `
+  insert into organizations (name) values ('one'), ('two');
+  insert into api_keys (organization_id, name, role, hash)
+  select id, n::text, 'viewer', sha256((name || n)::bytea) from organizations, generate_series(1, 100) n;
+  insert into batch_jobs (organization_id, name, description, from_phone_number_id, status, timezone, started_at,
+    finished_at, concurrent_call_limit, max_attempts, retry_on, retry_delays_ms, total_contacts, pending_contacts)
+  select id, n::text, '', 'pn_1', 'cancelled', 'UTC', now(), now(), 5, 3, '{busy}', '{1}', 1000, 1000
+  from organizations, generate_series(1, 20) n;
+  create temporary table rows as
+  select id as job_id, number, 14150000000 + number as phone
+  from (select id from batch_jobs union all select gen_random_uuid()) as j, generate_series(1, 1000) number;
+  insert into contact_blocks
+  select job_id, min(number), string_agg('+' || phone || E'\\tAda\\t{}', E'\\n' order by number)
+  from rows group by job_id, number / 50;
+  insert into contact_phones select job_id, '+' || phone from rows;
+  insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, reported_at)
+  select job_id, number, 1, number, 'worker-1', now(), now(), now(), 'completed', now() from rows;
+  insert into leases (job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
+  select job_id, number, 1, number, 'worker-1', '', now(), now() from rows where number <= 100;
+  insert into retries select job_id, number, now() from rows;
+  insert into requests (organization_id, rpc, request_id, fingerprint, answer)
+  select o.id, 'StartBatchJob', n::text, '', jsonb_build_object('job', jsonb_build_object('id', o.id, 'organizationId', o.id))
+  from organizations o, generate_series(1, 1000) n;
+  insert into deleted_jobs select job_id, 1000 from rows where job_id not in (select id from batch_jobs) limit 1`;
+
+const jobTables = ["contact_blocks", "contact_phones", "attempts", "leases", "retries"];
+
+describe("a database from before organizations were numbers", () => {
+  async function startFilled() {
+    const database = await createEmptyDatabase();
+    const db = openDatabase({ url: database.url, poolSize: 1 });
+    const provider = { getMigrations: () => Promise.resolve(migrations) };
+    const names = {
+      migrationTableName: "schema_migrations",
+      migrationLockTableName: "schema_migrations_lock",
+    };
+    const { error } = await new Migrator({ db, provider, ...names }).migrateTo("0011-installation-id");
+    await db.destroy();
+    expect(error).toBeUndefined();
+    await query(database.url, filled);
+    return database;
+  }
+
+  test("keeps every row, with its owner; what deleted jobs have left is gone", async () => {
+    await using database = await startFilled();
+    const counted = (owner: string, table: string, join: string) => `
+      select '${table}' as table, o.name, count(*)::int from ${table} t ${join} join organizations o on o.id = ${owner}
+      group by 2 order by 2`;
+    const ownTables = ["api_keys", "batch_jobs", "requests"];
+    const before = [
+      ...jobTables.map((table) =>
+        counted("j.organization_id", table, "join batch_jobs j on j.id = t.job_id"),
+      ),
+      ...ownTables.map((table) => counted("t.organization_id", table, "")),
+    ];
+    const after = [...jobTables, ...ownTables].map((table) => counted("t.organization_id", table, ""));
+    const read = (texts: string[]) => Promise.all(texts.map((text) => query(database.url, text)));
+    const countsBefore = await read(before);
+    expect(countsBefore.flat()).toHaveLength(2 * 8);
+    await migrate(database.url);
+    expect(await read(after)).toEqual(countsBefore);
+    expect(await query(database.url, "select count(*)::int from attempts")).toEqual([{ count: 40_000 }]);
+    expect(await query(database.url, "select * from deleted_jobs")).toEqual([]);
+    expect(await query(database.url, "select min(phone), max(phone) from contact_phones")).toEqual([
+      { min: "14150000001", max: "14150001000" },
+    ]);
+    const strangers = await query(
+      database.url,
+      `select count(*)::int from requests r
+       where answer->'job'->'organizationId' is distinct from to_jsonb(r.organization_id)`,
+    );
+    expect(strangers).toEqual([{ count: 0 }]);
+  });
+
+  test("is no larger afterwards", async () => {
+    await using database = await startFilled();
+    const sizes = `select relname, pg_total_relation_size(oid)::int as size from pg_class
+      where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> 'deleted_jobs'
+        and relname !~ 'migrations' order by 1`;
+    const sizeOf = async () =>
+      (await query(database.url, sizes)).reduce((sum, { size }) => sum + Number(size), 0);
+    const before = await sizeOf();
+    await migrate(database.url);
+    expect(await sizeOf()).toBeLessThan(1.02 * before);
   });
 });

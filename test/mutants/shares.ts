@@ -5,7 +5,7 @@ export const shares: Mutant[] = [
   {
     guard: "a call that stays open ends when its key is not valid any more",
     file: "src/access/api-keys.ts",
-    text: "for (const end of open.get(id) ?? []) end(refusal());",
+    text: "for (const end of open.get(apiKeyId)?.ends ?? []) end(refusal());",
     instead: "",
     test: "test/service/open-calls.test.ts",
     title: "a stream of jobs ends when its key",
@@ -69,7 +69,7 @@ export const shares: Mutant[] = [
   {
     guard: "rows of watched jobs that have not changed are not read",
     file: "src/jobs/watching.ts",
-    text: "version === versions.get(id)",
+    text: "version === versions.get(key)",
     instead: `version === "another"`,
     test: "test/jobs/watching.test.ts",
     title: "of jobs that have not changed only the versions are read",

@@ -234,27 +234,28 @@ const filled = `
 
 const jobTables = ["contact_blocks", "contact_phones", "attempts", "leases", "retries"];
 
-describe("a database from before organizations were numbers", () => {
-  async function startFilled() {
-    const database = await createEmptyDatabase();
-    const db = openDatabase({ url: database.url, poolSize: 1 });
-    const provider = { getMigrations: () => Promise.resolve(migrations) };
-    const names = {
-      migrationTableName: "schema_migrations",
-      migrationLockTableName: "schema_migrations_lock",
-    };
-    const { error } = await new Migrator({ db, provider, ...names }).migrateTo("0011-installation-id");
-    await db.destroy();
-    expect(error).toBeUndefined();
-    await query(database.url, filled);
-    return database;
-  }
+async function startFilled() {
+  const database = await createEmptyDatabase();
+  const db = openDatabase({ url: database.url, poolSize: 1 });
+  const provider = { getMigrations: () => Promise.resolve(migrations) };
+  const names = {
+    migrationTableName: "schema_migrations",
+    migrationLockTableName: "schema_migrations_lock",
+  };
+  const { error } = await new Migrator({ db, provider, ...names }).migrateTo("0011-installation-id");
+  await db.destroy();
+  expect(error).toBeUndefined();
+  await query(database.url, filled);
+  return database;
+}
 
+const counted = (owner: string, table: string, joined: string) => `
+  select '${table}' as table, o.name, count(*)::int from ${table} t ${joined} join organizations o on o.id = ${owner}
+  group by 2 order by 2`;
+
+describe("a database from before organizations were numbers", () => {
   test("keeps every row, with its owner; what deleted jobs have left is gone", async () => {
     await using database = await startFilled();
-    const counted = (owner: string, table: string, join: string) => `
-      select '${table}' as table, o.name, count(*)::int from ${table} t ${join} join organizations o on o.id = ${owner}
-      group by 2 order by 2`;
     const ownTables = ["api_keys", "batch_jobs", "requests"];
     const before = [
       ...jobTables.map((table) =>

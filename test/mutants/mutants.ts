@@ -554,15 +554,15 @@ const leasing: Mutant[] = [
   {
     guard: "a contact from a list is leased only if it was never called",
     file: openLeases,
-    text: "where not exists (\n        select from attempts where organization_id = t.organization_id and job_id = t.id and number = l.number)\n      and not",
-    instead: "where not",
+    text: "where a.was_called is null and",
+    instead: "where",
     test: "test/postgres/leases.test.ts",
     title: "those are not leased that were called already",
   },
   {
     guard: "a contact that somebody is calling is not leased again",
     file: openLeases,
-    text: "and not exists (\n        select from leases where organization_id = t.organization_id and job_id = t.id and number = l.number)",
+    text: "and c.is_called is null",
     instead: "",
     test: "test/postgres/leases.test.ts",
     title: "those are not leased that somebody is calling",

@@ -10,12 +10,14 @@ import { makeJobs } from "../support/make-many.ts";
 
 const freshParts = useFreshParts();
 
-type Touched = { table: string; read: number; found: number };
+type Touched = { table: string; read: number; found: number; entries: number };
 
 /** What this connection has touched and not yet made known: in this transaction and in some before it. */
 const readTouched = async (trx: Trx): Promise<Map<string, Omit<Touched, "table">>> => {
   const { rows } = await sql<Touched>`
-    select relname as table, seq_tup_read::int as read, idx_tup_fetch::int as found
+    select relname as table, seq_tup_read::int as read, idx_tup_fetch::int as found, (
+      select sum(pg_stat_get_xact_tuples_returned(indexrelid))::int from pg_index where indrelid = relid
+    ) as entries
     from pg_stat_xact_user_tables order by relname`.execute(trx);
   return new Map(rows.map(({ table, ...counts }) => [table, counts]));
 };
@@ -29,10 +31,10 @@ test("leasing, taking over, extending and reporting touch no more rows than they
   await db.updateTable("organizations").set({ lease_limit: 1_000 }).execute();
 
   /** Leases, takes over, extends and reports so many contacts of a job, and answers which rows of which tables that touched. */
-  async function work({ id }: BatchJobRow, count: number): Promise<Touched[]> {
+  async function work({ id }: BatchJobRow, count: number, first = 1): Promise<Touched[]> {
     return await db.transaction().execute(async (trx) => {
       const before = await readTouched(trx);
-      const numbers = Array.from({ length: count }, (_, i) => i + 1);
+      const numbers = Array.from({ length: count }, (_, i) => first + i);
       const taker = { workerId: "worker-1", requestId: id, ticket: 1, most: count, durationMs: 60_000 };
       const { leases } = await openLeases(trx, organizationId, [{ jobId: id, due: 0, numbers }], [taker]);
       expect(leases[0]).toHaveLength(count);
@@ -48,11 +50,11 @@ test("leasing, taking over, extending and reporting touch no more rows than they
       const { contacts } = await endLeases(trx, organizationId, endings, { onlyExpired: false });
       expect(contacts.filter((contact) => contact === undefined)).toEqual([]);
       return [...(await readTouched(trx))]
-        .map(([table, { read, found }]) => {
-          const was = before.get(table) ?? { read: 0, found: 0 };
-          return { table, read: read - was.read, found: found - was.found };
+        .map(([table, { read, found, entries }]) => {
+          const was = before.get(table) ?? { read: 0, found: 0, entries: 0 };
+          return { table, read: read - was.read, found: found - was.found, entries: entries - was.entries };
         })
-        .filter(({ read, found }) => read + found > 0);
+        .filter(({ read, found, entries }) => read + found + entries > 0);
     });
   }
 
@@ -72,18 +74,23 @@ test("leasing, taking over, extending and reporting touch no more rows than they
     insert into attempts (
       organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
     select ${organizationId}, id, number, 1, 0, 'worker-1', now(), now(), now(), 'completed'
-    from unnest(${others.map(({ id }) => id)}::uuid[]) as id, generate_series(1, 100) as number`.execute(db);
+    from (
+      select id, generate_series(1, 100) as number from unnest(${others.map(({ id }) => id)}::uuid[]) as id
+      union all select ${large.id}, generate_series(1, 19000)
+    ) as called`.execute(db);
   await sql`
     insert into leases (
       organization_id, job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
     select ${organizationId}, id, number, 1, 0, 'worker-1', '', now(), now() + interval '1 hour'
     from unnest(${others.map(({ id }) => id)}::uuid[]) as id, generate_series(1, 50) as number`.execute(db);
 
-  const touched = await work(large, 200);
-  for (const { table, read, found } of touched) {
+  const touched = await work(large, 200, 19_001);
+  for (const { table, read, found, entries } of touched) {
     expect.soft({ table, read }).toEqual({ table, read: 0 });
     // Once for each of the four steps, and what their conditions look at.
     expect.soft(found, `rows of ${table}`).toBeLessThanOrEqual(7 * 200 + 20);
+    // A row that was changed has had an entry for each change.
+    expect.soft(entries, `index entries of ${table}`).toBeLessThanOrEqual(10 * 200);
   }
   expect(touched.map(({ table }) => table)).toEqual([
     "batch_jobs",

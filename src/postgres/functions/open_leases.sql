@@ -24,7 +24,8 @@
 --   It is planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
 --   empty. So it is written, and set, such that every row can only be found through its key: by a join from what is
 --   given, and by a lateral look-up, with a limit, where there is another index that could be tried. In a join the
---   organization is a column of what is given, and no constant, for which alone rows could be found too.
+--   organization is a column of what is given, and no constant, for which alone rows could be found too; nor is there a
+--   "not exists" that looks at two tables, since rows could be found for the columns of one of them.
 create function open_leases(
   organization int, job_ids uuid[], due_counts int[], listed_jobs int[], listed_numbers int[], callers int[],
   worker_ids text[], request_ids text[], tickets bigint[], durations_ms bigint[], most_bytes bigint
@@ -88,10 +89,15 @@ begin
       true as is_listed, null::timestamptz as due_at, l.place
     from unnest(listed_jobs, listed_numbers) with ordinality as l (turn, number, place)
     join turns t on t.turn = l.turn
-    where not exists (
-        select from attempts where organization_id = t.organization_id and job_id = t.id and number = l.number)
-      and not exists (
-        select from leases where organization_id = t.organization_id and job_id = t.id and number = l.number)
+    left join lateral (
+      select true as was_called from attempts
+      where organization_id = t.organization_id and job_id = t.id and number = l.number limit 1
+    ) as a on true
+    left join lateral (
+      select true as is_called from leases
+      where organization_id = t.organization_id and job_id = t.id and number = l.number limit 1
+    ) as c on true
+    where a.was_called is null and c.is_called is null
   ), ranked as (
     select *, row_number() over (partition by turn order by is_listed, due_at, place) as rank
     from (select * from retry union all select * from listed) as proposed

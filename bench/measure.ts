@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, readdir, writeFile } from "node:fs/promises";
 import { Redis } from "ioredis";
 import { Client } from "pg";
 
@@ -14,10 +14,44 @@ export const forgetPeak = (pid: number): Promise<void> => writeFile(`/proc/${pid
 
 /** User and system time that a process has taken, in seconds. */
 export async function cpuSecondsOf(pid: number): Promise<number> {
-  const [, rest = ""] = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ");
-  const fields = rest.split(" ");
+  const fields = await fieldsOf(pid);
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
+
+/** What Linux tells of a process, from its state on. */
+async function fieldsOf(pid: number): Promise<string[]> {
+  const [, rest = ""] = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ");
+  return rest.split(" ");
+}
+
+const parentOf = (pid: number): Promise<number> =>
+  fieldsOf(pid).then(
+    (fields) => Number(fields[1]),
+    () => 0,
+  );
+
+/** The same for Postgres as a whole: the server, those of its processes that live, and those that have ended. */
+export async function postgresCpuSeconds(url: string): Promise<number> {
+  const server = await withPostgres(url, async (client) => {
+    const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid");
+    return await parentOf(rows[0]?.pid ?? 0);
+  });
+  const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const parents = await Promise.all(processes.map(parentOf));
+  const children = processes.filter((_, i) => parents[i] === server);
+  const living = await Promise.all(children.map((pid) => cpuSecondsOf(pid).catch(() => 0)));
+  const ended = (await fieldsOf(server)).slice(13, 15).map(Number);
+  return [...living, await cpuSecondsOf(server), ...ended.map((ticks) => ticks / 100)].reduce(
+    (a, b) => a + b,
+  );
+}
+
+export const redisCpuSeconds = (url: string): Promise<number> =>
+  withRedis(url, async (redis) => {
+    const info = await redis.info("cpu");
+    const read = (field: string) => Number(new RegExp(`^${field}:([\\d.]+)`, "m").exec(info)?.[1]);
+    return read("used_cpu_user") + read("used_cpu_sys");
+  });
 
 export async function withPostgres<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url });

@@ -9,6 +9,7 @@ import { createFanOut } from "./starting/fan-out.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
 import { createContactImport } from "./jobs/import/contact-import.ts";
+import { createRedisHalves } from "./jobs/redis-halves.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
 import { startExpiry } from "./leasing/expiry.ts";
 import { createJobSettings } from "./leasing/job-settings.ts";
@@ -176,8 +177,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const contactImport = createContactImport({
     directUrl,
     shares,
-    fanOut,
-    logger,
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
     limits: importLimits,
   });
   const freed = (organizationId: number): void => {

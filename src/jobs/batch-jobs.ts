@@ -1,110 +1,29 @@
-import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { PhonesAreMissing, fileIsAdded, whenNothingKeepsOut } from "./adding.ts";
+import { type JobCommandRequest, check, keyOf, lockForCommand } from "./checks.ts";
 import { type CommandRequest, createCommandRunner } from "./command.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type Command, checkAllowed } from "../domain/batch-job.ts";
-import {
-  type ContactInput,
-  type Outcome,
-  type Rejection,
-  duplicatePhone,
-  sortOut,
-} from "../domain/contact.ts";
-import { checkFuture, parseStartTime } from "../domain/start-time.ts";
-import { canonicalTimeZone } from "../domain/time-zone.ts";
-import type { FanOut } from "../starting/fan-out.ts";
-import {
-  type Trx,
-  cancelJob,
-  countAdded,
-  databaseNow,
-  deleteJob,
-  finishJob,
-  insertJob,
-  lockJob,
-  openContacts,
-  scheduleJob,
-  setRunning,
-  startJob,
-} from "../postgres/batch-jobs.ts";
-import { holdOffFiles } from "../postgres/adding.ts";
-import { insertContacts } from "../postgres/contacts.ts";
-import type { Shares } from "../postgres/connections.ts";
+import { type JobCommand, jobCommands } from "./job-commands.ts";
+import { type NewJob, type NewJobAnswer, decideJob, summaryOf } from "./new-job.ts";
 import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
+import { type RedisHalf, createRedisHalves, goOn } from "./redis-halves.ts";
+import { createTogether } from "./together.ts";
+import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
+import type { FanOut } from "../starting/fan-out.ts";
+import { holdOffFiles } from "../postgres/adding.ts";
+import { countAdded, databaseNow, insertJobs } from "../postgres/batch-jobs.ts";
+import type { Shares } from "../postgres/connections.ts";
+import { insertContacts } from "../postgres/contacts.ts";
 import type { ContactList } from "../redis/contact-list.ts";
-import type { JobKey } from "../redis/keys.ts";
 import type { Schedule } from "../redis/schedule.ts";
 
-export type { Attempt, BatchJob, CommandRequest, Contact };
-
-export type JobCommandRequest = CommandRequest & {
-  readonly batchJobId: string;
-  readonly expectedRevision: number | bigint | undefined;
-};
-
-export type NewJob = {
-  readonly name: string;
-  readonly description: string;
-  readonly fromPhoneNumberId: string;
-  readonly contacts: readonly ContactInput[];
-  readonly concurrentCallLimit: number;
-  readonly maxAttempts: number;
-  readonly retryOn: readonly Outcome[];
-  readonly retryDelaysMs: readonly number[];
-  /** Empty for a job that waits for a start. */
-  readonly scheduledStartTime: string;
-  readonly timeZone: string;
-};
+export type { Attempt, BatchJob, CommandRequest, Contact, JobCommandRequest, NewJob };
 
 export type BatchJobs = ReturnType<typeof createBatchJobs>;
 
-/** How many rejected contacts an answer shows. */
-export const shownRejections = 100;
+const createRpc = "CreateBatchJob";
 
-const summaryOf = (rejected: readonly Rejection[]) => ({
-  rejectedCount: rejected.length,
-  rejected: rejected.slice(0, shownRejections),
-});
-
-export const keyOf = (job: BatchJob) => ({ id: job.id, organizationId: job.organization_id });
-
-export const check = (command: Command, job: BatchJob): void =>
-  checkAllowed(command, { id: job.id, status: job.status, dialing: job.dialing_contacts });
-
-function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
-  const first = rejected[0];
-  if (first === undefined || rejected.length < given) return;
-  throw new BatchJobError(
-    "no_valid_contacts",
-    `All ${given} contacts were rejected, the first as ${first.reason}: its ${first.field} ${first.rule}. Give at least one valid contact, or none at all.`,
-    { field: "contacts", rejectedContactsCount: String(given), firstReason: first.reason },
-  );
-}
-
-/** Locks the job that a command names, or refuses: job_not_found, then revision_mismatch. */
-export async function lockForCommand(trx: Trx, request: JobCommandRequest): Promise<BatchJob> {
-  const job = await lockJob(trx, request.caller.organizationId, request.batchJobId);
-  checkRevision(job, request.expectedRevision);
-  return job;
-}
-
-export function checkRevision(job: BatchJob, expected: JobCommandRequest["expectedRevision"]): void {
-  if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return;
-  throw new BatchJobError(
-    "revision_mismatch",
-    `The batch job is at revision ${job.revision}, not ${expected}; read it again and decide anew.`,
-    { batchJobId: job.id, revision: String(job.revision), expectedRevision: String(expected) },
-  );
-}
-
-/** The instant that a start time means, refused in the order of the contract: zone, date-time, past. */
-async function readStartTime(trx: Trx, text: string, zone: string) {
-  const timeZone = canonicalTimeZone(zone);
-  const at = parseStartTime(text, timeZone);
-  checkFuture(at, await databaseNow(trx));
-  return { requested: text, timeZone, at };
-}
+const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
+  scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, dueMs } };
 
 /** The commands on batch jobs, and the queries: what the API does, without its wire format. */
 export function createBatchJobs(deps: {
@@ -115,70 +34,52 @@ export function createBatchJobs(deps: {
   fanOut: FanOut;
   logger: Logger;
 }) {
-  const { shares, schedule, contactList } = deps;
-  const run = createCommandRunner(deps);
+  const { shares } = deps;
+  const running = { shares, doRedisHalves: createRedisHalves(deps) };
+  const runApart = createCommandRunner(running);
+  const runTogether = createTogether(running);
 
-  const removeEntry = async (scheduledJobId: string | null): Promise<boolean> =>
-    scheduledJobId !== null && (await schedule.remove(scheduledJobId));
-
-  /** Takes all that a job has in Redis away, once it is neither scheduled nor running. */
-  async function leaveRedis(left: { job: JobKey; revision: number; scheduledJobId: string | null }) {
-    const removed = await removeEntry(left.scheduledJobId);
-    await contactList.unlink(left.job, left.revision);
-    return removed;
-  }
+  /** A command on one job, beside those that are in hand. */
+  const onJob =
+    <A extends object, G>({ rpc, decide, redisHalf }: JobCommand<A, G>) =>
+    async (request: JobCommandRequest, given: G) =>
+      await runTogether(request, {
+        rpc,
+        batchJobId: request.batchJobId,
+        decide: (view) => decide(view, request, given),
+        redisHalf,
+      });
 
   return {
     ...createQueries(deps.reads),
 
     async create(request: CommandRequest, job: NewJob) {
-      return await run(request, {
-        rpc: "CreateBatchJob",
+      const { organizationId } = request.caller;
+      if (job.contacts.length === 0) {
+        return await runTogether(request, {
+          rpc: createRpc,
+          redisHalf: entryOfNewJob,
+          decide({ now }) {
+            const { answer, row } = decideJob(organizationId, job, now);
+            return { answer, created: row };
+          },
+        });
+      }
+      return await runApart(request, {
+        rpc: createRpc,
+        redisHalf: entryOfNewJob,
         async decide(trx) {
-          const start =
-            job.scheduledStartTime === ""
-              ? undefined
-              : await readStartTime(trx, job.scheduledStartTime, job.timeZone);
-          const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
-          const { accepted, rejected } = sortOut(job.contacts);
-          checkAnyAccepted(job.contacts.length, rejected);
-          const row = await insertJob(trx, {
-            organization_id: request.caller.organizationId,
-            name: job.name,
-            description: job.description,
-            from_phone_number_id: job.fromPhoneNumberId,
-            status: start === undefined ? "pending" : "scheduled",
-            timezone: timeZone,
-            requested_start_time: start?.requested ?? null,
-            scheduled_at: start?.at ?? null,
-            scheduled_job_id: start === undefined ? null : randomUUID(),
-            concurrent_call_limit: job.concurrentCallLimit,
-            max_attempts: job.maxAttempts,
-            retry_on: [...job.retryOn],
-            retry_delays_ms: [...job.retryDelaysMs],
-            total_contacts: accepted.length,
-            pending_contacts: accepted.length,
-          });
-          await insertContacts(trx, row.organization_id, row.id, 0, accepted);
-          return {
-            batchJobId: row.id,
-            status: row.status,
-            totalContacts: row.total_contacts,
-            scheduledJobId: row.scheduled_job_id,
-            dueMs: row.scheduled_at?.getTime() ?? null,
-            ...summaryOf(rejected),
-          };
-        },
-        async redisHalf({ scheduledJobId, dueMs }) {
-          if (scheduledJobId !== null && dueMs !== null) await schedule.add({ scheduledJobId, dueMs });
-          return false;
+          const { answer, row, accepted } = decideJob(organizationId, job, await databaseNow(trx));
+          await insertJobs(trx, [row]);
+          await insertContacts(trx, organizationId, row.id, 0, accepted);
+          return answer;
         },
       });
     },
 
     async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {
       return await whenNothingKeepsOut(shares.of(request.caller.organizationId), () =>
-        run(request, {
+        runApart(request, {
           rpc: "AddContacts",
           async decide(trx) {
             const { accepted, rejected } = sortOut(contacts);
@@ -208,132 +109,16 @@ export function createBatchJobs(deps: {
               ...summaryOf(rejected),
             };
           },
-          redisHalf: async () => false,
-          toFanOut: (answer) => answer.toFanOut ?? undefined,
+          redisHalf: ({ toFanOut }) => goOn(toFanOut),
         }),
       );
     },
 
-    async start(request: JobCommandRequest) {
-      return await run(request, {
-        rpc: "StartBatchJob",
-        async decide(trx) {
-          const before = await lockForCommand(trx, request);
-          check("start", before);
-          if (before.total_contacts === 0) {
-            const metadata = { batchJobId: before.id, status: before.status };
-            throw new BatchJobError(
-              "no_contacts",
-              "The batch job has no contacts; add some first.",
-              metadata,
-            );
-          }
-          const job = await startJob(trx, before.organization_id, before.id, "command");
-          return {
-            job: keyOf(job),
-            revision: job.revision,
-            statusBefore: before.status,
-            scheduledJobId: before.scheduled_job_id,
-            contactsEnqueued: job.pending_contacts,
-            startedAtMs: job.started_at?.getTime() ?? 0,
-          };
-        },
-        async redisHalf({ job, revision, scheduledJobId }) {
-          const removed = await removeEntry(scheduledJobId);
-          await contactList.create(job, revision, "first");
-          return removed;
-        },
-        toFanOut: ({ job }) => job,
-      });
-    },
-
-    async reschedule(request: JobCommandRequest, time: { scheduledStartTime: string; timeZone: string }) {
-      return await run(request, {
-        rpc: "RescheduleBatchJob",
-        async decide(trx) {
-          const start = await readStartTime(trx, time.scheduledStartTime, time.timeZone);
-          const before = await lockForCommand(trx, request);
-          check("reschedule", before);
-          const newScheduledJobId = randomUUID();
-          await scheduleJob(trx, before.organization_id, before.id, start, newScheduledJobId);
-          return {
-            batchJobId: before.id,
-            statusBefore: before.status,
-            oldScheduledJobId: before.scheduled_job_id,
-            newScheduledJobId,
-            dueMs: start.at.getTime(),
-          };
-        },
-        async redisHalf({ oldScheduledJobId, newScheduledJobId, dueMs }) {
-          await schedule.add({ scheduledJobId: newScheduledJobId, dueMs });
-          return await removeEntry(oldScheduledJobId);
-        },
-      });
-    },
-
-    async pause(request: JobCommandRequest) {
-      return await run(request, {
-        rpc: "PauseBatchJob",
-        async decide(trx) {
-          const before = await lockForCommand(trx, request);
-          check("pause", before);
-          const { revision } = await setRunning(trx, before.organization_id, before.id, false);
-          return { job: keyOf(before), revision, scheduledJobId: null };
-        },
-        redisHalf: leaveRedis,
-      });
-    },
-
-    async resume(request: JobCommandRequest) {
-      return await run(request, {
-        rpc: "ResumeBatchJob",
-        async decide(trx) {
-          const before = await lockForCommand(trx, request);
-          check("resume", before);
-          const { revision, status } =
-            openContacts(before) === 0
-              ? await finishJob(trx, before.organization_id, before.id)
-              : await setRunning(trx, before.organization_id, before.id, true);
-          return { job: keyOf(before), revision, status };
-        },
-        async redisHalf({ job, revision, status }) {
-          if (status === "running") await contactList.create(job, revision);
-          return false;
-        },
-        toFanOut: ({ job, status }) => (status === "running" ? job : undefined),
-      });
-    },
-
-    async cancel(request: JobCommandRequest) {
-      return await run(request, {
-        rpc: "CancelBatchJob",
-        async decide(trx) {
-          const before = await lockForCommand(trx, request);
-          check("cancel", before);
-          const job = await cancelJob(trx, before.organization_id, before.id);
-          return {
-            job: keyOf(job),
-            revision: job.revision,
-            statusBefore: before.status,
-            scheduledJobId: before.scheduled_job_id,
-            contactsCancelled: job.pending_contacts + job.waiting_retry_contacts,
-          };
-        },
-        redisHalf: leaveRedis,
-      });
-    },
-
-    async delete(request: JobCommandRequest) {
-      return await run(request, {
-        rpc: "DeleteBatchJob",
-        async decide(trx) {
-          const job = await lockForCommand(trx, request);
-          check("delete", job);
-          await deleteJob(trx, job);
-          return { job: keyOf(job), revision: job.revision, scheduledJobId: job.scheduled_job_id };
-        },
-        redisHalf: leaveRedis,
-      });
-    },
+    start: onJob(jobCommands.start),
+    reschedule: onJob(jobCommands.reschedule),
+    pause: onJob(jobCommands.pause),
+    resume: onJob(jobCommands.resume),
+    cancel: onJob(jobCommands.cancel),
+    delete: onJob(jobCommands.delete),
   };
 }

@@ -56,42 +56,31 @@ export async function lockScheduledJob(trx: Trx, scheduledJobId: string): Promis
     .executeTakeFirst();
 }
 
-export async function insertJob(trx: Trx, job: NewBatchJob): Promise<BatchJobRow> {
-  return await trx.insertInto("batch_jobs").values(job).returningAll().executeTakeFirstOrThrow();
+export async function insertJobs(trx: Trx, jobs: readonly NewBatchJob[]): Promise<void> {
+  if (jobs.length > 0) await trx.insertInto("batch_jobs").values(jobs).execute();
 }
 
 const moved = { revision: sql<number>`revision + 1`, updated_at: now };
 
-/** Why a job is started: a command, or its time has come. */
-export type StartCause = "command" | "due";
-
-/** What a start writes. A job without contacts fails; only a job whose time has come gets here without any. */
-const startedColumns = (cause: StartCause) => ({
+/** What a start writes of a job whose time has come. One without contacts fails. */
+const startedColumns = {
   ...moved,
   status: sql<JobStatus>`case when total_contacts > 0 then 'running' else 'failed' end`,
   failure_reason: sql<string | null>`case when total_contacts > 0 then null else 'no_contacts' end`,
   started_at: sql<Date | null>`case when total_contacts > 0 then ${now} end`,
   finished_at: sql<Date | null>`case when total_contacts > 0 then null else ${now} end`,
   scheduled_job_id: null,
-  start_lag_ms:
-    cause === "due"
-      ? sql<number>`(extract(epoch from clock_timestamp() - scheduled_at) * 1000)::bigint`
-      : null,
-});
+  start_lag_ms: sql<number>`(extract(epoch from clock_timestamp() - scheduled_at) * 1000)::bigint`,
+};
 
-/** Starts a job that this transaction has locked and found pending or scheduled. */
-export async function startJob(
-  trx: Trx,
-  organizationId: number,
-  id: string,
-  cause: StartCause,
-): Promise<BatchJobRow> {
+/** Starts a job that this transaction has locked and found due. */
+export async function startDueJob(trx: Trx, organizationId: number, id: string): Promise<BatchJobRow> {
   return await trx
     .updateTable("batch_jobs")
-    .set(startedColumns(cause))
+    .set(startedColumns)
     .where("organization_id", "=", organizationId)
     .where("id", "=", id)
-    .where("status", "in", ["pending", "scheduled"])
+    .where("status", "=", "scheduled")
     .returningAll()
     .executeTakeFirstOrThrow();
 }
@@ -140,7 +129,7 @@ export async function startDueJobs(
     )
     .updateTable("batch_jobs")
     .from("due")
-    .set(startedColumns("due"))
+    .set(startedColumns)
     .whereRef("batch_jobs.organization_id", "=", "due.organization_id")
     .whereRef("batch_jobs.id", "=", "due.id")
     .returning(startedJob)
@@ -165,71 +154,6 @@ export async function standingEntries(
     .where(sql<SqlBool>`scheduled_job_id = any(${scheduledJobIds}::uuid[])`)
     .where("status", "=", "scheduled")
     .$narrowType<{ scheduledJobId: string; dueAt: Date }>()
-    .execute();
-}
-
-export type StartTime = { requested: string; timeZone: string; at: Date };
-
-/** Gives a job that this transaction has locked a (new) entry in the schedule. */
-export async function scheduleJob(
-  trx: Trx,
-  organizationId: number,
-  id: string,
-  time: StartTime,
-  scheduledJobId: string,
-): Promise<BatchJobRow> {
-  return await trx
-    .updateTable("batch_jobs")
-    .set({
-      ...moved,
-      status: "scheduled",
-      requested_start_time: time.requested,
-      timezone: time.timeZone,
-      scheduled_at: time.at,
-      scheduled_job_id: scheduledJobId,
-    })
-    .where("organization_id", "=", organizationId)
-    .where("id", "=", id)
-    .returningAll()
-    .executeTakeFirstOrThrow();
-}
-
-export async function setRunning(
-  trx: Trx,
-  organizationId: number,
-  id: string,
-  isRunning: boolean,
-): Promise<BatchJobRow> {
-  return await trx
-    .updateTable("batch_jobs")
-    .set({ ...moved, status: isRunning ? "running" : "paused" })
-    .where("organization_id", "=", organizationId)
-    .where("id", "=", id)
-    .returningAll()
-    .executeTakeFirstOrThrow();
-}
-
-export async function cancelJob(trx: Trx, organizationId: number, id: string): Promise<BatchJobRow> {
-  return await trx
-    .updateTable("batch_jobs")
-    .set({ ...moved, status: "cancelled", scheduled_job_id: null, finished_at: now })
-    .where("organization_id", "=", organizationId)
-    .where("id", "=", id)
-    .returningAll()
-    .executeTakeFirstOrThrow();
-}
-
-/** Removes the job's row and leaves a note of the contacts that are still to be removed. */
-export async function deleteJob(trx: Trx, job: BatchJobRow): Promise<void> {
-  const { organization_id, id, total_contacts } = job;
-  await trx
-    .deleteFrom("batch_jobs")
-    .where("organization_id", "=", organization_id)
-    .where("id", "=", id)
-    .execute();
-  await trx
-    .insertInto("deleted_jobs")
-    .values({ organization_id, job_id: id, last_number: total_contacts })
     .execute();
 }
 

@@ -3,15 +3,32 @@ import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 
-/** What makes a command safe to repeat: the caller's id for it, and a hash of what was asked. */
-export type RequestKey = {
-  organizationId: number;
-  rpc: string;
-  requestId: string;
-  fingerprint: Buffer;
+/** The caller's id for a command. It is another one for another RPC. */
+export type RequestName = { readonly rpc: string; readonly requestId: string };
+
+/** What makes a command safe to repeat: its id, and a hash of what was asked. */
+export type RequestKey = RequestName & { readonly organizationId: number; readonly fingerprint: Buffer };
+
+/** What is kept of the first call of a request. */
+export type KeptAnswer = {
+  readonly fingerprint: Buffer;
+  readonly answer: unknown;
+  /** Null until its Redis half is done; then whether that took an entry out of the schedule. */
+  readonly entryRemoved: boolean | null;
 };
 
-export type KeptAnswer = { answer: unknown; entryRemoved: boolean | null };
+/** Tells the requests of an organization apart. */
+export const nameOf = ({ rpc, requestId }: RequestName): string => `${rpc} ${requestId}`;
+
+/** Refuses the answer of another request. */
+export function checkSame(kept: KeptAnswer, key: RequestKey): void {
+  if (kept.fingerprint.equals(key.fingerprint)) return;
+  throw new BatchJobError(
+    "request_id_reused",
+    "This request_id belongs to another request; give every new request a new one.",
+    { field: "request_id", requestId: key.requestId },
+  );
+}
 
 const expiry = sql`interval '24 hours'`;
 
@@ -43,14 +60,10 @@ export async function claimRequest(trx: Trx, key: RequestKey): Promise<KeptAnswe
     .executeTakeFirst();
   if (claimed !== undefined) return undefined;
   const kept = await ofKey(trx.selectFrom("requests").selectAll(), key).executeTakeFirstOrThrow();
-  if (!kept.fingerprint.equals(key.fingerprint)) {
-    throw new BatchJobError(
-      "request_id_reused",
-      "This request_id belongs to another request; give every new request a new one.",
-      { field: "request_id", requestId: key.requestId },
-    );
-  }
-  return { answer: kept.answer, entryRemoved: kept.entry_removed };
+  const { fingerprint, answer, entry_removed: entryRemoved } = kept;
+  const first = { fingerprint, answer, entryRemoved };
+  checkSame(first, key);
+  return first;
 }
 
 /** True if an answer is kept under the id, whatever was asked. */
@@ -62,16 +75,6 @@ export async function isKept(db: Database, key: Omit<RequestKey, "fingerprint">)
 /** Keeps the answer with what the transaction did. */
 export async function keepAnswer(trx: Trx, key: RequestKey, answer: unknown): Promise<void> {
   await ofKey(trx.updateTable("requests").set({ answer: JSON.stringify(answer) }), key).execute();
-}
-
-/** Notes that the command's Redis half is done. Once true, `entryRemoved` stays true. */
-export async function keepEntryRemoved(db: Database, key: RequestKey, entryRemoved: boolean): Promise<void> {
-  await ofKey(
-    db.updateTable("requests").set({
-      entry_removed: sql<boolean>`coalesce(entry_removed, false) or ${entryRemoved}::boolean`,
-    }),
-    key,
-  ).execute();
 }
 
 /** Up to `limit` organizations that have expired ids. */

@@ -114,8 +114,8 @@ export async function organizationsWithOldJobs(db: Database, days: number, limit
 }
 
 /**
- * Deletes up to `size` of an organization's jobs that ended more than so many days ago, the oldest first, as deleteJob does;
- * answers how many. Jobs that a command has locked, and those of which a contact is dialing still, are left for later.
+ * Deletes up to `size` of an organization's jobs that ended more than so many days ago, the oldest first, as a command
+ * does; answers how many. Jobs that a command has locked, and those of which a contact is dialing still, are left for later.
  */
 export async function deleteOldJobs(
   db: Database,

@@ -15,12 +15,25 @@ export type Claim = {
 
 export type Schedule = ReturnType<typeof createSchedule>;
 
-const add = script(`
--- Puts an entry on the schedule, or moves it, and wakes the replicas if it now stands before all others.
---   KEYS[1] due   ARGV[1] scheduled_job_id   ARGV[2] due time, unix ms   ARGV[3] wake channel
-redis.call("ZADD", KEYS[1], ARGV[2], ARGV[1])
-if redis.call("ZRANK", KEYS[1], ARGV[1]) == 0 then redis.call("PUBLISH", ARGV[3], ARGV[2]) end
-return 1
+const change = script(`
+-- Puts entries on the schedule, or moves them, and then takes entries off. Wakes the replicas if one that it has put there
+-- now stands before all others.
+--   KEYS[1] due   ARGV[1] wake channel   ARGV[2] how many are put there
+--   ARGV[3], [5], … due time of each, unix ms   ARGV[4], [6], … its scheduled_job_id   then those to take off
+-- Returns for each of those to take off 1, or 0 if it was not there
+local last = 2 + 2 * tonumber(ARGV[2])
+local put = {}
+for i = 3, last, 2 do
+  redis.call("ZADD", KEYS[1], ARGV[i], ARGV[i + 1])
+  put[ARGV[i + 1]] = true
+end
+local removed = {}
+for i = last + 1, #ARGV do removed[i - last] = redis.call("ZREM", KEYS[1], ARGV[i]) end
+if last > 2 then
+  local first = redis.call("ZRANGE", KEYS[1], 0, 0, "WITHSCORES")
+  if put[first[1]] then redis.call("PUBLISH", ARGV[1], first[2]) end
+end
+return removed
 `);
 
 const claim = script(`
@@ -39,16 +52,34 @@ const text = (value: unknown): string => (typeof value === "string" ? value : St
 /** The Redis sorted set of scheduled starts. It may be wrong, late or empty: Postgres decides what starts. */
 export function createSchedule(redis: RedisClient, keys: Keys) {
   return {
-    /** Puts an entry on the schedule, or moves it. */
-    async add({ scheduledJobId, dueMs }: Entry): Promise<void> {
-      await redisStep("adding to the schedule", () =>
-        runScript(redis, add, [keys.due], [scheduledJobId, dueMs, keys.wake]),
+    /**
+     * Puts entries on the schedule, or moves them, and then takes entries off, in one step. Answers which of the latter were
+     * there.
+     */
+    async change(entries: {
+      readonly put: readonly Entry[];
+      readonly takeOff: readonly string[];
+    }): Promise<ReadonlySet<string>> {
+      const { put, takeOff } = entries;
+      const removed = await redisStep("changing the schedule", () =>
+        runScript(
+          redis,
+          change,
+          [keys.due],
+          [
+            keys.wake,
+            put.length,
+            ...put.flatMap(({ scheduledJobId, dueMs }) => [dueMs, scheduledJobId]),
+            ...takeOff,
+          ],
+        ),
       );
+      return new Set(takeOff.filter((_, i) => Array.isArray(removed) && removed[i] === 1));
     },
 
-    /** Takes an entry off; true if it was there. */
-    async remove(scheduledJobId: string): Promise<boolean> {
-      return (await this.removeAll([scheduledJobId])) === 1;
+    /** Puts an entry on the schedule, or moves it. */
+    async add(entry: Entry): Promise<void> {
+      await this.change({ put: [entry], takeOff: [] });
     },
 
     /** Takes entries off; answers how many were there. */

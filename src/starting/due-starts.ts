@@ -6,8 +6,8 @@ import {
   type StartedJobRow,
   lockScheduledJob,
   standingEntries,
+  startDueJob,
   startDueJobs,
-  startJob,
 } from "../postgres/batch-jobs.ts";
 import { type Database, isPostgresUnavailable } from "../postgres/database.ts";
 import type { Entry } from "../redis/schedule.ts";
@@ -120,7 +120,7 @@ export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: 
       const started = await db.transaction().execute(async (trx) => {
         const job = await lockScheduledJob(trx, scheduledJobId);
         // An entry has one time for ever: what was due still is.
-        return job && (await startJob(trx, job.organization_id, job.id, "due"));
+        return job && (await startDueJob(trx, job.organization_id, job.id));
       });
       return started === undefined ? [] : note([started]);
     },

@@ -17,9 +17,10 @@ export type FanOut = AsyncDisposable & {
   run(job: JobKey): Promise<void>;
   /**
    * Does the same for jobs that run for the first time, as they were when they started: all their contacts are pending,
-   * so that nothing need be read. Resolves before large ones are done.
+   * so that nothing need be read. Resolves before large ones are done: with what is left to do of each job, by its id. A
+   * job whose list could not be begun is not among them.
    */
-  begin(jobs: readonly StartedJob[]): Promise<void>;
+  begin(jobs: readonly StartedJob[]): Promise<ReadonlyMap<string, Promise<void>>>;
   /** True while this replica works on the job. */
   isRunning(jobId: string): boolean;
 };
@@ -150,13 +151,16 @@ export function createFanOut(deps: {
     run,
     async begin(jobs) {
       const onLists = (await Promise.all(grouped(jobs).map(beginGroup))).flat();
-      if (onLists.length === 0) return;
-      // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away.
+      if (onLists.length === 0) return new Map();
+      // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away. One that was
+      // given more contacts had none to put them on.
       const keys = onLists.map(({ key }) => key);
       const states = await jobStates(db, keys).catch(() => new Map<string, JobState>());
-      for (const { key, total } of onLists) {
-        if (total > chunkSize || states.get(key.id)?.status !== "running") void run(key);
-      }
+      const isDone = ({ key, total }: StartedJob): boolean => {
+        const state = states.get(key.id);
+        return total <= chunkSize && state?.status === "running" && state.total === total;
+      };
+      return new Map(onLists.map((job) => [job.key.id, isDone(job) ? Promise.resolve() : run(job.key)]));
     },
     isRunning: (jobId) => runs.has(jobId),
     async [Symbol.asyncDispose]() {

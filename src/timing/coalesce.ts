@@ -44,12 +44,16 @@ export function coalesce<I, O>(
 export function coalesceByKey<K, I, O>(
   work: (key: K, items: readonly I[]) => Promise<readonly O[]>,
   largest: number,
+  atOnce = 1,
 ) {
   type Queue = { readonly call: (item: I) => Promise<O>; inHand: number };
   const queues = new Map<K, Queue>();
 
   return async (key: K, item: I): Promise<O> => {
-    const queue = queues.get(key) ?? { call: coalesce((items) => work(key, items), largest), inHand: 0 };
+    const queue = queues.get(key) ?? {
+      call: coalesce((items) => work(key, items), largest, atOnce),
+      inHand: 0,
+    };
     queues.set(key, queue);
     queue.inHand += 1;
     try {

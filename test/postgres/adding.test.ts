@@ -1,7 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { enterPhones, holdOffAll } from "../../src/postgres/adding.ts";
-import { deleteJob } from "../../src/postgres/batch-jobs.ts";
 import { isPostgresUnavailable, openDatabase } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { eventually } from "../support/eventually.ts";
@@ -122,7 +121,11 @@ describe("the phones of a job", () => {
       where datname = current_database() and wait_event_type = 'Lock' and query like 'update "batch_jobs"%'`;
     let entering: Promise<unknown> = Promise.resolve();
     await parts.db.transaction().execute(async (trx) => {
-      await deleteJob(trx, job);
+      await trx
+        .deleteFrom("batch_jobs")
+        .where("organization_id", "=", job.organization_id)
+        .where("id", "=", job.id)
+        .execute();
       entering = refusal(enterPhones(parts.db, job.organization_id, job.id));
       await eventually(async () => expect((await waiting.execute(parts.db)).rows).toEqual([{ count: 1 }]));
     });

@@ -35,7 +35,7 @@ async function made(client: Client): Promise<{ schema: string; name: string; oid
   const { rows } = await client.query(
     `select nspname as schema, proname as name, pg_proc.oid, pg_proc.xmin
      from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
-     where proname ~ '_leases' order by proname`,
+     where proname ~ '_[0-9a-f]{12}$' order by proname`,
   );
   return rows;
 }
@@ -49,7 +49,7 @@ const dropAll = `
     for found in
       select oid from pg_proc
       where pronamespace = quote_ident(current_schema())::regnamespace
-        and proname ~ '^(open|end|extend|take_over)_leases_[0-9a-f]{12}$'
+        and proname ~ '_[0-9a-f]{12}$'
     loop
       execute format('drop function %s', found);
     end loop;

@@ -13,10 +13,9 @@ import {
   listJobs,
   lockJob,
   lockScheduledJob,
-  scheduleJob,
   standingEntries,
+  startDueJob,
   startDueJobs,
-  startJob,
 } from "../../src/postgres/batch-jobs.ts";
 import {
   findContact,
@@ -25,13 +24,7 @@ import {
   purgeDeletedContacts,
   readChunk,
 } from "../../src/postgres/contacts.ts";
-import {
-  claimRequest,
-  isKept,
-  keepAnswer,
-  keepEntryRemoved,
-  purgeRequests,
-} from "../../src/postgres/requests.ts";
+import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/requests.ts";
 import {
   deleteOldJobs,
   entriesDueSoon,
@@ -93,26 +86,24 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 100,
     work: (db) => readVersions(db, [keyOf(jobs.running), ...Array.from({ length: 99 }, noJob)]),
   },
-  "locking and starting a job": {
-    rows: 2,
+  "locking and starting a job that is due": {
+    rows: 3,
     work: (db) =>
       undone(db, async (trx) => {
-        await lockJob(trx, parts.caller.organizationId, jobs.pending.id);
-        await startJob(trx, parts.caller.organizationId, jobs.pending.id, "command");
+        const { organization_id: organizationId, id } = jobs.scheduled;
+        await trx
+          .updateTable("batch_jobs")
+          .set({ scheduled_at: new Date() })
+          .where("organization_id", "=", organizationId)
+          .where("id", "=", id)
+          .execute();
+        await lockScheduledJob(trx, entryIdOf(jobs.scheduled));
+        await startDueJob(trx, organizationId, id);
       }),
   },
-  "scheduling a job": {
+  "locking a job": {
     rows: 1,
-    work: (db) =>
-      undone(db, (trx) =>
-        scheduleJob(
-          trx,
-          parts.caller.organizationId,
-          jobs.pending.id,
-          { requested: "", timeZone: "UTC", at: new Date() },
-          randomUUID(),
-        ),
-      ),
+    work: (db) => undone(db, (trx) => lockJob(trx, parts.caller.organizationId, jobs.pending.id)),
   },
   "counting contacts": {
     rows: 1,
@@ -208,7 +199,6 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
         await claimRequest(trx, key);
         await keepAnswer(trx, key, {});
       });
-      await keepEntryRemoved(db, key, true);
       await isKept(db, key);
     },
   },

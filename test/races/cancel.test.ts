@@ -1,13 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { checkAllowed } from "../../src/domain/batch-job.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
-import { lockJob, startJob } from "../../src/postgres/batch-jobs.ts";
+import { lockJob } from "../../src/postgres/batch-jobs.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
 import { eventually } from "../support/eventually.ts";
 import { onJob } from "../support/make.ts";
 import { keyOf, makeJobsWithKeys } from "../support/make-many.ts";
 import type { Parts } from "../support/parts.ts";
+import { writeStart } from "../support/write-jobs.ts";
 import {
   expectTruthOfRemovals,
   inRounds,
@@ -146,7 +147,7 @@ describe("cancel and start", () => {
         const { revision } = await parts.db.transaction().execute(async (trx) => {
           const { id, status, dialing_contacts: dialing } = await lockJob(trx, job.organization_id, job.id);
           checkAllowed("start", { id, status, dialing });
-          return await startJob(trx, job.organization_id, id, "command");
+          return await writeStart(trx, job);
         });
         await parts.contactList.create(keyOf(job), revision);
         await fanOutUnguarded(parts, job);

@@ -72,7 +72,7 @@ export function lagging(parts: Parts): Parts {
   return {
     ...parts,
     contactList,
-    jobs: createBatchJobs({ ...parts, schedule, contactList }),
+    jobs: createBatchJobs({ ...parts, schedule, contactList, fanOut: { ...fanOut, begin } }),
     fanOut: { ...fanOut, begin },
   };
 }

@@ -48,8 +48,8 @@ describe("remove", () => {
   test("tells the truth about whether the entry was there", async () => {
     await using parts = await freshParts();
     await addAll(parts, entry("a", 100), entry("b", 200));
-    expect(await parts.schedule.remove("a")).toBe(true);
-    expect(await parts.schedule.remove("a")).toBe(false);
+    expect(await parts.schedule.removeAll(["a"])).toBe(1);
+    expect(await parts.schedule.removeAll(["a"])).toBe(0);
     expect(await standing(parts)).toEqual(["b", "200"]);
   });
 
@@ -64,8 +64,8 @@ describe("remove", () => {
   test("of one entry by ten at once is true for one of them", async () => {
     await using parts = await freshParts();
     await addAll(parts, entry("a", 100));
-    const removed = await Promise.all(Array.from({ length: 10 }, () => parts.schedule.remove("a")));
-    expect(removed.filter(Boolean)).toEqual([true]);
+    const removed = await Promise.all(Array.from({ length: 10 }, () => parts.schedule.removeAll(["a"])));
+    expect(removed.filter(Boolean)).toEqual([1]);
   });
 });
 
@@ -109,7 +109,7 @@ describe("rescore", () => {
   test("moves entries that are there, and never adds one again", async () => {
     await using parts = await freshParts();
     await addAll(parts, entry("a", 100), entry("b", 200));
-    await parts.schedule.remove("b");
+    await parts.schedule.removeAll(["b"]);
     await parts.schedule.rescore([entry("a", 300), entry("b", 200)]);
     await parts.schedule.rescore([]);
     expect(await standing(parts)).toEqual(["a", "300"]);
@@ -163,7 +163,7 @@ test("schedules under different prefixes do not see each other", async () => {
   await using stranger = await freshParts();
   await addAll(parts, entry("a", 100));
   await parts.schedule.markFilled();
-  expect(await stranger.schedule.remove("a")).toBe(false);
+  expect(await stranger.schedule.removeAll(["a"])).toBe(0);
   expect(await stranger.schedule.claim(1_000, 10, 500)).toEqual({ entries: [], nextDueMs: undefined });
   expect(await stranger.schedule.isFilled()).toBe(false);
   expect(await standing(parts)).toEqual(["a", "100"]);
@@ -198,7 +198,8 @@ test("what Redis refuses comes as an error that names the step and none of the a
   const secret = "+14155550123";
   const calls = [
     () => parts.schedule.add(entry(secret, 1)),
-    () => parts.schedule.remove(secret),
+    () => parts.schedule.removeAll([secret]),
+    () => parts.schedule.change({ put: [entry(secret, 1)], takeOff: [secret] }),
     () => parts.schedule.claim(1_000, 10, 500),
     () => parts.schedule.rescore([entry(secret, 1)]),
     () => parts.schedule.addMissing([entry(secret, 1)]),

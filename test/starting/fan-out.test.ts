@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createBatchJobs } from "../../src/jobs/batch-jobs.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
-import { cancelJob } from "../../src/postgres/batch-jobs.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
@@ -12,6 +11,7 @@ import { makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { keyOf } from "../support/make-many.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { writeCalled } from "../support/contact-tables.ts";
+import { writeCancel } from "../support/write-jobs.ts";
 
 const chunkSize = 4;
 const freshParts = useFreshParts();
@@ -40,17 +40,18 @@ async function countOf({ metrics }: Parts, name: "fanOutContacts" | "fanOutFailu
   return values[0]?.value ?? 0;
 }
 
-/** Commands of a replica on which positions are made only when `letGo` is called. */
-const withHeldCreate = (parts: Parts) => {
+/** Commands of a replica on which lists are begun only when `letGo` is called. */
+const withHeldLists = (parts: Parts) => {
   const held = Promise.withResolvers<void>();
   const contactList: ContactList = {
     ...parts.contactList,
-    async create(...args) {
+    async begin(...args) {
       await held.promise;
-      return await parts.contactList.create(...args);
+      return await parts.contactList.begin(...args);
     },
   };
-  return { jobs: createBatchJobs({ ...parts, contactList }), letGo: () => held.resolve() };
+  const fanOut = createFanOut({ ...parts, contactList });
+  return { jobs: createBatchJobs({ ...parts, contactList, fanOut }), letGo: () => held.resolve() };
 };
 
 describe("chunks", () => {
@@ -252,7 +253,7 @@ describe("a fan-out stops", () => {
       withAppend(parts, async (append) => {
         const after = await append();
         lengths.push((await lookAt(parts, job.id)).list.length);
-        await db.transaction().execute((trx) => cancelJob(trx, job.organization_id, job.id));
+        await db.transaction().execute((trx) => writeCancel(trx, job));
         return after;
       }),
     );
@@ -347,7 +348,7 @@ describe("a start whose step in Redis takes longer than its answer waits", () =>
   test("fans out as soon as it is done, without a sweep", async () => {
     await using parts = await freshParts();
     const job = await makeJob(parts);
-    const { jobs, letGo } = withHeldCreate(parts);
+    const { jobs, letGo } = withHeldLists(parts);
     await jobs.start(onJob(parts, job.id));
     letGo();
     await eventually(async () => expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(3)), 2_000);
@@ -356,7 +357,7 @@ describe("a start whose step in Redis takes longer than its answer waits", () =>
   test("leaves no keys where the job was cancelled before it is done", async () => {
     await using parts = await freshParts();
     const job = await makeJob(parts);
-    const { jobs, letGo } = withHeldCreate(parts);
+    const { jobs, letGo } = withHeldLists(parts);
     await jobs.start(onJob(parts, job.id));
     await parts.jobs.cancel(onJob(parts, job.id));
     letGo();

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import type { Clock } from "../../src/vitals/clock.ts";
 import { createDueStarts } from "../../src/starting/due-starts.ts";
-import { cancelJob, databaseNow, lockScheduledJob } from "../../src/postgres/batch-jobs.ts";
+import { databaseNow, lockScheduledJob } from "../../src/postgres/batch-jobs.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";
@@ -10,6 +10,7 @@ import { lookAt, numbersTo } from "../support/look.ts";
 import { makeWholeJob } from "../support/make.ts";
 import { entryIdOf, makeJobsWithKeys } from "../support/make-many.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { writeCancel } from "../support/write-jobs.ts";
 
 const freshParts = useFreshParts();
 const hourMs = 3_600_000;
@@ -56,7 +57,7 @@ describe("a pass", () => {
       const begun: number[] = [];
       const begin: Parts["fanOut"]["begin"] = async (jobs) => {
         begun.push(jobs.length);
-        await parts.fanOut.begin(jobs);
+        return await parts.fanOut.begin(jobs);
       };
       await runSchedulerPass({ ...parts, fanOut: { begin } });
       expect(begun).toEqual(groups);
@@ -101,7 +102,7 @@ describe("a pass", () => {
   test("takes off entries that stand for nothing", async () => {
     await using parts = await freshParts();
     const job = await makeWholeJob(parts, { status: "scheduled", dueInMs: -1 });
-    await parts.db.transaction().execute((trx) => cancelJob(trx, job.organization_id, job.id));
+    await parts.db.transaction().execute((trx) => writeCancel(trx, job));
     await parts.schedule.add({ scheduledJobId: "b3b1c6f4-0000-4000-8000-000000000000", dueMs: 1 });
     await parts.schedule.add({ scheduledJobId: "no uuid", dueMs: 2 });
     await runSchedulerPass(parts);

@@ -7,6 +7,7 @@ import type { Caller } from "../../src/domain/caller.ts";
 import { createDueStarts } from "../../src/starting/due-starts.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
 import { createContactImport } from "../../src/jobs/import/contact-import.ts";
+import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
 import { type Limits, defaultLimits } from "../../src/jobs/import/pieces.ts";
 import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
@@ -85,8 +86,7 @@ export async function startParts(
   const contactImport = createContactImport({
     directUrl: database.url,
     shares,
-    fanOut,
-    logger,
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
     limits: { ...defaultLimits, ...options.importLimits },
   });
   const recorder = stack.use(

@@ -1,17 +1,10 @@
 import { createHash } from "node:crypto";
-import type { Logger } from "pino";
 import { PhonesAreMissing, whenNothingKeepsOut } from "../adding.ts";
-import {
-  type JobCommandRequest,
-  check,
-  checkRevision,
-  keyOf,
-  lockForCommand,
-  shownRejections,
-} from "../batch-jobs.ts";
+import { type JobCommandRequest, check, checkRevision, keyOf, lockForCommand } from "../checks.ts";
 import { createCommandRunner } from "../command.ts";
+import { shownRejections } from "../new-job.ts";
+import { type DoRedisHalves, goOn } from "../redis-halves.ts";
 import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../domain/contact.ts";
-import type { FanOut } from "../../starting/fan-out.ts";
 import { holdOffAll } from "../../postgres/adding.ts";
 import { createBlocks } from "../../postgres/contact-blocks.ts";
 import { type Trx, countAdded, findJob } from "../../postgres/batch-jobs.ts";
@@ -144,11 +137,10 @@ export function createContactImport(deps: {
   /** Of a connection that is a file's own while it is on its way in. */
   directUrl: string;
   shares: Shares;
-  fanOut: FanOut;
-  logger: Logger;
+  doRedisHalves: DoRedisHalves;
   limits: Limits;
 }): ContactImport {
-  const { directUrl, shares, limits } = deps;
+  const { directUrl, shares, doRedisHalves, limits } = deps;
   const inTurn = createSlots(files);
 
   /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
@@ -171,7 +163,7 @@ export function createContactImport(deps: {
     const given = await stageAll(pieces, { staging, rejections });
     const fingerprint = hash.digest();
 
-    const run = createCommandRunner({ ...deps, shares: { of: () => staging.db } });
+    const run = createCommandRunner({ shares: { of: () => staging.db }, doRedisHalves });
     const command = { ...request, fingerprint: () => fingerprint };
     async function decide(trx: Trx) {
       const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
@@ -203,8 +195,7 @@ export function createContactImport(deps: {
       run(command, {
         rpc,
         decide,
-        redisHalf: async () => false,
-        toFanOut: (answer) => answer.toFanOut ?? undefined,
+        redisHalf: ({ toFanOut }) => goOn(toFanOut),
       }),
     );
   }

@@ -40,6 +40,9 @@ export const functions = {
   endLeases: read("end_leases"),
   extendLeases: read("extend_leases"),
   takeOverLeases: read("take_over_leases"),
+  lockForCommands: read("lock_for_commands"),
+  writeCommands: read("write_commands"),
+  noteEntriesRemoved: read("note_entries_removed"),
 };
 
 /**

@@ -56,9 +56,9 @@ describe("nothing is repaired", () => {
     const job = await makeWholeJob(parts, { status: "scheduled" });
     const swept: Parts["schedule"] = {
       ...parts.schedule,
-      async remove(scheduledJobId) {
+      async change(entries) {
         await parts.sweep.pass();
-        return await parts.schedule.remove(scheduledJobId);
+        return await parts.schedule.change(entries);
       },
     };
     const { entryRemoved } = await createBatchJobs({ ...parts, schedule: swept }).cancel(

@@ -1,0 +1,58 @@
+import type { JobStatus } from "./batch-job.ts";
+
+/** What commands know of a job, and may change. Instants are in unix ms. */
+export type JobState = {
+  readonly id: string;
+  readonly status: JobStatus;
+  readonly failureReason: string | null;
+  readonly revision: number;
+  readonly timeZone: string;
+  readonly requestedStartTime: string | null;
+  readonly scheduledMs: number | null;
+  readonly scheduledJobId: string | null;
+  readonly startedMs: number | null;
+  readonly finishedMs: number | null;
+  /** How many contacts it has, and how many of them are in some of the statuses. */
+  readonly total: number;
+  readonly pending: number;
+  readonly waitingRetry: number;
+  readonly dialing: number;
+  readonly completed: number;
+};
+
+export type StartTime = { readonly requested: string; readonly timeZone: string; readonly at: Date };
+
+/*
+ * What the commands make of a job for which the state table allows them. Each moves the revision.
+ */
+
+const moved = (job: JobState, changes: Partial<JobState>): JobState => ({
+  ...job,
+  ...changes,
+  revision: job.revision + 1,
+});
+
+export const started = (job: JobState, nowMs: number): JobState =>
+  moved(job, { status: "running", startedMs: nowMs, scheduledJobId: null });
+
+export const scheduled = (job: JobState, start: StartTime, scheduledJobId: string): JobState =>
+  moved(job, {
+    status: "scheduled",
+    requestedStartTime: start.requested,
+    timeZone: start.timeZone,
+    scheduledMs: start.at.getTime(),
+    scheduledJobId,
+  });
+
+export const paused = (job: JobState): JobState => moved(job, { status: "paused" });
+
+/** A job of which nothing is open ends by it. */
+export function resumed(job: JobState, nowMs: number): JobState {
+  if (job.pending + job.waitingRetry + job.dialing > 0) return moved(job, { status: "running" });
+  return job.completed > 0
+    ? moved(job, { status: "completed", finishedMs: nowMs })
+    : moved(job, { status: "failed", finishedMs: nowMs, failureReason: "no_call_completed" });
+}
+
+export const cancelled = (job: JobState, nowMs: number): JobState =>
+  moved(job, { status: "cancelled", scheduledJobId: null, finishedMs: nowMs });

@@ -1,0 +1,157 @@
+import { randomUUID } from "node:crypto";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { JobStatus } from "../domain/batch-job.ts";
+import { type JobState, cancelled, paused, resumed, scheduled, started } from "../domain/job-state.ts";
+import type { JobKey } from "../redis/keys.ts";
+import type { JobCommandRequest } from "./checks.ts";
+import type { Decision, View } from "./judgement.ts";
+import { readStartTime } from "./new-job.ts";
+import type { RedisHalf } from "./redis-halves.ts";
+
+/*
+ * The commands on a job that write nothing but its row: each decides what it makes of the job and what it answers, and says
+ * what its answer means for Redis. Answers are kept for a day, so that those of an earlier version may come back.
+ */
+
+export type JobCommand<A, G> = {
+  readonly rpc: string;
+  readonly decide: (view: View, request: JobCommandRequest, given: G) => Decision<A>;
+  readonly redisHalf: (answer: A) => RedisHalf;
+};
+
+type Left = { readonly job: JobKey; readonly revision: number; readonly scheduledJobId: string | null };
+
+const keyOf = ({ id }: JobState, { caller }: JobCommandRequest): JobKey => ({
+  id,
+  organizationId: caller.organizationId,
+});
+
+/** What becomes of all that a job has in Redis, once it is neither scheduled nor running. */
+const leaveRedis = ({ job, revision, scheduledJobId }: Left): RedisHalf => ({
+  takeOff: scheduledJobId,
+  list: { change: "unlink", key: job, revision },
+});
+
+type Started = Left & {
+  readonly statusBefore: JobStatus;
+  readonly contactsEnqueued: number;
+  readonly startedAtMs: number;
+};
+
+const start: JobCommand<Started, void> = {
+  rpc: "StartBatchJob",
+  decide({ now, jobFor }, request) {
+    const before = jobFor("start", request);
+    if (before.total === 0) {
+      const metadata = { batchJobId: before.id, status: before.status };
+      throw new BatchJobError("no_contacts", "The batch job has no contacts; add some first.", metadata);
+    }
+    const job = started(before, now.getTime());
+    return {
+      changed: job,
+      answer: {
+        job: keyOf(job, request),
+        revision: job.revision,
+        statusBefore: before.status,
+        scheduledJobId: before.scheduledJobId,
+        contactsEnqueued: job.pending,
+        startedAtMs: now.getTime(),
+      },
+    };
+  },
+  redisHalf: ({ job, revision, scheduledJobId, contactsEnqueued }) => ({
+    takeOff: scheduledJobId,
+    list: { change: "begin", key: job, revision, total: contactsEnqueued },
+  }),
+};
+
+type Rescheduled = {
+  readonly batchJobId: string;
+  readonly statusBefore: JobStatus;
+  readonly oldScheduledJobId: string | null;
+  readonly newScheduledJobId: string;
+  readonly dueMs: number;
+};
+
+const reschedule: JobCommand<Rescheduled, { scheduledStartTime: string; timeZone: string }> = {
+  rpc: "RescheduleBatchJob",
+  decide({ now, jobFor }, request, { scheduledStartTime, timeZone }) {
+    const time = readStartTime(scheduledStartTime, timeZone, now);
+    const before = jobFor("reschedule", request);
+    const newScheduledJobId = randomUUID();
+    return {
+      changed: scheduled(before, time, newScheduledJobId),
+      answer: {
+        batchJobId: before.id,
+        statusBefore: before.status,
+        oldScheduledJobId: before.scheduledJobId,
+        newScheduledJobId,
+        dueMs: time.at.getTime(),
+      },
+    };
+  },
+  redisHalf: ({ oldScheduledJobId, newScheduledJobId, dueMs }) => ({
+    put: { scheduledJobId: newScheduledJobId, dueMs },
+    takeOff: oldScheduledJobId,
+  }),
+};
+
+const pause: JobCommand<Left, void> = {
+  rpc: "PauseBatchJob",
+  decide({ jobFor }, request) {
+    const job = paused(jobFor("pause", request));
+    return {
+      changed: job,
+      answer: { job: keyOf(job, request), revision: job.revision, scheduledJobId: null },
+    };
+  },
+  redisHalf: leaveRedis,
+};
+
+type Resumed = Omit<Left, "scheduledJobId"> & { readonly status: JobStatus };
+
+const resume: JobCommand<Resumed, void> = {
+  rpc: "ResumeBatchJob",
+  decide({ now, jobFor }, request) {
+    const job = resumed(jobFor("resume", request), now.getTime());
+    return {
+      changed: job,
+      answer: { job: keyOf(job, request), revision: job.revision, status: job.status },
+    };
+  },
+  redisHalf: ({ job, revision, status }) =>
+    status === "running" ? { list: { change: "create", key: job, revision } } : {},
+};
+
+type Cancelled = Left & { readonly statusBefore: JobStatus; readonly contactsCancelled: number };
+
+const cancel: JobCommand<Cancelled, void> = {
+  rpc: "CancelBatchJob",
+  decide({ now, jobFor }, request) {
+    const before = jobFor("cancel", request);
+    const job = cancelled(before, now.getTime());
+    return {
+      changed: job,
+      answer: {
+        job: keyOf(job, request),
+        revision: job.revision,
+        statusBefore: before.status,
+        scheduledJobId: before.scheduledJobId,
+        contactsCancelled: job.pending + job.waitingRetry,
+      },
+    };
+  },
+  redisHalf: leaveRedis,
+};
+
+const remove: JobCommand<Left, void> = {
+  rpc: "DeleteBatchJob",
+  decide({ jobFor }, request) {
+    const job = jobFor("delete", request);
+    const { revision, scheduledJobId } = job;
+    return { deleted: job, answer: { job: keyOf(job, request), revision, scheduledJobId } };
+  },
+  redisHalf: leaveRedis,
+};
+
+export const jobCommands = { start, reschedule, pause, resume, cancel, delete: remove };

@@ -1,0 +1,87 @@
+import { randomUUID } from "node:crypto";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import { type ContactInput, type Outcome, type Rejection, sortOut } from "../domain/contact.ts";
+import type { JobStatus } from "../domain/batch-job.ts";
+import type { StartTime } from "../domain/job-state.ts";
+import { checkFuture, parseStartTime } from "../domain/start-time.ts";
+import { canonicalTimeZone } from "../domain/time-zone.ts";
+import type { NewBatchJob } from "../postgres/tables.ts";
+
+export type NewJob = {
+  readonly name: string;
+  readonly description: string;
+  readonly fromPhoneNumberId: string;
+  readonly contacts: readonly ContactInput[];
+  readonly concurrentCallLimit: number;
+  readonly maxAttempts: number;
+  readonly retryOn: readonly Outcome[];
+  readonly retryDelaysMs: readonly number[];
+  /** Empty for a job that waits for a start. */
+  readonly scheduledStartTime: string;
+  readonly timeZone: string;
+};
+
+/** How many rejected contacts an answer shows. */
+export const shownRejections = 100;
+
+export const summaryOf = (rejected: readonly Rejection[]) => ({
+  rejectedCount: rejected.length,
+  rejected: rejected.slice(0, shownRejections),
+});
+
+/** What a start time means, refused in the order of the contract: zone, date-time, past. */
+export function readStartTime(text: string, zone: string, now: Date): StartTime {
+  const timeZone = canonicalTimeZone(zone);
+  const at = parseStartTime(text, timeZone);
+  checkFuture(at, now);
+  return { requested: text, timeZone, at };
+}
+
+function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
+  const first = rejected[0];
+  if (first === undefined || rejected.length < given) return;
+  throw new BatchJobError(
+    "no_valid_contacts",
+    `All ${given} contacts were rejected, the first as ${first.reason}: its ${first.field} ${first.rule}. Give at least one valid contact, or none at all.`,
+    { field: "contacts", rejectedContactsCount: String(given), firstReason: first.reason },
+  );
+}
+
+export type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
+
+/** What a create answers, and what it writes: the job and those of its contacts that are accepted. */
+export function decideJob(organizationId: number, job: NewJob, now: Date) {
+  const start =
+    job.scheduledStartTime === "" ? undefined : readStartTime(job.scheduledStartTime, job.timeZone, now);
+  const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
+  const { accepted, rejected } = sortOut(job.contacts);
+  checkAnyAccepted(job.contacts.length, rejected);
+  const status: JobStatus = start === undefined ? "pending" : "scheduled";
+  const row = {
+    id: randomUUID(),
+    organization_id: organizationId,
+    name: job.name,
+    description: job.description,
+    from_phone_number_id: job.fromPhoneNumberId,
+    status,
+    timezone: timeZone,
+    requested_start_time: start?.requested ?? null,
+    scheduled_at: start?.at ?? null,
+    scheduled_job_id: start === undefined ? null : randomUUID(),
+    concurrent_call_limit: job.concurrentCallLimit,
+    max_attempts: job.maxAttempts,
+    retry_on: [...job.retryOn],
+    retry_delays_ms: [...job.retryDelaysMs],
+    total_contacts: accepted.length,
+    pending_contacts: accepted.length,
+  } satisfies NewBatchJob;
+  const answer = {
+    batchJobId: row.id,
+    status,
+    totalContacts: accepted.length,
+    scheduledJobId: row.scheduled_job_id,
+    dueMs: start?.at.getTime() ?? null,
+    ...summaryOf(rejected),
+  };
+  return { answer, row, accepted };
+}

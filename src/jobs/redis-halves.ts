@@ -1,0 +1,145 @@
+import type { Logger } from "pino";
+import { noteEntriesRemoved } from "../postgres/commands.ts";
+import type { Database } from "../postgres/database.ts";
+import type { RequestKey } from "../postgres/requests.ts";
+import type { ContactList } from "../redis/contact-list.ts";
+import type { JobKey } from "../redis/keys.ts";
+import type { Entry, Schedule } from "../redis/schedule.ts";
+import type { FanOut } from "../starting/fan-out.ts";
+
+/** What a command is to do in Redis once it is committed; it may be done again. */
+export type RedisHalf = {
+  /** The entry to put on the schedule. */
+  readonly put?: Entry;
+  /** The entry to take off the schedule. */
+  readonly takeOff?: string | null;
+  readonly list?: ListChange;
+};
+
+type ListChange =
+  /** The job runs for the first time, and has so many contacts. */
+  | { readonly change: "begin"; readonly key: JobKey; readonly revision: number; readonly total: number }
+  /** The job runs again. */
+  | { readonly change: "create"; readonly key: JobKey; readonly revision: number }
+  /** The job runs, and was given more contacts. */
+  | { readonly change: "go on"; readonly key: JobKey }
+  /** The job does not run any more. */
+  | { readonly change: "unlink"; readonly key: JobKey; readonly revision: number };
+
+/** What is to be done for a running job that was given contacts, if it was. */
+export const goOn = (key: JobKey | null): RedisHalf =>
+  key === null ? {} : { list: { change: "go on", key } };
+
+/** A command that is committed. */
+export type Committed = {
+  /** Undefined if it need not be safe to repeat. */
+  readonly key: RequestKey | undefined;
+  readonly answer: object;
+  readonly redisHalf: RedisHalf;
+};
+
+/** A command's answer: plain data, kept as JSON, and whether the command took an entry out of the schedule. */
+export type Answered<A> = A & { readonly entryRemoved: boolean };
+
+/** A Redis half that is done, and the fan-out that goes on. */
+type Done = { readonly entryRemoved: boolean; readonly fanOut: Promise<void> };
+
+/**
+ * Does the Redis halves of committed commands of one organization; answers the answer of each, which comes when its half and
+ * its fan-out are done, or take too long. What a crash or Redis being away leaves undone is done by the sweep, or by a
+ * repetition of the command.
+ */
+export type DoRedisHalves = (
+  db: Database,
+  organizationId: number,
+  commands: readonly Committed[],
+) => Promise<Answered<object>>[];
+
+/** The time that commands give their Redis halves and the fan-out, together, before they answer all the same. */
+const redisHalfMs = 250;
+
+/** Resolves to undefined if the promise takes longer than until then, by performance.now(). */
+async function before<T>(end: number, promise: Promise<T>): Promise<T | undefined> {
+  const { promise: timeout, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, Math.max(0, end - performance.now()), undefined);
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export function createRedisHalves(deps: {
+  schedule: Schedule;
+  contactList: ContactList;
+  fanOut: FanOut;
+  logger: Logger;
+}): DoRedisHalves {
+  const { schedule, contactList, fanOut, logger } = deps;
+
+  const leave = (error: unknown): undefined => {
+    logger.warn({ err: error }, "the Redis half of a command is left to the sweep");
+  };
+
+  /** Answers the fan-out, which follows even if nobody waits for it. */
+  async function changeList(
+    list: ListChange,
+    begun: ReturnType<FanOut["begin"]>,
+  ): Promise<{ fanOut: Promise<void> }> {
+    switch (list.change) {
+      case "begin": {
+        const rest = (await begun).get(list.key.id);
+        if (rest === undefined) throw new Error("a list was not begun");
+        return { fanOut: rest };
+      }
+      case "create":
+        await contactList.create(list.key, list.revision);
+        return { fanOut: fanOut.run(list.key) };
+      case "go on":
+        return { fanOut: fanOut.run(list.key) };
+      case "unlink":
+        await contactList.unlink(list.key, list.revision);
+        return { fanOut: Promise.resolve() };
+    }
+  }
+
+  /** All go out at once: one step for the schedule, one for the lists that are begun, and what is rare by itself. */
+  function doAll(halves: readonly RedisHalf[]): Promise<Done>[] {
+    const put = halves.flatMap((half) => half.put ?? []);
+    const takeOff = halves.flatMap((half) => half.takeOff ?? []);
+    const changed = put.length + takeOff.length === 0 ? new Set<string>() : schedule.change({ put, takeOff });
+    const begun = fanOut.begin(halves.flatMap(({ list }) => (list?.change === "begin" ? [{ ...list }] : [])));
+    return halves.map(async (half) => {
+      const isScheduled = half.put !== undefined || typeof half.takeOff === "string";
+      const [removed, list] = await Promise.all([
+        isScheduled ? changed : new Set<string>(),
+        half.list && changeList(half.list, begun),
+      ]);
+      return {
+        entryRemoved: typeof half.takeOff === "string" && removed.has(half.takeOff),
+        fanOut: list?.fanOut ?? Promise.resolve(),
+      };
+    });
+  }
+
+  return function doRedisHalves(db, organizationId, commands) {
+    const end = performance.now() + redisHalfMs;
+    const halves = doAll(commands.map(({ redisHalf }) => redisHalf)).map((half) => half.catch(leave));
+    async function note(): Promise<(Done | undefined)[]> {
+      const done = await Promise.all(halves.map((half) => before(end, half)));
+      const repeatable = commands.flatMap(({ key }, i) => {
+        const half = done[i];
+        return key === undefined || half === undefined ? [] : [{ key, removed: half.entryRemoved }];
+      });
+      await noteEntriesRemoved(db, organizationId, repeatable).catch(leave);
+      return done;
+    }
+    const noted = note();
+    return commands.map(async ({ answer }, i) => {
+      const half = (await noted)[i];
+      if (half === undefined) return { ...answer, entryRemoved: false };
+      await before(end, half.fanOut);
+      return { ...answer, entryRemoved: half.entryRemoved };
+    });
+  };
+}

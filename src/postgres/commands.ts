@@ -1,0 +1,104 @@
+import { sql } from "kysely";
+import type { JobState } from "../domain/job-state.ts";
+import type { Trx } from "./batch-jobs.ts";
+import type { Database } from "./database.ts";
+import { functions } from "./functions/functions.ts";
+import { plainArray } from "./lease-rows.ts";
+import { type KeptAnswer, type RequestKey, type RequestName, nameOf } from "./requests.ts";
+
+/** What commands that share a transaction are judged by. */
+export type Situation = {
+  readonly now: Date;
+  /** The jobs that the transaction has locked. One that is not there belongs to nobody, or to somebody else. */
+  readonly jobs: ReadonlyMap<string, JobState>;
+  /** The jobs that somebody else has locked. */
+  readonly leftAlone: ReadonlySet<string>;
+  /** By the names of the requests. */
+  readonly kept: ReadonlyMap<string, KeptAnswer>;
+};
+
+const plain = (values: readonly (string | number | null)[]): string =>
+  plainArray(values.map((value) => value ?? "null"));
+
+const byName = (a: RequestName, b: RequestName): number => (nameOf(a) < nameOf(b) ? -1 : 1);
+
+/**
+ * Locks jobs of an organization until the transaction ends, and looks up what is kept of requests. With `waits` it waits for
+ * the locks; without, it leaves alone what somebody else has locked.
+ */
+export async function lockForCommands(
+  trx: Trx,
+  organizationId: number,
+  wanted: { jobIds: readonly string[]; requests: readonly RequestName[]; waits: boolean },
+): Promise<Situation> {
+  const { requests, waits } = wanted;
+  const { rows } = await sql<{
+    nowMs: number;
+    jobs: readonly JobState[] | null;
+    leftAlone: readonly string[] | null;
+    kept:
+      readonly { place: number; fingerprint: string; answer: unknown; entryRemoved: boolean | null }[] | null;
+  }>`
+    select now_ms as "nowMs", jobs, left_alone as "leftAlone", kept
+    from ${sql.id(functions.lockForCommands.name)}(
+      ${organizationId}, ${waits}, ${plainArray(wanted.jobIds.toSorted())}, ${requests.map(({ rpc }) => rpc)},
+      ${requests.map(({ requestId }) => requestId)})
+  `.execute(trx);
+  const [row] = rows;
+  if (row === undefined) throw new Error("locking jobs gave no answer");
+  const kept = (row.kept ?? []).map(({ place, fingerprint, ...rest }): [string, KeptAnswer] => {
+    const request = requests[place - 1];
+    if (request === undefined) throw new Error("an answer was kept for no request");
+    return [nameOf(request), { ...rest, fingerprint: Buffer.from(fingerprint, "base64") }];
+  });
+  return {
+    now: new Date(row.nowMs),
+    jobs: new Map((row.jobs ?? []).map((job) => [job.id, job])),
+    leftAlone: new Set(row.leftAlone),
+    kept: new Map(kept),
+  };
+}
+
+/**
+ * Writes what commands have made of jobs that the transaction has locked, and keeps their answers. False if one of the
+ * request ids was taken meanwhile: then the transaction must not be committed.
+ */
+export async function writeCommands(
+  trx: Trx,
+  organizationId: number,
+  written: {
+    now: Date;
+    jobs: readonly JobState[];
+    deletedIds: readonly string[];
+    answers: readonly { readonly key: RequestKey; readonly answer: unknown }[];
+  },
+): Promise<boolean> {
+  const { now, jobs, deletedIds } = written;
+  const answers = written.answers.toSorted((a, b) => byName(a.key, b.key));
+  const { rows } = await sql<{ isKept: boolean }>`
+    select is_kept as "isKept" from ${sql.id(functions.writeCommands.name)}(
+      ${organizationId}, ${now.getTime()}, ${plain(jobs.map((j) => j.id))}, ${plain(jobs.map((j) => j.status))},
+      ${plain(jobs.map((j) => j.failureReason))}, ${plain(jobs.map((j) => j.revision))},
+      ${jobs.map((j) => j.timeZone)}, ${jobs.map((j) => j.requestedStartTime)},
+      ${plain(jobs.map((j) => j.scheduledMs))}, ${plain(jobs.map((j) => j.scheduledJobId))},
+      ${plain(jobs.map((j) => j.startedMs))}, ${plain(jobs.map((j) => j.finishedMs))}, ${plain(deletedIds)},
+      ${answers.map(({ key }) => key.rpc)}, ${answers.map(({ key }) => key.requestId)},
+      ${answers.map(({ key }) => key.fingerprint)}, ${answers.map(({ answer }) => JSON.stringify(answer))})
+  `.execute(trx);
+  return rows[0]?.isKept === true;
+}
+
+/** Notes that the Redis halves of commands are done. Once true, `removed` stays true. */
+export async function noteEntriesRemoved(
+  db: Database,
+  organizationId: number,
+  halves: readonly { readonly key: RequestName; readonly removed: boolean }[],
+): Promise<void> {
+  if (halves.length === 0) return;
+  const inOrder = halves.toSorted((a, b) => byName(a.key, b.key));
+  await sql`
+    select ${sql.id(functions.noteEntriesRemoved.name)}(
+      ${organizationId}, ${inOrder.map(({ key }) => key.rpc)}, ${inOrder.map(({ key }) => key.requestId)},
+      ${plainArray(inOrder.map(({ removed }) => String(removed)))})
+  `.execute(db);
+}

@@ -1,0 +1,78 @@
+-- Writes what commands that share a transaction have made of jobs of one organization, and keeps their answers.
+--
+-- Arguments
+--   organization   whose jobs and requests they are
+--   now_ms         the time of all that is written
+--   job_ids        the jobs that were changed, which the transaction has locked
+--   statuses, failure_reasons, revisions, timezones, requested_start_times, scheduled_ms, scheduled_job_ids, started_ms,
+--   finished_ms    what is in each of them now
+--   deleted_ids    the jobs that are to be gone, which the transaction has locked
+--   rpcs, request_ids, fingerprints, answers   of each request that was not a repetition, in the order of their names
+-- Answers
+--   false if one of the request ids was taken meanwhile; then the transaction must not be committed.
+-- Locks
+--   the rows of the requests, in the order that they are given in, all until the commit. Whoever takes the same id at the
+--   same time is waited for.
+-- Repeated
+--   it finds the request ids taken.
+-- Form
+--   One call is one round trip.
+--   It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
+--   every row can only be found through its key: by a join from what is given, the organization included, since what is
+--   known before the join would be looked up before it, and all that the organization has be read.
+create function write_commands(
+  organization int, now_ms bigint, job_ids uuid[], statuses text[], failure_reasons text[], revisions bigint[],
+  timezones text[], requested_start_times text[], scheduled_ms bigint[], scheduled_job_ids uuid[],
+  started_ms bigint[], finished_ms bigint[], deleted_ids uuid[], rpcs text[], request_ids text[],
+  fingerprints bytea[], answers jsonb[],
+  out is_kept boolean
+)
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  millisecond constant interval := '1 millisecond';
+  kept int;
+begin
+  with t as materialized (
+    select organization as organization_id, g.*
+    from unnest(
+      job_ids, statuses, failure_reasons, revisions, timezones, requested_start_times, scheduled_ms,
+      scheduled_job_ids, started_ms, finished_ms
+    ) as g (
+      id, status, failure_reason, revision, timezone, requested_start_time, scheduled_ms, scheduled_job_id,
+      started_ms, finished_ms
+    )
+  )
+  update batch_jobs b set
+    status = t.status, failure_reason = t.failure_reason, revision = t.revision, timezone = t.timezone,
+    requested_start_time = t.requested_start_time,
+    scheduled_at = timestamptz 'epoch' + t.scheduled_ms * millisecond, scheduled_job_id = t.scheduled_job_id,
+    started_at = timestamptz 'epoch' + t.started_ms * millisecond,
+    finished_at = timestamptz 'epoch' + t.finished_ms * millisecond,
+    updated_at = timestamptz 'epoch' + now_ms * millisecond
+  from t
+  where b.organization_id = t.organization_id and b.id = t.id;
+
+  with t as materialized (
+    select organization as organization_id, g.id from unnest(deleted_ids) as g (id)
+  ), gone as (
+    delete from batch_jobs b using t
+    where b.organization_id = t.organization_id and b.id = t.id
+    returning b.organization_id, b.id, b.total_contacts
+  )
+  insert into deleted_jobs (organization_id, job_id, last_number) select organization_id, id, total_contacts from gone;
+
+  insert into requests (organization_id, rpc, request_id, fingerprint, answer)
+  select organization, t.rpc, t.request_id, t.fingerprint, t.answer
+  from unnest(rpcs, request_ids, fingerprints, answers) as t (rpc, request_id, fingerprint, answer)
+  on conflict (organization_id, rpc, request_id) do update set
+    fingerprint = excluded.fingerprint, created_at = excluded.created_at, answer = excluded.answer, entry_removed = null
+  where requests.created_at < clock_timestamp() - interval '24 hours';
+  get diagnostics kept = row_count;
+  is_kept := kept = cardinality(rpcs);
+end $$;

@@ -32,19 +32,34 @@ const shortNames = /^(?:CET|EET|EST|GMT|HST|MET|MST|PRC|ROC|ROK|UCT|UTC|WET)$/i;
 const isForeign = (name: string): boolean =>
   (/^[a-z]{3}$/i.test(name) && !shortNames.test(name)) || /^SystemV\//i.test(name);
 
+/** The spellings that were asked for, by their names in small letters: the runtime takes long to find one. */
+const known = new Map<string, string>();
+
 /** The canonical spelling of an IANA zone given in any case; an empty name means UTC. */
 export function canonicalTimeZone(name: string): string {
   if (name === "") return "UTC";
+  if (!zoneName.test(name)) throw unknownTimeZone(name);
+  const key = name.toLowerCase();
+  const found = known.get(key) ?? findTimeZone(name);
+  // There are no more than the runtime has zones.
+  known.set(key, found);
+  return found;
+}
+
+function findTimeZone(name: string): string {
   try {
-    if (!zoneName.test(name) || isForeign(name)) throw new RangeError();
+    if (isForeign(name)) throw new RangeError();
     const zone = new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone;
     return renamed[zone] ?? zone;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new BatchJobError(
-      "invalid_timezone",
-      `${JSON.stringify(name.slice(0, 64))} is not an IANA time zone; give a name such as "America/New_York" or "UTC".`,
-      { field: "timezone" },
-    );
+    throw unknownTimeZone(name);
   }
 }
+
+const unknownTimeZone = (name: string): BatchJobError =>
+  new BatchJobError(
+    "invalid_timezone",
+    `${JSON.stringify(name.slice(0, 64))} is not an IANA time zone; give a name such as "America/New_York" or "UTC".`,
+    { field: "timezone" },
+  );

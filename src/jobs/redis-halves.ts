@@ -42,7 +42,7 @@ export type Committed = {
 export type Answered<A> = A & { readonly entryRemoved: boolean };
 
 /** A Redis half that is done, and the fan-out that goes on. */
-type Done = { readonly entryRemoved: boolean; readonly fanOut: Promise<void> };
+type Done = { readonly entryRemoved: boolean; readonly fanOut: Promise<void> | undefined };
 
 /**
  * Does the Redis halves of committed commands of one organization; answers the answer of each, which comes when its half and
@@ -58,15 +58,15 @@ export type DoRedisHalves = (
 /** The time that commands give their Redis halves and the fan-out, together, before they answer all the same. */
 const redisHalfMs = 250;
 
-/** Resolves to undefined if the promise takes longer than until then, by performance.now(). */
-async function before<T>(end: number, promise: Promise<T>): Promise<T | undefined> {
-  const { promise: timeout, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, Math.max(0, end - performance.now()), undefined);
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The time that is left for something; `over` is told once it is not waited for any more. */
+function startTime(ms: number) {
+  const { promise: isOver, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, ms, undefined);
+  return {
+    /** Resolves to undefined if the promise takes longer. */
+    within: <T>(promise: Promise<T>): Promise<T | undefined> => Promise.race([promise, isOver]),
+    over: () => clearTimeout(timer),
+  };
 }
 
 export function createRedisHalves(deps: {
@@ -85,7 +85,7 @@ export function createRedisHalves(deps: {
   async function changeList(
     list: ListChange,
     begun: ReturnType<FanOut["begin"]>,
-  ): Promise<{ fanOut: Promise<void> }> {
+  ): Promise<{ fanOut: Promise<void> | undefined }> {
     switch (list.change) {
       case "begin": {
         const rest = (await begun).get(list.key.id);
@@ -99,7 +99,7 @@ export function createRedisHalves(deps: {
         return { fanOut: fanOut.run(list.key) };
       case "unlink":
         await contactList.unlink(list.key, list.revision);
-        return { fanOut: Promise.resolve() };
+        return { fanOut: undefined };
     }
   }
 
@@ -117,16 +117,17 @@ export function createRedisHalves(deps: {
       ]);
       return {
         entryRemoved: typeof half.takeOff === "string" && removed.has(half.takeOff),
-        fanOut: list?.fanOut ?? Promise.resolve(),
+        fanOut: list?.fanOut,
       };
     });
   }
 
   return function doRedisHalves(db, organizationId, commands) {
-    const end = performance.now() + redisHalfMs;
+    if (commands.length === 0) return [];
+    const time = startTime(redisHalfMs);
     const halves = doAll(commands.map(({ redisHalf }) => redisHalf)).map((half) => half.catch(leave));
     async function note(): Promise<(Done | undefined)[]> {
-      const done = await Promise.all(halves.map((half) => before(end, half)));
+      const done = await Promise.all(halves.map(time.within));
       const repeatable = commands.flatMap(({ key }, i) => {
         const half = done[i];
         return key === undefined || half === undefined ? [] : [{ key, removed: half.entryRemoved }];
@@ -135,11 +136,13 @@ export function createRedisHalves(deps: {
       return done;
     }
     const noted = note();
-    return commands.map(async ({ answer }, i) => {
+    const answers = commands.map(async ({ answer }, i) => {
       const half = (await noted)[i];
       if (half === undefined) return { ...answer, entryRemoved: false };
-      await before(end, half.fanOut);
+      if (half.fanOut !== undefined) await time.within(half.fanOut);
       return { ...answer, entryRemoved: half.entryRemoved };
     });
+    void Promise.all(answers).then(time.over);
+    return answers;
   };
 }

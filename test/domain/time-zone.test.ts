@@ -54,6 +54,8 @@ describe("refused as no zone", () => {
     "Z",
     // Names that mean nothing, or whatever the machine is set to.
     "Mars/Olympus_Mons",
+    // Its small letters are those of a zone that was asked for.
+    "Europe/\u212Aiev",
     "America",
     "America/",
     "/New_York",

@@ -801,7 +801,7 @@ const bounds: Mutant[] = [
   {
     guard: "nothing is hidden between what counts and what decodes",
     file: "src/rpc/requests/count-binary.ts",
-    text: "if (wireType !== field.wireType) throw malformed;",
+    text: "if (wireType !== field.wireType) throw malformed();",
     instead: "",
     test: "test/rpc/checks.test.ts",
     title: "a number that says it has a length",

@@ -22,23 +22,24 @@ const bytesOfCharacter = 4;
 export function countBinary(shape: Shape, bytes: Uint8Array): void {
   let position = 0;
   let unknown = 0;
-  const malformed = undecodable(shape.desc);
+  // Made only where it is thrown: every call comes by here.
+  const malformed = () => undecodable(shape.desc);
 
   function readVarint(end: number): number {
     let value = 0;
     for (let scale = 1; scale < 2 ** 70; scale *= 128) {
       const byte = bytes[position];
-      if (byte === undefined || position >= end) throw malformed;
+      if (byte === undefined || position >= end) throw malformed();
       position += 1;
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
-    throw malformed;
+    throw malformed();
   }
 
   /** Moves on by so many bytes. */
   function skip(length: number, end: number): void {
-    if (length > end - position) throw malformed;
+    if (length > end - position) throw malformed();
     position += length;
   }
 
@@ -46,7 +47,7 @@ export function countBinary(shape: Shape, bytes: Uint8Array): void {
     let counts: Map<FieldShape, number> | undefined;
     while (position < end) {
       const tag = readVarint(end);
-      if (tag >= 2 ** 32) throw malformed;
+      if (tag >= 2 ** 32) throw malformed();
       const field = byNumber.get(tag >>> 3);
       if (field === undefined) {
         if ((unknown += 1) > mostUnknown) throw tooManyUnknown(inside);
@@ -73,7 +74,7 @@ export function countBinary(shape: Shape, bytes: Uint8Array): void {
       skip(length, end);
       return countPacked(field.wireType, from, length);
     }
-    if (wireType !== field.wireType) throw malformed;
+    if (wireType !== field.wireType) throw malformed();
     if (field.message === undefined) {
       const from = position;
       readValue(wireType, end);
@@ -82,7 +83,7 @@ export function countBinary(shape: Shape, bytes: Uint8Array): void {
       if (position - from > bytesOfCharacter * mostCharacters + 5) throw tooLong(mostCharacters, place);
     } else {
       const length = readVarint(end);
-      if (length > end - position) throw malformed;
+      if (length > end - position) throw malformed();
       readMessage(field.message, position + length, place);
     }
     return 1;
@@ -100,20 +101,20 @@ export function countBinary(shape: Shape, bytes: Uint8Array): void {
       case WireType.LengthDelimited:
         return skip(readVarint(end), end);
       default:
-        throw malformed;
+        throw malformed();
     }
   }
 
   function countPacked(wireType: WireType, from: number, length: number): number {
     if (wireType !== WireType.Varint) {
       const elements = length / (wireType === WireType.Bit64 ? 8 : 4);
-      if (!Number.isInteger(elements)) throw malformed;
+      if (!Number.isInteger(elements)) throw malformed();
       return elements;
     }
     // Each varint has one byte below 128, its last.
     let elements = 0;
     for (let at = from; at < position; at += 1) if ((bytes[at] ?? 0) < 128) elements += 1;
-    if (length > 0 && (bytes[position - 1] ?? 0) >= 128) throw malformed;
+    if (length > 0 && (bytes[position - 1] ?? 0) >= 128) throw malformed();
     return elements;
   }
 

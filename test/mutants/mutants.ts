@@ -22,6 +22,7 @@ const openLeases = "src/postgres/functions/open_leases.sql";
 const endLeases = "src/postgres/functions/end_leases.sql";
 const extendLeases = "src/postgres/functions/extend_leases.sql";
 const takeOverLeases = "src/postgres/functions/take_over_leases.sql";
+const lockForCommands = "src/postgres/functions/lock_for_commands.sql";
 const lists = "src/redis/contact-list.ts";
 const schedule = "src/redis/schedule.ts";
 const unusableRedis = "test/redis/unusable.test.ts";
@@ -29,22 +30,30 @@ const unusableRedis = "test/redis/unusable.test.ts";
 const starts: Mutant[] = [
   {
     guard: "a command judges the job's status before it changes anything",
-    file: "src/jobs/batch-jobs.ts",
-    text: `check("start", before);`,
+    file: "src/jobs/judgement.ts",
+    text: "checkAllowed(command, job);",
     instead: "",
     test: "test/races/start.test.ts",
     title: "of two starts at once exactly one wins, and the other is refused as already running",
   },
   {
     guard: "a command has locked the job when it judges its status",
-    file: batchJobs,
-    text: `.where("id", "=", id)\n    .forNoKeyUpdate()`,
-    instead: `.where("id", "=", id)`,
+    file: lockForCommands,
+    text: "    for no key update skip locked\n",
+    instead: "",
     test: "test/races/start.test.ts",
     title: "of two starts at once exactly one wins, and the other is refused as already running",
   },
   {
     guard: "a command reaches jobs of the caller's organization only",
+    file: lockForCommands,
+    text: "from batch_jobs where id = t.id and organization_id = organization\n    for no key update skip locked",
+    instead: "from batch_jobs where id = t.id\n    for no key update skip locked",
+    test: "test/jobs/command-conditions.test.ts",
+    title: "of another organization's job changes nothing",
+  },
+  {
+    guard: "contacts are added to jobs of the caller's organization only",
     file: batchJobs,
     text: `.where("organization_id", "=", organizationId)\n    .where("id", "=", id)\n    .forNoKeyUpdate()`,
     instead: `.where("id", "=", id)\n    .forNoKeyUpdate()`,
@@ -69,7 +78,7 @@ const starts: Mutant[] = [
   },
   {
     guard: "a command changes a job only at the revision that the caller expects",
-    file: "src/jobs/batch-jobs.ts",
+    file: "src/jobs/checks.ts",
     text: `if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return;`,
     instead: "if (expected !== null) return;",
     test: "test/jobs/command-conditions.test.ts",
@@ -137,8 +146,8 @@ const requests: Mutant[] = [
   {
     guard: "a request id is not taken for another request",
     file: "src/postgres/requests.ts",
-    text: "if (!kept.fingerprint.equals(key.fingerprint)) {",
-    instead: "if (kept.fingerprint === key.fingerprint) {",
+    text: "if (kept.fingerprint.equals(key.fingerprint)) return;",
+    instead: "if (kept.fingerprint !== key.fingerprint) return;",
     test: "test/jobs/requests.test.ts",
     title: "is refused for create",
   },
@@ -152,11 +161,98 @@ const requests: Mutant[] = [
   },
   {
     guard: "a command's answer does not wait for Redis",
-    file: "src/jobs/command.ts",
-    text: "const removed = await within(redisHalfMs, half);",
-    instead: "const removed = await half;",
+    file: "src/jobs/redis-halves.ts",
+    text: "const done = await Promise.all(halves.map(time.within));",
+    instead: "const done = await Promise.all(halves);",
     test: "test/jobs/without-redis.test.ts",
     title: "every command is answered while Redis",
+  },
+];
+
+const together = "src/jobs/together.ts";
+const judgement = "src/jobs/judgement.ts";
+const togetherTest = "test/jobs/together/together.test.ts";
+
+const inHandTogether: Mutant[] = [
+  {
+    guard: "commands of two organizations share no transaction",
+    file: together,
+    text: "await inHand(organizationId, command)",
+    instead: "await inHand(0, command)",
+    test: togetherTest,
+    title: "is shared by the commands of one organization, and by no other's",
+  },
+  {
+    guard: "of commands on one job in one transaction each sees what those before it have made of the job",
+    file: judgement,
+    text: "jobs.set(decision.changed.id, decision.changed);",
+    instead: "",
+    test: togetherTest,
+    title: "each sees what those before it have made of the job, and its revision",
+  },
+  {
+    guard: "a job that a command deletes is gone for those after it",
+    file: judgement,
+    text: "jobs.delete(decision.deleted.id);",
+    instead: "",
+    test: togetherTest,
+    title: "those after a deletion find no job",
+  },
+  {
+    guard: "a refusal in a transaction touches no command beside it",
+    file: judgement,
+    text: `if (error instanceof BatchJobError) return { kind: "refused", refusal: error };`,
+    instead: "",
+    test: togetherTest,
+    title: "a command that is refused touches none beside it",
+  },
+  {
+    guard: "a request beside its first call is answered as that",
+    file: judgement,
+    text: "const first = firsts.get(nameOf(key));",
+    instead: `const first = firsts.get("");`,
+    test: togetherTest,
+    title: "has the same answer, and nothing is done twice",
+  },
+  {
+    guard: "another request under the same id beside it is refused",
+    file: judgement,
+    text: "      checkSame(first.kept, key);\n",
+    instead: "",
+    test: togetherTest,
+    title: "is refused if it asks for something else",
+  },
+  {
+    guard: "if a transaction as a whole fails, each of its commands is tried alone",
+    file: together,
+    text: `return commands.map(() => "alone");`,
+    instead: "throw error;",
+    test: togetherTest,
+    title: "each is tried alone, and only that which cannot be done fails",
+  },
+  {
+    guard: "what a request id was taken for meanwhile is not done again",
+    file: together,
+    text: "if (!isKept) throw new RequestIdTaken();",
+    instead: "if (!isKept) return verdicts;",
+    test: togetherTest,
+    title: "because a request id was taken meanwhile, that one is answered as the first call was",
+  },
+  {
+    guard: "a job that somebody else has locked holds up no commands on others",
+    file: lockForCommands,
+    text: "for no key update skip locked",
+    instead: "for no key update",
+    test: togetherTest,
+    title: "holds up the commands on it, and no others",
+  },
+  {
+    guard: "what commands write finds its rows by their keys, whatever Postgres knew when it planned",
+    file: "src/postgres/functions/note_entries_removed.sql",
+    text: "where r.organization_id = t.organization_id and",
+    instead: "where r.organization_id = organization and",
+    test: "test/postgres/command-plans.test.ts",
+    title: "commands touch no more rows than they must, however the tables grow under planned statements",
   },
 ];
 
@@ -843,6 +939,7 @@ const bounds: Mutant[] = [
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
+  ...inHandTogether,
   ...claims,
   ...fanOut,
   ...locked,

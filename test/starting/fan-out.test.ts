@@ -131,6 +131,14 @@ describe("the beginning of jobs that have just started", () => {
     }, 2_000);
   });
 
+  test("puts contacts on the list, too, that were added before there was one", async () => {
+    await using parts = await freshParts();
+    const job = await makeJob(parts, { status: "running", contacts: 5 });
+    const rest = await parts.fanOut.begin([{ ...begun(job), total: 3 }]);
+    await rest.get(job.id);
+    expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(5));
+  });
+
   test("changes nothing where a manual start or a sweep was first", async () => {
     await using parts = await freshParts();
     const job = await makeWholeJob(parts, { status: "running" });

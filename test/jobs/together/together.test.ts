@@ -285,20 +285,23 @@ describe("a job that somebody else has locked", () => {
     const [locked, free] = [await makeWholeJob(parts), await makeWholeJob(parts, { status: "scheduled" })];
     const organizationId = parts.caller.organizationId;
     const ends: string[] = [];
+    const { jobs, begun } = watched(parts);
     const held = await parts.db.transaction().execute(async (trx) => {
       await lockJob(trx, organizationId, locked.id);
-      const starting = parts.jobs.start(onJob(parts, locked.id)).then(() => ends.push("held up"));
+      const starting = jobs.start(onJob(parts, locked.id)).then(() => ends.push("held up"));
       await Promise.all([
-        parts.jobs.start(onJob(parts, free.id)).then(() => ends.push("beside it")),
-        parts.jobs.create(onJob(parts, ""), anEmptyJob()).then(() => ends.push("beside it")),
+        jobs.start(onJob(parts, free.id)).then(() => ends.push("beside it")),
+        jobs.create(onJob(parts, ""), anEmptyJob()).then(() => ends.push("beside it")),
       ]);
       await untilOneWaits(parts, "lock_for_commands");
       // Nor are those that come while it is waited for.
-      await parts.jobs.pause(onJob(parts, free.id)).then(() => ends.push("after it"));
+      await jobs.pause(onJob(parts, free.id)).then(() => ends.push("after it"));
       return { starting };
     });
     await held.starting;
     expect(ends).toEqual(["beside it", "beside it", "after it", "held up"]);
+    // All of them, the one on the locked job alone, and the one after.
+    expect(begun).toHaveLength(3);
     expect((await lookAt(parts, locked.id)).row).toMatchObject({ status: "running", revision: 2 });
   });
 

@@ -3,7 +3,10 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
-import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import {
+  ContactWorkerService,
+  type LeasedContact,
+} from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type FreshService, type Servers, startFreshServers, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
 import { cpuSecondsOf, withPostgres, withRedis } from "./measure.ts";
@@ -44,13 +47,15 @@ async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number,
   const began = performance.now();
   await Promise.all(
     Array.from({ length: workers }, async (_, i) => {
-      while (left > 0) {
-        const { contacts } = await worker.call(leaseContacts, { workerId: `w${i}`, maxContacts });
-        if (contacts.length === 0) await delay(1);
-        else {
+      const asking = { workerId: `w${i}`, maxContacts };
+      for (let contacts: LeasedContact[] = []; left > 0;) {
+        if (contacts.length === 0) {
+          ({ contacts } = await worker.call(leaseContacts, asking));
+          if (contacts.length === 0) await delay(1);
+        } else {
           const outcomes = contacts.map(({ leaseId }) => ({ leaseId, outcome: Outcome.COMPLETED }));
-          await worker.call(reportOutcomes, { outcomes });
           left -= contacts.length;
+          ({ contacts } = await worker.call(reportOutcomes, { outcomes, leaseNext: asking }));
         }
       }
     }),

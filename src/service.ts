@@ -189,8 +189,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const recorder = opened.use(
     createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed: freed }),
   );
-  const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
-  const leasing = createLeasing({ shares, round, recorder, clock });
+  const round = opened.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
+  const leasing = createLeasing({ shares, round, recorder, clock, logger });
   onMessage(subscriber, keys.work, (organizationId) => leasing.ring(Number(organizationId)));
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(

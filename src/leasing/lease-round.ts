@@ -4,7 +4,7 @@ import { writeLeaseId } from "../domain/lease-id.ts";
 import { shareOut } from "../domain/shares.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { type Candidate, findCandidates } from "../postgres/candidates.ts";
-import { type StoredLease, openLeases } from "../postgres/leases.ts";
+import type { LeaseTaker, Offer, Opened, StoredLease } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { SettingsOf } from "./job-settings.ts";
 
@@ -21,25 +21,44 @@ export type Demand = {
 /** A lease, with what its worker needs of its job. */
 export type Lease = StoredLease & { leaseId: string; fromPhoneNumberId: string; maxAttempts: number };
 
-export type Round = {
-  /** The leases for each demand, in its place. */
-  readonly leases: Lease[][];
-  /** The places of the demands whose request id has live leases of other calls. They get no others. */
-  readonly repeated: readonly number[];
+/** What can be leased next, reserved for it. */
+export type Prepared = {
+  /** What each job gives; none if there is nothing to open. */
+  readonly offers: readonly Offer[];
+  /** The demands as those who take, none more than there is room for. */
+  takersOf(demands: readonly Demand[]): LeaseTaker[];
   /** The last job that had its turn: the next round goes on after it. */
   readonly after: string;
   /** True if every job that may have something was looked at. */
   readonly isWhole: boolean;
-  /** True if a list had numbers that were not open: there may be open ones behind them. */
-  readonly isStale: boolean;
+  /**
+   * Gives back to the lists what had no room, and is done with the rest, which is leased now or was not open. Nobody waits
+   * for it. Answers the leases for each demand, in its place.
+   */
+  conclude(opened: Opened): {
+    readonly leases: Lease[][];
+    /** True if a list had numbers that were not open: there may be open ones behind them. */
+    readonly isStale: boolean;
+  };
+  /** Gives back everything, of which nothing was opened. */
+  giveBack(): void;
 };
 
-export type LeaseRound = (
-  organizationId: number,
-  demands: readonly Demand[],
-  onlyJobIds: readonly string[],
-  afterJobId: string,
-) => Promise<Round>;
+export type LeaseRound = AsyncDisposable & {
+  /**
+   * Reserves contacts for so many callers, from the next jobs of their organization, once so many leases of each job have
+   * ended as `ending` says. Retries that are due come first, then the list.
+   */
+  prepare(
+    organizationId: number,
+    demands: readonly Demand[],
+    choice: {
+      readonly onlyJobIds: readonly string[];
+      readonly afterJobId: string;
+      readonly ending: ReadonlyMap<string, number>;
+    },
+  ): Promise<Prepared>;
+};
 
 /** Bounds a round, and with it how long it holds the organization's lock. */
 const mostJobs = 32;
@@ -47,10 +66,7 @@ const mostContacts = 1_000;
 
 type Taken = { candidate: Candidate; due: number; numbers: number[] };
 
-/**
- * Leases contacts to some callers, from the next jobs of their organization. Retries that are due come first, then the
- * list. What Redis gives is only proposed: the transaction opens what is open, as far as both limits allow.
- */
+/** What Redis gives is only proposed: the transaction opens what is open, as far as both limits allow. */
 export function createLeaseRound(deps: {
   shares: Shares;
   settingsOf: SettingsOf;
@@ -59,6 +75,7 @@ export function createLeaseRound(deps: {
   logger: Logger;
 }): LeaseRound {
   const { shares, settingsOf, reservations, clock, logger } = deps;
+  const settling = new Set<Promise<unknown>>();
 
   /** Takes each job's share: retries as Postgres has them, the rest from its list. */
   async function take(
@@ -90,53 +107,13 @@ export function createLeaseRound(deps: {
     return chosen.map(({ candidate, due }) => ({ candidate, due, numbers: listed.get(candidate.id) ?? [] }));
   }
 
-  return async function leaseRound(organizationId, demands, onlyJobIds, afterJobId) {
-    const db = shares.of(organizationId);
-    const { organizationFree, candidates } = await findCandidates(
-      db,
-      organizationId,
-      afterJobId,
-      onlyJobIds,
-      mostJobs,
-    );
-    const wanted = Math.min(
-      organizationFree,
-      mostContacts,
-      demands.reduce((sum, demand) => sum + demand.maxContacts, 0),
-    );
-    const leases = demands.map((): Lease[] => []);
-    const isWhole = candidates.length < mostJobs;
-    if (candidates.length === 0 || wanted <= 0)
-      return { leases, repeated: [], after: afterJobId, isWhole: true, isStale: false };
-
-    let after = afterJobId;
-    let taken: Taken[] = [];
-    // Jobs that should have contacts, and have none on their lists yet, pass their turn on.
-    for (let others = candidates; taken.length === 0 && others.length > 0;) {
-      const asked = await take(organizationId, others, wanted);
-      const last = asked.at(-1)?.candidate ?? others.at(-1);
-      others = last === undefined ? [] : others.slice(others.indexOf(last) + 1);
-      after = last?.id ?? after;
-      taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
-    }
-    if (taken.length === 0) return { leases, repeated: [], after, isWhole, isStale: false };
-
-    // What is committed below is not lost because of what could not be read afterwards.
-    const settings = await settingsOf(
-      organizationId,
-      taken.map(({ candidate }) => candidate.id),
-    );
-    let rest = wanted;
-    const takers = demands.map(({ maxContacts, ...taker }) => {
-      const most = Math.min(maxContacts, rest);
-      rest -= most;
-      return { ...taker, most };
-    });
-    const offers = taken.map(({ candidate, due, numbers }) => ({ jobId: candidate.id, due, numbers }));
-    const { leases: opened, left, repeated } = await openLeases(db, organizationId, offers, takers);
-
-    // What had no room goes back to where it was; the rest is leased now, or was not open.
-    await Promise.all(
+  /** What had no room goes back to where it was, before anybody takes more; the rest is done with. */
+  function settle(
+    organizationId: number,
+    taken: readonly Taken[],
+    left: readonly (readonly number[])[],
+  ): void {
+    const settled = Promise.all(
       taken.map(({ candidate: { id }, numbers }, i) => {
         const back = new Set(left[i]);
         return reservations.settle(
@@ -144,21 +121,84 @@ export function createLeaseRound(deps: {
           { back: [...back], done: numbers.filter((number) => !back.has(number)) },
         );
       }),
-    ).catch((error: unknown) => logger.warn({ err: error }, "reservations are left to run out"));
+    )
+      .catch((error: unknown) => logger.warn({ err: error }, "reservations are left to run out"))
+      .finally(() => settling.delete(settled));
+    settling.add(settled);
+  }
 
-    const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);
-    const open = opened.flat().filter(({ attempt }) => attempt === 1).length + left.flat().length;
-    return {
-      leases: opened.map((some) =>
-        some.map((lease) => {
-          const { fromPhoneNumberId = "", maxAttempts = 0 } = settings.get(lease.jobId) ?? {};
-          return { ...lease, leaseId: writeLeaseId(lease), fromPhoneNumberId, maxAttempts };
-        }),
-      ),
-      repeated,
-      after,
-      isWhole,
-      isStale: open < listed,
-    };
+  return {
+    async prepare(organizationId, demands, { onlyJobIds, afterJobId, ending }) {
+      const db = shares.of(organizationId);
+      const { organizationFree, candidates } = await findCandidates(
+        db,
+        organizationId,
+        afterJobId,
+        onlyJobIds,
+        mostJobs,
+        ending,
+      );
+      const wanted = Math.min(
+        organizationFree,
+        mostContacts,
+        demands.reduce((sum, demand) => sum + demand.maxContacts, 0),
+      );
+      const hasRoom = candidates.length > 0 && wanted > 0;
+
+      let after = afterJobId;
+      let taken: Taken[] = [];
+      // Jobs that should have contacts, and have none on their lists yet, pass their turn on.
+      for (let others = hasRoom ? candidates : []; taken.length === 0 && others.length > 0;) {
+        const asked = await take(organizationId, others, wanted);
+        const last = asked.at(-1)?.candidate ?? others.at(-1);
+        others = last === undefined ? [] : others.slice(others.indexOf(last) + 1);
+        after = last?.id ?? after;
+        taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
+      }
+      // What is committed later is not lost because of what could not be read afterwards.
+      const settings = await settingsOf(
+        organizationId,
+        taken.map(({ candidate }) => candidate.id),
+      );
+
+      return {
+        offers: taken.map(({ candidate, due, numbers }) => ({ jobId: candidate.id, due, numbers })),
+        takersOf(asking) {
+          let rest = wanted;
+          return asking.map(({ workerId, requestId, ticket, durationMs, maxContacts }) => {
+            const most = Math.min(maxContacts, rest);
+            rest -= most;
+            return { workerId, requestId, ticket, durationMs, most };
+          });
+        },
+        after,
+        isWhole: !hasRoom || candidates.length < mostJobs,
+        conclude({ leases, left }) {
+          settle(organizationId, taken, left);
+          const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);
+          const open = leases.flat().filter(({ attempt }) => attempt === 1).length + left.flat().length;
+          return {
+            leases: leases.map((some) =>
+              some.map((lease) => {
+                const { fromPhoneNumberId = "", maxAttempts = 0 } = settings.get(lease.jobId) ?? {};
+                return { ...lease, leaseId: writeLeaseId(lease), fromPhoneNumberId, maxAttempts };
+              }),
+            ),
+            isStale: open < listed,
+          };
+        },
+        giveBack() {
+          settle(
+            organizationId,
+            taken,
+            taken.map(({ numbers }) => numbers),
+          );
+        },
+      };
+    },
+
+    async [Symbol.asyncDispose]() {
+      while (settling.size > 0) await Promise.all(settling);
+    },
   };
 }

@@ -1,10 +1,15 @@
 import type { Logger } from "pino";
-import { coalesceByKey } from "../timing/coalesce.ts";
 import { retryDelayMs } from "../domain/attempt.ts";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import { type LeaseKey, readLeaseId } from "../domain/lease-id.ts";
 import type { Shares } from "../postgres/connections.ts";
-import { type CallDetails, endLeases, removeLeases } from "../postgres/lease-ends.ts";
+import {
+  type CallDetails,
+  type Ended,
+  type Ending,
+  endLeases,
+  removeLeases,
+} from "../postgres/lease-ends.ts";
 import { nameOf } from "../postgres/lease-rows.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Reservations } from "../redis/reservations.ts";
@@ -28,8 +33,15 @@ export type Reported =
 export type ReportOf = Omit<Report, "leaseId"> & { readonly key: LeaseKey };
 
 export type Recorder = AsyncDisposable & {
-  /** Records outcomes, in one transaction with what else the organization reports at the same time. */
-  report(organizationId: number, reports: readonly Report[]): Promise<Reported[]>;
+  /**
+   * Records outcomes: `end` ends the leases that are live, in a transaction of its own, and then it is looked what the
+   * other reports still count for.
+   */
+  record(
+    organizationId: number,
+    reports: readonly ReportOf[],
+    end: (endings: readonly Ending[]) => Promise<Ended>,
+  ): Promise<Reported[]>;
   /** Takes leases back as if they had not been given; false for one that is not live. */
   release(organizationId: number, leaseIds: readonly string[]): Promise<boolean[]>;
   /**
@@ -40,9 +52,6 @@ export type Recorder = AsyncDisposable & {
   /** Ends those of the leases whose time is over. */
   expire(organizationId: number, keys: readonly LeaseKey[]): Promise<void>;
 };
-
-/** Bounds a transaction: so many calls of at most 1,000 reports. */
-const mostCalls = 100;
 
 /** Ends attempts: by report, by the end of their time, or as if they had not been. Counts and jobs follow. */
 export function createRecorder(deps: {
@@ -76,38 +85,35 @@ export function createRecorder(deps: {
   };
 
   /** Ends live leases; answers what each contact is now, undefined for a lease that was not live. */
-  async function end(
+  async function endAll(
     organizationId: number,
     endings: readonly (Omit<ReportOf, "details"> & { details?: CallDetails })[],
-    options: { onlyExpired: boolean },
+    end: (endings: readonly Ending[]) => Promise<Ended>,
   ) {
     const settings = await settingsOf(
       organizationId,
       endings.map(({ key }) => key.jobId),
     );
-    const { contacts, finished } = await endLeases(
-      shares.of(organizationId),
-      organizationId,
+    const { contacts, finished } = await end(
       endings.map(({ key, outcome, details }) => {
         const rules = settings.get(key.jobId);
         const delayMs = rules === undefined ? null : retryDelayMs(outcome, key.attempt, rules);
         return { ...key, outcome, retryDelayMs: delayMs, details };
       }),
-      options,
     );
     follow(organizationId, () => unlinkAll(organizationId, finished));
     return contacts;
   }
 
-  /** Ends the leases that are live, and then looks what the other reports still count for. */
-  async function reportTogether(
+  async function record(
     organizationId: number,
     reports: readonly ReportOf[],
-  ): Promise<readonly Reported[]> {
+    end: (endings: readonly Ending[]) => Promise<Ended>,
+  ): Promise<Reported[]> {
     const seen = new Set<string>();
     const isRepeated = reports.map(({ key }) => seen.size === seen.add(nameOf(key)).size);
     const first = reports.filter((_, i) => !isRepeated[i]);
-    const contacts = await end(organizationId, first, { onlyExpired: false });
+    const contacts = await endAll(organizationId, first, end);
     let next = 0;
     const results = reports.map(({ outcome }, i): Reported | undefined => {
       const contact = isRepeated[i] ? undefined : contacts[next++];
@@ -127,12 +133,6 @@ export function createRecorder(deps: {
     return results.map((result) => result ?? late.results[nextLate++] ?? { kind: "gone" });
   }
 
-  async function reportCalls(organizationId: number, calls: readonly (readonly ReportOf[])[]) {
-    const results = await reportTogether(organizationId, calls.flat());
-    let done = 0;
-    return calls.map((reports) => results.slice(done, (done += reports.length)));
-  }
-
   async function release(organizationId: number, keys: readonly LeaseKey[]): Promise<boolean[]> {
     const db = shares.of(organizationId);
     const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
@@ -147,15 +147,8 @@ export function createRecorder(deps: {
     return removed;
   }
 
-  const reportInTurn = coalesceByKey(reportCalls, mostCalls);
-
   return {
-    async report(organizationId, reports) {
-      return await reportInTurn(
-        organizationId,
-        reports.map(({ leaseId, outcome, details }) => ({ key: readLeaseId(leaseId), outcome, details })),
-      );
-    },
+    record,
 
     release: (organizationId, leaseIds) => release(organizationId, leaseIds.map(readLeaseId)),
 
@@ -171,7 +164,9 @@ export function createRecorder(deps: {
 
     async expire(organizationId, keys) {
       const endings = keys.map((key) => ({ key, outcome: "unknown" as const }));
-      await end(organizationId, endings, { onlyExpired: true });
+      await endAll(organizationId, endings, (all) =>
+        endLeases(shares.of(organizationId), organizationId, all, { onlyExpired: true }),
+      );
     },
 
     async [Symbol.asyncDispose]() {

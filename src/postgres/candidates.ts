@@ -8,8 +8,8 @@ const timeNow = sql<Date>`(select clock_timestamp())`;
 export type Candidate = { id: string; free: number; pending: number; due: number };
 
 /**
- * The organization's jobs that may give contacts: those after `afterJobId` in the order of their ids, then those from the
- * start. Takes no lock.
+ * The organization's jobs that may give contacts, once so many leases of these jobs have ended as `ending` says: those
+ * after `afterJobId` in the order of their ids, then those from the start. Takes no lock.
  */
 export async function findCandidates(
   db: Database,
@@ -17,34 +17,39 @@ export async function findCandidates(
   afterJobId: string,
   onlyJobIds: readonly string[],
   limit: number,
+  ending: ReadonlyMap<string, number> = new Map(),
 ): Promise<{ organizationFree: number; candidates: Candidate[] }> {
+  const endingIds = [...ending.keys()];
+  const endingInAll = [...ending.values()].reduce((sum, count) => sum + count, 0);
   const some = (side: RawBuilder<unknown>) => sql`
     select b.id, b.concurrent_call_limit - b.dialing_contacts as free, b.pending_contacts as pending,
       case when b.waiting_retry_contacts = 0 then 0 else (
         select count(*)::int from (
           select from retries r
           where r.organization_id = b.organization_id and r.job_id = b.id and r.due_at <= ${timeNow}
-          limit b.concurrent_call_limit - b.dialing_contacts
+          limit greatest(0, b.concurrent_call_limit - b.dialing_contacts + ${endingInAll}::int)
         ) as due)
       end as due
     from batch_jobs b
     where b.organization_id = o.id and b.status = 'running' and b.id ${side} ${afterJobId}
-      and b.concurrent_call_limit > b.dialing_contacts
+      and (b.concurrent_call_limit > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
       and (b.pending_contacts > 0 or b.waiting_retry_contacts > 0)
       and (${onlyJobIds.length === 0} or b.id = any(${onlyJobIds}::uuid[]))
     order by b.id
     limit ${limit}`;
   const { rows } = await sql<Candidate & { id: string | null; organizationFree: number }>`
-    select o.lease_limit - o.dialing as "organizationFree", j.*
+    select o.lease_limit - o.dialing + ${endingInAll}::int as "organizationFree", j.*
     from organizations o
     left join lateral (
       select * from (${some(sql`>`)}) as later union all select * from (${some(sql`<=`)}) as sooner limit ${limit}
-    ) as j on o.lease_limit > o.dialing
+    ) as j on o.lease_limit + ${endingInAll}::int > o.dialing
     where o.id = ${organizationId}
   `.execute(db);
   return {
     organizationFree: rows[0]?.organizationFree ?? 0,
-    candidates: rows.filter((row) => row.id !== null),
+    candidates: rows
+      .filter((row) => row.id !== null)
+      .map((row) => ({ ...row, free: row.free + (ending.get(row.id) ?? 0) })),
   };
 }
 

@@ -39,28 +39,27 @@ function textArray(texts: (string | null)[]): (string | null)[] | string {
   return texts.every((text) => text === null) ? plainArray(texts.map(() => "null")) : texts;
 }
 
-/**
- * Ends live leases: their attempts become history, and contacts, counts and jobs follow. With `onlyExpired` those whose
- * time is over, and as not reported. One round trip and one commit.
- */
-export async function endLeases(
-  db: Database,
+/** What end_leases answers. */
+export type EndedRow = {
+  ended_ms: number;
+  missed: number[] | null;
+  going_on: (boolean | null)[];
+  finished_ids: string[] | null;
+  finished_revisions: number[] | null;
+};
+
+const jobsOf = (endings: readonly Ending[]): string[] => [...new Set(endings.map((e) => e.jobId))].toSorted();
+
+/** The call of the function that ends leases; with `onlyExpired` those whose time is over. */
+export function endCall(
   organizationId: number,
   endings: readonly Ending[],
   { onlyExpired }: { onlyExpired: boolean },
-): Promise<Ended> {
-  const jobIds = [...new Set(endings.map((e) => e.jobId))].toSorted();
+) {
+  const jobIds = jobsOf(endings);
   const turns = new Map(jobIds.map((id, i) => [id, i + 1]));
-  const { rows } = await sql<{
-    endedMs: number;
-    missed: number[] | null;
-    goingOn: (boolean | null)[];
-    finishedIds: string[] | null;
-    finishedRevisions: number[] | null;
-  }>`
-    select ended_ms as "endedMs", missed, going_on as "goingOn", finished_ids as "finishedIds",
-      finished_revisions as "finishedRevisions"
-    from ${sql.id(functions.endLeases.name)}(
+  return sql`
+    ${sql.id(functions.endLeases.name)}(
       ${organizationId}, ${onlyExpired}, ${plainArray(jobIds)},
       ${plainArray(endings.map((e) => turns.get(e.jobId) ?? 0))}, ${plainArray(endings.map((e) => e.number))},
       ${plainArray(endings.map((e) => e.attempt))}, ${plainArray(endings.map((e) => e.nonce))},
@@ -70,23 +69,40 @@ export async function endLeases(
       ${textArray(endings.map((e) => textOrNull(e.details?.failureReason)))},
       ${plainArray(endings.map((e) => e.details?.callDurationMs ?? "null"))},
       ${textArray(endings.map((e) => textOrNull(e.details?.providerCallId)))}
-    )
-  `.execute(db);
-  const [row] = rows;
+    )`;
+}
+
+export function readEnded(endings: readonly Ending[], row: EndedRow | undefined): Ended {
   if (row === undefined) throw new Error("ending leases gave no answer");
   const missed = new Set(row.missed);
-  const isGoingOn = new Map(jobIds.map((id, i) => [id, row.goingOn[i] ?? false]));
+  const isGoingOn = new Map(jobsOf(endings).map((id, i) => [id, row.going_on[i] ?? false]));
   const contacts = endings.map(({ jobId, outcome, retryDelayMs }, i) => {
     if (missed.has(i + 1)) return undefined;
     if (retryDelayMs === null || isGoingOn.get(jobId) !== true)
       return { status: outcome, nextAttemptAt: null };
-    return { status: "waiting_retry" as const, nextAttemptAt: new Date(row.endedMs + retryDelayMs) };
+    return { status: "waiting_retry" as const, nextAttemptAt: new Date(row.ended_ms + retryDelayMs) };
   });
-  const finished = (row.finishedIds ?? []).map((id, i) => ({
+  const finished = (row.finished_ids ?? []).map((id, i) => ({
     id,
-    revision: row.finishedRevisions?.[i] ?? 0,
+    revision: row.finished_revisions?.[i] ?? 0,
   }));
-  return { endedAt: new Date(row.endedMs), contacts, finished };
+  return { endedAt: new Date(row.ended_ms), contacts, finished };
+}
+
+/**
+ * Ends live leases: their attempts become history, and contacts, counts and jobs follow. With `onlyExpired` those whose
+ * time is over, and as not reported. One round trip and one commit.
+ */
+export async function endLeases(
+  db: Database,
+  organizationId: number,
+  endings: readonly Ending[],
+  options: { onlyExpired: boolean },
+): Promise<Ended> {
+  const { rows } = await sql<EndedRow>`
+    select * from ${endCall(organizationId, endings, options)}
+  `.execute(db);
+  return readEnded(endings, rows[0]);
 }
 
 /**

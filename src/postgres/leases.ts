@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import { largestAnswerBytes } from "../domain/answer-size.ts";
 import type { ContactInput } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
@@ -31,34 +31,36 @@ export type Opened = {
   repeated: number[];
 };
 
-/**
- * Leases as many of the offered contacts to the takers as are open, as both limits leave room for, and as fit into
- * their answers: retries first, then the lists, in the order of the offers. One round trip and one commit.
- */
-export async function openLeases(
-  db: Database,
+/** What is opened together: these contacts, for these takers. */
+export type Opening = { offers: readonly Offer[]; takers: readonly LeaseTaker[] };
+
+/** A row of what open_leases answers. */
+export type OpenedRow = {
+  job: number;
+  number: number | null;
+  nonce: number | null;
+  attempt: number;
+  caller: number;
+  leasedMs: number;
+  contact: string;
+};
+
+/** The call of the function that opens leases, each answer of which has at most so many bytes. */
+export const openCall = (
   organizationId: number,
-  offers: readonly Offer[],
-  takers: readonly LeaseTaker[],
-): Promise<Opened> {
-  const { rows } = await sql<{
-    job: number;
-    number: number | null;
-    nonce: number | null;
-    attempt: number;
-    caller: number;
-    leasedMs: number;
-    contact: string;
-  }>`
-    select job, number, nonce, attempt, caller, leased_ms as "leasedMs", contact from ${sql.id(functions.openLeases.name)}(
-      ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.due))},
-      ${plainArray(offers.flatMap((o, i) => o.numbers.map(() => i + 1)))},
-      ${plainArray(offers.flatMap((o) => o.numbers))},
-      ${plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1)))},
-      ${takers.map((c) => c.workerId)}, ${takers.map((c) => c.requestId)},
-      ${plainArray(takers.map((c) => c.ticket))}, ${plainArray(takers.map((c) => c.durationMs))}, ${largestAnswerBytes}
-    )
-  `.execute(db);
+  { offers, takers }: Opening,
+  mostBytes: RawBuilder<unknown> = sql`${largestAnswerBytes}`,
+) => sql`
+  ${sql.id(functions.openLeases.name)}(
+    ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.due))},
+    ${plainArray(offers.flatMap((o, i) => o.numbers.map(() => i + 1)))},
+    ${plainArray(offers.flatMap((o) => o.numbers))},
+    ${plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1)))},
+    ${takers.map((c) => c.workerId)}, ${takers.map((c) => c.requestId)},
+    ${plainArray(takers.map((c) => c.ticket))}, ${plainArray(takers.map((c) => c.durationMs))}, ${mostBytes}
+  )`;
+
+export function readOpened({ offers, takers }: Opening, rows: readonly OpenedRow[]): Opened {
   const leases = takers.map((): StoredLease[] => []);
   const left = offers.map((): number[] => []);
   const repeated: number[] = [];
@@ -76,6 +78,24 @@ export async function openLeases(
       });
   }
   return { leases, left, repeated };
+}
+
+/**
+ * Leases as many of the offered contacts to the takers as are open, as both limits leave room for, and as fit into
+ * their answers: retries first, then the lists, in the order of the offers. One round trip and one commit.
+ */
+export async function openLeases(
+  db: Database,
+  organizationId: number,
+  offers: readonly Offer[],
+  takers: readonly LeaseTaker[],
+): Promise<Opened> {
+  const opening = { offers, takers };
+  const { rows } = await sql<OpenedRow>`
+    select job, number, nonce, attempt, caller, leased_ms as "leasedMs", contact
+    from ${openCall(organizationId, opening)}
+  `.execute(db);
+  return readOpened(opening, rows);
 }
 
 /** What one call of LeaseContacts needs that may be repeated: its ticket, and whether its request id has live leases. */

@@ -1,10 +1,13 @@
 import { type Duration, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Outcome } from "../domain/contact.ts";
 import {
   type ContactWorkerService,
+  type LeaseContactsRequest,
   RecordedOutcome_Result as Result,
 } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
+import type { Lease } from "../leasing/lease-round.ts";
 import type { Leasing } from "../leasing/leasing.ts";
 import type { Recorder, Report } from "../leasing/recorder.ts";
 import { at, readDuration, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
@@ -17,42 +20,62 @@ const defaultLeaseMs = 2 * 60_000;
 const readOne = <T>(field: string, duration: Duration | undefined, otherwise: T): number | T =>
   duration === undefined ? otherwise : readDuration(field, duration);
 
+/** What LeaseContacts and `lease_next` ask for alike; `path` is where it stands in its request. */
+const readRequest = (path: string, request: LeaseContactsRequest) => ({
+  workerId: request.workerId,
+  requestId: request.requestId,
+  maxContacts: request.maxContacts,
+  durationMs: readOne(`${path}lease_duration`, request.leaseDuration, defaultLeaseMs),
+  jobIds: request.batchJobIds,
+});
+
+/** Reports are not held up. */
+function checkNoWait({ wait }: LeaseContactsRequest): void {
+  if (readOne("lease_next.wait", wait, 0) === 0) return;
+  const field = "lease_next.wait";
+  throw new BatchJobError(
+    "invalid_argument",
+    `The request's field ${field} is wrong: ReportOutcomes does not wait; leave it out, and call LeaseContacts with wait if the answer has no contacts.`,
+    { field },
+  );
+}
+
 /** Converts, calls, converts: what each RPC does is in src/leasing. */
 export function contactWorkerService(
   leasing: Leasing,
   recorder: Recorder,
   { longestWaitMs = Infinity }: { longestWaitMs?: number } = {},
 ): ServiceImpl<typeof ContactWorkerService> {
+  /** The leases as contacts of an answer; those whose answer is not written are released. */
+  function give(leases: readonly Lease[], context: HandlerContext) {
+    const { organizationId } = callerOf(context);
+    deliveryOf(context.values).onFailure(() => recorder.takeBack(organizationId, leases));
+    return leases.map((lease) => ({
+      leaseId: lease.leaseId,
+      batchJobId: lease.jobId,
+      number: lease.number,
+      phone: lease.phone,
+      name: lease.name,
+      fields: lease.fields,
+      fromPhoneNumberId: lease.fromPhoneNumberId,
+      attempt: lease.attempt,
+      maxAttempts: lease.maxAttempts,
+      leaseExpiresAt: timestampFromDate(lease.expiresAt),
+    }));
+  }
+
   return {
     async leaseContacts(request, context) {
-      const caller = callerOf(context);
       const leases = await leasing.lease({
-        caller,
-        workerId: request.workerId,
-        requestId: request.requestId,
-        maxContacts: request.maxContacts,
+        ...readRequest("", request),
+        caller: callerOf(context),
         waitMs: Math.min(readOne("wait", request.wait, 0), longestWaitMs),
-        durationMs: readOne("lease_duration", request.leaseDuration, defaultLeaseMs),
-        jobIds: request.batchJobIds,
         signal: context.signal,
       });
-      deliveryOf(context.values).onFailure(() => recorder.takeBack(caller.organizationId, leases));
+      const contacts = give(leases, context);
       // Whoever has left is not answered with nothing, as if the wait were over.
-      if (leases.length === 0) context.signal.throwIfAborted();
-      return {
-        contacts: leases.map((lease) => ({
-          leaseId: lease.leaseId,
-          batchJobId: lease.jobId,
-          number: lease.number,
-          phone: lease.phone,
-          name: lease.name,
-          fields: lease.fields,
-          fromPhoneNumberId: lease.fromPhoneNumberId,
-          attempt: lease.attempt,
-          maxAttempts: lease.maxAttempts,
-          leaseExpiresAt: timestampFromDate(lease.expiresAt),
-        })),
-      };
+      if (contacts.length === 0) context.signal.throwIfAborted();
+      return { contacts };
     },
 
     async extendLeases(request, context) {
@@ -90,8 +113,12 @@ export function contactWorkerService(
           details: { errorCode, failureReason, callDurationMs, providerCallId },
         };
       });
-      const results = await recorder.report(callerOf(context).organizationId, reports);
+      const { leaseNext } = request;
+      if (leaseNext !== undefined) checkNoWait(leaseNext);
+      const next = leaseNext && { ...readRequest("lease_next.", leaseNext), signal: context.signal };
+      const { results, leases } = await leasing.report(callerOf(context), reports, next);
       return {
+        contacts: give(leases, context),
         outcomes: request.outcomes.map(({ leaseId }, i) => {
           const result = results[i];
           if (result === undefined || result.kind === "gone") {

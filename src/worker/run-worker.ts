@@ -49,7 +49,7 @@ const answerWithinMs = 30_000;
 const giveBackWithinMs = 5_000;
 
 /**
- * Leases contacts, calls them, and reports the outcomes, until its signal aborts. While the service is away it tries again,
+ * Leases contacts, calls them, reports the outcomes and leases the next ones with that, until its signal aborts. While the service is away it tries again,
  * ever less often, and calls go on as long as their leases are sure to last. A request that can never succeed, such as one
  * with a wrong key, makes it throw once its calls have ended; it leases nothing any more by then, and a call whose lease it
  * cannot extend is lost when that lease runs out.
@@ -69,13 +69,30 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     onError,
   });
 
+  const asking = () => ({
+    workerId,
+    requestId: randomUUID(),
+    leaseDuration: durationFromMs(leaseDurationMs),
+    batchJobIds: options.batchJobIds ?? [],
+  });
+
   type Report = ReturnType<typeof toReport>;
+
+  /** Reports calls that have ended, and has as many others leased in their place, which begin before these are over. */
+  async function reportSome(outcomes: readonly Report[]): Promise<void> {
+    // Each try is the same, and so takes over what an earlier one has leased.
+    const leaseNext = signal.aborted ? {} : { leaseNext: { ...asking(), maxContacts: outcomes.length } };
+    const request = { outcomes: [...outcomes], ...leaseNext };
+    const askedAtMs = performance.now();
+    const tell = () => client.reportOutcomes(request, { timeoutMs: answerWithinMs });
+    const { contacts } = await insist(tell, { onError });
+    await beginAll(contacts, askedAtMs).catch(() => giveBack(contacts));
+  }
 
   /** One outcome that the service refuses keeps no other back. */
   async function reportAll(outcomes: readonly Report[]): Promise<void> {
     try {
-      const request = { outcomes: [...outcomes] };
-      await insist(() => client.reportOutcomes(request, { timeoutMs: answerWithinMs }), { onError });
+      await reportSome(outcomes);
     } catch (error) {
       if (outcomes.length === 1 || ConnectError.from(error).code !== Code.InvalidArgument) {
         return broken.abort(error);
@@ -124,42 +141,51 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     calls.add(working);
   }
 
-  /** Gives back what a request was answered too late for, or was answered with while nobody listened any more. */
-  async function giveBack(request: MessageInitShape<typeof LeaseContactsRequestSchema>): Promise<void> {
-    const until = AbortSignal.timeout(giveBackWithinMs);
-    const { contacts } = await client.leaseContacts(request, { signal: until });
+  /** Calls these contacts, whose leases were opened after this time, unless the worker ends. */
+  async function beginAll(leased: readonly LeasedContact[], askedAtMs: number): Promise<void> {
+    let contacts = leased;
+    let openedAtMs = askedAtMs;
+    while (contacts.length > 0 && performance.now() - openedAtMs > leaseDurationMs / 3) {
+      const leaseIds = contacts.map(({ leaseId }) => leaseId);
+      const sure = await insist(() => keeper.extend(leaseIds), { onError, until: signal });
+      contacts = contacts.filter(({ leaseId }) => sure.extended.has(leaseId));
+      openedAtMs = sure.askedAtMs;
+    }
+    signal.throwIfAborted();
+    for (const contact of contacts) begin(contact, openedAtMs);
+  }
+
+  /** Gives back what was leased for a worker that ends; what cannot be given back runs out. */
+  async function giveBack(contacts: readonly LeasedContact[]): Promise<void> {
     if (contacts.length === 0) return;
+    const until = AbortSignal.timeout(giveBackWithinMs);
     const leaseIds = contacts.map(({ leaseId }) => leaseId);
-    await insist(() => client.releaseLeases({ leaseIds }, { signal: until }), { until });
+    await insist(() => client.releaseLeases({ leaseIds }, { signal: until }), { until }).catch(() => {});
+  }
+
+  /** Gives back what a request was answered too late for, or was answered with while nobody listened any more. */
+  async function giveUp(request: MessageInitShape<typeof LeaseContactsRequestSchema>): Promise<void> {
+    const until = AbortSignal.timeout(giveBackWithinMs);
+    await giveBack((await client.leaseContacts(request, { signal: until })).contacts);
   }
 
   async function leaseSome(): Promise<void> {
     const waitMs = Math.min(longestWaitMs, Math.floor(leaseDurationMs / 4));
     const request = {
-      workerId,
-      requestId: randomUUID(),
+      ...asking(),
       maxContacts: Math.min(concurrency - calls.size, mostAtOnce),
       wait: durationFromMs(waitMs),
-      leaseDuration: durationFromMs(leaseDurationMs),
-      batchJobIds: options.batchJobIds ?? [],
     };
     const leaseOptions = { signal, timeoutMs: waitMs + answerWithinMs };
     try {
       // The leases may have been opened by the first of several tries.
-      let askedAtMs = performance.now();
+      const askedAtMs = performance.now();
       const lease = () => client.leaseContacts(request, leaseOptions);
-      let { contacts } = await insist(lease, { onError, until: signal });
-      while (contacts.length > 0 && performance.now() - askedAtMs > leaseDurationMs / 3) {
-        const leaseIds = contacts.map(({ leaseId }) => leaseId);
-        const sure = await insist(() => keeper.extend(leaseIds), { onError, until: signal });
-        contacts = contacts.filter(({ leaseId }) => sure.extended.has(leaseId));
-        ({ askedAtMs } = sure);
-      }
-      signal.throwIfAborted();
-      for (const contact of contacts) begin(contact, askedAtMs);
+      const { contacts } = await insist(lease, { onError, until: signal });
+      await beginAll(contacts, askedAtMs);
     } catch (error) {
       // A service that is away has nothing to take back.
-      if (signal.aborted) await giveBack({ ...request, wait: {} }).catch(() => {});
+      if (signal.aborted) await giveUp({ ...request, wait: {} }).catch(() => {});
       throw error;
     }
   }

@@ -60,11 +60,27 @@ const noDetails: CallDetails = { errorCode: "", failureReason: "", callDurationM
 
 export type Report = { leaseId: string; outcome: Outcome; details?: CallDetails };
 
-export const report = (parts: Parts, reports: readonly Report[]): Promise<Reported[]> =>
-  parts.recorder.report(
-    parts.caller.organizationId,
-    reports.map(({ leaseId, outcome, details = noDetails }) => ({ leaseId, outcome, details })),
-  );
+const withDetails = (reports: readonly Report[]) =>
+  reports.map(({ leaseId, outcome, details = noDetails }) => ({ leaseId, outcome, details }));
+
+export const report = async (parts: Parts, reports: readonly Report[]): Promise<Reported[]> =>
+  (await parts.leasing.report(parts.caller, withDetails(reports))).results;
+
+/** Reports, and asks for one contact in the same turn, unless the fields say otherwise. */
+export const reportAndLease = (
+  parts: Parts,
+  reports: readonly Report[],
+  fields: Partial<LeaseRequest> = {},
+): Promise<{ results: Reported[]; leases: readonly Lease[] }> =>
+  parts.leasing.report(parts.caller, withDetails(reports), {
+    workerId: "worker-1",
+    requestId: "",
+    maxContacts: 1,
+    durationMs: 120_000,
+    jobIds: [],
+    signal: new AbortController().signal,
+    ...fields,
+  });
 
 /** Reports the same outcome for all of the leases. */
 export const reportAll = (parts: Parts, leases: readonly Lease[], outcome: Outcome): Promise<Reported[]> =>

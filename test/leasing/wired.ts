@@ -24,8 +24,8 @@ export async function wired(
   const recorder = stack.use(
     createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed }),
   );
-  const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, floorMs }));
+  const round = stack.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, floorMs }));
   const subscribed = Promise.withResolvers<void>();
   subscriber.once("ready", () =>
     subscriber.subscribe(keys.work).then(() => subscribed.resolve(), subscribed.reject),

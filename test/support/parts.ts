@@ -99,8 +99,8 @@ export async function startParts(
       onFreed: (organizationId) => leasing.ring(organizationId),
     }),
   );
-  const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
-  const leasing = stack.use(createLeasing({ shares, round, recorder, clock }));
+  const round = stack.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger }));
   const watching = stack.use(createWatching({ db, logger, metrics }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
   const caller: Caller = {

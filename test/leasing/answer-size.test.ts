@@ -68,6 +68,25 @@ const bytesOf = (
   contacts: Awaited<ReturnType<ReturnType<typeof stockWorker>["leaseContacts"]>>["contacts"],
 ) => toBinary(LeaseContactsResponseSchema, create(LeaseContactsResponseSchema, { contacts })).length;
 
+test("contacts that are leased with a report come in answers as large", async () => {
+  const fields = manyFields(50, (i) => `field ${i}`, "x".repeat(1_000));
+  const batchJobId = await runJob(200, fields);
+  const worker = stockWorker();
+  const asking = { workerId: "worker", maxContacts: 200, batchJobIds: [batchJobId] };
+  const answers = [
+    (await worker.leaseContacts({ ...asking, requestId: randomUUID(), wait: { seconds: 5n } })).contacts,
+  ];
+  for (let last = answers[0] ?? []; last.length > 0; last = answers.at(-1) ?? []) {
+    const outcomes = last.map(({ leaseId }) => ({ leaseId, outcome: Outcome.COMPLETED }));
+    const { contacts } = await worker.reportOutcomes({ outcomes, leaseNext: asking });
+    expect(bytesOf(contacts)).toBeLessThanOrEqual(largestAnswerBytes);
+    answers.push(contacts);
+  }
+  expect(answers.flat().map(({ number }) => number)).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+  expect(answers.length).toBeGreaterThan(4);
+  expect(answers.length).toBeLessThan(10);
+});
+
 test("400 contacts of 50 kB reach a stock gRPC client in several answers, in their order, and none is lost", async () => {
   const fields = manyFields(50, (i) => `field ${i}`, "x".repeat(1_000));
   const batchJobId = await runJob(400, fields);

@@ -112,13 +112,13 @@ describe("a report that asks for the next contacts", () => {
 
     await limitOrganization(parts, 2);
     const [one] = leases;
-    const answer = await reportAndLease(parts, completed(one === undefined ? [] : [one]), { maxContacts: 10 });
+    const answer = await reportAndLease(parts, completed(one === undefined ? [] : [one]), {
+      maxContacts: 10,
+    });
     expect(answer).toMatchObject({ results: [{ kind: "recorded" }], leases: [] });
-    const { leases: next } = await reportAndLease(
-      parts,
-      completed([...first.slice(2), ...leases.slice(1)]),
-      { maxContacts: 10 },
-    );
+    const { leases: next } = await reportAndLease(parts, completed([...first.slice(2), ...leases.slice(1)]), {
+      maxContacts: 10,
+    });
     expect(numbersOf(next)).toEqual([6, 7]);
   });
 
@@ -168,7 +168,10 @@ describe("a report that asks for the next contacts", () => {
     const [first, second] = await lease(parts, { maxContacts: 2 });
     await reportAll(parts, first === undefined ? [] : [first], "busy");
     const reports = [first, second, second].flatMap((given) => completed(given === undefined ? [] : [given]));
-    const { results, leases } = await reportAndLease(parts, [...reports, ...completed([{ leaseId: "none" }])]);
+    const { results, leases } = await reportAndLease(parts, [
+      ...reports,
+      ...completed([{ leaseId: "none" }]),
+    ]);
     expect(results).toMatchObject([
       { kind: "already_recorded", outcome: "busy" },
       { kind: "recorded", outcome: "completed" },
@@ -206,7 +209,7 @@ describe("a report that asks for the next contacts", () => {
       broken.db,
     );
     await sql`drop function ${sql.raw(rows[0]?.signature ?? "")}`.execute(broken.db);
-    await expect(lease(broken)).rejects.toThrow();
+    await expect(lease(broken)).rejects.toThrow(/open_leases/);
     expect(await reportAndLease(broken, completed([given]))).toMatchObject({
       results: [{ kind: "recorded" }],
       leases: [],

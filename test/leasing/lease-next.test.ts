@@ -1,6 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { createJobSettings } from "../../src/leasing/job-settings.ts";
+import { createLeaseRound } from "../../src/leasing/lease-round.ts";
+import { createLeasing } from "../../src/leasing/leasing.ts";
 import { functions } from "../../src/postgres/functions/functions.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts, onJob } from "../support/make.ts";
@@ -77,6 +80,16 @@ const untilWaiting = (count: number) =>
       where datname = current_database() and wait_event_type = 'Lock' and state = 'active'`.execute(parts.db);
     expect(rows).toHaveLength(count);
   });
+
+/** A replica whose Redis never says what it has reserved. */
+function neverReserving(): Parts {
+  const { shares, clock, logger, recorder } = parts;
+  const reservations = { ...parts.reservations, take: () => new Promise<never>(() => {}) };
+  const settingsOf = createJobSettings(parts.db);
+  const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
+  const leasing = createLeasing({ shares, round, recorder, clock, logger });
+  return { ...parts, leasing };
+}
 
 describe("a report that asks for the next contacts", () => {
   test("works a job to its end, a call for each contact", async () => {
@@ -338,7 +351,23 @@ describe("without Redis", () => {
     });
   });
 
-  test("that hangs no report waits for what it might have given, and nothing is lost", async () => {
+  test("that never answers no report waits, and whoever waits for contacts waits on", async () => {
+    const cutOff = neverReserving();
+    await runJob(parts, { contacts: makeContacts(4) });
+    const given = await leaseOne(parts);
+    const over = new AbortController();
+    const waiting = lease(cutOff, { waitMs: 60_000, signal: over.signal });
+    expect(await reportAndLease(cutOff, completed([given]))).toMatchObject({
+      results: [{ kind: "recorded" }],
+      leases: [],
+    });
+    const first = await Promise.race([waiting, report(cutOff, completed([given]))]);
+    expect(first).toMatchObject([{ kind: "already_recorded" }]);
+    over.abort();
+    expect(await waiting).toEqual([]);
+  });
+
+  test("that hangs for a while nothing is lost", async () => {
     await using proxy = await startProxy(inject("redisUrl"));
     await using hanging = await startParts({ beside: shared, redisUrl: proxy.url });
     const cutOff = { ...hanging, caller: parts.caller };
@@ -348,9 +377,6 @@ describe("without Redis", () => {
     const waiting = lease(cutOff, { waitMs: 20_000 });
     const reported = await reportAndLease(cutOff, completed([given]));
     expect(reported).toMatchObject({ results: [{ kind: "recorded" }], leases: [] });
-    // The reservation is still under way, and the worker that waits for it still waits.
-    const first = await Promise.race([waiting, report(cutOff, completed([given]))]);
-    expect(first).toMatchObject([{ kind: "already_recorded" }]);
     await proxy.mend();
     expect(await waiting).toMatchObject([{ jobId }]);
   });

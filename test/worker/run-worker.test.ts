@@ -6,13 +6,16 @@ import { pino } from "pino";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobStatus, ContactStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import {
+  ContactWorkerService,
+  type ReportOutcomesRequest,
+} from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { type Service, startService } from "../../src/service.ts";
 import { simulatedDialer } from "../../src/worker/simulated-dialer.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
-import { transportTo, workAt } from "../support/work.ts";
+import { onRpc, transportTo, workAt } from "../support/work.ts";
 
 const stack = new AsyncDisposableStack();
 const apiKey = generateApiKey();
@@ -77,6 +80,51 @@ test("a worker works a job to its end, with no more calls at once than it may", 
   expect(most).toBe(8);
   const workers = await db.selectFrom("attempts").select("worker_id").distinct().execute();
   expect(workers).toEqual([{ worker_id: "worker-7" }]);
+});
+
+/** Sees what a worker asks for. `change` may take something out of what it reports. */
+function watchCalls(change = (report: ReportOutcomesRequest): ReportOutcomesRequest => report) {
+  const calls: string[] = [];
+  const note: Interceptor = (next) => (request) => {
+    calls.push(request.method.name);
+    return next(request);
+  };
+  const changing = onRpc("reportOutcomes", (next) => (request) => {
+    if (request.stream) return next(request);
+    return next({ ...request, message: change(request.message as ReportOutcomesRequest) });
+  });
+  const transport = transportTo(grpcUrl(), apiKey, [note, changing]);
+  return { calls, client: createClient(ContactWorkerService, transport) };
+}
+
+test("a worker takes the next contacts with its reports", async () => {
+  const batchJobId = await startJob(40);
+  const { calls, client } = watchCalls();
+  await using _ = work(batchJobId, {
+    client,
+    concurrency: 1,
+    call: async () => ({ outcome: Outcome.COMPLETED }),
+  });
+  await untilEnded(batchJobId);
+  expect((await jobOf(batchJobId))?.counts).toMatchObject({ completed: 40 });
+  expect(calls.filter((name) => name === "ReportOutcomes")).toHaveLength(40);
+  expect(calls.filter((name) => name === "LeaseContacts").length).toBeLessThan(10);
+});
+
+test("a worker works a job to its end with a service that does not know how to lease with a report", async () => {
+  const batchJobId = await startJob(20);
+  const { calls, client } = watchCalls((report) => {
+    delete report.leaseNext;
+    return report;
+  });
+  await using _ = work(batchJobId, {
+    client,
+    concurrency: 2,
+    call: async () => ({ outcome: Outcome.COMPLETED }),
+  });
+  await untilEnded(batchJobId);
+  expect((await jobOf(batchJobId))?.counts).toMatchObject({ completed: 20 });
+  expect(calls.filter((name) => name === "LeaseContacts").length).toBeGreaterThanOrEqual(10);
 });
 
 test("a worker that is told to stop leases no more, and its calls end and are reported", async () => {

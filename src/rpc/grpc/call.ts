@@ -148,7 +148,7 @@ function noteRefusal(call: ServerInterceptingCallInterface): () => ConnectError 
     // What cannot be decompressed it calls its own mistake.
     const isGarbled = said.code === status.INTERNAL && said.details === "Failed to decompress message";
     const code = isGarbled ? status.INVALID_ARGUMENT : said.code;
-    refusal ??= new ConnectError(said.details ?? "", code as number);
+    if (code !== status.OK) refusal ??= new ConnectError(said.details ?? "", code as number);
     sendStatus.call(call, { ...said, code });
   };
   return () => refusal;

@@ -215,7 +215,8 @@ describe("a report that asks for the next contacts", () => {
 
   test("is recorded when nothing can be leased for a fault", async () => {
     await using broken = await startParts();
-    const jobId = await runJob(broken, { contacts: makeContacts(2) });
+    // One is leased, one is reserved in vain, and one could be leased with the report.
+    const jobId = await runJob(broken, { contacts: makeContacts(3) });
     const given = await leaseOne(broken);
     const { rows } = await sql<{ signature: string }>`
       select oid::regprocedure::text as signature from pg_proc where proname = ${functions.openLeases.name}`.execute(

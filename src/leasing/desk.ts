@@ -62,6 +62,8 @@ type Desk = {
   readonly alarm: Alarm;
   /** What is being reserved for the next turn. */
   preparing: Promise<readonly Group[]> | undefined;
+  /** Reports have waited for that, in vain, and wait for it no more. */
+  isLate: boolean;
   /** To be told of a report that comes while something is being reserved. */
   onReport: (() => void) | undefined;
 };
@@ -85,8 +87,8 @@ export type Desks = AsyncDisposable & {
 /** Bounds a transaction: so many calls of at most 1,000 reports. */
 const mostReportCalls = 100;
 
-/** And so many kinds of calls that want contacts of different jobs. */
-const mostGroups = 16;
+/** And so many kinds of calls that only wait, each for contacts of other jobs. */
+const mostIdleKinds = 16;
 
 /** So many turns without a contact end a search through more jobs than one turn looks at. */
 const mostDryTurns = 32;
@@ -96,6 +98,9 @@ const reservingMs = 50;
 
 /** About 2 MB. Of an organization that is forgotten the first job has the next turn. */
 const mostLastJobs = 10_000;
+
+const isReporting = (waiters: readonly Waiter[]): boolean =>
+  waiters.some(({ isWithReports }) => isWithReports);
 
 /** Answers each call with the results of its own reports. */
 async function answer(calls: readonly ReportCall[], recording: Promise<Reported[]>): Promise<void> {
@@ -153,10 +158,11 @@ export function createDesks(deps: {
     }
     for (const { next } of calls) if (next !== undefined && !next.isOver) desk.waiters.add(next);
     const kinds = [...Map.groupBy(desk.waiters, ({ kind }) => kind).values()];
-    const chosen = kinds.slice(0, mostGroups);
-    // The others come first the next time.
-    if (kinds.length > mostGroups) {
-      for (const waiter of chosen.flat()) {
+    const others = kinds.filter((waiters) => !isReporting(waiters)).slice(0, mostIdleKinds);
+    const chosen = [...kinds.filter(isReporting), ...others];
+    // Those that are left out come first the next time.
+    if (chosen.length < kinds.length) {
+      for (const waiter of others.flat()) {
         desk.waiters.delete(waiter);
         desk.waiters.add(waiter);
       }
@@ -183,16 +189,23 @@ export function createDesks(deps: {
     desk.preparing ??= prepare(desk);
     const late = Promise.withResolvers<undefined>();
     let callOff: (() => void) | undefined;
+    const giveUp = (): void => {
+      desk.isLate = true;
+      late.resolve(undefined);
+    };
     const hurry = (): void => {
       desk.onReport = undefined;
-      callOff = afterPatience(reservingMs, () => late.resolve(undefined));
+      if (desk.isLate) giveUp();
+      else callOff = afterPatience(reservingMs, giveUp);
     };
     if (desk.reportCalls.length > 0) hurry();
     else desk.onReport = hurry;
     const groups = await Promise.race([desk.preparing, late.promise]);
     desk.onReport = undefined;
     callOff?.();
-    if (groups !== undefined) desk.preparing = undefined;
+    if (groups === undefined) return undefined;
+    desk.preparing = undefined;
+    desk.isLate = false;
     return groups;
   }
 
@@ -271,7 +284,7 @@ export function createDesks(deps: {
       if (waiter.isOver) continue;
       waiter.dryTurns = served ? 0 : waiter.dryTurns + 1;
       const isDry = !served && (!mayGive || waiter.dryTurns >= mostDryTurns);
-      const isLate = waiter.isWithReports || waiter.deadlineMs <= performance.now() || stop.signal.aborted;
+      const isLate = waiter.deadlineMs <= performance.now() || stop.signal.aborted;
       if (waiter.isWithReports || (isDry && isLate)) waiter.settle([]);
       else if (!isDry) searches = true;
     }
@@ -324,21 +337,31 @@ export function createDesks(deps: {
     return Math.max(1, Math.min(jittered(floorMs), toRetry, toDeadline));
   }
 
-  async function serve(desk: Desk): Promise<void> {
-    // What came with the same packet comes along.
-    await nextTurn();
-    while (desk.reportCalls.length > 0 || desk.waiters.size > 0 || desk.preparing !== undefined) {
-      const mayGiveMore = await takeOneTurn(desk);
-      if (mayGiveMore || desk.reportCalls.length > 0 || desk.preparing !== undefined) continue;
-      if (desk.waiters.size === 0) continue;
-      try {
-        await desk.alarm.sleep(await idleMs(desk));
-      } catch (error) {
-        for (const waiter of desk.waiters) waiter.fail(error);
-      }
-      for (const waiter of desk.waiters) waiter.dryTurns = 0;
+  async function sleep(desk: Desk): Promise<void> {
+    try {
+      await desk.alarm.sleep(await idleMs(desk));
+    } catch (error) {
+      for (const waiter of desk.waiters) waiter.fail(error);
     }
-    desks.delete(desk.organizationId);
+    for (const waiter of desk.waiters) waiter.dryTurns = 0;
+  }
+
+  async function serve(desk: Desk): Promise<void> {
+    try {
+      // What came with the same packet comes along.
+      await nextTurn();
+      while (desk.reportCalls.length > 0 || desk.waiters.size > 0 || desk.preparing !== undefined) {
+        const mayGiveMore = await takeOneTurn(desk);
+        const isBusy = mayGiveMore || desk.reportCalls.length > 0 || desk.preparing !== undefined;
+        if (!isBusy && desk.waiters.size > 0) await sleep(desk);
+      }
+    } catch (error) {
+      logger.error({ err: error }, "the calls of an organization could not be served");
+      for (const { reject } of desk.reportCalls) reject(error);
+      for (const waiter of desk.waiters) waiter.fail(error);
+    } finally {
+      desks.delete(desk.organizationId);
+    }
   }
 
   function deskOf(organizationId: number): Desk {
@@ -350,6 +373,7 @@ export function createDesks(deps: {
       reportCalls: [],
       alarm: createAlarm(),
       preparing: undefined,
+      isLate: false,
       onReport: undefined,
     };
     desks.set(organizationId, desk);
@@ -417,11 +441,14 @@ export function createDesks(deps: {
       const { waiter, promise } = begin(desk, ask, true);
       const [recorded, leased] = await Promise.allSettled([enqueue(desk, reports, waiter), promise]);
       const leases = leased.status === "fulfilled" ? (leased.value ?? []) : [];
-      if (leased.status === "rejected")
-        logger.warn({ err: leased.reason }, "nothing was leased beside reports");
-      if (recorded.status === "fulfilled") return { results: recorded.value, leases };
-      recorder.takeBack(organizationId, leases);
-      throw recorded.reason;
+      if (recorded.status === "rejected") {
+        recorder.takeBack(organizationId, leases);
+        throw recorded.reason;
+      }
+      if (leased.status === "rejected") {
+        logger.warn({ err: leased.reason }, "reports are answered without contacts");
+      }
+      return { results: recorded.value, leases };
     },
 
     endOlder({ caller, requestId, ticket }) {

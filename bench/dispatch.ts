@@ -7,14 +7,21 @@ import {
   ContactWorkerService,
   type LeasedContact,
 } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { type FreshService, type Servers, startFreshServers, startFreshService } from "./fresh-service.ts";
+import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
 import { cpuSecondsOf, withPostgres, withRedis } from "./measure.ts";
 import type { Entrant, Sample, Sizes, Workload } from "./workload.ts";
-import { bullmq, graphileWorker, perSecond, pgBoss } from "./peers.ts";
+import { perSecond } from "./contacts.ts";
+import { type Peer, bullmq, graphileWorker, pgBoss } from "./peers.ts";
+
+/** How many contacts a worker asks for at a time. */
+const batchOf = (workers: number): number => Math.min(100, Math.floor(1_000 / workers));
+
+/** So many as a tenth are worked before, the same for all. */
+const warmUp = (total: number): number => Math.ceil(total / 10);
 
 /** So many contacts of these workers' organization may be leased at once as nobody here needs. */
-const liftLimit = ({ databaseUrl }: FreshService) =>
+export const liftLimit = ({ databaseUrl }: FreshService) =>
   withPostgres(databaseUrl, (client) => client.query("update organizations set lease_limit = 10000"));
 
 /** A job of so many contacts that runs. */
@@ -41,7 +48,7 @@ async function startJob({ client }: FreshService, total: number): Promise<string
 async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number, total: number) {
   const { leaseContacts, reportOutcomes } = ContactWorkerService.method;
   const worker = openGrpcClient(grpcAddress, apiKey);
-  const maxContacts = Math.min(100, Math.floor(1_000 / workers));
+  const maxContacts = batchOf(workers);
   let left = total;
   const cpuBefore = await cpuSecondsOf(pid);
   const began = performance.now();
@@ -69,9 +76,8 @@ async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number,
 async function dispatch(workers: number, total: number): Promise<Sample> {
   await using service = await startFreshService();
   await liftLimit(service);
-  // The peers run in a process that has run them before.
-  await startJob(service, total);
-  await work(service, workers, total);
+  await startJob(service, warmUp(total));
+  await work(service, workers, warmUp(total));
   const batchJobId = await startJob(service, total);
   const sample = await work(service, workers, total);
   const { batchJob } = await service.client.getBatchJob({ batchJobId });
@@ -128,11 +134,10 @@ async function dispatchGrown(workers: number, total: number, contacts: number): 
   return await work(service, workers, total);
 }
 
-const peers: Record<string, (servers: Servers, total: number) => Promise<number>> = {
-  "BullMQ 6.7.0, concurrency 100": (servers, total) => bullmq(servers, total, 1),
-  "pg-boss 12.27.0, 1 × batch 100": (servers, total) => pgBoss(servers, total, 1),
-  "pg-boss 12.27.0, 8 × batch 100": (servers, total) => pgBoss(servers, total, 8),
-  "graphile-worker 0.18.0, 100 at once, batched": (servers, total) => graphileWorker(servers, total, 1),
+const peers: Record<string, Peer> = {
+  "BullMQ 6.7.0, one at a time, 100 at once": bullmq,
+  "pg-boss 12.27.0, 8 × batches of 100": pgBoss,
+  "graphile-worker 0.18.0, fetches 500, 100 at once, completes in batches": graphileWorker,
 };
 
 export const dispatching = ({ dispatched: total, contacts }: Sizes): Workload => ({
@@ -141,18 +146,17 @@ export const dispatching = ({ dispatched: total, contacts }: Sizes): Workload =>
   unit: "contacts/s",
   better: "higher",
   note:
-    "Callsheet's workers are gRPC clients of a service in another process, which has worked as many contacts before; every " +
-    "attempt stays as history. The peers run in " +
-    "the bench's own process; BullMQ keeps its jobs in Redis, and graphile-worker deletes a job when it is done. Where tables " +
+    "Callsheet's workers are gRPC clients of a service in another process; each lease and each report has so many contacts as is said; every attempt stays as history. The peers run in " +
+    "the bench's own process. All have worked a tenth as many before. BullMQ keeps its jobs in Redis, and graphile-worker deletes a job when it is done. Where tables " +
     `have grown, a job of ${contacts} contacts is worked beside one of as many that has ended.`,
   entrants: [
     ...[1, 8, 64].map((workers): Entrant => ({
-      name: `Callsheet, ${workers} ${workers === 1 ? "worker" : "workers"}`,
+      name: `Callsheet, ${workers} × batches of ${batchOf(workers)}`,
       role: "callsheet",
       run: () => dispatch(workers, total),
     })),
     {
-      name: "Callsheet, 8 workers, tables grown under them",
+      name: `Callsheet, 8 × batches of ${batchOf(8)}, tables grown under them`,
       role: "callsheet",
       run: () => dispatchGrown(8, total, contacts),
     },
@@ -161,7 +165,7 @@ export const dispatching = ({ dispatched: total, contacts }: Sizes): Workload =>
       role: "peer",
       async run() {
         await using servers = await startFreshServers();
-        return { value: await workOff(servers, total) };
+        return { value: await workOff(servers, total, warmUp(total)) };
       },
     })),
   ],

@@ -1,10 +1,11 @@
 // A file of contacts until it is validated, without duplicates and durable; then the start of its job until every
-// number is on the list.
+// number is on the list; then what the next addition to the job costs, which enters the file's phones into an index.
 import { openAsBlob } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { from as copyFrom } from "pg-copy-streams";
+import { createBlocks, writeLine } from "../src/postgres/contact-blocks.ts";
 import { linesOf, perSecond, writeCsv } from "./contacts.ts";
 import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
 import {
@@ -16,7 +17,7 @@ import {
   withPostgres,
   withRedis,
 } from "./measure.ts";
-import { addBulk, addJobs, insertJobs } from "./peer-enqueue.ts";
+import { type Enqueue, addBulk, addJobs, insertJobs } from "./peer-enqueue.ts";
 import { type Entrant, type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
 /** Sends the file with one HTTP request; answers how many contacts a second became durable. */
@@ -44,38 +45,71 @@ async function importFile(service: FreshService, contacts: number) {
     "CPU of the service, µs per contact": (((await cpuSecondsOf(service.pid)) - before.cpu) * 1e6) / contacts,
     "Postgres, bytes per contact": ((await postgresBytes(service.databaseUrl)) - before.bytes) / contacts,
   };
-  return { batchJobId, value, seconds, extra };
+  return { batchJobId, value, seconds, extra, bytesBefore: before.bytes };
 }
 
-const columns = `
-  job_id uuid not null, number int not null, phone text collate "C" not null, name text not null, fields jsonb not null,
-  status text not null default 'pending', attempts int not null default 0, last_outcome text, next_attempt_at timestamptz`;
+/** So many as a twentieth go before, the same for all: what runs often is compiled then, and the connections are made. */
+const warmUp = (total: number): number => Math.ceil(total / 20);
 
-/** COPY of the same rows, ready-made, into a table like ours. */
-async function rawCopy(contacts: number, constraints: string): Promise<Sample> {
-  await using servers = await startFreshServers();
-  return await withPostgres(servers.databaseUrl, async (client) => {
-    await client.query(`create table plain (${columns}, ${constraints})`);
+/** A million contacts as lines of COPY, ready-made, some kilobytes at a time. */
+type Rows = { readonly table: string; readonly columns: string; lines(contacts: number): Iterable<string> };
+
+const rowEach = (constraints: string): Rows => ({
+  table: `
+    job_id uuid not null, number int not null, phone text collate "C" not null, name text not null, fields jsonb not null,
+    status text not null default 'pending', attempts int not null default 0, last_outcome text,
+    next_attempt_at timestamptz, ${constraints}`,
+  columns: "job_id, number, phone, name, fields",
+  lines(contacts) {
     const job = crypto.randomUUID();
-    const lines = linesOf(contacts, "", (c, i) => {
+    return linesOf(contacts, "", (c, i) => {
       return `${job}\t${i + 1}\t${c.phone}\t${c.name}\t{"plan":"${c.plan}","city":"${c.city}"}\n`;
     });
-    const ready = [...lines].map((text) => Buffer.from(text));
-    const began = performance.now();
-    await pipeline(
-      Readable.from(ready),
-      client.query(copyFrom("copy plain (job_id, number, phone, name, fields) from stdin")),
-    );
-    const value = perSecond(contacts, began);
-    return {
-      value,
-      extra: { "Postgres, bytes per contact": (await postgresBytes(servers.databaseUrl)) / contacts },
+  },
+});
+
+/** Contacts as they are stored today: some thirty in a row. */
+const blocks: Rows = {
+  table: `
+    job_id uuid not null, first_number int not null check (first_number >= 1),
+    contacts text collate "C" not null check (contacts <> ''), primary key (job_id, first_number)`,
+  columns: "job_id, first_number, contacts",
+  *lines(contacts) {
+    const job = crypto.randomUUID();
+    const made = createBlocks((first, _last, block) => {
+      return `${job}\t${first}\t${block.replaceAll("\t", String.raw`\t`).replaceAll("\n", String.raw`\n`)}\n`;
+    });
+    for (const text of linesOf(contacts, "", (c) => {
+      return `${writeLine(c.phone, c.name, `{"plan":"${c.plan}","city":"${c.city}"}`)}\n`;
+    })) {
+      for (const line of text.split("\n")) if (line !== "") made.add(line);
+      yield made.take({ all: false });
+    }
+    yield made.take({ all: true });
+  },
+};
+
+/** COPY of the same contacts, ready-made, into a table of its own. */
+async function rawCopy(contacts: number, { table, columns, lines }: Rows): Promise<Sample> {
+  await using servers = await startFreshServers();
+  return await withPostgres(servers.databaseUrl, async (client) => {
+    await client.query(`create table plain (${table})`);
+    const copy = async (count: number) => {
+      const ready = [...lines(count)].map((text) => Buffer.from(text));
+      const began = performance.now();
+      await pipeline(Readable.from(ready), client.query(copyFrom(`copy plain (${columns}) from stdin`)));
+      return perSecond(count, began);
     };
+    await copy(warmUp(contacts));
+    const bytes = await postgresBytes(servers.databaseUrl);
+    const value = await copy(contacts);
+    const grown = (await postgresBytes(servers.databaseUrl)) - bytes;
+    return { value, extra: { "Postgres, bytes per contact": grown / contacts } };
   });
 }
 
 const enqueuers = ({ peerContacts }: Sizes): Entrant[] =>
-  Object.entries({
+  Object.entries<Enqueue>({
     "pg-boss 12.27.0, insert of 5,000": insertJobs,
     "graphile-worker 0.18.0, addJobs of 5,000": addJobs,
     "BullMQ 6.7.0, addBulk of 1,000": addBulk,
@@ -84,41 +118,13 @@ const enqueuers = ({ peerContacts }: Sizes): Entrant[] =>
     role: "peer",
     async run() {
       await using servers = await startFreshServers();
-      return await enqueue(servers, peerContacts);
+      const sample = await enqueue(servers, peerContacts, warmUp(peerContacts));
+      return { ...sample, also: { whole: sample } };
     },
   }));
 
 const peersNote = (sizes: Sizes): string =>
   `The peers take ${sizes.peerContacts} contacts that are parsed already, as one job of their own each, and look for no duplicates.`;
-
-export const importing = (sizes: Sizes): Workload => ({
-  name: "import",
-  title: `${sizes.contacts} contacts, from a CSV file to validated, without duplicates, durable`,
-  unit: "contacts/s",
-  better: "higher",
-  note: `COPY takes the same contacts ready-made, a row each: neither CSV nor checks. ${peersNote(sizes)}`,
-  entrants: [
-    {
-      name: "Callsheet, POST contacts.csv",
-      role: "callsheet",
-      async run() {
-        await using service = await startFreshService();
-        return await importFile(service, sizes.contacts);
-      },
-    },
-    {
-      name: "COPY, primary key",
-      role: "limit",
-      run: () => rawCopy(sizes.contacts, "primary key (job_id, number)"),
-    },
-    {
-      name: "COPY, primary key and unique phones",
-      role: "limit",
-      run: () => rawCopy(sizes.contacts, "primary key (job_id, number), unique (job_id, phone)"),
-    },
-    ...enqueuers(sizes),
-  ],
-});
 
 /** Starts the job and waits until all numbers are on its list, while others call the replica. */
 async function startAndWait(service: FreshService, batchJobId: string, contacts: number) {
@@ -157,64 +163,117 @@ async function startAndWait(service: FreshService, batchJobId: string, contacts:
   });
 }
 
-export const fanningOut = (sizes: Sizes): Workload => ({
-  name: "fan-out",
-  title: `StartBatchJob of ${sizes.contacts} contacts, from the call until all are on the list`,
+/** A million numbers on a list, without anything else. */
+const rpush = async (contacts: number): Promise<Sample> => {
+  await using servers = await startFreshServers();
+  return await withRedis(servers.redisUrl, async (redis) => {
+    const pushAll = async (key: string, count: number) => {
+      const began = performance.now();
+      let next = 1;
+      const push = async () => {
+        while (next <= count) {
+          const first = next;
+          next += 1_000;
+          await redis.rpush(key, ...Array.from({ length: 1_000 }, (_, i) => String(first + i)));
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, push));
+      return perSecond(count, began);
+    };
+    await pushAll("warm-up", warmUp(contacts));
+    return { value: await pushAll("plain", contacts) };
+  });
+};
+
+/** Seconds until one more contact is in the job, which has the phones of the file entered first. */
+async function addOne({ client }: FreshService, batchJobId: string): Promise<number> {
+  const began = performance.now();
+  await client.addContacts({ batchJobId, contacts: [{ phone: "+4915123456789" }] });
+  return (performance.now() - began) / 1000;
+}
+
+async function importAndStart(contacts: number): Promise<Sample> {
+  await using service = await startFreshService();
+  await importFile(service, warmUp(contacts)).then(({ batchJobId }) =>
+    startAndWait(service, batchJobId, warmUp(contacts)),
+  );
+  const imported = await importFile(service, contacts);
+  const started = await startAndWait(service, imported.batchJobId, contacts);
+  const enteringSeconds = await addOne(service, imported.batchJobId);
+  const bytes = (await postgresBytes(service.databaseUrl)) - imported.bytesBefore;
+  return {
+    value: imported.value,
+    extra: imported.extra,
+    also: {
+      "import-indexed": {
+        value: Math.round(contacts / (imported.seconds + enteringSeconds)),
+        extra: {
+          "the addition after it, s": enteringSeconds,
+          "Postgres, bytes per contact": bytes / contacts,
+        },
+      },
+      "fan-out": { value: started.value, extra: started.extra },
+      whole: { value: Math.round(contacts / (imported.seconds + started.seconds)) },
+    },
+  };
+}
+
+export const importing = (sizes: Sizes): Workload => ({
+  name: "import",
+  title: `${sizes.contacts} contacts, from a CSV file to validated, without duplicates, durable`,
   unit: "contacts/s",
   better: "higher",
-  note: "RPUSH puts the same numbers on a list, 1,000 at a time, eight commands in flight.",
-  entrants: [
+  note:
+    "COPY takes the same contacts ready-made, a row each or in blocks as Callsheet stores them: neither CSV nor checks. " +
+    `Callsheet has no index of these phones yet; the next figure has. ${peersNote(sizes)}`,
+  also: [
     {
-      name: "Callsheet, StartBatchJob",
-      role: "callsheet",
-      async run() {
-        await using service = await startFreshService();
-        const { batchJobId } = await importFile(service, sizes.contacts);
-        return await startAndWait(service, batchJobId, sizes.contacts);
-      },
+      name: "import-indexed",
+      title: "The same, with the phones in an index",
+      unit: "contacts/s",
+      better: "higher",
+      note:
+        "A file that is a job's first contacts is compared with nothing but itself. Its phones are entered when something " +
+        "else is added to the job: here one contact, by AddContacts, after the job was started.",
     },
     {
-      name: "RPUSH",
-      role: "limit",
-      async run() {
-        await using servers = await startFreshServers();
-        return await withRedis(servers.redisUrl, async (redis) => {
-          const began = performance.now();
-          let next = 1;
-          const push = async () => {
-            while (next <= sizes.contacts) {
-              const first = next;
-              next += 1_000;
-              await redis.rpush("plain", ...Array.from({ length: 1_000 }, (_, i) => String(first + i)));
-            }
-          };
-          await Promise.all(Array.from({ length: 8 }, push));
-          return { value: perSecond(sizes.contacts, began) };
-        });
-      },
+      name: "fan-out",
+      title: `StartBatchJob of ${sizes.contacts} contacts, from the call until all are on the list`,
+      unit: "contacts/s",
+      better: "higher",
+      note: "RPUSH puts the same numbers on a list.",
+    },
+    {
+      name: "whole",
+      title: `${sizes.contacts} contacts, from the file until all are on the list`,
+      unit: "contacts/s",
+      better: "higher",
+      note: `${peersNote(sizes)} BullMQ keeps them in Redis, whose append-only file is flushed once a second.`,
     },
   ],
-});
-
-export const whole = (sizes: Sizes): Workload => ({
-  name: "whole",
-  title: `${sizes.contacts} contacts, from the file until all are on the list`,
-  unit: "contacts/s",
-  better: "higher",
-  note: `${peersNote(sizes)} BullMQ keeps them in Redis, whose append-only file is flushed once a second.`,
   entrants: [
     {
-      name: "Callsheet, POST contacts.csv and StartBatchJob",
+      name: "Callsheet, one POST contacts.csv, one StartBatchJob",
       role: "callsheet",
-      async run() {
-        await using service = await startFreshService();
-        const imported = await importFile(service, sizes.contacts);
-        const started = await startAndWait(service, imported.batchJobId, sizes.contacts);
-        return {
-          value: Math.round(sizes.contacts / (imported.seconds + started.seconds)),
-          extra: started.extra,
-        };
-      },
+      run: () => importAndStart(sizes.contacts),
+    },
+    {
+      name: "COPY of rows, primary key",
+      role: "limit",
+      run: () => rawCopy(sizes.contacts, rowEach("primary key (job_id, number)")),
+    },
+    { name: "COPY of blocks", role: "limit", run: () => rawCopy(sizes.contacts, blocks) },
+    {
+      name: "COPY of rows, primary key and unique phones",
+      role: "limit",
+      figure: "import-indexed",
+      run: () => rawCopy(sizes.contacts, rowEach("primary key (job_id, number), unique (job_id, phone)")),
+    },
+    {
+      name: "RPUSH of 1,000, 8 in flight",
+      role: "limit",
+      figure: "fan-out",
+      run: () => rpush(sizes.contacts),
     },
     ...enqueuers(sizes),
   ],

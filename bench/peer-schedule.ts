@@ -8,18 +8,22 @@ import type { Servers } from "./fresh-service.ts";
 import { connectionOf } from "./peer-enqueue.ts";
 
 /** Gets itself ready, adds a job for each time, works them, and answers how late each was, in ms. */
-export type LatePeer = (servers: Servers, make: () => Date[]) => Promise<number[]>;
+export type LatePeer = (servers: Servers, times: readonly Date[]) => Promise<Late[]>;
 
 type Timed = { due: number };
+type Late = Timed & { lag: number };
 
 /** Far longer than any of them needs. */
 const patienceMs = 180_000;
 
-function createLags(count: number) {
-  const lags: number[] = [];
+/** All of them must be there by now, and none due. */
+function createLags({ length: count, [0]: first }: readonly Date[]) {
+  if (first !== undefined && first.getTime() < Date.now())
+    throw new Error("the first job was due before all were there");
+  const lags: Late[] = [];
   return {
-    note: ({ due }: Timed) => void lags.push(performance.timeOrigin + performance.now() - due),
-    async all(): Promise<number[]> {
+    note: ({ due }: Timed) => void lags.push({ due, lag: performance.timeOrigin + performance.now() - due }),
+    async all(): Promise<Late[]> {
       const deadline = performance.now() + patienceMs;
       while (lags.length < count) {
         if (performance.now() > deadline) throw new Error(`${lags.length} of ${count} jobs were worked`);
@@ -34,12 +38,11 @@ const inBatches = function* <T>(items: readonly T[], size: number): Generator<T[
   for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
 };
 
-export const bullmqDelayed: LatePeer = async ({ redisUrl }, make) => {
+export const bullmqDelayed: LatePeer = async ({ redisUrl }, times) => {
   const connection = connectionOf(redisUrl);
   await using stack = new AsyncDisposableStack();
   const queue = new Queue("calls", { connection });
   stack.defer(() => queue.close());
-  const times = make();
   for (const batch of inBatches(times, 1_000)) {
     await queue.addBulk(
       batch.map((time) => ({
@@ -49,7 +52,7 @@ export const bullmqDelayed: LatePeer = async ({ redisUrl }, make) => {
       })),
     );
   }
-  const lags = createLags(times.length);
+  const lags = createLags(times);
   const worker = new Worker<Timed>("calls", async ({ data }) => lags.note(data), {
     connection,
     concurrency: 100,
@@ -58,7 +61,7 @@ export const bullmqDelayed: LatePeer = async ({ redisUrl }, make) => {
   return await lags.all();
 };
 
-export const graphileRunAt: LatePeer = async ({ databaseUrl }, make) => {
+export const graphileRunAt: LatePeer = async ({ databaseUrl }, times) => {
   await using stack = new AsyncDisposableStack();
   const pgPool = new Pool({ connectionString: databaseUrl, max: 10 });
   stack.defer(() => pgPool.end());
@@ -66,13 +69,12 @@ export const graphileRunAt: LatePeer = async ({ databaseUrl }, make) => {
   const utils = await makeWorkerUtils({ pgPool, logger });
   stack.defer(async () => void (await utils.release()));
   await utils.migrate();
-  const times = make();
   for (const batch of inBatches(times, 1_000)) {
     await utils.addJobs(
       batch.map((time) => ({ identifier: "call", payload: { due: time.getTime() }, runAt: time })),
     );
   }
-  const lags = createLags(times.length);
+  const lags = createLags(times);
   const runner = await runGraphile({
     pgPool,
     logger,
@@ -86,18 +88,17 @@ export const graphileRunAt: LatePeer = async ({ databaseUrl }, make) => {
   return await lags.all();
 };
 
-export const pgBossStartAfter: LatePeer = async ({ databaseUrl }, make) => {
+export const pgBossStartAfter: LatePeer = async ({ databaseUrl }, times) => {
   const boss = new PgBoss({ connectionString: databaseUrl, max: 10 });
   await boss.start();
   await boss.createQueue("calls");
-  const times = make();
   for (const batch of inBatches(times, 5_000)) {
     await boss.insert(
       "calls",
       batch.map((time) => ({ data: { due: time.getTime() }, startAfter: time })),
     );
   }
-  const lags = createLags(times.length);
+  const lags = createLags(times);
   await boss.work<Timed>("calls", { batchSize: 5_000, pollingIntervalSeconds: 0.5 }, async (jobs) => {
     for (const { data } of jobs) lags.note(data);
   });

@@ -1,24 +1,31 @@
-import { type Result, median } from "./workload.ts";
-
-type Row = Result["rows"][number];
+import { type Result, type Row, median } from "./workload.ts";
 
 const round = (value: number): string =>
   value >= 100 ? Math.round(value).toLocaleString("en-US") : String(Math.round(value * 10) / 10);
 
 const best = ({ better }: Result, rows: readonly Row[]): number | undefined => {
-  const medians = rows.map((row) => median(row.values));
+  const medians = rows.flatMap(({ values }) => (values.length === 0 ? [] : median(values)));
   if (medians.length === 0) return undefined;
   return better === "higher" ? Math.max(...medians) : Math.min(...medians);
 };
 
 /** How many times as good the one is as the other. */
 const ratio = ({ better }: Result, value: number, other: number | undefined): string => {
-  if (other === undefined) return "";
+  if (other === undefined || Number.isNaN(value) || Number.isNaN(other)) return "";
   const times = better === "higher" ? value / other : other / value;
   return `${Math.round(times * 100) / 100} ×`;
 };
 
-/** A table for each workload. */
+/** What is to be known of a figure before it is believed. */
+const troubles = ({ values, failed, disturbed }: Row): string[] => {
+  const runs = values.length + failed;
+  return [
+    ...(failed === 0 ? [] : [`**failed in ${failed} of ${runs} runs**`]),
+    ...(disturbed === 0 ? [] : [`the machine was busy before ${disturbed} of ${runs} runs`]),
+  ];
+};
+
+/** A table for each figure. */
 export function toMarkdown(results: readonly Result[]): string {
   const tables = results.map((result) => {
     const peer = best(
@@ -39,13 +46,16 @@ export function toMarkdown(results: readonly Result[]): string {
       const isOurs = row.role === "callsheet";
       return [
         row.name,
-        round(value),
-        `${round(Math.min(...row.values))} – ${round(Math.max(...row.values))}`,
+        row.values.length === 0 ? "failed" : round(value),
+        row.values.length === 0
+          ? ""
+          : `${round(Math.min(...row.values))} – ${round(Math.max(...row.values))}`,
         ...(peer === undefined ? [] : [isOurs ? ratio(result, value, peer) : ""]),
         ...limits.map((limit) => (isOurs ? ratio(result, value, median(limit.values)) : "")),
-        Object.entries(row.extra)
-          .map(([what, figure]) => `${what}: ${round(figure)}`)
-          .join("; "),
+        [
+          ...troubles(row),
+          ...Object.entries(row.extra).map(([what, figure]) => `${what}: ${round(figure)}`),
+        ].join("; "),
       ];
     });
     const lines = [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
@@ -62,15 +72,16 @@ const barWidth = 380;
 const escape = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-/** Bars for each workload, on a scale of its own. */
+/** Bars for each figure, on a scale of its own. */
 export function toSvg(results: readonly Result[]): string {
   let y = 10;
   const shapes = results.flatMap((result) => {
-    const longest = Math.max(...result.rows.map((row) => median(row.values)));
+    const shown = result.rows.filter(({ values }) => values.length > 0);
+    const longest = Math.max(...shown.map((row) => median(row.values)));
     const hint = result.better === "higher" ? "more is better" : "less is better";
     y += 24;
     const title = `<text x="10" y="${y}" font-weight="600">${escape(result.title)} (${hint})</text>`;
-    const bars = result.rows.flatMap((row) => {
+    const bars = shown.flatMap((row) => {
       const value = median(row.values);
       const width = Math.max(1, Math.round((value / longest) * barWidth));
       y += barHeight + 4;

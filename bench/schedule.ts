@@ -1,7 +1,11 @@
-// How long after their times jobs are started. All of them are there before the first one is due.
+// How long after the times of jobs their workers have them. All of them are there before the first one is due.
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { BatchJobStatus } from "../src/gen/callsheet/v1/batch_job_pb.ts";
+import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
+import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { liftLimit } from "./dispatch.ts";
 import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
+import { openGrpcClient } from "./grpc-client.ts";
 import { cpuSecondsOf, withPostgres, withRedis } from "./measure.ts";
 import { type LatePeer, bullmqDelayed, graphileRunAt, pgBossStartAfter } from "./peer-schedule.ts";
 import { type Entrant, type Sample, type Sizes, type Workload, at } from "./workload.ts";
@@ -11,122 +15,209 @@ const summary = (lags: readonly number[]): Sample => ({
   extra: { "p50, ms": at(lags, 0.5), "least, ms": Math.min(...lags), "most, ms": Math.max(...lags) },
 });
 
-/** Creates so many jobs of one contact, 16 at once, that are due in an hour. */
-async function createJobs({ client }: FreshService, count: number): Promise<void> {
-  const scheduledStartTime = new Date(Date.now() + 3_600_000).toISOString();
-  let next = 0;
-  const create = async () => {
-    while (next < count) {
-      const contacts = [{ phone: `+1415${5_000_000 + next++}` }];
-      await client.createBatchJob({ name: "bench", fromPhoneNumberId: "pn_1", contacts, scheduledStartTime });
-    }
-  };
-  await Promise.all(Array.from({ length: 16 }, create));
-}
+/** Far longer than any of them needs. */
+const patienceMs = 120_000;
 
-/** Moves the jobs to their times, in Postgres and in Redis: however long creating them took, these are ahead. */
-async function moveJobs({ databaseUrl, redisUrl }: FreshService, times: readonly Date[]): Promise<void> {
-  const moved = await withPostgres(databaseUrl, async (client) => {
-    const { rows } = await client.query<{ id: string; entry: string; at: Date }>(
-      `update batch_jobs j set scheduled_at = t.at
-       from (select id, row_number() over () as n from batch_jobs) i
-       join unnest($1::timestamptz[]) with ordinality as t (at, n) on t.n = i.n
-       where j.id = i.id returning j.id, j.scheduled_job_id as entry, j.scheduled_at as at`,
-      [times],
+/** When each job is due, by its id. */
+type Due = ReadonlyMap<string, number>;
+
+/** Has a job of one contact scheduled for each of these times, in Postgres and in Redis. */
+async function scheduleJobs({ databaseUrl, redisUrl }: FreshService, times: readonly Date[]): Promise<Due> {
+  const jobs = times.map((time) => ({ id: randomUUID(), entry: randomUUID(), time }));
+  await withPostgres(databaseUrl, async (client) => {
+    await client.query(
+      `insert into batch_jobs (id, organization_id, name, description, from_phone_number_id, status, timezone,
+         scheduled_at, scheduled_job_id, concurrent_call_limit, max_attempts, retry_on, retry_delays_ms,
+         total_contacts, pending_contacts)
+       select t.id, o.id, 'bench', '', 'pn_1', 'scheduled', 'UTC', t.at, t.entry, 5, 3, '{busy}', '{300000}', 1, 1
+       from organizations o, unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) as t (id, entry, at)`,
+      [jobs.map(({ id }) => id), jobs.map(({ entry }) => entry), jobs.map(({ time }) => time)],
     );
-    // Jobs that were created with these times would have left no dead rows.
-    await client.query("vacuum batch_jobs");
-    return rows;
+    await client.query(
+      `insert into contact_blocks (job_id, first_number, contacts)
+       select id, 1, '+1415' || (5000000 + n) || E'\\t\\t{}' from unnest($1::uuid[]) with ordinality as t (id, n)`,
+      [jobs.map(({ id }) => id)],
+    );
+    // As it is before long in a database that is in use.
+    await client.query("vacuum analyze batch_jobs, contact_blocks");
   });
   await withRedis(redisUrl, async (redis) => {
-    for (let first = 0; first < moved.length; first += 1_000) {
-      const scores = moved
-        .slice(first, first + 1_000)
-        .flatMap(({ entry, at: time }) => [time.getTime(), entry]);
-      await redis.zadd("callsheet:{schedule}:due", ...scores);
+    for (let first = 0; first < jobs.length; first += 1_000) {
+      const some = jobs.slice(first, first + 1_000);
+      await redis.zadd(
+        "callsheet:{schedule}:due",
+        ...some.flatMap(({ entry, time }) => [time.getTime(), entry]),
+      );
     }
   });
   if (Date.now() > (times[0]?.getTime() ?? 0)) throw new Error("the first job was due before all were there");
+  return new Map(jobs.map(({ id, time }) => [id, time.getTime()]));
 }
 
-/** Waits until so many lists are there; answers when that was, in unix ms. */
-const untilListed = ({ redisUrl }: FreshService, count: number): Promise<number> =>
-  withRedis(redisUrl, async (redis) => {
-    for (;;) {
-      const now = Date.now();
-      // Each list has a position beside it. Looking for the lists themselves takes the time of those who make them.
-      const mayBe = (await redis.dbsize()) >= 2 * count;
-      if (mayBe && (await redis.keys("callsheet:*:contacts")).length === count) return now;
-      await delay(20);
+/** Those of the times that count: what is due before is there to warm up, and the same for all. */
+type Plan = { readonly times: readonly Date[]; readonly countedFrom: number };
+
+const workers = 8;
+const batch = 1_000;
+
+/** How late each contact came to a worker that waited for it. It is reported at once, and its worker waits for more. */
+async function leasedLags(service: FreshService, due: Due, { countedFrom }: Plan): Promise<number[]> {
+  const { leaseContacts, reportOutcomes } = ContactWorkerService.method;
+  const client = openGrpcClient(service.grpcAddress, service.apiKey);
+  const lags: number[] = [];
+  const until = performance.now() + patienceMs;
+  const reports: Promise<unknown>[] = [];
+  let left = due.size;
+  const worker = async (workerId: string) => {
+    while (left > 0) {
+      if (performance.now() > until) throw new Error(`${left} of ${due.size} contacts were not leased`);
+      const { contacts } = await client.call(leaseContacts, {
+        workerId,
+        maxContacts: batch,
+        wait: { seconds: 2n, nanos: 0 },
+      });
+      const now = performance.timeOrigin + performance.now();
+      left -= contacts.length;
+      for (const { batchJobId } of contacts) {
+        const dueAt = due.get(batchJobId) ?? Number.NaN;
+        if (dueAt >= countedFrom) lags.push(now - dueAt);
+      }
+      if (contacts.length > 0) {
+        const outcomes = contacts.map(({ leaseId }) => ({ leaseId, outcome: Outcome.COMPLETED }));
+        reports.push(client.call(reportOutcomes, { outcomes }));
+      }
     }
-  });
+  };
+  await Promise.all(Array.from({ length: workers }, (_, i) => worker(`w${i}`)));
+  await Promise.all(reports);
+  client.close();
+  return lags;
+}
 
-async function callsheet(count: number, make: () => Date[]): Promise<Sample> {
-  await using service = await startFreshService({ commitTimes: true });
-  await createJobs(service, count);
-  const times = make();
-  await moveJobs(service, times);
-  const last = times.at(-1)?.getTime() ?? 0;
-  await delay(Math.max(0, last - Date.now()));
-  const listedAt = await untilListed(service, times.length);
-  const { batchJobs } = await service.client.listBatchJobs({
-    statuses: [BatchJobStatus.SCHEDULED],
-    pageSize: 1,
-  });
-  if (batchJobs.length > 0) throw new Error("a job was not started");
+/** How late each start was committed, while nobody waits for contacts. */
+async function committedLags(service: FreshService, due: Due, { countedFrom }: Plan): Promise<number[]> {
   return await withPostgres(service.databaseUrl, async (client) => {
+    const until = performance.now() + patienceMs;
+    for (let left = due.size; left > 0;) {
+      if (performance.now() > until) throw new Error(`${left} of ${due.size} jobs were not started`);
+      await delay(500);
+      const { rows } = await client.query<{ left: number }>(
+        "select count(*)::int as left from batch_jobs where status = 'scheduled'",
+      );
+      left = rows[0]?.left ?? left;
+    }
     const { rows } = await client.query<{ lag: number }>(
-      "select 1000 * extract(epoch from pg_xact_commit_timestamp(xmin) - scheduled_at)::float8 as lag from batch_jobs",
+      `select 1000 * extract(epoch from pg_xact_commit_timestamp(xmin) - scheduled_at)::float8 as lag
+       from batch_jobs where scheduled_at >= $1`,
+      [new Date(countedFrom)],
     );
-    const { value, extra } = summary(rows.map(({ lag }) => lag));
-    return { value, extra: { ...extra, "all on lists after the last time, ms": listedAt - last } };
+    return rows.map(({ lag }) => lag);
   });
 }
 
-const spacedTimes = (count: number, firstInMs: number): Date[] => {
-  let time = Date.now() + firstInMs;
-  // 20 to 140 ms apart, the same in every run.
-  return Array.from({ length: count }, (_, i) => new Date((time += 20 + ((i * 37) % 121))));
-};
+async function callsheet(lagsOf: typeof leasedLags, make: () => Plan): Promise<Sample> {
+  await using service = await startFreshService({ commitTimes: lagsOf === committedLags });
+  await liftLimit(service);
+  const plan = make();
+  const due = await scheduleJobs(service, plan.times);
+  return summary(await lagsOf(service, due, plan));
+}
 
-const sameTime = (count: number, inMs: number): Date[] => {
-  const time = new Date(Date.now() + inMs);
-  return Array.from({ length: count }, () => time);
-};
+const inMs = (ms: number): Date => new Date(Date.now() + ms);
 
-const late = (count: number, make: () => Date[]): Entrant[] => [
-  { name: "Callsheet", role: "callsheet", run: () => callsheet(count, make) },
-  ...Object.entries<LatePeer>({
-    "BullMQ 6.7.0, delay": bullmqDelayed,
-    "graphile-worker 0.18.0, runAt, polls every 100 ms": graphileRunAt,
-    "pg-boss 12.27.0, startAfter, polls every 0.5 s": pgBossStartAfter,
-  }).map(([name, run]): Entrant => ({
+/** Some that do not count, then those that do. */
+const warmedUp = (warmUp: readonly Date[], counted: readonly Date[]): Plan => ({
+  times: [...warmUp, ...counted],
+  countedFrom: counted[0]?.getTime() ?? 0,
+});
+
+function spacedPlan(count: number): Plan {
+  let time = inMs(2_000).getTime();
+  // 10 to 90 ms apart, the same in every run.
+  const times = Array.from({ length: count + 30 }, (_, i) => new Date((time += 10 + ((i * 37) % 81))));
+  return warmedUp(times.slice(0, 30), times.slice(30));
+}
+
+/** A tenth comes due two seconds before. */
+function atOncePlan(count: number): Plan {
+  const leadMs = 2_000 + count / 10;
+  return warmedUp(
+    Array<Date>(Math.ceil(count / 10)).fill(inMs(leadMs)),
+    Array<Date>(count).fill(inMs(leadMs + 2_000)),
+  );
+}
+
+const ours = (make: () => Plan): Entrant => ({
+  name: `Callsheet, ${workers} workers wait for at most ${batch} each`,
+  role: "callsheet",
+  run: () => callsheet(leasedLags, make),
+});
+
+const committed = (make: () => Plan): Entrant => ({
+  name: "Callsheet, only until the start is committed",
+  role: "callsheet",
+  run: () => callsheet(committedLags, make),
+});
+
+const theirs = (peers: Readonly<Record<string, LatePeer>>, make: () => Plan): Entrant[] =>
+  Object.entries(peers).map(([name, run]) => ({
     name,
     role: "peer",
     async run() {
       await using servers = await startFreshServers();
-      return summary(await run(servers, make));
+      const plan = make();
+      const lags = await run(servers, plan.times);
+      return summary(lags.flatMap(({ due, lag }) => (due >= plan.countedFrom ? [lag] : [])));
     },
-  })),
-];
+  }));
+
+const peers = {
+  "BullMQ 6.7.0, delay, 100 at once": bullmqDelayed,
+  "graphile-worker 0.18.0, runAt, polls every 100 ms, fetches 500": graphileRunAt,
+  "pg-boss 12.27.0, startAfter, polls every 0.5 s, fetches 5,000": pgBossStartAfter,
+};
+
+const note =
+  "From the time of a job until the worker that waits has it; it is done with at once. Some are due before those that count. ";
 
 export const spaced = ({ spaced: count }: Sizes): Workload => ({
   name: "lateness",
-  title: `Lateness of ${count} jobs spaced 20 to 140 ms, p99`,
+  title: `Lateness of ${count} jobs spaced 10 to 90 ms, p99`,
   unit: "ms",
   better: "lower",
-  note: "Callsheet's is the time of the commit that started the job; the peers' is when their worker was called.",
-  entrants: late(count, () => spacedTimes(count, 5_000)),
+  note: `${note}Callsheet's workers are gRPC clients of a service in another process, and each of its jobs has one contact.`,
+  entrants: [ours(() => spacedPlan(count)), ...theirs(peers, () => spacedPlan(count))],
 });
 
-export const atOnce = ({ dueAtOnce }: Sizes): Workload => ({
+export const atOnce = ({ dueAtOnce: count }: Sizes): Workload => ({
   name: "due-at-once",
-  title: `Lateness of ${dueAtOnce} jobs due in the same instant, p99`,
+  title: `Lateness of ${count} jobs due in the same instant, p99`,
   unit: "ms",
   better: "lower",
-  note: "As above. Each of Callsheet's jobs has a contact to put on a list of its own.",
-  entrants: late(dueAtOnce, () => sameTime(dueAtOnce, 10_000)),
+  note: `${note}A tenth as many come due two seconds before.`,
+  entrants: [
+    ours(() => atOncePlan(count)),
+    committed(() => atOncePlan(count)),
+    ...theirs(peers, () => atOncePlan(count)),
+  ],
 });
+
+export const manyAtOnce = ({ dueAtOnce }: Sizes): Workload => {
+  const count = 10 * dueAtOnce;
+  return {
+    name: "many-due-at-once",
+    title: `Lateness of ${count} jobs due in the same instant, p99`,
+    unit: "ms",
+    better: "lower",
+    note: "As above. The peers that are not here take longer than a run may.",
+    entrants: [
+      committed(() => atOncePlan(count)),
+      ...theirs({ "graphile-worker 0.18.0, runAt, polls every 100 ms, fetches 500": graphileRunAt }, () =>
+        atOncePlan(count),
+      ),
+    ],
+  };
+};
 
 /** What so many scheduled jobs cost while nothing is due: CPU of the service in percent of one core. */
 export const idle = ({ dueAtOnce, seconds }: Sizes): Workload => ({

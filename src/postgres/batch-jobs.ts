@@ -3,6 +3,8 @@ import { BatchJobError } from "../domain/batch-job-error.ts";
 import { isUuid } from "../domain/job-id.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Database } from "./database.ts";
+import { functions } from "./functions/functions.ts";
+import { plainArray } from "./lease-rows.ts";
 import type { BatchJobRow, NewBatchJob, Tables } from "./tables.ts";
 
 export type Trx = Transaction<Tables>;
@@ -62,78 +64,25 @@ export async function insertJobs(trx: Trx, jobs: readonly NewBatchJob[]): Promis
 
 const moved = { revision: sql<number>`revision + 1`, updated_at: now };
 
-/** What a start writes of a job whose time has come. One without contacts fails. */
-const startedColumns = {
-  ...moved,
-  status: sql<JobStatus>`case when total_contacts > 0 then 'running' else 'failed' end`,
-  failure_reason: sql<string | null>`case when total_contacts > 0 then null else 'no_contacts' end`,
-  started_at: sql<Date | null>`case when total_contacts > 0 then ${now} end`,
-  finished_at: sql<Date | null>`case when total_contacts > 0 then null else ${now} end`,
-  scheduled_job_id: null,
-  start_lag_ms: sql<number>`(extract(epoch from clock_timestamp() - scheduled_at) * 1000)::bigint`,
-};
-
-/** Starts a job that this transaction has locked and found due. */
-export async function startDueJob(trx: Trx, organizationId: number, id: string): Promise<BatchJobRow> {
-  return await trx
-    .updateTable("batch_jobs")
-    .set(startedColumns)
-    .where("organization_id", "=", organizationId)
-    .where("id", "=", id)
-    .where("status", "=", "scheduled")
-    .returningAll()
-    .executeTakeFirstOrThrow();
-}
-
 /** What is to be known of a job that has just been started, or has failed for want of contacts. */
-const startedJob = [
-  "batch_jobs.id",
-  "batch_jobs.organization_id",
-  "status",
-  "revision",
-  "total_contacts",
-  "start_lag_ms",
-] as const;
 export type StartedJobRow = Pick<
   BatchJobRow,
   "id" | "organization_id" | "status" | "revision" | "total_contacts" | "start_lag_ms"
 >;
 
 /**
- * Starts every job of these entries whose time has come and which nobody else has locked, in one statement. The only
- * condition that matters is in it: still scheduled, under the same entry, due by the database's clock. Each entry is
- * looked up by itself, so that a batch costs the same however many jobs are due.
+ * Starts every job of these entries, which are UUIDs, whose time has come and which nobody else has locked, or this
+ * transaction has, in one statement.
  */
 export async function startDueJobs(
-  db: Database,
+  db: Database | Trx,
   scheduledJobIds: readonly string[],
 ): Promise<StartedJobRow[]> {
-  return await db
-    .with("due", (q) =>
-      q
-        .selectFrom(sql<{ id: string }>`unnest(${scheduledJobIds}::uuid[])`.as<"entry">(sql`entry(id)`))
-        .innerJoinLateral(
-          (job) =>
-            job
-              .selectFrom("batch_jobs")
-              .select(["batch_jobs.organization_id", "batch_jobs.id"])
-              .whereRef("scheduled_job_id", "=", "entry.id")
-              .where("status", "=", "scheduled")
-              .where("scheduled_at", "<=", sql<Date>`clock_timestamp()`)
-              .forNoKeyUpdate()
-              .skipLocked()
-              .as("job"),
-          (join) => join.onTrue(),
-        )
-        .select(["job.organization_id", "job.id"]),
-    )
-    .updateTable("batch_jobs")
-    .from("due")
-    .set(startedColumns)
-    .whereRef("batch_jobs.organization_id", "=", "due.organization_id")
-    .whereRef("batch_jobs.id", "=", "due.id")
-    .returning(startedJob)
-    .execute();
+  const { rows } = await sql<StartedJobRow>`
+    select id, organization_id, status, revision, total_contacts, start_lag_ms
+    from ${sql.id(functions.startDueJobs.name)}(${plainArray(scheduledJobIds)})
+  `.execute(db);
+  return rows;
 }
 
 export type ScheduleEntry = { scheduledJobId: string; dueAt: Date };

@@ -6,7 +6,6 @@ import {
   type StartedJobRow,
   lockScheduledJob,
   standingEntries,
-  startDueJob,
   startDueJobs,
 } from "../postgres/batch-jobs.ts";
 import { type Database, isPostgresUnavailable } from "../postgres/database.ts";
@@ -119,10 +118,9 @@ export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: 
     async startInTurn(scheduledJobId) {
       const started = await db.transaction().execute(async (trx) => {
         const job = await lockScheduledJob(trx, scheduledJobId);
-        // An entry has one time for ever: what was due still is.
-        return job && (await startDueJob(trx, job.organization_id, job.id));
+        return job === undefined ? [] : await startDueJobs(trx, [scheduledJobId]);
       });
-      return started === undefined ? [] : note([started]);
+      return note(started);
     },
   };
 }

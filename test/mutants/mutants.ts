@@ -23,6 +23,7 @@ const endLeases = "src/postgres/functions/end_leases.sql";
 const extendLeases = "src/postgres/functions/extend_leases.sql";
 const takeOverLeases = "src/postgres/functions/take_over_leases.sql";
 const lockForCommands = "src/postgres/functions/lock_for_commands.sql";
+const startDueJobs = "src/postgres/functions/start_due_jobs.sql";
 const lists = "src/redis/contact-list.ts";
 const schedule = "src/redis/schedule.ts";
 const unusableRedis = "test/redis/unusable.test.ts";
@@ -86,16 +87,16 @@ const starts: Mutant[] = [
   },
   {
     guard: "a due start acts for the entry that the job has now, and for no other job",
-    file: batchJobs,
-    text: `.whereRef("scheduled_job_id", "=", "entry.id")`,
-    instead: "",
+    file: startDueJobs,
+    text: "where scheduled_job_id = entry.id and status = 'scheduled' and scheduled_at <= begun",
+    instead: "where status = 'scheduled' and scheduled_at <= begun",
     test: "test/postgres/batch-jobs.test.ts",
     title: "the entries given start their jobs, and no other job that is due",
   },
   {
     guard: "no job starts before its time by the database's clock, when many are started together",
-    file: batchJobs,
-    text: `.where("scheduled_at", "<=", sql<Date>\`clock_timestamp()\`)`,
+    file: startDueJobs,
+    text: " and scheduled_at <= begun",
     instead: "",
     test: "test/postgres/batch-jobs.test.ts",
     title: "an entry whose time has not come starts nothing, and holds up no other",
@@ -110,9 +111,9 @@ const starts: Mutant[] = [
   },
   {
     guard: "a start takes the entry away from the job",
-    file: batchJobs,
-    text: "  scheduled_job_id: null,\n  start_lag_ms:",
-    instead: "  start_lag_ms:",
+    file: startDueJobs,
+    text: "scheduled_job_id = null, ",
+    instead: "",
     test: "test/starting/state-matrix-due.test.ts",
     title: "a scheduled job runs when its time comes, and its lateness is kept",
   },

@@ -14,7 +14,6 @@ import {
   lockJob,
   lockScheduledJob,
   standingEntries,
-  startDueJob,
   startDueJobs,
 } from "../../src/postgres/batch-jobs.ts";
 import {
@@ -98,7 +97,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
           .where("id", "=", id)
           .execute();
         await lockScheduledJob(trx, entryIdOf(jobs.scheduled));
-        await startDueJob(trx, organizationId, id);
+        await startDueJobs(trx, [entryIdOf(jobs.scheduled)]);
       }),
   },
   "locking a job": {

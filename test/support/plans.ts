@@ -45,6 +45,8 @@ export async function openExplained(url: string): Promise<Explained> {
     "set auto_explain.log_min_duration = 0",
     "set auto_explain.log_analyze = on",
     "set auto_explain.log_timing = off",
+    // What functions run, too.
+    "set auto_explain.log_nested_statements = on",
     "set auto_explain.log_format = json",
     "set auto_explain.log_level = notice",
   ];

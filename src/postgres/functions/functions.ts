@@ -43,6 +43,7 @@ export const functions = {
   lockForCommands: read("lock_for_commands"),
   writeCommands: read("write_commands"),
   noteEntriesRemoved: read("note_entries_removed"),
+  startDueJobs: read("start_due_jobs"),
 };
 
 /**

@@ -1,0 +1,52 @@
+-- Starts the jobs of entries of the schedule whose time has come, whosever they are, and waits for nobody.
+--
+-- Arguments
+--   entries  as the schedule has them; one that stands for nothing, or whose time has not come, starts nothing
+-- Answers
+--   a row for each job that runs now, or has failed because it has no contacts
+-- Locks
+--   the rows of those jobs, until the commit; a row that somebody else has locked is left alone.
+-- Repeated
+--   it changes nothing: a job that has been started stands under no entry.
+-- Form
+--   The only condition that matters is in one statement: still scheduled, under the same entry, due by the database's
+--   clock. Each entry is looked up by itself, so that a batch costs the same however many jobs there are, and whatever
+--   the planner knew when a connection planned it. A locked row cannot move, so that it is found again by its place. One
+--   that was changed by others just before it was locked is not seen at its new place, and is left for the next look.
+create function start_due_jobs(
+  entries uuid[]
+) returns table (
+  id uuid, organization_id int, status text, revision bigint, total_contacts int, start_lag_ms bigint
+)
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  begun timestamptz := clock_timestamp();
+  starting timestamptz(3) := date_trunc('milliseconds', begun);
+begin
+  return query
+  with due as materialized (
+    select job.place
+    from unnest(entries) as entry (id)
+    cross join lateral (
+      select ctid as place from batch_jobs
+      where scheduled_job_id = entry.id and status = 'scheduled' and scheduled_at <= begun
+      for no key update skip locked
+    ) as job
+  )
+  update batch_jobs b
+  set status = case when total_contacts > 0 then 'running' else 'failed' end,
+    failure_reason = case when total_contacts > 0 then null else 'no_contacts' end,
+    started_at = case when total_contacts > 0 then starting end,
+    finished_at = case when total_contacts > 0 then null else starting end,
+    start_lag_ms = (date_part('epoch', begun - scheduled_at) * 1000)::bigint,
+    scheduled_job_id = null, revision = revision + 1, updated_at = starting
+  where ctid = any (array(select place from due))
+  returning b.id, b.organization_id, b.status, b.revision, b.total_contacts, b.start_lag_ms;
+end $$;

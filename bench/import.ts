@@ -71,13 +71,13 @@ const rowEach = (constraints: string): Rows => ({
 /** Contacts as they are stored today: some thirty in a row. */
 const blocks: Rows = {
   table: `
-    job_id uuid not null, first_number int not null check (first_number >= 1),
-    contacts text collate "C" not null check (contacts <> ''), primary key (job_id, first_number)`,
-  columns: "job_id, first_number, contacts",
+    organization_id int not null, job_id uuid not null, first_number int not null check (first_number >= 1),
+    contacts text collate "C" not null check (contacts <> ''), primary key (organization_id, job_id, first_number)`,
+  columns: "organization_id, job_id, first_number, contacts",
   *lines(contacts) {
     const job = crypto.randomUUID();
     const made = createBlocks((first, _last, block) => {
-      return `${job}\t${first}\t${block.replaceAll("\t", String.raw`\t`).replaceAll("\n", String.raw`\n`)}\n`;
+      return `1\t${job}\t${first}\t${block.replaceAll("\t", String.raw`\t`).replaceAll("\n", String.raw`\n`)}\n`;
     });
     for (const text of linesOf(contacts, "", (c) => {
       return `${writeLine(c.phone, c.name, `{"plan":"${c.plan}","city":"${c.city}"}`)}\n`;

@@ -34,8 +34,9 @@ async function scheduleJobs({ databaseUrl, redisUrl }: FreshService, times: read
       [jobs.map(({ id }) => id), jobs.map(({ entry }) => entry), jobs.map(({ time }) => time)],
     );
     await client.query(
-      `insert into contact_blocks (job_id, first_number, contacts)
-       select id, 1, '+1415' || (5000000 + n) || E'\\t\\t{}' from unnest($1::uuid[]) with ordinality as t (id, n)`,
+      `insert into contact_blocks (organization_id, job_id, first_number, contacts)
+       select o.id, t.id, 1, '+1415' || (5000000 + n) || E'\\t\\t{}'
+       from organizations o, unnest($1::uuid[]) with ordinality as t (id, n)`,
       [jobs.map(({ id }) => id)],
     );
     // As it is before long in a database that is in use.

@@ -11,9 +11,11 @@ import {
 } from "../domain/contact.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
-import { type JobCursor, findJob, jobNotFound, listJobs } from "../postgres/batch-jobs.ts";
+import { type JobCursor, type Trx, findJob, jobNotFound, listJobs } from "../postgres/batch-jobs.ts";
 import { findContact, listContacts } from "../postgres/contacts.ts";
 import type { Connections } from "../postgres/connections.ts";
+import type { Database } from "../postgres/database.ts";
+import { search } from "../postgres/searches.ts";
 import { readJobs } from "../postgres/watching.ts";
 import type { AttemptRow, BatchJobRow, ContactRow } from "../postgres/tables.ts";
 
@@ -80,10 +82,10 @@ const cursorOf = (job: BatchJob | undefined): JobCursor | undefined =>
   job && { createdAt: job.created_at, id: job.id };
 
 /** The connections that reads have. */
-export type Reads = Pick<Connections, "reads" | "lookUps">;
+export type Reads = Pick<Connections, "reads" | "searches" | "lookUps">;
 
 /** What can be asked about batch jobs. Every answer is about the caller's organization only. */
-export function createQueries({ reads, lookUps }: Reads) {
+export function createQueries({ reads, searches, lookUps }: Reads) {
   /** Under load one query answers all who ask while others run; one that hangs leaves the rest of them their way. */
   const readJob = coalesce<JobKey, { row: BatchJob | undefined }>(
     async (asked) => {
@@ -116,10 +118,11 @@ export function createQueries({ reads, lookUps }: Reads) {
       const cursor = readPageToken(page.token, scope, isJobCursor);
       const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
       const size = pageSizeOf(page.size);
-      const found = await listJobs(reads.of(organizationId), organizationId, filter, {
-        after,
-        size: size + 1,
-      });
+      const isSearch = filter.statuses.length > 0 || filter.nameContains !== "";
+      const list = (db: Database | Trx) => listJobs(db, organizationId, filter, { after, size: size + 1 });
+      const found = await (isSearch
+        ? search(searches.of(organizationId), list)
+        : list(reads.of(organizationId)));
       const jobs = fitting(found.jobs.slice(0, size), bytesOf);
       const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
       return {
@@ -156,12 +159,17 @@ export function createQueries({ reads, lookUps }: Reads) {
     ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
       const scope = ["contacts", batchJobId, statuses.toSorted()];
       const cursor = readPageToken(page.token, scope, isContactCursor);
-      const db = reads.of(caller.organizationId);
-      const job = await findJob(db, caller.organizationId, batchJobId);
-      const found = await listContacts(db, job.organization_id, job.id, storedStatuses(statuses, job), {
-        after: cursor?.[0] ?? 0,
-        size: pageSizeOf(page.size),
-      });
+      const list = async (db: Database | Trx) => {
+        const job = await findJob(db, caller.organizationId, batchJobId);
+        const found = await listContacts(db, job.organization_id, job.id, storedStatuses(statuses, job), {
+          after: cursor?.[0] ?? 0,
+          size: pageSizeOf(page.size),
+        });
+        return { job, found };
+      };
+      const { job, found } = await (statuses.length > 0
+        ? search(searches.of(caller.organizationId), list)
+        : list(reads.of(caller.organizationId)));
       return {
         contacts: found.contacts.map((row) => shown(row, job)),
         nextPageToken: found.goesOnAfter === undefined ? "" : writePageToken(scope, [found.goesOnAfter]),

@@ -138,7 +138,7 @@ const mostLookedAt = 10_000;
  * page may stops there, and says where: it goes on after that job.
  */
 export async function listJobs(
-  db: Database,
+  db: Database | Trx,
   organizationId: number,
   filter: JobFilter,
   page: { after: JobCursor | undefined; size: number },

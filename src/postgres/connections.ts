@@ -13,6 +13,8 @@ export type Connections = AsyncDisposable & {
   readonly work: Shares;
   /** For reads, which have little time. */
   readonly reads: Shares;
+  /** For those reads that may look at much and find little: all of them together leave the other reads the larger half. */
+  readonly searches: Shares;
   /** For short reads by key, of keys and for many organizations at once: reads leave them one connection. */
   readonly lookUps: Database;
   /** For the starts that are due. */
@@ -85,12 +87,30 @@ export function openConnections(options: {
   const unhurried = { onSlowCommit, patienceMs: Infinity };
   const besideStarts = createSeats(sizes.background - 1);
   const besideLookUps = createSeats(sizes.reads - 1);
+  const mostSearches = Math.max(1, Math.floor((sizes.reads - 1) / 2));
+  const searches = createSeats(mostSearches);
+  const shareOfWork = createShares(shareOf(sizes.work));
+  const shareOfReads = createShares(shareOf(sizes.reads - 1));
+  // Those who want to search wait for each other here, and hold nothing that other reads need meanwhile.
+  const shareOfSearches = createShares(shareOf(mostSearches));
+  const readingOf = (organizationId: number): TakeSeat[] => [
+    () => shareOfReads(organizationId),
+    () => besideLookUps.take(poolPatienceMs),
+  ];
 
   return {
-    work: createShares(shareOf(sizes.work), (take) => work.over([checkCommits, take], { onSlowCommit })),
-    reads: createShares(shareOf(sizes.reads - 1), (take) =>
-      reads.over([take, () => besideLookUps.take(poolPatienceMs)]),
-    ),
+    work: {
+      of: (organizationId) => work.over([checkCommits, () => shareOfWork(organizationId)], { onSlowCommit }),
+    },
+    reads: { of: (organizationId) => reads.over(readingOf(organizationId)) },
+    searches: {
+      of: (organizationId) =>
+        reads.over([
+          () => shareOfSearches(organizationId),
+          () => searches.take(sharePatienceMs),
+          ...readingOf(organizationId),
+        ]),
+    },
     lookUps: reads.over([]),
     starts: background.over([checkCommits], unhurried),
     background: background.over([checkCommits, () => besideStarts.take(Infinity)], unhurried),
@@ -106,11 +126,11 @@ export function openConnections(options: {
   };
 }
 
-/** Keeps an organization's share in mind only while some of it is taken. */
-function createShares(most: number, over: (take: TakeSeat) => Database): Shares {
+/** Seats of each organization's share, which is kept in mind only while some of it is taken. */
+function createShares(most: number): (organizationId: number) => Promise<() => void> {
   const shares = new Map<number, Seats>();
 
-  async function take(organizationId: number): Promise<() => void> {
+  return async function take(organizationId) {
     const share = shares.get(organizationId) ?? createSeats(most);
     shares.set(organizationId, share);
     const leave = await share.take(sharePatienceMs);
@@ -118,7 +138,5 @@ function createShares(most: number, over: (take: TakeSeat) => Database): Shares 
       leave();
       if (share.taken === 0) shares.delete(organizationId);
     };
-  }
-
-  return { of: (organizationId) => over(() => take(organizationId)) };
+  };
 }

@@ -143,7 +143,7 @@ const aroundLine = 300;
  * these numbers.
  */
 async function readContacts(
-  db: Database,
+  db: Database | Trx,
   organizationId: number,
   jobId: string,
   numbers: RawBuilder<unknown>,
@@ -216,7 +216,7 @@ const mostLookedAt = 10_000;
 
 /** Up to which number a search after `after` looks, and the job's last number. */
 async function searchEnd(
-  db: Database,
+  db: Database | Trx,
   organizationId: number,
   jobId: string,
   after: number,
@@ -234,7 +234,7 @@ async function searchEnd(
 
 /** The first `size` numbers after `after` of contacts in these statuses, and up to where they were looked for if not to the end. */
 async function findNumbers(
-  db: Database,
+  db: Database | Trx,
   organizationId: number,
   jobId: string,
   statuses: readonly StoredContactStatus[],
@@ -281,7 +281,7 @@ const lastNumber = 2 ** 31 - 1;
  * undefined at its end.
  */
 export async function listContacts(
-  db: Database,
+  db: Database | Trx,
   organizationId: number,
   jobId: string,
   statuses: readonly StoredContactStatus[] | undefined,

@@ -47,6 +47,12 @@ async function hold(db: Database): Promise<AsyncDisposable> {
   };
 }
 
+/** As many connections as a replica has unless told otherwise. */
+const openLarger = async () => {
+  const database = stack.use(await cloneDatabase());
+  return openConnections({ url: database.url, sum: 16, onSlowCommit: () => {}, checkCommits: () => {} });
+};
+
 const answers = async (db: Database) => (await sql<{ one: number }>`select 1 as one`.execute(db)).rows;
 const taken = () => Object.fromEntries(connections.usage().map((each) => [each.pool, each.taken]));
 
@@ -76,6 +82,35 @@ test("what reads leaves a connection to what looks keys up, and refuses who wait
   expect(await answers(connections.lookUps)).toEqual([{ one: 1 }]);
   await expect(answers(connections.reads.of(3))).rejects.toThrow(BatchJobError);
   expect(taken()).toEqual({ background: 0, reads: 2, work: 0 });
+});
+
+describe("a search that goes on for long", () => {
+  test("leaves other reads theirs, its own organization's too, however many more there are", async () => {
+    await using larger = await openLarger();
+    await using all = new AsyncDisposableStack();
+    const searching = await hold(larger.searches.of(1));
+    const further = [1, 1, 1, 2].map((organization) => answers(larger.searches.of(organization)));
+    for (const organization of [1, 2]) {
+      all.use(await hold(larger.reads.of(organization)));
+      expect(await answers(larger.lookUps)).toEqual([{ one: 1 }]);
+    }
+    await all.disposeAsync();
+    await searching[Symbol.asyncDispose]();
+    expect(await Promise.all(further)).toEqual(further.map(() => [{ one: 1 }]));
+  });
+
+  test("is followed by the one of another organization, however many its own wants", async () => {
+    await using larger = await openLarger();
+    const searching = await hold(larger.searches.of(1));
+    const order: number[] = [];
+    const further = [1, 1, 2].map(async (organization) => {
+      await answers(larger.searches.of(organization));
+      order.push(organization);
+    });
+    await searching[Symbol.asyncDispose]();
+    await Promise.all(further);
+    expect(order.indexOf(2)).toBeLessThan(2);
+  });
 });
 
 test("what goes on by itself leaves a connection to the starts, which callers cannot take", async () => {

@@ -58,7 +58,7 @@ export async function startParts(
   const db = openDatabase({ url: database.url, poolSize: 10 });
   stack.defer(() => db.destroy());
   const shares = { of: () => db };
-  const reads = { reads: shares, lookUps: db };
+  const reads = { reads: shares, searches: shares, lookUps: db };
   const redis = await connected(openRedis(options.redisUrl ?? inject("redisUrl")));
   stack.defer(() => redis.disconnect());
   const prefix = beside?.prefix ?? `test-${randomBytes(6).toString("hex")}`;

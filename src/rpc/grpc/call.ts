@@ -142,16 +142,17 @@ function encoded(desc: DescMessage, message: Message): Buffer {
 
 /** What grpc-js itself refuses of a request, once it has, in the words that it sends. */
 function noteRefusal(call: ServerInterceptingCallInterface): () => ConnectError | undefined {
-  let refusal: ConnectError | undefined;
+  let refusal: { readonly code: Code; readonly details: string } | undefined;
   const { sendStatus } = call;
   call.sendStatus = (said) => {
     // What cannot be decompressed it calls its own mistake.
     const isGarbled = said.code === status.INTERNAL && said.details === "Failed to decompress message";
     const code = isGarbled ? status.INVALID_ARGUMENT : said.code;
-    if (code !== status.OK) refusal ??= new ConnectError(said.details ?? "", code as number);
+    if (code !== status.OK) refusal ??= { code: code as number, details: said.details ?? "" };
     sendStatus.call(call, { ...said, code });
   };
-  return () => refusal;
+  // An error is dear to make, and of most calls nobody asks.
+  return () => refusal && new ConnectError(refusal.details, refusal.code);
 }
 
 function refuse(

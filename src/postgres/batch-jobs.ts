@@ -1,10 +1,12 @@
-import { type SqlBool, type Transaction, sql } from "kysely";
+import { type Transaction, sql } from "kysely";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { isUuid } from "../domain/job-id.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
+import { jobColumns } from "./job-rows.ts";
 import { plainArray } from "./lease-rows.ts";
+import { often } from "./prepared.ts";
 import type { BatchJobRow, NewBatchJob, Tables } from "./tables.ts";
 
 export type Trx = Transaction<Tables>;
@@ -27,12 +29,12 @@ export async function databaseNow(db: Database | Trx): Promise<Date> {
 /** The job, or job_not_found; another organization's job is not found. */
 export async function findJob(db: Database | Trx, organizationId: number, id: string): Promise<BatchJobRow> {
   if (!isUuid(id)) throw jobNotFound(id);
-  return await db
-    .selectFrom("batch_jobs")
-    .selectAll()
-    .where("organization_id", "=", organizationId)
-    .where("id", "=", id)
-    .executeTakeFirstOrThrow(() => jobNotFound(id));
+  const { rows } = await sql<BatchJobRow>`${often}
+    select ${jobColumns("batch_jobs")} from batch_jobs where organization_id = ${organizationId} and id = ${id}
+  `.execute(db);
+  const [job] = rows;
+  if (job === undefined) throw jobNotFound(id);
+  return job;
 }
 
 /** Locks the job until the transaction ends; otherwise as findJob. */
@@ -93,17 +95,13 @@ export async function standingEntries(
   scheduledJobIds: readonly string[],
 ): Promise<(ScheduleEntry & { overdueMs: number })[]> {
   if (scheduledJobIds.length === 0) return [];
-  return await db
-    .selectFrom("batch_jobs")
-    .select([
-      "scheduled_job_id as scheduledJobId",
-      "scheduled_at as dueAt",
-      sql<number>`floor(extract(epoch from clock_timestamp() - scheduled_at) * 1000)::bigint`.as("overdueMs"),
-    ])
-    .where(sql<SqlBool>`scheduled_job_id = any(${scheduledJobIds}::uuid[])`)
-    .where("status", "=", "scheduled")
-    .$narrowType<{ scheduledJobId: string; dueAt: Date }>()
-    .execute();
+  const { rows } = await sql<ScheduleEntry & { overdueMs: number }>`${often}
+    select scheduled_job_id as "scheduledJobId", scheduled_at as "dueAt",
+      floor(date_part('epoch', clock_timestamp() - scheduled_at) * 1000)::bigint as "overdueMs"
+    from batch_jobs
+    where scheduled_job_id = any(${plainArray(scheduledJobIds)}::uuid[]) and status = 'scheduled'
+  `.execute(db);
+  return rows;
 }
 
 /** Counts contacts that were added to a job that this transaction has locked, with their phones or without. */
@@ -150,8 +148,8 @@ export async function listJobs(
   const isAfter =
     after === undefined ? sql`true` : sql`(created_at, id) < (${after.createdAt}, ${after.id}::uuid)`;
   // Both limits end the walk along the index; the place in it tells which one did.
-  const { rows } = await sql<BatchJobRow & { place: number; is_wanted: boolean }>`
-    select * from (
+  const { rows } = await sql<BatchJobRow & { place: number; is_wanted: boolean }>`${often}
+    select ${jobColumns("looked_at")}, place, is_wanted from (
       select *, row_number() over (order by created_at desc, id desc)::int as place,
         ${isNamed} and ${hasStatus} as is_wanted
       from batch_jobs

@@ -5,6 +5,7 @@ import type { AcceptedContact, ContactInput, StoredContactStatus } from "../doma
 import type { Trx } from "./batch-jobs.ts";
 import { blockBytes, lineOf, readContact, writeLine } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
+import { often } from "./prepared.ts";
 import type { Numbers } from "../domain/numbers.ts";
 import type { AttemptRow, ContactRow } from "./tables.ts";
 
@@ -126,12 +127,11 @@ export async function wholeChunk(
   after: number,
   size: number,
 ): Promise<Chunk | undefined> {
-  const job = await db
-    .selectFrom("batch_jobs")
-    .select(["status", "revision", "total_contacts as total"])
-    .where("organization_id", "=", organizationId)
-    .where("id", "=", jobId)
-    .executeTakeFirst();
+  const { rows } = await sql<ChunkRow>`${often}
+    select status, revision, total_contacts as total from batch_jobs
+    where organization_id = ${organizationId} and id = ${jobId}
+  `.execute(db);
+  const [job] = rows;
   return job && { ...job, numbers: { first: after + 1, count: Math.min(size, job.total - after) } };
 }
 
@@ -150,7 +150,7 @@ async function readContacts(
 ): Promise<{ contacts: ContactRow[]; found: number }> {
   const { rows } = await sql<
     Omit<ContactRow, keyof ContactInput | "organization_id" | "job_id"> & { line: string; found: number }
-  >`
+  >`${often}
     select c.number, c.line, c.found,
       case
         when l.number is not null then 'dialing'
@@ -200,15 +200,14 @@ export async function findContact(
 ): Promise<{ contact: ContactRow; attempts: AttemptRow[] } | undefined> {
   const [contact] = (await readContacts(db, organizationId, jobId, sql`select ${number}::int`)).contacts;
   if (contact === undefined) return undefined;
-  const attempts = await db
-    .selectFrom("all_attempts")
-    .selectAll()
-    .where("organization_id", "=", organizationId)
-    .where("job_id", "=", jobId)
-    .where("number", "=", number)
-    .orderBy("attempt")
-    .execute();
-  return { contact, attempts };
+  const attempts = await sql<AttemptRow>`${often}
+    select organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome,
+      reported_at, error_code, failure_reason, call_duration_ms, provider_call_id
+    from all_attempts
+    where organization_id = ${organizationId} and job_id = ${jobId} and number = ${number}::int
+    order by attempt
+  `.execute(db);
+  return { contact, attempts: attempts.rows };
 }
 
 /** At most so many attempts are looked at for one page, however few contacts are in a status that is asked for. */

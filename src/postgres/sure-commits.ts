@@ -3,6 +3,7 @@ import type { PostgresPool, PostgresPoolClient } from "kysely";
 import type { ClientConfig, Pool, PoolClient, QueryResult } from "pg";
 import { afterPatience, patiently } from "../timing/patience.ts";
 import { PatientClient } from "./patient-client.ts";
+import { isOutdated, preparedName } from "./prepared.ts";
 import type { TakeSeat } from "./seats.ts";
 import { isReadTimeout, readTimeout, setAll, settingsToBring } from "./sessions.ts";
 
@@ -67,13 +68,18 @@ function sure(
   let begun: Begun | undefined;
   let isOpen = false;
   let owesAnswer = false;
+  let isOutOfDate = false;
 
   async function ask(sql: string, parameters: readonly unknown[] = []): Promise<unknown> {
+    // A pooler would give the statement to a process that does not know the name.
+    const name = toBring === undefined ? preparedName(sql) : undefined;
+    const values = [...parameters];
     try {
-      const answer = client.query(sql, [...parameters]);
+      const answer = client.query(name === undefined ? { text: sql, values } : { name, text: sql, values });
       return await (queryTimeoutMs === 0 ? answer : patiently(queryTimeoutMs, answer, readTimeout));
     } catch (error) {
       owesAnswer ||= isReadTimeout(error);
+      isOutOfDate ||= name !== undefined && isOutdated(error);
       throw error;
     }
   }
@@ -135,7 +141,7 @@ function sure(
   return {
     query: run as PostgresPoolClient["query"],
     release(destroy) {
-      client.release(destroy === true || owesAnswer);
+      client.release(destroy === true || owesAnswer || isOutOfDate);
       leave();
     },
   };

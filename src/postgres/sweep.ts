@@ -4,6 +4,7 @@ import type { JobKey } from "../domain/job-id.ts";
 import type { ScheduleEntry } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 import { asJobRows } from "./job-rows.ts";
+import { often } from "./prepared.ts";
 
 /** A time relative to now, read once in a statement, so that an index can be searched for it. */
 const fromNow = (interval: string) => sql<Date>`(select clock_timestamp() + ${interval}::interval)`;
@@ -92,7 +93,7 @@ export type JobState = { status: JobStatus; revision: number; total: number };
 /** The jobs as they are now, by id; one that is gone is not among them. */
 export async function jobStates(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobState>> {
   if (jobs.length === 0) return new Map();
-  const { rows } = await sql<JobState & { id: string }>`
+  const { rows } = await sql<JobState & { id: string }>`${often}
     select b.id, b.status, b.revision, b.total_contacts as total
     from ${asJobRows(jobs)}
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id

@@ -1,7 +1,8 @@
 import { sql } from "kysely";
 import { type JobKey, writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "./database.ts";
-import { asJobRows } from "./job-rows.ts";
+import { asJobRows, jobColumns } from "./job-rows.ts";
+import { often } from "./prepared.ts";
 import type { BatchJobRow } from "./tables.ts";
 
 /** A job, and a text that is another one after every change to its row. */
@@ -10,7 +11,7 @@ export type JobVersion = { version: string; row: BatchJobRow };
 /** The versions of those of the jobs that are there, by their names, without their rows. */
 export async function readVersions(db: Database, jobs: readonly JobKey[]): Promise<Map<string, string>> {
   if (jobs.length === 0) return new Map();
-  const { rows } = await sql<JobKey & { version: string }>`
+  const { rows } = await sql<JobKey & { version: string }>`${often}
     select b.organization_id as "organizationId", b.id, b.xmin::text as version
     from ${asJobRows(jobs)}
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
@@ -21,8 +22,8 @@ export async function readVersions(db: Database, jobs: readonly JobKey[]): Promi
 /** Those of the jobs that are there, by their names. */
 export async function readJobs(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobVersion>> {
   if (jobs.length === 0) return new Map();
-  const { rows } = await sql<BatchJobRow & { version: string }>`
-    select b.*, b.xmin::text as version
+  const { rows } = await sql<BatchJobRow & { version: string }>`${often}
+    select ${jobColumns("b")}, b.xmin::text as version
     from ${asJobRows(jobs)}
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
   `.execute(db);

@@ -1,3 +1,4 @@
+import { reads } from "./reads.ts";
 import { shares } from "./shares.ts";
 
 /**
@@ -989,6 +990,7 @@ export const mutants: readonly Mutant[] = [
   ...workers,
   ...beginnings,
   ...shares,
+  ...reads,
   ...vitals,
   ...bounds,
 ];

@@ -13,6 +13,7 @@ import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_
 import { ensureOrganization, insertApiKey } from "../../src/postgres/api-keys.ts";
 import { checkConnections } from "../../src/postgres/check-connections.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { often } from "../../src/postgres/prepared.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { startService } from "../../src/service.ts";
 import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
@@ -246,6 +247,15 @@ describe.skipIf(why !== "")(`through PgBouncer${why}`, () => {
       db.transaction().execute(async (trx) => await sql`select 1 / 0`.execute(trx)),
     ).rejects.toThrow("division by zero");
     expect(await settingsOf(db)).toEqual(ours);
+  });
+
+  test("in transaction mode no statement is prepared, which the next process would not know", async () => {
+    await using pooler = await startPooler({ ...ignoring, server_round_robin: "1", min_pool_size: "3" });
+    await using db = openDatabase({ url: pooler.url, poolSize: 3 });
+    const read = async (n: number) =>
+      (await sql<{ n: number }>`${often} select ${n}::int as n`.execute(db)).rows[0]?.n;
+    const numbers = Array.from({ length: 30 }, (_, n) => n);
+    expect(await Promise.all(numbers.map(read))).toEqual(numbers);
   });
 
   test("in transaction mode alone the start is refused, with what would work", async () => {

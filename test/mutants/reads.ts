@@ -1,0 +1,47 @@
+import type { Mutant } from "./mutants.ts";
+
+const connections = "test/postgres/connections.test.ts";
+
+/** Of reads that run often, and of those that may take long. */
+export const reads: readonly Mutant[] = [
+  {
+    guard: "over a pooler no statement is prepared",
+    file: "src/postgres/sure-commits.ts",
+    text: "toBring === undefined ? preparedName(sql) : undefined",
+    instead: "preparedName(sql)",
+    test: "test/postgres/poolers.test.ts",
+    title: "in transaction mode no statement is prepared, which the next process would not know",
+  },
+  {
+    guard: "a connection that has a statement prepared which is out of date is not used again",
+    file: "src/postgres/sure-commits.ts",
+    text: "isOutOfDate ||= name !== undefined && isOutdated(error);",
+    instead: "",
+    test: "test/postgres/prepared.test.ts",
+    title: "that the tables have changed under fails once, and its connection is not used again",
+  },
+  {
+    guard: "searches leave connections to other reads",
+    file: "src/postgres/connections.ts",
+    text: "() => searches.take(sharePatienceMs),",
+    instead: "",
+    test: connections,
+    title: "leaves connections to other reads, whoever else searches",
+  },
+  {
+    guard: "searches of one organization take turns with those of others",
+    file: "src/postgres/connections.ts",
+    text: "() => shareOfSearches(organizationId),",
+    instead: "",
+    test: connections,
+    title: "is followed by the one of another organization, however many its own wants",
+  },
+  {
+    guard: "a search is ended early",
+    file: "src/postgres/searches.ts",
+    text: "await sql`set local statement_timeout = ${sql.lit(timeoutMs)}`.execute(trx);",
+    instead: "",
+    test: "test/postgres/search-time.test.ts",
+    title: "a search is ended before other reads would be, as busy, and leaves the connection as it was",
+  },
+];

@@ -4,6 +4,7 @@ import type { JobKey, Keys } from "./keys.ts";
 import type { Redis } from "ioredis";
 import { type RedisClient, mastersOf, redisStep, runScript } from "./connection.ts";
 import { script } from "./script.ts";
+import { coalesceByKey } from "../timing/coalesce.ts";
 
 /**
  * How far a job's fan-out is: the numbers up to `last` have been dealt with under `epoch`. An epoch is the job's
@@ -131,20 +132,30 @@ return redis.call("UNLINK", KEYS[1], KEYS[2], KEYS[3])
 `);
 
 const look = script(`
--- Reads where a job stands, puts off the expiry of its keys, and puts numbers back at the head of the list whose
--- reservation nobody settled in time, or was made by a clock that was ahead, at most 1,000 at once.
---   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] expiry, ms   ARGV[2] now, unix ms
---   ARGV[3] the latest deadline that can have been given, unix ms
--- Returns the position or false, how many numbers are listed or reserved, and how many were put back
-local over = redis.call("ZRANGE", KEYS[3], "-inf", ARGV[2], "BYSCORE", "LIMIT", 0, 1000)
-if #over == 0 then over = redis.call("ZRANGE", KEYS[3], "(" .. ARGV[3], "+inf", "BYSCORE", "LIMIT", 0, 1000) end
-if #over > 0 then
-  redis.call("ZREM", KEYS[3], unpack(over))
-  redis.call("LPUSH", KEYS[2], unpack(over))
+-- Reads where jobs of one organization stand, puts off the expiry of their keys, and puts numbers back at the heads of the
+-- lists whose reservation nobody settled in time, or was made by a clock that was ahead, at most 1,000 of each job at once.
+--   KEYS[1], [4], … position   KEYS[2], [5], … contacts   KEYS[3], [6], … reserved
+--   ARGV[1] expiry, ms   ARGV[2] now, unix ms   ARGV[3] the latest deadline that can have been given, unix ms
+-- Returns of each the position or false, how many numbers are listed or reserved, and how many were put back
+local found = {}
+for i = 1, #KEYS, 3 do
+  local position, contacts, reserved = unpack(KEYS, i, i + 2)
+  local over = redis.call("ZRANGE", reserved, "-inf", ARGV[2], "BYSCORE", "LIMIT", 0, 1000)
+  if #over == 0 then over = redis.call("ZRANGE", reserved, "(" .. ARGV[3], "+inf", "BYSCORE", "LIMIT", 0, 1000) end
+  if #over > 0 then
+    redis.call("ZREM", reserved, unpack(over))
+    redis.call("LPUSH", contacts, unpack(over))
+  end
+  for k = i, i + 2 do redis.call("PEXPIRE", KEYS[k], ARGV[1]) end
+  found[#found + 1] = {
+    redis.call("GET", position), redis.call("LLEN", contacts) + redis.call("ZCARD", reserved), #over
+  }
 end
-for i = 1, 3 do redis.call("PEXPIRE", KEYS[i], ARGV[1]) end
-return { redis.call("GET", KEYS[1]), redis.call("LLEN", KEYS[2]) + redis.call("ZCARD", KEYS[3]), #over }
+return found
 `);
+
+/** So many jobs are looked at by one script, which takes Redis about a millisecond. */
+const mostLookedAt = 100;
 
 const write = ({ epoch, last }: Position): string => `${epoch}:${last}`;
 
@@ -159,8 +170,14 @@ const firstMark = "n";
 /** Whether a job runs for the first time, or again after a pause or a loss. */
 type Run = "first" | "again";
 
-const atStart = (revision: number, run: Run): Position => ({
-  epoch: `${revision}.${run === "first" ? firstMark : ""}${randomBytes(6).toString("hex")}`,
+/** A random part is six bytes in hexadecimal. */
+const randomParts = (count: number): string[] =>
+  randomBytes(6 * count)
+    .toString("hex")
+    .match(/.{12}/g) ?? [];
+
+const atStart = (revision: number, run: Run, [random = ""] = randomParts(1)): Position => ({
+  epoch: `${revision}.${run === "first" ? firstMark : ""}${random}`,
   last: 0,
 });
 
@@ -183,9 +200,60 @@ export const isAhead = (position: Position, job: { revision: number; total: numb
 /** A job that runs for the first time since `revision`, and the last of the numbers to begin with, at least 1. */
 export type Beginning = { readonly key: JobKey; readonly revision: number; readonly last: number };
 
+/** What is seen of a job's list. */
+export type Look = {
+  readonly position: Position | undefined;
+  readonly length: number;
+  readonly returned: number;
+};
+
+type Asked = { readonly job: JobKey; readonly nowMs: number };
+type Answer = { readonly read: () => Look };
+
 /** The Redis list of each running job's contact numbers, and the position beside it. */
 export function createContactList(redis: RedisClient, keys: Keys) {
   const of = (job: JobKey) => [keys.position(job), keys.contacts(job), keys.reserved(job)];
+
+  async function lookAtAll(asked: readonly Asked[]): Promise<Look[]> {
+    // The earliest, before which no reservation is over for anybody.
+    const nowMs = Math.min(...asked.map((one) => one.nowMs));
+    const reply = await redisStep("looking at a list", () =>
+      runScript(
+        redis,
+        look,
+        asked.flatMap(({ job }) => of(job)),
+        [keysExpiryMs, Math.floor(nowMs), Math.ceil(nowMs) + 2 * reservationMs],
+      ),
+    );
+    const found: unknown[] = Array.isArray(reply) ? reply : [];
+    return asked.map((_, i) => {
+      const one = found[i];
+      const [position, length, returned] = Array.isArray(one) ? one : [];
+      return { position: read(position), length: Number(length), returned: Number(returned) };
+    });
+  }
+
+  /** What cannot be looked at with others is looked at alone: a key of one job that is not what it should be stops no other. */
+  async function lookApart(asked: readonly Asked[], failure: unknown): Promise<Answer[]> {
+    if (asked.length === 1) throw failure;
+    const looks = await Promise.allSettled(asked.map(async (one) => (await lookAtAll([one]))[0]));
+    return looks.map((found) => ({
+      read() {
+        if (found.status === "rejected") throw found.reason;
+        if (found.value === undefined) throw failure;
+        return found.value;
+      },
+    }));
+  }
+
+  const together = coalesceByKey<number, Asked, Answer>(async (_, asked) => {
+    try {
+      return (await lookAtAll(asked)).map((found) => ({ read: () => found }));
+    } catch (error) {
+      return await lookApart(asked, error);
+    }
+  }, mostLookedAt);
+
   return {
     /** Gives a job that came to run at `revision` its position; a repetition leaves it alone. */
     async create(job: JobKey, revision: number, run: Run = "again"): Promise<boolean> {
@@ -204,9 +272,10 @@ export function createContactList(redis: RedisClient, keys: Keys) {
      * have a position of this or a later revision. Answers how many numbers it has put on lists.
      */
     async begin(organizationId: number, jobs: readonly Beginning[]): Promise<number> {
-      const args = jobs.flatMap(({ revision, last }) => [
+      const random = randomParts(jobs.length);
+      const args = jobs.flatMap(({ revision, last }, i) => [
         revision,
-        write({ ...atStart(revision, "first"), last }),
+        write({ ...atStart(revision, "first", random.slice(i, i + 1)), last }),
         last,
       ]);
       return Number(
@@ -295,20 +364,13 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       return { cursors: next, jobs: [...jobs.values()], failures };
     },
 
-    /** Where the job stands, how many numbers are listed or reserved, and how many lost reservations came back. */
-    async look(
-      job: JobKey,
-      nowMs: number,
-    ): Promise<{ position: Position | undefined; length: number; returned: number }> {
-      const reply = await redisStep("looking at a list", () =>
-        runScript(redis, look, of(job), [
-          keysExpiryMs,
-          Math.floor(nowMs),
-          Math.ceil(nowMs) + 2 * reservationMs,
-        ]),
-      );
-      const [position, length, returned] = Array.isArray(reply) ? reply : [];
-      return { position: read(position), length: Number(length), returned: Number(returned) };
+    /**
+     * Where the job stands, how many numbers are listed or reserved, and how many lost reservations came back. Looks at jobs of
+     * one organization that come together share a script.
+     */
+    async look(job: JobKey, nowMs: number): Promise<Look> {
+      const { read: readLook } = await together(job.organizationId, { job, nowMs });
+      return readLook();
     },
   };
 }

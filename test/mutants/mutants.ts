@@ -544,7 +544,7 @@ const sweeps: Mutant[] = [
   {
     guard: "numbers that a replica died with come back",
     file: lists,
-    text: `redis.call("LPUSH", KEYS[2], unpack(over))`,
+    text: `redis.call("LPUSH", contacts, unpack(over))`,
     instead: "",
     test: "test/leasing/redis-away.test.ts",
     title: "numbers that a replica took and died with come back to the head of the list",
@@ -552,7 +552,7 @@ const sweeps: Mutant[] = [
   {
     guard: "numbers that were taken by a clock that was ahead come back without waiting for it",
     file: lists,
-    text: `if #over == 0 then over = redis.call("ZRANGE", KEYS[3], "(" .. ARGV[3], "+inf", "BYSCORE", "LIMIT", 0, 1000) end`,
+    text: `if #over == 0 then over = redis.call("ZRANGE", reserved, "(" .. ARGV[3], "+inf", "BYSCORE", "LIMIT", 0, 1000) end`,
     instead: "",
     test: clockAhead,
     title: "numbers that a replica took and died with",

@@ -44,4 +44,12 @@ export const reads: readonly Mutant[] = [
     test: "test/postgres/search-time.test.ts",
     title: "a search is ended before other reads would be, as busy, and leaves the connection as it was",
   },
+  {
+    guard: "a list that cannot be read keeps no other of its organization from being looked at",
+    file: "src/redis/contact-list.ts",
+    text: "return await lookApart(asked, error);",
+    instead: "throw error;",
+    test: "test/redis/contact-list.test.ts",
+    title: "of one that is not a list fails alone, however many it is looked at with",
+  },
 ];

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { RedisError, mastersOf } from "../../src/redis/connection.ts";
-import type { Position } from "../../src/redis/contact-list.ts";
+import { type Position, createContactList, revisionOf } from "../../src/redis/contact-list.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { numbersTo } from "../support/look.ts";
@@ -310,6 +310,49 @@ describe("look", () => {
       returned: 0,
     });
     expect(await parts.redis.exists(parts.keys.position(unknown), parts.keys.contacts(unknown))).toBe(0);
+  });
+
+  test("at many jobs at once sees each as it is, with a script for a hundred of an organization", async () => {
+    await using parts = await freshParts();
+    const sent: string[] = [];
+    const redis = new Proxy(parts.redis, {
+      get(client, name) {
+        const found: unknown = Reflect.get(client, name);
+        if (typeof found !== "function") return found;
+        if (name === "evalsha") sent.push(name);
+        return found.bind(client);
+      },
+    });
+    const contactList = createContactList(redis, parts.keys);
+    const [one, two] = [aJob(), aJob()];
+    const jobs = [one, two].flatMap(({ organizationId }) =>
+      Array.from({ length: 150 }, (): JobKey => ({ id: randomUUID(), organizationId })),
+    );
+    for (const [i, job] of jobs.entries()) {
+      await parts.contactList.begin(job.organizationId, [{ key: job, revision: i, last: 1 + (i % 7) }]);
+    }
+    const looks = await Promise.all(jobs.map((job) => contactList.look(job, Date.now())));
+    expect(looks.map(({ position, length }) => [position && revisionOf(position), length])).toEqual(
+      jobs.map((_, i) => [i, 1 + (i % 7)]),
+    );
+    expect(sent).toHaveLength(2 * 2);
+  });
+
+  test("of one that is not a list fails alone, however many it is looked at with", async () => {
+    await using parts = await freshParts();
+    const { job, position } = await makeList(parts);
+    const others = Array.from({ length: 10 }, (): JobKey => ({ ...job, id: randomUUID() }));
+    const [broken] = others;
+    if (broken === undefined) throw new Error("there should be ten");
+    await parts.redis.set(parts.keys.contacts(broken), "no list");
+    const looks = await Promise.allSettled(
+      [...others, job].map((one) => parts.contactList.look(one, Date.now())),
+    );
+    expect(looks.map(({ status }) => status)).toEqual([
+      "rejected",
+      ...Array.from({ length: 10 }, () => "fulfilled"),
+    ]);
+    expect(looks.at(-1)).toMatchObject({ value: { position, length: 3 } });
   });
 
   test("puts off the expiry of both keys", async () => {

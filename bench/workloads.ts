@@ -1,4 +1,5 @@
 import { calls } from "./calls.ts";
+import { commandWorkloads } from "./commands.ts";
 import { dispatching } from "./dispatch.ts";
 import { importing } from "./import.ts";
 import { atOnce, idle, manyAtOnce, spaced } from "./schedule.ts";
@@ -6,4 +7,6 @@ import type { Sizes, Workload } from "./workload.ts";
 
 /** All of them, in the order in which they are run and shown. */
 export const makeWorkloads = (sizes: Sizes): Workload[] =>
-  [importing, dispatching, spaced, atOnce, manyAtOnce, calls, idle].map((make) => make(sizes));
+  [importing, dispatching, spaced, atOnce, manyAtOnce, ...commandWorkloads, calls, idle].map((make) =>
+    make(sizes),
+  );

@@ -96,12 +96,14 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
   }
 
   async function runTogether(organizationId: number, commands: readonly InHand[]): Promise<Outcome[]> {
+    let verdicts: readonly Verdict[];
     try {
-      return settle(organizationId, await decide(organizationId, commands, { waits: false }));
+      verdicts = await decide(organizationId, commands, { waits: false });
     } catch (error) {
       if (isOfAll(error)) throw error;
       return commands.map(() => "alone");
     }
+    return settle(organizationId, verdicts);
   }
 
   /** Waits for its job. */

@@ -381,7 +381,7 @@ test("the keys of one job lie in one slot of a cluster", async () => {
   await using parts = await freshParts();
   const { job } = await makeList(parts);
   const tags = [parts.keys.position(job), parts.keys.contacts(job)].map((key) => /\{(.+?)\}/.exec(key)?.[1]);
-  expect(tags).toEqual([job.organizationId, job.organizationId]);
+  expect(tags).toEqual([String(job.organizationId), String(job.organizationId)]);
 });
 
 test("lists under different prefixes do not see each other", async () => {

@@ -23,10 +23,12 @@ class RequestIdTaken extends Error {}
 
 const withoutAnswer = () => new Error("a command was left without an answer");
 
-/** Bounds a transaction. */
-const mostTogether = 100;
-
-/** So many transactions of an organization at once: one is committed while the next one is judged. */
+/**
+ * So many commands share a transaction, and so many transactions of an organization go on at once. With 64 in flight these
+ * keep service and Postgres both at work; one transaction of all of them does half as many a second, since each waits for
+ * the other then. Leases and reports have as many connections left.
+ */
+const mostTogether = 32;
 const transactions = 2;
 
 /** An id that is taken while its command is judged is found by the second try, unless it expires just then. */

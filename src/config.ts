@@ -66,6 +66,7 @@ const settings = z.object({
     .transform(Number)
     .default(defaultLimits.maxBytes),
   IMPORT_TIMEOUT: seconds.default(defaultLimits.timeoutMs),
+  ESTIMATED_CALL_SECONDS: seconds.default(120_000),
   RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
 });
 

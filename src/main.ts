@@ -74,6 +74,7 @@ async function main(): Promise<never> {
       connectionMaxAgeMs: config.CONNECTION_MAX_AGE || Infinity,
       keepAliveMs: config.KEEP_ALIVE_TIMEOUT,
       longestWaitMs: config.LONGEST_WAIT,
+      estimatedCallMs: config.ESTIMATED_CALL_SECONDS,
       retentionDays: config.RETENTION_DAYS,
       importLimits: {
         ...defaultLimits,

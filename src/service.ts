@@ -47,6 +47,8 @@ import { reflectionEntries } from "./rpc/reflection.ts";
 import { createRefused } from "./rpc/refusals.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
+import { openApiPage } from "./rest/openapi-page.ts";
+import { createRest } from "./rest/serve.ts";
 import { startScheduler } from "./starting/scheduler.ts";
 import { startSweep } from "./starting/sweep.ts";
 import { createWatching } from "./jobs/watching.ts";
@@ -75,6 +77,8 @@ export type ServiceOptions = {
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
   readonly logger: Logger;
+  /** What a call is reckoned to last, for a job's estimated duration. */
+  readonly estimatedCallMs?: number;
   /** How many lines of the log were dropped. */
   readonly droppedLogLines?: () => number;
   /** Ends a start that waits for Postgres: it throws the reason. */
@@ -240,14 +244,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   opened.defer(() => grpc.stop(graceMs));
   await porch.close();
+  const httpOptions = { ...shared, port: options.port, services };
+  const { estimatedCallMs = 120_000 } = options;
   const http = await startHttpListener({
-    ...shared,
-    port: options.port,
-    services,
+    ...httpOptions,
+    door: createRest({ ...httpOptions, translate, deps: { jobs, estimatedCallMs } }),
     uploadTimeoutMs: importLimits.timeoutMs,
     ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
     pages: {
       ...consolePages(consoleDirectory),
+      "/openapi.json": openApiPage(),
       "/healthz": () => ({ body: "ok\n" }),
       "/readyz": async () => readinessOf[await pulse.beat()],
       "/metrics": async () => ({

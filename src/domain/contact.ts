@@ -143,19 +143,27 @@ const fewFields = 7;
 /** The reason alone. */
 export const reasonToReject = (contact: ContactInput): RejectionReason | undefined => flawOf(contact)?.reason;
 
+/** What was given as a contact and cannot be judged as one, such as a row of a file that lacks a value. */
+export type FlawedInput = { phone: string; flaw: Flaw };
+
 /** A contact as it can be stored, with its place among those given. */
 export type AcceptedContact = ContactInput & { index: number };
 
 /** Sorts out the contacts that cannot be stored; of those with the same phone the first is kept. */
-export function sortOut(inputs: readonly ContactInput[]): {
+export function sortOut(inputs: readonly (ContactInput | FlawedInput)[]): {
   accepted: AcceptedContact[];
   rejected: Rejection[];
 } {
   const accepted: AcceptedContact[] = [];
   const rejected: Rejection[] = [];
   const phones = new Set<string>();
-  for (const [index, { phone: written, name, fields }] of inputs.entries()) {
-    const phone = plainPhone(written);
+  for (const [index, input] of inputs.entries()) {
+    const phone = plainPhone(input.phone);
+    if ("flaw" in input) {
+      rejected.push({ index, phone: shownPhone(phone), ...input.flaw });
+      continue;
+    }
+    const { name, fields } = input;
     const contact = { phone, name, fields };
     const flaw = flawOf(contact) ?? (phones.has(phone) ? duplicatePhone : undefined);
     if (flaw === undefined) {

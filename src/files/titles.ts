@@ -42,6 +42,8 @@ export const hasPhoneTitle = (titles: readonly string[]): boolean => phoneColumn
 const quoted = (titles: readonly string[]): string =>
   titles.map((title) => `“${shownPhone(title)}”`).join(", ");
 const shownTitles = 5;
+/** So many of the titles go with a refusal. */
+const shownColumns = 50;
 
 /** Reads the record that names the columns. */
 export function readTitles(given: readonly string[]): Columns {
@@ -56,6 +58,7 @@ export function readTitles(given: readonly string[]): Columns {
     const more = titles.length > shownTitles ? ", …" : "";
     throw badFile(
       `The file's first line must name its columns, and one of them must be phone; it has ${quoted(titles.slice(0, shownTitles))}${more}.`,
+      { columns: titles.slice(0, shownColumns).map(shownPhone).join(",") },
     );
   }
   const names = titles.flatMap((title, at) => (title.toLowerCase() === "name" ? [at] : []));

@@ -6,6 +6,7 @@ import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, checkAllowed } from "../domain/batch-job.ts";
 import {
   type ContactInput,
+  type FlawedInput,
   type Outcome,
   type Rejection,
   duplicatePhone,
@@ -31,6 +32,8 @@ import {
 import { holdOffFiles } from "../postgres/adding.ts";
 import { insertContacts } from "../postgres/contacts.ts";
 import type { Shares } from "../postgres/connections.ts";
+import { createOffsetPages } from "./offset-pages.ts";
+import { createScheduleStates } from "./schedule-state.ts";
 import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
@@ -47,7 +50,7 @@ export type NewJob = {
   readonly name: string;
   readonly description: string;
   readonly fromPhoneNumberId: string;
-  readonly contacts: readonly ContactInput[];
+  readonly contacts: readonly (ContactInput | FlawedInput)[];
   readonly concurrentCallLimit: number;
   readonly maxAttempts: number;
   readonly retryOn: readonly Outcome[];
@@ -130,6 +133,8 @@ export function createBatchJobs(deps: {
 
   return {
     ...createQueries(deps.reads),
+    ...createOffsetPages(deps.reads),
+    ...createScheduleStates({ ...deps.reads, schedule }),
 
     async create(request: CommandRequest, job: NewJob) {
       return await run(request, {

@@ -49,7 +49,7 @@ const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
  * The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. For a status
  * that no contact has nothing needs to be looked at.
  */
-function storedStatuses(
+export function storedStatuses(
   asked: readonly ContactStatus[],
   job: BatchJob,
 ): readonly StoredContactStatus[] | undefined {
@@ -62,7 +62,10 @@ function storedStatuses(
 const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
   jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
 
-const shown = (row: ContactRow, job: BatchJob): Contact => ({
+export const shown = <Row extends ContactRow>(
+  row: Row,
+  job: BatchJob,
+): Omit<Row, "status"> & { readonly status: ContactStatus } => ({
   ...row,
   status: shownStatus(row.status, job.status),
 });

@@ -60,7 +60,7 @@ const calledNumbers = (jobId: string, after: number) => sql`
   select number from leases where job_id = ${jobId} and number > ${after}::int and attempt = 1`;
 
 /** The first `size` numbers after `after` and up to `upTo` of pending contacts: what lies between those that were called. */
-const pendingNumbers = (jobId: string, after: number, upTo: RawBuilder<number>, size: number) => sql`
+export const pendingNumbers = (jobId: string, after: number, upTo: RawBuilder<number>, size: number) => sql`
   select pending.number from (
     select number, lead(number, 1, ${upTo} + 1) over (order by number) as next
     from (select ${after}::int as number union all ${calledNumbers(jobId, after)}) as called
@@ -128,7 +128,7 @@ const aroundLine = 300;
  * The contacts of these numbers as they are shown, in order, as many as fit into one answer; and how many the job has of
  * these numbers.
  */
-async function readContacts(
+export async function readContacts(
   db: Database,
   jobId: string,
   numbers: RawBuilder<unknown>,

@@ -5,10 +5,13 @@ import { createCallsInHand } from "../calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./pages.ts";
 import { answerRpc, createRpcs } from "./call.ts";
 import { createUploads, isUpload } from "./upload.ts";
+import type { OpenDoor } from "./door.ts";
 import { listen, type Listener, type ListenerOptions } from "../listener.ts";
 
 export type HttpListenerOptions = ListenerOptions & {
   pages: Pages;
+  /** What is served beside the RPCs. */
+  door?: OpenDoor;
   /** How long a file may take to arrive. */
   uploadTimeoutMs?: number;
   /** How long a connection stays open that has nothing to do; 5 s if not given. */
@@ -23,6 +26,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   const calls = createCallsInHand();
   const rpcs = createRpcs(options, calls);
   const answerUpload = createUploads(options, calls);
+  const door = options.door?.(calls);
   const pages = new Map(Object.entries(options.pages));
 
   const agesAtMs = new WeakMap<Socket, number>();
@@ -38,11 +42,13 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     // Answers are about people; what may be kept says so itself.
     response.setHeader("cache-control", "no-store");
     if (!server.listening || isAged(request)) response.setHeader("connection", "close");
-    const path = request.url?.split("?", 1)[0] ?? "";
+    const path = pathOf(request);
     const rpc = rpcs.get(path);
     const answered = rpc
       ? answerRpc(rpc, request, response)
-      : (answerUpload(request, response) ?? answerPage(pages.get(path), request, response));
+      : door?.takes(path) === true
+        ? door.answer(request, response)
+        : (answerUpload(request, response) ?? answerPage(pages.get(path), request, response));
     answered.catch(() => giveUp(response));
   }
 
@@ -55,7 +61,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   );
   // Clients with a large file ask before they send it; an upload says yes once it is known to be welcome.
   server.on("checkContinue", (request, response) => {
-    if (!isUpload(request)) response.writeContinue();
+    if (!isUpload(request) && door?.takes(pathOf(request)) !== true) response.writeContinue();
     answer(request, response);
   });
   const port = await listen(server, options);
@@ -69,6 +75,8 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   let stopped: Promise<void> | undefined;
   return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
 }
+
+const pathOf = (request: IncomingMessage): string => request.url?.split("?", 1)[0] ?? "";
 
 /** Leaves no client waiting. */
 function giveUp(response: ServerResponse): void {

@@ -1370,7 +1370,7 @@ export const BatchJobService: GenService<{
     output: typeof CancelBatchJobResponseSchema;
   },
   /**
-   * Deletes a batch job and its contacts. Refused while it is running or paused, or while a contact is dialing.
+   * Deletes a batch job and its contacts. Refused while it is running, or while a contact is dialing.
    *
    * @generated from rpc callsheet.v1.BatchJobService.DeleteBatchJob
    */

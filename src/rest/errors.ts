@@ -23,8 +23,8 @@ function codeOf(reason: string, metadata: Metadata): string {
   if (metadata["columns"] !== undefined) return "missing_phone_column";
   if (reason === "no_valid_contacts" && metadata["firstPhone"] !== undefined) return "invalid_phone_format";
   if (reason !== "invalid_argument") return reason;
-  if (metadata["field"] === "contacts")
-    return metadata["limit"] === undefined ? "no_valid_contacts" : "too_many_contacts";
+  if (metadata["field"] === "contacts" && metadata["limit"] !== undefined) return "too_many_contacts";
+  if (metadata["field"] === "contacts" && metadata["least"] !== undefined) return "no_valid_contacts";
   return codesByField[metadata["field"] ?? ""] ?? reason;
 }
 

@@ -42,14 +42,16 @@ export function parse<S extends z.ZodType>(schema: S, given: unknown): z.output<
   const field = issue?.path.map(String).join(".") ?? "";
   const isMissing = issue?.code === "invalid_type" && issue.path.length === 1 && issue.input === undefined;
   const what = isMissing ? "must be given" : (issue?.message ?? "is not valid");
-  const isSize = issue?.code === "too_big" || issue?.code === "too_small";
-  throw refuse(
-    field,
+  const sentence =
     field === ""
       ? "The request must be an object."
-      : `The request's field ${shown(field)} is wrong: ${what}.`,
-    isSize && issue.code === "too_big" ? { limit: String(issue.maximum) } : {},
-  );
+      : `The request's field ${shown(field)} is wrong: ${what}.`;
+  throw refuse(field, sentence, boundsOf(issue));
+}
+
+function boundsOf(issue: z.core.$ZodIssue | undefined): Readonly<Record<string, string>> {
+  if (issue?.code === "too_big") return { limit: String(issue.maximum) };
+  return issue?.code === "too_small" ? { least: String(issue.minimum) } : {};
 }
 
 /** Texts by name, as a query or a form has them, read by a schema. */

@@ -54,6 +54,12 @@ export async function startApi(options: { logger?: Logger } = {}) {
     jobIn: (status: JobStatus, more: { contacts?: number; dialing?: number } = {}) =>
       makeWholeJob(maker, { status, ...more }),
     send,
+    /** How many calls of an RPC have ended with this code. */
+    async ended(rpc: string, code: string): Promise<number> {
+      const lines = await (await fetch(`${service.httpUrl}/metrics`)).text();
+      const labels = `{method="callsheet.v1.BatchJobService/${rpc}",code="${code}"} `;
+      return Number(lines.split(`callsheet_rpcs_total${labels}`)[1]?.split("\n", 1)[0] ?? 0);
+    },
     /** Sends a request whose answer is JSON. */
     async ask(method: string, path: string, asked: Ask = {}): Promise<Reply> {
       const response = await send(method, path, asked);

@@ -30,8 +30,6 @@ test("shows the document, and tries a path with a key, with nothing from elsewhe
   const answer = operation.locator(".live-responses-table .response");
   await answer.getByText("200", { exact: true }).waitFor();
   expect(await answer.innerText()).toContain('"contactsEnqueued": 3');
-  const file = process.env["SCREENSHOT"];
-  await (file === undefined ? undefined : page.screenshot({ path: file }));
 
   expect(await api.ask("GET", `/batch/jobs/${id}`)).toMatchObject({ body: { status: "running" } });
   expect(asked.filter((url) => !url.startsWith(`${api.httpUrl}/`))).toEqual([]);

@@ -17,6 +17,11 @@ const uuid = expect.stringMatching(/^[0-9a-f-]{36}$/);
 
 const somePeople = (count: number) => makeContacts(count).map(({ fields: _none, ...contact }) => contact);
 
+const rows = (count: number) =>
+  somePeople(count)
+    .map((contact) => contact.phone)
+    .join("\n");
+
 function formOf(csv: string | undefined, more: Record<string, string> = {}): FormData {
   const form = new FormData();
   // The file comes before what it is for, as a form may have it.
@@ -182,11 +187,6 @@ describe("as a form", () => {
     const job = await api.ask("GET", `/batch/jobs/${String(id)}`);
     expect(job.body).toMatchObject({ concurrentCallLimit: 7, retryPolicy: { maxAttempts: 3 } });
   });
-
-  const rows = (count: number) =>
-    somePeople(count)
-      .map((contact) => contact.phone)
-      .join("\n");
 
   test("takes 10,000 rows", async () => {
     expect(await create(formOf(`phone\n${rows(10_000)}`))).toMatchObject({

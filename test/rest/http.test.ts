@@ -12,7 +12,7 @@ import { toDocument } from "../../src/rest/openapi.ts";
 import { routes } from "../../src/rest/routes.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
-import { root } from "../support/readme.ts";
+import { quoted, readDocument, root } from "../support/readme.ts";
 import { type Api, noJob, startApi } from "./api.ts";
 
 const logged: string[] = [];
@@ -240,6 +240,21 @@ describe("the document", () => {
   test("is served as it is kept", async () => {
     expect((await api.ask("GET", "/openapi.json", { key: "" })).body).toEqual(kept);
     expect(JSON.parse(JSON.stringify(toDocument(routes)))).toEqual(kept);
+  });
+
+  test("has its paths in the table of docs/http.md, with the RPC that each stands for", () => {
+    const rows = readDocument("docs/http.md")
+      .table("## Paths")
+      .rows.flatMap(([path = "", also = "", rpc = ""]) => {
+        const others = quoted(also).filter((text) => text.includes(" /"));
+        return [...quoted(path), ...others].map((each) => [each, quoted(rpc)[0]]);
+      });
+    const served = routes.flatMap(({ method, paths, rpc }) =>
+      paths.map((path) => [`${method} ${path.replace(":batch_job_id", "{batch_job_id}")}`, rpc.name]),
+    );
+    // The list says of this one that POST does too.
+    const byPost = ["POST /batch/jobs/{batch_job_id}/reschedule", "RescheduleBatchJob"];
+    expect([...rows, byPost].toSorted()).toEqual(served.toSorted());
   });
 
   test.each(routes)("$name is in it, with every query parameter", ({ method, paths, query }) => {

@@ -83,6 +83,13 @@ export const failure = (
   { detail = error, headers = {} }: { detail?: string; headers?: Readonly<Record<string, string>> } = {},
 ): Failure => ({ status, headers, body: { success: false, error, code, detail } });
 
+/** When to ask again, where waiting helps. */
+function retryHeaders(error: ConnectError): Readonly<Record<string, string>> {
+  if (error.code !== Code.Unavailable && error.code !== Code.ResourceExhausted) return {};
+  const [retry] = error.findDetails(RetryInfoSchema);
+  return { "retry-after": String(Math.max(1, Number(retry?.retryDelay?.seconds ?? 1))) };
+}
+
 /** A refusal as these paths answer it. */
 export function toFailure(error: ConnectError, asked: Asked): Failure {
   const [info] = error.findDetails(ErrorInfoSchema);
@@ -91,15 +98,13 @@ export function toFailure(error: ConnectError, asked: Asked): Failure {
     // What has no reason was refused before it was read.
     if (error.code === Code.ResourceExhausted) return failure(413, "too_large", message);
     if (error.code === Code.DeadlineExceeded) return failure(408, codeName(error.code), message);
-    const again = error.code === Code.Unavailable ? { "retry-after": "1" } : {};
-    return failure(codeToHttpStatus(error.code), codeName(error.code), message, { headers: again });
+    const headers = retryHeaders(error);
+    return failure(codeToHttpStatus(error.code), codeName(error.code), message, { headers });
   }
   const { metadata } = info;
   const code = codeOf(metadata["code"] ?? "", metadata);
-  const [retry] = error.findDetails(RetryInfoSchema);
-  const seconds = retry?.retryDelay && Math.max(1, Math.ceil(Number(retry.retryDelay.seconds)));
   const headers = {
-    ...(seconds !== undefined && { "retry-after": String(seconds) }),
+    ...retryHeaders(error),
     ...(error.code === Code.Unauthenticated && { "www-authenticate": "Bearer" }),
   };
   const detail =

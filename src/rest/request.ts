@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { HandlerContext } from "@connectrpc/connect";
-import { callerOf, maybeCallerOf } from "../rpc/gate.ts";
+import { callerOf } from "../rpc/gate.ts";
 import { readCall } from "../rpc/http/request.ts";
-import type { BytesInHand } from "../rpc/requests/bytes-in-hand.ts";
+import type { Hold } from "../rpc/requests/bytes-in-hand.ts";
 import { requestLimits } from "../rpc/requests/limits.ts";
 import { type Failure, failure } from "./errors.ts";
 import { checkOrganization, refuse } from "./input.ts";
@@ -36,14 +36,14 @@ type Reading = {
   readonly row: Route;
   readonly batchJobId: string;
   readonly context: HandlerContext;
-  readonly bytesInHand: BytesInHand;
+  readonly hold: Hold;
 };
 
 /** Reads a request whose caller is known, within the limits of its RPC. */
 export async function readRequest(
   request: IncomingMessage,
   response: ServerResponse,
-  { row, batchJobId, context, bytesInHand }: Reading,
+  { row, batchJobId, context, hold }: Reading,
 ): Promise<Given> {
   if (request.headers.expect !== undefined) response.writeContinue();
   const bytes = row.method === "GET" ? new Uint8Array() : await readBody();
@@ -59,11 +59,8 @@ export async function readRequest(
   };
 
   async function readBody(): Promise<Uint8Array> {
-    const { values } = context;
-    const hold = bytesInHand.hold(() => maybeCallerOf({ contextValues: values })?.organizationId);
-    response.once("close", hold.release);
     const limits = { ...requestLimits(row.rpc), check: () => {} };
-    const call = readCall(request, response, { limits, values, hold });
+    const call = readCall(request, response, { limits, values: context.values, hold });
     if (call === undefined) throw refuse("", "The Host header is not valid.");
     const chunks: Uint8Array[] = [];
     for await (const chunk of call.body) chunks.push(chunk);

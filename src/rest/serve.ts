@@ -9,6 +9,7 @@ import {
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toConnectError } from "../rpc/errors.ts";
+import { maybeCallerOf } from "../rpc/gate.ts";
 import type { OpenDoor } from "../rpc/http/door.ts";
 import { composeMethod } from "../rpc/invoke.ts";
 import { asConnectError } from "../rpc/last-resort.ts";
@@ -69,15 +70,18 @@ export function createRest(options: RestOptions): OpenDoor {
         reject(asConnectError(context.signal.reason, context.signal)),
       );
       response.once("close", () => context.abort());
+      const { values } = context;
+      const hold = bytesInHand.hold(() => maybeCallerOf({ contextValues: values })?.organizationId);
+      response.once("close", hold.release);
       let asked: Asked = {};
       try {
         calls.admit();
         await gate(context);
-        const given = await readRequest(request, response, { row, batchJobId, context, bytesInHand });
+        const given = await readRequest(request, response, { row, batchJobId, context, hold });
         const prepared = await row.prepare(given);
         asked = prepared.asked;
         const answered = await Promise.race([invoke(row, context, prepared), over]);
-        sendAnswer(response, answered, context.responseHeader);
+        sendAnswer(response, answered, { header: context.responseHeader, hold });
       } catch (thrown) {
         const error = toSeen(thrown, context);
         refused(context, error);

@@ -26,6 +26,41 @@ const lists = "src/redis/contact-list.ts";
 const schedule = "src/redis/schedule.ts";
 const unusableRedis = "test/redis/unusable.test.ts";
 
+const restRequests: Mutant[] = [
+  {
+    guard: "a page of jobs is one of the caller's organization",
+    file: "src/postgres/offset-pages.ts",
+    text: "where organization_id = ${organizationId}",
+    instead: "where ${organizationId}::text is not null",
+    test: "test/rest/reads.test.ts",
+    title: "has each job as the pages describe it, newest first",
+  },
+  {
+    guard: "an organizationId that is not the key's own is refused",
+    file: "src/rest/input.ts",
+    text: `if (given === "" || given.toLowerCase() === own) return;`,
+    instead: `if (given !== own) return;`,
+    test: "test/rest/reads.test.ts",
+    title: "takes the organization's own id, and refuses another one",
+  },
+  {
+    guard: "the values of a JSON body are counted before it is parsed",
+    file: "src/rest/input.ts",
+    text: "if (values > mostValues) {",
+    instead: "if (values < 0) {",
+    test: "test/rest/create.test.ts",
+    title: "refuses millions of values before it makes any",
+  },
+  {
+    guard: "nothing is made of a form that breaks off",
+    file: "src/rest/form.ts",
+    text: `parser.on("error", () => reject(malformed()));`,
+    instead: `parser.on("error", resolve);`,
+    test: "test/rest/create.test.ts",
+    title: "keeps nothing of a form that ends after",
+  },
+];
+
 const starts: Mutant[] = [
   {
     guard: "a command judges the job's status before it changes anything",
@@ -837,4 +872,5 @@ export const mutants: readonly Mutant[] = [
   ...shares,
   ...vitals,
   ...bounds,
+  ...restRequests,
 ];

@@ -13,7 +13,8 @@ export type CalledContact = Omit<CalledContactRow, "status"> & { readonly status
 
 export type JobDetail = {
   readonly job: BatchJob;
-  readonly now: Date;
+  /** Of a running job. */
+  readonly now: Date | undefined;
   readonly contacts: readonly CalledContact[];
   /** How many contacts are in the statuses that were asked for. */
   readonly contactsTotal: number;
@@ -56,7 +57,7 @@ export function createOffsetPages({ reads }: Pick<Reads, "reads">) {
       const rows = offset.offset < contactsTotal ? await pageOfContacts(db, job, stored, offset) : [];
       return {
         job,
-        now: await databaseNow(db),
+        now: job.status === "running" ? await databaseNow(db) : undefined,
         contacts: rows.map((row) => shown(row, job)),
         contactsTotal,
       };

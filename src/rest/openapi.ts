@@ -39,6 +39,7 @@ const failures: Readonly<Record<number, string>> = {
   401: "The API key is missing or not valid.",
   403: "The key's role may not do this.",
   404: "There is no such job in the key's organization.",
+  408: "The body took too long to arrive.",
   409: "The job has another revision than `If-Match` says.",
   413: "The body is too large.",
   415: "The body has a type that is not taken here.",
@@ -102,11 +103,11 @@ function parameters(row: Route, path: string): Json[] {
 function toOperation(row: Route, path: string): Json {
   const isOnJob = path.includes("{batch_job_id}");
   const hasBody = row.bodies.length > 0;
+  const isCommand = row.method !== "GET";
   const codes = Object.entries(failures).filter(
     ([code]) =>
       (isOnJob || !["404", "409"].includes(code)) &&
-      (row.method !== "GET" || code !== "409") &&
-      (hasBody || !["413", "415"].includes(code)),
+      (isCommand || !["408", "409", "413", "415"].includes(code)),
   );
   return {
     operationId: row.name,
@@ -124,6 +125,7 @@ function toOperation(row: Route, path: string): Json {
     responses: {
       200: { description: "Done.", content: json(toSchema(row.answer, "output")) },
       ...Object.fromEntries(codes.map(([code, description]) => [code, failureResponse(description)])),
+      default: failureResponse("Anything else that goes wrong."),
     },
   };
 }

@@ -15,7 +15,8 @@ export function authorizationOf({ headers }: IncomingMessage): string {
 }
 
 /** What is wrong with the type of the body, before anything of it is read. */
-export function wrongType({ bodies }: Route, { headers }: IncomingMessage): Failure | undefined {
+export function wrongType({ method, bodies }: Route, { headers }: IncomingMessage): Failure | undefined {
+  if (method === "GET") return undefined;
   const encoding = headers["content-encoding"] ?? "identity";
   if (!["identity", "gzip"].includes(encoding.toLowerCase())) {
     return failure(415, "unsupported_media_type", "Send the body as it is, or compressed with gzip.", {

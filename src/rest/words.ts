@@ -101,9 +101,9 @@ function toBreakdown(job: BatchJob): Record<string, number> {
 }
 
 /** When the job ends if it goes on as fast as it went so far; null before its first result, and while it does not run. */
-function toCompletionTime(job: BatchJob, now: Date): string | null {
+function toCompletionTime(job: BatchJob, now: Date | undefined): string | null {
   const done = processedOf(job);
-  if (job.status !== "running" || job.started_at === null || done === 0) return null;
+  if (now === undefined || job.started_at === null || done === 0) return null;
   const msEach = Math.max(0, now.getTime() - job.started_at.getTime()) / done;
   const end = new Date(now.getTime() + msEach * (job.total_contacts - done));
   return Number.isNaN(end.getTime()) ? null : end.toISOString();

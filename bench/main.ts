@@ -9,12 +9,13 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { calls } from "./calls.ts";
 import { dispatching } from "./dispatch.ts";
+import { exporting } from "./export.ts";
 import { fanningOut, importing, whole } from "./import.ts";
 import { toMarkdown, toSvg } from "./report.ts";
 import { atOnce, idle, spaced } from "./schedule.ts";
 import { type Result, type Sizes, runWorkload } from "./workload.ts";
 
-const workloads = [importing, fanningOut, whole, dispatching, spaced, atOnce, calls, idle];
+const workloads = [importing, exporting, fanningOut, whole, dispatching, spaced, atOnce, calls, idle];
 
 const { values: given } = parseArgs({
   options: {

@@ -8,6 +8,12 @@ import { createFanOut } from "./starting/fan-out.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
 import { createContactImport } from "./jobs/import/contact-import.ts";
+import {
+  type ExportLimits,
+  createContactExport,
+  defaultExportLimits,
+  exportsAtOnce,
+} from "./jobs/export/contact-export.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
 import { startExpiry } from "./leasing/expiry.ts";
 import { createJobSettings } from "./leasing/job-settings.ts";
@@ -19,6 +25,7 @@ import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
 import { checkConnections } from "./postgres/check-connections.ts";
 import { openConnections } from "./postgres/connections.ts";
 import { openDatabase, refusalOf } from "./postgres/database.ts";
+import { openExports } from "./postgres/exports.ts";
 import { keepRedisPrefix } from "./postgres/installation.ts";
 import { migrate } from "./postgres/migrate.ts";
 import { onceUsable } from "./postgres/wait.ts";
@@ -70,6 +77,7 @@ export type ServiceOptions = {
   /** Clients are asked to connect anew after so long; Infinity, as not given, for never. */
   readonly connectionMaxAgeMs?: number;
   readonly importLimits?: Limits;
+  readonly exportLimits?: ExportLimits;
   /** How long a connection over HTTP stays open that has nothing to do. */
   readonly keepAliveMs?: number;
   /** LeaseContacts waits no longer, whatever is asked for. */
@@ -103,6 +111,7 @@ const never = new AbortController().signal;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
+  const { exportLimits = defaultExportLimits } = options;
   const { connectionMaxAgeMs = Infinity } = options;
   await using opened = new AsyncDisposableStack();
 
@@ -179,6 +188,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     logger,
     limits: importLimits,
   });
+  const exportsDb = openExports({
+    url: databaseUrl,
+    atOnce: exportsAtOnce.atOnce,
+    idleMs: exportLimits.idleMs,
+  });
+  opened.defer(() => exportsDb.destroy());
+  const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits, guard: pulse.guard });
   const freed = (organizationId: string): void => {
     leasing.ring(organizationId);
     // Other replicas hear of it; a lost word costs them a second.
@@ -200,7 +216,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
   const services = [
-    serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport)),
+    serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
     serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, options)),
     health.entry,
   ];

@@ -103,6 +103,7 @@ export const badName: Flaw = invalidField("name", textRule(0, 200));
 /** The value of a field; its key may be in an answer. */
 export const badValue = (key: string): Flaw =>
   invalidField(`fields[${JSON.stringify(key)}]`, textRule(0, 1000));
+export const tooManyFields: Flaw = invalidField("fields", `must be at most ${largestFieldCount}`);
 export const tooLarge: Flaw = invalidField(
   "fields",
   "must leave the contact, as it is stored, within 32 KiB: phone, name and fields as JSON in UTF-8",
@@ -124,9 +125,7 @@ export function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined 
   if (!isPhone(phone)) return badPhone(phone);
   if (!isName(name)) return badName;
   const entries = Object.entries(fields);
-  if (entries.length > largestFieldCount) {
-    return invalidField("fields", `must be at most ${largestFieldCount}`);
-  }
+  if (entries.length > largestFieldCount) return tooManyFields;
   for (const [key, value] of entries) {
     if (!isFieldKey(key)) return invalidField("fields", `must have names that are ${keyRule}`);
     if (!isFieldValue(value)) return badValue(key);

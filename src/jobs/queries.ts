@@ -59,7 +59,8 @@ export function storedStatuses(
   );
 }
 
-const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
+/** The status of a contact, as its job's status has it. */
+export const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
   jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
 
 export const shown = <Row extends ContactRow>(

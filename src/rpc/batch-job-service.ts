@@ -24,6 +24,7 @@ import {
 } from "./convert.ts";
 import { readImport } from "./import-stream.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
+import type { ExportContacts } from "../jobs/export/contact-export.ts";
 import type { Watching } from "../jobs/watching.ts";
 import { callerOf } from "./gate.ts";
 
@@ -32,6 +33,7 @@ export function batchJobService(
   jobs: BatchJobs,
   watching: Watching,
   contactImport: ContactImport,
+  exportContacts: ExportContacts,
 ): ServiceImpl<typeof BatchJobService> {
   return {
     async createBatchJob(request, context) {
@@ -176,6 +178,19 @@ export function batchJobService(
         { size: request.pageSize, token: request.pageToken },
       );
       return { contacts: page.contacts.map(toContact), nextPageToken: page.nextPageToken };
+    },
+
+    async *exportContacts(request, context) {
+      const pieces = exportContacts(
+        {
+          caller: callerOf(context),
+          batchJobId: request.batchJobId,
+          statuses: readContactStatuses(request.statuses),
+          attempts: request.includeAttempts ? "all" : "last",
+        },
+        context.signal,
+      );
+      for await (const csv of pieces) yield { csv };
     },
   };
 }

@@ -859,6 +859,51 @@ const bounds: Mutant[] = [
   },
 ];
 
+const readers = "test/jobs/export/readers.test.ts";
+
+const files: Mutant[] = [
+  {
+    guard: "no cell of an export is run by a spreadsheet",
+    file: "src/files/cells.ts",
+    text: 'text !== "" && guarded.test(text) ? `\'${text}` : text',
+    instead: "text",
+    test: "test/jobs/export/round-trip.test.ts",
+    title: "whatever their names and values are",
+  },
+  {
+    guard: "an export is as of one instant",
+    file: "src/postgres/exports.ts",
+    text: `.setIsolationLevel("repeatable read")`,
+    instead: "",
+    test: "test/jobs/export/contact-export.test.ts",
+    title: "whatever happens to its job while it is read",
+  },
+  {
+    guard: "a reader that does not read holds no snapshot and no place",
+    file: "src/jobs/export/contact-export.ts",
+    text: "if (isWithReader) free();",
+    instead: "",
+    test: readers,
+    title: "that does not read holds no snapshot and no place for long, and is told so when it does",
+  },
+  {
+    guard: "who leaves while it waits for a slot keeps none",
+    file: "src/jobs/import/slots.ts",
+    text: "waiting = waiting.filter((each) => each !== self);",
+    instead: "",
+    test: readers,
+    title: "keep no place for one that left while it waited",
+  },
+  {
+    guard: "a file that breaks off over HTTP does not look whole",
+    file: "src/rpc/http/download.ts",
+    text: "if (response.headersSent) response.destroy();",
+    instead: "if (response.headersSent) response.end();",
+    test: "test/service/export.test.ts",
+    title: "a file that breaks off ends as an error, and not as if it were whole",
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
@@ -873,4 +918,5 @@ export const mutants: readonly Mutant[] = [
   ...vitals,
   ...bounds,
   ...restRequests,
+  ...files,
 ];

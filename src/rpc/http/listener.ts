@@ -4,6 +4,7 @@ import { jittered } from "../../timing/loop.ts";
 import { createCallsInHand } from "../calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./pages.ts";
 import { answerRpc, createRpcs } from "./call.ts";
+import { createDownloads } from "./download.ts";
 import { createUploads, isUpload } from "./upload.ts";
 import type { OpenDoor } from "./door.ts";
 import { listen, type Listener, type ListenerOptions } from "../listener.ts";
@@ -25,6 +26,7 @@ const farewellMs = 10_000;
 export async function startHttpListener(options: HttpListenerOptions): Promise<Listener> {
   const calls = createCallsInHand();
   const rpcs = createRpcs(options, calls);
+  const answerDownload = createDownloads(options, calls);
   const answerUpload = createUploads(options, calls);
   const door = options.door?.(calls);
   const pages = new Map(Object.entries(options.pages));
@@ -48,7 +50,9 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
       ? answerRpc(rpc, request, response)
       : door?.takes(path) === true
         ? door.answer(request, response)
-        : (answerUpload(request, response) ?? answerPage(pages.get(path), request, response));
+        : (answerDownload(request, response) ??
+          answerUpload(request, response) ??
+          answerPage(pages.get(path), request, response));
     answered.catch(() => giveUp(response));
   }
 

@@ -264,7 +264,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { estimatedCallMs = 120_000 } = options;
   const http = await startHttpListener({
     ...httpOptions,
-    door: createRest({ ...httpOptions, translate, deps: { jobs, estimatedCallMs } }),
+    door: createRest({ ...httpOptions, translate, deps: { jobs, exportContacts, estimatedCallMs } }),
     uploadTimeoutMs: importLimits.timeoutMs,
     ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
     pages: {

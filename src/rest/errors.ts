@@ -8,16 +8,16 @@ export type Asked = { readonly command?: string | undefined; readonly timezone?:
 
 type Metadata = Readonly<Record<string, string>>;
 
-/** The codes that only these paths have: by the field that is wrong. */
-const codesByField: Readonly<Record<string, string>> = {
-  page: "invalid_page",
-  contactsPage: "invalid_page",
-  pageSize: "invalid_page_size",
-  contactsPageSize: "invalid_page_size",
-  contactStatus: "invalid_contact_status",
-  csv: "invalid_csv",
-  scheduledStartTime: "invalid_datetime",
-};
+/** The codes that only these paths have: by the field that is wrong, whose name may be a caller's. */
+const codesByField: ReadonlyMap<string, string> = new Map([
+  ["page", "invalid_page"],
+  ["contactsPage", "invalid_page"],
+  ["pageSize", "invalid_page_size"],
+  ["contactsPageSize", "invalid_page_size"],
+  ["contactStatus", "invalid_contact_status"],
+  ["csv", "invalid_csv"],
+  ["scheduledStartTime", "invalid_datetime"],
+]);
 
 function codeOf(reason: string, metadata: Metadata): string {
   if (metadata["columns"] !== undefined) return "missing_phone_column";
@@ -25,7 +25,7 @@ function codeOf(reason: string, metadata: Metadata): string {
   if (reason !== "invalid_argument") return reason;
   if (metadata["field"] === "contacts" && metadata["limit"] !== undefined) return "too_many_contacts";
   if (metadata["field"] === "contacts" && metadata["least"] !== undefined) return "no_valid_contacts";
-  return codesByField[metadata["field"] ?? ""] ?? reason;
+  return codesByField.get(metadata["field"] ?? "") ?? reason;
 }
 
 const onlyBefore: Readonly<Record<string, string>> = {

@@ -1,3 +1,4 @@
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { z } from "zod";
 import type { Route } from "./route.ts";
 import { failureAnswer, named } from "./schemas.ts";
@@ -49,6 +50,14 @@ const failures: Readonly<Record<number, string>> = {
 
 const json = (schema: Json) => ({ "application/json": { schema } });
 
+const file = (row: Route) => ({
+  description: "The file.",
+  headers: {
+    "Content-Disposition": { description: "Its name.", schema: { type: "string" } },
+  },
+  content: { "text/csv": { schema: toSchema(row.answer, "output") } },
+});
+
 const failureResponse = (description: string) => ({
   description,
   content: json(toSchema(failureAnswer, "output")),
@@ -79,8 +88,11 @@ const ifMatch = header("If-Match", "The revision, in quotes, that the job must h
   examples: ['"7"'],
 });
 
+const isRead = ({ rpc }: Route): boolean =>
+  rpc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+
 function parameters(row: Route, path: string): Json[] {
-  const isCommand = row.method !== "GET";
+  const isCommand = !isRead(row);
   const isOnJob = path.includes("{batch_job_id}");
   const query = Object.entries(row.query.shape).map(([name, schema]) => {
     const { description, ...rest } = toSchema(schema as z.ZodType, "input");
@@ -103,11 +115,11 @@ function parameters(row: Route, path: string): Json[] {
 function toOperation(row: Route, path: string): Json {
   const isOnJob = path.includes("{batch_job_id}");
   const hasBody = row.bodies.length > 0;
-  const isCommand = row.method !== "GET";
   const codes = Object.entries(failures).filter(
     ([code]) =>
       (isOnJob || !["404", "409"].includes(code)) &&
-      (isCommand || !["408", "409", "413", "415"].includes(code)),
+      (!isRead(row) || code !== "409") &&
+      (row.method !== "GET" || !["408", "413", "415"].includes(code)),
   );
   return {
     operationId: row.name,
@@ -123,7 +135,10 @@ function toOperation(row: Route, path: string): Json {
       },
     }),
     responses: {
-      200: { description: "Done.", content: json(toSchema(row.answer, "output")) },
+      200:
+        row.kind === "file"
+          ? file(row)
+          : { description: "Done.", content: json(toSchema(row.answer, "output")) },
       ...Object.fromEntries(codes.map(([code, description]) => [code, failureResponse(description)])),
       default: failureResponse("Anything else that goes wrong."),
     },

@@ -9,12 +9,13 @@ import {
   toJobCommand,
   toNewJob,
 } from "../rpc/commands.ts";
+import { protoContactStatuses, readContactStatuses } from "../rpc/convert.ts";
 import { callerOf } from "../rpc/gate.ts";
 import { nameFirstPhone, readNewJob } from "./create-body.ts";
-import { checkOrganization } from "./input.ts";
-import { type Given, type Route, route } from "./route.ts";
+import { checkOrganization, parse, parseJson } from "./input.ts";
+import { type Given, type Route, fileRoute, route } from "./route.ts";
 import * as schemas from "./schemas.ts";
-import { statusesOf, toDetail, toDuration, toJob } from "./words.ts";
+import { statusesOf, statusesOfFilter, toDetail, toDuration, toJob } from "./words.ts";
 import { toScheduleState } from "./schedule-words.ts";
 
 const rpcs = BatchJobService.method;
@@ -276,6 +277,27 @@ export const routes: readonly Route[] = [
     async run({ jobs }, { message, context }) {
       const state = await jobs.scheduleState(callerOf(context), message.batchJobId);
       return { revision: state.job.revision, body: toScheduleState(state) };
+    },
+  }),
+  fileRoute({
+    name: "exportBatchJob",
+    summary: "A job's contacts, and what has become of them, as a CSV file",
+    method: "POST",
+    paths: ["/batch/jobs/:batch_job_id/export"],
+    rpc: rpcs.exportContacts,
+    roles: readers,
+    query: schemas.noQuery,
+    bodies: [{ type: "application/json", schema: schemas.exportBody }],
+    answer: schemas.exportAnswer,
+    read: ({ bytes }) => parse(schemas.exportBody, parseJson(bytes)),
+    toRequest: ({ batchJobId }, { filter }) => ({
+      batchJobId,
+      statuses: statusesOfFilter(filter).map((status) => protoContactStatuses[status]),
+    }),
+    async *run({ exportContacts }, { message, context }) {
+      const statuses = readContactStatuses(message.statuses);
+      const request = { caller: callerOf(context), batchJobId: message.batchJobId, statuses };
+      for await (const csv of exportContacts({ ...request, attempts: "last" }, context.signal)) yield { csv };
     },
   }),
 ];

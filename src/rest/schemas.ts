@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { jobStatuses } from "../domain/batch-job.ts";
-import { contactWords } from "./words.ts";
+import { contactWords, exportFilters } from "./words.ts";
 
 /** The schemas that have a name in the document. */
 export const named = z.registry<{ id: string }>();
@@ -254,3 +254,20 @@ export const createForm = name(
       ),
   }),
 );
+
+export const exportBody = name(
+  "ExportBody",
+  z.strictObject({
+    format: z.literal("csv", "must be csv").default("csv"),
+    filter: z
+      .enum(exportFilters, `must be one of ${exportFilters.join(", ")}`)
+      .default("all")
+      .describe("`failed` are those that ended without a completed call, but for the cancelled ones."),
+  }),
+);
+
+export const exportAnswer = z
+  .string()
+  .describe(
+    "CSV with the columns phone, name, one for each field, then status, attempts, last_outcome, error_code, failure_reason, call_duration_seconds and last_attempt_at. A file that breaks off ends with its connection.",
+  );

@@ -11,13 +11,14 @@ import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toConnectError } from "../rpc/errors.ts";
 import { maybeCallerOf } from "../rpc/gate.ts";
 import type { OpenDoor } from "../rpc/http/door.ts";
+import { writeFile } from "../rpc/http/download.ts";
 import { composeMethod } from "../rpc/invoke.ts";
 import { asConnectError } from "../rpc/last-resort.ts";
 import type { ListenerOptions } from "../rpc/listener.ts";
 import { createBytesInHand, heapShare } from "../rpc/requests/bytes-in-hand.ts";
 import { type Asked, failure, toFailure } from "./errors.ts";
 import { authorizationOf, readRequest, wrongType } from "./request.ts";
-import type { Answered, Deps, Prepared, Route } from "./route.ts";
+import type { Answered, Deps, FileRoute, JsonRoute, Prepared, PreparedFile, Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import { sendAnswer, sendFailure } from "./send.ts";
 import { createTable, isOurs } from "./table.ts";
@@ -43,7 +44,7 @@ export function createRest(options: RestOptions): OpenDoor {
   return (calls) => {
     const interceptors = [calls.interceptor, ...options.interceptors];
 
-    async function invoke(row: Route, context: HandlerContext, prepared: Prepared): Promise<Answered> {
+    async function invoke(row: JsonRoute, context: HandlerContext, prepared: Prepared): Promise<Answered> {
       let answered: Answered | undefined;
       const spec = createMethodImplSpec(row.rpc, async () => {
         answered = await prepared.answer(deps, context);
@@ -52,6 +53,11 @@ export function createRest(options: RestOptions): OpenDoor {
       await composeMethod(spec, interceptors)(context, only(prepared.message));
       if (answered === undefined) throw new Error(`${row.name} was not answered`);
       return answered;
+    }
+
+    function invokeFile(row: FileRoute, context: HandlerContext, prepared: PreparedFile) {
+      const spec = createMethodImplSpec(row.rpc, (_, inner) => prepared.pieces(deps, inner));
+      return composeMethod(spec, interceptors)(context, only(prepared.message));
     }
 
     async function call(row: Route, batchJobId: string, request: IncomingMessage, response: ServerResponse) {
@@ -73,14 +79,19 @@ export function createRest(options: RestOptions): OpenDoor {
       const { values } = context;
       const hold = bytesInHand.hold(() => maybeCallerOf({ contextValues: values })?.organizationId);
       response.once("close", hold.release);
+      const unlessOver = <T>(work: Promise<T>): Promise<T> => Promise.race([work, over]);
       let asked: Asked = {};
       try {
         calls.admit();
         await gate(context);
         const given = await readRequest(request, response, { row, batchJobId, context, hold });
+        if (row.kind === "file") {
+          const result = await unlessOver(invokeFile(row, context, await row.prepare(given)));
+          return await writeFile(response, result, { batchJobId, unlessOver });
+        }
         const prepared = await row.prepare(given);
         asked = prepared.asked;
-        const answered = await Promise.race([invoke(row, context, prepared), over]);
+        const answered = await unlessOver(invoke(row, context, prepared));
         sendAnswer(response, answered, { header: context.responseHeader, hold });
       } catch (thrown) {
         const error = toSeen(thrown, context);

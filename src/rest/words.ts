@@ -46,6 +46,14 @@ const contactStatuses = Object.keys(wordOf) as ContactStatus[];
 export const statusesOf = (word: ContactWord): ContactStatus[] =>
   contactStatuses.filter((status) => wordOf[status] === word);
 
+export const exportFilters = ["all", "successful", "failed"] as const;
+
+/** The statuses of the contacts that a filter keeps; none for all. */
+export function statusesOfFilter(filter: (typeof exportFilters)[number]): ContactStatus[] {
+  if (filter === "all") return [];
+  return outcomes.filter((outcome) => (outcome === "completed") === (filter === "successful"));
+}
+
 const iso = (time: Date | null | undefined): string | null => time?.toISOString() ?? null;
 const textOrNull = (text: string | null | undefined): string | null =>
   text === null || text === undefined || text === "" ? null : text;

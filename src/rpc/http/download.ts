@@ -46,14 +46,7 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
       calls.admit();
       await options.gate(call.context);
       const result = await call.unlessOver(invoke(call.context, toMessages(batchJobId, search)));
-      if (!result.stream) throw new Error("a download is a stream");
-      response.setTimeout(silenceMs, () => response.writableNeedDrain && response.destroy());
-      for await (const message of result.message) {
-        if (!response.headersSent) response.setHeaders(result.header).writeHead(200, headersOf(batchJobId));
-        const { csv } = message as ExportContactsResponse;
-        if (!response.write(csv)) await call.unlessOver(once(response, "drain"));
-      }
-      response.end();
+      await writeFile(response, result, { batchJobId, unlessOver: call.unlessOver });
     } catch (thrown) {
       if (response.headersSent) response.destroy();
       else call.refuse(thrown);
@@ -66,6 +59,22 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
     if (batchJobId === undefined || request.method !== "GET") return undefined;
     return answer(batchJobId, search, request, response);
   };
+}
+
+/** Writes an answer of ExportContacts as a file; who calls it destroys the response if it throws after the first bytes. */
+export async function writeFile(
+  response: ServerResponse,
+  result: Awaited<ReturnType<InvokeMethod>>,
+  { batchJobId, unlessOver }: { batchJobId: string; unlessOver: <T>(work: Promise<T>) => Promise<T> },
+): Promise<void> {
+  if (!result.stream) throw new Error("a download is a stream");
+  response.setTimeout(silenceMs, () => response.writableNeedDrain && response.destroy());
+  for await (const message of result.message) {
+    if (!response.headersSent) response.setHeaders(result.header).writeHead(200, headersOf(batchJobId));
+    const { csv } = message as ExportContactsResponse;
+    if (!response.write(csv)) await unlessOver(once(response, "drain"));
+  }
+  response.end();
 }
 
 const headersOf = (batchJobId: string) => ({

@@ -9,7 +9,7 @@ import { type Entrant, type Sample, type Sizes, type Workload, at } from "./work
 
 const inFlight = 64;
 
-async function callsPerSecond(
+export async function callsPerSecond(
   call: (i: number) => Promise<unknown>,
   count: number,
   seconds: number,
@@ -33,7 +33,7 @@ async function callsPerSecond(
 }
 
 /** So many pending jobs with a contact each. */
-async function makeJobs({ databaseUrl }: FreshService, count: number): Promise<string[]> {
+export async function makeJobs({ databaseUrl }: FreshService, count: number): Promise<string[]> {
   return await withPostgres(databaseUrl, async (client) => {
     const ids = Array.from({ length: count }, () => randomUUID());
     await client.query(

@@ -11,11 +11,12 @@ import { calls } from "./calls.ts";
 import { dispatching } from "./dispatch.ts";
 import { exporting } from "./export.ts";
 import { fanningOut, importing, whole } from "./import.ts";
+import { paths } from "./paths.ts";
 import { toMarkdown, toSvg } from "./report.ts";
 import { atOnce, idle, spaced } from "./schedule.ts";
 import { type Result, type Sizes, runWorkload } from "./workload.ts";
 
-const workloads = [importing, exporting, fanningOut, whole, dispatching, spaced, atOnce, calls, idle];
+const workloads = [importing, exporting, fanningOut, whole, dispatching, spaced, atOnce, calls, paths, idle];
 
 const { values: given } = parseArgs({
   options: {

@@ -9,13 +9,17 @@ import { type Entrant, type Sample, type Sizes, type Workload, at } from "./work
 
 const inFlight = 64;
 
-async function callsPerSecond(call: (i: number) => Promise<unknown>, seconds: number): Promise<Sample> {
+export async function callsPerSecond(
+  call: (i: number) => Promise<unknown>,
+  count: number,
+  seconds: number,
+): Promise<Sample> {
   const latencies: number[] = [];
   let next = 0;
   const began = performance.now();
   const until = began + seconds * 1_000;
   const worker = async () => {
-    while (performance.now() < until) {
+    while (performance.now() < until && next < count) {
       const sent = performance.now();
       await call(next++);
       latencies.push(performance.now() - sent);
@@ -29,7 +33,7 @@ async function callsPerSecond(call: (i: number) => Promise<unknown>, seconds: nu
 }
 
 /** So many pending jobs with a contact each. */
-async function makeJobs({ databaseUrl }: FreshService, count: number): Promise<string[]> {
+export async function makeJobs({ databaseUrl }: FreshService, count: number): Promise<string[]> {
   return await withPostgres(databaseUrl, async (client) => {
     const ids = Array.from({ length: count }, () => randomUUID());
     await client.query(
@@ -66,8 +70,8 @@ const entrant = (name: string, make: Make, seconds: number): Entrant => ({
     const client = openGrpcClient(service.grpcAddress, service.apiKey);
     const call = make(client.call, await makeJobs(service, 1_000));
     // Connections are made, and what runs often is compiled: the same for all.
-    await callsPerSecond(call, 1);
-    const sample = await callsPerSecond(call, seconds);
+    await callsPerSecond(call, Infinity, 1);
+    const sample = await callsPerSecond(call, Infinity, seconds);
     client.close();
     return sample;
   },

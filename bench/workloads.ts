@@ -1,12 +1,23 @@
 import { calls } from "./calls.ts";
 import { commandWorkloads } from "./commands.ts";
 import { dispatching } from "./dispatch.ts";
+import { exporting } from "./export.ts";
 import { importing } from "./import.ts";
+import { paths } from "./paths.ts";
 import { atOnce, idle, manyAtOnce, spaced } from "./schedule.ts";
 import type { Sizes, Workload } from "./workload.ts";
 
 /** All of them, in the order in which they are run and shown. */
 export const makeWorkloads = (sizes: Sizes): Workload[] =>
-  [importing, dispatching, spaced, atOnce, manyAtOnce, ...commandWorkloads, calls, idle].map((make) =>
-    make(sizes),
-  );
+  [
+    importing,
+    exporting,
+    dispatching,
+    spaced,
+    atOnce,
+    manyAtOnce,
+    ...commandWorkloads,
+    calls,
+    paths,
+    idle,
+  ].map((make) => make(sizes));

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { isApiKey } from "./domain/api-key.ts";
 import { leastConnections } from "./postgres/connections.ts";
+import { defaultExportLimits } from "./jobs/export/contact-export.ts";
 import { defaultLimits } from "./jobs/import/pieces.ts";
 import { databaseUrlFault, redisUrlFault } from "./domain/server-url.ts";
 
@@ -67,6 +68,8 @@ const settings = z.object({
     .transform(Number)
     .default(defaultLimits.maxBytes),
   IMPORT_TIMEOUT: seconds.default(defaultLimits.timeoutMs),
+  EXPORT_TIMEOUT: seconds.default(defaultExportLimits.timeoutMs),
+  ESTIMATED_CALL_SECONDS: seconds.default(120_000),
   RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
 });
 

@@ -8,6 +8,7 @@ import { keepApiKey } from "./embedded/api-key.ts";
 import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { startEmbeddedRedis } from "./embedded/redis.ts";
+import { defaultExportLimits } from "./jobs/export/contact-export.ts";
 import { defaultLimits } from "./jobs/import/pieces.ts";
 import { openLog } from "./vitals/logger.ts";
 import { isPostgresUnavailable } from "./postgres/database.ts";
@@ -75,12 +76,14 @@ async function main(): Promise<never> {
       connectionMaxAgeMs: config.CONNECTION_MAX_AGE || Infinity,
       keepAliveMs: config.KEEP_ALIVE_TIMEOUT,
       longestWaitMs: config.LONGEST_WAIT,
+      estimatedCallMs: config.ESTIMATED_CALL_SECONDS,
       retentionDays: config.RETENTION_DAYS,
       importLimits: {
         ...defaultLimits,
         maxBytes: config.IMPORT_MAX_BYTES,
         timeoutMs: config.IMPORT_TIMEOUT,
       },
+      exportLimits: { ...defaultExportLimits, timeoutMs: config.EXPORT_TIMEOUT },
       logger: log.logger,
       droppedLogLines: log.dropped,
       signal: stop.signal,

@@ -10,6 +10,12 @@ import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
 import { createContactImport } from "./jobs/import/contact-import.ts";
 import { createRedisHalves } from "./jobs/redis-halves.ts";
+import {
+  type ExportLimits,
+  createContactExport,
+  defaultExportLimits,
+  exportsAtOnce,
+} from "./jobs/export/contact-export.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
 import { startExpiry } from "./leasing/expiry.ts";
 import { createJobSettings } from "./leasing/job-settings.ts";
@@ -21,6 +27,7 @@ import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
 import { checkConnections } from "./postgres/check-connections.ts";
 import { openConnections } from "./postgres/connections.ts";
 import { openDatabase, refusalOf } from "./postgres/database.ts";
+import { openExports } from "./postgres/exports.ts";
 import { keepRedisPrefix } from "./postgres/installation.ts";
 import { migrate } from "./postgres/migrate.ts";
 import { onceUsable } from "./postgres/wait.ts";
@@ -49,6 +56,8 @@ import { reflectionEntries } from "./rpc/reflection.ts";
 import { createRefused } from "./rpc/refusals.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
+import { openApiPage } from "./rest/openapi-page.ts";
+import { createRest } from "./rest/serve.ts";
 import { startScheduler } from "./starting/scheduler.ts";
 import { startSweep } from "./starting/sweep.ts";
 import { createWatching } from "./jobs/watching.ts";
@@ -72,6 +81,7 @@ export type ServiceOptions = {
   /** Clients are asked to connect anew after so long; Infinity, as not given, for never. */
   readonly connectionMaxAgeMs?: number;
   readonly importLimits?: Limits;
+  readonly exportLimits?: ExportLimits;
   /** How long a connection over HTTP stays open that has nothing to do. */
   readonly keepAliveMs?: number;
   /** LeaseContacts waits no longer, whatever is asked for. */
@@ -79,6 +89,8 @@ export type ServiceOptions = {
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
   readonly logger: Logger;
+  /** What a call is reckoned to last, for a job's estimated duration. */
+  readonly estimatedCallMs?: number;
   /** How many lines of the log were dropped. */
   readonly droppedLogLines?: () => number;
   /** Ends a start that waits for Postgres: it throws the reason. */
@@ -105,6 +117,7 @@ const never = new AbortController().signal;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
+  const { exportLimits = defaultExportLimits } = options;
   const { connectionMaxAgeMs = Infinity, shutdownDelayMs = 0 } = options;
   await using opened = new AsyncDisposableStack();
 
@@ -180,6 +193,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
     limits: importLimits,
   });
+  const exportsDb = openExports({
+    url: databaseUrl,
+    atOnce: exportsAtOnce.atOnce,
+    idleMs: exportLimits.idleMs,
+  });
+  opened.defer(() => exportsDb.destroy());
+  const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits, guard: pulse.guard });
   const freed = (organizationId: number): void => {
     leasing.ring(organizationId);
     // Other replicas hear of it; a lost word costs them a second.
@@ -201,7 +221,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
   const services = [
-    serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport)),
+    serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
     serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, options)),
     health.entry,
   ];
@@ -246,14 +266,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.defer(() => grpc.stop(graceMs));
   await porch.close();
   let isLeaving = false;
+  const httpOptions = { ...shared, port: options.port, services };
+  const { estimatedCallMs = 120_000 } = options;
   const http = await startHttpListener({
-    ...shared,
-    port: options.port,
-    services,
+    ...httpOptions,
+    door: createRest({ ...httpOptions, translate, deps: { jobs, exportContacts, estimatedCallMs } }),
     uploadTimeoutMs: importLimits.timeoutMs,
     ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
     pages: {
       ...consolePages(consoleDirectory),
+      "/openapi.json": openApiPage(),
       "/healthz": () => ({ body: "ok\n" }),
       "/readyz": async () => (isLeaving ? leaving : readinessOf[await pulse.beat()]),
       "/metrics": async () => ({

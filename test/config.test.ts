@@ -15,6 +15,8 @@ const defaults = {
   LONGEST_WAIT: 60_000,
   IMPORT_MAX_BYTES: 1024 ** 3,
   IMPORT_TIMEOUT: 3_600_000,
+  EXPORT_TIMEOUT: 600_000,
+  ESTIMATED_CALL_SECONDS: 120_000,
 };
 
 const longEnough = `cs_${"a".repeat(32)}`;
@@ -166,6 +168,8 @@ describe("settings", () => {
       IMPORT_MAX_BYTES: "1000",
       RETENTION_DAYS: "90",
       IMPORT_TIMEOUT: "60",
+      EXPORT_TIMEOUT: "90",
+      ESTIMATED_CALL_SECONDS: "90",
       KEEP_ALIVE_TIMEOUT: "610",
       LONGEST_WAIT: "50.5",
     };
@@ -180,6 +184,8 @@ describe("settings", () => {
       IMPORT_MAX_BYTES: 1000,
       RETENTION_DAYS: 90,
       IMPORT_TIMEOUT: 60_000,
+      EXPORT_TIMEOUT: 90_000,
+      ESTIMATED_CALL_SECONDS: 90_000,
       KEEP_ALIVE_TIMEOUT: 610_000,
       LONGEST_WAIT: 50_500,
     });

@@ -119,6 +119,8 @@ test("the table of settings has every setting with its default, and no other", (
     KEEP_ALIVE_TIMEOUT: config.KEEP_ALIVE_TIMEOUT / 1000,
     LONGEST_WAIT: config.LONGEST_WAIT / 1000,
     IMPORT_TIMEOUT: config.IMPORT_TIMEOUT / 1000,
+    EXPORT_TIMEOUT: config.EXPORT_TIMEOUT / 1000,
+    ESTIMATED_CALL_SECONDS: config.ESTIMATED_CALL_SECONDS / 1000,
   };
   const rows = operating
     .table("## Settings")

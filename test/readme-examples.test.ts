@@ -45,24 +45,22 @@ test("the example for curl runs as it is written and gives the answers that are 
   const [second = "", third = "", fourth = ""] = stdout.split("\n");
   const told = quoted(readme.section("### curl").split("```").at(-1) ?? "");
   expect(told).toEqual([
-    '"scheduledStartTime":"2035-03-01T15:00:00Z"',
+    '"scheduledStartTime":"2035-03-01T15:00:00.000Z"',
     '"oldJobCancelled":false',
     '"contactsEnqueued":2',
     '"redisJobCancelled":true',
   ]);
   expect(told.slice(0, 2).filter((text) => !second.includes(text))).toEqual([]);
   expect(told.slice(2).filter((text) => !third.includes(text))).toEqual([]);
-  expect(JSON.parse(fourth)).toMatchObject({
-    batchJob: { name: "Spring campaign", status: "BATCH_JOB_STATUS_RUNNING" },
-  });
+  expect(JSON.parse(fourth)).toMatchObject({ name: "Spring campaign", status: "running" });
 });
 
 test("the example of a file runs as it is written, after the one for curl, and gives the answer that is told", async () => {
   const script = here(`${readme.code("### curl", "sh")}${readme.code("### A file of contacts", "sh")}`);
   const { failure, stdout } = await run("sh", ["-euc", script], { KEY: service.apiKey });
   expect(failure).toBe("");
-  const told = quoted(readme.section("### A file of contacts").split("```").at(-1) ?? "");
-  expect(told).toEqual([stdout.split("\n").at(-1)]);
+  const [told = ""] = quoted(readme.section("### A file of contacts").split("```").at(-1) ?? "");
+  expect(stdout.trim().split("\n").at(-1)).toContain(told);
 });
 
 /** A directory in which a file of TypeScript finds what it finds in a clone. */

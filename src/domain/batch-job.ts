@@ -30,7 +30,7 @@ export const stateTable = {
   pause:        [ "invalid_status",  "invalid_status",  "paused",           "invalid_status",  "invalid_status",    "invalid_status",    "invalid_status"],
   resume:       [ "invalid_status",  "invalid_status",  "invalid_status",   "running",         "invalid_status",    "invalid_status",    "invalid_status"],
   cancel:       [ "cancelled",       "cancelled",       "cancelled",        "cancelled",       "already_terminal",  "already_terminal",  "already_terminal"],
-  delete:       [ "gone",            "gone",            "invalid_status",   "invalid_status",  "gone",              "gone",              "gone"],
+  delete:       [ "gone",            "gone",            "invalid_status",   "gone",            "gone",              "gone",              "gone"],
   add_contacts: [ "stays",           "stays",           "stays",            "stays",           "already_terminal",  "already_terminal",  "already_terminal"],
 } as const satisfies Record<string, readonly Verdict[]>;
 

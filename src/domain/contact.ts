@@ -103,6 +103,7 @@ export const badName: Flaw = invalidField("name", textRule(0, 200));
 /** The value of a field; its key may be in an answer. */
 export const badValue = (key: string): Flaw =>
   invalidField(`fields[${JSON.stringify(key)}]`, textRule(0, 1000));
+export const tooManyFields: Flaw = invalidField("fields", `must be at most ${largestFieldCount}`);
 export const tooLarge: Flaw = invalidField(
   "fields",
   "must leave the contact, as it is stored, within 32 KiB: phone, name and fields as JSON in UTF-8",
@@ -124,9 +125,7 @@ export function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined 
   if (!isPhone(phone)) return badPhone(phone);
   if (!isName(name)) return badName;
   const entries = Object.entries(fields);
-  if (entries.length > largestFieldCount) {
-    return invalidField("fields", `must be at most ${largestFieldCount}`);
-  }
+  if (entries.length > largestFieldCount) return tooManyFields;
   for (const [key, value] of entries) {
     if (!isFieldKey(key)) return invalidField("fields", `must have names that are ${keyRule}`);
     if (!isFieldValue(value)) return badValue(key);
@@ -143,19 +142,27 @@ const fewFields = 7;
 /** The reason alone. */
 export const reasonToReject = (contact: ContactInput): RejectionReason | undefined => flawOf(contact)?.reason;
 
+/** What was given as a contact and cannot be judged as one, such as a row of a file that lacks a value. */
+export type FlawedInput = { phone: string; flaw: Flaw };
+
 /** A contact as it can be stored, with its place among those given. */
 export type AcceptedContact = ContactInput & { index: number };
 
 /** Sorts out the contacts that cannot be stored; of those with the same phone the first is kept. */
-export function sortOut(inputs: readonly ContactInput[]): {
+export function sortOut(inputs: readonly (ContactInput | FlawedInput)[]): {
   accepted: AcceptedContact[];
   rejected: Rejection[];
 } {
   const accepted: AcceptedContact[] = [];
   const rejected: Rejection[] = [];
   const phones = new Set<string>();
-  for (const [index, { phone: written, name, fields }] of inputs.entries()) {
-    const phone = plainPhone(written);
+  for (const [index, input] of inputs.entries()) {
+    const phone = plainPhone(input.phone);
+    if ("flaw" in input) {
+      rejected.push({ index, phone: shownPhone(phone), ...input.flaw });
+      continue;
+    }
+    const { name, fields } = input;
     const contact = { phone, name, fields };
     const flaw = flawOf(contact) ?? (phones.has(phone) ? duplicatePhone : undefined);
     if (flaw === undefined) {

@@ -9,9 +9,10 @@ const lastInstantMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 const localFormat = "yyyy-MM-dd'T'HH:mm:ss";
 
-const refuse = (text: string, why: string): BatchJobError =>
+const refuse = (text: string, why: string, metadata: Readonly<Record<string, string>> = {}): BatchJobError =>
   new BatchJobError("invalid_datetime", `${JSON.stringify(text.slice(0, 64))} ${why}`, {
     field: "scheduled_start_time",
+    ...metadata,
   });
 
 const offsetMinutes = (offset: string): number => {
@@ -75,9 +76,11 @@ export function parseStartTime(text: string, timeZone: string): Date {
   if (instant === undefined) {
     const end = endOfGap(shown.toMillis(), zone);
     const last = DateTime.fromMillis(end.toMillis() - 1000, { zone });
+    const [before, after] = [last.toFormat(localFormat), end.toFormat(localFormat)];
     throw refuse(
       text,
-      `does not occur in ${timeZone}: the clocks skip from ${last.toFormat(localFormat)} to ${end.toFormat(localFormat)}; give one of these.`,
+      `does not occur in ${timeZone}: the clocks skip from ${before} to ${after}; give one of these.`,
+      { validBefore: before, validAfter: after },
     );
   }
   if (instant > lastInstantMs) {

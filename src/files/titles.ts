@@ -1,5 +1,6 @@
 import { isFieldKey, largestFieldCount, shownPhone } from "../domain/contact.ts";
 import { badFile } from "./bad-file.ts";
+import { hasPhoneWithin, isExport, resultColumns, writtenField } from "./result-titles.ts";
 
 /** Where a file has what. */
 export type Columns = {
@@ -7,7 +8,7 @@ export type Columns = {
   readonly count: number;
   readonly phone: number;
   readonly name: number | undefined;
-  /** The other columns with a title, which become fields. */
+  /** The other columns with a title, which become fields; of a contact at most as many as it may have. */
   readonly fields: readonly { readonly at: number; readonly key: string }[];
   /** Those without, which may hold nothing. */
   readonly untitled: readonly number[];
@@ -42,11 +43,13 @@ export const hasPhoneTitle = (titles: readonly string[]): boolean => phoneColumn
 const quoted = (titles: readonly string[]): string =>
   titles.map((title) => `“${shownPhone(title)}”`).join(", ");
 const shownTitles = 5;
+/** So many of the titles go with a refusal. */
+const shownColumns = 50;
 
-/** Reads the record that names the columns. */
+/** Reads the record that names the columns. Those of an export that tell what became of its contacts are no fields. */
 export function readTitles(given: readonly string[]): Columns {
   const titles = given.map((title) => title.trim());
-  if (titles.some((title) => /.\+[1-9]\d{6}/s.test(title))) {
+  if (titles.some((title) => hasPhoneWithin(title) && writtenField(title) === undefined)) {
     throw badFile(
       "The file's first line has phone numbers within its titles: its line ends were lost. Send the file as it is (curl: --data-binary @FILE).",
     );
@@ -56,12 +59,16 @@ export function readTitles(given: readonly string[]): Columns {
     const more = titles.length > shownTitles ? ", …" : "";
     throw badFile(
       `The file's first line must name its columns, and one of them must be phone; it has ${quoted(titles.slice(0, shownTitles))}${more}.`,
+      { columns: titles.slice(0, shownColumns).map(shownPhone).join(",") },
     );
   }
   const names = titles.flatMap((title, at) => (title.toLowerCase() === "name" ? [at] : []));
   const [name, secondName] = names;
-  const others = titles.flatMap((key, at) =>
-    at === phone || at === name || key === "" ? [] : [{ at, key }],
+  const results = resultColumns(titles);
+  const others = titles.flatMap((title, at) =>
+    at === phone || at === name || title === "" || results.has(at)
+      ? []
+      : [{ at, key: writtenField(title) ?? title }],
   );
   if (secondPhone !== undefined && titles[phone]?.toLowerCase() !== titles[secondPhone]?.toLowerCase()) {
     throw badFile(
@@ -81,7 +88,8 @@ export function readTitles(given: readonly string[]): Columns {
       `The title of column ${wrong.at + 1}, ${quoted([wrong.key])}, must have 1 to 64 characters, none of them a control character; shorten it.`,
     );
   }
-  if (others.length > largestFieldCount) {
+  // The contacts of an export may have other fields each.
+  if (others.length > largestFieldCount && !isExport(titles)) {
     throw badFile(
       `The file has ${others.length} columns beside phone and name; at most ${largestFieldCount} become fields.`,
     );

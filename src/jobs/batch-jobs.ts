@@ -5,6 +5,8 @@ import { type CommandRequest, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
 import { type NewJob, type NewJobAnswer, decideJob, summaryOf } from "./new-job.ts";
 import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
+import { createOffsetPages } from "./offset-pages.ts";
+import { createScheduleStates } from "./schedule-state.ts";
 import { type RedisHalf, createRedisHalves, goOn } from "./redis-halves.ts";
 import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
@@ -52,6 +54,8 @@ export function createBatchJobs(deps: {
 
   return {
     ...createQueries(deps.reads),
+    ...createOffsetPages(deps.reads),
+    ...createScheduleStates({ ...deps.reads, schedule: deps.schedule }),
 
     async create(request: CommandRequest, job: NewJob) {
       const { organizationId } = request.caller;

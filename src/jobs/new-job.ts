@@ -1,6 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type ContactInput, type Outcome, type Rejection, sortOut } from "../domain/contact.ts";
+import {
+  type ContactInput,
+  type FlawedInput,
+  type Outcome,
+  type Rejection,
+  sortOut,
+} from "../domain/contact.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { StartTime } from "../domain/job-state.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
@@ -11,7 +17,7 @@ export type NewJob = {
   readonly name: string;
   readonly description: string;
   readonly fromPhoneNumberId: string;
-  readonly contacts: readonly ContactInput[];
+  readonly contacts: readonly (ContactInput | FlawedInput)[];
   readonly concurrentCallLimit: number;
   readonly maxAttempts: number;
   readonly retryOn: readonly Outcome[];

@@ -51,7 +51,7 @@ const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
  * The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. For a status
  * that no contact has nothing needs to be looked at.
  */
-function storedStatuses(
+export function storedStatuses(
   asked: readonly ContactStatus[],
   job: BatchJob,
 ): readonly StoredContactStatus[] | undefined {
@@ -61,10 +61,14 @@ function storedStatuses(
   );
 }
 
-const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
+/** The status of a contact, as its job's status has it. */
+export const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
   jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
 
-const shown = (row: ContactRow, job: BatchJob): Contact => ({
+export const shown = <Row extends ContactRow>(
+  row: Row,
+  job: BatchJob,
+): Omit<Row, "status"> & { readonly status: ContactStatus } => ({
   ...row,
   status: shownStatus(row.status, job.status),
 });

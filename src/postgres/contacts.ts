@@ -66,7 +66,7 @@ const calledNumbers = (organizationId: number, jobId: string, after: number) => 
 };
 
 /** The first `size` numbers after `after` and up to `upTo` of pending contacts: what lies between those that were called. */
-const pendingNumbers = (
+export const pendingNumbers = (
   organizationId: number,
   jobId: string,
   after: number,
@@ -142,7 +142,7 @@ const aroundLine = 300;
  * The contacts of these numbers as they are shown, in order, as many as fit into one answer; and how many the job has of
  * these numbers.
  */
-async function readContacts(
+export async function readContacts(
   db: Database | Trx,
   organizationId: number,
   jobId: string,

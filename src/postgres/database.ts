@@ -42,7 +42,7 @@ export const poolPatienceMs = 1_500;
 
 /**
  * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
- * much longer, and a transaction that its owner forgot 10 s. What Postgres does not time is timed in patience, so that a
+ * much longer, and a transaction that its owner forgot 10 s, unless it says so. What Postgres does not time is timed in patience, so that a
  * stall of this process ends nothing.
  */
 export function openPool(options: {
@@ -55,13 +55,15 @@ export function openPool(options: {
   idleTimeoutMs?: number;
   /** So many connections stay open while nobody needs them. */
   keptIdle?: number;
+  /** How long a transaction may wait for its owner. */
+  idleInTransactionMs?: number;
 }): Pool {
-  const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000 } = options;
+  const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000, idleInTransactionMs = 10_000 } = options;
   const settings = {
     ...planner,
     lock_timeout: statementTimeoutMs === 0 ? "0" : "5000",
     statement_timeout: String(statementTimeoutMs),
-    idle_in_transaction_session_timeout: "10000",
+    idle_in_transaction_session_timeout: String(idleInTransactionMs),
   };
   const pool = new Pool({
     connectionString: options.url,

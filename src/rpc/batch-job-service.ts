@@ -1,16 +1,20 @@
-import { createHash } from "node:crypto";
-import { type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { BatchJobs, CommandRequest, JobCommandRequest } from "../jobs/batch-jobs.ts";
-import type { JobStatus } from "../domain/batch-job.ts";
-import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { BatchJobs } from "../jobs/batch-jobs.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import {
-  readDuration,
+  createMessage,
+  pauseMessage,
+  rescheduleMessages,
+  resumeMessage,
+  startMessages,
+  toCommand,
+  toJobCommand,
+  toNewJob,
+} from "./commands.ts";
+import {
   protoStatuses,
   readContactStatuses,
-  readOutcomes,
   readStatuses,
   toAttempt,
   toBatchJob,
@@ -20,80 +24,23 @@ import {
 } from "./convert.ts";
 import { readImport } from "./import-stream.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
+import type { ExportContacts } from "../jobs/export/contact-export.ts";
 import type { Watching } from "../jobs/watching.ts";
 import { callerOf } from "./gate.ts";
-
-const defaults = {
-  concurrentCallLimit: 5,
-  maxAttempts: 3,
-  retryOn: ["no_answer", "busy", "timeout"],
-  retryDelaysMs: [5 * 60_000, 30 * 60_000],
-} as const;
-
-const orElse = <T>(values: T[], fallback: readonly T[]): readonly T[] =>
-  values.length > 0 ? values : fallback;
-
-type Command = Message & { readonly requestId: string };
-type JobCommand = Command & { readonly batchJobId: string; readonly expectedRevision?: bigint | undefined };
-
-/** A hash of the request in which maps, whose order on the wire means nothing, are in order. */
-function fingerprint(schema: DescMessage, request: Command & { contacts?: ContactInput[] }): Buffer {
-  for (const contact of request.contacts ?? []) {
-    contact.fields = Object.fromEntries(
-      Object.entries(contact.fields).toSorted(([a], [b]) => (a < b ? -1 : 1)),
-    );
-  }
-  return createHash("sha256").update(toBinary(schema, request)).digest();
-}
-
-const toCommand = (request: Command, context: HandlerContext): CommandRequest => ({
-  caller: callerOf(context),
-  requestId: request.requestId,
-  fingerprint: () => fingerprint(context.method.input, request),
-});
-
-const toJobCommand = (request: JobCommand, context: HandlerContext): JobCommandRequest => ({
-  ...toCommand(request, context),
-  batchJobId: request.batchJobId,
-  expectedRevision: request.expectedRevision,
-});
-
-const startMessages: Partial<Record<JobStatus, string>> = {
-  pending: "Starting immediately",
-  scheduled: "Cancelled scheduled job, starting immediately",
-};
-
-const rescheduleMessages: Partial<Record<JobStatus, string>> = {
-  pending: "Scheduled successfully",
-  scheduled: "Rescheduled successfully (old job cancelled)",
-};
 
 /** Converts, calls, converts: what each RPC does is in batch-jobs.ts. */
 export function batchJobService(
   jobs: BatchJobs,
   watching: Watching,
   contactImport: ContactImport,
+  exportContacts: ExportContacts,
 ): ServiceImpl<typeof BatchJobService> {
   return {
     async createBatchJob(request, context) {
-      const job = await jobs.create(toCommand(request, context), {
-        name: request.name,
-        description: request.description,
-        fromPhoneNumberId: request.fromPhoneNumberId,
-        contacts: request.contacts,
-        concurrentCallLimit: request.concurrentCallLimit ?? defaults.concurrentCallLimit,
-        maxAttempts: request.maxAttempts ?? defaults.maxAttempts,
-        retryOn: orElse(readOutcomes(request.retryOn), defaults.retryOn),
-        retryDelaysMs: orElse(
-          request.retryDelays.map((delay, i) => readDuration(`retry_delays[${i}]`, delay)),
-          defaults.retryDelaysMs,
-        ),
-        scheduledStartTime: request.scheduledStartTime,
-        timeZone: request.timezone,
-      });
+      const job = await jobs.create(toCommand(request, context), toNewJob(request));
       return {
         success: true,
-        message: job.dueMs === null ? "Created" : "Created and scheduled",
+        message: createMessage(job),
         batchJobId: job.batchJobId,
         totalContacts: job.totalContacts,
         status: protoStatuses[job.status],
@@ -159,14 +106,14 @@ export function batchJobService(
 
     async pauseBatchJob(request, context) {
       const { job } = await jobs.pause(toJobCommand(request, context));
-      return { success: true, message: "Paused", batchJobId: job.id, status: protoStatuses.paused };
+      return { success: true, message: pauseMessage, batchJobId: job.id, status: protoStatuses.paused };
     },
 
     async resumeBatchJob(request, context) {
       const { job, status } = await jobs.resume(toJobCommand(request, context));
       return {
         success: true,
-        message: status === "running" ? "Resumed" : "Ended, since no contact was open",
+        message: resumeMessage(status),
         batchJobId: job.id,
         status: protoStatuses[status],
       };
@@ -231,6 +178,19 @@ export function batchJobService(
         { size: request.pageSize, token: request.pageToken },
       );
       return { contacts: page.contacts.map(toContact), nextPageToken: page.nextPageToken };
+    },
+
+    async *exportContacts(request, context) {
+      const pieces = exportContacts(
+        {
+          caller: callerOf(context),
+          batchJobId: request.batchJobId,
+          statuses: readContactStatuses(request.statuses),
+          attempts: request.includeAttempts ? "all" : "last",
+        },
+        context.signal,
+      );
+      for await (const csv of pieces) yield { csv };
     },
   };
 }

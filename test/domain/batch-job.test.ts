@@ -21,7 +21,7 @@ const promised: Record<Command, string> = {
   pause: "invalid_status invalid_status paused invalid_status invalid_status invalid_status invalid_status",
   resume: "invalid_status invalid_status invalid_status running invalid_status invalid_status invalid_status",
   cancel: "cancelled cancelled cancelled cancelled already_terminal already_terminal already_terminal",
-  delete: "gone gone invalid_status invalid_status gone gone gone",
+  delete: "gone gone invalid_status gone gone gone gone",
   add_contacts: "stays stays stays stays already_terminal already_terminal already_terminal",
 };
 
@@ -31,7 +31,7 @@ const promisedStatuses: Record<Command, JobStatus[]> = {
   pause: ["running"],
   resume: ["paused"],
   cancel: ["pending", "scheduled", "running", "paused"],
-  delete: ["pending", "scheduled", "completed", "failed", "cancelled"],
+  delete: ["pending", "scheduled", "paused", "completed", "failed", "cancelled"],
   add_contacts: ["pending", "scheduled", "running", "paused"],
 };
 
@@ -39,7 +39,7 @@ const promisedCommands: Record<JobStatus, Command[]> = {
   pending: ["start", "reschedule", "cancel", "delete", "add_contacts"],
   scheduled: ["start", "reschedule", "cancel", "delete", "add_contacts"],
   running: ["pause", "cancel", "add_contacts"],
-  paused: ["resume", "cancel", "add_contacts"],
+  paused: ["resume", "cancel", "delete", "add_contacts"],
   completed: ["delete"],
   failed: ["delete"],
   cancelled: ["delete"],
@@ -95,17 +95,20 @@ describe("what is allowed", () => {
 });
 
 describe("a dialing contact", () => {
-  test.each(["completed", "failed", "cancelled"] as const)("keeps a %s job from deletion", async (status) => {
-    expect(await refusal(() => checkAllowed("delete", { id: "job-1", status, dialing: 2 }))).toEqual({
-      reason: "invalid_status",
-      message: "2 of the batch job's contacts are dialing; delete it when their calls have ended.",
-      metadata: {
-        batchJobId: "job-1",
-        status,
-        allowedStatuses: "pending,scheduled,completed,failed,cancelled",
-      },
-    });
-  });
+  test.each(["paused", "completed", "failed", "cancelled"] as const)(
+    "keeps a %s job from deletion",
+    async (status) => {
+      expect(await refusal(() => checkAllowed("delete", { id: "job-1", status, dialing: 2 }))).toEqual({
+        reason: "invalid_status",
+        message: "2 of the batch job's contacts are dialing; delete it when their calls have ended.",
+        metadata: {
+          batchJobId: "job-1",
+          status,
+          allowedStatuses: "pending,scheduled,paused,completed,failed,cancelled",
+        },
+      });
+    },
+  );
 
   test.each(["running", "paused"] as const)("does not keep a %s job from being cancelled", (status) => {
     expect(() => checkAllowed("cancel", { id: "job-1", status, dialing: 2 })).not.toThrow();
@@ -124,8 +127,8 @@ describe("a message says what would have worked", () => {
     ],
     [
       "delete",
-      "paused",
-      "The batch job is paused; to delete it must be pending, scheduled, completed, failed, or cancelled.",
+      "running",
+      "The batch job is running; to delete it must be pending, scheduled, paused, completed, failed, or cancelled.",
     ],
     [
       "add_contacts",

@@ -139,16 +139,23 @@ describe("a job without contacts", () => {
 });
 
 describe("a dialing contact", () => {
-  test.each(["completed", "failed", "cancelled"] as const)("keeps a %s job from deletion", async (status) => {
-    const { id } = await makeWholeJob(parts, { status, dialing: 1 });
-    const before = await everything(parts);
-    expect(await refusal(parts.jobs.delete(onJob(parts, id)))).toEqual({
-      reason: "invalid_status",
-      message: "1 of the batch job's contacts are dialing; delete it when their calls have ended.",
-      metadata: { batchJobId: id, status, allowedStatuses: "pending,scheduled,completed,failed,cancelled" },
-    });
-    expect(await everything(parts)).toEqual(before);
-  });
+  test.each(["paused", "completed", "failed", "cancelled"] as const)(
+    "keeps a %s job from deletion",
+    async (status) => {
+      const { id } = await makeWholeJob(parts, { status, dialing: 1 });
+      const before = await everything(parts);
+      expect(await refusal(parts.jobs.delete(onJob(parts, id)))).toEqual({
+        reason: "invalid_status",
+        message: "1 of the batch job's contacts are dialing; delete it when their calls have ended.",
+        metadata: {
+          batchJobId: id,
+          status,
+          allowedStatuses: "pending,scheduled,paused,completed,failed,cancelled",
+        },
+      });
+      expect(await everything(parts)).toEqual(before);
+    },
+  );
 
   test.each(["running", "paused"] as const)("is left alone when a %s job is cancelled", async (status) => {
     const { id } = await makeWholeJob(parts, { status, dialing: 1 });

@@ -26,7 +26,7 @@ const allowed: Record<Change | "delete", readonly JobStatus[]> = {
   resume: ["paused"],
   cancel: ["pending", "running", "paused"],
   add: ["pending", "running", "paused"],
-  delete: ["pending", "completed", "failed", "cancelled"],
+  delete: ["pending", "paused", "completed", "failed", "cancelled"],
 };
 
 const open: ReadonlySet<StoredContactStatus> = new Set(["pending", "waiting_retry", "dialing"]);

@@ -29,6 +29,41 @@ const lists = "src/redis/contact-list.ts";
 const schedule = "src/redis/schedule.ts";
 const unusableRedis = "test/redis/unusable.test.ts";
 
+const restRequests: Mutant[] = [
+  {
+    guard: "a page of jobs is one of the caller's organization",
+    file: "src/postgres/offset-pages.ts",
+    text: "where organization_id = ${organizationId}",
+    instead: "where ${organizationId}::text is not null",
+    test: "test/rest/reads.test.ts",
+    title: "has each job as the pages describe it, newest first",
+  },
+  {
+    guard: "an organizationId that is not the key's own is refused",
+    file: "src/rest/input.ts",
+    text: `if (given === "" || given === String(own)) return;`,
+    instead: "if (given !== String(own)) return;",
+    test: "test/rest/reads.test.ts",
+    title: "takes the organization's own id, and refuses another one",
+  },
+  {
+    guard: "the values of a JSON body are counted before it is parsed",
+    file: "src/rest/input.ts",
+    text: "if (values > mostValues) {",
+    instead: "if (values < 0) {",
+    test: "test/rest/create.test.ts",
+    title: "refuses millions of values before it makes any",
+  },
+  {
+    guard: "nothing is made of a form that breaks off",
+    file: "src/rest/form.ts",
+    text: `parser.on("error", () => reject(malformed()));`,
+    instead: `parser.on("error", resolve);`,
+    test: "test/rest/create.test.ts",
+    title: "keeps nothing of a form that ends after",
+  },
+];
+
 const starts: Mutant[] = [
   {
     guard: "a command judges the job's status before it changes anything",
@@ -978,6 +1013,51 @@ const bounds: Mutant[] = [
   },
 ];
 
+const readers = "test/jobs/export/readers.test.ts";
+
+const files: Mutant[] = [
+  {
+    guard: "no cell of an export is run by a spreadsheet",
+    file: "src/files/cells.ts",
+    text: 'text !== "" && guarded.test(text) ? `\'${text}` : text',
+    instead: "text",
+    test: "test/jobs/export/round-trip.test.ts",
+    title: "whatever their names and values are",
+  },
+  {
+    guard: "an export is as of one instant",
+    file: "src/postgres/exports.ts",
+    text: `.setIsolationLevel("repeatable read")`,
+    instead: "",
+    test: "test/jobs/export/contact-export.test.ts",
+    title: "whatever happens to its job while it is read",
+  },
+  {
+    guard: "a reader that does not read holds no snapshot and no place",
+    file: "src/jobs/export/contact-export.ts",
+    text: "if (isWithReader) free();",
+    instead: "",
+    test: readers,
+    title: "that does not read holds no snapshot and no place for long, and is told so when it does",
+  },
+  {
+    guard: "who leaves while it waits for a slot keeps none",
+    file: "src/jobs/import/slots.ts",
+    text: "waiting = waiting.filter((each) => each !== self);",
+    instead: "",
+    test: readers,
+    title: "keep no place for one that left while it waited",
+  },
+  {
+    guard: "a file that breaks off over HTTP does not look whole",
+    file: "src/rpc/http/download.ts",
+    text: "if (response.headersSent) response.destroy();",
+    instead: "if (response.headersSent) response.end();",
+    test: "test/service/export.test.ts",
+    title: "a file that breaks off ends as an error, and not as if it were whole",
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
@@ -993,4 +1073,6 @@ export const mutants: readonly Mutant[] = [
   ...reads,
   ...vitals,
   ...bounds,
+  ...restRequests,
+  ...files,
 ];

@@ -24,6 +24,7 @@ import {
   readChunk,
 } from "../../src/postgres/contacts.ts";
 import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/requests.ts";
+import { pageOfContacts, pageOfJobs } from "../../src/postgres/offset-pages.ts";
 import {
   deleteOldJobs,
   entriesDueSoon,
@@ -171,6 +172,20 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 1 + 400 + 2 + 400 + 51,
     work: (db) =>
       listContacts(db, parts.caller.organizationId, jobs.large.id, ["pending"], { after: 10_000, size: 50 }),
+  },
+  "a page of jobs by its number": {
+    rows: 60,
+    work: (db) => pageOfJobs(db, parts.caller.organizationId, [], { offset: 10, size: 50 }),
+  },
+  "a page of contacts by its number": {
+    rows: 3 * 50,
+    work: (db) =>
+      pageOfContacts(db, { ...jobs.large, total_contacts: 20_000 }, undefined, { offset: 10_000, size: 50 }),
+  },
+  // Those before the page are looked at, too.
+  "a page of contacts with an outcome by its number": {
+    rows: 400 + 3 * 50,
+    work: (db) => pageOfContacts(db, jobs.large, ["busy"], { offset: 100, size: 50 }),
   },
   "listing contacts that are being called": {
     rows: 50,

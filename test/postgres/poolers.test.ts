@@ -160,7 +160,15 @@ async function phonesOf({ jobs }: Organization, batchJobId: string): Promise<str
   return phones;
 }
 
-/** Two organizations send a file each at once, and work a job each to its end; answers how that ended. */
+/** The phones of a job's file, which is read while others use its connections. */
+async function download({ key, baseUrl }: Organization, batchJobId: string): Promise<string[]> {
+  const url = `${baseUrl}/batch-jobs/${batchJobId}/contacts.csv`;
+  const response = await fetch(url, { headers: { authorization: `Bearer ${key}` } });
+  const lines = (await response.text()).trimEnd().split("\r\n");
+  return lines.slice(1).map((line) => line.split(",", 1)[0] ?? "");
+}
+
+/** Two organizations send a file each at once and read it again, and work a job each to its end; answers how that ended. */
 async function tellStory(organizations: readonly Organization[]): Promise<unknown> {
   const areas = [415, 416];
   const ids: string[] = [];
@@ -177,6 +185,13 @@ async function tellStory(organizations: readonly Organization[]): Promise<unknow
     const phones = await phonesOf(organization, ids[i] ?? "");
     expect(phones).toHaveLength(contactsInFile);
     expect(phones.filter((phone) => !phone.startsWith(`+1${areas[i]}`))).toEqual([]);
+  }
+  const files = await Promise.all(
+    organizations.map((organization, i) => download(organization, ids[i] ?? "")),
+  );
+  for (const [i, phones] of files.entries()) {
+    expect(phones).toHaveLength(contactsInFile);
+    expect(phones.filter((phone) => !phone.startsWith(`'+1${areas[i]}`))).toEqual([]);
   }
   return await Promise.all(
     organizations.map(async ({ jobs, worker }) => {

@@ -44,6 +44,13 @@ export const onJob = (
   ...fields,
 });
 
+/** A pending job with these contacts, each of which must be accepted. */
+export async function createJobWith(parts: Parts, contacts: readonly ContactInput[]): Promise<string> {
+  const { batchJobId, rejected } = await parts.jobs.create(onJob(parts, ""), aNewJob({ contacts }));
+  if (rejected.length > 0) throw new Error(`contacts were rejected: ${JSON.stringify(rejected)}`);
+  return batchJobId;
+}
+
 type Making = { status?: JobStatus; contacts?: number; dueInMs?: number; dialing?: number; name?: string };
 
 const finals: ReadonlySet<JobStatus> = new Set(["completed", "failed", "cancelled"]);

@@ -6,6 +6,12 @@ import { startClock } from "../../src/vitals/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { createDueStarts } from "../../src/starting/due-starts.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
+import {
+  type ExportLimits,
+  createContactExport,
+  defaultExportLimits,
+  exportsAtOnce,
+} from "../../src/jobs/export/contact-export.ts";
 import { createContactImport } from "../../src/jobs/import/contact-import.ts";
 import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
 import { type Limits, defaultLimits } from "../../src/jobs/import/pieces.ts";
@@ -16,6 +22,7 @@ import { createRecorder } from "../../src/leasing/recorder.ts";
 import { createMetrics } from "../../src/vitals/metrics.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
+import { openExports } from "../../src/postgres/exports.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { createContactList } from "../../src/redis/contact-list.ts";
 import { createKeys } from "../../src/redis/keys.ts";
@@ -50,6 +57,7 @@ export async function startParts(
     /** Another Redis than the one of all tests. */
     redisUrl?: string;
     importLimits?: Partial<Limits>;
+    exportLimits?: Partial<ExportLimits>;
   } = {},
 ) {
   const { beside } = options;
@@ -89,6 +97,14 @@ export async function startParts(
     doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
     limits: { ...defaultLimits, ...options.importLimits },
   });
+  const exportLimits = { ...defaultExportLimits, ...options.exportLimits };
+  const exportsDb = openExports({
+    url: database.url,
+    atOnce: exportsAtOnce.atOnce,
+    idleMs: exportLimits.idleMs,
+  });
+  stack.defer(() => exportsDb.destroy());
+  const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits });
   const recorder = stack.use(
     createRecorder({
       shares,
@@ -131,6 +147,7 @@ export async function startParts(
     ...dueStarts,
     jobs,
     contactImport,
+    exportContacts,
     sweep,
     caller,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -18,7 +18,7 @@ import {
   sortOutPhones,
   writeStaged,
 } from "../../postgres/staging.ts";
-import { badFile } from "../../files/bad-file.ts";
+import { emptyFile, fileWithoutRows } from "../../files/bad-file.ts";
 import { createRowReader } from "./contact-rows.ts";
 import { type CsvRecord, createCsvReader } from "../../files/csv.ts";
 import { type Limits, inPieces } from "./pieces.ts";
@@ -115,14 +115,8 @@ async function stageAll(
   } finally {
     await writing;
   }
-  if (rows === undefined) {
-    throw badFile("The file is empty; its first line must name its columns, and one of them must be phone.");
-  }
-  if (blocks.count() + rejections.count === 0) {
-    throw badFile(
-      "The file has a line that names its columns, and no row below it; there must be one for each contact.",
-    );
-  }
+  if (rows === undefined) throw emptyFile();
+  if (blocks.count() + rejections.count === 0) throw fileWithoutRows();
   return blocks.count();
 }
 

@@ -7,10 +7,13 @@ import {
   isName,
   isPhone,
   isSmallEnough,
+  largestFieldCount,
   plainPhone,
   tooLarge,
+  tooManyFields,
 } from "../../domain/contact.ts";
 import { writeLine } from "../../postgres/contact-blocks.ts";
+import { fromCell } from "../../files/cells.ts";
 import type { Columns } from "../../files/titles.ts";
 
 /** A contact: its phone, and its line in a block. */
@@ -20,13 +23,8 @@ const badRow = (rule: string): Flaw => ({ reason: "invalid_fields", field: "", r
 
 /** Judges records as `sortOut` does; one that has not a value for each column is rejected as invalid_fields. */
 export function createRowReader({ phone: phoneAt, name: nameAt, fields, untitled, count }: Columns) {
-  const end = fields.length === 0 ? "{}" : '"}';
   // Each with the JSON that comes before its value.
-  const columns = fields.map(({ at, key }, i) => ({
-    at,
-    key,
-    before: `${i === 0 ? "{" : '",'}${JSON.stringify(key)}:"`,
-  }));
+  const columns = fields.map(({ at, key }) => ({ at, key, before: `${JSON.stringify(key)}:"` }));
 
   function flawInCount(values: readonly string[]): Flaw | undefined {
     if (values.length < count) {
@@ -42,21 +40,25 @@ export function createRowReader({ phone: phoneAt, name: nameAt, fields, untitled
   return {
     phoneOf: (values: readonly string[]): string => plainPhone(values[phoneAt] ?? ""),
     read(values: readonly string[]): ContactText | Flaw {
-      const written = values[phoneAt] ?? "";
+      const written = fromCell(values[phoneAt] ?? "") ?? "";
       const isWell = isPhone(written);
       const phone = isWell ? written : plainPhone(written);
       if (!isWell && phone === written) return badPhone(written);
       const flaw = values.length === count && untitled.length === 0 ? undefined : flawInCount(values);
       if (flaw !== undefined) return flaw;
-      const name = nameAt === undefined ? "" : (values[nameAt] ?? "");
+      const name = nameAt === undefined ? "" : (fromCell(values[nameAt] ?? "") ?? "");
       if (!isName(name)) return badName;
       let json = "";
+      let fieldCount = 0;
       for (const { at, key, before } of columns) {
-        const value = values[at] ?? "";
+        const value = fromCell(values[at] ?? "");
+        if (value === undefined) continue;
         if (!isFieldValue(value)) return badValue(key);
-        json += before + inJson(value);
+        json += `${fieldCount === 0 ? "" : ","}${before}${inJson(value)}"`;
+        fieldCount += 1;
       }
-      const line = writeLine(phone, name, json + end);
+      if (fieldCount > largestFieldCount) return tooManyFields;
+      const line = writeLine(phone, name, `{${json}}`);
       return isSmallEnough(line) ? { phone, line } : tooLarge;
     },
   };

@@ -1,11 +1,14 @@
 type Waiting = { readonly organizationId: number; readonly begin: () => void };
 
+/** So many may be held at once, and fewer of one organization. */
+type Slots = { readonly atOnce: number; readonly perOrganization: number };
+
 /**
- * Lets so many files be taken at once. Of one organization fewer, and its second one only while another slot stays free:
- * so that others find one. Those who wait get their turn in the order in which they came, but nobody waits for a file that
- * waits for its own organization's.
+ * Slots to take and to give back. An organization gets its second one only while another stays free: so that others find
+ * one. Those who wait get their turn in the order in which they came, but nobody waits for one who waits for its own
+ * organization's.
  */
-export function createSlots({ atOnce, perOrganization }: { atOnce: number; perOrganization: number }) {
+export function createSlotTaking({ atOnce, perOrganization }: Slots) {
   const held = new Map<number, number>();
   let waiting: readonly Waiting[] = [];
   let active = 0;
@@ -38,17 +41,38 @@ export function createSlots({ atOnce, perOrganization }: { atOnce: number; perOr
     }
   }
 
-  return async function inTurn<T>(organizationId: number, work: () => Promise<T>): Promise<T> {
+  /** Resolves with what gives the slot back; one who gives up leaves the line, and rejects with the signal's reason. */
+  return async function take(organizationId: number, givenUp?: AbortSignal): Promise<() => void> {
+    givenUp?.throwIfAborted();
     if (mayBegin(organizationId)) hold(organizationId);
     else {
-      const { promise: turn, resolve: begin } = Promise.withResolvers<void>();
-      waiting = [...waiting, { organizationId, begin }];
-      await turn;
+      const { promise: turn, resolve: begin, reject } = Promise.withResolvers<void>();
+      const self = { organizationId, begin };
+      const leave = () => {
+        waiting = waiting.filter((each) => each !== self);
+        reject(givenUp?.reason);
+      };
+      waiting = [...waiting, self];
+      givenUp?.addEventListener("abort", leave);
+      try {
+        await turn;
+      } finally {
+        givenUp?.removeEventListener("abort", leave);
+      }
     }
+    return () => release(organizationId);
+  };
+}
+
+/** Lets so many files be taken at once. */
+export function createSlots(slots: Slots) {
+  const take = createSlotTaking(slots);
+  return async function inTurn<T>(organizationId: number, work: () => Promise<T>): Promise<T> {
+    const leave = await take(organizationId);
     try {
       return await work();
     } finally {
-      release(organizationId);
+      leave();
     }
   };
 }

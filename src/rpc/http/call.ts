@@ -12,6 +12,7 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { type BytesInHand, createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
 import type { CallsInHand } from "../calls-in-hand.ts";
 import { deliveryOf } from "../delivery.ts";
+import { idempotencyKey } from "./idempotency-key.ts";
 import { maybeCallerOf } from "../gate.ts";
 import { sendText } from "./pages.ts";
 import { readCall } from "./request.ts";
@@ -44,7 +45,7 @@ export function createRpcs(options: ListenerOptions, calls: CallsInHand): Readon
     writeMaxBytes: maxMessageBytes,
     maxTimeoutMs: longestTimeoutMs,
     shutdownSignal: calls.cut,
-    interceptors: [noteAnswer, answerInTime, calls.interceptor, ...interceptors],
+    interceptors: [noteAnswer, answerInTime, calls.interceptor, idempotencyKey, ...interceptors],
     async requestGate(context) {
       blameCaller(context);
       tellRefusal(context, refused);

@@ -48,18 +48,18 @@ const notBuilt: Page = {
 };
 
 /**
- * The built console: `/` and the files that it names, read once, sent compressed as they were built. All but `/` have a
- * hash of their content in their name and are cached for ever. Where there is no build `/` says how to get it.
+ * The built console: `/`, `/docs` and the files that they name, read once, sent compressed as they were built. All but these two have a
+ * hash of their content in their name and are cached for ever. Where there is no build they say how to get it.
  */
 export function consolePages(directory: string): Pages {
-  if (!existsSync(join(directory, "index.html"))) return { "/": () => notBuilt };
+  if (!existsSync(join(directory, "index.html"))) return { "/": () => notBuilt, "/docs": () => notBuilt };
   const files = readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((file) => file.isFile() && extname(file.name) in types)
     .map((file) => join(file.parentPath, file.name));
   return Object.fromEntries(
     files.map((file) => {
       const path = `/${relative(directory, file)}`;
-      return [path === "/index.html" ? "/" : path, filePage(file, path)];
+      return [path === "/index.html" ? "/" : path.replace(/\.html$/, ""), filePage(file, path)];
     }),
   );
 }

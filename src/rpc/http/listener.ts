@@ -4,11 +4,15 @@ import { jittered } from "../../timing/loop.ts";
 import { createCallsInHand } from "../calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./pages.ts";
 import { answerRpc, createRpcs } from "./call.ts";
+import { createDownloads } from "./download.ts";
 import { createUploads, isUpload } from "./upload.ts";
+import type { OpenDoor } from "./door.ts";
 import { listen, type Listener, type ListenerOptions } from "../listener.ts";
 
 export type HttpListenerOptions = ListenerOptions & {
   pages: Pages;
+  /** What is served beside the RPCs. */
+  door?: OpenDoor;
   /** How long a file may take to arrive. */
   uploadTimeoutMs?: number;
   /** How long a connection stays open that has nothing to do; 5 s if not given. */
@@ -22,7 +26,9 @@ const farewellMs = 10_000;
 export async function startHttpListener(options: HttpListenerOptions): Promise<Listener> {
   const calls = createCallsInHand();
   const rpcs = createRpcs(options, calls);
+  const answerDownload = createDownloads(options, calls);
   const answerUpload = createUploads(options, calls);
+  const door = options.door?.(calls);
   const pages = new Map(Object.entries(options.pages));
 
   const agesAtMs = new WeakMap<Socket, number>();
@@ -38,11 +44,15 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     // Answers are about people; what may be kept says so itself.
     response.setHeader("cache-control", "no-store");
     if (!server.listening || isAged(request)) response.setHeader("connection", "close");
-    const path = request.url?.split("?", 1)[0] ?? "";
+    const path = pathOf(request);
     const rpc = rpcs.get(path);
     const answered = rpc
       ? answerRpc(rpc, request, response)
-      : (answerUpload(request, response) ?? answerPage(pages.get(path), request, response));
+      : door?.takes(path) === true
+        ? door.answer(request, response)
+        : (answerDownload(request, response) ??
+          answerUpload(request, response) ??
+          answerPage(pages.get(path), request, response));
     answered.catch(() => giveUp(response));
   }
 
@@ -55,7 +65,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   );
   // Clients with a large file ask before they send it; an upload says yes once it is known to be welcome.
   server.on("checkContinue", (request, response) => {
-    if (!isUpload(request)) response.writeContinue();
+    if (!isUpload(request) && door?.takes(pathOf(request)) !== true) response.writeContinue();
     answer(request, response);
   });
   const port = await listen(server, options);
@@ -69,6 +79,8 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   let stopped: Promise<void> | undefined;
   return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
 }
+
+const pathOf = (request: IncomingMessage): string => request.url?.split("?", 1)[0] ?? "";
 
 /** Leaves no client waiting. */
 function giveUp(response: ServerResponse): void {

@@ -29,9 +29,11 @@ export async function openPorch({ host, port }: Pick<ListenerOptions, "host" | "
     const page = pages[request.url?.split("?", 1)[0] ?? ""];
     if (page) return void answerPage(page, request, response);
     response.setHeader("retry-after", "1");
-    // As Connect writes an error; others go by the status.
+    // As Connect writes an error, and as the published paths do; others go by the status.
+    const message = "Callsheet is starting; try again.";
+    const published = { success: false, error: message, detail: message };
     response.writeHead(503, { "content-type": "application/json" });
-    response.end(JSON.stringify({ code: "unavailable", message: "Callsheet is starting; try again." }));
+    response.end(JSON.stringify({ code: "unavailable", message, ...published }));
   });
   if (port !== 0) await listen(server, { host, port });
   return {

@@ -23,6 +23,8 @@ export type Reading = {
   readonly hold: Hold;
 };
 
+type ReadCall = UniversalServerRequest & { readonly body: AsyncIterable<Uint8Array> };
+
 const malformed = (message: string) => new ConnectError(message, Code.InvalidArgument);
 
 const unzip = promisify(gunzip);
@@ -38,7 +40,7 @@ export function readCall(
   request: IncomingMessage,
   response: ServerResponse,
   reading: Reading,
-): UniversalServerRequest | undefined {
+): ReadCall | undefined {
   let call: UniversalServerRequest;
   try {
     call = universalRequestFromNodeRequest(request, response, undefined, reading.values);
@@ -68,7 +70,7 @@ function forgetFarDeadlines(header: Headers): void {
 }
 
 /** A GET as the POST that says the same. */
-function fromQuery(call: UniversalServerRequest, reading: Reading): Partial<UniversalServerRequest> {
+function fromQuery(call: UniversalServerRequest, reading: Reading): Pick<ReadCall, "method" | "body"> {
   const query = new URL(call.url).searchParams;
   const encoding = query.get("encoding") ?? "";
   const isBinary = encoding === "proto";

@@ -1,18 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type DescMessage, type JsonValue, create, toJson } from "@bufbuild/protobuf";
-import { createHandlerContext } from "@connectrpc/connect";
-import { codeToHttpStatus, errorToJson } from "@connectrpc/connect/protocol-connect";
+import { type DescMessage, create, toJson } from "@bufbuild/protobuf";
 import { BatchJobError } from "../../domain/batch-job-error.ts";
 import { BatchJobService, ImportContactsRequestSchema } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CallsInHand } from "../calls-in-hand.ts";
 import { toConnectError } from "../errors.ts";
-import { composeMethod } from "../invoke.ts";
 import { sendText } from "./pages.ts";
-import { asConnectError, clientLeft } from "../last-resort.ts";
+import { clientLeft } from "../last-resort.ts";
+import type { InvokeMethod } from "../invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
+import { invokerOf, openPlainCall } from "./plain-call.ts";
 
 const { importContacts: method } = BatchJobService.method;
-const contactsOfJob = /^\/batch-jobs\/([^/?]+)\/contacts\.csv$/;
+export const contactsOfJob = /^\/batch-jobs\/([^/?]+)\/contacts\.csv$/;
 
 const jsonOptions = { alwaysEmitImplicit: true };
 
@@ -30,10 +29,9 @@ export type AnswerUpload = (request: IncomingMessage, response: ServerResponse) 
  * as Connect writes them.
  */
 export function createUploads(options: ListenerOptions, calls: CallsInHand): AnswerUpload {
-  const specs = options.services.flatMap((entry) => Object.values(entry.methods));
-  const spec = specs.find((candidate) => candidate.method === method);
-  if (spec === undefined) return () => undefined;
-  const invoke = composeMethod(spec, [calls.interceptor, ...options.interceptors]);
+  const found = invokerOf(method, options, calls);
+  if (found === undefined) return () => undefined;
+  const invoke: InvokeMethod = found;
 
   async function answer(
     batchJobId: string,
@@ -41,35 +39,19 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
     request: IncomingMessage,
     response: ServerResponse,
   ) {
-    const context = createHandlerContext({
-      service: BatchJobService,
-      method,
-      protocolName: "http",
-      requestMethod: "POST",
-      url: request.url ?? "",
-      requestHeader: { authorization: request.headers.authorization ?? "" },
-      shutdownSignal: calls.cut,
-    });
-    const { promise: over, reject } = Promise.withResolvers<never>();
-    over.catch(() => {});
-    context.signal.addEventListener("abort", () =>
-      reject(asConnectError(context.signal.reason, context.signal)),
-    );
-    response.once("close", () => context.abort());
+    const call = openPlainCall(method, request, response, calls);
     try {
       calls.admit();
-      await options.gate(context);
-      const result = await Promise.race([
-        invoke(context, toMessages(batchJobId, query, request, response)),
-        over,
-      ]);
+      await options.gate(call.context);
+      const messages = toMessages(batchJobId, query, request, response);
+      const result = await call.unlessOver(invoke(call.context, messages));
       if (!result.stream) throw new Error("an upload is a stream");
       for await (const message of result.message) {
-        send(response, 200, result.header, toJson(method.output as DescMessage, message, jsonOptions));
+        const body = JSON.stringify(toJson(method.output as DescMessage, message, jsonOptions));
+        response.setHeaders(result.header).writeHead(200, { "content-type": "application/json" }).end(body);
       }
     } catch (thrown) {
-      const error = asConnectError(thrown, context.signal);
-      send(response, codeToHttpStatus(error.code), error.metadata, errorToJson(error, undefined));
+      call.refuse(thrown);
       if (!request.complete) setTimeout(() => request.destroy(), farewellMs).unref();
     }
   }
@@ -79,15 +61,10 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
     const [, batchJobId] = contactsOfJob.exec(path) ?? [];
     if (batchJobId === undefined) return undefined;
     if (request.method === "POST") return answer(batchJobId, new URLSearchParams(search), request, response);
-    response.setHeader("allow", "POST");
-    sendText(response, 405, "Send a CSV file here with POST.");
+    response.setHeader("allow", "GET, POST");
+    sendText(response, 405, "Send a CSV file here with POST, or take one with GET.");
     return Promise.resolve();
   };
-}
-
-function send(response: ServerResponse, status: number, header: Headers, body: JsonValue): void {
-  response.setHeaders(header);
-  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 }
 
 /** The request as the stream that ImportContacts takes. It throws unless the whole body came. */

@@ -10,7 +10,7 @@ function takeFiles() {
   const files = new Map<string, Promise<unknown>>();
   return {
     taken,
-    send(...names: string[]) {
+    async send(...names: string[]) {
       for (const name of names) {
         const work = () =>
           new Promise<void>((resolve, reject) => {
@@ -22,6 +22,7 @@ function takeFiles() {
           inTurn(name.charCodeAt(0), work).catch((error: unknown) => error),
         );
       }
+      await nextTurn();
     },
     async end(name: string, error?: Error) {
       ends.get(name)?.(error);
@@ -33,7 +34,7 @@ function takeFiles() {
 
 test("an organization has two files taken at once, and others get their turn before its third", async () => {
   const files = takeFiles();
-  files.send("a1", "a2", "a3", "a4", "b1", "b2", "c1");
+  await files.send("a1", "a2", "a3", "a4", "b1", "b2", "c1");
   // b2 leaves the last slot to an organization that has none.
   expect(files.taken).toEqual(["a1", "a2", "b1", "c1"]);
   await files.end("b1");
@@ -46,7 +47,7 @@ test("an organization has two files taken at once, and others get their turn bef
 
 test("those who wait come in the order in which they came", async () => {
   const files = takeFiles();
-  files.send("a1", "b1", "c1", "d1", "e1", "a2", "f1");
+  await files.send("a1", "b1", "c1", "d1", "e1", "a2", "f1");
   await files.end("c1");
   await files.end("d1");
   expect(files.taken.slice(4)).toEqual(["e1", "f1"]);

@@ -1,0 +1,130 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { create, type Message } from "@bufbuild/protobuf";
+import {
+  type ConnectError,
+  createHandlerContext,
+  createMethodImplSpec,
+  type HandlerContext,
+} from "@connectrpc/connect";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { toConnectError } from "../rpc/errors.ts";
+import { maybeCallerOf } from "../rpc/gate.ts";
+import type { OpenDoor } from "../rpc/http/door.ts";
+import { writeFile } from "../rpc/http/download.ts";
+import { composeMethod } from "../rpc/invoke.ts";
+import { asConnectError } from "../rpc/last-resort.ts";
+import type { ListenerOptions } from "../rpc/listener.ts";
+import { createBytesInHand, heapShare } from "../rpc/requests/bytes-in-hand.ts";
+import { type Asked, failure, toFailure } from "./errors.ts";
+import { authorizationOf, readRequest, wrongType } from "./request.ts";
+import type { Answered, Deps, FileRoute, JsonRoute, Prepared, PreparedFile, Route } from "./route.ts";
+import { routes } from "./routes.ts";
+import { sendAnswer, sendFailure } from "./send.ts";
+import { createTable, isOurs } from "./table.ts";
+
+type RestOptions = ListenerOptions & {
+  readonly deps: Deps;
+  /** What nobody expected as it is answered; it is logged there. */
+  readonly translate: (thrown: unknown) => ConnectError;
+};
+
+/** The published paths, in front of the same gate and inside of the same interceptors as the RPCs. */
+export function createRest(options: RestOptions): OpenDoor {
+  const { deps, gate, translate, refused = () => {} } = options;
+  const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
+  const find = createTable(routes);
+
+  /** The error that a call ends with, as it may be seen. */
+  function toSeen(thrown: unknown, { signal }: HandlerContext): ConnectError {
+    if (thrown instanceof BatchJobError) return toConnectError(thrown);
+    return signal.aborted ? asConnectError(thrown, signal) : translate(thrown);
+  }
+
+  return (calls) => {
+    const interceptors = [calls.interceptor, ...options.interceptors];
+
+    async function invoke(row: JsonRoute, context: HandlerContext, prepared: Prepared): Promise<Answered> {
+      let answered: Answered | undefined;
+      const spec = createMethodImplSpec(row.rpc, async () => {
+        answered = await prepared.answer(deps, context);
+        return create(row.rpc.output);
+      });
+      await composeMethod(spec, interceptors)(context, only(prepared.message));
+      if (answered === undefined) throw new Error(`${row.name} was not answered`);
+      return answered;
+    }
+
+    function invokeFile(row: FileRoute, context: HandlerContext, prepared: PreparedFile) {
+      const spec = createMethodImplSpec(row.rpc, (_, inner) => prepared.pieces(deps, inner));
+      return composeMethod(spec, interceptors)(context, only(prepared.message));
+    }
+
+    async function call(row: Route, batchJobId: string, request: IncomingMessage, response: ServerResponse) {
+      const context = createHandlerContext({
+        service: BatchJobService,
+        method: row.rpc,
+        protocolName: "http",
+        requestMethod: request.method ?? "",
+        url: request.url ?? "",
+        requestHeader: { authorization: authorizationOf(request) },
+        shutdownSignal: calls.cut,
+      });
+      const { promise: over, reject } = Promise.withResolvers<never>();
+      over.catch(() => {});
+      context.signal.addEventListener("abort", () =>
+        reject(asConnectError(context.signal.reason, context.signal)),
+      );
+      response.once("close", () => context.abort());
+      const { values } = context;
+      const hold = bytesInHand.hold(() => maybeCallerOf({ contextValues: values })?.organizationId);
+      response.once("close", hold.release);
+      const unlessOver = <T>(work: Promise<T>): Promise<T> => Promise.race([work, over]);
+      let asked: Asked = {};
+      try {
+        calls.admit();
+        await gate(context);
+        const given = await readRequest(request, response, { row, batchJobId, context, hold });
+        if (row.kind === "file") {
+          const result = await unlessOver(invokeFile(row, context, await row.prepare(given)));
+          return await writeFile(response, result, { batchJobId, unlessOver });
+        }
+        const prepared = await row.prepare(given);
+        asked = prepared.asked;
+        const answered = await unlessOver(invoke(row, context, prepared));
+        sendAnswer(response, answered, { header: context.responseHeader, hold });
+      } catch (thrown) {
+        const error = toSeen(thrown, context);
+        refused(context, error);
+        sendFailure(response, toFailure(error, asked), error.metadata);
+      }
+    }
+
+    return {
+      takes: isOurs,
+      async answer(request, response) {
+        const { method = "", url = "" } = request;
+        const found = find(url.split("?", 1)[0] ?? "");
+        if (found === undefined)
+          return sendFailure(response, failure(404, "not_found", "There is nothing at this path."));
+        const allow = [...found.methods.keys(), "OPTIONS"].join(", ");
+        if (method === "OPTIONS") return void response.writeHead(204, { allow }).end();
+        const row = found.methods.get(method);
+        if (row === undefined) {
+          const headers = { allow };
+          return sendFailure(
+            response,
+            failure(405, "method_not_allowed", `Use one of ${allow} here.`, { headers }),
+          );
+        }
+        const unsupported = wrongType(row, request);
+        if (unsupported !== undefined) return sendFailure(response, unsupported);
+        await call(row, found.batchJobId, request, response);
+      },
+    };
+  };
+}
+
+async function* only(message: Message) {
+  yield message;
+}

@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import { type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import type { JobStatus } from "../domain/batch-job.ts";
+import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
+import type { CreateBatchJobRequest } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import type { CommandRequest, JobCommandRequest, NewJob } from "../jobs/batch-jobs.ts";
+import { readDuration, readOutcomes } from "./convert.ts";
+import { callerOf } from "./gate.ts";
+
+type Command = Message & { readonly requestId: string };
+type JobCommand = Command & { readonly batchJobId: string; readonly expectedRevision?: bigint | undefined };
+type Context = Pick<HandlerContext, "values" | "method">;
+
+/** A hash of the request in which maps, whose order on the wire means nothing, are in order. */
+function fingerprint(schema: DescMessage, request: Command & { contacts?: ContactInput[] }): Buffer {
+  for (const contact of request.contacts ?? []) {
+    contact.fields = Object.fromEntries(
+      Object.entries(contact.fields).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    );
+  }
+  return createHash("sha256").update(toBinary(schema, request)).digest();
+}
+
+/** A request as a command: whichever way it came, the same request is the same command. */
+export const toCommand = (request: Command, context: Context): CommandRequest => ({
+  caller: callerOf(context),
+  requestId: request.requestId,
+  fingerprint: () => fingerprint(context.method.input, request),
+});
+
+export const toJobCommand = (request: JobCommand, context: Context): JobCommandRequest => ({
+  ...toCommand(request, context),
+  batchJobId: request.batchJobId,
+  expectedRevision: request.expectedRevision,
+});
+
+const defaults = {
+  concurrentCallLimit: 5,
+  maxAttempts: 3,
+  retryOn: ["no_answer", "busy", "timeout"],
+  retryDelaysMs: [5 * 60_000, 30 * 60_000],
+} as const;
+
+const orElse = <T>(values: T[], fallback: readonly T[]): readonly T[] =>
+  values.length > 0 ? values : fallback;
+
+/** The job that a request describes, with the settings that it does not give. */
+export const toNewJob = (request: CreateBatchJobRequest): NewJob => ({
+  name: request.name,
+  description: request.description,
+  fromPhoneNumberId: request.fromPhoneNumberId,
+  contacts: request.contacts,
+  concurrentCallLimit: request.concurrentCallLimit ?? defaults.concurrentCallLimit,
+  maxAttempts: request.maxAttempts ?? defaults.maxAttempts,
+  retryOn: orElse(readOutcomes(request.retryOn), defaults.retryOn),
+  retryDelaysMs: orElse(
+    request.retryDelays.map((delay, i) => readDuration(`retry_delays[${i}]`, delay)),
+    defaults.retryDelaysMs,
+  ),
+  scheduledStartTime: request.scheduledStartTime,
+  timeZone: request.timezone,
+});
+
+export const createMessage = (isScheduled: { dueMs: number | null }): string =>
+  isScheduled.dueMs === null ? "Created" : "Created and scheduled";
+
+/** What a start says to people, by the status before it. */
+export const startMessages: Partial<Record<JobStatus, string>> = {
+  pending: "Starting immediately",
+  scheduled: "Cancelled scheduled job, starting immediately",
+};
+
+export const rescheduleMessages: Partial<Record<JobStatus, string>> = {
+  pending: "Scheduled successfully",
+  scheduled: "Rescheduled successfully (old job cancelled)",
+};
+
+export const pauseMessage = "Paused";
+export const resumeMessage = (status: JobStatus): string =>
+  status === "running" ? "Resumed" : "Ended, since no contact was open";

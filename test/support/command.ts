@@ -30,17 +30,20 @@ export function runProgram(
   });
 }
 
-/** Starts one of our programs; it is killed in the end, if it has not ended by itself. */
+/**
+ * Starts one of our programs, of this tree or of another one; it is killed in the end, if it has not ended by itself.
+ */
 export function startProgram(
   file: "src/main.ts",
   settings: Record<string, string>,
+  directory = root,
 ): AsyncDisposable & {
   child: ChildProcess;
   said: { stdout: string; stderr: string };
   ended: Promise<Ended>;
 } {
   const child = spawn(process.execPath, [file], {
-    cwd: root,
+    cwd: directory,
     env: environment(settings),
     stdio: ["ignore", "pipe", "pipe"],
   });

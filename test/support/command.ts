@@ -14,17 +14,18 @@ const environment = (settings: Record<string, string>) => ({
   ...settings,
 });
 
-/** Runs one of our programs to its end. */
+/** Runs one of our programs to its end, of this tree or of another one. */
 export function runProgram(
   file: "src/access/keys.ts" | "src/main.ts",
   args: readonly string[],
   settings: Record<string, string>,
+  directory = root,
 ): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [file, ...args],
-      { cwd: root, env: environment(settings) },
+      { cwd: directory, env: environment(settings) },
       (_, stdout, stderr) => resolve({ exitCode: child.exitCode, stdout, stderr }),
     );
   });

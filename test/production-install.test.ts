@@ -16,8 +16,8 @@ import { readDocument, root } from "./support/readme.ts";
 import { createClients } from "./support/replica.ts";
 
 /*
- * What a production install holds, and that the service needs no more. It is made in a folder of its own, of the files that
- * docs/operating.md names, by the command that it gives.
+ * What a production install holds, and that the service needs no more. It is made in a folder of its own, of the
+ * files that docs/operating.md names, by the command that it gives.
  */
 
 const directory = await mkdtemp(join(tmpdir(), "callsheet-production-"));

@@ -42,8 +42,8 @@ const bookkeeping = {
 const oldestVersion = 150_000;
 
 /**
- * Others who need a table wait behind a migration that waits for it. So it gives way after this, and tries again later, from
- * the beginning.
+ * Others who need a table wait behind a migration that waits for it. So it gives way after this, and tries again
+ * later, from the beginning.
  */
 const lockPatienceMs = 1_000;
 const pauseMs = 1_000;
@@ -52,9 +52,9 @@ const lockTimedOut = "55P03";
 
 /**
  * Brings the schema up to date, in one transaction, then makes the functions of this version that are not there, in
- * another. Any number of replicas may do so at once, also beside those that work; one applies, the others wait for it. A
- * schema that a newer version has made is left as it is. Refuses a Postgres that is too old, and a schema that has lost what
- * this version uses.
+ * another. Any number of replicas may do so at once, also beside those that work; one applies, the others wait for
+ * it. A schema that a newer version has made is left as it is. Refuses a Postgres that is too old, and a schema that
+ * has lost what this version uses.
  */
 export async function migrate(url: string, changes: SchemaChanges = migrations): Promise<void> {
   // A large table takes as long as it takes, for the one at work and for those who wait for it.

@@ -3,15 +3,15 @@ import type { Migration } from "kysely/migration";
 import type { Database } from "./database.ts";
 
 /*
- * A version runs on a range of schemas: from the one that its own migrations make to the last one that still has all that it
- * uses. A migration that only adds leaves the end of that range open. One that takes something away names the migration that
- * a version must know so as not to miss it, and the database keeps that beside what was migrated: so a version can tell
- * whether it may run on a schema that a later one has made.
+ * A version runs on a range of schemas: from the one that its own migrations make to the last one that still has all
+ * that it uses. A migration that only adds leaves the end of that range open. One that takes something away names the
+ * migration that a version must know so as not to miss it, and the database keeps that beside what was migrated: so a
+ * version can tell whether it may run on a schema that a later one has made.
  */
 
-/** A migration, and what it asks of those who run on what it leaves. Migrations are named by a number and go by their names. */
+/** A migration, and what it asks of those who run on what it leaves. The names of migrations are in order. */
 export type SchemaChange = Migration & {
-  /** The name of the last migration that a version must know. Where there is none, it asks no more than those before it. */
+  /** The name of the last migration that a version must know. Without it, it asks no more than those before it. */
   readonly needs?: string;
 };
 
@@ -52,8 +52,8 @@ export async function neededIn(db: Database, schema: string): Promise<string | u
 }
 
 /**
- * True if the schema is one that a later version has made and that has all of these changes; the caller then runs on it as
- * it is. Throws if that version has taken away what this one uses.
+ * True if the schema is one that a later version has made and that has all of these changes; the caller then runs on
+ * it as it is. Throws if that version has taken away what this one uses.
  */
 export async function isNewerSchema(
   db: Database,

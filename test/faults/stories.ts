@@ -93,8 +93,13 @@ export function tellStories(replicas: readonly Replica[], apiKey: string, atATim
     told += 1;
   }
 
+  /** Until one goes wrong. */
   async function tellOneAfterAnother(): Promise<void> {
-    while (!stop.signal.aborted) await tell().catch((error: unknown) => failures.push(String(error)));
+    try {
+      while (!stop.signal.aborted) await tell();
+    } catch (error) {
+      failures.push(String(error));
+    }
   }
 
   const telling = Promise.all(Array.from({ length: atATime }, tellOneAfterAnother));

@@ -17,7 +17,10 @@ const adds: SchemaChange = { up: doing("alter table batch_jobs add column added 
 const uses: SchemaChange = { up: doing("alter table batch_jobs add column used int") };
 const takesAway: SchemaChange = { up: doing("alter table batch_jobs drop column added"), needs: "9002-uses" };
 
-/** What four versions know, one after the other; the third one is the first that can do without what the fourth takes away. */
+/**
+ * What four versions know, one after the other; the third one is the first that can do without what the fourth takes
+ * away.
+ */
 const first = migrations;
 const second = { ...first, "9001-adds": adds };
 const third = { ...second, "9002-uses": uses };

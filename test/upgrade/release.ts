@@ -18,8 +18,8 @@ const isRolling = (version: string): boolean =>
   version.localeCompare(firstRolling, undefined, { numeric: true }) >= 0;
 
 /**
- * The last release before what is in a tree, or what is missing to find it. Where the tree is the first release that may be
- * told from another, it is that one.
+ * The last release before what is in a tree, or what is missing to find it. Where the tree is the first release that
+ * may be told from another, it is that one.
  */
 export function findLastRelease(tree = root): Release | { readonly missing: string } {
   const git = (...args: string[]): string =>
@@ -33,7 +33,7 @@ export function findLastRelease(tree = root): Release | { readonly missing: stri
   const rolling = versions.filter(isRolling);
   if (rolling.length === 0) return { missing: `a release from ${firstRolling} on` };
   try {
-    // A tree in somebody else's repository has no history of its own, and the first commit of a shallow clone has all of it.
+    // A tree in somebody else's repository has no history of its own, and a shallow clone begins with all that was.
     const isWhole =
       git("rev-parse", "--show-prefix") === "" && git("rev-parse", "--is-shallow-repository") === "false";
     if (!isWhole) return { missing: "the whole history" };

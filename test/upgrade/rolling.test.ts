@@ -8,8 +8,9 @@ import { root } from "../support/readme.ts";
 import { findLastRelease, installRelease } from "./release.ts";
 
 /*
- * The last release and this tree, side by side on one Postgres and one Redis. Replicas are replaced one after another, while
- * workers work and clients with ordinary retries go on; then back again, for a release that proves wrong is taken back.
+ * The last release and this tree, side by side on one Postgres and one Redis. Replicas are replaced one after
+ * another, while workers work and clients with ordinary retries go on; then back again, for a release that proves
+ * wrong is taken back.
  */
 
 const isFull = process.env["UPGRADE"] === "full";
@@ -28,7 +29,10 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => cleanUp.disposeAsync());
 
-/** A key of an organization whose jobs are left to those who tell stories, made by the program of a tree; it makes the schema. */
+/**
+ * A key of an organization whose jobs are left to those who tell stories, made by the program of a tree; it makes the
+ * schema.
+ */
 async function makeStoryKey(databaseUrl: string, tree: string): Promise<string> {
   const args = ["create", "--organization", "stories", "--role", "admin", "--name", "stories"];
   const { exitCode, stdout, stderr } = await runProgram(
@@ -45,7 +49,10 @@ async function makeStoryKey(databaseUrl: string, tree: string): Promise<string> 
 /** Grows with what a replica answers those who tell stories. */
 const toldHere = `callsheet_rpc_seconds_count{method="callsheet.v1.BatchJobService/ListContacts"}`;
 
-/** Replaces one replica after another by the program of a tree. Each step is over when that one has its part of the work. */
+/**
+ * Replaces one replica after another by the program of a tree. Each step is over when that one has its part of the
+ * work.
+ */
 async function replaceAll(system: System, stories: Stories, trees: string[], tree: string): Promise<void> {
   for (const [i, replica] of system.replicas.entries()) {
     const before = stories.told();
@@ -53,6 +60,7 @@ async function replaceAll(system: System, stories: Stories, trees: string[], tre
     trees[i] = tree;
     await replica.start();
     await eventually(async () => {
+      expect(stories.failures).toEqual([]);
       expect(await replica.metric(toldHere)).toBeGreaterThan(0);
       expect(stories.told()).toBeGreaterThanOrEqual(before + size.atEachStep);
     }, 30_000);
@@ -61,13 +69,13 @@ async function replaceAll(system: System, stories: Stories, trees: string[], tre
 
 /** Which tree was there first, and which ones take over one after the other. */
 const orders = [
-  { title: "the release was there first", first: () => old, then: () => [root, old] },
-  { title: "this tree was there first", first: () => root, then: () => (isFull ? [old, root] : [old]) },
+  { title: "the release was there first", first: () => old, next: () => [root, old] },
+  { title: "this tree was there first", first: () => root, next: () => (isFull ? [old, root] : [old]) },
 ];
 
 describe.skipIf(isMissing).each(orders)(
   `where ${from} and this tree meet, and $title,`,
-  ({ first, then }) => {
+  ({ first, next }) => {
     test(
       "replicas replace each other under load: no call fails, and nothing is wrong",
       async () => {
@@ -84,7 +92,7 @@ describe.skipIf(isMissing).each(orders)(
           await using load = startLoad(system, size.load);
           await eventually(() => expect(stories.told()).toBeGreaterThan(size.atEachStep), 30_000);
           for (let round = 0; round < size.rounds; round += 1) {
-            for (const tree of then()) await replaceAll(system, stories, running, tree);
+            for (const tree of next()) await replaceAll(system, stories, running, tree);
           }
           await stories.stop();
           expect(load.finished()).toBeGreaterThan(0);

@@ -5,13 +5,13 @@ import { sql } from "kysely";
 import type { Database } from "../database.ts";
 
 /*
- * Each hot function is a file of SQL beside this one. Its name in the database ends in a hash of the file's text, comments
- * included: a start makes what is not there, and versions that run side by side, or are started again, each call the
- * functions that they were written for.
+ * Each hot function is a file of SQL beside this one. Its name in the database ends in a hash of the file's text,
+ * comments included: a start makes what is not there, and versions that run side by side, or are started again, each
+ * call the functions that they were written for.
  *
- * While replicas of two versions run, nobody knows who still calls a function. So a start notes at each of its own which
- * schema its version knows, and one goes when the schema has lost what all who called it need (retire.ts). A migration
- * takes a table or a column away one version after the functions no longer name it, at the earliest.
+ * While replicas of two versions run, nobody knows who still calls a function. So a start notes at each of its own
+ * which schema its version knows, and one goes when the schema has lost what all who called it need (retire.ts). A
+ * migration takes a table or a column away one version after the functions no longer name it, at the earliest.
  */
 
 export type SqlFunction = {
@@ -49,8 +49,8 @@ export const knownInMark = sql`
   substring(obj_description(pg_proc.oid, 'pg_proc') from '^Callsheet: called by versions that know (\\S+)$') collate "C"`;
 
 /**
- * Makes those functions that are not there, all or none, in the schema of the tables, and marks them with the last migration
- * that this version knows. The caller holds the lock of migrations, and the tables are up to date.
+ * Makes those functions that are not there, all or none, in the schema of the tables, and marks them with the last
+ * migration that this version knows. The caller holds the lock of migrations, and the tables are up to date.
  */
 export async function makeFunctions(
   db: Database,

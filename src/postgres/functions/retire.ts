@@ -3,8 +3,8 @@ import type { Database } from "../database.ts";
 import { knownInMark } from "./functions.ts";
 
 /**
- * Drops the functions that only versions called which do not know this migration, and so cannot run any more. One without
- * a mark stays. The caller holds the lock of migrations.
+ * Drops the functions that only versions called which do not know this migration, and so cannot run any more. One
+ * without a mark stays. The caller holds the lock of migrations.
  */
 export async function retireFunctions(
   db: Database,

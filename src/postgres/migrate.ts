@@ -5,6 +5,7 @@ import { jittered } from "../timing/loop.ts";
 import { type Database, codeOf, openDatabase } from "./database.ts";
 import { makeFunctions } from "./functions/functions.ts";
 import { retireFunctions } from "./functions/retire.ts";
+import { type SchemaChanges, declaring, isNewerSchema, neededIn } from "./schema-range.ts";
 import * as batchJobs from "./migrations/0001-batch-jobs.ts";
 import * as leases from "./migrations/0002-leases.ts";
 import * as liveLeases from "./migrations/0003-live-leases.ts";
@@ -16,7 +17,6 @@ import * as lastAttempts from "./migrations/0008-last-attempts.ts";
 import * as tickets from "./migrations/0009-tickets.ts";
 import * as enteredPhones from "./migrations/0010-entered-phones.ts";
 import * as installationId from "./migrations/0011-installation-id.ts";
-import { type SchemaChanges, declaring, isNewerSchema, neededIn } from "./schema-range.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {

@@ -59,10 +59,9 @@ export function openPool(options: {
   keptIdle?: number;
 }): Pool {
   const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000 } = options;
-  const { lockTimeoutMs = statementTimeoutMs === 0 ? 0 : 5_000 } = options;
   const settings = {
     ...planner,
-    lock_timeout: String(lockTimeoutMs),
+    lock_timeout: String(options.lockTimeoutMs ?? (statementTimeoutMs === 0 ? 0 : 5_000)),
     statement_timeout: String(statementTimeoutMs),
     idle_in_transaction_session_timeout: "10000",
   };

@@ -16,6 +16,7 @@ const order = [
   /\/redis-lost\.test/,
   /\/postgres-lost\.test/,
   /\/replica-kills\.test/,
+  /\/rolling\.test/,
   /\/frozen\.test/,
   /./,
 ];

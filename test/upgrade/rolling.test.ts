@@ -63,7 +63,7 @@ async function replaceAll(system: System, stories: Stories, trees: string[], tre
       expect([...stories.failures, ...system.badLogLines().slice(0, 5)]).toEqual([]);
       expect(await replica.metric(toldHere)).toBeGreaterThan(0);
       expect(stories.told()).toBeGreaterThanOrEqual(before + size.atEachStep);
-    }, 30_000);
+    }, 60_000);
   }
 }
 
@@ -90,7 +90,7 @@ describe.skipIf(isMissing).each(orders)(
         await using stories = tellStories(system.replicas, key, size.stories);
         {
           await using load = startLoad(system, size.load);
-          await eventually(() => expect(stories.told()).toBeGreaterThan(size.atEachStep), 30_000);
+          await eventually(() => expect(stories.told()).toBeGreaterThan(size.atEachStep), 60_000);
           for (let round = 0; round < size.rounds; round += 1) {
             for (const tree of next()) await replaceAll(system, stories, running, tree);
           }
@@ -101,7 +101,7 @@ describe.skipIf(isMissing).each(orders)(
         expect(await settled(system)).toEqual([]);
         expect(system.badLogLines()).toEqual([]);
       },
-      isFull ? 1_200_000 : 180_000,
+      isFull ? 1_800_000 : 300_000,
     );
   },
 );

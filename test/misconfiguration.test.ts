@@ -117,7 +117,7 @@ describe("a replica does not start, and says in one sentence what would be right
       newer.url,
     );
     expect(await complaint({ databaseUrl: newer.url })).toMatch(
-      /^The schema of the database \(9999-of-the-future\) has lost what this version of Callsheet uses, which knows \d{4}-[a-z-]+; start a version that knows 9998-of-tomorrow, or a newer one\.$/,
+      /^The schema of the database \(9999-of-the-future\) has lost what this version of Callsheet, which knows \d{4}-[a-z-]+, uses; start one that knows 9998-of-tomorrow, or a newer one\.$/,
     );
   });
 

@@ -20,7 +20,7 @@ export type SchemaChanges = Readonly<Record<string, SchemaChange>>;
 const contractions = "schema_contractions";
 const table = (schema: string) => sql.id(schema, contractions);
 
-/** The migrations such that each keeps what it asks, in its own transaction. */
+/** The migrations, each of which keeps what it asks, in the transaction that applies it. */
 export const declaring = (changes: SchemaChanges, schema: string): Record<string, Migration> =>
   Object.fromEntries(
     Object.entries(changes).map(([name, { up, needs }]) => {
@@ -71,6 +71,6 @@ export async function isNewerSchema(
   const needed = await neededIn(db, schema);
   if (needed === undefined || needed in changes) return true;
   throw new Error(
-    `The schema of the database (${last}) has lost what this version of Callsheet uses, which knows ${known.at(-1)}; start a version that knows ${needed}, or a newer one.`,
+    `The schema of the database (${last}) has lost what this version of Callsheet, which knows ${known.at(-1)}, uses; start one that knows ${needed}, or a newer one.`,
   );
 }

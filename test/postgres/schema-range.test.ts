@@ -62,9 +62,9 @@ describe("a version", () => {
     await migrate(database.url, fourth);
     await using client = await connect(database.url);
     await expect(migrate(database.url, first)).rejects.toThrow(
-      `The schema of the database (9003-takes-away) has lost what this version of Callsheet uses, which knows ${last}; start a version that knows 9002-uses, or a newer one.`,
+      `The schema of the database (9003-takes-away) has lost what this version of Callsheet, which knows ${last}, uses; start one that knows 9002-uses, or a newer one.`,
     );
-    await expect(migrate(database.url, second)).rejects.toThrow("which knows 9001-adds;");
+    await expect(migrate(database.url, second)).rejects.toThrow("which knows 9001-adds,");
     await migrate(database.url, third);
     await migrate(database.url, fourth);
     expect(await applied(client)).toEqual(Object.keys(fourth));
@@ -73,7 +73,7 @@ describe("a version", () => {
   test("stays refused when a later one only adds", async () => {
     await using database = await cloneDatabase();
     await migrate(database.url, fifth);
-    await expect(migrate(database.url, second)).rejects.toThrow("start a version that knows 9002-uses");
+    await expect(migrate(database.url, second)).rejects.toThrow("start one that knows 9002-uses");
     await migrate(database.url, third);
   });
 

@@ -864,7 +864,7 @@ export const mutants: readonly Mutant[] = [
   ...workers,
   ...beginnings,
   ...shares,
+  ...upgrades,
   ...vitals,
   ...bounds,
-  ...upgrades,
 ];

@@ -96,7 +96,11 @@ test("SIGTERM in a fan-out, with long polls, watchers and calls in hand: all are
 test(`no call fails, for a client with ordinary retries, while three replicas are restarted one after another ${sized(1, 5)} times`, async () => {
   const insist = createInsist(system);
   await using stories = tellStories(system.replicas, system.apiKey, 6);
-  await eventually(() => expect(stories.told()).toBeGreaterThan(10));
+  const told = (more: number) => () => {
+    expect(stories.failures).toEqual([]);
+    expect(stories.told()).toBeGreaterThan(more);
+  };
+  await eventually(told(10), 60_000);
   const exits: (number | null)[] = [];
   for (let round = 0; round < sized(1, 5); round += 1) {
     for (const replica of system.replicas) {
@@ -106,8 +110,7 @@ test(`no call fails, for a client with ordinary retries, while three replicas ar
       await replica.start();
     }
   }
-  const before = stories.told();
-  await eventually(() => expect(stories.told()).toBeGreaterThan(before + 10), 30_000);
+  await eventually(told(stories.told() + 10), 60_000);
   await stories.stop();
   expect(stories.failures).toEqual([]);
   expect(new Set(exits)).toEqual(new Set([0]));

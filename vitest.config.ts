@@ -4,8 +4,8 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** What takes long: on a cluster only in `npm run test:cluster`. */
 const long = ["test/races/*.test.ts", "test/leasing/{leasing,long-poll,many-workers,property}.test.ts"];
 
-/** Real processes that are harmed; they wait most of the time, and must not wait for a processor. */
-const faults = "test/faults/!(oracle|soak).test.ts";
+/** Real processes that are harmed, or replaced; they wait most of the time, and must not wait for a processor. */
+const faults = ["test/faults/!(oracle|soak).test.ts", "test/upgrade/rolling.test.ts"];
 const soak = "test/faults/soak.test.ts";
 /** Minutes long: only in `npm run test:faults`. */
 const longFaults = process.env["FAULTS"] === "full" ? [] : ["test/faults/network.test.ts"];
@@ -16,6 +16,7 @@ const order = [
   /\/redis-lost\.test/,
   /\/postgres-lost\.test/,
   /\/replica-kills\.test/,
+  /\/rolling\.test/,
   /\/frozen\.test/,
   /./,
 ];
@@ -43,7 +44,7 @@ export default defineConfig({
           ...limits,
           name: "one Redis",
           include: ["test/**/*.test.ts"],
-          exclude: [faults, soak],
+          exclude: [...faults, soak],
           ...many,
           globalSetup: ["test/support/servers.ts"],
         },
@@ -72,7 +73,7 @@ export default defineConfig({
         test: {
           ...limits,
           name: "faults",
-          include: [faults],
+          include: faults,
           exclude: longFaults,
           maxWorkers: 4,
           // When the others are done.

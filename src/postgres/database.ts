@@ -50,6 +50,8 @@ export function openPool(options: {
   size: number;
   /** 0 for no limit on statements, their answers, and locks. */
   statementTimeoutMs?: number;
+  /** For locks alone. */
+  lockTimeoutMs?: number;
   queryTimeoutMs?: number;
   /** Further connections that were idle for so long are closed; 0 keeps them. */
   idleTimeoutMs?: number;
@@ -61,7 +63,7 @@ export function openPool(options: {
   const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000, idleInTransactionMs = 10_000 } = options;
   const settings = {
     ...planner,
-    lock_timeout: statementTimeoutMs === 0 ? "0" : "5000",
+    lock_timeout: String(options.lockTimeoutMs ?? (statementTimeoutMs === 0 ? 0 : 5_000)),
     statement_timeout: String(statementTimeoutMs),
     idle_in_transaction_session_timeout: String(idleInTransactionMs),
   };

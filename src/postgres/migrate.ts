@@ -1,7 +1,11 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
-import { type Migration, Migrator } from "kysely/migration";
-import { type Database, openDatabase } from "./database.ts";
+import { Migrator } from "kysely/migration";
+import { jittered } from "../timing/loop.ts";
+import { type Database, codeOf, openDatabase } from "./database.ts";
 import { makeFunctions } from "./functions/functions.ts";
+import { retireFunctions } from "./functions/retire.ts";
+import { type SchemaChanges, declaring, isNewerSchema, neededIn } from "./schema-range.ts";
 import * as batchJobs from "./migrations/0001-batch-jobs.ts";
 import * as leases from "./migrations/0002-leases.ts";
 import * as liveLeases from "./migrations/0003-live-leases.ts";
@@ -16,7 +20,7 @@ import * as installationId from "./migrations/0011-installation-id.ts";
 import * as owners from "./migrations/0012-owners.ts";
 
 /** In the order of their names. One that was released is never changed. */
-export const migrations: Record<string, Migration> = {
+export const migrations: SchemaChanges = {
   "0001-batch-jobs": batchJobs,
   "0002-leases": leases,
   "0003-live-leases": liveLeases,
@@ -40,28 +44,48 @@ const bookkeeping = {
 const oldestVersion = 150_000;
 
 /**
- * Brings the schema up to date, in one transaction, then makes the functions of this version that are not there, in
- * another. Any number of replicas may do so at once; one applies, the others wait for it. Refuses a Postgres that is too
- * old, and a schema that a newer version has made, which it leaves alone.
+ * Others who need a table wait behind a migration that waits for it. So it gives way after this, and tries again
+ * later, from the beginning.
  */
-export async function migrate(url: string): Promise<void> {
-  // No time limits: a large table takes as long as it takes, for the one at work and for those who wait for it.
-  const db = openDatabase({ url, poolSize: 1, statementTimeoutMs: 0 });
+const lockPatienceMs = 1_000;
+const pauseMs = 1_000;
+
+const lockTimedOut = "55P03";
+
+/**
+ * Brings the schema up to date, in one transaction, then makes the functions of this version that are not there, in
+ * another. Any number of replicas may do so at once, also beside those that work; one applies, the others wait for
+ * it. A schema that a newer version has made is left as it is. Refuses a Postgres that is too old, and a schema that
+ * has lost what this version uses.
+ */
+export async function migrate(url: string, changes: SchemaChanges = migrations): Promise<void> {
+  // A large table takes as long as it takes, for the one at work and for those who wait for it.
+  const db = openDatabase({ url, poolSize: 1, statementTimeoutMs: 0, lockTimeoutMs: lockPatienceMs });
   try {
     await checkVersion(db);
     const schema = await schemaOf(db);
     const migrator = new Migrator({
       db,
       migrationTableSchema: schema,
-      provider: { getMigrations: () => Promise.resolve(migrations) },
+      provider: { getMigrations: () => Promise.resolve(declaring(changes, schema)) },
       ...bookkeeping,
     });
-    const { error } = await migrator.migrateToLatest();
-    if (error !== undefined) {
-      await refuseNewerSchema(db);
+    for (;;) {
+      const { error } = await migrator.migrateToLatest();
+      if (error === undefined) break;
+      if (codeOf(error) === lockTimedOut) {
+        await delay(jittered(pauseMs));
+        continue;
+      }
+      // The migrator changes nothing where a migration has been applied that it does not know.
+      if (await isNewerSchema(db, schema, bookkeeping.migrationTableName, changes)) break;
       throw error;
     }
-    await underLock(db, (connection) => makeFunctions(connection, schema));
+    const knows = Object.keys(changes).at(-1) ?? "";
+    await underLock(db, async (connection) => {
+      await makeFunctions(connection, schema, { knows });
+      await retireFunctions(connection, schema, await neededIn(connection, schema));
+    });
   } finally {
     await db.destroy();
   }
@@ -98,18 +122,4 @@ async function schemaOf(db: Database): Promise<string> {
     db,
   );
   return rows[0]?.schema ?? "public";
-}
-
-/** The migrator changes nothing where a migration has been applied that it does not know. */
-async function refuseNewerSchema(db: Database): Promise<void> {
-  const { rows: found } = await sql<{ isThere: boolean }>`
-    select to_regclass(${bookkeeping.migrationTableName}) is not null as "isThere"`.execute(db);
-  if (found[0]?.isThere !== true) return;
-  const { rows } = await sql<{ name: string }>`
-    select name from ${sql.table(bookkeeping.migrationTableName)} order by name desc limit 1`.execute(db);
-  const latest = rows[0]?.name;
-  if (latest === undefined || latest in migrations) return;
-  throw new Error(
-    `The schema of the database (${latest}) is newer than this version of Callsheet, which knows ${Object.keys(migrations).at(-1)}; start the version that made it, or a newer one.`,
-  );
 }

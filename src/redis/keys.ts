@@ -4,7 +4,10 @@ export { type JobKey, readJobKey, writeJobKey } from "../domain/job-id.ts";
 
 export type Keys = ReturnType<typeof createKeys>;
 
-/** Every key name. Keys that one script touches share a hash tag, and so a slot. */
+/**
+ * Every key name. Keys that one script touches share a hash tag, and so a slot. Replicas of two versions use them
+ * side by side: what gets another type, or another form of text, gets another name.
+ */
 export const createKeys = (prefix: string) => ({
   prefix,
   /** Sorted set: scheduled_job_id → due time in unix ms. */

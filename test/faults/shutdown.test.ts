@@ -1,17 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
-import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import type { Clients } from "../support/replica.ts";
 import { createInsist } from "./insist.ts";
 import { lastOf, makeLargeJob, watchList } from "./jobs.ts";
 import { sized } from "./scale.ts";
+import { tellStories } from "./stories.ts";
 import { type System, settled } from "./system.ts";
 import { useSystem } from "./use-system.ts";
 
@@ -96,63 +93,14 @@ test("SIGTERM in a fan-out, with long polls, watchers and calls in hand: all are
   expect(await settled(system)).toEqual([]);
 }, 120_000);
 
-/** What gRPC clients are configured with by those who run more than one server. */
-const ordinaryRetries = {
-  "grpc.service_config": JSON.stringify({
-    loadBalancingConfig: [{ round_robin: {} }],
-    methodConfig: [
-      {
-        name: [{}],
-        retryPolicy: {
-          maxAttempts: 5,
-          initialBackoff: "0.1s",
-          maxBackoff: "2s",
-          backoffMultiplier: 2,
-          retryableStatusCodes: ["UNAVAILABLE"],
-        },
-      },
-    ],
-  }),
-};
-
 test(`no call fails, for a client with ordinary retries, while three replicas are restarted one after another ${sized(1, 5)} times`, async () => {
   const insist = createInsist(system);
-  const address = `ipv4:${system.replicas.map(({ grpcUrl }) => new URL(grpcUrl).host).join(",")}`;
-  const plain = createGrpcJsTransport(address, ordinaryRetries);
-  const options = { headers: { authorization: `Bearer ${system.apiKey}` }, timeoutMs: 20_000 };
-  const jobs = createClient(BatchJobService, plain);
-  const worker = createClient(ContactWorkerService, plain);
-  const stop = new AbortController();
-  const failures: string[] = [];
-  let stories = 0;
-
-  async function story(): Promise<void> {
-    const creation = { ...aJob(), contacts: makeContacts(5), maxAttempts: 1 };
-    const { batchJobId } = await jobs.createBatchJob(creation, options);
-    await jobs.startBatchJob({ requestId: randomUUID(), batchJobId }, options);
-    for (let done = 0; done < 5;) {
-      const request = {
-        workerId: "w",
-        requestId: randomUUID(),
-        maxContacts: 5,
-        wait: durationFromMs(500),
-        batchJobIds: [batchJobId],
-      };
-      const leased = await worker.leaseContacts(request, options);
-      const outcomes = leased.contacts.map(({ leaseId }) => ({ leaseId, outcome: Outcome.COMPLETED }));
-      done += outcomes.length;
-      if (outcomes.length > 0) await worker.reportOutcomes({ outcomes }, options);
-    }
-    const { batchJob } = await jobs.getBatchJob({ batchJobId }, options);
-    expect(batchJob?.counts?.completed).toBe(5);
-    stories += 1;
-  }
-  async function tell(): Promise<void> {
-    while (!stop.signal.aborted) await story().catch((error: unknown) => failures.push(String(error)));
-  }
-
-  const telling = Array.from({ length: 6 }, tell);
-  await eventually(() => expect(stories).toBeGreaterThan(10));
+  await using stories = tellStories(system.replicas, system.apiKey, 6);
+  const told = (more: number) => () => {
+    expect(stories.failures).toEqual([]);
+    expect(stories.told()).toBeGreaterThan(more);
+  };
+  await eventually(told(10), 60_000);
   const exits: (number | null)[] = [];
   for (let round = 0; round < sized(1, 5); round += 1) {
     for (const replica of system.replicas) {
@@ -162,11 +110,9 @@ test(`no call fails, for a client with ordinary retries, while three replicas ar
       await replica.start();
     }
   }
-  const before = stories;
-  await eventually(() => expect(stories).toBeGreaterThan(before + 10), 30_000);
-  stop.abort();
-  await Promise.all(telling);
-  expect(failures).toEqual([]);
+  await eventually(told(stories.told() + 10), 60_000);
+  await stories.stop();
+  expect(stories.failures).toEqual([]);
   expect(new Set(exits)).toEqual(new Set([0]));
   await insist("ListBatchJobs", (clients, o) => clients.jobs.listBatchJobs({}, o));
   expect(await settled(system)).toEqual([]);

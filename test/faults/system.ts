@@ -6,6 +6,7 @@ import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { type Keys, createKeys } from "../../src/redis/keys.ts";
 import { eventually } from "../support/eventually.ts";
 import { type OwnServers, startOwnServers } from "../support/own-servers.ts";
+import { root } from "../support/readme.ts";
 import { type Random, createRandom, seedFrom } from "../support/random.ts";
 import { type Replica, startReplica } from "../support/replica.ts";
 import { type History, createHistory, installHistory } from "./history.ts";
@@ -33,9 +34,17 @@ export type System = AsyncDisposable & {
 };
 
 export async function startSystem(
-  options: { replicas?: number; seed?: number; settings?: (i: number) => Record<string, string> } = {},
+  options: {
+    replicas?: number;
+    seed?: number;
+    settings?: (i: number) => Record<string, string>;
+    /** The tree whose program a replica is from its next start on. */
+    directory?: (i: number) => string;
+    /** By whom the schema is made before the first start. */
+    makeSchema?: (databaseUrl: string) => Promise<void>;
+  } = {},
 ): Promise<System> {
-  const { replicas: count = 3, seed = 1, settings = () => ({}) } = options;
+  const { replicas: count = 3, seed = 1, settings = () => ({}), makeSchema = migrate } = options;
   await using stack = new AsyncDisposableStack();
   const servers = stack.use(await startOwnServers());
   const apiKey = generateApiKey();
@@ -62,7 +71,7 @@ export async function startSystem(
     }
   }
 
-  await migrate(servers.postgres.url());
+  await makeSchema(servers.postgres.url());
   await withDatabase(installHistory);
   const replicas = await Promise.all(
     Array.from({ length: count }, async (_, i) =>
@@ -73,6 +82,7 @@ export async function startSystem(
           redisUrl: servers.redis.url,
           apiKey,
           settings: settings(i),
+          directory: () => options.directory?.(i) ?? root,
         }),
       ),
     ),

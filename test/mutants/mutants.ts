@@ -1058,6 +1058,35 @@ const files: Mutant[] = [
   },
 ];
 
+const schemaRange = "test/postgres/schema-range.test.ts";
+
+const upgrades: Mutant[] = [
+  {
+    guard: "a version does not run on a schema that has lost what it uses",
+    file: "src/postgres/schema-range.ts",
+    text: "if (needed === undefined || needed in changes) return true;",
+    instead: "return true;",
+    test: schemaRange,
+    title: "does not run on one that has lost what it uses, and one that can do without runs",
+  },
+  {
+    guard: "a migration waits for a lock only so long as others can wait behind it",
+    file: "src/postgres/migrate.ts",
+    text: "lockTimeoutMs: lockPatienceMs",
+    instead: "",
+    test: schemaRange,
+    title: "gives way to whoever has a table in use, and comes to its end",
+  },
+  {
+    guard: "a function is dropped only if no version that may run calls it",
+    file: "src/postgres/functions/retire.ts",
+    text: "${knownInMark} < ${needed}",
+    instead: "${knownInMark} is not null",
+    test: schemaRange,
+    title: "stay if a version that still runs calls them too, in whatever order they start",
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
@@ -1071,6 +1100,7 @@ export const mutants: readonly Mutant[] = [
   ...beginnings,
   ...shares,
   ...reads,
+  ...upgrades,
   ...vitals,
   ...bounds,
   ...restRequests,

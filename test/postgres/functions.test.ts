@@ -160,7 +160,7 @@ describe("of two versions that run side by side", () => {
     const text = read("extend_leases.sql");
     const other = versioned("extend_leases", text.replace("+ duration_ms *", "+ 60 * duration_ms *"));
     expect(other.name).not.toBe(functions.extendLeases.name);
-    await makeFunctions(db, "public", [functions.extendLeases, other]);
+    await makeFunctions(db, "public", { knows: "0000-any", wanted: [other] });
 
     const { id: jobId } = await makeJob(parts, { status: "running", contacts: 1 });
     const taker = { workerId: "worker", requestId: "", ticket: 0, most: 1, durationMs: 60_000 };

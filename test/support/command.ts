@@ -14,33 +14,37 @@ const environment = (settings: Record<string, string>) => ({
   ...settings,
 });
 
-/** Runs one of our programs to its end. */
+/** Runs one of our programs to its end, of this tree or of another one. */
 export function runProgram(
   file: "src/access/keys.ts" | "src/main.ts",
   args: readonly string[],
   settings: Record<string, string>,
+  directory = root,
 ): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [file, ...args],
-      { cwd: root, env: environment(settings) },
+      { cwd: directory, env: environment(settings) },
       (_, stdout, stderr) => resolve({ exitCode: child.exitCode, stdout, stderr }),
     );
   });
 }
 
-/** Starts one of our programs; it is killed in the end, if it has not ended by itself. */
+/**
+ * Starts one of our programs, of this tree or of another one; it is killed in the end, if it has not ended by itself.
+ */
 export function startProgram(
   file: "src/main.ts",
   settings: Record<string, string>,
+  directory = root,
 ): AsyncDisposable & {
   child: ChildProcess;
   said: { stdout: string; stderr: string };
   ended: Promise<Ended>;
 } {
   const child = spawn(process.execPath, [file], {
-    cwd: root,
+    cwd: directory,
     env: environment(settings),
     stdio: ["ignore", "pipe", "pipe"],
   });

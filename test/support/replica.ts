@@ -87,6 +87,8 @@ export async function startReplica(options: {
   redisUrl: () => string;
   apiKey: string;
   settings: Record<string, string>;
+  /** The tree whose program it is from its next start on; this one, if nothing else is said. */
+  directory?: () => string;
 }): Promise<Replica> {
   await using stack = new AsyncDisposableStack();
   const postgres = stack.use(await startProxy(options.postgresUrl));
@@ -132,7 +134,7 @@ export async function startReplica(options: {
   /** As a supervisor does: a start that fails, because a server is not there yet, is followed by another. */
   async function start(): Promise<void> {
     for (const began = performance.now(); ;) {
-      const starting = startProgram("src/main.ts", settings);
+      const starting = startProgram("src/main.ts", settings, options.directory?.());
       program = starting;
       const untilReady = eventually(() => {
         if (!starting.said.stdout.includes("callsheet ready")) throw new Error("not ready");

@@ -5,14 +5,13 @@ import { sql } from "kysely";
 import type { Database } from "../database.ts";
 
 /*
- * Each hot function is a file of SQL beside this one. Its name in the database ends in a hash of the file's text, comments
- * included: a start makes what is not there, and versions that run side by side, or are started again, each call the
- * functions that they were written for.
+ * Each hot function is a file of SQL beside this one. Its name in the database ends in a hash of the file's text,
+ * comments included: a start makes what is not there, and versions that run side by side, or are started again, each
+ * call the functions that they were written for.
  *
- * Nothing here drops a function, since nobody knows who still calls it: a replica that lost one of its own could lease
- * nothing more. What no version calls any more is a row of pg_proc. Whoever wants it gone drops all of them while no
- * replica runs; the next start makes its own again. A migration takes a table or a column away one version after the
- * functions no longer name it, at the earliest.
+ * While replicas of two versions run, nobody knows who still calls a function. So a start notes at each of its own
+ * which schema its version knows, and one goes when the schema has lost what all who called it need (retire.ts). A
+ * migration takes a table or a column away one version after the functions no longer name it, at the earliest.
  */
 
 export type SqlFunction = {
@@ -46,23 +45,36 @@ export const functions = {
   startDueJobs: read("start_due_jobs"),
 };
 
+/** What stands in the catalogue beside a function: the last migration that those who call it know. */
+export const markOf = (knows: string): string => `Callsheet: called by versions that know ${knows}`;
+
+/** The migration in such a mark, in SQL. */
+export const knownInMark = sql`
+  substring(obj_description(pg_proc.oid, 'pg_proc') from '^Callsheet: called by versions that know (\\S+)$') collate "C"`;
+
 /**
- * Makes those functions that are not there, all or none, in the schema of the tables. The caller holds the lock of
- * migrations, and the tables are up to date.
+ * Makes those functions that are not there, all or none, in the schema of the tables, and marks them with the last
+ * migration that this version knows. The caller holds the lock of migrations, and the tables are up to date.
  */
 export async function makeFunctions(
   db: Database,
   schema: string,
-  wanted: readonly SqlFunction[] = Object.values(functions),
+  options: { knows: string; wanted?: readonly SqlFunction[] },
 ): Promise<void> {
+  const { knows, wanted = Object.values(functions) } = options;
   await db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ name: string }>`
-      select proname as name from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
+    const { rows } = await sql<{ name: string; isMarked: boolean }>`
+      select proname as name, coalesce(${knownInMark} >= ${knows}, false) as "isMarked"
+      from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
       where nspname = ${schema} and proname = any(${wanted.map(({ name }) => name)})`.execute(trx);
-    const found = new Set(rows.map(({ name }) => name));
-    const missing = wanted.filter(({ name }) => !found.has(name));
-    if (missing.length === 0) return;
+    const isMarked = new Map(rows.map((row) => [row.name, row.isMarked]));
+    const missing = wanted.filter(({ name }) => !isMarked.has(name));
+    const unmarked = wanted.filter(({ name }) => isMarked.get(name) !== true);
+    if (unmarked.length === 0) return;
     await sql`select set_config('search_path', quote_ident(${schema}), true)`.execute(trx);
     for (const { definition } of missing) await sql.raw(definition).execute(trx);
+    for (const { name } of unmarked) {
+      await sql`comment on function ${sql.id(schema, name)} is ${sql.lit(markOf(knows))}`.execute(trx);
+    }
   });
 }

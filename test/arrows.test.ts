@@ -30,7 +30,7 @@ const allowed: Record<string, readonly string[]> = {
   starting: ["domain", "postgres", "redis", "timing", "vitals"],
   vitals: ["domain", "postgres", "redis", "timing"],
   postgres: ["domain", "timing"],
-  redis: ["domain"],
+  redis: ["domain", "timing"],
   files: ["domain"],
   embedded: ["domain"],
   domain: [],

@@ -7,9 +7,11 @@ import { BatchJobService, ImportContactsRequestSchema } from "../../gen/callshee
 import type { CallsInHand } from "../calls-in-hand.ts";
 import { toConnectError } from "../errors.ts";
 import { composeMethod } from "../invoke.ts";
+import { answerInTime } from "./in-time.ts";
 import { sendText } from "./pages.ts";
 import { asConnectError, clientLeft } from "../last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
+import { settledKey, settling } from "../strangers.ts";
 
 const { importContacts: method } = BatchJobService.method;
 const contactsOfJob = /^\/batch-jobs\/([^/?]+)\/contacts\.csv$/;
@@ -23,7 +25,11 @@ export const isUpload = (request: IncomingMessage): boolean =>
   contactsOfJob.test(request.url?.split("?", 1)[0] ?? "");
 
 /** Answers the request; undefined if it is not for a job's contacts.csv. */
-export type AnswerUpload = (request: IncomingMessage, response: ServerResponse) => Promise<void> | undefined;
+export type AnswerUpload = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  settled: () => void,
+) => Promise<void> | undefined;
 
 /**
  * `POST /batch-jobs/{batch_job_id}/contacts.csv` as a call of ImportContacts, with its checks and its answer. Errors are
@@ -33,13 +39,20 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
   const specs = options.services.flatMap((entry) => Object.values(entry.methods));
   const spec = specs.find((candidate) => candidate.method === method);
   if (spec === undefined) return () => undefined;
-  const invoke = composeMethod(spec, [calls.interceptor, ...options.interceptors]);
+  const gate = settling(options.gate);
+  const invoke = composeMethod(spec, [
+    ...(options.observe ?? []),
+    answerInTime,
+    calls.interceptor,
+    ...options.interceptors,
+  ]);
 
   async function answer(
     batchJobId: string,
     query: URLSearchParams,
     request: IncomingMessage,
     response: ServerResponse,
+    settled: () => void,
   ) {
     const context = createHandlerContext({
       service: BatchJobService,
@@ -50,19 +63,12 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
       requestHeader: { authorization: request.headers.authorization ?? "" },
       shutdownSignal: calls.cut,
     });
-    const { promise: over, reject } = Promise.withResolvers<never>();
-    over.catch(() => {});
-    context.signal.addEventListener("abort", () =>
-      reject(asConnectError(context.signal.reason, context.signal)),
-    );
+    context.values.set(settledKey, settled);
     response.once("close", () => context.abort());
     try {
       calls.admit();
-      await options.gate(context);
-      const result = await Promise.race([
-        invoke(context, toMessages(batchJobId, query, request, response)),
-        over,
-      ]);
+      await gate(context);
+      const result = await invoke(context, toMessages(batchJobId, query, request, response));
       if (!result.stream) throw new Error("an upload is a stream");
       for await (const message of result.message) {
         send(response, 200, result.header, toJson(method.output as DescMessage, message, jsonOptions));
@@ -74,11 +80,12 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
     }
   }
 
-  return (request, response) => {
+  return (request, response, settled) => {
     const [path = "", search = ""] = (request.url ?? "").split("?", 2);
     const [, batchJobId] = contactsOfJob.exec(path) ?? [];
     if (batchJobId === undefined) return undefined;
-    if (request.method === "POST") return answer(batchJobId, new URLSearchParams(search), request, response);
+    if (request.method === "POST")
+      return answer(batchJobId, new URLSearchParams(search), request, response, settled);
     response.setHeader("allow", "POST");
     sendText(response, 405, "Send a CSV file here with POST.");
     return Promise.resolve();

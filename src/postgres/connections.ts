@@ -1,5 +1,5 @@
 import { type Database, openPool, overPool, poolPatienceMs, queryTimeoutOf } from "./database.ts";
-import { type Seats, type TakeSeat, createSeats, takeEach } from "./seats.ts";
+import { type TakeSeat, createSeats, createSharedSeats, takeEach } from "./seats.ts";
 
 /** A pool of which no organization holds more than a share. */
 export type Shares = {
@@ -34,6 +34,12 @@ export function shareOutConnections(sum: number): { background: number; reads: n
 
 /** So many of a pool no organization goes beyond. */
 const shareOf = (size: number): number => Math.ceil(size / 2);
+
+/**
+ * What organizations take beyond a first connection each is no more than this in all: when two of them hold as much as they
+ * can, one is left to a third.
+ */
+const beyondFirstOf = (size: number): number => Math.max(0, size - 3);
 
 /** As long as for a lock: nobody else waits for it. */
 const sharePatienceMs = 5_000;
@@ -87,8 +93,8 @@ export function openConnections(options: {
   const besideLookUps = createSeats(sizes.reads - 1);
 
   return {
-    work: createShares(shareOf(sizes.work), (take) => work.over([checkCommits, take], { onSlowCommit })),
-    reads: createShares(shareOf(sizes.reads - 1), (take) =>
+    work: createShares(sizes.work, (take) => work.over([checkCommits, take], { onSlowCommit })),
+    reads: createShares(sizes.reads - 1, (take) =>
       reads.over([take, () => besideLookUps.take(poolPatienceMs)]),
     ),
     lookUps: reads.over([]),
@@ -106,19 +112,7 @@ export function openConnections(options: {
   };
 }
 
-/** Keeps an organization's share in mind only while some of it is taken. */
-function createShares(most: number, over: (take: TakeSeat) => Database): Shares {
-  const shares = new Map<string, Seats>();
-
-  async function take(organizationId: string): Promise<() => void> {
-    const share = shares.get(organizationId) ?? createSeats(most);
-    shares.set(organizationId, share);
-    const leave = await share.take(sharePatienceMs);
-    return () => {
-      leave();
-      if (share.taken === 0) shares.delete(organizationId);
-    };
-  }
-
-  return { of: (organizationId) => over(() => take(organizationId)) };
+function createShares(size: number, over: (take: TakeSeat) => Database): Shares {
+  const take = createSharedSeats({ mostOfOne: shareOf(size), beyondFirst: beyondFirstOf(size) });
+  return { of: (organizationId) => over(() => take(organizationId, sharePatienceMs)) };
 }

@@ -13,16 +13,18 @@ const mostInAll = 4_096;
 const usualInTurn = 8;
 const sliceMs = 2;
 
-/** The pause before the next turn while somebody waits, at least; and no less than the turn took, with what came of it. */
-const pauseMs = 2;
+/** The pause before the next turn while somebody waits: as long as the turn took, with what came of it, within these. */
+const shortestPauseMs = 2;
+const usualLongestPauseMs = 20;
 
 /**
  * Does the work of many who may be up to no good beside work that matters: a slice of it in each turn of the event loop, so
  * that no burst stops what else there is. Groups take turns, and so do the members of a group, however much each of them
  * has waiting. Of what was begun no more than `atOnce` is unsettled.
  */
-export function createLine(most: { atOnce?: number; inTurn?: number } = {}): Line {
+export function createLine(most: { atOnce?: number; inTurn?: number; pauseMs?: number } = {}): Line {
   const { atOnce = Infinity, inTurn: mostInTurn = usualInTurn } = most;
+  const { pauseMs: longestPauseMs = usualLongestPauseMs } = most;
   type Work = Parameters<Line["enter"]>[1];
   /** In the order of their turns. Whoever has nothing waiting is not here. */
   const groups = new Map<string, Map<object, Work[]>>();
@@ -84,7 +86,10 @@ export function createLine(most: { atOnce?: number; inTurn?: number } = {}): Lin
     // What was begun has gone as far as it can by then.
     setImmediate(() => {
       if (groups.size === 0) turn();
-      else setTimeout(turn, Math.max(pauseMs, usedMs + performance.now() - beganMs));
+      else {
+        const tookMs = usedMs + performance.now() - beganMs;
+        setTimeout(turn, Math.min(Math.max(shortestPauseMs, tookMs), longestPauseMs));
+      }
     });
   }
 

@@ -744,7 +744,7 @@ const vitals: Mutant[] = [
   {
     guard: "large messages are decoded one at a time",
     file: "src/rpc/requests/large-turns.ts",
-    text: "atOnce: 1, inTurn: 1",
+    text: "atOnce: 1, inTurn: 1, pauseMs: 250",
     instead: "",
     test: "test/rpc/large-turns.test.ts",
     title: "large messages are decoded one at a time, and organizations take turns",

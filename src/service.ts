@@ -41,6 +41,7 @@ import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
+import { createLargeTurns } from "./rpc/requests/large-turns.ts";
 import { createBytesInHand, heapShare } from "./rpc/requests/bytes-in-hand.ts";
 import { consoleDirectory, consolePages } from "./rpc/http/console-pages.ts";
 import { createErrorTranslation, errorInterceptor } from "./rpc/errors.ts";
@@ -55,6 +56,7 @@ import { openPorch } from "./rpc/http/porch.ts";
 import { reflectionEntries } from "./rpc/reflection.ts";
 import { createRefused } from "./rpc/refusals.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
+import { createStrangers } from "./rpc/strangers.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { openApiPage } from "./rest/openapi-page.ts";
 import { createRest } from "./rest/serve.ts";
@@ -239,14 +241,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const shared = {
     refused,
     bytesInHand,
+    largeTurns: createLargeTurns(),
+    strangers: createStrangers(apiKeys.isFamiliar),
     host: options.host,
     connectionMaxAgeMs,
     gate: createGate((authorization) => pulse.guard(() => apiKeys.authenticate(authorization)), {
       translate,
       refused,
     }),
+    observe: [observationInterceptor(metrics, logger)],
     interceptors: [
-      observationInterceptor(metrics, logger),
       openCallsInterceptor({
         whileValid: apiKeys.whileValid,
         translate,

@@ -2,15 +2,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createAlarm } from "../timing/alarm.ts";
 import { coalesce } from "../timing/coalesce.ts";
-import { hashApiKey, isApiKey } from "../domain/api-key.ts";
+import { hashApiKey, isApiKey, keyIn } from "../domain/api-key.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import { createRecent } from "../timing/recent.ts";
 import { findCallers, findValidKeys } from "../postgres/api-keys.ts";
 import type { Database } from "../postgres/database.ts";
-
-const authorizationPattern = /^Bearer +(\S+)$/i;
 
 /** A call under a key that was revoked begins for so long, and is looked at this often: together less than 5 s. */
 const knownMs = 2_000;
@@ -37,6 +35,8 @@ export type WhileValid = (caller: Caller, end: (refusal: BatchJobError) => void)
 
 export type ApiKeys = AsyncDisposable & {
   readonly authenticate: Authenticate;
+  /** Whether the header names a key that was valid when it was last looked up, which costs no query. */
+  readonly isFamiliar: (authorization: string) => boolean;
   readonly whileValid: WhileValid;
 };
 
@@ -50,9 +50,11 @@ export function createApiKeys({ db, logger }: { db: Database; logger: Logger }):
     const name = hash.toString("base64");
     let found = known.get(name);
     if (found === undefined || found.untilMs <= performance.now()) {
-      known.delete(name);
       const { caller } = await find(hash);
-      if (caller === undefined) return undefined;
+      if (caller === undefined) {
+        known.delete(name);
+        return undefined;
+      }
       found = { caller, untilMs: performance.now() + knownMs };
     }
     known.set(name, found);
@@ -65,11 +67,15 @@ export function createApiKeys({ db, logger }: { db: Database; logger: Logger }):
 
   return {
     async authenticate(authorization) {
-      const key = authorizationPattern.exec(authorization ?? "")?.[1];
+      const key = keyIn(authorization ?? undefined);
       if (key === undefined || !isApiKey(key)) throw refusal();
       const caller = await callerOf(key);
       if (caller === undefined) throw refusal();
       return caller;
+    },
+    isFamiliar(authorization) {
+      const key = keyIn(authorization);
+      return key !== undefined && known.get(hashApiKey(key).toString("base64")) !== undefined;
     },
     whileValid: checks.whileValid,
     [Symbol.asyncDispose]: () => checks[Symbol.asyncDispose](),

@@ -87,9 +87,11 @@ export const isFieldValue = (text: string): boolean => isText(text, 0, 1000);
 export const largestContactBytes = 32 * 1024;
 
 const phoneRule = (phone: string): string =>
-  /^\d[.,]?\d*E\+?\d+$/i.test(phone)
-    ? "must have all its digits, of which a spreadsheet has kept the first; format the column as text and enter it again"
-    : "must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out";
+  trunkZero.test(phone)
+    ? "must be without the zero in parentheses, which is dialed inside its country only: +44 20 …, not +44 (0)20 …"
+    : /^\d[.,]?\d*E\+?\d+$/i.test(phone)
+      ? "must have all its digits, of which a spreadsheet has kept the first; format the column as text and enter it again"
+      : "must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out";
 const textRule = (min: number, max: number): string =>
   `must have ${min === 0 ? "at most" : `${min} to`} ${max.toLocaleString("en")} characters, none of them a control character such as a line end or a tab`;
 const invalidField = (field: string, rule: string): Flaw => ({ reason: "invalid_fields", field, rule });

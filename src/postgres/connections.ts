@@ -1,5 +1,5 @@
 import { type Database, openPool, overPool, poolPatienceMs, queryTimeoutOf } from "./database.ts";
-import { type Seats, type TakeSeat, createSeats, takeEach } from "./seats.ts";
+import { type TakeSeat, createSeats, createSharedSeats, takeEach } from "./seats.ts";
 
 /** A pool of which no organization holds more than a share. */
 export type Shares = {
@@ -36,6 +36,12 @@ export function shareOutConnections(sum: number): { background: number; reads: n
 
 /** So many of a pool no organization goes beyond. */
 const shareOf = (size: number): number => Math.ceil(size / 2);
+
+/**
+ * Of what waits for rows that are locked, organizations have no more than this in all beyond a first connection each: when
+ * two of them hold as much as they can, one is left to a third.
+ */
+const beyondFirstOf = (size: number): number => Math.max(0, size - 3);
 
 /** As long as for a lock: nobody else waits for it. */
 const sharePatienceMs = 5_000;
@@ -89,10 +95,10 @@ export function openConnections(options: {
   const besideLookUps = createSeats(sizes.reads - 1);
   const mostSearches = Math.max(1, Math.floor((sizes.reads - 1) / 2));
   const searches = createSeats(mostSearches);
-  const shareOfWork = createShares(shareOf(sizes.work));
-  const shareOfReads = createShares(shareOf(sizes.reads - 1));
+  const shareOfWork = createShares(sizes.work, beyondFirstOf(sizes.work));
+  const shareOfReads = createShares(sizes.reads - 1);
   // Those who want to search wait for each other here, and hold nothing that other reads need meanwhile.
-  const shareOfSearches = createShares(shareOf(mostSearches));
+  const shareOfSearches = createShares(mostSearches);
   const readingOf = (organizationId: number): TakeSeat[] => [
     () => shareOfReads(organizationId),
     () => besideLookUps.take(poolPatienceMs),
@@ -126,17 +132,8 @@ export function openConnections(options: {
   };
 }
 
-/** Seats of each organization's share, which is kept in mind only while some of it is taken. */
-function createShares(most: number): (organizationId: number) => Promise<() => void> {
-  const shares = new Map<number, Seats>();
-
-  return async function take(organizationId) {
-    const share = shares.get(organizationId) ?? createSeats(most);
-    shares.set(organizationId, share);
-    const leave = await share.take(sharePatienceMs);
-    return () => {
-      leave();
-      if (share.taken === 0) shares.delete(organizationId);
-    };
-  };
+/** Seats of each organization's share of so many connections. What has little time is soon over, and leaves none to a third. */
+function createShares(size: number, beyondFirst = Infinity): (organizationId: number) => Promise<() => void> {
+  const take = createSharedSeats({ mostOfOne: shareOf(size), beyondFirst });
+  return (organizationId) => take(organizationId, sharePatienceMs);
 }

@@ -1,4 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { makePatient } from "./patient.ts";
 
 export type RedisClient = Redis | Cluster;
 
@@ -16,6 +17,7 @@ const options = {
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: null,
   connectTimeout: 1_500,
+  // For what a cluster's client keeps to itself; makePatient() puts better ones in their place.
   commandTimeout: 1_000,
   socketTimeout: 5_000,
   retryStrategy: backoff,
@@ -28,7 +30,7 @@ export function openRedis(url: string): RedisClient {
   const nodes = url.split(",").map((node) => node.trim());
   for (const node of nodes)
     checkDatabaseNumber(new URL(node), nodes.length === 1 ? "one server" : "a cluster");
-  const client = nodes.length === 1 ? new Redis(url, options) : openCluster(nodes);
+  const client = nodes.length === 1 ? makePatient(new Redis(url, options)) : openCluster(nodes);
   // Every command reports its own failure; whether Redis is there is a metric.
   client.on("error", (error) => {
     // The client would go on with database 0.
@@ -63,7 +65,7 @@ function checkDatabaseNumber({ pathname, searchParams }: URL, isNamedAs: "one se
 function openCluster(nodes: readonly string[]): Cluster {
   const [first = ""] = nodes;
   const { protocol, username, password } = new URL(first);
-  return new Cluster([...nodes], {
+  const cluster = new Cluster([...nodes], {
     redisOptions: {
       ...options,
       // The nodes that the cluster tells of are spoken to like the first one that was named.
@@ -78,6 +80,8 @@ function openCluster(nodes: readonly string[]): Cluster {
     retryDelayOnFailover: 0,
     slotsRefreshInterval: 5_000,
   });
+  cluster.on("+node", makePatient);
+  return cluster;
 }
 
 /** The servers that hold the keys and take writes: the one server, or each master of a cluster. */

@@ -5,6 +5,8 @@ import { refuse } from "./input.ts";
 export type Form = { readonly texts: readonly [string, string][]; readonly file: Buffer | undefined };
 
 export const mostFileBytes = 10 * 1024 * 1024;
+/** With what stands beside the file. */
+export const mostFormBytes = mostFileBytes + 1024 * 1024;
 
 /** More than any setting needs. */
 const most = { fieldNameSize: 100, fieldSize: 16 * 1024, fields: 50, files: 1, parts: 51, headerPairs: 20 };

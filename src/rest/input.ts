@@ -97,7 +97,7 @@ const [quote, backslash, comma, open, openList] = [0x22, 0x5c, 0x2c, 0x7b, 0x5b]
 /** More values than any request has that can be taken: 10,000 contacts with all their fields. */
 const mostValues = 600_000;
 
-/** JSON, but only of so many values, which are counted while it is bytes: five million empty objects are 16 MiB. */
+/** JSON, but only of so many values, which are counted while it is bytes: a million empty objects are 3 MiB. */
 export function parseJson(bytes: Uint8Array): unknown {
   let values = 0;
   for (let at = 0; at < bytes.length; at += 1) {

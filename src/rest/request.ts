@@ -3,9 +3,11 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { callerOf } from "../rpc/gate.ts";
 import { readCall } from "../rpc/http/request.ts";
 import type { Hold } from "../rpc/requests/bytes-in-hand.ts";
+import type { LargeTurns } from "../rpc/requests/large-turns.ts";
 import { requestLimits } from "../rpc/requests/limits.ts";
 import { type Failure, failure } from "./errors.ts";
 import { checkOrganization, refuse } from "./input.ts";
+import { mostFormBytes } from "./form.ts";
 import type { Given, Route } from "./route.ts";
 
 /** A key may also come as x-api-key. */
@@ -37,6 +39,7 @@ type Reading = {
   readonly row: Route;
   readonly batchJobId: string;
   readonly context: HandlerContext;
+  readonly turn: (bytes: number) => ReturnType<LargeTurns["take"]>;
   readonly hold: Hold;
 };
 
@@ -44,7 +47,7 @@ type Reading = {
 export async function readRequest(
   request: IncomingMessage,
   response: ServerResponse,
-  { row, batchJobId, context, hold }: Reading,
+  { row, batchJobId, context, hold, turn }: Reading,
 ): Promise<Given> {
   if (request.headers.expect !== undefined) response.writeContinue();
   const bytes = row.method === "GET" ? new Uint8Array() : await readBody();
@@ -60,14 +63,19 @@ export async function readRequest(
   };
 
   async function readBody(): Promise<Uint8Array> {
-    const limits = { ...requestLimits(row.rpc), check: () => {} };
-    const call = readCall(request, response, { limits, values: context.values, hold });
+    const usual = requestLimits(row.rpc);
+    const maxBytes = isForm(request) ? Math.max(usual.maxBytes, mostFormBytes) : usual.maxBytes;
+    const limits = { ...usual, maxBytes, check: () => {} };
+    const call = readCall(request, response, { limits, values: context.values, hold, turn });
     if (call === undefined) throw refuse("", "The Host header is not valid.");
     const chunks: Uint8Array[] = [];
     for await (const chunk of call.body) chunks.push(chunk);
     return Buffer.concat(chunks);
   }
 }
+
+const isForm = ({ headers }: IncomingMessage): boolean =>
+  /^\s*multipart\/form-data/i.test(headers["content-type"] ?? "");
 
 /** An unescaped plus is a plus, and no blank. Whose the jobs are may be said, if it is true. */
 function readQuery({ url = "" }: IncomingMessage, organizationId: number): [string, string][] {

@@ -70,7 +70,7 @@ const job = z.object({
   name: z.string(),
   description: z.string().nullable(),
   status: jobStatus,
-  organizationId: id,
+  organizationId: z.string(),
   agentId: z.null(),
   fromPhoneNumberId: z.string(),
   totalContacts: count,

@@ -13,6 +13,9 @@ import { maybeCallerOf } from "../rpc/gate.ts";
 import type { OpenDoor } from "../rpc/http/door.ts";
 import { writeFile } from "../rpc/http/download.ts";
 import { composeMethod } from "../rpc/invoke.ts";
+import { answerInTime } from "../rpc/http/in-time.ts";
+import { createLargeTurns } from "../rpc/requests/large-turns.ts";
+import { settledKey, settling } from "../rpc/strangers.ts";
 import { asConnectError } from "../rpc/last-resort.ts";
 import type { ListenerOptions } from "../rpc/listener.ts";
 import { createBytesInHand, heapShare } from "../rpc/requests/bytes-in-hand.ts";
@@ -31,8 +34,10 @@ type RestOptions = ListenerOptions & {
 
 /** The published paths, in front of the same gate and inside of the same interceptors as the RPCs. */
 export function createRest(options: RestOptions): OpenDoor {
-  const { deps, gate, translate, refused = () => {} } = options;
-  const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
+  const { deps, translate, observe = [], refused = () => {} } = options;
+  const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }), largeTurns = createLargeTurns() } =
+    options;
+  const gate = settling(options.gate);
   const find = createTable(routes);
 
   /** The error that a call ends with, as it may be seen. */
@@ -42,7 +47,7 @@ export function createRest(options: RestOptions): OpenDoor {
   }
 
   return (calls) => {
-    const interceptors = [calls.interceptor, ...options.interceptors];
+    const interceptors = [...observe, answerInTime, calls.interceptor, ...options.interceptors];
 
     async function invoke(row: JsonRoute, context: HandlerContext, prepared: Prepared): Promise<Answered> {
       let answered: Answered | undefined;
@@ -60,7 +65,11 @@ export function createRest(options: RestOptions): OpenDoor {
       return composeMethod(spec, interceptors)(context, only(prepared.message));
     }
 
-    async function call(row: Route, batchJobId: string, request: IncomingMessage, response: ServerResponse) {
+    async function call(
+      { row, batchJobId, settled }: { row: Route; batchJobId: string; settled: () => void },
+      request: IncomingMessage,
+      response: ServerResponse,
+    ) {
       const context = createHandlerContext({
         service: BatchJobService,
         method: row.rpc,
@@ -77,21 +86,24 @@ export function createRest(options: RestOptions): OpenDoor {
       );
       response.once("close", () => context.abort());
       const { values } = context;
-      const hold = bytesInHand.hold(() => maybeCallerOf({ contextValues: values })?.organizationId);
+      values.set(settledKey, settled);
+      const organizationId = () => maybeCallerOf({ contextValues: values })?.organizationId;
+      const hold = bytesInHand.hold(organizationId);
+      const turn = (bytes: number) => largeTurns.take(bytes, organizationId());
       response.once("close", hold.release);
       const unlessOver = <T>(work: Promise<T>): Promise<T> => Promise.race([work, over]);
       let asked: Asked = {};
       try {
         calls.admit();
         await gate(context);
-        const given = await readRequest(request, response, { row, batchJobId, context, hold });
+        const given = await readRequest(request, response, { row, batchJobId, context, hold, turn });
         if (row.kind === "file") {
           const result = await unlessOver(invokeFile(row, context, await row.prepare(given)));
           return await writeFile(response, result, { batchJobId, unlessOver });
         }
         const prepared = await row.prepare(given);
         asked = prepared.asked;
-        const answered = await unlessOver(invoke(row, context, prepared));
+        const answered = await invoke(row, context, prepared);
         sendAnswer(response, answered, { header: context.responseHeader, hold });
       } catch (thrown) {
         const error = toSeen(thrown, context);
@@ -102,7 +114,8 @@ export function createRest(options: RestOptions): OpenDoor {
 
     return {
       takes: isOurs,
-      async answer(request, response) {
+      authorizationOf,
+      async answer(request, response, settled) {
         const { method = "", url = "" } = request;
         const found = find(url.split("?", 1)[0] ?? "");
         if (found === undefined)
@@ -119,7 +132,7 @@ export function createRest(options: RestOptions): OpenDoor {
         }
         const unsupported = wrongType(row, request);
         if (unsupported !== undefined) return sendFailure(response, unsupported);
-        await call(row, found.batchJobId, request, response);
+        await call({ row, batchJobId: found.batchJobId, settled }, request, response);
       },
     };
   };

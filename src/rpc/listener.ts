@@ -2,7 +2,9 @@ import { once } from "node:events";
 import type { Server } from "node:net";
 import type { HandlerContext, Interceptor } from "@connectrpc/connect";
 import type { BytesInHand } from "./requests/bytes-in-hand.ts";
+import type { LargeTurns } from "./requests/large-turns.ts";
 import type { Refused } from "./refusals.ts";
+import type { Strangers } from "./strangers.ts";
 import type { ServiceTable } from "./service-table.ts";
 
 /** No message may be larger, in or out, on either listener; most requests may be much smaller, by their method. */
@@ -16,6 +18,8 @@ export type ListenerOptions = {
   /** A connection takes no more calls after so long; Infinity, as not given, for never. */
   connectionMaxAgeMs?: number;
   services: ServiceTable;
+  /** These are outside of all else, and see what calls end with. */
+  observe?: Interceptor[];
   /** The first one is the outermost. Each is applied once per call, streams included. */
   interceptors: Interceptor[];
   /**
@@ -25,6 +29,10 @@ export type ListenerOptions = {
   gate: (context: HandlerContext) => void | Promise<void>;
   /** Of both listeners together; without it a listener has its own. */
   bytesInHand?: BytesInHand;
+  /** Likewise. */
+  largeTurns?: LargeTurns;
+  /** Of both listeners together; without it nobody is known to a listener. */
+  strangers?: Strangers;
   /** Is told of calls that ended before the interceptors. */
   refused?: Refused;
 };

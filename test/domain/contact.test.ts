@@ -72,6 +72,7 @@ describe("a phone", () => {
   test.each([
     ["4.15556E+10", "must have all its digits"],
     ["0151 2345678", "must be E.164: a plus sign"],
+    ["+44 (0)20 7183 8750", "without the zero in parentheses"],
   ])("that is rejected says by which rule: %j", (phone, rule) => {
     expect(sortOut([contact({ phone })]).rejected).toEqual([
       {

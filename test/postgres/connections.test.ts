@@ -116,10 +116,20 @@ describe("a search that goes on for long", () => {
   });
 });
 
+test("two organizations that hold all they can leave a connection for work to a third", async () => {
+  await using all = new AsyncDisposableStack();
+  const { work } = connections;
+  for (const organization of [1, 1, 2]) all.use(await hold(work.of(organization)));
+  const further = hold(work.of(2));
+  expect(await answers(work.of(3))).toEqual([{ one: 1 }]);
+  expect(taken()["work"]).toBe(3);
+  await all.disposeAsync();
+  await (await further)[Symbol.asyncDispose]();
+});
+
 test("what goes on by itself leaves a connection to the starts, which callers cannot take", async () => {
   await using all = new AsyncDisposableStack();
-  for (const organization of [1, 2])
-    for (let i = 0; i < 2; i += 1) all.use(await hold(connections.work.of(organization)));
+  for (const organization of [1, 1, 2, 3]) all.use(await hold(connections.work.of(organization)));
   const held = [await hold(connections.background), await hold(connections.background)];
   const further = answers(connections.background);
   expect(await answers(connections.starts)).toEqual([{ one: 1 }]);

@@ -40,9 +40,9 @@ const applied = async (client: Client): Promise<string[]> =>
   );
 
 const functionNames = async (client: Client): Promise<string[]> =>
-  (await client.query("select proname from pg_proc where proname ~ '_[0-9a-f]{12}$' order by 1")).rows.map(
-    ({ proname }) => String(proname),
-  );
+  (
+    await client.query("select proname from pg_proc where proname ~ '_([0-9a-f]{12}|of_theirs)$' order by 1")
+  ).rows.map(({ proname }) => String(proname));
 
 const last = Object.keys(migrations).at(-1);
 

@@ -62,7 +62,7 @@ describe("as JSON", () => {
       maxAttempts: 2,
       scheduledStartTime: "2035-03-01T10:00:00",
       timezone: "america/new_york",
-      organizationId: api.organizationId,
+      organizationId: String(api.organizationId),
       contacts: [{ phone: phone(1) }],
     });
     expect(reply.body).toMatchObject({
@@ -152,14 +152,14 @@ describe("as JSON", () => {
   });
 
   test("refuses millions of values before it makes any", async () => {
-    const body = `{"contacts":[${"{},".repeat(4_000_000)}{}]}`;
+    const body = `{"contacts":[${"{},".repeat(1_000_000)}{}]}`;
     const headers = { "content-type": "application/json" };
     const reply = await api.ask("POST", "/batch/create", { body, headers });
     expect(reply).toMatchObject({ status: 400, body: { code: "too_large" } });
   });
 
-  test("refuses more than 16 MiB as too large", async () => {
-    const body = JSON.stringify({ ...settings, contacts: [{ phone: phone(1), note: "x".repeat(2 ** 24) }] });
+  test("refuses more than 4 MiB of JSON as too large", async () => {
+    const body = JSON.stringify({ ...settings, contacts: [{ phone: phone(1), note: "x".repeat(2 ** 22) }] });
     const headers = { "content-type": "application/json" };
     const reply = await api.ask("POST", "/batch/create", { body, headers });
     expect(reply).toMatchObject({ status: 413, body: { code: "too_large" } });

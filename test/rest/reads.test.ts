@@ -33,7 +33,7 @@ describe("the list", () => {
       name: "A job",
       description: null,
       status: "completed",
-      organizationId: api.organizationId,
+      organizationId: String(api.organizationId),
       agentId: null,
       fromPhoneNumberId: "pn_1",
       totalContacts: 3,
@@ -227,7 +227,7 @@ describe("the detail", () => {
     const client = api.clientWith(api.apiKey);
     const contacts = Array.from({ length: 300 }, (_, i) => ({
       phone: `+1415888${String(i).padStart(4, "0")}`,
-      fields: Object.fromEntries(Array.from({ length: 20 }, (__, key) => [`key${key}`, "x".repeat(900)])),
+      fields: Object.fromEntries(Array.from({ length: 12 }, (__, key) => [`key${key}`, "x".repeat(900)])),
     }));
     const { batchJobId: id } = await client.createBatchJob({
       name: "Large",

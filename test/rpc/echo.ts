@@ -15,6 +15,7 @@ import { startGrpcListener } from "../../src/rpc/grpc/listener.ts";
 import { startHttpListener } from "../../src/rpc/http/listener.ts";
 import { type Listener, type ListenerOptions, maxMessageBytes } from "../../src/rpc/listener.ts";
 import type { Pages } from "../../src/rpc/http/pages.ts";
+import { createStrangers } from "../../src/rpc/strangers.ts";
 import { serviceEntry } from "../../src/rpc/service-table.ts";
 
 /** The message of every method of Echo, both ways. */
@@ -139,11 +140,14 @@ type Given = Partial<ServiceImpl<typeof Echo>> & Partial<ListenerOptions> & { pa
 /** Serves Echo on both listeners; given methods and options replace the usual ones. */
 export async function startEcho(given: Given = {}): Promise<Listeners> {
   const { services = [], interceptors = [], gate = () => {}, pages = {}, ...rest } = given;
-  const { connectionMaxAgeMs = Infinity, refused = () => {}, ...others } = rest;
+  const { connectionMaxAgeMs = Infinity, refused = () => {}, observe = [], ...others } = rest;
+  const { strangers = createStrangers(() => false) } = rest;
   const { bytesInHand = createBytesInHand({ maxBytes: Infinity }), ...methods } = others;
   const options: ListenerOptions = {
     host: "127.0.0.1",
     port: 0,
+    observe,
+    strangers,
     services: [serviceEntry(Echo, { ...echo, ...methods }), ...services],
     interceptors,
     gate,

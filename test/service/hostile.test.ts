@@ -165,3 +165,15 @@ describe("bodies that do not end hold no memory", () => {
     for (const session of sessions) session.destroy();
   });
 });
+
+test("a client that writes hundreds of calls at once and goes ends no replica", async () => {
+  const call = `POST ${listPath} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;
+  for (let rounds = 0; rounds < 4; rounds += 1) {
+    const sockets = Array.from({ length: 16 }, () => connect(httpPort, "127.0.0.1").on("error", () => {}));
+    const answers = sockets.map((socket) => Promise.race([once(socket, "data"), once(socket, "close")]));
+    for (const socket of sockets) socket.write(call.repeat(100));
+    await Promise.all(answers);
+    for (const socket of sockets) socket.destroy();
+  }
+  expect(await howItIs()).toEqual(well);
+});

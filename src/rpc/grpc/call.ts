@@ -14,7 +14,9 @@ import { createGrpcWire, type GrpcWire } from "./wire.ts";
 import { asConnectError } from "../last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 import type { Refused } from "../refusals.ts";
+import type { LargeTurns } from "../requests/large-turns.ts";
 import type { RequestLimits } from "../requests/limits.ts";
+import { settledKey } from "../strangers.ts";
 import { undecodable } from "../undecodable.ts";
 
 /** What it takes to answer the calls of one method. */
@@ -27,6 +29,7 @@ export type GrpcMethod = {
   cuts: Set<(reason: ConnectError) => void>;
   limits: RequestLimits;
   bytesInHand: BytesInHand;
+  largeTurns: LargeTurns;
   refused: Refused;
 };
 
@@ -37,7 +40,7 @@ export type GrpcMethod = {
 export function answerGrpcCall(
   method: GrpcMethod,
   call: ServerInterceptingCallInterface,
-  stream: ServerHttp2Stream,
+  { stream, settled }: { stream: ServerHttp2Stream; settled: () => void },
 ): void {
   const wire = createGrpcWire(call);
   const refusal = noteRefusal(call);
@@ -45,6 +48,7 @@ export function answerGrpcCall(
   call.start({
     onReceiveMetadata(metadata) {
       const context = createGrpcContext(method.spec.method, call, metadata);
+      context.values.set(settledKey, settled);
       let isWritten = false;
       const cut = (reason: ConnectError) => {
         context.end(reason);
@@ -88,7 +92,9 @@ async function answer(
   const { input, output } = spec.method;
   try {
     await gate(context);
-    const response = await invoke(context, decoded(input, wire, watch, limits));
+    const organizationId = maybeCallerOf({ contextValues: context.values })?.organizationId;
+    const turn = (bytes: number) => method.largeTurns.take(bytes, organizationId);
+    const response = await invoke(context, decoded(input, wire, watch, { limits, turn }));
     if (response.stream) {
       // grpc-js says nothing of a deadline while a client does not read, and the write would wait on.
       context.signal.addEventListener("abort", () => wire.cut(context.signal.reason));
@@ -115,13 +121,25 @@ async function answer(
   }
 }
 
-async function* decoded(desc: DescMessage, wire: GrpcWire, watch: RequestWatch, limits: RequestLimits) {
+async function* decoded(
+  desc: DescMessage,
+  wire: GrpcWire,
+  watch: RequestWatch,
+  { limits, turn }: { limits: RequestLimits; turn: (bytes: number) => ReturnType<LargeTurns["take"]> },
+) {
   for (;;) {
     const bytes = await wire.read();
     if (!bytes) return watch.complete();
     watch.received(bytes.length);
-    limits.check(bytes, "binary");
-    yield decode(desc, bytes);
+    const settled = await turn(bytes.length);
+    let message: Message;
+    try {
+      limits.check(bytes, "binary");
+      message = decode(desc, bytes);
+    } finally {
+      settled();
+    }
+    yield message;
     // What has one message needs it to the end.
     if (limits.arriveMs === undefined) watch.consumed();
   }

@@ -14,6 +14,9 @@ import { answerGrpcCall, type GrpcMethod } from "./call.ts";
 import { composeMethod } from "../invoke.ts";
 import { ruleStreams, type StreamRule } from "./streams.ts";
 import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "../listener.ts";
+import { needsKey } from "../gate.ts";
+import { createStrangers, settling } from "../strangers.ts";
+import { createLargeTurns } from "../requests/large-turns.ts";
 import { requestLimits } from "../requests/limits.ts";
 
 /** A connection without a call is closed after this, even if its client does not do its part. */
@@ -24,13 +27,16 @@ const mostStreams = 250;
 
 /** Serves the table as gRPC over HTTP/2 without TLS. */
 export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {
-  const { services, gate, refused = () => {}, connectionMaxAgeMs = Infinity } = options;
+  const { services, refused = () => {}, connectionMaxAgeMs = Infinity } = options;
+  const { strangers = createStrangers(() => false) } = options;
+  const gate = settling(options.gate);
   const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
+  const { largeTurns = createLargeTurns() } = options;
   // grpc-js would print metadata that it cannot read, such as a mistyped API key.
   setLogVerbosity(logVerbosity.NONE);
 
   const calls = createCallsInHand();
-  const interceptors = [calls.interceptor, ...options.interceptors];
+  const interceptors = [...(options.observe ?? []), calls.interceptor, ...options.interceptors];
   const cuts: GrpcMethod["cuts"] = new Set();
   calls.cut.addEventListener("abort", () => {
     for (const cut of cuts) cut(calls.cut.reason);
@@ -42,10 +48,10 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
     const path = `/${spec.method.parent.typeName}/${spec.method.name}`;
     const invoke = composeMethod(spec, interceptors);
     const limits = requestLimits(spec.method);
-    rules.set(path, ruleOf({ spec, gate, calls, cuts, invoke, limits, bytesInHand, refused }));
+    rules.set(path, ruleOf({ spec, gate, calls, cuts, invoke, limits, bytesInHand, largeTurns, refused }));
     grpc.register(path, unreached, asItIs, asItIs, "bidi");
   }
-  ruleStreams(grpc, rules);
+  ruleStreams(grpc, rules, strangers);
 
   // The sockets are kept at hand: grpc-js alone would wait for ever for a client that does not close its own.
   const sockets = new Set<Socket>();
@@ -72,8 +78,9 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
 
 const ruleOf = (method: GrpcMethod): StreamRule => ({
   maxBytes: method.limits.maxBytes,
-  takeOver: (stream) => (_, call) =>
-    new ServerInterceptingCall(call, { start: () => answerGrpcCall(method, call, stream) }),
+  needsKey: needsKey(method.spec.method.parent),
+  takeOver: (stream, settled) => (_, call) =>
+    new ServerInterceptingCall(call, { start: () => answerGrpcCall(method, call, { stream, settled }) }),
 });
 
 function createGrpcServer(): Server {

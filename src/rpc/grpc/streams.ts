@@ -1,11 +1,14 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { constants, type IncomingHttpHeaders, type Http2Session, type ServerHttp2Stream } from "node:http2";
 import { status, type ChannelOptions, type Server, type ServerInterceptor } from "@grpc/grpc-js";
+import type { Strangers } from "../strangers.ts";
 import { grpcTimeoutMs, longestTimeoutMs } from "../requests/limits.ts";
 
 /** What is to be done with the calls of one method. */
 export type StreamRule = {
   readonly maxBytes: number;
-  takeOver(stream: ServerHttp2Stream): ServerInterceptor;
+  readonly needsKey: boolean;
+  /** `settled` is called once it is known who calls. */
+  takeOver(stream: ServerHttp2Stream, settled: () => void): ServerInterceptor;
 };
 
 const handler = "_streamHandler";
@@ -25,7 +28,11 @@ type Inside = {
  * Puts rules before what grpc-js does with a stream. It has one limit of bytes for all methods, where a health check may
  * hold next to nothing, and setTimeout() for every deadline, which takes one beyond 24 days for one that is over.
  */
-export function ruleStreams(server: Server, rules: ReadonlyMap<string, StreamRule>): void {
+export function ruleStreams(
+  server: Server,
+  rules: ReadonlyMap<string, StreamRule>,
+  strangers: Strangers,
+): void {
   const inside = server as unknown as Inside;
   const { [handler]: handle, options } = inside;
   if (typeof handle !== "function") throw new Error("grpc-js handles its streams in another way");
@@ -38,7 +45,37 @@ export function ruleStreams(server: Server, rules: ReadonlyMap<string, StreamRul
   };
 
   inside[handler] = (interceptors, stream, headers) => {
+    // A stream may end before it is begun.
+    stream.on("error", () => {});
+    const { authorization } = headers;
     const rule = rules.get(headers[":path"] ?? "");
+    const { session } = stream;
+    if (session === undefined) return;
+    strangers.admit({
+      authorization,
+      needsKey: rule?.needsKey === true,
+      connection: session,
+      address: session.socket.remoteAddress,
+      begin: (settled) => {
+        if (stream.destroyed) return settled();
+        stream.once("close", settled);
+        begin(rule, interceptors, stream, headers, settled);
+      },
+      turnAway(what) {
+        // Clients of gRPC repeat by themselves what was refused unseen.
+        if (what === "call") stream.close(constants.NGHTTP2_REFUSED_STREAM);
+        else turnAway(session);
+      },
+    });
+  };
+
+  function begin(
+    rule: StreamRule | undefined,
+    interceptors: ServerInterceptor[],
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    settled: () => void,
+  ): void {
     const type = headers["content-type"] ?? "";
     if (!type.startsWith("application/grpc")) return refuseType(stream);
     const timeout = headers["grpc-timeout"];
@@ -46,8 +83,16 @@ export function ruleStreams(server: Server, rules: ReadonlyMap<string, StreamRul
     if (timeoutMs !== undefined && Number.isNaN(timeoutMs)) return refuseTimeout(stream);
     if (timeoutMs !== undefined && timeoutMs > longestTimeoutMs) delete headers["grpc-timeout"];
     if (rule === undefined) return handle.call(inside, interceptors, stream, headers);
-    handle.call(serverWith(rule.maxBytes), [...interceptors, rule.takeOver(stream)], stream, headers);
-  };
+    const all = [...interceptors, rule.takeOver(stream, settled)];
+    handle.call(serverWith(rule.maxBytes), all, stream, headers);
+  }
+}
+
+/** Ends a connection that floods. */
+function turnAway(session: Http2Session): void {
+  if (session.destroyed) return;
+  session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  session.destroy();
 }
 
 function refuseType(stream: ServerHttp2Stream): void {

@@ -16,10 +16,12 @@ import { idempotencyKey } from "./idempotency-key.ts";
 import { maybeCallerOf } from "../gate.ts";
 import { sendText } from "./pages.ts";
 import { readCall } from "./request.ts";
-import { asConnectError } from "../last-resort.ts";
+import { answerInTime } from "./in-time.ts";
 import { maxMessageBytes, type ListenerOptions } from "../listener.ts";
 import type { Refused } from "../refusals.ts";
+import { type LargeTurns, createLargeTurns } from "../requests/large-turns.ts";
 import { longestTimeoutMs, requestLimits, type RequestLimits } from "../requests/limits.ts";
+import { settledKey, settling } from "../strangers.ts";
 import { blameCaller } from "../undecodable.ts";
 import { isWebText, toWebText, webTextType } from "./web-text.ts";
 
@@ -27,12 +29,15 @@ export type Rpc = {
   readonly handler: UniversalHandler;
   readonly limits: RequestLimits;
   readonly bytesInHand: BytesInHand;
+  readonly largeTurns: LargeTurns;
 };
 
 /** The table as handlers for Connect and gRPC-Web, by path. */
 export function createRpcs(options: ListenerOptions, calls: CallsInHand): ReadonlyMap<string, Rpc> {
-  const { services, interceptors, gate, refused = () => {} } = options;
+  const { services, observe = [], interceptors, refused = () => {} } = options;
+  const gate = settling(options.gate);
   const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
+  const { largeTurns = createLargeTurns() } = options;
   // Options belong here and nowhere else: given with a method, they would switch gRPC on again.
   const router = createConnectRouter({
     grpc: false,
@@ -45,7 +50,7 @@ export function createRpcs(options: ListenerOptions, calls: CallsInHand): Readon
     writeMaxBytes: maxMessageBytes,
     maxTimeoutMs: longestTimeoutMs,
     shutdownSignal: calls.cut,
-    interceptors: [noteAnswer, answerInTime, calls.interceptor, idempotencyKey, ...interceptors],
+    interceptors: [noteAnswer, idempotencyKey, ...observe, answerInTime, calls.interceptor, ...interceptors],
     async requestGate(context) {
       blameCaller(context);
       tellRefusal(context, refused);
@@ -58,7 +63,7 @@ export function createRpcs(options: ListenerOptions, calls: CallsInHand): Readon
   return new Map(
     router.handlers.map((handler) => [
       handler.requestPath,
-      { handler, bytesInHand, limits: requestLimits(handler.method) },
+      { handler, bytesInHand, largeTurns, limits: requestLimits(handler.method) },
     ]),
   );
 }
@@ -79,30 +84,19 @@ const noteAnswer: Interceptor = (next) => async (request) => {
   return response;
 };
 
-/** Answers a call whose deadline has come, or whose client has gone, without waiting for its handler. */
-const answerInTime: Interceptor = (next) => async (request) => {
-  if (request.stream) return await next(request);
-  const { signal } = request;
-  const { promise: over, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(asConnectError(signal.reason, signal));
-  signal.addEventListener("abort", abort);
-  try {
-    return await Promise.race([next(request), over]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-};
-
 /** Rejects if the answer could not be written to its end; what was written stays. */
 export async function answerRpc(
-  { handler, limits, bytesInHand }: Rpc,
+  { handler, limits, bytesInHand, largeTurns }: Rpc,
   request: IncomingMessage,
   response: ServerResponse,
+  settled: () => void,
 ): Promise<void> {
-  const values = createContextValues();
-  const hold = bytesInHand.hold(() => maybeCallerOf({ contextValues: values })?.organizationId);
+  const values = createContextValues().set(settledKey, settled);
+  const organizationId = () => maybeCallerOf({ contextValues: values })?.organizationId;
+  const hold = bytesInHand.hold(organizationId);
+  const turn = (bytes: number) => largeTurns.take(bytes, organizationId());
   response.once("close", hold.release);
-  const call = readCall(request, response, { limits, values, hold });
+  const call = readCall(request, response, { limits, values, hold, turn });
   if (!call) return sendText(response, 400, "The Host header is not valid.");
   if (!isWelcome(handler, request, response)) return;
   if (isStream(handler)) {

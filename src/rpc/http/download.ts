@@ -13,6 +13,7 @@ import { toConnectError } from "../errors.ts";
 import type { InvokeMethod } from "../invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
+import { settling } from "../strangers.ts";
 import { contactsOfJob } from "./upload.ts";
 
 const { exportContacts: method } = BatchJobService.method;
@@ -24,6 +25,7 @@ const silenceMs = 60_000;
 export type AnswerDownload = (
   request: IncomingMessage,
   response: ServerResponse,
+  settled: () => void,
 ) => Promise<void> | undefined;
 
 /**
@@ -34,17 +36,19 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
   const found = invokerOf(method, options, calls);
   if (found === undefined) return () => undefined;
   const invoke: InvokeMethod = found;
+  const gate = settling(options.gate);
 
   async function answer(
     batchJobId: string,
     search: string,
     request: IncomingMessage,
     response: ServerResponse,
+    settled: () => void,
   ) {
-    const call = openPlainCall(method, request, response, calls);
+    const call = openPlainCall(method, request, response, { calls, settled });
     try {
       calls.admit();
-      await options.gate(call.context);
+      await gate(call.context);
       const result = await call.unlessOver(invoke(call.context, toMessages(batchJobId, search)));
       await writeFile(response, result, { batchJobId, unlessOver: call.unlessOver });
     } catch (thrown) {
@@ -53,11 +57,11 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
     }
   }
 
-  return (request, response) => {
+  return (request, response, settled) => {
     const [path = "", search = ""] = (request.url ?? "").split("?", 2);
     const [, batchJobId] = contactsOfJob.exec(path) ?? [];
     if (batchJobId === undefined || request.method !== "GET") return undefined;
-    return answer(batchJobId, search, request, response);
+    return answer(batchJobId, search, request, response, settled);
   };
 }
 

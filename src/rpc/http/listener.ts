@@ -5,6 +5,8 @@ import { createCallsInHand } from "../calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./pages.ts";
 import { answerRpc, createRpcs } from "./call.ts";
 import { createDownloads } from "./download.ts";
+import { needsKey } from "../gate.ts";
+import { createStrangers } from "../strangers.ts";
 import { createUploads, isUpload } from "./upload.ts";
 import type { OpenDoor } from "./door.ts";
 import { listen, type Listener, type ListenerOptions } from "../listener.ts";
@@ -24,6 +26,7 @@ const farewellMs = 10_000;
 
 /** Serves the table as Connect and gRPC-Web, and pages beside it, over HTTP/1.1 without TLS. */
 export async function startHttpListener(options: HttpListenerOptions): Promise<Listener> {
+  const { strangers = createStrangers(() => false) } = options;
   const calls = createCallsInHand();
   const rpcs = createRpcs(options, calls);
   const answerDownload = createDownloads(options, calls);
@@ -34,8 +37,29 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   const agesAtMs = new WeakMap<Socket, number>();
   const isAged = ({ socket }: IncomingMessage) => (agesAtMs.get(socket) ?? Infinity) <= performance.now();
 
-  function answer(request: IncomingMessage, response: ServerResponse): void {
+  function admit(request: IncomingMessage, response: ServerResponse): void {
+    // Nobody listens to a request that waits, or that was answered, when its client goes.
+    request.on("error", () => {});
     response.once("close", calls.begin());
+    const { socket, headers } = request;
+    const rpc = rpcs.get(pathOf(request));
+    const isForDoor = door?.takes(pathOf(request)) === true;
+    strangers.admit({
+      authorization: isForDoor ? door.authorizationOf(request) : headers.authorization,
+      needsKey: rpc === undefined ? isForDoor || isUpload(request) : needsKey(rpc.handler.service),
+      connection: socket,
+      address: socket.remoteAddress,
+      begin(settled) {
+        if (response.destroyed || socket.destroyed) return settled();
+        response.once("close", settled);
+        answer(request, response, settled);
+      },
+      // Only who writes requests without waiting for their answers has so many.
+      turnAway: () => socket.destroy(),
+    });
+  }
+
+  function answer(request: IncomingMessage, response: ServerResponse, settled: () => void): void {
     // What is left of a body that nobody wanted.
     response.once("finish", () => {
       request.resume();
@@ -47,18 +71,18 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     const path = pathOf(request);
     const rpc = rpcs.get(path);
     const answered = rpc
-      ? answerRpc(rpc, request, response)
+      ? answerRpc(rpc, request, response, settled)
       : door?.takes(path) === true
-        ? door.answer(request, response)
-        : (answerDownload(request, response) ??
-          answerUpload(request, response) ??
+        ? door.answer(request, response, settled)
+        : (answerDownload(request, response, settled) ??
+          answerUpload(request, response, settled) ??
           answerPage(pages.get(path), request, response));
     answered.catch(() => giveUp(response));
   }
 
   // The calls have times of their own to arrive in, and only a file takes this long.
   const { uploadTimeoutMs: requestTimeout = 300_000, keepAliveMs: keepAliveTimeout } = options;
-  const server = createServer({ requestTimeout, ...(keepAliveTimeout && { keepAliveTimeout }) }, answer);
+  const server = createServer({ requestTimeout, ...(keepAliveTimeout && { keepAliveTimeout }) }, admit);
   const { connectionMaxAgeMs = Infinity } = options;
   server.on("connection", (socket: Socket) =>
     agesAtMs.set(socket, performance.now() + jittered(connectionMaxAgeMs)),
@@ -66,7 +90,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   // Clients with a large file ask before they send it; an upload says yes once it is known to be welcome.
   server.on("checkContinue", (request, response) => {
     if (!isUpload(request) && door?.takes(pathOf(request)) !== true) response.writeContinue();
-    answer(request, response);
+    admit(request, response);
   });
   const port = await listen(server, options);
 

@@ -4,6 +4,8 @@ import { createHandlerContext } from "@connectrpc/connect";
 import { codeToHttpStatus, errorToJson } from "@connectrpc/connect/protocol-connect";
 import type { CallsInHand } from "../calls-in-hand.ts";
 import { composeMethod, type InvokeMethod } from "../invoke.ts";
+import { answerInTime } from "./in-time.ts";
+import { settledKey } from "../strangers.ts";
 import { asConnectError } from "../last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 
@@ -15,7 +17,8 @@ export function invokerOf(
 ): InvokeMethod | undefined {
   const specs = options.services.flatMap((entry) => Object.values(entry.methods));
   const spec = specs.find((candidate) => candidate.method === method);
-  return spec && composeMethod(spec, [calls.interceptor, ...options.interceptors]);
+  const { observe = [], interceptors } = options;
+  return spec && composeMethod(spec, [...observe, answerInTime, calls.interceptor, ...interceptors]);
 }
 
 /** A request over plain HTTP as a call of a method; it is over when its response is closed. */
@@ -23,7 +26,7 @@ export function openPlainCall(
   method: DescMethod,
   request: IncomingMessage,
   response: ServerResponse,
-  calls: CallsInHand,
+  { calls, settled }: { calls: CallsInHand; settled: () => void },
 ) {
   const context = createHandlerContext({
     service: method.parent,
@@ -34,6 +37,7 @@ export function openPlainCall(
     requestHeader: { authorization: request.headers.authorization ?? "" },
     shutdownSignal: calls.cut,
   });
+  context.values.set(settledKey, settled);
   const { promise: over, reject } = Promise.withResolvers<never>();
   over.catch(() => {});
   context.signal.addEventListener("abort", () =>

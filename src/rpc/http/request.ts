@@ -6,6 +6,7 @@ import { Code, ConnectError, type ContextValues } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Hold } from "../requests/bytes-in-hand.ts";
+import type { LargeTurns } from "../requests/large-turns.ts";
 import { clientLeft } from "../last-resort.ts";
 import {
   grpcTimeoutMs,
@@ -21,6 +22,7 @@ export type Reading = {
   readonly limits: RequestLimits;
   readonly values: ContextValues;
   readonly hold: Hold;
+  readonly turn: (bytes: number) => ReturnType<LargeTurns["take"]>;
 };
 
 type ReadCall = UniversalServerRequest & { readonly body: AsyncIterable<Uint8Array> };
@@ -142,7 +144,7 @@ type Form = Parameters<RequestLimits["check"]>[1];
 async function* fromOne(
   chunks: AsyncIterable<Uint8Array>,
   { length, form, isCompressed }: { length: number; form: Form; isCompressed: boolean },
-  { limits, hold }: Reading,
+  { limits, hold, turn }: Reading,
 ): AsyncIterable<Uint8Array> {
   const intake = createIntake(chunks);
   try {
@@ -154,6 +156,8 @@ async function* fromOne(
     const sent = intake.take(intake.size());
     const message = isCompressed ? await decompress(sent, limits) : sent;
     hold.set(message.length);
+    // Connect decodes it as soon as it has it.
+    (await turn(message.length))();
     limits.check(message, form);
     yield message;
   } finally {
@@ -165,7 +169,7 @@ async function* fromOne(
 async function* fromEnvelopes(
   chunks: AsyncIterable<Uint8Array>,
   form: Form,
-  { limits, hold }: Reading,
+  { limits, hold, turn }: Reading,
 ): AsyncIterable<Uint8Array> {
   const intake = createIntake(chunks);
   try {
@@ -180,6 +184,7 @@ async function* fromEnvelopes(
       const isCompressed = (flags & compressedFlag) !== 0;
       const message = isCompressed ? await decompress(sent, limits) : sent;
       hold.set(message.length);
+      (await turn(message.length))();
       if ((flags & endFlags) === 0) limits.check(message, form);
       yield envelopeHead(flags & ~compressedFlag, message.length);
       yield message;

@@ -9,6 +9,7 @@ import { clientLeft } from "../last-resort.ts";
 import type { InvokeMethod } from "../invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
+import { settling } from "../strangers.ts";
 
 const { importContacts: method } = BatchJobService.method;
 export const contactsOfJob = /^\/batch-jobs\/([^/?]+)\/contacts\.csv$/;
@@ -22,7 +23,11 @@ export const isUpload = (request: IncomingMessage): boolean =>
   contactsOfJob.test(request.url?.split("?", 1)[0] ?? "");
 
 /** Answers the request; undefined if it is not for a job's contacts.csv. */
-export type AnswerUpload = (request: IncomingMessage, response: ServerResponse) => Promise<void> | undefined;
+export type AnswerUpload = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  settled: () => void,
+) => Promise<void> | undefined;
 
 /**
  * `POST /batch-jobs/{batch_job_id}/contacts.csv` as a call of ImportContacts, with its checks and its answer. Errors are
@@ -32,19 +37,20 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
   const found = invokerOf(method, options, calls);
   if (found === undefined) return () => undefined;
   const invoke: InvokeMethod = found;
+  const gate = settling(options.gate);
 
   async function answer(
     batchJobId: string,
     query: URLSearchParams,
     request: IncomingMessage,
     response: ServerResponse,
+    settled: () => void,
   ) {
-    const call = openPlainCall(method, request, response, calls);
+    const call = openPlainCall(method, request, response, { calls, settled });
     try {
       calls.admit();
-      await options.gate(call.context);
-      const messages = toMessages(batchJobId, query, request, response);
-      const result = await call.unlessOver(invoke(call.context, messages));
+      await gate(call.context);
+      const result = await invoke(call.context, toMessages(batchJobId, query, request, response));
       if (!result.stream) throw new Error("an upload is a stream");
       for await (const message of result.message) {
         const body = JSON.stringify(toJson(method.output as DescMessage, message, jsonOptions));
@@ -56,11 +62,12 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
     }
   }
 
-  return (request, response) => {
+  return (request, response, settled) => {
     const [path = "", search = ""] = (request.url ?? "").split("?", 2);
     const [, batchJobId] = contactsOfJob.exec(path) ?? [];
     if (batchJobId === undefined) return undefined;
-    if (request.method === "POST") return answer(batchJobId, new URLSearchParams(search), request, response);
+    if (request.method === "POST")
+      return answer(batchJobId, new URLSearchParams(search), request, response, settled);
     response.setHeader("allow", "GET, POST");
     sendText(response, 405, "Send a CSV file here with POST, or take one with GET.");
     return Promise.resolve();

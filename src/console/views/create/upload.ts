@@ -3,8 +3,8 @@ import { insist } from "../../api/insist.ts";
 import type { CsvFile } from "../../csv/csv-file.ts";
 import { counted } from "../../format/numbers.ts";
 
-/** Small enough that sending them does not hold up the page. */
-export const chunkSize = 2_000;
+/** Small enough that sending them does not hold up the page, and that the service takes them with 8 KiB each. */
+export const chunkSize = 500;
 
 /** How far an upload is. `sent` is where it goes on after it was stopped. */
 export type Sent = { readonly sent: number; readonly accepted: number; readonly rejected: number };

@@ -1,0 +1,131 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { encodeEnvelope } from "@connectrpc/connect/protocol";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { describe, expect, test } from "vitest";
+import { generateApiKey } from "../../src/domain/api-key.ts";
+import { createStrangers } from "../../src/rpc/strangers.ts";
+import { eventually } from "../support/eventually.ts";
+import { startEcho } from "./echo.ts";
+import { openHttp2 } from "./raw.ts";
+
+const known = `Bearer ${generateApiKey()}`;
+const unknown = `Bearer ${generateApiKey()}`;
+
+/** Both listeners, which know one key, and refuse whoever has another or none, which takes a while. */
+async function startRefusing() {
+  let refused = 0;
+  const listeners = await startEcho({
+    strangers: createStrangers((authorization) => authorization === known),
+    gate(context) {
+      if (context.requestHeader.get("authorization") === known) return;
+      refused += 1;
+      for (const untilMs = performance.now() + 3; performance.now() < untilMs;);
+      throw new ConnectError("who are you?", Code.Unauthenticated);
+    },
+  });
+  return { ...listeners, refused: () => refused };
+}
+
+const head = (authorization: string) =>
+  `POST /test.v1.Echo/One HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nauthorization: ${authorization}\r\n`;
+const post = (authorization: string) => `${head(authorization)}content-length: 2\r\n\r\n{}`;
+const empty = encodeEnvelope(0, new Uint8Array());
+
+describe.each([
+  ["without a key", ""],
+  ["with a wrong key", unknown],
+])("a burst of calls %s", (_, authorization) => {
+  test("does not hold up one under a known key, on gRPC", async () => {
+    await using listeners = await startRefusing();
+    using hostile = openHttp2(listeners.grpc.port);
+    using client = openHttp2(listeners.grpc.port);
+    await Promise.all([once(hostile.session, "connect"), once(client.session, "connect")]);
+    const burst = Array.from({ length: 100 }, () => hostile.request("One", { authorization }));
+    for (const stream of burst) stream.resume().end(empty);
+    const call = client.request("One", { authorization: known });
+    call.resume().end(empty);
+    const [trailers] = await once(call, "trailers");
+    expect(trailers).toMatchObject({ "grpc-status": "0" });
+    expect(listeners.refused()).toBeLessThan(50);
+    // They are answered all the same.
+    await Promise.all(burst.map((stream) => stream.closed || once(stream, "close")));
+    expect(listeners.refused()).toBe(100);
+  });
+
+  test("does not hold up one under a known key, on HTTP", async () => {
+    await using listeners = await startRefusing();
+    const open = async () => {
+      const socket = connect(listeners.http.port, "127.0.0.1");
+      await once(socket, "connect");
+      return socket;
+    };
+    const hostile = await Promise.all(Array.from({ length: 100 }, open));
+    const client = await open();
+    const answers = hostile.map((socket) => once(socket, "data"));
+    for (const socket of hostile) socket.write(post(authorization));
+    client.write(post(known));
+    const [answer] = await once(client, "data");
+    expect(String(answer)).toMatch(/^HTTP\/1.1 200 /);
+    expect(listeners.refused()).toBeLessThan(50);
+    await Promise.all(answers);
+    expect(listeners.refused()).toBe(100);
+    for (const socket of [...hostile, client]) socket.destroy();
+  });
+});
+
+describe("a connection with too many calls that wait", () => {
+  test("is closed if nobody has a key there, on gRPC", async () => {
+    await using listeners = await startRefusing();
+    using hostile = openHttp2(listeners.grpc.port);
+    await once(hostile.session, "connect");
+    const closed = new Promise((resolve) => hostile.session.once("close", resolve));
+    for (let i = 0; i < 240; i += 1) hostile.request("One").end(empty);
+    await closed;
+    expect(listeners.refused()).toBeLessThan(140);
+  });
+
+  test("stays open for those who have one, and its flood is refused call by call, on gRPC", async () => {
+    await using listeners = await startRefusing();
+    using shared = openHttp2(listeners.grpc.port);
+    const good = async () => {
+      const call = shared.request("One", { authorization: known });
+      call.resume().end(empty);
+      const [trailers] = await once(call, "trailers");
+      return trailers;
+    };
+    expect(await good()).toMatchObject({ "grpc-status": "0" });
+    const flood = Array.from({ length: 200 }, () => shared.request("One"));
+    for (const stream of flood) stream.resume().end(empty);
+    expect(await good()).toMatchObject({ "grpc-status": "0" });
+    await Promise.all(flood.map((stream) => stream.closed || once(stream, "close")));
+    expect(shared.session.destroyed).toBe(false);
+    const unseen = flood.filter(({ rstCode }) => rstCode === 7);
+    expect(unseen.length).toBeGreaterThan(30);
+    expect(unseen.length + listeners.refused()).toBe(200);
+  });
+
+  test("is closed, on HTTP", async () => {
+    await using listeners = await startRefusing();
+    const socket = connect(listeners.http.port, "127.0.0.1").on("error", () => {});
+    socket.resume();
+    const closed = once(socket, "close");
+    socket.write(post("").repeat(400));
+    await closed;
+    expect(listeners.refused()).toBeLessThan(200);
+  });
+});
+
+test("a call that is left while it waits is never begun", async () => {
+  await using listeners = await startRefusing();
+  using hostile = openHttp2(listeners.grpc.port);
+  await once(hostile.session, "connect");
+  const burst = Array.from({ length: 100 }, () => hostile.request("One"));
+  for (const stream of burst) stream.resume().end(empty);
+  await eventually(() => expect(listeners.refused()).toBeGreaterThan(0));
+  hostile.close();
+  using other = openHttp2(listeners.grpc.port);
+  const last = other.request("One").resume().end(empty);
+  await once(last, "response");
+  expect(listeners.refused()).toBeLessThan(100);
+});

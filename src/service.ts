@@ -24,6 +24,7 @@ import { createLeasing } from "./leasing/leasing.ts";
 import { createRecorder } from "./leasing/recorder.ts";
 import { addVitals, createMetrics } from "./vitals/metrics.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
+import { takeCensus } from "./postgres/census.ts";
 import { checkConnections } from "./postgres/check-connections.ts";
 import { openConnections } from "./postgres/connections.ts";
 import { openDatabase, refusalOf } from "./postgres/database.ts";
@@ -164,6 +165,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     isPostgresUp: () => pulse.finding() === "answers",
     connections: connections.usage,
     droppedLogLines: options.droppedLogLines ?? (() => 0),
+    census: () => pulse.guard(() => takeCensus(connections.lookUps)),
   });
   const redis = openRedis(options.redisUrl);
   opened.defer(() => redis.disconnect());

@@ -81,7 +81,12 @@ test("the table of limits has the size of every request that has one of its own,
 
 test("the table of metrics has every metric of the service with its type, labels and help, and no other", async () => {
   const metrics = createMetrics();
-  addVitals(metrics, { isPostgresUp: () => true, connections: () => [], droppedLogLines: () => 0 });
+  addVitals(metrics, {
+    isPostgresUp: () => true,
+    connections: () => [],
+    droppedLogLines: () => 0,
+    census: () => Promise.reject(new Error("there is no database here")),
+  });
   const declared = metrics.registry
     .getMetricsAsArray()
     .filter(({ name }) => name.startsWith("callsheet_"))

@@ -1,4 +1,6 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import type { Census } from "../postgres/census.ts";
+import { coalesce } from "../timing/coalesce.ts";
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -103,7 +105,41 @@ export type Vitals = {
   readonly isPostgresUp: () => boolean;
   readonly connections: () => readonly { pool: string; taken: number; waiting: number }[];
   readonly droppedLogLines: () => number;
+  readonly census: () => Promise<Census>;
 };
+
+/** What is read from Postgres when somebody asks, the same on every replica. */
+const counted: readonly {
+  name: string;
+  help: string;
+  labelNames?: readonly "status"[];
+  values: (census: Census) => readonly { status?: string; value: number }[];
+}[] = [
+  {
+    name: "callsheet_jobs",
+    help: "Batch jobs that wait for their time and that run, by status. Of the whole installation, as the next three.",
+    labelNames: ["status"],
+    values: ({ scheduledJobs, runningJobs }) => [
+      { status: "scheduled", value: scheduledJobs },
+      { status: "running", value: runningJobs },
+    ],
+  },
+  {
+    name: "callsheet_overdue_starts",
+    help: "Scheduled jobs whose start is more than a second late.",
+    values: ({ overdueStarts: value }) => [{ value }],
+  },
+  {
+    name: "callsheet_live_leases",
+    help: "Contacts that workers hold.",
+    values: ({ liveLeases: value }) => [{ value }],
+  },
+  {
+    name: "callsheet_contacts_waiting",
+    help: "Contacts of running jobs that wait for their first call, or for the next one.",
+    values: ({ waitingContacts: value }) => [{ value }],
+  },
+];
 
 /** Adds what is looked up when somebody asks for the metrics. */
 export function addVitals({ registry }: Metrics, vitals: Vitals): void {
@@ -139,4 +175,27 @@ export function addVitals({ registry }: Metrics, vitals: Vitals): void {
     },
   });
   for (const metric of [postgresUp, connections, logLinesDropped]) registry.registerMetric(metric);
+
+  // One look for all of them, and for all who ask meanwhile.
+  const look = coalesce<undefined, Census>(async (asked) => {
+    const census = await vitals.census();
+    return asked.map(() => census);
+  }, 1_000);
+  for (const { name, help, labelNames = [], values } of counted) {
+    const gauge = new Gauge({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers,
+      async collect() {
+        // While Postgres is away nothing is known, which is not 0.
+        if (labelNames.length > 0) this.reset();
+        else this.remove();
+        const census = await look(undefined).catch(() => undefined);
+        for (const { value, ...labels } of census === undefined ? [] : values(census))
+          this.set(labels, value);
+      },
+    });
+    registry.registerMetric(gauge);
+  }
 }

@@ -73,9 +73,23 @@ describe("pages", () => {
       text: "not ready: Postgres does not answer\n",
     });
     expect(await page("/healthz", url)).toMatchObject({ status: 200 });
-    expect(await page("/metrics", url)).toMatchObject({ status: 200 });
+    const { status, text } = await page("/metrics", url);
+    // What Postgres would have to tell is unknown, which is not 0.
+    expect([status, text.match(/^callsheet_(jobs|live_leases).*$/gm)]).toEqual([200, null]);
   });
 });
+
+/** What there is to do: scheduled jobs, running ones, late starts, leases, and contacts that wait. */
+async function figures(): Promise<(number | undefined)[]> {
+  const samples = await metrics();
+  return [
+    'callsheet_jobs{status="scheduled"}',
+    'callsheet_jobs{status="running"}',
+    "callsheet_overdue_starts",
+    "callsheet_live_leases",
+    "callsheet_contacts_waiting",
+  ].map((name) => samples.get(name));
+}
 
 describe("metrics", () => {
   test("are in the form that Prometheus reads", async () => {
@@ -101,6 +115,10 @@ describe("metrics", () => {
     ["callsheet_postgres_up", "gauge"],
     ["callsheet_postgres_connections", "gauge"],
     ["callsheet_log_lines_dropped_total", "counter"],
+    ["callsheet_jobs", "gauge"],
+    ["callsheet_overdue_starts", "gauge"],
+    ["callsheet_live_leases", "gauge"],
+    ["callsheet_contacts_waiting", "gauge"],
   ])("have %s, a %s", async (name, type) => {
     expect((await page("/metrics")).text).toContain(`# TYPE ${name} ${type}\n`);
   });
@@ -123,6 +141,26 @@ describe("metrics", () => {
   test("time the calls", async () => {
     const count = 'callsheet_rpc_seconds_count{method="callsheet.v1.BatchJobService/ListBatchJobs"}';
     expect(await moves(count, () => call("listBatchJobs", {}))).toBe(1);
+  });
+
+  test("tell how much there is to do", async () => {
+    const [scheduled, running, overdue, leases, waiting] = (await figures()).map(Number);
+    await create({ scheduledStartTime: "2035-03-01T15:00:00Z" });
+    const batchJobId = await create({ contacts: makeContacts(3) });
+    await call("startBatchJob", { batchJobId });
+    const leased = await fetch(`${service.httpUrl}/callsheet.v1.ContactWorkerService/LeaseContacts`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${service.apiKey}`, "content-type": "application/json" },
+      body: JSON.stringify({ workerId: "w", maxContacts: 1, wait: "20s", batchJobIds: [batchJobId] }),
+    });
+    expect(await leased.json()).toMatchObject({ contacts: [{ batchJobId }] });
+    expect(await figures()).toEqual([
+      Number(scheduled) + 1,
+      Number(running) + 1,
+      overdue,
+      Number(leases) + 1,
+      Number(waiting) + 2,
+    ]);
   });
 
   test("tell how late a job was started", async () => {

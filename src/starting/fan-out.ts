@@ -150,6 +150,7 @@ export function createFanOut(deps: {
   return {
     run,
     async begin(jobs) {
+      const endTimer = metrics.fanOutSeconds.startTimer();
       const onLists = (await Promise.all(grouped(jobs).map(beginGroup))).flat();
       if (onLists.length === 0) return new Map();
       // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away. One that was
@@ -160,7 +161,11 @@ export function createFanOut(deps: {
         const state = states.get(key.id);
         return total <= chunkSize && state?.status === "running" && state.total === total;
       };
-      return new Map(onLists.map((job) => [job.key.id, isDone(job) ? Promise.resolve() : run(job.key)]));
+      const goOn = async (job: StartedJob): Promise<void> => {
+        if (isDone(job)) endTimer();
+        else await run(job.key);
+      };
+      return new Map(onLists.map((job) => [job.key.id, goOn(job)]));
     },
     isRunning: (jobId) => runs.has(jobId),
     async [Symbol.asyncDispose]() {

@@ -909,8 +909,8 @@ const vitals: Mutant[] = [
   {
     guard: "no organization holds more than its share of the connections",
     file: "src/postgres/connections.ts",
-    text: "mostOfOne: shareOf(size), beyondFirst: beyondFirstOf(size)",
-    instead: "mostOfOne: Infinity, beyondFirst: Infinity",
+    text: "mostOfOne: shareOf(size), beyondFirst }",
+    instead: "mostOfOne: Infinity, beyondFirst: Infinity }",
     test: "test/service/shares.test.ts",
     title: "holds up no neighbour",
   },

@@ -79,7 +79,7 @@ describe("a time that the clocks skip is refused with its neighbours", () => {
     expect(await refusal(() => parseStartTime(text, zone))).toEqual({
       reason: "invalid_datetime",
       message: `"${text}" does not occur in ${zone}: the clocks skip from ${last} to ${next}; give one of these.`,
-      metadata: { field: "scheduled_start_time" },
+      metadata: { field: "scheduled_start_time", validBefore: last, validAfter: next },
     });
   });
 

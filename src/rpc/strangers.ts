@@ -26,11 +26,13 @@ const mostWithKey = 512;
 const mostLookedUp = 32;
 
 /**
- * Calls under a key that was valid a short while ago begin at once. All others take turns, by address and by connection, in
- * slices of the event loop: whatever floods of them there are, those who work here do not notice. Nobody is refused for what
+ * Calls under keys that were valid a short while ago begin in each turn of the event loop, those of each key in their turn.
+ * All others take turns by address and by connection, in what is left: whatever floods of them there are, those who work
+ * here do not notice. Nobody is refused for what
  * others at the same address do, many of whom a proxy or NAT may hide; a flood waits for itself.
  */
 export function createStrangers(isFamiliar: (authorization: string) => boolean): Strangers {
+  const familiar = createLine({ inTurn: 32, pauseMs: 0 });
   const withoutKey = createLine();
   const withKey = createLine({ atOnce: mostLookedUp });
   const inUse = new WeakSet<object>();
@@ -39,7 +41,9 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
     admit({ authorization, needsKey, connection, address = "", begin, turnAway }) {
       if (authorization !== undefined && isFamiliar(authorization)) {
         inUse.add(connection);
-        return begin(() => {});
+        const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
+        if (!familiar.enter(member, begin)) turnAway("call");
+        return;
       }
       const key = keyIn(authorization);
       const isLookedUp = needsKey && key !== undefined && isApiKey(key);

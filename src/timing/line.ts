@@ -85,7 +85,7 @@ export function createLine(most: { atOnce?: number; inTurn?: number; pauseMs?: n
     const beganMs = performance.now();
     // What was begun has gone as far as it can by then.
     setImmediate(() => {
-      if (groups.size === 0) turn();
+      if (groups.size === 0 || longestPauseMs === 0) turn();
       else {
         const tookMs = usedMs + performance.now() - beganMs;
         setTimeout(turn, Math.min(Math.max(shortestPauseMs, tookMs), longestPauseMs));

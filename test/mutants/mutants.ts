@@ -923,7 +923,7 @@ const vitals: Mutant[] = [
     title: "a process that stood still for longer than Redis may take reads its answers",
   },
   {
-    guard: "a burst of calls of strangers is begun in slices of the event loop",
+    guard: "a burst of calls is begun in slices of the event loop",
     file: "src/timing/line.ts",
     text: "begun < mostInTurn && usedMs < sliceMs && unsettled < atOnce",
     instead: "unsettled >= 0",
@@ -1001,7 +1001,7 @@ const bounds: Mutant[] = [
     text: `limits.check(bytes, "binary");`,
     instead: "",
     test: hostile,
-    title: "17 kB that are eight million contacts",
+    title: "5 kB that are two million contacts",
   },
   {
     guard: "the elements of a request are counted before Connect decodes it",
@@ -1009,7 +1009,7 @@ const bounds: Mutant[] = [
     text: "    limits.check(message, form);\n    yield message;",
     instead: "    yield message;",
     test: hostile,
-    title: "17 kB that are eight million contacts",
+    title: "5 kB that are two million contacts",
   },
   {
     guard: "nothing is hidden between what counts and what decodes",

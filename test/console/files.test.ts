@@ -96,7 +96,7 @@ describe("the files of the console", () => {
   });
 
   test("say how to get them where they were not built", () => {
-    expect(Object.keys(consolePages(join(consoleDirectory, "nowhere")))).toEqual(["/"]);
+    expect(Object.keys(consolePages(join(consoleDirectory, "nowhere")))).toEqual(["/", "/docs"]);
   });
 });
 

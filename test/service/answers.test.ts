@@ -1,5 +1,6 @@
 import { type MessageInitShape, create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { pieceBytes } from "../../src/jobs/export/contact-export.ts";
 import { largestAnswerBytes } from "../../src/domain/answer-size.ts";
 import {
   type AttemptSchema,
@@ -131,6 +132,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   DeleteBatchJob: {},
   GetBatchJob: { batchJob: largestJob() },
   WatchBatchJobs: { batchJob: largestJob() },
+  ExportContacts: { csv: new Uint8Array(pieceBytes) },
   GetContact: { contact: largestContact(), attempts: times(10, largestAttempt) },
   ListBatchJobs: undefined,
   ListContacts: undefined,

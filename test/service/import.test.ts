@@ -339,11 +339,11 @@ describe("over HTTP", () => {
     expect(await response.json()).toMatchObject({ code: "invalid_argument" });
   });
 
-  test("only POST will do", async () => {
+  test("only POST and GET will do", async () => {
     const response = await fetch(urlOf(await aJob()), { method: "PUT", body: csvOf(1) });
     expect({ status: response.status, allow: response.headers.get("allow") }).toEqual({
       status: 405,
-      allow: "POST",
+      allow: "GET, POST",
     });
   });
 });

@@ -138,6 +138,15 @@ const attempts: Record<string, () => Promise<void>> = {
     });
     expect(response.status).toBe(404);
   },
+  ExportContacts: async () => {
+    expect(await refusal(firstOf(stranger.jobs.exportContacts({ batchJobId: known.batchJobId })))).toEqual(
+      notFound(),
+    );
+    const response = await fetch(`${service.httpUrl}/batch-jobs/${known.batchJobId}/contacts.csv`, {
+      headers: { authorization: `Bearer ${strangersKey}` },
+    });
+    expect(response.status).toBe(404);
+  },
   StartBatchJob: onTheirJob((jobs, job) => jobs.startBatchJob(job)),
   RescheduleBatchJob: onTheirJob((jobs, job) =>
     jobs.rescheduleBatchJob({ ...job, scheduledStartTime: "2035-01-01T00:00:00" }),

@@ -55,7 +55,7 @@ const slotPatienceMs = 30_000;
 /** Some thousand contacts, so that others get their turn in between. */
 const blocksAtOnce = 32;
 
-const pieceBytes = 256 * 1024;
+export const pieceBytes = 256 * 1024;
 
 /** A file has a column for each field that any of the contacts has. */
 const mostFields = 1_000;

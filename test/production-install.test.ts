@@ -73,7 +73,7 @@ test("works a job to its end", async () => {
     const ready = /^callsheet ready: (http:\S+) grpc:(\S+)$/m.exec(program.said.stdout);
     if (ready === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
     return { http: ready[1] ?? "", grpc: `http:${ready[2]}` };
-  }, 20_000);
+  }, 60_000);
   const { jobs, worker } = createClients(urls.grpc, apiKey);
   const job = { name: "A job", fromPhoneNumberId: "pn_1", contacts: makeContacts(2) };
   const { batchJobId } = await jobs.createBatchJob(job);

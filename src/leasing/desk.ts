@@ -94,7 +94,7 @@ const mostIdleKinds = 16;
 const mostDryTurns = 32;
 
 /** Reports wait no longer for what may be leased in their turn: a Redis that hangs delays none. */
-const reservingMs = 50;
+const usualReservingMs = 50;
 
 /** About 2 MB. Of an organization that is forgotten the first job has the next turn. */
 const mostLastJobs = 10_000;
@@ -126,10 +126,12 @@ export function createDesks(deps: {
   logger: Logger;
   /** What a lost wake-up costs at most. */
   floorMs: number;
+  /** How long reports wait for what may be leased in their turn. */
+  reservingMs?: number;
   /** Takes over the live leases of a call's request id; undefined if a later call has them. */
   takeOver: (ask: Ask) => Promise<readonly Lease[] | undefined>;
 }): Desks {
-  const { shares, round, recorder, clock, logger, floorMs, takeOver } = deps;
+  const { shares, round, recorder, clock, logger, floorMs, takeOver, reservingMs = usualReservingMs } = deps;
   const desks = new Map<number, Desk>();
   /** The job of each organization that had the last turn, of those that were served last. */
   const lastJobs = createRecent<number, string>(mostLastJobs);

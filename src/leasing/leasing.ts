@@ -53,6 +53,7 @@ export function createLeasing(deps: {
   clock: Clock;
   logger: Logger;
   floorMs?: number;
+  reservingMs?: number;
 }): Leasing {
   const { shares, recorder, logger } = deps;
   const desks = createDesks({ floorMs: defaultFloorMs, ...deps, takeOver });

@@ -115,8 +115,10 @@ export async function startParts(
       onFreed: (organizationId) => leasing.ring(organizationId),
     }),
   );
+  // Redis is slow where the machine is busy.
+  const reservingMs = 1_000;
   const round = stack.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
-  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger }));
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, reservingMs }));
   const watching = stack.use(createWatching({ db, logger, metrics }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
   const caller: Caller = {

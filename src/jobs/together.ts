@@ -3,7 +3,7 @@ import { isUuid } from "../domain/job-id.ts";
 import { insertJobs } from "../postgres/batch-jobs.ts";
 import { lockForCommands, writeCommands } from "../postgres/commands.ts";
 import type { Shares } from "../postgres/connections.ts";
-import { isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
+import { isLockTimeout, isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
 import { type CommandRequest, keyOfRequest } from "./command.ts";
 import { type Decision, type InHand, type Verdict, type View, judge } from "./judgement.ts";
@@ -31,20 +31,25 @@ const withoutAnswer = () => new Error("a command was left without an answer");
 const mostTogether = 32;
 const transactions = 2;
 
-/** An id that is taken while its command is judged is found by the second try, unless it expires just then. */
-const tries = 3;
+/** For so long a command waits for what others have locked. */
+const patienceMs = 5_000;
 
-/** What a command comes to: what gives its answer or its refusal, or that it is to be tried alone. */
-type Outcome = (() => Promise<Answered<object>>) | "alone";
+/** What a command comes to: what gives its answer or its refusal, or how it is to be tried again. */
+type Outcome = (() => Promise<Answered<object>>) | "alone" | "in line";
 
 /** The error is none that a command by itself would be spared. */
 const isOfAll = (error: unknown): boolean => isPostgresUnavailable(error) && !isPostgresBusy(error);
 
+/** Somebody else has taken the command's request id, or is about to. */
+const isIdTaken = (error: unknown): boolean => error instanceof RequestIdTaken || isLockTimeout(error);
+
 /**
  * Runs commands that write no contacts. Those of one organization that are in hand together share a transaction: it locks
  * their jobs, each is judged in the order in which they came, and all are written at once; then their Redis halves are done.
- * Each is answered by itself. A command on a job that somebody else has locked goes on alone, and so does each if the
- * transaction fails as a whole.
+ * Each is answered by itself, and alone if the transaction fails as a whole.
+ *
+ * Commands on jobs that somebody else has locked stand in the organization's line, which waits for the job of the first and
+ * takes along whichever is free: however many are locked, one connection waits.
  *
  * With a request id the answer is kept in the same transaction, and a repetition is answered with it.
  */
@@ -55,7 +60,7 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
   async function decide(
     organizationId: number,
     commands: readonly InHand[],
-    { waits }: { waits: boolean },
+    awaitedId?: string,
   ): Promise<readonly Verdict[]> {
     return await shares
       .of(organizationId)
@@ -63,7 +68,7 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
       .execute(async (trx) => {
         const jobIds = [...new Set(commands.flatMap(({ jobId }) => jobId ?? []))];
         const requests = commands.flatMap(({ key }) => key ?? []);
-        const situation = await lockForCommands(trx, organizationId, { jobIds, requests, waits });
+        const situation = await lockForCommands(trx, organizationId, { jobIds, requests, awaitedId });
         const { verdicts, created, ...written } = judge(commands, situation);
         await insertJobs(trx, created);
         const { changed: jobs, deletedIds, answers } = written;
@@ -86,7 +91,7 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
     return verdicts.map((verdict): Outcome => {
       switch (verdict.kind) {
         case "kept out":
-          return "alone";
+          return "in line";
         case "refused":
           return () => Promise.reject(verdict.refusal);
         case "answered":
@@ -97,10 +102,14 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
     });
   }
 
-  async function runTogether(organizationId: number, commands: readonly InHand[]): Promise<Outcome[]> {
+  async function runTogether(
+    organizationId: number,
+    commands: readonly InHand[],
+    awaitedId?: string,
+  ): Promise<Outcome[]> {
     let verdicts: readonly Verdict[];
     try {
-      verdicts = await decide(organizationId, commands, { waits: false });
+      verdicts = await decide(organizationId, commands, awaitedId);
     } catch (error) {
       if (isOfAll(error)) throw error;
       return commands.map(() => "alone");
@@ -108,20 +117,26 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
     return settle(organizationId, verdicts);
   }
 
-  /** Waits for its job. */
   async function runAlone(organizationId: number, command: InHand): Promise<Outcome | undefined> {
-    for (let left = tries; left > 0; left -= 1) {
-      try {
-        const [outcome] = settle(organizationId, await decide(organizationId, [command], { waits: true }));
-        return outcome;
-      } catch (error) {
-        if (!(error instanceof RequestIdTaken)) throw error;
-      }
+    try {
+      return settle(organizationId, await decide(organizationId, [command]))[0];
+    } catch (error) {
+      if (isIdTaken(error)) return "alone";
+      throw error;
     }
-    throw serviceBusy();
   }
 
-  const inHand = coalesceByKey(runTogether, mostTogether, transactions);
+  const inHand = coalesceByKey(
+    (organizationId: number, commands: readonly InHand[]) => runTogether(organizationId, commands),
+    mostTogether,
+    transactions,
+  );
+  /** Whoever is kept out again comes last the next time. */
+  const inLine = coalesceByKey(
+    (organizationId: number, commands: readonly InHand[]) =>
+      runTogether(organizationId, commands, commands[0]?.jobId),
+    mostTogether,
+  );
 
   return async function run<A extends object>(
     request: CommandRequest,
@@ -135,9 +150,13 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
       decide: steps.decide,
       redisHalf: (answer) => steps.redisHalf(answer as A),
     };
+    const patienceEnds = performance.now() + patienceMs;
     let outcome: Outcome | undefined = await inHand(organizationId, command);
-    if (outcome === "alone") outcome = await runAlone(organizationId, command);
-    if (outcome === "alone" || outcome === undefined) throw withoutAnswer();
+    while (outcome === "alone" || outcome === "in line") {
+      if (performance.now() > patienceEnds) throw serviceBusy();
+      outcome = await (outcome === "alone" ? runAlone : inLine)(organizationId, command);
+    }
+    if (outcome === undefined) throw withoutAnswer();
     return (await outcome()) as Answered<A>;
   };
 }

@@ -23,15 +23,15 @@ const plain = (values: readonly (string | number | null)[]): string =>
 const byName = (a: RequestName, b: RequestName): number => (nameOf(a) < nameOf(b) ? -1 : 1);
 
 /**
- * Locks jobs of an organization until the transaction ends, and looks up what is kept of requests. With `waits` it waits for
- * the locks; without, it leaves alone what somebody else has locked.
+ * Locks jobs of an organization until the transaction ends, and looks up what is kept of requests. It leaves alone what
+ * somebody else has locked, but waits a second for `awaitedId`.
  */
 export async function lockForCommands(
   trx: Trx,
   organizationId: number,
-  wanted: { jobIds: readonly string[]; requests: readonly RequestName[]; waits: boolean },
+  wanted: { jobIds: readonly string[]; requests: readonly RequestName[]; awaitedId?: string | undefined },
 ): Promise<Situation> {
-  const { requests, waits } = wanted;
+  const { requests, awaitedId = null } = wanted;
   const { rows } = await sql<{
     nowMs: number;
     jobs: readonly JobState[] | null;
@@ -41,7 +41,7 @@ export async function lockForCommands(
   }>`
     select now_ms as "nowMs", jobs, left_alone as "leftAlone", kept
     from ${sql.id(functions.lockForCommands.name)}(
-      ${organizationId}, ${waits}, ${plainArray(wanted.jobIds.toSorted())}, ${requests.map(({ rpc }) => rpc)},
+      ${organizationId}, ${awaitedId}, ${plainArray(wanted.jobIds.toSorted())}, ${requests.map(({ rpc }) => rpc)},
       ${requests.map(({ requestId }) => requestId)})
   `.execute(trx);
   const [row] = rows;

@@ -132,6 +132,9 @@ const busy = new Set(["57014", "40001", "40P01", "55P03"]);
 /** True if Postgres, which answers, ended the statement since it took too long or was in another's way. */
 export const isPostgresBusy = (error: unknown): boolean => busy.has(codeOf(error) ?? "");
 
+/** True if the statement waited too long for what others have locked. */
+export const isLockTimeout = (error: unknown): boolean => codeOf(error) === "55P03";
+
 /** True if the statement failed because Postgres could not be reached or could not do it now; it may have been done. */
 export function isPostgresUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;

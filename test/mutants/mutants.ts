@@ -284,6 +284,22 @@ const inHandTogether: Mutant[] = [
     title: "holds up the commands on it, and no others",
   },
   {
+    guard: "one connection of an organization waits for the jobs that others have locked",
+    file: together,
+    text: `(outcome === "alone" ? runAlone : inLine)(organizationId, command)`,
+    instead: `(outcome === "alone" ? runAlone(organizationId, command) : (await runTogether(organizationId, [command], command.jobId))[0])`,
+    test: togetherTest,
+    title: "costs the organization one connection, however many commands wait for it",
+  },
+  {
+    guard: "a request id that is not let go holds up its own command only",
+    file: "src/postgres/functions/write_commands.sql",
+    text: "set lock_timeout = '250ms'\n",
+    instead: "",
+    test: togetherTest,
+    title: "a request id that somebody takes, and does not let go, holds up no command beside it for long",
+  },
+  {
     guard: "what commands write finds its rows by their keys, whatever Postgres knew when it planned",
     file: "src/postgres/functions/note_entries_removed.sql",
     text: "where r.organization_id = t.organization_id and",

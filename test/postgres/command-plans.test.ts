@@ -37,7 +37,7 @@ test("commands touch no more rows than they must, however the tables grow under 
         requestId: randomUUID(),
         fingerprint: randomBytes(32),
       }));
-      const situation = await lockForCommands(trx, organizationId, { jobIds, requests: keys, waits: false });
+      const situation = await lockForCommands(trx, organizationId, { jobIds, requests: keys });
       const jobs = [...situation.jobs.values()];
       expect(jobs).toHaveLength(jobIds.length);
       const isKept = await writeCommands(trx, organizationId, {
@@ -47,7 +47,7 @@ test("commands touch no more rows than they must, however the tables grow under 
         answers: keys.map((key) => ({ key, answer: {} })),
       });
       expect(isKept).toBe(true);
-      const again = { jobIds: [], requests: keys, waits: false };
+      const again = { jobIds: [], requests: keys };
       const { kept } = await lockForCommands(trx, organizationId, again);
       expect(kept.size).toBe(jobIds.length);
       await noteEntriesRemoved(

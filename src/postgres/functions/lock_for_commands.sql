@@ -3,14 +3,15 @@
 --
 -- Arguments
 --   organization        whose jobs and requests they are; another's are not there
---   waits               false leaves alone the jobs that somebody else has locked
+--   awaited             the one job that is waited for, a second at most, before the others are looked at; null for none.
+--                       Jobs that somebody else has locked are left alone
 --   job_ids             the jobs, in the order of their ids
 --   rpcs, request_ids   of each request that may be a repetition
 -- Answers
 --   one row: the time, the jobs that are locked now, the ids of those that were left alone, and what is kept of which of
 --   the requests (by its place, from 1).
 -- Locks
---   the rows of the jobs, in the order that they are given in, all until the commit.
+--   the rows of the jobs, all until the commit: first that which is waited for, then the others, for none of which it waits.
 -- Repeated
 --   it changes nothing.
 -- Form
@@ -20,7 +21,7 @@
 --   every row can only be found through its key: by a lateral look-up for each of what is given, with a limit, where there
 --   is another index that could be tried.
 create function lock_for_commands(
-  organization int, waits boolean, job_ids uuid[], rpcs text[], request_ids text[],
+  organization int, awaited uuid, job_ids uuid[], rpcs text[], request_ids text[],
   out now_ms bigint, out jobs json, out left_alone uuid[], out kept json
 )
 language plpgsql
@@ -29,15 +30,17 @@ set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
+set lock_timeout = '1s'
 as $$
 declare
   found_ids uuid[];
 begin
-  if waits then
-    perform from unnest(job_ids) with ordinality as t (id, turn)
-    cross join lateral (
-      select from batch_jobs where id = t.id and organization_id = organization for no key update
-    ) as b;
+  if awaited is not null then
+    begin
+      perform from batch_jobs where id = awaited and organization_id = organization for no key update;
+    exception when lock_not_available then
+      null;
+    end;
   end if;
   select json_agg(b), array_agg(b.id)
   into jobs, found_ids

@@ -12,7 +12,7 @@
 --   false if one of the request ids was taken meanwhile; then the transaction must not be committed.
 -- Locks
 --   the rows of the requests, in the order that they are given in, all until the commit. Whoever takes the same id at the
---   same time is waited for.
+--   same time is waited for, a quarter of a second at most: nobody knows what the other one waits for.
 -- Repeated
 --   it finds the request ids taken.
 -- Form
@@ -33,6 +33,7 @@ set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
+set lock_timeout = '250ms'
 as $$
 declare
   millisecond constant interval := '1 millisecond';

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createBatchJobs } from "../../../src/jobs/batch-jobs.ts";
+import { openConnections } from "../../../src/postgres/connections.ts";
 import { lockJob } from "../../../src/postgres/batch-jobs.ts";
 import { claimRequest, keepAnswer } from "../../../src/postgres/requests.ts";
 import { sql } from "kysely";
@@ -10,7 +11,7 @@ import { lookAt, numbersTo } from "../../support/look.ts";
 import { aNewJob, makeWholeJob, onJob } from "../../support/make.ts";
 import { makeCaller } from "../../support/organization.ts";
 import { type Parts, startParts } from "../../support/parts.ts";
-import { refusal } from "../../support/refusal.ts";
+import { describeRefusal, refusal } from "../../support/refusal.ts";
 import { cutOff, expectQuiet, settle, sweep } from "../../starting/sweep/passes.ts";
 import { watched } from "./transactions.ts";
 
@@ -280,6 +281,29 @@ describe("if the transaction as a whole fails", () => {
   });
 });
 
+test("a request id that somebody takes, and does not let go, holds up no command beside it for long", async () => {
+  const request = onJob(parts, "", aRequestId());
+  const { id } = await makeWholeJob(parts);
+  const key = {
+    organizationId: parts.caller.organizationId,
+    rpc: "CreateBatchJob",
+    requestId: request.requestId,
+    fingerprint: request.fingerprint(),
+  };
+  const first = { batchJobId: id, status: "pending", dueMs: null, scheduledJobId: null };
+  const held = await parts.db.transaction().execute(async (trx) => {
+    await claimRequest(trx, key);
+    const begunAt = performance.now();
+    const creating = parts.jobs.create(request, anEmptyJob());
+    await parts.jobs.start(onJob(parts, id));
+    // Any other lock is waited for longer.
+    expect(performance.now() - begunAt).toBeLessThan(4_000);
+    await keepAnswer(trx, key, first);
+    return { creating };
+  });
+  expect(await held.creating).toEqual({ ...first, entryRemoved: false });
+});
+
 describe("a job that somebody else has locked", () => {
   test("holds up the commands on it, and no others", async () => {
     const [locked, free] = [await makeWholeJob(parts), await makeWholeJob(parts, { status: "scheduled" })];
@@ -303,6 +327,50 @@ describe("a job that somebody else has locked", () => {
     // All of them, the one on the locked job alone, and the one after.
     expect(begun).toHaveLength(3);
     expect((await lookAt(parts, locked.id)).row).toMatchObject({ status: "running", revision: 2 });
+  });
+
+  test("costs the organization one connection, however many commands wait for it", async () => {
+    await using connections = openConnections({
+      url: parts.databaseUrl,
+      sum: 16,
+      onSlowCommit: () => {},
+      checkCommits: () => {},
+    });
+    const jobs = createBatchJobs({ ...parts, shares: connections.work });
+    const [locked, other, free] = [
+      await makeWholeJob(parts),
+      await makeWholeJob(parts),
+      await makeWholeJob(parts, { status: "scheduled" }),
+    ];
+    const ends: string[] = [];
+    const held = await parts.db.transaction().execute(async (trx) => {
+      for (const { id } of [locked, other]) await lockJob(trx, parts.caller.organizationId, id);
+      const waiting = Array.from({ length: 8 }, async (_, i) => {
+        const { id } = i % 2 === 0 ? locked : other;
+        await jobs.start(onJob(parts, id)).catch(describeRefusal);
+        ends.push("held up");
+      });
+      await untilOneWaits(parts, "lock_for_commands");
+      await jobs.start(onJob(parts, free.id)).then(() => ends.push("beside them"));
+      return { waiting };
+    });
+    await Promise.all(held.waiting);
+    expect(ends).toEqual(["beside them", ...held.waiting.map(() => "held up")]);
+    const rows = await Promise.all([locked, other, free].map(({ id }) => lookAt(parts, id)));
+    expect(rows.map(({ row }) => [row?.status, row?.revision])).toEqual([
+      ["running", 2],
+      ["running", 2],
+      ["running", 2],
+    ]);
+  });
+
+  test("for good is given up, and said to be", async () => {
+    const { id } = await makeWholeJob(parts);
+    await parts.db.transaction().execute(async (trx) => {
+      await lockJob(trx, parts.caller.organizationId, id);
+      expect(await refusal(parts.jobs.start(onJob(parts, id)))).toMatchObject({ reason: "unavailable" });
+    });
+    expect((await lookAt(parts, id)).row).toMatchObject({ status: "pending", revision: 1 });
   });
 
   test("is judged as it is when it is free", async () => {

@@ -61,8 +61,13 @@ export type LeaseRound = AsyncDisposable & {
 };
 
 /** Bounds a round, and with it how long it holds the organization's lock. */
-const mostJobs = 32;
 const mostContacts = 1_000;
+
+/** A round looks at so many jobs, and at more if those have too little: at none that would give it nothing. */
+const fewJobs = 32;
+const mostJobs = mostContacts;
+
+const givesAtMost = ({ free, due, pending }: Candidate): number => Math.min(free, due + pending);
 
 type Taken = { candidate: Candidate; due: number; numbers: number[] };
 
@@ -83,8 +88,7 @@ export function createLeaseRound(deps: {
     candidates: readonly Candidate[],
     wanted: number,
   ): Promise<Taken[]> {
-    const most = candidates.map(({ free, due, pending }) => Math.min(free, due + pending));
-    const parts = shareOut(wanted, most);
+    const parts = shareOut(wanted, candidates.map(givesAtMost));
     const chosen = candidates.flatMap((candidate, i) => {
       const share = parts[i] ?? 0;
       const due = Math.min(candidate.due, share);
@@ -129,20 +133,20 @@ export function createLeaseRound(deps: {
 
   return {
     async prepare(organizationId, demands, { onlyJobIds, afterJobId, ending }) {
-      const db = shares.of(organizationId);
-      const { organizationFree, candidates } = await findCandidates(
-        db,
-        organizationId,
-        afterJobId,
-        onlyJobIds,
-        mostJobs,
-        ending,
-      );
-      const wanted = Math.min(
-        organizationFree,
-        mostContacts,
-        demands.reduce((sum, demand) => sum + demand.maxContacts, 0),
-      );
+      const demanded = demands.reduce((sum, demand) => sum + demand.maxContacts, 0);
+      const find = async (limit: number) => {
+        const db = shares.of(organizationId);
+        const found = await findCandidates(db, organizationId, afterJobId, onlyJobIds, limit, ending);
+        const wanted = Math.min(found.organizationFree, mostContacts, demanded);
+        return { ...found, wanted, isWhole: wanted <= 0 || found.candidates.length < limit };
+      };
+      let found = await find(fewJobs);
+      const offered = found.candidates.reduce((sum, candidate) => sum + givesAtMost(candidate), 0);
+      // Where those have something each, so have those after them, as far as one can tell.
+      if (!found.isWhole && offered > 0 && offered < found.wanted) {
+        found = await find(Math.min(mostJobs, Math.ceil((fewJobs * found.wanted) / offered)));
+      }
+      const { candidates, wanted, isWhole } = found;
       const hasRoom = candidates.length > 0 && wanted > 0;
 
       let after = afterJobId;
@@ -172,7 +176,7 @@ export function createLeaseRound(deps: {
           });
         },
         after,
-        isWhole: !hasRoom || candidates.length < mostJobs,
+        isWhole,
         conclude({ leases, left }) {
           settle(organizationId, taken, left);
           const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);

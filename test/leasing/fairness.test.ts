@@ -55,6 +55,19 @@ test("more jobs than one round looks at all get their turn", async () => {
   expect(countBy(leases)).toEqual(Object.fromEntries(ids.map((id) => [id, 1])));
 });
 
+test("a round looks at as many jobs as it takes to give what is asked for", async () => {
+  const parts = await forNewOrganization(shared);
+  await limitOrganization(parts, 1_000);
+  const ids = await Promise.all(
+    Array.from({ length: 120 }, (_, i) => runJob(parts, { contacts: makeContacts(1 + (i % 2)) })),
+  );
+  const first = await lease(parts, { maxContacts: 150 });
+  expect(first).toHaveLength(150);
+  const second = await lease(parts, { maxContacts: 150 });
+  expect(second).toHaveLength(30);
+  expect(new Set([...first, ...second].map(({ jobId }) => jobId))).toEqual(new Set(ids));
+});
+
 test("a job whose list is not there yet holds up no other job", async () => {
   const parts = await forNewOrganization(shared);
   const lost = await Promise.all(Array.from({ length: 5 }, () => runJob(parts)));

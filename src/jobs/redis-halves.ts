@@ -6,6 +6,7 @@ import type { ContactList } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
 import type { Entry, Schedule } from "../redis/schedule.ts";
 import type { FanOut } from "../starting/fan-out.ts";
+import { patiently } from "../timing/patience.ts";
 
 /** What a command is to do in Redis once it is committed; it may be done again. */
 export type RedisHalf = {
@@ -57,6 +58,14 @@ export type DoRedisHalves = (
 
 /** The time that commands give their Redis halves and the fan-out, together, before they answer all the same. */
 const redisHalfMs = 250;
+
+/**
+ * For so long an answer waits until it is noted that its half is done: without the note a repetition does the half again,
+ * and finds no entry to take off.
+ */
+const notePatienceMs = 1_500;
+
+const isNotNoted = () => new Error("Postgres has not noted in time that a Redis half is done");
 
 /** The time that is left for something; `over` is told once it is not waited for any more. */
 function startTime(ms: number) {
@@ -132,7 +141,8 @@ export function createRedisHalves(deps: {
         const half = done[i];
         return key === undefined || half === undefined ? [] : [{ key, removed: half.entryRemoved }];
       });
-      await noteEntriesRemoved(db, organizationId, repeatable).catch(leave);
+      const noting = noteEntriesRemoved(db, organizationId, repeatable);
+      await patiently(notePatienceMs, noting, isNotNoted).catch(leave);
       return done;
     }
     const noted = note();

@@ -15,6 +15,7 @@ import { keyOf } from "../support/make-many.ts";
 import { aNewJob, makeContacts, makeWholeJob, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { startProxy } from "../support/proxy.ts";
 import { refusal } from "../support/refusal.ts";
 
 let parts: Parts;
@@ -25,6 +26,19 @@ afterAll(() => parts[Symbol.asyncDispose]());
 
 const createWith = (jobs: Parts["jobs"], id: Repeatable, job: Partial<NewJob> = {}) =>
   jobs.create({ caller: parts.caller, ...id }, aNewJob(job));
+
+test("a command that is committed is answered, though Postgres takes in nothing more", async () => {
+  await using proxy = await startProxy(parts.databaseUrl);
+  await using other = await startParts({ beside: { databaseUrl: proxy.url, prefix: parts.prefix } });
+  const job = await makeWholeJob(parts, { status: "scheduled" });
+  const request = onJob(parts, job.id, aRequestId());
+  const { sprung } = proxy.trap((text) => text.includes("note_entries_removed"), "swallow the replies");
+  expect(await other.jobs.start(request)).toMatchObject({ statusBefore: "scheduled", entryRemoved: true });
+  await sprung;
+  await proxy.cut();
+  expect(await parts.jobs.start(request)).toMatchObject({ statusBefore: "scheduled" });
+  expect((await lookAt(parts, job.id)).row).toMatchObject({ status: "running", revision: 2 });
+});
 
 /** Moves a request into the past. */
 const age = ({ requestId }: Repeatable, by: string) =>

@@ -8,7 +8,7 @@ export type Asked = { readonly command?: string | undefined; readonly timezone?:
 
 type Metadata = Readonly<Record<string, string>>;
 
-/** The codes that only these paths have: by the field that is wrong, whose name may be a caller's. */
+/** The codes that only these paths have: by the field whose value is wrong. */
 const codesByField: ReadonlyMap<string, string> = new Map([
   ["page", "invalid_page"],
   ["contactsPage", "invalid_page"],
@@ -22,7 +22,7 @@ const codesByField: ReadonlyMap<string, string> = new Map([
 function codeOf(reason: string, metadata: Metadata): string {
   if (metadata["columns"] !== undefined) return "missing_phone_column";
   if (reason === "no_valid_contacts" && metadata["firstPhone"] !== undefined) return "invalid_phone_format";
-  if (reason !== "invalid_argument") return reason;
+  if (reason !== "invalid_argument" || metadata["about"] === "name") return reason;
   if (metadata["field"] === "contacts" && metadata["limit"] !== undefined) return "too_many_contacts";
   if (metadata["field"] === "contacts" && metadata["least"] !== undefined) return "no_valid_contacts";
   return codesByField.get(metadata["field"] ?? "") ?? reason;

@@ -5,6 +5,9 @@ import type { ContactInput, Flaw, FlawedInput } from "../domain/contact.ts";
 export const refuse = (field: string, message: string, more: Readonly<Record<string, string>> = {}) =>
   new BatchJobError("invalid_argument", message, { field: shown(field), ...more });
 
+/** Refuses that something of this name is there, whatever its value is. */
+export const refuseName = (name: string, message: string) => refuse(name, message, { about: "name" });
+
 /** What a caller chose as a name, cut to what an answer shows. */
 const shown = (name: string): string => name.slice(0, 64).toWellFormed();
 
@@ -32,12 +35,12 @@ function fromText(schema: z.ZodType | undefined, text: string): unknown {
 
 /** Throws what the first thing is that is wrong. */
 export function parse<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
-  const result = schema.safeParse(given);
+  const result = schema.safeParse(given, { reportInput: true });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   if (issue?.code === "unrecognized_keys") {
     const [key = ""] = issue.keys;
-    throw refuse(key, `The request's field ${JSON.stringify(shown(key))} is unknown; leave it out.`);
+    throw refuseName(key, `The request's field ${JSON.stringify(shown(key))} is unknown; leave it out.`);
   }
   const field = issue?.path.map(String).join(".") ?? "";
   const isMissing = issue?.code === "invalid_type" && issue.path.length === 1 && issue.input === undefined;
@@ -60,24 +63,31 @@ export function parseTexts<S extends z.ZodObject>(schema: S, texts: Iterable<[st
   const values = new Map<string, unknown>();
   for (const [key, text] of texts) {
     if (values.has(key)) {
-      throw refuse(key, `${JSON.stringify(shown(key))} is given twice; give it once.`);
+      throw refuseName(key, `${JSON.stringify(shown(key))} is given twice; give it once.`);
     }
     const wanted = Object.hasOwn(shape, key) ? shape[key] : undefined;
     if (wanted === undefined) {
       const known = Object.keys(shape);
       const instead = known.length === 0 ? "nothing is known here" : `known are ${known.join(", ")}`;
-      throw refuse(key, `${JSON.stringify(shown(key))} is unknown; ${instead}.`);
+      throw refuseName(key, `${JSON.stringify(shown(key))} is unknown; ${instead}.`);
     }
     values.set(key, fromText(wanted as z.ZodType, text));
   }
   return parse(schema, Object.fromEntries(values));
 }
 
-const notText = (key: string): Flaw => ({
+const flawIn = (key: string, rule: string): Flaw => ({
   reason: "invalid_fields",
   field: `fields[${JSON.stringify(shown(key))}]`,
-  rule: "must be a text, a number, true or false",
+  rule,
 });
+
+/** What keeps a value from being a text; a number that JSON has not kept whole is another one than was meant. */
+function flawOfValue(key: string, value: unknown): Flaw | undefined {
+  if (typeof value === "object") return flawIn(key, "must be a text, a number, true or false");
+  if (typeof value !== "number" || Math.abs(value) <= Number.MAX_SAFE_INTEGER) return undefined;
+  return flawIn(key, "must be a text, since a number as large as that has not kept all its digits");
+}
 
 /** A contact of JSON, whose further keys are its fields. */
 export function toContactInput(given: Readonly<Record<string, unknown>>): ContactInput | FlawedInput {
@@ -85,8 +95,8 @@ export function toContactInput(given: Readonly<Record<string, unknown>>): Contac
   let flaw: Flaw | undefined;
   for (const [key, value] of Object.entries(given)) {
     if (value === null) continue;
-    if (typeof value === "object") flaw ??= notText(key);
-    else texts.push([key, String(value)]);
+    flaw ??= flawOfValue(key, value);
+    if (typeof value !== "object") texts.push([key, String(value)]);
   }
   const { phone = "", name = "", ...fields } = Object.fromEntries(texts);
   return flaw === undefined ? { phone, name, fields } : { phone, flaw };

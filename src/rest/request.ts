@@ -7,7 +7,6 @@ import type { LargeTurns } from "../rpc/requests/large-turns.ts";
 import { requestLimits } from "../rpc/requests/limits.ts";
 import { type Failure, failure } from "./errors.ts";
 import { checkOrganization, refuse } from "./input.ts";
-import { mostFormBytes } from "./form.ts";
 import type { Given, Route } from "./route.ts";
 
 /** A key may also come as x-api-key. */
@@ -64,8 +63,7 @@ export async function readRequest(
 
   async function readBody(): Promise<Uint8Array> {
     const usual = requestLimits(row.rpc);
-    const maxBytes = isForm(request) ? Math.max(usual.maxBytes, mostFormBytes) : usual.maxBytes;
-    const limits = { ...usual, maxBytes, check: () => {} };
+    const limits = { ...usual, maxBytes: row.maxBytes ?? usual.maxBytes, check: () => {} };
     const call = readCall(request, response, { limits, values: context.values, hold, turn });
     if (call === undefined) throw refuse("", "The Host header is not valid.");
     const chunks: Uint8Array[] = [];
@@ -73,9 +71,6 @@ export async function readRequest(
     return Buffer.concat(chunks);
   }
 }
-
-const isForm = ({ headers }: IncomingMessage): boolean =>
-  /^\s*multipart\/form-data/i.test(headers["content-type"] ?? "");
 
 /** An unescaped plus is a plus, and no blank. Whose the jobs are may be said, if it is true. */
 function readQuery({ url = "" }: IncomingMessage, organizationId: number): [string, string][] {

@@ -58,6 +58,8 @@ type Row = {
   readonly roles: readonly Role[];
   readonly query: z.ZodObject;
   readonly bodies: readonly Body[];
+  /** Of a body; if not given, as much as a request of the RPC may have. */
+  readonly maxBytes?: number;
   readonly answer: z.ZodType;
 };
 
@@ -86,6 +88,7 @@ export function route<R extends DescMethodUnary, Q extends z.ZodObject, A extend
   roles: readonly Role[];
   query: Q;
   bodies?: readonly Body[];
+  maxBytes?: number;
   answer: z.ZodType<A>;
   /** For routes with a body. */
   read?: (given: Given) => Promise<B>;

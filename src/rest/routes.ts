@@ -12,6 +12,7 @@ import {
 import { protoContactStatuses, readContactStatuses } from "../rpc/convert.ts";
 import { callerOf } from "../rpc/gate.ts";
 import { nameFirstPhone, readNewJob } from "./create-body.ts";
+import { mostBodyBytes } from "./form.ts";
 import { checkOrganization, parse, parseJson } from "./input.ts";
 import { type Given, type Route, fileRoute, route } from "./route.ts";
 import * as schemas from "./schemas.ts";
@@ -111,6 +112,7 @@ export const routes: readonly Route[] = [
       { type: "application/json", schema: schemas.createBody },
       { type: "multipart/form-data", schema: schemas.createForm },
     ],
+    maxBytes: mostBodyBytes,
     answer: schemas.createAnswer,
     read: readNewJob,
     toRequest({ requestId }, { body }) {
@@ -120,7 +122,10 @@ export const routes: readonly Route[] = [
         requestId,
         ...Object.fromEntries(given),
         contacts: (body?.contacts ?? []).map((contact) =>
-          "flaw" in contact ? { phone: contact.phone } : contact,
+          // Another flaw is another request, and so is the same contact without it.
+          "flaw" in contact
+            ? { phone: contact.phone, fields: { [contact.flaw.field]: contact.flaw.rule } }
+            : contact,
         ),
       };
     },

@@ -161,20 +161,21 @@ export const failureAnswer = name(
   }),
 );
 
+/** What /docs shows is what it sends, unless somebody writes something else. */
+const [startTime, timeZone] = ["2035-03-01T10:00:00", "America/New_York"];
+
 export const noQuery = z.strictObject({});
 
 export const rescheduleQuery = z.strictObject({
   scheduledStartTime: z
     .string("must be given")
     .describe("`YYYY-MM-DDTHH:MM[:SS]`, then nothing (the time in `timezone`), `Z` or an offset.")
-    .meta({ examples: ["2035-03-01T10:00:00"] }),
+    .meta({ examples: [startTime] }),
   timezone: z
     .string()
     .default("UTC")
     .describe("An IANA name.")
-    .meta({
-      examples: ["America/New_York"],
-    }),
+    .meta({ examples: [timeZone] }),
 });
 
 const whole = (least: number, most: number, fallback: number) => {
@@ -200,22 +201,39 @@ export const detailQuery = z.strictObject({
 
 /** Lengths are judged by the rules of CreateBatchJob, which count characters. */
 const settings = {
-  fromPhoneNumberId: z.string("must be a text").meta({ minLength: 1, maxLength: 128 }),
-  name: z.string("must be a text").meta({ minLength: 1, maxLength: 200 }),
-  description: z.string("must be a text").meta({ maxLength: 1_000 }).nullish(),
+  fromPhoneNumberId: z.string("must be a text").meta({ minLength: 1, maxLength: 128, examples: ["pn_1"] }),
+  name: z.string("must be a text").meta({ minLength: 1, maxLength: 200, examples: ["Spring campaign"] }),
+  description: z
+    .string("must be a text")
+    .meta({ maxLength: 1_000 })
+    .nullish()
+    .meta({ examples: ["For customers"] }),
   concurrentCallLimit: z
     .int("must be a whole number")
     .meta({ minimum: 1, maximum: 1_000 })
     .nullish()
-    .describe("5 if not given."),
+    .describe("5 if not given.")
+    .meta({ examples: [5] }),
   maxAttempts: z
     .int("must be a whole number")
     .meta({ minimum: 1, maximum: 10 })
     .nullish()
-    .describe("3 if not given."),
-  scheduledStartTime: z.string("must be a text").nullish().describe("As for a reschedule."),
-  timezone: z.string("must be a text").nullish(),
-  organizationId: z.string("must be a text").nullish().describe("The key's own, if given."),
+    .describe("3 if not given.")
+    .meta({ examples: [3] }),
+  scheduledStartTime: z
+    .string("must be a text")
+    .nullish()
+    .describe("As for a reschedule.")
+    .meta({ examples: [startTime] }),
+  timezone: z
+    .string("must be a text")
+    .nullish()
+    .meta({ examples: [timeZone] }),
+  organizationId: z
+    .string("must be a text")
+    .nullish()
+    .describe("The key's own, if given.")
+    .meta({ examples: [""] }),
 };
 
 export const mostContacts = 10_000;
@@ -225,6 +243,7 @@ const contactInput = z
   .meta({
     properties: { phone: { type: "string" }, name: { type: "string" } },
     required: ["phone"],
+    examples: [{ phone: "+14155550100", name: "Ada", city: "Berlin" }],
   })
   .describe("Further keys are its fields: texts, numbers or booleans; null is left out.");
 

@@ -158,11 +158,62 @@ describe("as JSON", () => {
     expect(reply).toMatchObject({ status: 400, body: { code: "too_large" } });
   });
 
-  test("refuses more than 4 MiB of JSON as too large", async () => {
-    const body = JSON.stringify({ ...settings, contacts: [{ phone: phone(1), note: "x".repeat(2 ** 22) }] });
+  test("takes 10,000 contacts that are as large as the rows of a file may be", async () => {
+    const fields = Object.fromEntries(["a", "b", "c", "d", "e", "f"].map((key) => [key, "x".repeat(140)]));
+    const contacts = somePeople(10_000).map((contact) => ({ ...contact, ...fields }));
+    expect(await create({ ...settings, contacts })).toMatchObject({
+      status: 200,
+      body: { totalContacts: 10_000 },
+    });
+  });
+
+  test("refuses more than 11 MiB of JSON as too large", async () => {
+    const note = "x".repeat(11 * 1024 * 1024);
+    const body = JSON.stringify({ ...settings, contacts: [{ phone: phone(1), note }] });
     const headers = { "content-type": "application/json" };
     const reply = await api.ask("POST", "/batch/create", { body, headers });
     expect(reply).toMatchObject({ status: 413, body: { code: "too_large" } });
+  });
+
+  test("rejects a number that has lost digits, and keeps the others", async () => {
+    const contact = (number: number, account: string) => `{"phone":"${phone(number)}","account":${account}}`;
+    const reply = await api.ask("POST", "/batch/create", {
+      headers: { "content-type": "application/json" },
+      body: `{"name":"Spring","fromPhoneNumberId":"pn_1","contacts":[${[
+        contact(1, "12345678901234567890"),
+        contact(2, "1e400"),
+        contact(3, "9007199254740991"),
+        contact(4, '"12345678901234567890"'),
+      ].join(",")}]}`,
+    });
+    expect(reply.body).toMatchObject({ message: "Created; 2 of 4 contacts were rejected" });
+    expect(await contactsOf(reply.body["batchJobId"])).toEqual([
+      { phone: phone(3), name: null, account: "9007199254740991" },
+      { phone: phone(4), name: null, account: "12345678901234567890" },
+    ]);
+  });
+
+  test.each([
+    ["name", 5, "must be a text"],
+    ["name", undefined, "must be given"],
+    ["concurrentCallLimit", "5", "must be a whole number"],
+    ["timezone", {}, "must be a text"],
+    ["contacts", "none", "must be a list"],
+  ])("says what is wrong with the %s %o", async (field, value, rule) => {
+    const reply = await create({ ...settings, contacts: somePeople(1), [field]: value });
+    expect(reply.body["error"]).toBe(`The request's field ${field} is wrong: ${rule}.`);
+  });
+
+  test("takes a contact that was rejected and is mended for another request", async () => {
+    const headers = { "idempotency-key": crypto.randomUUID() };
+    const send = (note: unknown) => {
+      const contacts = [{ phone: phone(1) }, { phone: phone(2), ...(note !== undefined && { note }) }];
+      return api.ask("POST", "/batch/create", { headers, body: { ...settings, contacts } });
+    };
+    const first = await send([]);
+    expect(first).toMatchObject({ status: 200, body: { totalContacts: 1 } });
+    expect((await send([])).body).toEqual(first.body);
+    expect(await send(undefined)).toMatchObject({ status: 400, body: { code: "request_id_reused" } });
   });
 
   test("refuses another organization's id", async () => {
@@ -247,6 +298,26 @@ describe("as a form", () => {
     `\r\n--${boundary}--\r\n`,
   ].join("");
   const headers = { "content-type": `multipart/form-data; boundary=${boundary}` };
+
+  const part = (disposition: string, text: string) =>
+    `--${boundary}\r\nContent-Disposition: form-data; ${disposition}\r\n\r\n${text}\r\n`;
+  const csv = `phone\n${phone(1)}`;
+
+  test.each([
+    ["a text without a name", part('filler="x"', "x"), "no name"],
+    ["a file without a name", part('filename="c.csv"', csv), "no name"],
+    ["a file that is sent as a text", part('name="file"', csv), "must have a filename"],
+    ["a file in another part", part('name="csv"; filename="c.csv"', csv), "the part that is named file"],
+    ["more parts than there may be", part('name="name"', "").repeat(100_000), "more than 50 parts"],
+    ["a long text", part('name="description"', "x".repeat(20_000)), "too long"],
+  ])("refuses %s, and says so", async (_what, more, sentence) => {
+    const body = `${more}${whole}`;
+    const reply = await api.ask("POST", "/batch/create", { body, headers });
+    expect(reply).toMatchObject({
+      status: 400,
+      body: { code: "invalid_argument", error: expect.stringContaining(sentence) },
+    });
+  });
 
   test("takes the form whose parts are cut off in the tests below", async () => {
     const reply = await api.ask("POST", "/batch/create", { body: whole, headers });

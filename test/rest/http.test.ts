@@ -13,7 +13,7 @@ import { routes } from "../../src/rest/routes.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { quoted, readDocument, root } from "../support/readme.ts";
-import { type Api, noJob, startApi } from "./api.ts";
+import { type Api, noJob, refusedAs, startApi } from "./api.ts";
 
 const logged: string[] = [];
 let api: Api;
@@ -117,6 +117,29 @@ describe("repeats and revisions", () => {
   });
 });
 
+describe("what is wrong with a query", () => {
+  test.each([
+    ["page=1&page=2", '"page" is given twice; give it once.'],
+    ["contactsPage=1", '"contactsPage" is unknown; known are status, page, pageSize.'],
+    ["contactStatus=busy", '"contactStatus" is unknown; known are status, page, pageSize.'],
+    ["scheduledStartTime=soon", '"scheduledStartTime" is unknown; known are status, page, pageSize.'],
+  ])("%s is refused for the name, not for the value", async (query, error) => {
+    const { status, body } = await api.ask("GET", "/batch/jobs", { query });
+    expect({ status, body }).toEqual(refusedAs(400, "invalid_argument", error, error));
+  });
+
+  test.each(["1.5", "abc", "+1", "99999999999999999999"])(
+    "says of the page %s what it must be",
+    async (page) => {
+      const { body } = await api.ask("GET", "/batch/jobs", { query: { page } });
+      expect(body).toMatchObject({
+        code: "invalid_page",
+        error: "The request's field page is wrong: must be a whole number from 1 to 100000000.",
+      });
+    },
+  );
+});
+
 const sorted = (text: string | null) => text?.split(", ").toSorted();
 
 describe("methods, types and bodies", () => {
@@ -186,6 +209,7 @@ describe("methods, types and bodies", () => {
         headers: { "content-type": "application/json", "content-encoding": encoding },
       });
     expect(await send("gzip")).toMatchObject({ status: 200, body: { totalContacts: 1 } });
+    expect(await send("GZip")).toMatchObject({ status: 200, body: { totalContacts: 1 } });
     expect(await send("br")).toMatchObject({ status: 415 });
   });
 

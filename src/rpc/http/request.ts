@@ -132,7 +132,7 @@ function fromBody(
   const form = type.includes("json") ? "JSON" : "binary";
   if (/^application\/(connect\+|grpc)/.test(type)) return fromEnvelopes(chunks, form, reading);
   const length = Number(header.get("content-length") ?? 0);
-  const isCompressed = header.get("content-encoding") === "gzip";
+  const isCompressed = header.get("content-encoding")?.toLowerCase() === "gzip";
   if (isCompressed) header.delete("content-encoding");
   header.delete("content-length");
   return fromOne(chunks, { length, form, isCompressed }, reading);

@@ -55,7 +55,8 @@ export function fieldTitle(name: string): string {
     !isResult(name) &&
     !hasPhoneWithin(name) &&
     !written.test(name);
-  return isPlain ? name : `fields[${JSON.stringify(name)}]`;
+  // A spreadsheet may begin a cell at a semicolon.
+  return isPlain ? name : `fields[${JSON.stringify(name).replaceAll(";", String.raw`\u003b`)}]`;
 }
 
 /** The name of the field whose column has this title, if the title says that it is one. */

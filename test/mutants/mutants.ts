@@ -57,7 +57,7 @@ const restRequests: Mutant[] = [
   {
     guard: "nothing is made of a form that breaks off",
     file: "src/rest/form.ts",
-    text: `parser.on("error", () => reject(malformed()));`,
+    text: `parser.on("error", () => refuseForm(malformed()));`,
     instead: `parser.on("error", resolve);`,
     test: "test/rest/create.test.ts",
     title: "keeps nothing of a form that ends after",
@@ -1077,6 +1077,14 @@ const files: Mutant[] = [
     file: "src/files/cells.ts",
     text: 'text !== "" && guarded.test(text) ? `\'${text}` : text',
     instead: "text",
+    test: "test/jobs/export/round-trip.test.ts",
+    title: "whatever their names and values are",
+  },
+  {
+    guard: "nor is what follows a semicolon within one",
+    file: "src/files/cells.ts",
+    text: 'cell.replace(inner, "$1\'")',
+    instead: "cell",
     test: "test/jobs/export/round-trip.test.ts",
     title: "whatever their names and values are",
   },

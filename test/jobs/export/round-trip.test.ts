@@ -37,6 +37,13 @@ async function importFile(file: Uint8Array) {
 /** What a spreadsheet would run, wherever it stands. */
 const isRun = (cell: string) => /^\s*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/.test(cell);
 
+/** The same file as a spreadsheet has it that takes semicolons for its separators, and quotes where they begin a cell. */
+const cellsBySemicolon = (file: Uint8Array) =>
+  Buffer.from(file)
+    .toString()
+    .split(/[;\r\n]+/)
+    .map((cell) => cell.replace(/^"+/, ""));
+
 /** Exports these contacts and imports the file; answers what was so in the one job and what is so in the other. */
 async function thereAndBack(contacts: readonly ContactInput[]) {
   const id = await createJobWith(parts, contacts);
@@ -49,7 +56,7 @@ async function thereAndBack(contacts: readonly ContactInput[]) {
       contacts: await contactsOf(batchJobId),
       acceptedCount,
       rejectedCount,
-      run: cellsOf(file).flat().filter(isRun),
+      run: [...cellsOf(file).flat(), ...cellsBySemicolon(file)].filter(isRun),
     },
   };
 }
@@ -58,6 +65,7 @@ async function thereAndBack(contacts: readonly ContactInput[]) {
 const oddNames = [
   ["phone", "Phone", "name", "NAME", "Mobile", "status", "attempts", "last_outcome", "error_code"],
   ["last_attempt_at", "attempt_1_outcome", "attempt_2_worker_id", 'fields["status"]', "fields[]", 'fields["'],
+  ["a;=1+1;b", 'c;"=1', ";-"],
   [" plan", "plan ", "plan", "'", "'plan", "=1+1", "+14155550100", "-", "@x", "a+14155550100", "=’"],
   ['a"b', "a,b", "a;b", "a|b", "__proto__", "constructor", "toString", "7", "\uFEFFx", "\u00A0", "é"],
 ].flat();
@@ -66,6 +74,20 @@ const oddTexts = [
   ["", " ", " x ", "'", "''", "=", "+", "-", "@", "'=", "''='", "'+1", "=1+1", "@SUM(A1)", "-5", "+49"],
   ["  =1", "' =1", '="5"', "'’", "\uFF1Dx", "\uFEFF", "\uFEFF=1", "\u00A0=1", "\u2028", '"', '""', "sep=;"],
   ["{}", "[]", "\\N", ",", ";", "|", 'say "hi"', "a, b", "'quoted'", "1E+10", "null", "0"],
+  [
+    "a;=1+1;b",
+    "a; =1",
+    'a;"=1;"',
+    "a;'=1",
+    "a;''=1",
+    ";;+1",
+    "=1;=1",
+    "'a;=1",
+    ";\uFF1D1",
+    ";'",
+    "a;b",
+    ";'a",
+  ],
   ["Zoë 🦊", "👩‍👩‍👧", "שלום", "x".repeat(1_000)],
 ].flat();
 

@@ -63,6 +63,12 @@ function theirs(code: string, metadata: Metadata, asked: Asked): string | undefi
   return undefined;
 }
 
+/** What these paths call a field of an RPC. */
+const nameOf = (field: string): string =>
+  field === "request_id"
+    ? "Idempotency-Key"
+    : field.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
 const datetimeFormat = "Invalid datetime format. Use format like '2025-03-01T10:00:00'.";
 
 export type Failure = {
@@ -93,7 +99,8 @@ function retryHeaders(error: ConnectError): Readonly<Record<string, string>> {
 /** A refusal as these paths answer it. */
 export function toFailure(error: ConnectError, asked: Asked): Failure {
   const [info] = error.findDetails(ErrorInfoSchema);
-  const message = error.rawMessage;
+  const field = info?.metadata["field"] ?? "";
+  const message = error.rawMessage.replace(`field ${field} `, () => `field ${nameOf(field)} `);
   if (info === undefined) {
     // What has no reason was refused before it was read.
     if (error.code === Code.ResourceExhausted) return failure(413, "too_large", message);

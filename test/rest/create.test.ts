@@ -199,9 +199,19 @@ describe("as JSON", () => {
     ["concurrentCallLimit", "5", "must be a whole number"],
     ["timezone", {}, "must be a text"],
     ["contacts", "none", "must be a list"],
+    ["fromPhoneNumberId", "", "must be at least 1 characters"],
+    ["maxAttempts", 11, "must be greater than or equal to 1 and less than or equal to 10"],
   ])("says what is wrong with the %s %o", async (field, value, rule) => {
     const reply = await create({ ...settings, contacts: somePeople(1), [field]: value });
     expect(reply.body["error"]).toBe(`The request's field ${field} is wrong: ${rule}.`);
+  });
+
+  test("refuses an Idempotency-Key that is too long, under its name", async () => {
+    const headers = { "idempotency-key": "x".repeat(65) };
+    const body = { ...settings, contacts: somePeople(1) };
+    const reply = await api.ask("POST", "/batch/create", { headers, body });
+    const error = "The request's field Idempotency-Key is wrong: must be at most 64 characters.";
+    expect(reply).toMatchObject({ status: 400, body: { code: "invalid_argument", error } });
   });
 
   test("takes a contact that was rejected and is mended for another request", async () => {

@@ -28,9 +28,8 @@ export function wrongType({ method, bodies }: Route, { headers }: IncomingMessag
   const type = (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase();
   const types = bodies.map((body) => body.type);
   if (types.some((each) => each === type)) return undefined;
-  const accepted = types.join(", ");
-  return failure(415, "unsupported_media_type", `Send the body as one of ${accepted}.`, {
-    headers: { "accept-post": accepted },
+  return failure(415, "unsupported_media_type", `Send the body as ${types.join(" or ")}.`, {
+    headers: { "accept-post": types.join(", ") },
   });
 }
 

@@ -197,7 +197,8 @@ describe("methods, types and bodies", () => {
       body: Buffer.from("x"),
       headers: { "content-type": type },
     });
-    expect(reply).toMatchObject({ status: 415, body: { code: "unsupported_media_type" } });
+    const error = "Send the body as application/json or multipart/form-data.";
+    expect(reply).toMatchObject({ status: 415, body: { code: "unsupported_media_type", error } });
     expect(reply.headers.get("accept-post")).toBe("application/json, multipart/form-data");
   });
 

@@ -140,6 +140,7 @@ export function createDesks(deps: {
 
   /** Ends a waiting call whose request id has leases of another call: with these leases, or with none if it is the older. */
   async function settleRepeated(waiter: Waiter): Promise<boolean> {
+    if (waiter.isOver) return false;
     try {
       const leases = await takeOver(waiter.ask);
       // Perhaps they have ended meanwhile; then it waits on.

@@ -99,7 +99,8 @@ export function createLeasing(deps: {
       requestId,
     );
     const ask = { ...request, ticket };
-    desks.endOlder(ask);
+    // Whoever has left may be the older one, though the ticket is the later.
+    if (!ask.signal.aborted) desks.endOlder(ask);
     return { ask, isRepeat };
   }
 

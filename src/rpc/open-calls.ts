@@ -26,6 +26,8 @@ const tooManyKeyless = (most: number) =>
     { limit: String(most) },
   );
 
+const over = new ConnectError("the call is over", Code.Canceled);
+
 const aged = () => new ConnectError("the stream has been open for long; open it again", Code.Unavailable);
 
 /**
@@ -72,6 +74,8 @@ export function openCallsInterceptor(options: {
       if (isClosed) return;
       isClosed = true;
       request.signal.removeEventListener("abort", leave);
+      // Perhaps it was answered before its handler had an answer, which then must not go on for a caller who tries again.
+      controller.abort(over);
       giveBack();
     };
     const end = (thrown: unknown) => {

@@ -126,7 +126,10 @@ export async function makeRetriesDue({ db }: Parts, jobId: string): Promise<void
 }
 
 /** Asserts that these leases, and no others, are live in the caller's organization. */
-export async function expectAllLive({ db, caller }: Parts, leases: readonly Lease[]): Promise<void> {
+export async function expectAllLive(
+  { db, caller }: Parts,
+  leases: readonly Pick<Lease, "leaseId">[],
+): Promise<void> {
   const live = await db
     .selectFrom("leases as l")
     .innerJoin("batch_jobs as j", "j.id", "l.job_id")

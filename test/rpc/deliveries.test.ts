@@ -145,3 +145,23 @@ describe("an answer that its client does not read", () => {
     expect(undone).toEqual(["a"]);
   });
 });
+
+test("an answer over gRPC whose deadline comes while it is written is undone, and never arrives", async () => {
+  const { undone, entered, go, one } = answering({ bytes: 100_000 });
+  await using listeners = await startEcho({ one });
+  using client = openHttp2(listeners.grpc.port);
+  const stream = client
+    .request("One", { "grpc-timeout": "2S" })
+    .end(encodeEnvelope(0, new Uint8Array([0x0a, 1, 0x61])));
+  const trailers: unknown[] = [];
+  stream.on("trailers", (trailer) => trailers.push(trailer));
+  const closed = once(stream, "close");
+  await entered;
+  go();
+  // It is more than such a client takes that does not read.
+  await once(stream, "response");
+  await eventually(() => expect(undone).toEqual(["a"]));
+  stream.resume();
+  await closed;
+  expect(trailers).toEqual([]);
+});

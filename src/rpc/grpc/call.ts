@@ -1,4 +1,4 @@
-import type { ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import { fromBinary, toBinary, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type MethodImplSpec } from "@connectrpc/connect";
 import { status, type ServerInterceptingCallInterface } from "@grpc/grpc-js";
@@ -49,6 +49,7 @@ export function answerGrpcCall(
     onReceiveMetadata(metadata) {
       const context = createGrpcContext(method.spec.method, call, metadata);
       context.values.set(settledKey, settled);
+      const isUnary = method.spec.kind === "unary";
       let isWritten = false;
       const cut = (reason: ConnectError) => {
         context.end(reason);
@@ -63,6 +64,8 @@ export function answerGrpcCall(
       method.cuts.add(cut);
       ended = () => {
         if (!context.ended) cut(refusal() ?? whyCancelled(call));
+        // Its deadline has come, or its replica is leaving. What is undone now must not arrive later.
+        if (isUnary && stream.writableLength > 0) stream.close(constants.NGHTTP2_CANCEL);
         watch.end();
         method.cuts.delete(cut);
         deliveryOf(context.values).end(isWritten);
@@ -108,6 +111,8 @@ async function answer(
       if (!begun) call.sendMetadata(toMetadata(response.header));
       call.sendStatus({ code: status.OK, details: "", metadata: toMetadata(response.trailer) });
     } else {
+      // Its client has given it up, whatever it may still read.
+      if (context.ended) throw context.signal.reason;
       const bytes = encoded(output, response.message);
       const trailer = toMetadata(response.trailer);
       call.sendMetadata(toMetadata(response.header));

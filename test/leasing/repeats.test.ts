@@ -1,12 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { readLeaseId } from "../../src/domain/lease-id.ts";
-import type { LeaseRequest } from "../../src/leasing/leasing.ts";
-import { drawTicket, takeOverLeases } from "../../src/postgres/leases.ts";
+import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
+import { createJobSettings } from "../../src/leasing/job-settings.ts";
+import { createLeaseRound } from "../../src/leasing/lease-round.ts";
+import { createLeasing, type LeaseRequest } from "../../src/leasing/leasing.ts";
+import { drawTicket, openLeases, takeOverLeases } from "../../src/postgres/leases.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { startProxy } from "../support/proxy.ts";
 import {
   expectAllLive,
   forNewOrganization,
@@ -211,6 +214,64 @@ describe("a call that was held up on its way, and repeated meanwhile,", () => {
     gone.abort();
     expect(await call).toEqual([]);
     await expectAllLive(parts, first);
+  });
+
+  test("ends no wait of the repeat, though its own ticket is the later", async () => {
+    await using proxy = await startProxy(here.databaseUrl);
+    await using replica = await startParts({ beside: { databaseUrl: proxy.url, prefix: here.prefix } });
+    const slow = { ...replica, caller: parts.caller };
+    const gone = new AbortController();
+    const { sprung } = proxy.trap((sent) => sent.includes("lease_tickets"), "hold the request");
+    const first = lease(slow, { requestId, waitMs: 20_000, signal: gone.signal });
+    await sprung;
+    gone.abort();
+    const again = await beginToWait(slow);
+    expect(await first).toEqual([]);
+    await runJob(parts);
+    expect(numbersOf(await again.call)).toEqual([1, 2, 3]);
+  });
+
+  test("takes nothing if its caller goes while its turn is in hand, though its own ticket is the later", async () => {
+    const { organizationId } = parts.caller;
+    const jobId = await runJob(parts, { contacts: makeContacts(5) });
+    const earlier = await drawTicket(parts.db, organizationId, requestId);
+    const reserving = Promise.withResolvers<void>();
+    const mayReserve = Promise.withResolvers<void>();
+    const reservations: Parts["reservations"] = {
+      ...other.reservations,
+      async take(...asked) {
+        reserving.resolve();
+        await mayReserve.promise;
+        return await other.reservations.take(...asked);
+      },
+    };
+    await using stale = createLeasing({
+      ...other,
+      round: createLeaseRound({ ...other, reservations, settingsOf: createJobSettings(other.db) }),
+    });
+    const gone = new AbortController();
+    const call = lease({ ...other, leasing: stale }, { requestId, signal: gone.signal });
+    await reserving.promise;
+    const taker = { workerId: "w", requestId, ticket: earlier.ticket, most: 2, durationMs: 120_000 };
+    const opened = await openLeases(parts.db, organizationId, [{ jobId, due: 0, numbers: [1, 2] }], [taker]);
+    await parts.db.transaction().execute(async (trx) => {
+      await sql`select from organizations where id = ${organizationId} for update`.execute(trx);
+      mayReserve.resolve();
+      await eventually(async () => {
+        const { rows } = await sql`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
+          trx,
+        );
+        expect(rows).toHaveLength(1);
+      });
+      gone.abort();
+    });
+    expect(await call).toEqual([]);
+    await stale[Symbol.asyncDispose]();
+    await expectAllLive(
+      parts,
+      opened.leases.flat().map((key) => ({ leaseId: writeLeaseId(key) })),
+    );
   });
 });
 

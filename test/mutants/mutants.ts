@@ -781,6 +781,22 @@ const leasing: Mutant[] = [
     title: "are released when the client of",
   },
   {
+    guard: "a call that was answered early leaves nothing behind that goes on",
+    file: "src/rpc/open-calls.ts",
+    text: "controller.abort(over);",
+    instead: "",
+    test: "test/leasing/answered-early.test.ts",
+    title: "takes nothing from its repeat, as",
+  },
+  {
+    guard: "an answer that is undone does not arrive",
+    file: "src/rpc/grpc/call.ts",
+    text: "if (isUnary && stream.writableLength > 0) stream.close(constants.NGHTTP2_CANCEL);",
+    instead: "",
+    test: "test/rpc/deliveries.test.ts",
+    title: "an answer over gRPC whose deadline comes while it is written is undone, and never arrives",
+  },
+  {
     guard: "a report is given the room that it makes",
     file: "src/leasing/desk.ts",
     text: "ending.set(key.jobId, (ending.get(key.jobId) ?? 0) + 1);",

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Lease } from "../../src/leasing/lease-round.ts";
+import { eventually } from "../support/eventually.ts";
+import { lookAt } from "../support/look.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { forNewOrganization, lease, limitOrganization, reportAll, runJob } from "./leases.ts";
@@ -61,6 +63,11 @@ test("a round looks at as many jobs as it takes to give what is asked for", asyn
   const ids = await Promise.all(
     Array.from({ length: 120 }, (_, i) => runJob(parts, { contacts: makeContacts(1 + (i % 2)) })),
   );
+  // A start does not wait for its list where the machine is busy.
+  await eventually(async () => {
+    const looks = await Promise.all(ids.map((id) => lookAt(parts, id)));
+    expect(looks.filter(({ list }) => list.length === 0)).toEqual([]);
+  });
   const first = await lease(parts, { maxContacts: 150 });
   expect(first).toHaveLength(150);
   const second = await lease(parts, { maxContacts: 150 });

@@ -140,11 +140,15 @@ export function createLeaseRound(deps: {
         const wanted = Math.min(found.organizationFree, mostContacts, demanded);
         return { ...found, wanted, isWhole: wanted <= 0 || found.candidates.length < limit };
       };
-      let found = await find(fewJobs);
-      const offered = found.candidates.reduce((sum, candidate) => sum + givesAtMost(candidate), 0);
-      // Where those have something each, so have those after them, as far as one can tell.
-      if (!found.isWhole && offered > 0 && offered < found.wanted) {
-        found = await find(Math.min(mostJobs, Math.ceil((fewJobs * found.wanted) / offered)));
+      let limit = fewJobs;
+      let found = await find(limit);
+      while (!found.isWhole && limit < mostJobs) {
+        const offered = found.candidates.reduce((sum, candidate) => sum + givesAtMost(candidate), 0);
+        if (offered === 0 || offered >= found.wanted) break;
+        // Where those have something each, so have those after them, as far as one can tell.
+        const expected = Math.ceil((limit * found.wanted) / offered);
+        limit = Math.min(mostJobs, Math.max(expected, limit + fewJobs));
+        found = await find(limit);
       }
       const { candidates, wanted, isWhole } = found;
       const hasRoom = candidates.length > 0 && wanted > 0;

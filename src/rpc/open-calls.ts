@@ -74,7 +74,7 @@ export function openCallsInterceptor(options: {
       if (isClosed) return;
       isClosed = true;
       request.signal.removeEventListener("abort", leave);
-      // Perhaps it was answered before its handler had an answer, which then must not go on for a caller who tries again.
+      // Answered before its handler was done, it may be repeated: nothing must go on for it then.
       controller.abort(over);
       giveBack();
     };

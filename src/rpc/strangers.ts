@@ -1,11 +1,23 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { isApiKey, keyIn } from "../domain/api-key.ts";
-import { createLine } from "../timing/line.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { createLine, type Line } from "../timing/line.ts";
+import { needsKey } from "./gate.ts";
+
+/** What is asked for: what needs a key, whether the replica is well, its metrics, or anything else. */
+export type Wanted = "work" | "health" | "metrics" | "other";
+
+/** What a call of the method asks for. */
+export function wantedOf(method: DescMethod): Wanted {
+  if (needsKey(method.parent)) return "work";
+  return method === Health.method.check ? "health" : "other";
+}
 
 /** A call or a page that is asked for, before anything is made of it. */
 export type Arrival = {
   readonly authorization: string | undefined;
-  readonly needsKey: boolean;
+  readonly wanted: Wanted;
   readonly connection: object;
   /** Where the connection comes from. */
   readonly address: string | undefined;
@@ -25,20 +37,30 @@ const mostWithKey = 512;
 /** So many keys are looked up at a time, as what follows comes back from Postgres at once. */
 const mostLookedUp = 32;
 
+/** To say whether a replica is well costs next to nothing. */
+const mostHealthInTurn = 32;
+
 /**
  * Calls under keys that were valid a short while ago begin in each turn of the event loop, those of each key in their turn.
  * All others take turns by address and by connection, in what is left: whatever floods of them there are, those who work
- * here do not notice. Nobody is refused for what
- * others at the same address do, many of whom a proxy or NAT may hide; a flood waits for itself.
+ * here do not notice. Nobody is refused for what others at the same address do, many of whom a proxy or NAT may hide; a
+ * flood waits for itself. What watches over a replica waits for nothing but its like, for it may end a replica whose
+ * answer is late.
  */
 export function createStrangers(isFamiliar: (authorization: string) => boolean): Strangers {
   const familiar = createLine({ inTurn: 32, pauseMs: 0 });
-  const withoutKey = createLine();
   const withKey = createLine({ atOnce: mostLookedUp });
+  const withoutKey = createLine();
+  const lines: Record<Wanted, Line> = {
+    work: withoutKey,
+    health: createLine({ inTurn: mostHealthInTurn }),
+    metrics: createLine(),
+    other: withoutKey,
+  };
   const inUse = new WeakSet<object>();
 
   return {
-    admit({ authorization, needsKey, connection, address = "", begin, turnAway }) {
+    admit({ authorization, wanted, connection, address = "", begin, turnAway }) {
       if (authorization !== undefined && isFamiliar(authorization)) {
         inUse.add(connection);
         const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
@@ -46,9 +68,9 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
         return;
       }
       const key = keyIn(authorization);
-      const isLookedUp = needsKey && key !== undefined && isApiKey(key);
+      const isLookedUp = wanted === "work" && key !== undefined && isApiKey(key);
       const mostWaiting = isLookedUp ? mostWithKey : mostWithoutKey;
-      const line = isLookedUp ? withKey : withoutKey;
+      const line = isLookedUp ? withKey : lines[wanted];
       if (line.enter({ group: address, key: connection, mostWaiting }, begin)) return;
       turnAway(isLookedUp || inUse.has(connection) ? "call" : "connection");
     },

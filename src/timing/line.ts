@@ -7,7 +7,7 @@ export type Line = {
 };
 
 /** So much waits in all, shared out among those who have something waiting. */
-const mostInAll = 4_096;
+const usualInAll = 4_096;
 
 /** What one turn of the event loop gives to a line. */
 const usualInTurn = 8;
@@ -22,8 +22,10 @@ const usualLongestPauseMs = 20;
  * that no burst stops what else there is. Groups take turns, and so do the members of a group, however much each of them
  * has waiting. Of what was begun no more than `atOnce` is unsettled.
  */
-export function createLine(most: { atOnce?: number; inTurn?: number; pauseMs?: number } = {}): Line {
-  const { atOnce = Infinity, inTurn: mostInTurn = usualInTurn } = most;
+export function createLine(
+  most: { atOnce?: number; inTurn?: number; pauseMs?: number; waiting?: number } = {},
+): Line {
+  const { atOnce = Infinity, inTurn: mostInTurn = usualInTurn, waiting: mostInAll = usualInAll } = most;
   const { pauseMs: longestPauseMs = usualLongestPauseMs } = most;
   type Work = Parameters<Line["enter"]>[1];
   /** In the order of their turns. Whoever has nothing waiting is not here. */
@@ -46,6 +48,8 @@ export function createLine(most: { atOnce?: number; inTurn?: number; pauseMs?: n
       if (groups.size > 0) expectTurn();
     });
     usedMs += performance.now() - beganMs;
+    // Whoever has left takes nobody's place.
+    if (isSettled) begun -= 1;
   }
 
   /** The next one's work. It goes to the end, and its group too. */
@@ -76,7 +80,7 @@ export function createLine(most: { atOnce?: number; inTurn?: number; pauseMs?: n
     }
     isTurnComing = false;
     // Else whatever is settled brings the next one.
-    if (begun > 0) expectTurn();
+    if (begun > 0 || usedMs >= sliceMs) expectTurn();
   }
 
   function expectTurn(): void {

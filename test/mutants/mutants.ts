@@ -963,6 +963,14 @@ const vitals: Mutant[] = [
     title: "does not hold up one under a known key, on gRPC",
   },
   {
+    guard: "what asks whether a replica is well waits for no flood of anything else",
+    file: "src/rpc/strangers.ts",
+    text: "health: createLine({ inTurn: mostHealthInTurn }),",
+    instead: "health: withoutKey,",
+    test: "test/rpc/strangers.test.ts",
+    title: "is answered before them",
+  },
+  {
     guard: "large messages are decoded one at a time",
     file: "src/rpc/requests/large-turns.ts",
     text: "atOnce: 1, inTurn: 1, pauseMs: 250",

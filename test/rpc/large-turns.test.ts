@@ -27,3 +27,11 @@ test("large messages are decoded one at a time, and organizations take turns", a
   expect(begun.indexOf(neighbour)).toBeLessThanOrEqual(2);
   expect(mostInHand).toBe(1);
 });
+
+test("every large message has its turn, however many wait", async () => {
+  const turns = createLargeTurns();
+  const decode = async (organization: number) => (await turns.take(large, organization))();
+  const others = Array.from({ length: 40 }, (_, i) => decode(i + 10));
+  const all = Promise.all([...others, ...Array.from({ length: 400 }, () => decode(greedy))]);
+  await expect(all).resolves.toHaveLength(440);
+});

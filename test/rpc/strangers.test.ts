@@ -4,6 +4,8 @@ import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
+import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { createHealth } from "../../src/rpc/health.ts";
 import { createStrangers } from "../../src/rpc/strangers.ts";
 import { eventually } from "../support/eventually.ts";
 import { startEcho } from "./echo.ts";
@@ -14,13 +16,20 @@ const unknown = `Bearer ${generateApiKey()}`;
 
 const neighbour = `Bearer ${generateApiKey()}`;
 
+const page = () => ({ body: "well\n" });
+
 /** Both listeners, which know two keys, and refuse whoever has another or none, which takes a while. */
 async function startRefusing() {
   let refused = 0;
   let refusedBefore = 0;
+  const health = createHealth([]);
+  health.set(true);
   const listeners = await startEcho({
+    services: [health.entry],
+    pages: { "/healthz": page, "/readyz": page, "/metrics": page },
     strangers: createStrangers((authorization) => authorization === known || authorization === neighbour),
     gate(context) {
+      if (context.service === Health) return;
       if (context.requestHeader.get("authorization") === known) {
         refusedBefore = refused;
         return;
@@ -31,6 +40,25 @@ async function startRefusing() {
     },
   });
   return { ...listeners, refused: () => refused, refusedBefore: () => refusedBefore };
+}
+
+async function request(port: number, text: string) {
+  const socket = connect(port, "127.0.0.1");
+  socket.write(text);
+  try {
+    return await once(socket, "data");
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** A thousand connections from one address, with a call without a key on each, of which few have been begun. */
+async function flooding(port: number) {
+  const sockets = Array.from({ length: 1_000 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+  await Promise.all(sockets.map((socket) => once(socket, "connect")));
+  for (const socket of sockets) socket.write(post(""));
+  await Promise.any(sockets.map((socket) => once(socket, "data")));
+  return sockets;
 }
 
 const head = (authorization: string) =>
@@ -133,6 +161,41 @@ describe("a connection with too many calls that wait", () => {
     socket.write(post("").repeat(400));
     await closed;
     expect(listeners.refused()).toBeLessThan(200);
+  });
+});
+
+describe("while a thousand calls without a key wait", () => {
+  test.each(["/healthz", "/readyz", "/metrics"])("%s is answered before them", async (path) => {
+    await using listeners = await startRefusing();
+    const flood = await flooding(listeners.http.port);
+    const [answer] = await request(listeners.http.port, `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
+    expect(String(answer)).toMatch(/^HTTP\/1.1 200 /);
+    expect(listeners.refused()).toBeLessThan(200);
+    for (const socket of flood) socket.destroy();
+  });
+
+  test("a health check is answered before them, on HTTP", async () => {
+    await using listeners = await startRefusing();
+    const flood = await flooding(listeners.http.port);
+    const [answer] = await request(
+      listeners.http.port,
+      "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+    );
+    expect(String(answer)).toMatch(/^HTTP\/1.1 200 /);
+    expect(listeners.refused()).toBeLessThan(200);
+    for (const socket of flood) socket.destroy();
+  });
+
+  test("a health check is answered before them, on gRPC", async () => {
+    await using listeners = await startRefusing();
+    const flood = await flooding(listeners.http.port);
+    using client = openHttp2(listeners.grpc.port);
+    const check = client.request("", { ":path": "/grpc.health.v1.Health/Check" });
+    check.resume().end(empty);
+    const [trailers] = await once(check, "trailers");
+    expect(trailers).toMatchObject({ "grpc-status": "0" });
+    expect(listeners.refused()).toBeLessThan(200);
+    for (const socket of flood) socket.destroy();
   });
 });
 

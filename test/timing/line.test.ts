@@ -68,3 +68,27 @@ test("no more is unsettled than may be, and what is settled makes room", async (
   for (let turns = 0; turns < 20; turns += 1) await nextTurn();
   expect(begun).toHaveLength(3);
 });
+
+test("of a line without an end no work is turned away", () => {
+  const { enter } = record(createLine({ atOnce: 1, inTurn: 1, waiting: Infinity }));
+  const entered = Array.from({ length: 5_000 }, () =>
+    enter("more", connections.one, { mostWaiting: Infinity }),
+  );
+  expect(entered).not.toContain(false);
+});
+
+test("those who have left while they waited take nobody's turn", async () => {
+  const line = createLine({ inTurn: 1 });
+  const enter = (key: object, work: (settled: () => void) => void) =>
+    line.enter({ group: "a", key, mostWaiting: 1_000 }, work);
+  enter(connections.one, () => {});
+  for (let i = 0; i < 500; i += 1) enter(connections.two, (settled) => settled());
+  let turns = 0;
+  const counting = setInterval(() => (turns += 1), 1);
+  await new Promise<void>((resolve) => {
+    enter({}, () => {});
+    enter(connections.two, () => resolve());
+  });
+  clearInterval(counting);
+  expect(turns).toBeLessThan(100);
+});

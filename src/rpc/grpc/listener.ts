@@ -14,8 +14,7 @@ import { answerGrpcCall, type GrpcMethod } from "./call.ts";
 import { composeMethod } from "../invoke.ts";
 import { ruleStreams, type StreamRule } from "./streams.ts";
 import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "../listener.ts";
-import { needsKey } from "../gate.ts";
-import { createStrangers, settling } from "../strangers.ts";
+import { createStrangers, settling, wantedOf } from "../strangers.ts";
 import { createLargeTurns } from "../requests/large-turns.ts";
 import { requestLimits } from "../requests/limits.ts";
 
@@ -78,7 +77,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
 
 const ruleOf = (method: GrpcMethod): StreamRule => ({
   maxBytes: method.limits.maxBytes,
-  needsKey: needsKey(method.spec.method.parent),
+  wanted: wantedOf(method.spec.method),
   takeOver: (stream, settled) => (_, call) =>
     new ServerInterceptingCall(call, { start: () => answerGrpcCall(method, call, { stream, settled }) }),
 });

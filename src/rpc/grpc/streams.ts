@@ -1,12 +1,12 @@
 import { constants, type IncomingHttpHeaders, type Http2Session, type ServerHttp2Stream } from "node:http2";
 import { status, type ChannelOptions, type Server, type ServerInterceptor } from "@grpc/grpc-js";
-import type { Strangers } from "../strangers.ts";
+import type { Strangers, Wanted } from "../strangers.ts";
 import { grpcTimeoutMs, longestTimeoutMs } from "../requests/limits.ts";
 
 /** What is to be done with the calls of one method. */
 export type StreamRule = {
   readonly maxBytes: number;
-  readonly needsKey: boolean;
+  readonly wanted: Wanted;
   /** `settled` is called once it is known who calls. */
   takeOver(stream: ServerHttp2Stream, settled: () => void): ServerInterceptor;
 };
@@ -53,7 +53,7 @@ export function ruleStreams(
     if (session === undefined) return;
     strangers.admit({
       authorization,
-      needsKey: rule?.needsKey === true,
+      wanted: rule?.wanted ?? "other",
       connection: session,
       address: session.socket.remoteAddress,
       begin: (settled) => {

@@ -5,8 +5,7 @@ import { createCallsInHand } from "../calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./pages.ts";
 import { answerRpc, createRpcs } from "./call.ts";
 import { createDownloads } from "./download.ts";
-import { needsKey } from "../gate.ts";
-import { createStrangers } from "../strangers.ts";
+import { createStrangers, wantedOf, type Wanted } from "../strangers.ts";
 import { createUploads, isUpload } from "./upload.ts";
 import type { OpenDoor } from "./door.ts";
 import { listen, type Listener, type ListenerOptions } from "../listener.ts";
@@ -46,7 +45,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     const isForDoor = door?.takes(pathOf(request)) === true;
     strangers.admit({
       authorization: isForDoor ? door.authorizationOf(request) : headers.authorization,
-      needsKey: rpc === undefined ? isForDoor || isUpload(request) : needsKey(rpc.handler.service),
+      wanted: rpc === undefined ? wantedBeside(request, isForDoor) : wantedOf(rpc.handler.method),
       connection: socket,
       address: socket.remoteAddress,
       begin(settled) {
@@ -105,6 +104,16 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
 }
 
 const pathOf = (request: IncomingMessage): string => request.url?.split("?", 1)[0] ?? "";
+
+const watchedPages: ReadonlyMap<string, Wanted> = new Map([
+  ["/healthz", "health"],
+  ["/readyz", "health"],
+  ["/metrics", "metrics"],
+]);
+
+/** What is asked for by a request that is no call of an RPC. */
+const wantedBeside = (request: IncomingMessage, isForDoor: boolean): Wanted =>
+  isForDoor || isUpload(request) ? "work" : (watchedPages.get(pathOf(request)) ?? "other");
 
 /** Leaves no client waiting. */
 function giveUp(response: ServerResponse): void {

@@ -14,7 +14,7 @@ export type LargeTurns = {
  * many messages each of them has sent; all of them together are bounded by their bytes.
  */
 export function createLargeTurns(): LargeTurns {
-  const line = createLine({ atOnce: 1, inTurn: 1, pauseMs: 250 });
+  const line = createLine({ atOnce: 1, inTurn: 1, pauseMs: 250, waiting: Infinity });
   return {
     take(bytes, organizationId) {
       if (bytes <= smallBytes) return Promise.resolve(() => {});

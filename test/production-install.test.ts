@@ -92,6 +92,13 @@ test("works a job to its end", async () => {
   expect(await (await fetch(urls.http)).text()).toContain("console");
 });
 
+test("says what the demo needs in one sentence", async () => {
+  await using program = startProgram("src/demo/main.ts", {}, directory);
+  const { exitCode, stderr } = await program.ended;
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/^The demo needs optional dependencies.+\n$/);
+});
+
 test("without a database of its own says what to set", async () => {
   const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-data-"));
   await chmod(dataDirectory, 0o755);

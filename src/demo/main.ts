@@ -3,7 +3,6 @@
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { progress } from "@clack/prompts";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -26,6 +25,13 @@ const finalsOf = (counts: ContactCounts): [string, number][] =>
     (entry): entry is [string, number] =>
       typeof entry[1] === "number" && !["total", "pending", "waitingRetry", "dialing"].includes(entry[0]),
   );
+
+const { progress } = await import("@clack/prompts").catch(() => {
+  process.stderr.write(
+    "The demo needs optional dependencies, which are not installed here; run npm ci with nothing left out.\n",
+  );
+  process.exit(1);
+});
 
 await using stack = new AsyncDisposableStack();
 const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-demo-"));

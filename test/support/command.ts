@@ -16,7 +16,7 @@ const environment = (settings: Record<string, string>) => ({
 
 /** Runs one of our programs to its end, of this tree or of another one. */
 export function runProgram(
-  file: "src/access/keys.ts" | "src/main.ts",
+  file: "src/access/keys.ts" | "src/main.ts" | "src/demo/main.ts",
   args: readonly string[],
   settings: Record<string, string>,
   directory = root,
@@ -35,7 +35,7 @@ export function runProgram(
  * Starts one of our programs, of this tree or of another one; it is killed in the end, if it has not ended by itself.
  */
 export function startProgram(
-  file: "src/main.ts",
+  file: "src/main.ts" | "src/demo/main.ts",
   settings: Record<string, string>,
   directory = root,
 ): AsyncDisposable & {

@@ -22,7 +22,7 @@ export type Arrival = {
   /** Where the connection comes from. */
   readonly address: string | undefined;
   /** `settled` is to be called once it is known who calls, or when the call is over. */
-  begin(settled: () => void): void;
+  begin(this: void, settled: () => void): void;
   /** Too many of its connection's wait. The whole connection ends unless somebody calls there who has a key, or may have. */
   turnAway(what: "call" | "connection"): void;
 };
@@ -58,6 +58,36 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
     other: withoutKey,
   };
   const inUse = new WeakSet<object>();
+  /** Connections on which somebody was served who did not turn out to be known. The others of their address go before them. */
+  const served = new WeakSet<object>();
+  /** What waits for a look at its key, by that. */
+  const waiting = new Map<string, Set<(settled: () => void) => void>>();
+
+  /** Begins when it is its turn, or when another call has shown that its key is valid. */
+  function enterLookedUp(
+    authorization: string,
+    begin: Arrival["begin"],
+    enter: (work: Arrival["begin"]) => boolean,
+  ) {
+    const alike = waiting.get(authorization) ?? new Set();
+    waiting.set(authorization, alike);
+    const leave = (): boolean => {
+      const isThere = alike.delete(start);
+      if (alike.size === 0) waiting.delete(authorization);
+      return isThere;
+    };
+    function start(settled: () => void): void {
+      if (!leave()) return settled();
+      begin(() => {
+        settled();
+        if (isFamiliar(authorization)) for (const other of waiting.get(authorization) ?? []) other(() => {});
+      });
+    }
+    alike.add(start);
+    if (enter(start)) return true;
+    leave();
+    return false;
+  }
 
   return {
     admit({ authorization, wanted, connection, address = "", begin, turnAway }) {
@@ -71,7 +101,15 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
       const isLookedUp = wanted === "work" && key !== undefined && isApiKey(key);
       const mostWaiting = isLookedUp ? mostWithKey : mostWithoutKey;
       const line = isLookedUp ? withKey : lines[wanted];
-      if (line.enter({ group: address, key: connection, mostWaiting }, begin)) return;
+      const group = served.has(connection) ? `${address}, again` : address;
+      const enter = (work: Arrival["begin"]) =>
+        line.enter({ group, key: connection, mostWaiting }, (settled) =>
+          work(() => {
+            settled();
+            if (authorization === undefined || !isFamiliar(authorization)) served.add(connection);
+          }),
+        );
+      if (isLookedUp ? enterLookedUp(authorization ?? "", begin, enter) : enter(begin)) return;
       turnAway(isLookedUp || inUse.has(connection) ? "call" : "connection");
     },
   };

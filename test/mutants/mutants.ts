@@ -971,6 +971,14 @@ const vitals: Mutant[] = [
     title: "is answered before them",
   },
   {
+    guard: "a flood from one address lets new connections from there go first",
+    file: "src/rpc/strangers.ts",
+    text: "served.has(connection) ? `${address}, again` : address",
+    instead: "address",
+    test: "test/rpc/strangers.test.ts",
+    title: "a call on a new connection goes before theirs",
+  },
+  {
     guard: "large messages are decoded one at a time",
     file: "src/rpc/requests/large-turns.ts",
     text: "atOnce: 1, inTurn: 1, pauseMs: 250",

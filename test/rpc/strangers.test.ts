@@ -12,6 +12,8 @@ import { startEcho } from "./echo.ts";
 import { openHttp2 } from "./raw.ts";
 
 const known = `Bearer ${generateApiKey()}`;
+/** Becomes known when it is looked up. */
+const valid = `Bearer ${generateApiKey()}`;
 const unknown = `Bearer ${generateApiKey()}`;
 
 const neighbour = `Bearer ${generateApiKey()}`;
@@ -24,16 +26,16 @@ async function startRefusing() {
   let refusedBefore = 0;
   const health = createHealth([]);
   health.set(true);
+  const familiar = new Set([known, neighbour]);
   const listeners = await startEcho({
     services: [health.entry],
     pages: { "/healthz": page, "/readyz": page, "/metrics": page },
-    strangers: createStrangers((authorization) => authorization === known || authorization === neighbour),
+    strangers: createStrangers((authorization) => familiar.has(authorization)),
     gate(context) {
-      if (context.service === Health) return;
-      if (context.requestHeader.get("authorization") === known) {
-        refusedBefore = refused;
-        return;
-      }
+      const authorization = context.requestHeader.get("authorization") ?? "";
+      if (authorization === known) refusedBefore = refused;
+      if (context.service === Health || familiar.has(authorization)) return;
+      if (authorization === valid) return void familiar.add(valid);
       refused += 1;
       for (const untilMs = performance.now() + 3; performance.now() < untilMs;);
       throw new ConnectError("who are you?", Code.Unauthenticated);
@@ -196,6 +198,45 @@ describe("while a thousand calls without a key wait", () => {
     expect(trailers).toMatchObject({ "grpc-status": "0" });
     expect(listeners.refused()).toBeLessThan(200);
     for (const socket of flood) socket.destroy();
+  });
+});
+
+/** 100 connections repeat their calls, and each of them was answered at least once. */
+async function startFlooded() {
+  const listeners = await startRefusing();
+  const sockets = Array.from({ length: 100 }, () =>
+    connect(listeners.http.port, "127.0.0.1").on("error", () => {}),
+  );
+  for (const socket of sockets) socket.on("data", () => socket.write(post(unknown))).write(post(unknown));
+  await eventually(() => expect(listeners.refused()).toBeGreaterThan(250), 30_000);
+  return {
+    ...listeners,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await listeners[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe("while 100 connections go on with wrong keys", () => {
+  test("a call on a new connection goes before theirs", async () => {
+    await using flooded = await startFlooded();
+    const before = flooded.refused();
+    const [answer] = await request(flooded.http.port, post(valid));
+    expect(String(answer)).toMatch(/^HTTP\/1.1 200 /);
+    expect(flooded.refused() - before).toBeLessThan(60);
+  });
+
+  test("all calls under a valid key begin once one of them has shown that it is valid", async () => {
+    await using flooded = await startFlooded();
+    using client = openHttp2(flooded.grpc.port);
+    await once(client.session, "connect");
+    const before = flooded.refused();
+    const calls = Array.from({ length: 12 }, () => client.request("One", { authorization: valid }));
+    for (const call of calls) call.resume().end(empty);
+    const ends = await Promise.all(calls.map((call) => once(call, "trailers")));
+    expect(ends.filter(([trailers]) => trailers["grpc-status"] !== "0")).toEqual([]);
+    expect(flooded.refused() - before).toBeLessThan(60);
   });
 });
 

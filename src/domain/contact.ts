@@ -84,7 +84,7 @@ export const isFieldKey = (text: string): boolean => isText(text, 1, 64);
 export const isFieldValue = (text: string): boolean => isText(text, 0, 1000);
 
 /** What a contact may take as it is stored: phone, name and the fields as JSON in UTF-8, and two separators. */
-export const largestContactBytes = 32 * 1024;
+const largestContactBytes = 32 * 1024;
 
 const phoneRule = (phone: string): string =>
   trunkZero.test(phone)
@@ -123,7 +123,7 @@ export const isSmallEnough = (line: string): boolean =>
   line.length * 3 <= largestContactBytes || encoder.encode(line).length <= largestContactBytes;
 
 /** What keeps a contact from being stored, judged by itself; undefined if nothing does. */
-export function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined {
+function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined {
   if (!isPhone(phone)) return badPhone(phone);
   if (!isName(name)) return badName;
   const entries = Object.entries(fields);

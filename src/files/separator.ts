@@ -8,7 +8,7 @@ const separators = [",", ";", "\t", "|"] as const;
 const separatorLine = /^sep=(.*)$/i;
 
 /** The values of one record. */
-export const valuesOf = (record: string, separator: string): readonly string[] =>
+const valuesOf = (record: string, separator: string): readonly string[] =>
   new Papa.Parser({ delimiter: separator, newline: "\n", quoteChar: '"' }).parse(record, 0, false).data[0] ??
   [];
 

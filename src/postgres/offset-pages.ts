@@ -9,7 +9,7 @@ import type { AttemptRow, BatchJobRow, ContactRow } from "./tables.ts";
 export type Offset = { readonly offset: number; readonly size: number };
 
 /** Of an organization so many jobs are looked at, the newest ones, however few of them are asked for. */
-export const mostPagedJobs = 100_000;
+const mostPagedJobs = 100_000;
 
 /** The newest jobs of an organization; the limit within ends the walk along the index. */
 const newestJobs = (organizationId: number, columns: RawBuilder<unknown>) => sql`

@@ -58,8 +58,6 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
     other: withoutKey,
   };
   const inUse = new WeakSet<object>();
-  /** Connections on which somebody was served who did not turn out to be known. The others of their address go before them. */
-  const served = new WeakSet<object>();
   /** What waits for a look at its key, by that. */
   const waiting = new Map<string, Set<(settled: () => void) => void>>();
 
@@ -101,14 +99,8 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
       const isLookedUp = wanted === "work" && key !== undefined && isApiKey(key);
       const mostWaiting = isLookedUp ? mostWithKey : mostWithoutKey;
       const line = isLookedUp ? withKey : lines[wanted];
-      const group = served.has(connection) ? `${address}, again` : address;
       const enter = (work: Arrival["begin"]) =>
-        line.enter({ group, key: connection, mostWaiting }, (settled) =>
-          work(() => {
-            settled();
-            if (authorization === undefined || !isFamiliar(authorization)) served.add(connection);
-          }),
-        );
+        line.enter({ group: address, key: connection, mostWaiting }, work);
       if (isLookedUp ? enterLookedUp(authorization ?? "", begin, enter) : enter(begin)) return;
       turnAway(isLookedUp || inUse.has(connection) ? "call" : "connection");
     },

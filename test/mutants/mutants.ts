@@ -971,12 +971,12 @@ const vitals: Mutant[] = [
     title: "is answered before them",
   },
   {
-    guard: "a flood from one address lets new connections from there go first",
+    guard: "what waits under a key begins once the key is known",
     file: "src/rpc/strangers.ts",
-    text: "served.has(connection) ? `${address}, again` : address",
-    instead: "address",
+    text: "if (isFamiliar(authorization)) for",
+    instead: 'if (isFamiliar("")) for',
     test: "test/rpc/strangers.test.ts",
-    title: "a call on a new connection goes before theirs",
+    title: "all calls under a valid key begin once one of them has shown that it is valid",
   },
   {
     guard: "large messages are decoded one at a time",

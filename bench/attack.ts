@@ -1,6 +1,6 @@
-// What one hostile client can do to the others: node bench/attack.ts [--only PART_OF_A_NAME] [--seconds 8] [--address 127.0.0.1].
-// A service in a process of its own, an ordinary client here, jobs that come due ten times a second, and one attack after
-// another from a third process. It prints a table.
+// What one hostile client can do to the others: node bench/attack.ts [--only PART_OF_A_NAME] [--seconds 8] [--address
+// 127.0.0.1]. A service in a process of its own, an ordinary client here, jobs that come due ten times a second, and
+// one attack after another from a third process. It prints a table.
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";

@@ -1,5 +1,5 @@
-// One hostile client, a process of its own: node bench/attacks.ts NAME HTTP_PORT GRPC_PORT API_KEY JOB_ID ADDRESS. It goes on
-// until it is ended, and says then how many answers it had.
+// One hostile client, a process of its own: node bench/attacks.ts NAME HTTP_PORT GRPC_PORT API_KEY JOB_ID ADDRESS. It
+// goes on until it is ended, and says then how many answers it had.
 import { randomBytes } from "node:crypto";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";

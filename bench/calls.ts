@@ -1,4 +1,5 @@
-// Calls a second with 64 in flight, from one client, beside the health check of the same server: the floor of the stack.
+// Calls a second with 64 in flight, from one client, beside the health check of the same server: the floor of the
+// stack.
 import { randomUUID } from "node:crypto";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Health } from "../src/gen/grpc/health/v1/health_pb.ts";

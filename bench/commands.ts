@@ -1,6 +1,6 @@
-// The two commands that everything began with, start and reschedule, on jobs of one organization and each with a request id:
-// how many a second, how long one takes, and whose microseconds they are; beside what peers do to a job that waits for its
-// time, and beside the least that a durable change of a row can be: an UPDATE with its commit.
+// The two commands that everything began with, start and reschedule, on jobs of one organization and each with a
+// request id: how many a second, how long one takes, and whose microseconds they are; beside what peers do to a job
+// that waits for its time, and beside the least that a durable change of a row can be: an UPDATE with its commit.
 import { randomUUID } from "node:crypto";
 import { Pool } from "pg";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";

@@ -1,5 +1,5 @@
-// Contacts leased, called (a call that takes no time) and reported, per second, with 1, 8 and 64 workers, beside the same
-// number of jobs worked by BullMQ, pg-boss and graphile-worker.
+// Contacts leased, called (a call that takes no time) and reported, per second, with 1, 8 and 64 workers, beside the
+// same number of jobs worked by BullMQ, pg-boss and graphile-worker.
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
@@ -86,8 +86,8 @@ async function dispatch(workers: number, total: number): Promise<Sample> {
 }
 
 /**
- * The same on connections that were made, and have planned their statements, while there was next to nothing; then come a
- * job that has ended and one that begins, each of so many contacts.
+ * The same on connections that were made, and have planned their statements, while there was next to nothing; then
+ * come a job that has ended and one that begins, each of so many contacts.
  */
 async function dispatchGrown(workers: number, total: number, contacts: number): Promise<Sample> {
   await using service = await startFreshService();

@@ -48,7 +48,9 @@ async function importFile(service: FreshService, contacts: number) {
   return { batchJobId, value, seconds, extra, bytesBefore: before.bytes };
 }
 
-/** So many as a twentieth go before, the same for all: what runs often is compiled then, and the connections are made. */
+/**
+ * So many as a twentieth go before, the same for all: what runs often is compiled then, and the connections are made.
+ */
 const warmUp = (total: number): number => Math.ceil(total / 20);
 
 /** A million contacts as lines of COPY, ready-made, some kilobytes at a time. */

@@ -1,6 +1,6 @@
-// npm run bench: everything that bench/README.md gives figures for, each beside what else does it, on fresh Postgres and
-// Redis with their ordinary, durable settings. Writes results.json, results.md and results.svg; a workload that is not run keeps
-// the figures that it has there.
+// npm run bench: everything that bench/README.md gives figures for, each beside what else does it, on fresh Postgres
+// and Redis with their ordinary, durable settings. Writes results.json, results.md and results.svg; a workload that is
+// not run keeps the figures that it has there.
 //
 //   npm run bench -- --quick
 //   npm run bench -- --only import,dispatch --who callsheet,limit --runs 1 --contacts 100000

@@ -1,4 +1,5 @@
-// Start and reschedule over the published paths, beside the same as Connect's JSON, from one client on one service in turn.
+// Start and reschedule over the published paths, beside the same as Connect's JSON, from one client on one service in
+// turn.
 import { Agent, request } from "node:http";
 import { callsPerSecond, makeJobs } from "./calls.ts";
 import { type FreshService, startFreshService } from "./fresh-service.ts";

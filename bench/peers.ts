@@ -8,8 +8,8 @@ import type { Servers } from "./fresh-service.ts";
 import { connectionOf } from "./peer-enqueue.ts";
 
 /**
- * Works jobs that do nothing: some to warm up, then `total`, of which it answers how many a second. Putting them there is not
- * counted.
+ * Works jobs that do nothing: some to warm up, then `total`, of which it answers how many a second. Putting them there
+ * is not counted.
  */
 export type Peer = (servers: Servers, total: number, warmUp: number) => Promise<number>;
 

@@ -17,8 +17,8 @@ async function busySeconds(): Promise<number> {
 }
 
 /**
- * How many cores are busy, as it is now: the load average of the system would still tell of the run before this one. Where
- * that cannot be known it is 0.
+ * How many cores are busy, as it is now: the load average of the system would still tell of the run before this one.
+ * Where that cannot be known it is 0.
  */
 async function load(): Promise<number> {
   try {
@@ -30,7 +30,9 @@ async function load(): Promise<number> {
   }
 }
 
-/** Waits until the machine is quiet; answers its load, which is more than `mostLoad` if it did not become so in time. */
+/**
+ * Waits until the machine is quiet; answers its load, which is more than `mostLoad` if it did not become so in time.
+ */
 export async function untilQuiet(patienceMs: number): Promise<number> {
   const until = performance.now() + patienceMs;
   for (;;) {

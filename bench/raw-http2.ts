@@ -1,4 +1,5 @@
-// HTTP/2 by hand: a client that costs next to nothing, so that an attacker on the same machine is cheaper than what it attacks.
+// HTTP/2 by hand: a client that costs next to nothing, so that an attacker on the same machine is cheaper than what it
+// attacks.
 import { connect, type Socket } from "node:net";
 
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -13,8 +13,8 @@ let patienceLeftMs = 5 * 60_000;
 const runPatienceMs = 240_000;
 
 /**
- * One run in a process of its own, so that nobody has code compiled by an earlier one, and so that one that hangs can be ended
- * with all that it started.
+ * One run in a process of its own, so that nobody has code compiled by an earlier one, and so that one that hangs can
+ * be ended with all that it started.
  */
 async function runApart(workload: string, entrant: string, sizes: Sizes): Promise<Sample> {
   const args = [join(import.meta.dirname, "one-run.ts"), workload, entrant, JSON.stringify(sizes)];
@@ -44,8 +44,8 @@ async function runApart(workload: string, entrant: string, sizes: Sizes): Promis
 }
 
 /**
- * Runs those who take part in turn, so that what else the machine does strikes all alike. A run that fails is counted, and the
- * others go on. Answers what became of the runs of each; `noted` is told after every turn.
+ * Runs those who take part in turn, so that what else the machine does strikes all alike. A run that fails is counted,
+ * and the others go on. Answers what became of the runs of each; `noted` is told after every turn.
  */
 export async function runInTurns(
   { name: workload, entrants, unit }: Workload,

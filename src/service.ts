@@ -111,7 +111,10 @@ const readinessOf: Record<Finding, Page> = {
 
 const leaving: Page = { status: 503, body: "not ready: Callsheet is shutting down\n" };
 
-/** Beside what it watches with, what a replica has of Postgres: one connection to see that it answers, one for its time. */
+/**
+ * Beside what it watches with, what a replica has of Postgres: one connection to see that it answers, one for its
+ * time.
+ */
 const vitalConnections = 2;
 const vitalTimeoutMs = 1_000;
 

@@ -177,3 +177,21 @@ test.each(documents)("every npm script that %s names is there", (document) => {
   );
   expect(named.filter((name) => !(name in scripts))).toEqual([]);
 });
+
+test("no line of a comment is longer than 120 characters, but for the rows of a table", () => {
+  const files = ["src", "test", "bench", "proto/callsheet"].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((file) => join(folder, file)),
+  );
+  const ours = files.filter(
+    (file) => /\.(ts|tsx|sql|proto)$/.test(file) && !/\/(node_modules|gen|dist|releases)\//.test(file),
+  );
+  const tooLong = ours.flatMap((file) =>
+    read(file)
+      .split("\n")
+      .flatMap((line, i) => (isLongComment(line) ? [`${file}:${i + 1}`] : [])),
+  );
+  expect(tooLong).toEqual([]);
+});
+
+const isLongComment = (line: string): boolean =>
+  line.length > 120 && /^\s*(\/\/|\*|\/\*|--)/.test(line) && !/\S {3,}\S/.test(line);

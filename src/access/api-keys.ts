@@ -100,7 +100,9 @@ function createLookUp(db: Database): (hash: Buffer) => Promise<{ caller: Caller 
   );
 }
 
-/** Looks from time to time whether the keys under which something is open are valid: one query for all, none for none. */
+/**
+ * Looks from time to time whether the keys under which something is open are valid: one query for all, none for none.
+ */
 function startRechecks(
   db: Database,
   logger: Logger,

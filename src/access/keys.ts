@@ -15,8 +15,8 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /**
- * The service's database: DATABASE_URL, or the embedded one that the service has made, which is started for the moment if it
- * does not run. None is made here: a key in a database that no service uses is a key that nobody takes.
+ * The service's database: DATABASE_URL, or the embedded one that the service has made, which is started for the moment
+ * if it does not run. None is made here: a key in a database that no service uses is a key that nobody takes.
  */
 async function withDatabase(work: (db: Database) => Promise<void>): Promise<void> {
   const config = readConfig(process.env);

@@ -1,6 +1,6 @@
 /**
- * What an answer holds at most, in its binary encoding: stock gRPC clients take 4 MiB. A list ends its page before an entry
- * that would not fit any more; one entry always fits.
+ * What an answer holds at most, in its binary encoding: stock gRPC clients take 4 MiB. A list ends its page before an
+ * entry that would not fit any more; one entry always fits.
  */
 export const largestAnswerBytes = 2 * 1024 * 1024;
 

@@ -18,8 +18,9 @@ export function retryDelayMs(outcome: Outcome, attempt: number, rules: RetryRule
 export const isGoingOn = (status: JobStatus): boolean => status === "running" || status === "paused";
 
 /**
- * What to do with a report of an attempt that has ended: record it, answer what was recorded before, or refuse it because
- * another attempt was opened. An attempt that ended without a report takes a late one while it is the contact's last.
+ * What to do with a report of an attempt that has ended: record it, answer what was recorded before, or refuse it
+ * because another attempt was opened. An attempt that ended without a report takes a late one while it is the
+ * contact's last.
  */
 export function judgeLateReport(
   attempt: { readonly attempt: number; readonly isReported: boolean },

@@ -20,7 +20,7 @@ export type JobState = {
   readonly completed: number;
 };
 
-export type StartTime = { readonly requested: string; readonly timeZone: string; readonly at: Date };
+export type StartTime = { readonly requested: string; readonly timeZone: string; readonly startAt: Date };
 
 /*
  * What the commands make of a job for which the state table allows them. Each moves the revision.
@@ -40,7 +40,7 @@ export const scheduled = (job: JobState, start: StartTime, scheduledJobId: strin
     status: "scheduled",
     requestedStartTime: start.requested,
     timeZone: start.timeZone,
-    scheduledMs: start.at.getTime(),
+    scheduledMs: start.startAt.getTime(),
     scheduledJobId,
   });
 

@@ -1,6 +1,6 @@
 /**
- * What is wrong with the URL of a server; undefined if it can be read as it was meant. A user name or password that holds
- * one of these characters as it is makes a URL that is none, or one that names another server.
+ * What is wrong with the URL of a server; undefined if it can be read as it was meant. A user name or password that
+ * holds one of these characters as it is makes a URL that is none, or one that names another server.
  */
 const advice =
   "write # as %23, / as %2F, ? as %3F, @ as %40, % as %25 and a comma as %2C in its user name and password";

@@ -23,7 +23,9 @@ const offsetMinutes = (offset: string): number => {
 
 const dayMs = 24 * 60 * 60 * 1000;
 
-/** The instants at which the clocks of `zone` show `wallMs`, which is what they show as if it were UTC; earliest first. */
+/**
+ * The instants at which the clocks of `zone` show `wallMs`, which is what they show as if it were UTC; earliest first.
+ */
 function instantsOf(wallMs: number, zone: Zone): number[] {
   const offsets = [zone.offset(wallMs - dayMs), zone.offset(wallMs + dayMs)];
   return [...new Set(offsets)]

@@ -23,8 +23,8 @@ const whileMs = 60_000;
 const patienceMs = 60_000;
 
 /**
- * Says so if the server ends before it is disposed of and, if `onLost` is given, starts it again, on its port and its data.
- * Disposing stops it and waits until no process of it is left.
+ * Says so if the server ends before it is disposed of and, if `onLost` is given, starts it again, on its port and its
+ * data. Disposing stops it and waits until no process of it is left.
  */
 export function own(
   server: Server,

@@ -9,7 +9,9 @@ import { makeWholeDirectory } from "./whole-directory.ts";
 const advice = "set DATABASE_URL to a Postgres 15 or newer";
 const links = z.array(z.object({ source: z.string(), target: z.string() }));
 
-/** A directory with Postgres' `bin`, `lib` and `share` that the account can use; a copy of the package's if it must be. */
+/**
+ * A directory with Postgres' `bin`, `lib` and `share` that the account can use; a copy of the package's if it must be.
+ */
 export async function findPostgresBinaries(
   account: Account | undefined,
   dataDirectory: string,

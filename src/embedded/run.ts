@@ -29,7 +29,10 @@ export function run(
   });
 }
 
-/** The line of a tool's output or a server's log that most likely says what went wrong: the last error, else the last line. */
+/**
+ * The line of a tool's output or a server's log that most likely says what went wrong: the last error, else the last
+ * line.
+ */
 export function lastComplaint(output: string): string {
   const lines = output.split("\n").filter((line) => line.trim() !== "");
   const complaints = lines.filter((line) => /error|fatal|^E:/i.test(line));

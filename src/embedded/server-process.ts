@@ -14,7 +14,8 @@ export type Command = {
 
 /**
  * Starts a server that outlives us and holds the lifeline, and answers its process id. It is in a process group of its
- * own, so that a terminal's Ctrl-C does not reach it before its owner is done with it. What it says is added to the log.
+ * own, so that a terminal's Ctrl-C does not reach it before its owner is done with it. What it says is added to the
+ * log.
  */
 export async function spawnDetached(
   { file, args, env, account }: Command,

@@ -1,12 +1,12 @@
 /**
- * What a spreadsheet would run, or might, at the beginning of a cell; the wide forms are those of Asian keyboards. Behind
- * apostrophes, and apostrophes alone: so that the one that is put before a text can be told from its own.
+ * What a spreadsheet would run, or might, at the beginning of a cell; the wide forms are those of Asian keyboards.
+ * Behind apostrophes, and apostrophes alone: so that the one that is put before a text can be told from its own.
  */
 const guarded = /^'*(?:\s*[=+\-@\uFF1D\uFF0B\uFF0D\uFF20]|[\t\r\n]|$)/;
 
 /**
- * Where a cell begins for a spreadsheet whose separator is the semicolon, as it is in half of Europe, and where something
- * that it would run follows. Quotes within such a cell guard nothing.
+ * Where a cell begins for a spreadsheet whose separator is the semicolon, as it is in half of Europe, and where
+ * something that it would run follows. Quotes within such a cell guard nothing.
  */
 const run = String.raw`(?=(?:["']|[^\S\t\r\n])*[=+\-@\uFF1D\uFF0B\uFF0D\uFF20])`;
 const inner = new RegExp(`([;\\t\\r\\n])${run}`, "g");

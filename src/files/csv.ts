@@ -15,9 +15,9 @@ type Parsed = { data: string[][]; errors: { row: number }[]; meta: { cursor: num
 type Format = { readonly separator: string; readonly parser: { parse(...given: unknown[]): Parsed } };
 
 /**
- * Reads CSV (RFC 4180; UTF-8, or UTF-16; any of four separators, which it finds out; lines that end with CRLF, LF or CR)
- * piece by piece. Empty lines, and rows of nothing but separators, are no records; spaces around values that are not quoted
- * are left out. Each piece should be some 10 kB: what is left of a record is read again with the next one.
+ * Reads CSV (RFC 4180; UTF-8, or UTF-16; any of four separators, which it finds out; lines that end with CRLF, LF or
+ * CR) piece by piece. Empty lines, and rows of nothing but separators, are no records; spaces around values that are
+ * not quoted are left out. Each piece should be some 10 kB: what is left of a record is read again with the next one.
  */
 export function createCsvReader() {
   let start: Buffer | undefined = Buffer.alloc(0);

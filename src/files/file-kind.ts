@@ -28,7 +28,10 @@ export function refuseOtherKinds(start: Buffer): void {
   if (other !== undefined) throw badFile(other[1]);
 }
 
-/** The encoding of a file that begins like this: UTF-16 if it says so, or has an ASCII letter in each of its first units. */
+/**
+ * The encoding of a file that begins like this: UTF-16 if it says so, or has an ASCII letter in each of its first
+ * units.
+ */
 export function encodingOf(start: Buffer): "utf-8" | "utf-16le" | "utf-16be" {
   const [a, b, c, d] = start;
   if (a === 0xff && b === 0xfe) return "utf-16le";

@@ -9,8 +9,8 @@ import { readStartTime } from "./new-job.ts";
 import type { RedisHalf } from "./redis-halves.ts";
 
 /*
- * The commands on a job that write nothing but its row: each decides what it makes of the job and what it answers, and says
- * what its answer means for Redis. Answers are kept for a day, so that those of an earlier version may come back.
+ * The commands on a job that write nothing but its row: each decides what it makes of the job and what it answers, and
+ * says what its answer means for Redis. Answers are kept for a day, so that those of an earlier version may come back.
  */
 
 export type JobCommand<A, G> = {
@@ -86,7 +86,7 @@ const reschedule: JobCommand<Rescheduled, { scheduledStartTime: string; timeZone
         statusBefore: before.status,
         oldScheduledJobId: before.scheduledJobId,
         newScheduledJobId,
-        dueMs: time.at.getTime(),
+        dueMs: time.startAt.getTime(),
       },
     };
   },

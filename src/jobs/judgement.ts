@@ -30,8 +30,9 @@ export type InHand = {
 };
 
 /**
- * What becomes of a command: it is refused, or it is done once the transaction is committed, or it must wait for a job that
- * somebody else has locked. `answered` is how an earlier call of the same request ended, if its Redis half is done.
+ * What becomes of a command: it is refused, or it is done once the transaction is committed, or it must wait for a job
+ * that somebody else has locked. `answered` is how an earlier call of the same request ended, if its Redis half is
+ * done.
  */
 export type Verdict =
   | { readonly kind: "refused"; readonly refusal: BatchJobError }
@@ -49,8 +50,8 @@ export type Judgement = {
 };
 
 /**
- * Judges commands of one organization in the order in which they came, each by what those before it have made of the jobs
- * and of the request ids. A refusal touches no other.
+ * Judges commands of one organization in the order in which they came, each by what those before it have made of the
+ * jobs and of the request ids. A refusal touches no other.
  */
 export function judge(commands: readonly InHand[], situation: Situation): Judgement {
   const jobs = new Map(situation.jobs);

@@ -38,9 +38,9 @@ export const summaryOf = (rejected: readonly Rejection[]) => ({
 /** What a start time means, refused in the order of the contract: zone, date-time, past. */
 export function readStartTime(text: string, zone: string, now: Date): StartTime {
   const timeZone = canonicalTimeZone(zone);
-  const at = parseStartTime(text, timeZone);
-  checkFuture(at, now);
-  return { requested: text, timeZone, at };
+  const startAt = parseStartTime(text, timeZone);
+  checkFuture(startAt, now);
+  return { requested: text, timeZone, startAt };
 }
 
 function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
@@ -72,7 +72,7 @@ export function decideJob(organizationId: number, job: NewJob, now: Date) {
     status,
     timezone: timeZone,
     requested_start_time: start?.requested ?? null,
-    scheduled_at: start?.at ?? null,
+    scheduled_at: start?.startAt ?? null,
     scheduled_job_id: start === undefined ? null : randomUUID(),
     concurrent_call_limit: job.concurrentCallLimit,
     max_attempts: job.maxAttempts,
@@ -86,7 +86,7 @@ export function decideJob(organizationId: number, job: NewJob, now: Date) {
     status,
     totalContacts: accepted.length,
     scheduledJobId: row.scheduled_job_id,
-    dueMs: start?.at.getTime() ?? null,
+    dueMs: start?.startAt.getTime() ?? null,
     ...summaryOf(rejected),
   };
   return { answer, row, accepted };

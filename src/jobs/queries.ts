@@ -48,8 +48,8 @@ const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
   Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 2 ** 31;
 
 /**
- * The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. For a status
- * that no contact has nothing needs to be looked at.
+ * The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. For a
+ * status that no contact has nothing needs to be looked at.
  */
 export function storedStatuses(
   asked: readonly ContactStatus[],

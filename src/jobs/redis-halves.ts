@@ -46,9 +46,9 @@ export type Answered<A> = A & { readonly entryRemoved: boolean };
 type Done = { readonly entryRemoved: boolean; readonly fanOut: Promise<void> | undefined };
 
 /**
- * Does the Redis halves of committed commands of one organization; answers the answer of each, which comes when its half and
- * its fan-out are done, or take too long. What a crash or Redis being away leaves undone is done by the sweep, or by a
- * repetition of the command.
+ * Does the Redis halves of committed commands of one organization; answers the answer of each, which comes when its
+ * half and its fan-out are done, or take too long. What a crash or Redis being away leaves undone is done by the
+ * sweep, or by a repetition of the command.
  */
 export type DoRedisHalves = (
   db: Database,
@@ -60,8 +60,8 @@ export type DoRedisHalves = (
 const redisHalfMs = 250;
 
 /**
- * For so long an answer waits until it is noted that its half is done: without the note a repetition does the half again,
- * and finds no entry to take off.
+ * For so long an answer waits until it is noted that its half is done: without the note a repetition does the half
+ * again, and finds no entry to take off.
  */
 const notePatienceMs = 1_500;
 

@@ -24,9 +24,9 @@ class RequestIdTaken extends Error {}
 const withoutAnswer = () => new Error("a command was left without an answer");
 
 /**
- * So many commands share a transaction, and so many transactions of an organization go on at once. With 64 in flight these
- * keep service and Postgres both at work; one transaction of all of them does half as many a second, since each waits for
- * the other then. Leases and reports have as many connections left.
+ * So many commands share a transaction, and so many transactions of an organization go on at once. With 64 in flight
+ * these keep service and Postgres both at work; one transaction of all of them does half as many a second, since each
+ * waits for the other then. Leases and reports have as many connections left.
  */
 const mostTogether = 32;
 const transactions = 2;
@@ -44,12 +44,12 @@ const isOfAll = (error: unknown): boolean => isPostgresUnavailable(error) && !is
 const isIdTaken = (error: unknown): boolean => error instanceof RequestIdTaken || isLockTimeout(error);
 
 /**
- * Runs commands that write no contacts. Those of one organization that are in hand together share a transaction: it locks
- * their jobs, each is judged in the order in which they came, and all are written at once; then their Redis halves are done.
- * Each is answered by itself, and alone if the transaction fails as a whole.
+ * Runs commands that write no contacts. Those of one organization that are in hand together share a transaction: it
+ * locks their jobs, each is judged in the order in which they came, and all are written at once; then their Redis
+ * halves are done. Each is answered by itself, and alone if the transaction fails as a whole.
  *
- * Commands on jobs that somebody else has locked stand in the organization's line, which waits for the job of the first and
- * takes along whichever is free: however many are locked, one connection waits.
+ * Commands on jobs that somebody else has locked stand in the organization's line, which waits for the job of the
+ * first and takes along whichever is free: however many are locked, one connection waits.
  *
  * With a request id the answer is kept in the same transaction, and a repetition is answered with it.
  */

@@ -138,7 +138,10 @@ export function createDesks(deps: {
   const serving = new Set<Promise<void>>();
   const stop = new AbortController();
 
-  /** Ends a waiting call whose request id has leases of another call: with these leases, or with none if it is the older. */
+  /**
+   * Ends a waiting call whose request id has leases of another call: with these leases, or with none if it is the
+   * older.
+   */
   async function settleRepeated(waiter: Waiter): Promise<boolean> {
     if (waiter.isOver) return false;
     try {
@@ -223,7 +226,9 @@ export function createDesks(deps: {
     return calls;
   }
 
-  /** Ends what was reported and opens what was reserved. Whatever is wrong with the leases, the reports are recorded. */
+  /**
+   * Ends what was reported and opens what was reserved. Whatever is wrong with the leases, the reports are recorded.
+   */
   async function endAndOpen(
     organizationId: number,
     endings: readonly Ending[],
@@ -240,7 +245,9 @@ export function createDesks(deps: {
     }
   }
 
-  /** One transaction. Answers what was opened once it is committed; the calls that reported are answered by themselves. */
+  /**
+   * One transaction. Answers what was opened once it is committed; the calls that reported are answered by themselves.
+   */
   async function record(
     organizationId: number,
     calls: readonly ReportCall[],

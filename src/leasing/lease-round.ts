@@ -32,8 +32,8 @@ export type Prepared = {
   /** True if every job that may have something was looked at. */
   readonly isWhole: boolean;
   /**
-   * Gives back to the lists what had no room, and is done with the rest, which is leased now or was not open. Nobody waits
-   * for it. Answers the leases for each demand, in its place.
+   * Gives back to the lists what had no room, and is done with the rest, which is leased now or was not open. Nobody
+   * waits for it. Answers the leases for each demand, in its place.
    */
   conclude(opened: Opened): {
     readonly leases: Lease[][];
@@ -46,8 +46,8 @@ export type Prepared = {
 
 export type LeaseRound = AsyncDisposable & {
   /**
-   * Reserves contacts for so many callers, from the next jobs of their organization, once so many leases of each job have
-   * ended as `ending` says. Retries that are due come first, then the list.
+   * Reserves contacts for so many callers, from the next jobs of their organization, once so many leases of each job
+   * have ended as `ending` says. Retries that are due come first, then the list.
    */
   prepare(
     organizationId: number,

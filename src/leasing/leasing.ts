@@ -14,15 +14,15 @@ export type LeaseRequest = Omit<Ask, "ticket">;
 
 export type Leasing = AsyncDisposable & {
   /**
-   * Leases contacts, or waits for the first one that can be leased; none if there is none in time. A repeat of a call that
-   * its caller has given up takes over the live leases of that call, as new leases; whatever that call does with its own is
-   * done to leases that are not there any more.
+   * Leases contacts, or waits for the first one that can be leased; none if there is none in time. A repeat of a call
+   * that its caller has given up takes over the live leases of that call, as new leases; whatever that call does with
+   * its own is done to leases that are not there any more.
    */
   lease(request: LeaseRequest): Promise<readonly Lease[]>;
   /**
-   * Records outcomes, in one transaction with what else the organization reports and leases at the same time. With `next`
-   * that leases what has become free, too, as `lease` does, but waits for nothing: no report fails, or is late, because
-   * there is nothing to lease.
+   * Records outcomes, in one transaction with what else the organization reports and leases at the same time. With
+   * `next` that leases what has become free, too, as `lease` does, but waits for nothing: no report fails, or is late,
+   * because there is nothing to lease.
    */
   report(
     caller: Caller,
@@ -60,8 +60,8 @@ export function createLeasing(deps: {
   const stop = new AbortController();
 
   /**
-   * Takes over what other calls have leased under the request id; undefined if a later call has it. What does not fit into
-   * the answer is released.
+   * Takes over what other calls have leased under the request id; undefined if a later call has it. What does not fit
+   * into the answer is released.
    */
   async function takeOver({ maxContacts, caller, ...taker }: Ask): Promise<readonly Lease[] | undefined> {
     const { organizationId } = caller;
@@ -87,8 +87,8 @@ export function createLeasing(deps: {
   }
 
   /**
-   * The ticket is drawn by itself, before anything is done under it: a statement that was held up on its way comes with the
-   * ticket of its time, and takes nothing from a call that was later.
+   * The ticket is drawn by itself, before anything is done under it: a statement that was held up on its way comes
+   * with the ticket of its time, and takes nothing from a call that was later.
    */
   async function underTicket(request: LeaseRequest): Promise<{ ask: Ask; isRepeat: boolean }> {
     const { caller, requestId } = request;

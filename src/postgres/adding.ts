@@ -29,9 +29,9 @@ export async function holdOffAll(trx: Trx, jobId: string): Promise<void> {
 const phonesAtATime = { most: 50_000, least: 100 };
 
 /**
- * Enters the phones of a job whose contacts came from a file: some at a time, each time in the order of phones, which costs a
- * quarter of any other. What was entered stays, whatever becomes of the rest. Nobody adds to the job meanwhile; workers go
- * on. False if somebody else is adding to the job.
+ * Enters the phones of a job whose contacts came from a file: some at a time, each time in the order of phones, which
+ * costs a quarter of any other. What was entered stays, whatever becomes of the rest. Nobody adds to the job
+ * meanwhile; workers go on. False if somebody else is adding to the job.
  */
 export async function enterPhones(
   db: Database,

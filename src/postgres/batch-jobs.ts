@@ -87,16 +87,19 @@ export async function startDueJobs(
   return rows;
 }
 
-export type ScheduleEntry = { scheduledJobId: string; dueAt: Date };
+export type ScheduleEntry = { scheduledJobId: string; startAt: Date };
 
-/** Those of the entries that still stand for a start, with the time that Postgres has for them, and how long ago that was. */
+/**
+ * Those of the entries that still stand for a start, with the time that Postgres has for them, and how long ago that
+ * was.
+ */
 export async function standingEntries(
   db: Database,
   scheduledJobIds: readonly string[],
 ): Promise<(ScheduleEntry & { overdueMs: number })[]> {
   if (scheduledJobIds.length === 0) return [];
   const { rows } = await sql<ScheduleEntry & { overdueMs: number }>`${often}
-    select scheduled_job_id as "scheduledJobId", scheduled_at as "dueAt",
+    select scheduled_job_id as "scheduledJobId", scheduled_at as "startAt",
       floor(date_part('epoch', clock_timestamp() - scheduled_at) * 1000)::bigint as "overdueMs"
     from batch_jobs
     where scheduled_job_id = any(${plainArray(scheduledJobIds)}::uuid[]) and status = 'scheduled'
@@ -132,8 +135,8 @@ export type JobCursor = { createdAt: Date; id: string };
 const mostLookedAt = 10_000;
 
 /**
- * The first jobs of an organization, newest first, that the filter lets pass. A search that has looked at as many as one
- * page may stops there, and says where: it goes on after that job.
+ * The first jobs of an organization, newest first, that the filter lets pass. A search that has looked at as many as
+ * one page may stops there, and says where: it goes on after that job.
  */
 export async function listJobs(
   db: Database | Trx,
@@ -195,7 +198,9 @@ export async function finishJob(
     .executeTakeFirstOrThrow();
 }
 
-/** Completes a job that failed for want of a completed call, now that one was reported. The transaction has locked it. */
+/**
+ * Completes a job that failed for want of a completed call, now that one was reported. The transaction has locked it.
+ */
 export async function completeFailedJob(trx: Trx, organizationId: number, id: string): Promise<void> {
   await trx
     .updateTable("batch_jobs")

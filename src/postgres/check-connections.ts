@@ -86,7 +86,9 @@ async function checkTransactions(usual: Connection): Promise<void> {
   }
 }
 
-/** How often two connections are asked. What others do with a pooler's connections meanwhile hides little from so many. */
+/**
+ * How often two connections are asked. What others do with a pooler's connections meanwhile hides little from so many.
+ */
 const rounds = 10;
 
 /**

@@ -3,7 +3,10 @@ import { type TakeSeat, createSeats, createSharedSeats, takeEach } from "./seats
 
 /** A pool of which no organization holds more than a share. */
 export type Shares = {
-  /** The database for what is done in the name of an organization: who has only shares cannot query without saying whose. */
+  /**
+   * The database for what is done in the name of an organization: who has only shares cannot query without saying
+   * whose.
+   */
   of(organizationId: number): Database;
 };
 
@@ -13,7 +16,9 @@ export type Connections = AsyncDisposable & {
   readonly work: Shares;
   /** For reads, which have little time. */
   readonly reads: Shares;
-  /** For those reads that may look at much and find little: all of them together leave the other reads the larger half. */
+  /**
+   * For those reads that may look at much and find little: all of them together leave the other reads the larger half.
+   */
   readonly searches: Shares;
   /** For short reads by key, of keys and for many organizations at once: reads leave them one connection. */
   readonly lookUps: Database;
@@ -38,8 +43,8 @@ export function shareOutConnections(sum: number): { background: number; reads: n
 const shareOf = (size: number): number => Math.ceil(size / 2);
 
 /**
- * Of what waits for rows that are locked, organizations have no more than this in all beyond a first connection each: when
- * two of them hold as much as they can, one is left to a third.
+ * Of what waits for rows that are locked, organizations have no more than this in all beyond a first connection each:
+ * when two of them hold as much as they can, one is left to a third.
  */
 const beyondFirstOf = (size: number): number => Math.max(0, size - 3);
 
@@ -132,7 +137,10 @@ export function openConnections(options: {
   };
 }
 
-/** Seats of each organization's share of so many connections. What has little time is soon over, and leaves none to a third. */
+/**
+ * Seats of each organization's share of so many connections. What has little time is soon over, and leaves none to a
+ * third.
+ */
 function createShares(size: number, beyondFirst = Infinity): (organizationId: number) => Promise<() => void> {
   const take = createSharedSeats({ mostOfOne: shareOf(size), beyondFirst });
   return (organizationId) => take(organizationId, sharePatienceMs);

@@ -2,9 +2,9 @@ import { type RawBuilder, sql } from "kysely";
 import type { ContactInput } from "../domain/contact.ts";
 
 /*
- * Who the contacts of a job are never changes, and they are many. So they are in blocks of consecutive numbers: a line for
- * each, with its phone, its name and its fields as JSON, between tabs; none of these holds a tab or a line end. With a row
- * for each they would take twice the room, and six times the time to write.
+ * Who the contacts of a job are never changes, and they are many. So they are in blocks of consecutive numbers: a line
+ * for each, with its phone, its name and its fields as JSON, between tabs; none of these holds a tab or a line end.
+ * With a row for each they would take twice the room, and six times the time to write.
  */
 
 /** A block that is longer than about 2,000 bytes would be compressed, and kept apart, by Postgres. */
@@ -14,7 +14,10 @@ export const blockBytes = 1_800;
 export const writeLine = (phone: string, name: string, fields: string): string =>
   `${phone}\t${name}\t${fields}`;
 
-/** Gathers lines in blocks, each of which becomes `row(the place of its first line, from 1; that of its last; the block)`. */
+/**
+ * Gathers lines in blocks, each of which becomes `row(the place of its first line, from 1; that of its last; the
+ * block)`.
+ */
 export function createBlocks(row: (first: number, last: number, block: string) => string) {
   let rows: string[] = [];
   let lines: string[] = [];

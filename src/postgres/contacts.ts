@@ -65,7 +65,10 @@ const calledNumbers = (organizationId: number, jobId: string, after: number) => 
   return sql`select number from attempts where ${first} union all select number from leases where ${first}`;
 };
 
-/** The first `size` numbers after `after` and up to `upTo` of pending contacts: what lies between those that were called. */
+/**
+ * The first `size` numbers after `after` and up to `upTo` of pending contacts: what lies between those that were
+ * called.
+ */
 export const pendingNumbers = (
   organizationId: number,
   jobId: string,
@@ -139,8 +142,8 @@ export async function wholeChunk(
 const aroundLine = 300;
 
 /**
- * The contacts of these numbers as they are shown, in order, as many as fit into one answer; and how many the job has of
- * these numbers.
+ * The contacts of these numbers as they are shown, in order, as many as fit into one answer; and how many the job has
+ * of these numbers.
  */
 export async function readContacts(
   db: Database | Trx,
@@ -231,7 +234,10 @@ async function searchEnd(
   return rows[0] ?? { upTo: 0, last: 0 };
 }
 
-/** The first `size` numbers after `after` of contacts in these statuses, and up to where they were looked for if not to the end. */
+/**
+ * The first `size` numbers after `after` of contacts in these statuses, and up to where they were looked for if not to
+ * the end.
+ */
 async function findNumbers(
   db: Database | Trx,
   organizationId: number,
@@ -275,9 +281,9 @@ async function findNumbers(
 const lastNumber = 2 ** 31 - 1;
 
 /**
- * The first `size` contacts of a job after `after`, by number, that are in one of the statuses; fewer where more would not
- * fit into one answer, or where the search has looked at as much as one page may. The list goes on after `goesOnAfter`;
- * undefined at its end.
+ * The first `size` contacts of a job after `after`, by number, that are in one of the statuses; fewer where more would
+ * not fit into one answer, or where the search has looked at as much as one page may. The list goes on after
+ * `goesOnAfter`; undefined at its end.
  */
 export async function listContacts(
   db: Database | Trx,

@@ -23,12 +23,14 @@ const types: CustomTypesConfig = {
 };
 
 /**
- * Every statement here is made for an index and few rows. A planner that knows a table from when it was empty, or does not
- * know it at all, would rather read or sort all of it.
+ * Every statement here is made for an index and few rows. A planner that knows a table from when it was empty, or does
+ * not know it at all, would rather read or sort all of it.
  */
 const planner = { enable_seqscan: "off", enable_bitmapscan: "off" };
 
-/** Connections that stay open while nobody needs them: what comes due after a quiet hour finds them, and their plans. */
+/**
+ * Connections that stay open while nobody needs them: what comes due after a quiet hour finds them, and their plans.
+ */
 const mostKeptIdle = 4;
 
 /** A statement that Postgres has ended by itself is answered by then. */
@@ -42,8 +44,8 @@ export const poolPatienceMs = 1_500;
 
 /**
  * Opens a pool of connections. Nothing waits for ever: connecting 1.5 s, a lock 5 s, a statement 30 s, its answer not
- * much longer, and a transaction that its owner forgot 10 s, unless it says so. What Postgres does not time is timed in patience, so that a
- * stall of this process ends nothing.
+ * much longer, and a transaction that its owner forgot 10 s, unless it says so. What Postgres does not time is timed
+ * in patience, so that a stall of this process ends nothing.
  */
 export function openPool(options: {
   url: string;

@@ -138,8 +138,8 @@ function toEnded(columns: readonly string[]): EndedAttempt {
 }
 
 /**
- * The attempts of the contacts from one number to another, by number and attempt; of those that have ended all, or the last
- * of each contact.
+ * The attempts of the contacts from one number to another, by number and attempt; of those that have ended all, or the
+ * last of each contact.
  */
 export async function readCalls(
   trx: Trx,

@@ -5,8 +5,8 @@ import type { LeaseKey } from "../domain/lease-id.ts";
 export const plainArray = (values: readonly (number | string | null)[]): string => `{${values.join(",")}}`;
 
 /**
- * The columns that name these leases of an organization, one row for each. The organization is among them, and no constant
- * in a join, for which alone rows could be found too.
+ * The columns that name these leases of an organization, one row for each. The organization is among them, and no
+ * constant in a join, for which alone rows could be found too.
  */
 export const asRows = (organizationId: number, keys: readonly LeaseKey[]) => sql`unnest(
   ${plainArray(keys.map(() => organizationId))}::int[],

@@ -25,7 +25,10 @@ export type LeaseTaker = {
 export type Opened = {
   /** The leases of each taker, in its place. */
   leases: StoredLease[][];
-  /** The numbers of each offer that are open and had no room, or did not fit. Those that are neither here nor leased were not open. */
+  /**
+   * The numbers of each offer that are open and had no room, or did not fit. Those that are neither here nor leased
+   * were not open.
+   */
   left: number[][];
   /** The places of the takers whose request id has live leases, of other calls. They get no others. */
   repeated: number[];
@@ -98,7 +101,9 @@ export async function openLeases(
   return readOpened(opening, rows);
 }
 
-/** What one call of LeaseContacts needs that may be repeated: its ticket, and whether its request id has live leases. */
+/**
+ * What one call of LeaseContacts needs that may be repeated: its ticket, and whether its request id has live leases.
+ */
 export async function drawTicket(
   db: Database,
   organizationId: number,

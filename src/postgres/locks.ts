@@ -8,8 +8,8 @@ export type LockedOrganization = { free: number; now: Date };
 /**
  * Locks the organization until the transaction ends.
  *
- * From here on the transaction looks rows up by index only: without statistics of a table that has just grown the planner
- * would read the whole of it to find a few hundred rows.
+ * From here on the transaction looks rows up by index only: without statistics of a table that has just grown the
+ * planner would read the whole of it to find a few hundred rows.
  */
 export async function lockOrganization(trx: Trx, id: number): Promise<LockedOrganization> {
   const { rows } = await sql<LockedOrganization>`

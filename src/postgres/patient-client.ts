@@ -3,7 +3,9 @@ import { afterPatience } from "../timing/patience.ts";
 
 const patienceMs = 1_500;
 
-/** A connection, made at once, that is given up if it takes too much patience. A stall of this process does not end it. */
+/**
+ * A connection, made at once, that is given up if it takes too much patience. A stall of this process does not end it.
+ */
 export class PatientClient extends Client {
   constructor(config?: string | ClientConfig) {
     super(config);

@@ -3,12 +3,12 @@ import { sql } from "kysely";
 import { DatabaseError } from "pg";
 
 /*
- * A statement that runs often is prepared: each connection that has a process of the server for itself parses and plans it
- * once. A pooler that gives each transaction another process knows nothing of it, and over such a connection it is sent as
- * any other.
+ * A statement that runs often is prepared: each connection that has a process of the server for itself parses and
+ * plans it once. A pooler that gives each transaction another process knows nothing of it, and over such a connection
+ * it is sent as any other.
  *
- * Such a statement names its columns, for a `*` breaks as soon as a migration adds one; its text is one of a few; and it can
- * only find rows through an index, whatever the tables were like when it was planned.
+ * Such a statement names its columns, for a `*` breaks as soon as a migration adds one; its text is one of a few; and
+ * it can only find rows through an index, whatever the tables were like when it was planned.
  */
 
 const mark = "/* often */";

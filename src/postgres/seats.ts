@@ -80,7 +80,8 @@ export function createSeats(most: number): Seats {
 
 /**
  * Seats for holders of which each has one, and more as long as there are some: no holder has more than `mostOfOne`, and
- * beyond a first one each they all have no more than `beyondFirst`. Holders are kept in mind only while they sit or wait.
+ * beyond a first one each they all have no more than `beyondFirst`. Holders are kept in mind only while they sit or
+ * wait.
  */
 export function createSharedSeats({ mostOfOne, beyondFirst }: { mostOfOne: number; beyondFirst: number }) {
   const line = new Set<{ holder: number; sitDown: () => void }>();

@@ -5,9 +5,9 @@ import { patiently } from "../timing/patience.ts";
 export type Settings = Readonly<Record<string, string>>;
 
 /*
- * A pooler may give each transaction another process of the server, and takes no settings along. So none are asked for in
- * the start of a connection, which some poolers refuse and some ignore: a connection that has a process of its own gets them
- * once, as the settings of its session, and over any other each transaction brings them along.
+ * A pooler may give each transaction another process of the server, and takes no settings along. So none are asked for
+ * in the start of a connection, which some poolers refuse and some ignore: a connection that has a process of its own
+ * gets them once, as the settings of its session, and over any other each transaction brings them along.
  */
 
 const shared = new WeakMap<ClientBase, Settings>();

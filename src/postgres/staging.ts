@@ -92,8 +92,8 @@ export type Duplicates = {
 };
 
 /**
- * Finds the staged phones that come before in the job or among the staged ones. The others are entered for the job, if it has
- * contacts; the transaction has taken its turn to add to it.
+ * Finds the staged phones that come before in the job or among the staged ones. The others are entered for the job, if
+ * it has contacts; the transaction has taken its turn to add to it.
  */
 export async function sortOutPhones(
   trx: Trx,

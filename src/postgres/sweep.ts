@@ -10,8 +10,8 @@ import { often } from "./prepared.ts";
 const fromNow = (interval: string) => sql<Date>`(select clock_timestamp() + ${interval}::interval)`;
 
 /**
- * Whether the last command on a job has finished its Redis half, as far as the times tell. They may lie ahead of a clock
- * that was set back, so that this is never the condition of a repair.
+ * Whether the last command on a job has finished its Redis half, as far as the times tell. They may lie ahead of a
+ * clock that was set back, so that this is never the condition of a repair.
  */
 const isSettled = sql<boolean>`updated_at < ${fromNow("-2 seconds")}`.as("isSettled");
 
@@ -24,7 +24,7 @@ export async function entriesDueSoon(
     .selectFrom("batch_jobs")
     .select([
       "scheduled_job_id as scheduledJobId",
-      "scheduled_at as dueAt",
+      "scheduled_at as startAt",
       sql<boolean>`scheduled_at < ${fromNow("-15 seconds")}`.as("isOverdue"),
       isSettled,
     ])
@@ -32,15 +32,15 @@ export async function entriesDueSoon(
     .where("scheduled_at", "<", fromNow("1 minute"))
     .orderBy("scheduled_at")
     .limit(limit)
-    .$narrowType<{ scheduledJobId: string; dueAt: Date }>()
+    .$narrowType<{ scheduledJobId: string; startAt: Date }>()
     .execute();
 }
 
 export type ScheduledJob = ScheduleEntry & { jobId: string };
 
 /**
- * The scheduled jobs after this one in the order of their times, for a pass over all of them. Also those that a command has
- * just scheduled: it may have added their entries before all were lost.
+ * The scheduled jobs after this one in the order of their times, for a pass over all of them. Also those that a
+ * command has just scheduled: it may have added their entries before all were lost.
  */
 export async function scheduledEntries(
   db: Database,
@@ -49,15 +49,15 @@ export async function scheduledEntries(
 ): Promise<ScheduledJob[]> {
   return await db
     .selectFrom("batch_jobs")
-    .select(["id as jobId", "scheduled_job_id as scheduledJobId", "scheduled_at as dueAt"])
+    .select(["id as jobId", "scheduled_job_id as scheduledJobId", "scheduled_at as startAt"])
     .where("status", "=", "scheduled")
     .$if(after !== undefined, (q) =>
-      q.where(sql<boolean>`(scheduled_at, id) > (${after?.dueAt}, ${after?.jobId})`),
+      q.where(sql<boolean>`(scheduled_at, id) > (${after?.startAt}, ${after?.jobId})`),
     )
     .orderBy("scheduled_at")
     .orderBy("id")
     .limit(limit)
-    .$narrowType<{ scheduledJobId: string; dueAt: Date }>()
+    .$narrowType<{ scheduledJobId: string; startAt: Date }>()
     .execute();
 }
 
@@ -116,7 +116,8 @@ export async function organizationsWithOldJobs(db: Database, days: number, limit
 
 /**
  * Deletes up to `size` of an organization's jobs that ended more than so many days ago, the oldest first, as a command
- * does; answers how many. Jobs that a command has locked, and those of which a contact is dialing still, are left for later.
+ * does; answers how many. Jobs that a command has locked, and those of which a contact is dialing still, are left for
+ * later.
  */
 export async function deleteOldJobs(
   db: Database,

@@ -5,8 +5,8 @@ import { type Ended, type EndedRow, type Ending, endCall, endLeases, readEnded }
 import { type Opened, type OpenedRow, type Opening, openCall, openLeases, readOpened } from "./leases.ts";
 
 /**
- * Ends what was reported, and then opens leases into what has become free: one statement, one round trip and one commit.
- * Each opening is judged by what those before it have left.
+ * Ends what was reported, and then opens leases into what has become free: one statement, one round trip and one
+ * commit. Each opening is judged by what those before it have left.
  */
 export async function takeTurn(
   db: Database,

@@ -7,9 +7,9 @@ const shortestPauseMs = 100;
 const longestPauseMs = 5_000;
 
 /**
- * Does the work once Postgres can be used, and again while it fails for what passes by itself; what does not is thrown as
- * one sentence. `waitsFor` hears each new sentence, and undefined when the work is done after all. The pauses grow. The
- * signal ends the wait, by throwing its reason.
+ * Does the work once Postgres can be used, and again while it fails for what passes by itself; what does not is thrown
+ * as one sentence. `waitsFor` hears each new sentence, and undefined when the work is done after all. The pauses grow.
+ * The signal ends the wait, by throwing its reason.
  */
 export async function onceUsable<T>(
   url: string,

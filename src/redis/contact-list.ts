@@ -105,7 +105,8 @@ return { 1, ARGV[2] }
 
 const restart = script(`
 -- Sets the position back to 0 under a new epoch, if it is the one that was seen and nothing is listed or reserved.
---   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
+--   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved
+--   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
 -- Returns 1 restarted, 0 left alone
 if redis.call("GET", KEYS[1]) ~= ARGV[1] or redis.call("EXISTS", KEYS[2], KEYS[3]) > 0 then return 0 end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
@@ -114,7 +115,8 @@ return 1
 
 const reset = script(`
 -- Empties a list and sets its position back to 0 under a new epoch, if the position is the one that was seen.
---   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
+--   KEYS[1] position   KEYS[2] contacts   KEYS[3] reserved
+--   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
 -- Returns 1 started over, 0 left alone
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call("UNLINK", KEYS[2], KEYS[3])
@@ -132,8 +134,9 @@ return redis.call("UNLINK", KEYS[1], KEYS[2], KEYS[3])
 `);
 
 const look = script(`
--- Reads where jobs of one organization stand, puts off the expiry of their keys, and puts numbers back at the heads of the
--- lists whose reservation nobody settled in time, or was made by a clock that was ahead, at most 1,000 of each job at once.
+-- Reads where jobs of one organization stand, puts off the expiry of their keys, and puts numbers back at the heads of
+-- the lists whose reservation nobody settled in time, or was made by a clock that was ahead, at most 1,000 of each job
+-- at once.
 --   KEYS[1], [4], … position   KEYS[2], [5], … contacts   KEYS[3], [6], … reserved
 --   ARGV[1] expiry, ms   ARGV[2] now, unix ms   ARGV[3] the latest deadline that can have been given, unix ms
 -- Returns of each the position or false, how many numbers are listed or reserved, and how many were put back
@@ -182,8 +185,9 @@ const atStart = (revision: number, run: Run, [random = ""] = randomParts(1)): Po
 });
 
 /**
- * True for a position under which its job has run from the first time on: nothing above it has been on a list, and every
- * contact there is pending. Should Redis have lost a part of what it had, that may be wrong for some, which a lease finds.
+ * True for a position under which its job has run from the first time on: nothing above it has been on a list, and
+ * every contact there is pending. Should Redis have lost a part of what it had, that may be wrong for some, which a
+ * lease finds.
  */
 export const isFirstRun = ({ epoch }: Position): boolean => epoch.includes(`.${firstMark}`);
 
@@ -191,8 +195,8 @@ export const isFirstRun = ({ epoch }: Position): boolean => epoch.includes(`.${f
 export const revisionOf = ({ epoch }: Position): number => Number.parseInt(epoch, 10);
 
 /**
- * True for a position that knows of more than its job, as Postgres has it later: Redis is written after each commit, so that
- * a commit has been lost.
+ * True for a position that knows of more than its job, as Postgres has it later: Redis is written after each commit,
+ * so that a commit has been lost.
  */
 export const isAhead = (position: Position, job: { revision: number; total: number }): boolean =>
   revisionOf(position) > job.revision || position.last > job.total;
@@ -233,7 +237,10 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     });
   }
 
-  /** What cannot be looked at with others is looked at alone: a key of one job that is not what it should be stops no other. */
+  /**
+   * What cannot be looked at with others is looked at alone: a key of one job that is not what it should be stops no
+   * other.
+   */
   async function lookApart(asked: readonly Asked[], failure: unknown): Promise<Answer[]> {
     if (asked.length === 1) throw failure;
     const looks = await Promise.allSettled(asked.map(async (one) => (await lookAtAll([one]))[0]));
@@ -268,8 +275,8 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     },
 
     /**
-     * Gives jobs of one organization their positions and the numbers from 1 on on their lists, and leaves those alone that
-     * have a position of this or a later revision. Answers how many numbers it has put on lists.
+     * Gives jobs of one organization their positions and the numbers from 1 on on their lists, and leaves those alone
+     * that have a position of this or a later revision. Answers how many numbers it has put on lists.
      */
     async begin(organizationId: number, jobs: readonly Beginning[]): Promise<number> {
       const random = randomParts(jobs.length);
@@ -331,15 +338,17 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       return reply === 1;
     },
 
-    /** Removes the keys of a job that stopped running at `revision`; those of a later run stay. True if there were any. */
+    /**
+     * Removes the keys of a job that stopped running at `revision`; those of a later run stay. True if there were any.
+     */
     async unlink(job: JobKey, revision: number): Promise<boolean> {
       const reply = await redisStep("removing a list", () => runScript(redis, unlink, of(job), [revision]));
       return Number(reply) > 0;
     },
 
     /**
-     * The jobs of about `count` of the keys on each server, and the cursors for the next ones; from none on, a pass over
-     * all keys is done when they are "0". A server that cannot be asked keeps its cursor.
+     * The jobs of about `count` of the keys on each server, and the cursors for the next ones; from none on, a pass
+     * over all keys is done when they are "0". A server that cannot be asked keeps its cursor.
      */
     async scan(
       cursors: ReadonlyMap<string, string>,
@@ -365,8 +374,8 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     },
 
     /**
-     * Where the job stands, how many numbers are listed or reserved, and how many lost reservations came back. Looks at jobs of
-     * one organization that come together share a script.
+     * Where the job stands, how many numbers are listed or reserved, and how many lost reservations came back. Looks
+     * at jobs of one organization that come together share a script.
      */
     async look(job: JobKey, nowMs: number): Promise<Look> {
       const { read: readLook } = await together(job.organizationId, { job, nowMs });

@@ -4,8 +4,8 @@ import { type RedisClient, isWrongDatabase, mastersOf, redisStep } from "./conne
 import type { Keys } from "./keys.ts";
 
 /**
- * Whether a server may carry our keys, and can. If not, or if it does not tell, one sentence says what would be right. One
- * that is `unusable` does nothing for us; one that is `unfit` works, and should not be worked with.
+ * Whether a server may carry our keys, and can. If not, or if it does not tell, one sentence says what would be right.
+ * One that is `unusable` does nothing for us; one that is `unfit` works, and should not be worked with.
  */
 export type Fitness =
   | { readonly verdict: "fit" }

@@ -5,9 +5,9 @@ const answerMs = 1_000;
 const silenceMs = 4_000;
 
 /**
- * Gives up commands that Redis does not answer in a second, and after four more without a word the connection. It is time that
- * this process has lived through: the client's own limits (`commandTimeout`, `socketTimeout`) end a command whose answer has
- * come and is not read yet, because the process stood still.
+ * Gives up commands that Redis does not answer in a second, and after four more without a word the connection. It is
+ * time that this process has lived through: the client's own limits (`commandTimeout`, `socketTimeout`) end a command
+ * whose answer has come and is not read yet, because the process stood still.
  */
 export function makePatient(redis: Redis): Redis {
   delete redis.options.commandTimeout;

@@ -51,8 +51,8 @@ export function createProbe(redis: RedisClient, keys: Keys) {
   const slots = new Map<string, number>();
   return {
     /**
-     * Does with Redis once all that the service does with it, on every master. Throws what Redis refuses; whoever answers
-     * questions about itself may still refuse a script, a key, a channel, or every write.
+     * Does with Redis once all that the service does with it, on every master. Throws what Redis refuses; whoever
+     * answers questions about itself may still refuse a script, a key, a channel, or every write.
      */
     async tryOut(): Promise<void> {
       await redisStep("trying Redis", async () => {

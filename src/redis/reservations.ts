@@ -50,7 +50,9 @@ redis.call("PEXPIRE", KEYS[2], ARGV[1])
 return 1
 `);
 
-/** The step between the list and Postgres: numbers that are taken off the list and not yet opened, or found not open. */
+/**
+ * The step between the list and Postgres: numbers that are taken off the list and not yet opened, or found not open.
+ */
 export function createReservations(redis: RedisClient, keys: Keys) {
   return {
     /** Takes numbers off the heads of these jobs' lists, which are of one organization; answers those of each. */

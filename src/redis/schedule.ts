@@ -16,8 +16,8 @@ export type Claim = {
 export type Schedule = ReturnType<typeof createSchedule>;
 
 const change = script(`
--- Puts entries on the schedule, or moves them, and then takes entries off. Wakes the replicas if one that it has put there
--- now stands before all others.
+-- Puts entries on the schedule, or moves them, and then takes entries off. Wakes the replicas if one that it has put
+-- there now stands before all others.
 --   KEYS[1] due   ARGV[1] wake channel   ARGV[2] how many are put there
 --   ARGV[3], [5], … due time of each, unix ms   ARGV[4], [6], … its scheduled_job_id   then those to take off
 -- Returns for each of those to take off 1, or 0 if it was not there
@@ -53,8 +53,8 @@ const text = (value: unknown): string => (typeof value === "string" ? value : St
 export function createSchedule(redis: RedisClient, keys: Keys) {
   return {
     /**
-     * Puts entries on the schedule, or moves them, and then takes entries off, in one step. Answers which of the latter were
-     * there.
+     * Puts entries on the schedule, or moves them, and then takes entries off, in one step. Answers which of the
+     * latter were there.
      */
     async change(entries: {
       readonly put: readonly Entry[];
@@ -88,7 +88,10 @@ export function createSchedule(redis: RedisClient, keys: Keys) {
       return await redisStep("taking off the schedule", () => redis.zrem(keys.due, ...scheduledJobIds));
     },
 
-    /** Takes the due entries and moves them `holdMs` into the future: settle them before that with removeAll or rescore. */
+    /**
+     * Takes the due entries and moves them `holdMs` into the future: settle them before that with removeAll or
+     * rescore.
+     */
     async claim(nowMs: number, limit: number, holdMs: number): Promise<Claim> {
       const reply = await redisStep("claiming due entries", () =>
         runScript(redis, claim, [keys.due], [nowMs, limit, nowMs + holdMs]),

@@ -3,7 +3,9 @@ import type { RedisClient } from "./connection.ts";
 /** How long to wait before a subscription that failed is tried again. */
 const pauseMs = 250;
 
-/** Calls back for every message on a channel. A message may be lost: a signal saves waiting, and nothing rests on it. */
+/**
+ * Calls back for every message on a channel. A message may be lost: a signal saves waiting, and nothing rests on it.
+ */
 export function onMessage(
   subscriber: RedisClient,
   channel: string,

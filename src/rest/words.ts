@@ -108,7 +108,9 @@ function toBreakdown(job: BatchJob): Record<string, number> {
   return counts;
 }
 
-/** When the job ends if it goes on as fast as it went so far; null before its first result, and while it does not run. */
+/**
+ * When the job ends if it goes on as fast as it went so far; null before its first result, and while it does not run.
+ */
 function toCompletionTime(job: BatchJob, now: Date | undefined): string | null {
   const done = processedOf(job);
   if (now === undefined || job.started_at === null || done === 0) return null;

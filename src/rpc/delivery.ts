@@ -3,8 +3,9 @@ import { type ContextValues, createContextKey } from "@connectrpc/connect";
 /** What becomes of the answer that a handler gives. */
 export type Delivery = {
   /**
-   * Calls back, once, if the handler's answer is not written to its caller's connection: because that has gone, because the
-   * answer cannot be written, or because the call was answered before its handler was. At once if that is known already.
+   * Calls back, once, if the handler's answer is not written to its caller's connection: because that has gone,
+   * because the answer cannot be written, or because the call was answered before its handler was. At once if that is
+   * known already.
    */
   onFailure(undo: () => void): void;
   /** The call is over: its handler's answer has been written, or not. Only the first word counts. */

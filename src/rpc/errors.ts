@@ -62,8 +62,8 @@ export function toConnectError(error: BatchJobError, fieldViolations: FieldViola
 type Translate = (thrown: unknown, signal?: AbortSignal) => ConnectError;
 
 /**
- * Turns whatever was thrown into what the client may see: `refusalOf` knows the failures of what is underneath. What nobody
- * expected is logged and answered as Internal.
+ * Turns whatever was thrown into what the client may see: `refusalOf` knows the failures of what is underneath. What
+ * nobody expected is logged and answered as Internal.
  */
 export function createErrorTranslation(
   logger: Logger,

@@ -44,8 +44,8 @@ export const maybeCallerOf = (context: Pick<Parameters<ReturnType<Interceptor>>[
   context.contextValues.get(callerKey);
 
 /**
- * Lets a call pass if its API key is valid and has a role that the method declares in the proto. It says so of a call that
- * it refuses, which no interceptor sees.
+ * Lets a call pass if its API key is valid and has a role that the method declares in the proto. It says so of a call
+ * that it refuses, which no interceptor sees.
  */
 export function createGate(
   authenticate: Authenticate,

@@ -23,8 +23,8 @@ export type ListenerOptions = {
   /** The first one is the outermost. Each is applied once per call, streams included. */
   interceptors: Interceptor[];
   /**
-   * Runs when the headers of a call are there and before its body is read. What it throws is the answer; what it sets in
-   * `context.values` is there for interceptors and handlers.
+   * Runs when the headers of a call are there and before its body is read. What it throws is the answer; what it sets
+   * in `context.values` is there for interceptors and handlers.
    */
   gate: (context: HandlerContext) => void | Promise<void>;
   /** Of both listeners together; without it a listener has its own. */

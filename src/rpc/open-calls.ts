@@ -31,9 +31,9 @@ const over = new ConnectError("the call is over", Code.Canceled);
 const aged = () => new ConnectError("the stream has been open for long; open it again", Code.Unavailable);
 
 /**
- * Ends calls that stay open when their time is over: as `invalid_api_key` once their key is not valid any more, and a stream
- * of answers as `unavailable` when it is as old as a connection may become, so that its client turns to whichever replica
- * there is by then. What a call with a single answer has read to its end is not broken off.
+ * Ends calls that stay open when their time is over: as `invalid_api_key` once their key is not valid any more, and a
+ * stream of answers as `unavailable` when it is as old as a connection may become, so that its client turns to
+ * whichever replica there is by then. What a call with a single answer has read to its end is not broken off.
  */
 export function openCallsInterceptor(options: {
   whileValid: WhileValid;

@@ -17,8 +17,8 @@ export const markObserved = (values: ContextValues): void => void values.set(obs
 
 /**
  * Counts and logs a call that ended before any interceptor saw it (refused by the gate, not decodable, left by its
- * client), and names it in its answer. It may be told of others too, which are not counted twice. Anybody can have calls
- * refused, so that not all are logged.
+ * client), and names it in its answer. It may be told of others too, which are not counted twice. Anybody can have
+ * calls refused, so that not all are logged.
  */
 export type Refused = (
   context: Pick<HandlerContext, "service" | "method" | "values">,

@@ -23,7 +23,10 @@ export type Arrival = {
   readonly address: string | undefined;
   /** `settled` is to be called once it is known who calls, or when the call is over. */
   begin(this: void, settled: () => void): void;
-  /** Too many of its connection's wait. The whole connection ends unless somebody calls there who has a key, or may have. */
+  /**
+   * Too many of its connection's wait. The whole connection ends unless somebody calls there who has a key, or may
+   * have.
+   */
   turnAway(what: "call" | "connection"): void;
 };
 
@@ -41,11 +44,11 @@ const mostLookedUp = 32;
 const mostHealthInTurn = 32;
 
 /**
- * Calls under keys that were valid a short while ago begin in each turn of the event loop, those of each key in their turn.
- * All others take turns by address and by connection, in what is left: whatever floods of them there are, those who work
- * here do not notice. Nobody is refused for what others at the same address do, many of whom a proxy or NAT may hide; a
- * flood waits for itself. What watches over a replica waits for nothing but its like, for it may end a replica whose
- * answer is late.
+ * Calls under keys that were valid a short while ago begin in each turn of the event loop, those of each key in their
+ * turn. All others take turns by address and by connection, in what is left: whatever floods of them there are, those
+ * who work here do not notice. Nobody is refused for what others at the same address do, many of whom a proxy or NAT
+ * may hide; a flood waits for itself. What watches over a replica waits for nothing but its like, for it may end a
+ * replica whose answer is late.
  */
 export function createStrangers(isFamiliar: (authorization: string) => boolean): Strangers {
   const familiar = createLine({ inTurn: 32, pauseMs: 0 });

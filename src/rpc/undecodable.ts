@@ -7,8 +7,9 @@ const sentence = ({ typeName }: DescMessage) => `the request is not a valid ${ty
 export const undecodable = (desc: DescMessage) => new ConnectError(sentence(desc), Code.InvalidArgument);
 
 /**
- * Makes a Connect server give that answer too. It calls such bytes Internal and quotes its parser; the context, which is
- * aborted with the error before that is written, is the only place to reach it for all protocols and kinds of method.
+ * Makes a Connect server give that answer too. It calls such bytes Internal and quotes its parser; the context, which
+ * is aborted with the error before that is written, is the only place to reach it for all protocols and kinds of
+ * method.
  */
 export function blameCaller({ method, signal }: HandlerContext): void {
   const correct = () => {

@@ -28,14 +28,14 @@ export type LockedEntry = { readonly scheduledJobId: string; readonly overdueMs:
 
 export type DueStarts = {
   /**
-   * Starts the jobs of entries whose time has come by the database's clock, and waits for nobody. Any number of callers may
-   * be given the same entries: each job is started by one of them, and the others find nothing to start. Throws if
-   * Postgres fails.
+   * Starts the jobs of entries whose time has come by the database's clock, and waits for nobody. Any number of
+   * callers may be given the same entries: each job is started by one of them, and the others find nothing to start.
+   * Throws if Postgres fails.
    */
   startDue(scheduledJobIds: readonly string[]): Promise<DueOutcome>;
   /**
-   * Starts the job of one entry that is due, in its turn among those who want its row, for which it waits as long as any
-   * statement waits for a lock.
+   * Starts the job of one entry that is due, in its turn among those who want its row, for which it waits as long as
+   * any statement waits for a lock.
    */
   startInTurn(scheduledJobId: string): Promise<readonly StartedJob[]>;
 };
@@ -75,7 +75,10 @@ export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: 
     }
   }
 
-  /** Throws nothing, because some may have been started: what could not be tried comes due again when its claim runs out. */
+  /**
+   * Throws nothing, because some may have been started: what could not be tried comes due again when its claim runs
+   * out.
+   */
   async function startApart(ids: readonly string[]): Promise<Started> {
     const middle = Math.ceil(ids.length / 2);
     const halves: Started[] = [];
@@ -94,7 +97,7 @@ export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: 
       const standing = await standingEntries(db, left);
       const later = standing
         .filter(({ overdueMs }) => overdueMs < 0)
-        .map(({ scheduledJobId, dueAt }): Entry => ({ scheduledJobId, dueMs: dueAt.getTime() }));
+        .map(({ scheduledJobId, startAt }): Entry => ({ scheduledJobId, dueMs: startAt.getTime() }));
       const due = standing.filter(({ overdueMs }) => overdueMs >= 0).map((entry) => entry.scheduledJobId);
       // The time of some may have come only since they were tried.
       const again = due.length === 0 ? { jobs: [], failed: [] } : await startFree(due);

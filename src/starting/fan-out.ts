@@ -17,8 +17,8 @@ export type FanOut = AsyncDisposable & {
   run(job: JobKey): Promise<void>;
   /**
    * Does the same for jobs that run for the first time, as they were when they started: all their contacts are pending,
-   * so that nothing need be read. Resolves before large ones are done: with what is left to do of each job, by its id. A
-   * job whose list could not be begun is not among them.
+   * so that nothing need be read. Resolves before large ones are done: with what is left to do of each job, by its id.
+   * A job whose list could not be begun is not among them.
    */
   begin(jobs: readonly StartedJob[]): Promise<ReadonlyMap<string, Promise<void>>>;
   /** True while this replica works on the job. */
@@ -153,8 +153,8 @@ export function createFanOut(deps: {
       const endTimer = metrics.fanOutSeconds.startTimer();
       const onLists = (await Promise.all(grouped(jobs).map(beginGroup))).flat();
       if (onLists.length === 0) return new Map();
-      // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away. One that was
-      // given more contacts had none to put them on.
+      // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away. One
+      // that was given more contacts had none to put them on.
       const keys = onLists.map(({ key }) => key);
       const states = await jobStates(db, keys).catch(() => new Map<string, JobState>());
       const isDone = ({ key, total }: StartedJob): boolean => {

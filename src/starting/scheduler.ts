@@ -22,7 +22,9 @@ type Deps = {
 /** So many entries are claimed by one script and started by one statement. */
 const batchSize = 1_000;
 
-/** Where more are due, so many batches are in hand at the same time: Postgres works on some while others are settled. */
+/**
+ * Where more are due, so many batches are in hand at the same time: Postgres works on some while others are settled.
+ */
 const lanes = 3;
 
 /** While more is due, starting goes before filling lists, but so many jobs do not wait longer. */
@@ -47,9 +49,9 @@ const defaultFloorMs = 1_000;
 const timerSlackMs = 1;
 
 /**
- * Claims the entries that are due, has their jobs started and their fan-outs begun, and settles them, batch after batch until there are none or it
- * is stopped. Answers when the next one is due, in unix ms; undefined if there is none. Entries whose start could not be
- * decided keep their old times, and it throws.
+ * Claims the entries that are due, has their jobs started and their fan-outs begun, and settles them, batch after
+ * batch until there are none or it is stopped. Answers when the next one is due, in unix ms; undefined if there is
+ * none. Entries whose start could not be decided keep their old times, and it throws.
  */
 export async function runSchedulerPass(
   { schedule, startDue, fanOut, clock, onLocked }: Deps,

@@ -8,9 +8,9 @@ import { createSuspicions, settledMs } from "./suspicions.ts";
 
 const chunkSize = 1_000;
 
-const toEntry = ({ scheduledJobId, dueAt }: { scheduledJobId: string; dueAt: Date }): Entry => ({
+const toEntry = ({ scheduledJobId, startAt }: { scheduledJobId: string; startAt: Date }): Entry => ({
   scheduledJobId,
-  dueMs: dueAt.getTime(),
+  dueMs: startAt.getTime(),
 });
 
 /** The rules of the sweep for the sorted set of scheduled starts. */
@@ -66,8 +66,8 @@ export function createEntrySweep(deps: {
     },
 
     /**
-     * Takes off the entries that stood for nothing in the last pass too, and looks at a slice for others: those are about
-     * to be taken off by the command or the scheduler that has just ended their job's schedule.
+     * Takes off the entries that stood for nothing in the last pass too, and looks at a slice for others: those are
+     * about to be taken off by the command or the scheduler that has just ended their job's schedule.
      */
     async removeStale(): Promise<void> {
       const { cursor, scheduledJobIds } = await schedule.scan(scanCursor, chunkSize);

@@ -60,8 +60,8 @@ export function createListSweep(deps: {
 
   return {
     /**
-     * Looks at every running job. One that cannot be looked at holds up no other; of its organization, whose keys are all
-     * in one place, nothing more is tried in this pass.
+     * Looks at every running job. One that cannot be looked at holds up no other; of its organization, whose keys are
+     * all in one place, nothing more is tried in this pass.
      */
     async examineRunning(): Promise<void> {
       suspicions.begin();
@@ -96,8 +96,8 @@ export function createListSweep(deps: {
     },
 
     /**
-     * Removes the keys of jobs that did not run in the last pass either, and looks at a slice of all keys for others: those
-     * are about to be removed by whoever ended the run.
+     * Removes the keys of jobs that did not run in the last pass either, and looks at a slice of all keys for others:
+     * those are about to be removed by whoever ended the run.
      */
     async removeLeft(): Promise<void> {
       const found = await contactList.scan(cursors, chunkSize);

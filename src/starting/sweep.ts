@@ -18,8 +18,8 @@ import { createListSweep } from "./sweep-lists.ts";
  * that no two sweeps can hurt each other, and a frozen one can hurt nobody.
  *
  * A command commits first and then writes to Redis. So what is wrong in Redis is read first, and then once more in
- * Postgres: what Postgres says after Redis was seen wrong is not the shadow of a command in between. For the same reason
- * Redis can never be ahead of Postgres, unless Postgres has lost commits.
+ * Postgres: what Postgres says after Redis was seen wrong is not the shadow of a command in between. For the same
+ * reason Redis can never be ahead of Postgres, unless Postgres has lost commits.
  */
 
 const pauseMs = 3_000;
@@ -36,7 +36,9 @@ type Deps = {
 };
 
 export type Sweep = {
-  /** One pass over everything but the removal of rows. False if a part of it failed; the others are done all the same. */
+  /**
+   * One pass over everything but the removal of rows. False if a part of it failed; the others are done all the same.
+   */
   pass(): Promise<boolean>;
 };
 

@@ -1,8 +1,9 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 /**
- * Makes one call out of those that come while others run: `work` gets what has gathered meanwhile, at most `largest` at a
- * time, and answers each in its place. If it throws, all of them fail. `atOnce` calls of `work` run at the same time.
+ * Makes one call out of those that come while others run: `work` gets what has gathered meanwhile, at most `largest`
+ * at a time, and answers each in its place. If it throws, all of them fail. `atOnce` calls of `work` run at the same
+ * time.
  */
 export function coalesce<I, O>(
   work: (items: readonly I[]) => Promise<readonly O[]>,

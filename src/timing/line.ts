@@ -13,14 +13,16 @@ const usualInAll = 4_096;
 const usualInTurn = 8;
 const sliceMs = 2;
 
-/** The pause before the next turn while somebody waits: as long as the turn took, with what came of it, within these. */
+/**
+ * The pause before the next turn while somebody waits: as long as the turn took, with what came of it, within these.
+ */
 const shortestPauseMs = 2;
 const usualLongestPauseMs = 20;
 
 /**
- * Does the work of many who may be up to no good beside work that matters: a slice of it in each turn of the event loop, so
- * that no burst stops what else there is. Groups take turns, and so do the members of a group, however much each of them
- * has waiting. Of what was begun no more than `atOnce` is unsettled.
+ * Does the work of many who may be up to no good beside work that matters: a slice of it in each turn of the event
+ * loop, so that no burst stops what else there is. Groups take turns, and so do the members of a group, however much
+ * each of them has waiting. Of what was begun no more than `atOnce` is unsettled.
  */
 export function createLine(
   most: { atOnce?: number; inTurn?: number; pauseMs?: number; waiting?: number } = {},

@@ -2,8 +2,8 @@ import { type Alarm, createAlarm } from "./alarm.ts";
 
 export type LoopWork = {
   /**
-   * Does one pass and answers after how many ms to begin the next; Infinity waits for the alarm. It may throw. `isRetry`
-   * says that the pass before it did.
+   * Does one pass and answers after how many ms to begin the next; Infinity waits for the alarm. It may throw.
+   * `isRetry` says that the pass before it did.
    */
   pass(given: { readonly signal: AbortSignal; readonly isRetry: boolean }): Promise<number>;
   /** Rings to begin a pass early. */
@@ -17,8 +17,8 @@ export type LoopWork = {
 };
 
 /**
- * Runs a pass again and again until disposed, which waits for the pass in hand. After one that failed it tries again, at
- * a jittered distance, until one succeeds.
+ * Runs a pass again and again until disposed, which waits for the pass in hand. After one that failed it tries again,
+ * at a jittered distance, until one succeeds.
  */
 export function startLoop({
   pass,

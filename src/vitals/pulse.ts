@@ -21,7 +21,9 @@ export type Finding = "answers" | "hangs commits" | "silent";
  * that this process lived through, so that no stall of its own looks like silence.
  */
 export type Pulse = AsyncDisposable & {
-  /** Asks Postgres; those who ask at the same time, or soon after each other, share an answer that was asked for later. */
+  /**
+   * Asks Postgres; those who ask at the same time, or soon after each other, share an answer that was asked for later.
+   */
   beat(): Promise<Finding>;
   /** What was found last. */
   finding(): Finding;

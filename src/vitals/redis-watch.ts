@@ -16,10 +16,11 @@ const pauseMs = 2_000;
 type Finding = Fitness | { readonly verdict: "away"; readonly reason: string };
 
 /**
- * Looks every other second whether Redis is there, can be used and is fit for use, which are metrics and, when it changes, a
- * line in the log. To look at a master is also what connects to it: while its first command makes the connection, a
- * cluster's client refuses others. A server that is unusable or unfit at the start is refused; one that becomes so later, or
- * comes later, is complained about and used as far as it goes, because nothing that it loses is lost.
+ * Looks every other second whether Redis is there, can be used and is fit for use, which are metrics and, when it
+ * changes, a line in the log. To look at a master is also what connects to it: while its first command makes the
+ * connection, a cluster's client refuses others. A server that is unusable or unfit at the start is refused; one that
+ * becomes so later, or comes later, is complained about and used as far as it goes, because nothing that it loses is
+ * lost.
  */
 export async function startRedisWatch(deps: {
   redis: RedisClient;

@@ -16,8 +16,8 @@ const longestCallMs = 86_400_000;
 const cut = (text: string, length: number): string => Array.from(text).slice(0, length).join("");
 
 /**
- * The result as the service takes it: without control characters, but for tab and line feed in the reason, and nothing too
- * long. Otherwise one odd result would keep the others from being reported.
+ * The result as the service takes it: without control characters, but for tab and line feed in the reason, and nothing
+ * too long. Otherwise one odd result would keep the others from being reported.
  */
 export function toReport(leaseId: string, result: CallResult) {
   const { errorCode = "", failureReason = "", providerCallId = "", callDurationMs } = result;

@@ -10,8 +10,8 @@ export const mostAtOnce = 1_000;
 /** A lease that is extended until it is let go. */
 export type KeptLease = {
   /**
-   * Aborts when the service says that the lease is gone, and also when it may be as far as is known here: its time is over,
-   * and no extension was confirmed.
+   * Aborts when the service says that the lease is gone, and also when it may be as far as is known here: its time is
+   * over, and no extension was confirmed.
    */
   readonly lost: AbortSignal;
   /** Nobody has to be told any more if the lease is lost. */
@@ -29,9 +29,9 @@ export type LeaseKeeper = AsyncDisposable & {
 type Kept = { lost: AbortController; timer?: NodeJS.Timeout };
 
 /**
- * Extends leases after each third of their duration, at most `mostAtOnce` in a request; what becomes of one request does not
- * touch the others. The end of a lease is reckoned from before its request was sent, so it is never later than the
- * service's, and no clock is compared with another.
+ * Extends leases after each third of their duration, at most `mostAtOnce` in a request; what becomes of one request
+ * does not touch the others. The end of a lease is reckoned from before its request was sent, so it is never later
+ * than the service's, and no clock is compared with another.
  */
 export function createLeaseKeeper(options: {
   readonly client: Client<typeof ContactWorkerService>;

@@ -34,8 +34,8 @@ export type WorkerOptions = {
   /** Only contacts of these jobs; all jobs if not given. */
   readonly batchJobIds?: string[];
   /**
-   * How long a lease lasts without a word from this worker; 2 minutes if not given. It is extended while a call runs. When
-   * the service is away for longer than that, calls are lost.
+   * How long a lease lasts without a word from this worker; 2 minutes if not given. It is extended while a call runs.
+   * When the service is away for longer than that, calls are lost.
    */
   readonly leaseDurationMs?: number;
   /** Told of every failed request to the service; the worker tries again by itself. */
@@ -49,10 +49,10 @@ const answerWithinMs = 30_000;
 const giveBackWithinMs = 5_000;
 
 /**
- * Leases contacts, calls them, reports the outcomes and leases the next ones with that, until its signal aborts. While the service is away it tries again,
- * ever less often, and calls go on as long as their leases are sure to last. A request that can never succeed, such as one
- * with a wrong key, makes it throw once its calls have ended; it leases nothing any more by then, and a call whose lease it
- * cannot extend is lost when that lease runs out.
+ * Leases contacts, calls them, reports the outcomes and leases the next ones with that, until its signal aborts. While
+ * the service is away it tries again, ever less often, and calls go on as long as their leases are sure to last. A
+ * request that can never succeed, such as one with a wrong key, makes it throw once its calls have ended; it leases
+ * nothing any more by then, and a call whose lease it cannot extend is lost when that lease runs out.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const { client, call, concurrency, onError } = options;

@@ -4,7 +4,10 @@ import { useBrowser } from "./browser.ts";
 
 const open = useBrowser();
 
-/** `count` rows in the way of a German spreadsheet: with semicolons, a byte order mark, quotes and line ends of its own. */
+/**
+ * `count` rows in the way of a German spreadsheet: with semicolons, a byte order mark, quotes and line ends of its
+ * own.
+ */
 const csvOf = (count: number): Buffer =>
   Buffer.from(
     `\uFEFFName;Telefon;Ort\r\n${Array.from({ length: count }, (_, i) => `"Müller; ${i}";+4915${String(10_000_000 + i)};Köln\r\n`).join("")}`,

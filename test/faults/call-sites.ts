@@ -40,7 +40,8 @@ export async function findCallSites(
 }
 
 /**
- * Harms one request of each site, in the order in which they come. Answers the names of those that sent nothing in time.
+ * Harms one request of each site, in the order in which they come. Answers the names of those that sent nothing in
+ * time.
  */
 export async function harmEach(
   proxy: Proxy,

@@ -2,9 +2,9 @@ import { sql } from "kysely";
 import type { Database } from "../../src/postgres/database.ts";
 
 /*
- * The history is append-only and comes from two sides. Postgres writes down, by triggers and in the transaction that does
- * it, every change of a job's status and of a contact's, and how every lease begins and ends. The clients write down
- * what they asked, what they were answered, and how long that took. The oracle reads both.
+ * The history is append-only and comes from two sides. Postgres writes down, by triggers and in the transaction that
+ * does it, every change of a job's status and of a contact's, and how every lease begins and ends. The clients write
+ * down what they asked, what they were answered, and how long that took. The oracle reads both.
  */
 
 const statements = [
@@ -111,8 +111,8 @@ export type Tried = {
 };
 
 /**
- * A contact that a worker believes to hold, by what it was answered: from the answer that gave it, until it says that it is
- * done with it, is told that it is gone, or the time that it was told is over. In ms of the clock of all.
+ * A contact that a worker believes to hold, by what it was answered: from the answer that gave it, until it says that
+ * it is done with it, is told that it is gone, or the time that it was told is over. In ms of the clock of all.
  */
 export type Held = {
   readonly worker: string;

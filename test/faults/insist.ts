@@ -42,8 +42,8 @@ const passing: ReadonlySet<string> = new Set(
 );
 
 /**
- * Asks one replica after the other until one answers, as clients do that repeat a call with its request id. Every try is
- * written down. A refusal is thrown, and so is the last failure of a call that nobody answers for two minutes.
+ * Asks one replica after the other until one answers, as clients do that repeat a call with its request id. Every try
+ * is written down. A refusal is thrown, and so is the last failure of a call that nobody answers for two minutes.
  */
 export function createInsist({ replicas, history }: Pick<System, "replicas" | "history">): Insist {
   let turn = 0;

@@ -25,8 +25,8 @@ const atATime = 20;
 const leastMs = 3_000;
 
 /**
- * Jobs of three contacts each, due one after another between these times from now, or somewhat later where the machine is
- * too busy for that. Answers their ids.
+ * Jobs of three contacts each, due one after another between these times from now, or somewhat later where the machine
+ * is too busy for that. Answers their ids.
  */
 export async function scheduleJobs(
   insist: Insist,

@@ -16,7 +16,9 @@ async function measure({ replicas }: System, minute: number): Promise<Usage> {
   return { minute, ...(await replica.usage()) };
 }
 
-/** Runs the load and the faults for so long, then the oracle. The seed decides every choice, though not every instant. */
+/**
+ * Runs the load and the faults for so long, then the oracle. The seed decides every choice, though not every instant.
+ */
 export async function runSoak(options: {
   minutes: number;
   seed: number;

@@ -14,7 +14,9 @@ import { type Violation, judge } from "./oracle.ts";
 
 const prefix = "callsheet";
 
-/** Replicas in processes of their own on servers of their own, all of which may be done harm to, and the history of it. */
+/**
+ * Replicas in processes of their own on servers of their own, all of which may be done harm to, and the history of it.
+ */
 export type System = AsyncDisposable & {
   readonly servers: OwnServers;
   readonly replicas: readonly Replica[];

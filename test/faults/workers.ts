@@ -49,8 +49,9 @@ type Haste = { readonly patienceMs: readonly number[]; readonly stays: boolean }
 type Asking = MessageInitShape<typeof LeaseContactsRequestSchema>;
 
 /**
- * Workers that lease what they can, call each contact for a moment, and tell how that went, often taking the next with that. If they err, now and then: they
- * die, come back too late, give leases back, extend all that they have, or give calls up at once and repeat them.
+ * Workers that lease what they can, call each contact for a moment, and tell how that went, often taking the next with
+ * that. If they err, now and then: they die, come back too late, give leases back, extend all that they have, or give
+ * calls up at once and repeat them.
  */
 export function startWorkers(
   { history, randomOf }: System,

@@ -146,8 +146,8 @@ describe("a stream", () => {
 });
 
 /**
- * Asserts that the messages came no faster than five a second from the first to the last, give or take the second for which
- * a busy machine may hold one of them up. Without a pace there would be one for each of the sixty changes.
+ * Asserts that the messages came no faster than five a second from the first to the last, give or take the second for
+ * which a busy machine may hold one of them up. Without a pace there would be one for each of the sixty changes.
  */
 function expectPaced(messages: readonly Message[]): void {
   const tookMs = (messages.at(-1)?.atMs ?? 0) - (messages[0]?.atMs ?? 0);

@@ -2,7 +2,9 @@ type Contact = { readonly batchJobId: string; readonly number: number; readonly 
 
 const nameOf = ({ batchJobId, number }: Contact): string => `${batchJobId} ${number}`;
 
-/** What workers believe to hold: from the answer that gives them a contact until they say that they are done with it. */
+/**
+ * What workers believe to hold: from the answer that gives them a contact until they say that they are done with it.
+ */
 export function createHands() {
   const held = new Map<string, string>();
   const twice: string[] = [];

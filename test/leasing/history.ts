@@ -1,7 +1,9 @@
 type Span = { leased_at: Date; ended_at: Date | null };
 type Attempt = Span & { job_id: string; number: number; attempt: number };
 
-/** The attempts that began before the one before them, of the same contact, had ended. In order of number and attempt. */
+/**
+ * The attempts that began before the one before them, of the same contact, had ended. In order of number and attempt.
+ */
 export function overlaps<T extends Attempt>(attempts: readonly T[]): T[] {
   const byContact = Map.groupBy(attempts, ({ job_id, number }) => `${job_id} ${number}`);
   return [...byContact.values()].flatMap((own) =>

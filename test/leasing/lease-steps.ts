@@ -43,8 +43,8 @@ async function leaseSome(model: Model, real: Real, { workers: asking, only }: As
 }
 
 /**
- * The same reports from one replica or from both at once, as a worker sends them that lost an answer. Of each report one
- * of the two is the first.
+ * The same reports from one replica or from both at once, as a worker sends them that lost an answer. Of each report
+ * one of the two is the first.
  */
 async function reportSome(model: Model, { replicas }: Real, { reports, replica: on, isTwice }: Reporting) {
   const named = reports.map((some) => ({ leaseId: leaseAt(model, some.which), outcome: some.outcome }));

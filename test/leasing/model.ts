@@ -157,7 +157,10 @@ export function createModel(organizationLimit: number) {
 
     release,
 
-    /** A repeat was answered with these in place of the leases that it takes over; those it has no room for are released. */
+    /**
+     * A repeat was answered with these in place of the leases that it takes over; those it has no room for are
+     * released.
+     */
     takeOver(old: readonly string[], taken: readonly Given[]): void {
       for (const { leaseId, jobId, number, attempt } of taken) {
         const contact = jobs.get(jobId)?.contacts[number - 1];

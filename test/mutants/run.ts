@@ -1,6 +1,6 @@
 /*
- * Takes each guard out in turn, in a copy of the tree, and runs the test that must then fail; first all of these tests with
- * every guard in place. Ends with exit code 1 if a mutant survives, or fails in another way than by its test.
+ * Takes each guard out in turn, in a copy of the tree, and runs the test that must then fail; first all of these tests
+ * with every guard in place. Ends with exit code 1 if a mutant survives, or fails in another way than by its test.
  *
  *   node test/mutants/run.ts [part of a guard's words]…
  */

@@ -27,7 +27,9 @@ async function makeFromFile(parts: Parts, contacts: number) {
 const hasAll = async ({ db }: Parts, id: string) =>
   await db.selectFrom("batch_jobs").select("has_all_phones").where("id", "=", id).executeTakeFirst();
 
-/** A transaction that has entered this phone and does not end before it is told to; then it is as if it had not been. */
+/**
+ * A transaction that has entered this phone and does not end before it is told to; then it is as if it had not been.
+ */
 async function holdPhone(parts: Parts, job: BatchJobRow, phone: string) {
   const trx = await parts.db.startTransaction().execute();
   await trx

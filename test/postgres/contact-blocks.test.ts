@@ -51,7 +51,10 @@ const names = fc.oneof(
   fc.constantFrom("", "\\", "\\N", "\\.", "a\\tb", '"', "{}", "Ada", "𝒜da \u2028"),
 );
 
-/** Contacts with the same keys of fields, as those of a file have; their values are from nothing to a whole block's worth. */
+/**
+ * Contacts with the same keys of fields, as those of a file have; their values are from nothing to a whole block's
+ * worth.
+ */
 const lists = fc
   .uniqueArray(
     text(20, 1).filter((key) => !["phone", "name", "__proto__"].includes(key.toLowerCase())),

@@ -30,7 +30,10 @@ test("leasing, taking over, extending and reporting touch no more rows than they
   const { organizationId } = parts.caller;
   await db.updateTable("organizations").set({ lease_limit: 1_000 }).execute();
 
-  /** Leases, takes over, extends and reports so many contacts of a job, and answers which rows of which tables that touched. */
+  /**
+   * Leases, takes over, extends and reports so many contacts of a job, and answers which rows of which tables that
+   * touched.
+   */
   async function work({ id }: BatchJobRow, count: number, first = 1): Promise<Touched[]> {
     return await db.transaction().execute(async (trx) => {
       const before = await readTouched(trx);

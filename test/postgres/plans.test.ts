@@ -42,9 +42,9 @@ import { sortOutPhones, openStaging } from "../../src/postgres/staging.ts";
 import { writeCalled, writeContacts } from "../support/contact-tables.ts";
 
 /*
- * Every statement that runs often goes through an index and touches few rows, whatever the planner knows: in tables that
- * grew from empty without being analyzed, and once they were. Only deleted_jobs is read as it is: it has a row for each
- * job whose contacts are being removed.
+ * Every statement that runs often goes through an index and touches few rows, whatever the planner knows: in tables
+ * that grew from empty without being analyzed, and once they were. Only deleted_jobs is read as it is: it has a row
+ * for each job whose contacts are being removed.
  */
 
 const jobsThere = 3_000;

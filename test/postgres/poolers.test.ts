@@ -168,7 +168,10 @@ async function download({ key, baseUrl }: Organization, batchJobId: string): Pro
   return lines.slice(1).map((line) => line.split(",", 1)[0] ?? "");
 }
 
-/** Two organizations send a file each at once and read it again, and work a job each to its end; answers how that ended. */
+/**
+ * Two organizations send a file each at once and read it again, and work a job each to its end; answers how that
+ * ended.
+ */
 async function tellStory(organizations: readonly Organization[]): Promise<unknown> {
   const areas = [415, 416];
   const ids: string[] = [];

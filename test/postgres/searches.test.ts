@@ -9,8 +9,8 @@ import { type Parts, startParts } from "../support/parts.ts";
 import { type Explained, openExplained } from "../support/plans.ts";
 
 /*
- * A search that finds little looks at no more than 10,000 rows for one page, says where it stopped, and comes to the end
- * page by page, with all that there is to find.
+ * A search that finds little looks at no more than 10,000 rows for one page, says where it stopped, and comes to the
+ * end page by page, with all that there is to find.
  */
 
 const jobsThere = 50_000;

@@ -23,8 +23,8 @@ import type { Parts } from "../support/parts.ts";
 
 /*
  * Ids of jobs are random, so that no two organizations have one in common. Here two have: all that one has is copied to
- * the other, ids and all. Whatever the one does then must leave the other's rows as they are; a statement that does not say
- * whose rows it means would find both.
+ * the other, ids and all. Whatever the one does then must leave the other's rows as they are; a statement that does
+ * not say whose rows it means would find both.
  */
 
 const freshParts = useFreshParts();

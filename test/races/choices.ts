@@ -4,9 +4,10 @@ import { type Random, createRandom, seedFrom } from "../support/random.ts";
 import { root } from "../support/readme.ts";
 
 /*
- * What a race leaves to chance (who goes first, how long each waits) comes from a seed, which a test that fails tells. The
- * same seed makes the same choices in the same places again, whoever comes to them first. When the operating system, Postgres
- * and Redis run what was let go is not in our hand, so that a race may still need several tries to end as it did.
+ * What a race leaves to chance (who goes first, how long each waits) comes from a seed, which a test that fails tells.
+ * The same seed makes the same choices in the same places again, whoever comes to them first. When the operating
+ * system, Postgres and Redis run what was let go is not in our hand, so that a race may still need several tries to
+ * end as it did.
  */
 const seed = Number(process.env["RACE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 

@@ -97,8 +97,8 @@ async function endOf<A>(side: Promise<A>): Promise<Ended<A>> {
 }
 
 /**
- * Runs two sides on each of the jobs. The sides of all jobs are let go at once, in an order by chance, and each then waits
- * a little of its own.
+ * Runs two sides on each of the jobs. The sides of all jobs are let go at once, in an order by chance, and each then
+ * waits a little of its own.
  */
 export async function race<A, B>(
   db: Database,
@@ -169,8 +169,8 @@ export async function lookAtAll({ db, redis, keys }: Parts, jobs: readonly Batch
 }
 
 /**
- * Asserts that of each entry at most one side says that it took it off, and that somebody does say so. A command that is
- * slow in Redis answers before it knows.
+ * Asserts that of each entry at most one side says that it took it off, and that somebody does say so. A command that
+ * is slow in Redis answers before it knows.
  */
 export function expectTruthOfRemovals(
   sides: readonly (readonly [number | boolean, number | boolean])[],

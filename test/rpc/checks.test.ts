@@ -196,7 +196,10 @@ describe("bytes", () => {
   });
 
   const hidden = repeated(20_000, 0x2a, 0);
-  /** A name whose tag the decoder takes for something else, its length for a tag, and its first eight bytes for a number. */
+  /**
+   * A name whose tag the decoder takes for something else, its length for a tag, and its first eight bytes for a
+   * number.
+   */
   const name = field(2, Buffer.concat([Buffer.from([128, 128, 128, 128, 128, 128, 128, 0]), hidden]));
 
   test.each([

@@ -9,7 +9,9 @@ import { createGrpcJsTransport } from "./grpc-js-transport.ts";
 
 const at = ({ port }: { port: number }) => `http://127.0.0.1:${port}`;
 
-/** Node gives a client 10 MB by default, and resets a stream whose answer comes while more than that waits to be sent. */
+/**
+ * Node gives a client 10 MB by default, and resets a stream whose answer comes while more than that waits to be sent.
+ */
 const roomy = { nodeOptions: { maxSessionMemory: 100 } };
 
 const transports: Record<string, (listeners: Listeners) => Transport> = {

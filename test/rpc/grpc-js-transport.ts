@@ -19,8 +19,8 @@ import {
 } from "@grpc/grpc-js";
 
 /**
- * The client of grpc-js behind the interface of Connect's, so that a test can treat all clients alike. It calls a port on
- * this machine, or a gRPC address, without TLS unless it is given credentials.
+ * The client of grpc-js behind the interface of Connect's, so that a test can treat all clients alike. It calls a port
+ * on this machine, or a gRPC address, without TLS unless it is given credentials.
  */
 export function createGrpcJsTransport(
   to: number | string,

@@ -79,8 +79,8 @@ async function timed<T>(work: Promise<T>): Promise<{ answer: T; seconds: number 
 }
 
 /**
- * The two seconds of the promise, and what a busy machine adds to them: some times what the same call took just before, while
- * Postgres was there. A call that nobody ends waits for its statement's 30 seconds.
+ * The two seconds of the promise, and what a busy machine adds to them: some times what the same call took just
+ * before, while Postgres was there. A call that nobody ends waits for its statement's 30 seconds.
  */
 const atMost = (usual: { seconds: number }): number => 2 + 10 * usual.seconds;
 

@@ -14,8 +14,8 @@ export type Chromium = { readonly executablePath: string; readonly env: Record<s
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /**
- * The browser that CHROMIUM names, or, on x86-64 Linux, the one that npm ci has brought along, which needs nothing of the
- * system but its C library and a quarter of the processor time of a whole Chromium. Elsewhere, one on the PATH.
+ * The browser that CHROMIUM names, or, on x86-64 Linux, the one that npm ci has brought along, which needs nothing of
+ * the system but its C library and a quarter of the processor time of a whole Chromium. Elsewhere, one on the PATH.
  */
 export async function findChromium(): Promise<Chromium> {
   const { CHROMIUM: named, PATH: path = "" } = process.env;

@@ -3,8 +3,8 @@ import { type Server, type Socket, connect, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
 /**
- * How one request is done harm: it never arrives, it arrives 2 s late, its reply is lost with the connection, or nothing
- * comes back over its connection any more.
+ * How one request is done harm: it never arrives, it arrives 2 s late, its reply is lost with the connection, or
+ * nothing comes back over its connection any more.
  */
 export const harms = [
   "cut the request",

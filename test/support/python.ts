@@ -21,8 +21,8 @@ const packages = [
 ];
 
 /**
- * The Python on the PATH if it has grpcio-tools; else Debian's or Ubuntu's own packages, downloaded and unpacked for this once,
- * without root and without installing them. Undefined where there is neither.
+ * The Python on the PATH if it has grpcio-tools; else Debian's or Ubuntu's own packages, downloaded and unpacked for
+ * this once, without root and without installing them. Undefined where there is neither.
  */
 export async function findPython(): Promise<Python | undefined> {
   const env = { PATH: String(process.env["PATH"]) };

@@ -9,7 +9,10 @@ import { startProgram } from "./command.ts";
 import { eventually } from "./eventually.ts";
 import { type Proxy, startProxy } from "./proxy.ts";
 
-/** The service in a process of its own, with its own ways to Postgres and to Redis. It keeps its ports when it is started again. */
+/**
+ * The service in a process of its own, with its own ways to Postgres and to Redis. It keeps its ports when it is
+ * started again.
+ */
 export type Replica = AsyncDisposable & {
   readonly name: string;
   readonly postgres: Proxy;
@@ -64,8 +67,8 @@ async function listen(port: number, address: string): Promise<Server | undefined
 }
 
 /**
- * A free port below those that connections take, so that nobody takes it while its replica is down. Until it is disposed of
- * it is taken on another address, where all that start replicas look first.
+ * A free port below those that connections take, so that nobody takes it while its replica is down. Until it is
+ * disposed of it is taken on another address, where all that start replicas look first.
  */
 async function holdPort(): Promise<AsyncDisposable & { port: number }> {
   for (;;) {

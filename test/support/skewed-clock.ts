@@ -1,7 +1,7 @@
 /*
  * Loaded before a program (`--import`), it makes the program's own clocks lie: from the start every date is off by
- * CLOCK_SKEW_MS, and every CLOCK_LEAPS_EVERY_MS the monotonic clock leaps ahead by as much, as it does on a machine that
- * is suspended again and again. Timers run as ever.
+ * CLOCK_SKEW_MS, and every CLOCK_LEAPS_EVERY_MS the monotonic clock leaps ahead by as much, as it does on a machine
+ * that is suspended again and again. Timers run as ever.
  */
 const skewMs = Number(process.env["CLOCK_SKEW_MS"] ?? 0);
 const leapsEveryMs = Number(process.env["CLOCK_LEAPS_EVERY_MS"] ?? Infinity);

@@ -10,8 +10,8 @@ export type Loaded<T> = {
 };
 
 /**
- * Loads whenever one of `inputs` changes. While the service is away, or too busy, it tries again by itself; any other refusal is
- * shown and not repeated.
+ * Loads whenever one of `inputs` changes. While the service is away, or too busy, it tries again by itself; any other
+ * refusal is shown and not repeated.
  */
 export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, inputs: readonly unknown[]): Loaded<T> {
   const [loaded, setLoaded] = useState<Loaded<T>>({ data: undefined, refusal: undefined, isStale: true });

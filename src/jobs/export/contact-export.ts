@@ -31,8 +31,8 @@ export type ExportRequest = {
 };
 
 /**
- * The contacts of a job and what has become of them, as one file of CSV in pieces, as of one instant. It is whole once it
- * has come to its end without an error; whoever leaves it before frees all that it holds.
+ * The contacts of a job and what has become of them, as one file of CSV in pieces, as of one instant. It is whole once
+ * it has come to its end without an error; whoever leaves it before frees all that it holds.
  */
 export type ExportContacts = (request: ExportRequest, signal: AbortSignal) => AsyncGenerator<Uint8Array>;
 

@@ -37,8 +37,8 @@ export type Imported = {
 
 export type ContactImport = {
   /**
-   * Adds the contacts of a CSV file to a job: all that are accepted, or, if it throws, none. `file` must throw unless it
-   * came to its end. Its contacts are staged while it arrives; the job is locked when all of them are written.
+   * Adds the contacts of a CSV file to a job: all that are accepted, or, if it throws, none. `file` must throw unless
+   * it came to its end. Its contacts are staged while it arrives; the job is locked when all of them are written.
    */
   run(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported>;
 };

@@ -23,8 +23,8 @@ export const defaultLimits: Limits = {
 };
 
 /**
- * The file in pieces of 64 KiB, however it arrives: cut, or gathered. Between two of them others get their turn. Refuses
- * a file over its limits as soon as it is over them; what it throws also ends the source.
+ * The file in pieces of 64 KiB, however it arrives: cut, or gathered. Between two of them others get their turn.
+ * Refuses a file over its limits as soon as it is over them; what it throws also ends the source.
  */
 export async function* inPieces(file: AsyncIterable<Uint8Array>, limits: Limits): AsyncGenerator<Buffer> {
   const deadline = performance.now() + limits.timeoutMs;

@@ -4,9 +4,9 @@ type Waiting = { readonly organizationId: number; readonly begin: () => void };
 type Slots = { readonly atOnce: number; readonly perOrganization: number };
 
 /**
- * Slots to take and to give back. An organization gets its second one only while another stays free: so that others find
- * one. Those who wait get their turn in the order in which they came, but nobody waits for one who waits for its own
- * organization's.
+ * Slots to take and to give back. An organization gets its second one only while another stays free: so that others
+ * find one. Those who wait get their turn in the order in which they came, but nobody waits for one who waits for its
+ * own organization's.
  */
 export function createSlotTaking({ atOnce, perOrganization }: Slots) {
   const held = new Map<number, number>();

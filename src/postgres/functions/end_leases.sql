@@ -22,8 +22,9 @@
 --   asked after the counts were written, for a statement does not see its own writes.
 --   It is planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
 --   empty. So it is written, and set, such that every row can only be found through its key: by a join from what is
---   given, and by a lateral look-up. In a join the organization is a column of what is given, and no constant, for which
---   alone rows could be found too. The final counts are columns, each written out, so that counting needs no loop.
+--   given, and by a lateral look-up. In a join the organization is a column of what is given, and no constant, for
+--   which alone rows could be found too. The final counts are columns, each written out, so that counting needs no
+--   loop.
 create function end_leases(
   organization int, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], attempts int[],
   nonces bigint[], outcomes text[], delays_ms bigint[], error_codes text[], failure_reasons text[],

@@ -8,17 +8,18 @@
 --   job_ids             the jobs, in the order of their ids
 --   rpcs, request_ids   of each request that may be a repetition
 -- Answers
---   one row: the time, the jobs that are locked now, the ids of those that were left alone, and what is kept of which of
---   the requests (by its place, from 1).
+--   one row: the time, the jobs that are locked now, the ids of those that were left alone, and what is kept of which
+--   of the requests (by its place, from 1).
 -- Locks
---   the rows of the jobs, all until the commit: first that which is waited for, then the others, for none of which it waits.
+--   the rows of the jobs, all until the commit: first that which is waited for, then the others, for none of which it
+--   waits.
 -- Repeated
 --   it changes nothing.
 -- Form
---   One call is one round trip. The locks come first, in a statement of their own: what is read after them was committed
---   by all who had them before, so that a repetition of a command finds the answer of the first call.
---   It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
---   every row can only be found through its key: by a lateral look-up for each of what is given, with a limit, where there
+--   One call is one round trip. The locks come first, in a statement of their own: what is read after them was
+--   committed by all who had them before, so that a repetition of a command finds the answer of the first call. It is
+--   planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that every
+--   row can only be found through its key: by a lateral look-up for each of what is given, with a limit, where there
 --   is another index that could be tried.
 create function lock_for_commands(
   organization int, awaited uuid, job_ids uuid[], rpcs text[], request_ids text[],

@@ -4,15 +4,15 @@
 --   organization   whose jobs and requests they are
 --   now_ms         the time of all that is written
 --   job_ids        the jobs that were changed, which the transaction has locked
---   statuses, failure_reasons, revisions, timezones, requested_start_times, scheduled_ms, scheduled_job_ids, started_ms,
---   finished_ms    what is in each of them now
+--   statuses, failure_reasons, revisions, timezones, requested_start_times, scheduled_ms, scheduled_job_ids,
+--   started_ms, finished_ms   what is in each of them now
 --   deleted_ids    the jobs that are to be gone, which the transaction has locked
 --   rpcs, request_ids, fingerprints, answers   of each request that was not a repetition, in the order of their names
 -- Answers
 --   false if one of the request ids was taken meanwhile; then the transaction must not be committed.
 -- Locks
---   the rows of the requests, in the order that they are given in, all until the commit. Whoever takes the same id at the
---   same time is waited for, a quarter of a second at most: nobody knows what the other one waits for.
+--   the rows of the requests, in the order that they are given in, all until the commit. Whoever takes the same id at
+--   the same time is waited for, a quarter of a second at most: nobody knows what the other one waits for.
 -- Repeated
 --   it finds the request ids taken.
 -- Form

@@ -2,9 +2,9 @@ import { type Kysely, sql } from "kysely";
 
 export async function up(db: Kysely<never>): Promise<void> {
   const statements = [
-    // Which phones a job has. They are beside the contacts, and not in an index on them, so that they can be added in the
-    // order of phones while contacts are added in the order of numbers: entries that come in any order cost an index
-    // four times as much. Rows of a deleted job go with its contacts.
+    // Which phones a job has. They are beside the contacts, and not in an index on them, so that they can be added in
+    // the order of phones while contacts are added in the order of numbers: entries that come in any order cost an
+    // index four times as much. Rows of a deleted job go with its contacts.
     sql`
       create table contact_phones (
         job_id uuid not null,

@@ -2,8 +2,8 @@ import { type Kysely, sql } from "kysely";
 import { blockBytes } from "../contact-blocks.ts";
 
 /*
- * Who a job's contacts are never changes, and is in blocks; contact-blocks.ts says how. What has become of a contact is in
- * a row of its own as soon as an attempt has ended. Until then it is pending, and has none.
+ * Who a job's contacts are never changes, and is in blocks; contact-blocks.ts says how. What has become of a contact
+ * is in a row of its own as soon as an attempt has ended. Until then it is pending, and has none.
  */
 export async function up(db: Kysely<never>): Promise<void> {
   const statements = [

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from "kysely";
 
 /*
- * A contact is what its last attempt has left: an attempt says when its contact is to be called again, or that it was the
- * last. A contact without one is pending.
+ * A contact is what its last attempt has left: an attempt says when its contact is to be called again, or that it was
+ * the last. A contact without one is pending.
  */
 export async function up(db: Kysely<never>): Promise<void> {
   const statements = [
@@ -56,8 +56,8 @@ export async function up(db: Kysely<never>): Promise<void> {
 }
 
 /*
- * Both functions are one round trip and one commit, so that the organization's lock is not held while somebody computes.
- * Their statements come after the locks and see what was committed before them.
+ * Both functions are one round trip and one commit, so that the organization's lock is not held while somebody
+ * computes. Their statements come after the locks and see what was committed before them.
  *
  * They are planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
  * empty. So they are written, and set, in such a way that every row can only be found through its key: by a join from
@@ -78,8 +78,9 @@ const settings = sql`
  *   listed_numbers  and the number; no number twice for a job
  *   callers         for each lease that may be opened: which caller gets it, from 1
  *   worker_ids, request_ids, durations_ms   of each caller
- * Answers a row for each lease; one without a nonce for each listed number that is open and had no room (the other listed
- * numbers are not open); and one without a number for each caller whose request id has live leases, and who gets no others.
+ * Answers a row for each lease; one without a nonce for each listed number that is open and had no room (the other
+ * listed numbers are not open); and one without a number for each caller whose request id has live leases, and who
+ * gets no others.
  */
 const openLeases = sql`
   create or replace function open_leases(

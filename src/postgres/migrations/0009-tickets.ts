@@ -1,8 +1,8 @@
 import { type Kysely, sql } from "kysely";
 
 /*
- * Each call of LeaseContacts that may be repeated draws a ticket, and its leases have it: so the later of two calls with
- * one request id is known by all replicas.
+ * Each call of LeaseContacts that may be repeated draws a ticket, and its leases have it: so the later of two calls
+ * with one request id is known by all replicas.
  */
 export async function up(db: Kysely<never>): Promise<void> {
   const statements = [

@@ -6,8 +6,8 @@ type Sql = RawBuilder<unknown>;
  * Every row says whose it is: an organization is a number of four bytes, which is the first column of every key. Tables
  * are written anew rather than changed row by row, so that they are not twice as large afterwards.
  *
- * What the number takes is saved elsewhere: columns of fixed width come before texts, which leaves no holes between them,
- * and a phone is kept as the number that it is.
+ * What the number takes is saved elsewhere: columns of fixed width come before texts, which leaves no holes between
+ * them, and a phone is kept as the number that it is.
  */
 export async function up(db: Kysely<never>): Promise<void> {
   const statements = [

@@ -6,10 +6,10 @@ import { jittered } from "../../timing/loop.ts";
 const quietMs = 250;
 
 /**
- * Closes connections of age, so that their clients connect anew, perhaps to a replica that was not there before. Calls under
- * way end as ever. A call that is sent while word of the end is on its way is refused unseen. The implementations of gRPC
- * repeat it by themselves; for others (Connect's among them) the end waits for a quiet moment. So the setting of grpc-js
- * does not do: it waits for nothing.
+ * Closes connections of age, so that their clients connect anew, perhaps to a replica that was not there before. Calls
+ * under way end as ever. A call that is sent while word of the end is on its way is refused unseen. The
+ * implementations of gRPC repeat it by themselves; for others (Connect's among them) the end waits for a quiet moment.
+ * So the setting of grpc-js does not do: it waits for nothing.
  */
 export function closeAtAge(grpc: Server, maxAgeMs: number): void {
   // The version of grpc-js is pinned, and hands its sessions to nobody.

@@ -25,8 +25,8 @@ type Inside = {
 };
 
 /**
- * Puts rules before what grpc-js does with a stream. It has one limit of bytes for all methods, where a health check may
- * hold next to nothing, and setTimeout() for every deadline, which takes one beyond 24 days for one that is over.
+ * Puts rules before what grpc-js does with a stream. It has one limit of bytes for all methods, where a health check
+ * may hold next to nothing, and setTimeout() for every deadline, which takes one beyond 24 days for one that is over.
  */
 export function ruleStreams(
   server: Server,

@@ -32,7 +32,8 @@ export function createGrpcWire(call: ServerInterceptingCallInterface): GrpcWire 
       return writer.promise;
     },
     received(message) {
-      // A request that broke off looks as if it had ended. Asked for more, grpc-js notices, and it cuts before read() goes on.
+      // A request that broke off looks as if it had ended. Asked for more, grpc-js notices, and it cuts before read()
+      // goes on.
       if (!message) call.startRead();
       reader?.resolve(message);
     },

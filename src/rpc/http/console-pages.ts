@@ -48,8 +48,9 @@ const notBuilt: Page = {
 };
 
 /**
- * The built console: `/`, `/docs` and the files that they name, read once, sent compressed as they were built. All but these two have a
- * hash of their content in their name and are cached for ever. Where there is no build they say how to get it.
+ * The built console: `/`, `/docs` and the files that they name, read once, sent compressed as they were built. All but
+ * these two have a hash of their content in their name and are cached for ever. Where there is no build they say how
+ * to get it.
  */
 export function consolePages(directory: string): Pages {
   if (!existsSync(join(directory, "index.html"))) return { "/": () => notBuilt, "/docs": () => notBuilt };

@@ -6,7 +6,10 @@ export type Door = {
   takes(path: string): boolean;
   /** What a request names its caller by. */
   authorizationOf(request: IncomingMessage): string;
-  /** Says that it is settled once it is known who calls. Rejects if the answer could not be written. It tells a client itself that asks whether to go on. */
+  /**
+   * Says that it is settled once it is known who calls. Rejects if the answer could not be written. It tells a client
+   * itself that asks whether to go on.
+   */
   answer(request: IncomingMessage, response: ServerResponse, settled: () => void): Promise<void>;
 };
 

@@ -29,8 +29,8 @@ export type AnswerDownload = (
 ) => Promise<void> | undefined;
 
 /**
- * `GET /batch-jobs/{batch_job_id}/contacts.csv` as a call of ExportContacts, with its checks. A file that breaks off ends
- * with its connection, so that nobody takes it for a whole one.
+ * `GET /batch-jobs/{batch_job_id}/contacts.csv` as a call of ExportContacts, with its checks. A file that breaks off
+ * ends with its connection, so that nobody takes it for a whole one.
  */
 export function createDownloads(options: ListenerOptions, calls: CallsInHand): AnswerDownload {
   const found = invokerOf(method, options, calls);
@@ -65,7 +65,9 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
   };
 }
 
-/** Writes an answer of ExportContacts as a file; who calls it destroys the response if it throws after the first bytes. */
+/**
+ * Writes an answer of ExportContacts as a file; who calls it destroys the response if it throws after the first bytes.
+ */
 export async function writeFile(
   response: ServerResponse,
   result: Awaited<ReturnType<InvokeMethod>>,

@@ -4,8 +4,9 @@ import { asConnectError } from "../last-resort.ts";
 type Response = Awaited<ReturnType<ReturnType<Interceptor>>>;
 
 /**
- * Answers a call with a single answer whose deadline has come, or whose client has gone, without waiting for its handler. It
- * goes inside what observes calls, so that such an end is seen as any other, and outside what counts handlers.
+ * Answers a call with a single answer whose deadline has come, or whose client has gone, without waiting for its
+ * handler. It goes inside what observes calls, so that such an end is seen as any other, and outside what counts
+ * handlers.
  */
 export const answerInTime: Interceptor = (next) => async (request) => {
   const { methodKind } = request.method;

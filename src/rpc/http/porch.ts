@@ -11,9 +11,9 @@ export type Porch = {
 };
 
 /**
- * Listens where the service will: `/healthz` says that the process lives, `/readyz` what it is waiting for, and every call
- * is told to come again, which Connect and gRPC-Web clients know as `unavailable`. A port that nobody knows yet, 0, is left
- * alone.
+ * Listens where the service will: `/healthz` says that the process lives, `/readyz` what it is waiting for, and every
+ * call is told to come again, which Connect and gRPC-Web clients know as `unavailable`. A port that nobody knows yet,
+ * 0, is left alone.
  */
 export async function openPorch({ host, port }: Pick<ListenerOptions, "host" | "port">): Promise<Porch> {
   let sentence: string | undefined;

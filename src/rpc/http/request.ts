@@ -35,8 +35,9 @@ const compressedFlag = 1;
 const endFlags = 0x02 | 0x80;
 
 /**
- * A request as Connect's handlers take it. Its body is read when they ask for it, after the gate, within the limits of its
- * method: what they get has been counted, and is not compressed any more. Undefined if its Host header is not valid.
+ * A request as Connect's handlers take it. Its body is read when they ask for it, after the gate, within the limits of
+ * its method: what they get has been counted, and is not compressed any more. Undefined if its Host header is not
+ * valid.
  */
 export function readCall(
   request: IncomingMessage,
@@ -118,7 +119,8 @@ async function* timely(chunks: AsyncIterator<Uint8Array>, ms: number | undefined
     }
   } finally {
     clearTimeout(timer);
-    // Lets go of the request, whose rest somebody else reads away; not awaited, since that waits for a chunk that is late.
+    // Lets go of the request, whose rest somebody else reads away; not awaited, since that waits for a chunk that is
+    // late.
     void chunks.return?.();
   }
 }

@@ -30,8 +30,8 @@ export type AnswerUpload = (
 ) => Promise<void> | undefined;
 
 /**
- * `POST /batch-jobs/{batch_job_id}/contacts.csv` as a call of ImportContacts, with its checks and its answer. Errors are
- * as Connect writes them.
+ * `POST /batch-jobs/{batch_job_id}/contacts.csv` as a call of ImportContacts, with its checks and its answer. Errors
+ * are as Connect writes them.
  */
 export function createUploads(options: ListenerOptions, calls: CallsInHand): AnswerUpload {
   const found = invokerOf(method, options, calls);

@@ -3,7 +3,9 @@ import { BatchJobError } from "../../domain/batch-job-error.ts";
 import { toConnectError } from "../errors.ts";
 import { maxMessageBytes } from "../listener.ts";
 
-/** What all requests that are read or answered now hold, in bytes: bounded for the replica and for each organization. */
+/**
+ * What all requests that are read or answered now hold, in bytes: bounded for the replica and for each organization.
+ */
 export type BytesInHand = {
   /** For one call; `organizationId` is asked once there are bytes, and undefined for callers without a key. */
   hold(organizationId: () => number | undefined): Hold;

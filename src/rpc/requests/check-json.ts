@@ -29,9 +29,9 @@ const isOfWord = (byte = 0): boolean =>
 type Keys = NonNullable<Shape["byKey"]>;
 
 /**
- * Throws unless the bytes are JSON of this shape, with no more elements than it may have. What it throws says where that
- * is, and what should be there; never what is there, which may be personal. It makes one value at a time, while whole
- * messages are bounded by nothing but their bytes: five million empty contacts are 16 MiB.
+ * Throws unless the bytes are JSON of this shape, with no more elements than it may have. What it throws says where
+ * that is, and what should be there; never what is there, which may be personal. It makes one value at a time, while
+ * whole messages are bounded by nothing but their bytes: five million empty contacts are 16 MiB.
  */
 export function checkJson(shape: Shape, bytes: Uint8Array): void {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

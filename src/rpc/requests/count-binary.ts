@@ -14,10 +14,10 @@ import { undecodable } from "../undecodable.ts";
 const bytesOfCharacter = 4;
 
 /**
- * Throws unless the bytes are a message of this shape with no more elements, no more unknown fields and no longer texts than
- * it may have. Nothing is made of them: eight million empty contacts are 16 MiB here, and gigabytes once decoded. It is stricter than
- * the decoder, which goes by the fields alone, heeds no wire type and reads on beyond the end of a value: what the two
- * would read in another way is refused, so that nothing can be hidden between them.
+ * Throws unless the bytes are a message of this shape with no more elements, no more unknown fields and no longer
+ * texts than it may have. Nothing is made of them: eight million empty contacts are 16 MiB here, and gigabytes once
+ * decoded. It is stricter than the decoder, which goes by the fields alone, heeds no wire type and reads on beyond the
+ * end of a value: what the two would read in another way is refused, so that nothing can be hidden between them.
  */
 export function countBinary(shape: Shape, bytes: Uint8Array): void {
   let position = 0;

@@ -23,7 +23,9 @@ const keylessArriveMs = 10_000;
 const usualArriveMs = 30_000;
 const largeArriveMs = 300_000;
 
-/** The limits that the proto sets for a method, and those of methods that need no key, which may hold next to nothing. */
+/**
+ * The limits that the proto sets for a method, and those of methods that need no key, which may hold next to nothing.
+ */
 export function requestLimits(method: DescMethod): RequestLimits {
   const shape = shapeOf(method.input);
   const isOpen = !needsKey(method.parent);

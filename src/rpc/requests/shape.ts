@@ -38,7 +38,9 @@ const mostWithoutRule = 100;
 /** A request has at most so many fields that the service does not know. */
 export const mostUnknown = 100;
 
-/** What a message may hold, by its descriptor and the protovalidate rules `max_items`, `max_pairs` and `max_len` in it. */
+/**
+ * What a message may hold, by its descriptor and the protovalidate rules `max_items`, `max_pairs` and `max_len` in it.
+ */
 export function shapeOf(desc: DescMessage, known = new Map<DescMessage, Shape>()): Shape {
   const found = known.get(desc);
   if (found !== undefined) return found;

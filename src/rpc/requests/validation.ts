@@ -25,7 +25,9 @@ function refuse(violations: readonly Violation[]): never {
   throw toConnectError(new BatchJobError("invalid_argument", message, { field: first.field }), fields);
 }
 
-/** Refuses requests that break the rules in the proto: an ErrorInfo for the first field, a BadRequest for the first 20. */
+/**
+ * Refuses requests that break the rules in the proto: an ErrorInfo for the first field, a BadRequest for the first 20.
+ */
 export function validationInterceptor(services: ServiceTable): Interceptor {
   const validator = createValidator();
   // The first look at a message type costs up to 0.4 s; it is paid here, not by the first caller.

@@ -37,7 +37,9 @@ async function importFile(file: Uint8Array) {
 /** What a spreadsheet would run, wherever it stands. */
 const isRun = (cell: string) => /^\s*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/.test(cell);
 
-/** The same file as a spreadsheet has it that takes semicolons for its separators, and quotes where they begin a cell. */
+/**
+ * The same file as a spreadsheet has it that takes semicolons for its separators, and quotes where they begin a cell.
+ */
 const cellsBySemicolon = (file: Uint8Array) =>
   Buffer.from(file)
     .toString()

@@ -13,7 +13,8 @@ import { describeRefusal } from "../../support/refusal.ts";
 import { watched } from "./transactions.ts";
 
 /*
- * A failure prints its seed. PROPERTY_SEED=<seed> runs that seed again; PROPERTY_SECONDS=<n> tries new ones for so long.
+ * A failure prints its seed. PROPERTY_SEED=<seed> runs that seed again; PROPERTY_SECONDS=<n> tries new ones for so
+ * long.
  */
 const seed = process.env["PROPERTY_SEED"];
 const seconds = Number(process.env["PROPERTY_SECONDS"] ?? 8);

@@ -1,5 +1,5 @@
-// node test/rest/client/generate.ts: the types of the HTTP paths, as openapi-typescript makes them of docs/openapi.json. It
-// needs an older TypeScript than this repository has, and so is fetched for this alone.
+// node test/rest/client/generate.ts: the types of the HTTP paths, as openapi-typescript makes them of
+// docs/openapi.json. It needs an older TypeScript than this repository has, and so is fetched for this alone.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";

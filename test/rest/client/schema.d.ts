@@ -502,7 +502,10 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
-        /** @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing twice. */
+        /**
+         * @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing
+         * twice.
+         */
         "Idempotency-Key"?: string;
         /** @description The revision, in quotes, that the job must have. */
         "If-Match"?: string;
@@ -634,7 +637,10 @@ export interface operations {
         timezone?: string;
       };
       header?: {
-        /** @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing twice. */
+        /**
+         * @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing
+         * twice.
+         */
         "Idempotency-Key"?: string;
         /** @description The revision, in quotes, that the job must have. */
         "If-Match"?: string;
@@ -766,7 +772,10 @@ export interface operations {
         timezone?: string;
       };
       header?: {
-        /** @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing twice. */
+        /**
+         * @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing
+         * twice.
+         */
         "Idempotency-Key"?: string;
         /** @description The revision, in quotes, that the job must have. */
         "If-Match"?: string;
@@ -893,7 +902,10 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
-        /** @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing twice. */
+        /**
+         * @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing
+         * twice.
+         */
         "Idempotency-Key"?: string;
       };
       path?: never;
@@ -1181,7 +1193,10 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
-        /** @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing twice. */
+        /**
+         * @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing
+         * twice.
+         */
         "Idempotency-Key"?: string;
         /** @description The revision, in quotes, that the job must have. */
         "If-Match"?: string;
@@ -1308,7 +1323,10 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
-        /** @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing twice. */
+        /**
+         * @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing
+         * twice.
+         */
         "Idempotency-Key"?: string;
         /** @description The revision, in quotes, that the job must have. */
         "If-Match"?: string;
@@ -1435,7 +1453,10 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
-        /** @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing twice. */
+        /**
+         * @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing
+         * twice.
+         */
         "Idempotency-Key"?: string;
         /** @description The revision, in quotes, that the job must have. */
         "If-Match"?: string;
@@ -1562,7 +1583,10 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
-        /** @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing twice. */
+        /**
+         * @description Makes the call safe to repeat for 24 hours: the same key with the same request does nothing
+         * twice.
+         */
         "Idempotency-Key"?: string;
         /** @description The revision, in quotes, that the job must have. */
         "If-Match"?: string;

@@ -21,7 +21,9 @@ export type Plan = {
   readonly after: (batchJobId: string, requestId: string, sent: Sent) => Promise<void>;
 };
 
-/** Sends a file once: a click on a button that was clicked already, or going on after a failure, sends nothing twice. */
+/**
+ * Sends a file once: a click on a button that was clicked already, or going on after a failure, sends nothing twice.
+ */
 export function useUpload() {
   const [sending, setSending] = useState<Sending>();
   const ids = useRef({ before: newRequestId(), upload: newRequestId(), after: newRequestId() });

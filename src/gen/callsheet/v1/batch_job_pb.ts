@@ -477,8 +477,9 @@ export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
  */
 export type ContactInput = Message<"callsheet.v1.ContactInput"> & {
   /**
-   * The phone number in E.164: a plus sign, then 7 to 15 digits of which the first is not 0. Spaces, characters that nobody
-   * sees, the marks `-.()/`, and the `="…"` or apostrophe of a spreadsheet around it are taken out; it is kept without them.
+   * The phone number in E.164: a plus sign, then 7 to 15 digits of which the first is not 0. Spaces, characters that
+   * nobody sees, the marks `-.()/`, and the `="…"` or apostrophe of a spreadsheet around it are taken out; it is kept
+   * without them.
    *
    * @generated from field: string phone = 1;
    */
@@ -960,8 +961,8 @@ export const RejectionReason = {
   DUPLICATE_PHONE: 2,
 
   /**
-   * The name or a field is too long, there are too many fields, one holds a control character, or the contact takes more
-   * than 32 KiB.
+   * The name or a field is too long, there are too many fields, one holds a control character, or the contact takes
+   * more than 32 KiB.
    *
    * @generated from enum value: REJECTION_REASON_INVALID_FIELDS = 3;
    */

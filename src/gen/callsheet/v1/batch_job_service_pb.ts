@@ -82,8 +82,8 @@ export type CreateBatchJobRequest = Message<"callsheet.v1.CreateBatchJobRequest"
   retryOn: Outcome[];
 
   /**
-   * The time to wait before the second attempt, the third, …; the last one repeats. At most 10, each from 0 s to 30 days
-   * and cut to milliseconds; 5 minutes, then 30 minutes if none is given.
+   * The time to wait before the second attempt, the third, …; the last one repeats. At most 10, each from 0 s to 30
+   * days and cut to milliseconds; 5 minutes, then 30 minutes if none is given.
    *
    * @generated from field: repeated google.protobuf.Duration retry_delays = 9;
    */
@@ -1267,10 +1267,10 @@ export type ExportContactsRequest = Message<"callsheet.v1.ExportContactsRequest"
   statuses: ContactStatus[];
 
   /**
-   * Whether the file shows each attempt, too, in columns after all others: `attempt_1_started_at`, `attempt_1_ended_at`,
-   * `attempt_1_outcome`, `attempt_1_error_code`, `attempt_1_failure_reason`, `attempt_1_call_duration_seconds`,
-   * `attempt_1_provider_call_id`, `attempt_1_worker_id`, then the same of the second, up to the most that a contact of the
-   * job has had.
+   * Whether the file shows each attempt, too, in columns after all others: `attempt_1_started_at`,
+   * `attempt_1_ended_at`, `attempt_1_outcome`, `attempt_1_error_code`, `attempt_1_failure_reason`,
+   * `attempt_1_call_duration_seconds`, `attempt_1_provider_call_id`, `attempt_1_worker_id`, then the same of the
+   * second, up to the most that a contact of the job has had.
    *
    * @generated from field: bool include_attempts = 3;
    */
@@ -1319,8 +1319,8 @@ export const ExportContactsResponseSchema: GenMessage<ExportContactsResponse> = 
  * A command that names a batch job takes an `expected_revision`: if the job's revision is another one, the command is
  * refused as `revision_mismatch`.
  *
- * An answer holds at most 2 MiB. A page of a list may be short, or empty, while its `next_page_token` is set: where more
- * would not fit, or where a search has looked at enough for one call. Go on until the token is empty.
+ * An answer holds at most 2 MiB. A page of a list may be short, or empty, while its `next_page_token` is set: where
+ * more would not fit, or where a search has looked at enough for one call. Go on until the token is empty.
  *
  * @generated from service callsheet.v1.BatchJobService
  */
@@ -1349,21 +1349,21 @@ export const BatchJobService: GenService<{
     output: typeof AddContactsResponseSchema;
   },
   /**
-   * Adds the contacts of a CSV file to a batch job that is not final: all that are accepted, or, if the call fails, none.
-   * Those of a running job go on its list at once.
+   * Adds the contacts of a CSV file to a batch job that is not final: all that are accepted, or, if the call fails,
+   * none. Those of a running job go on its list at once.
    *
-   * The stream is one `header`, the file in `csv` messages of any size, and one `end`. Without its `end` a file is refused,
-   * so that one that broke off is never taken for a whole one.
+   * The stream is one `header`, the file in `csv` messages of any size, and one `end`. Without its `end` a file is
+   * refused, so that one that broke off is never taken for a whole one.
    *
    * The file is CSV (RFC 4180) in UTF-8, or in UTF-16, with lines that end in any way. Values are separated by commas,
-   * semicolons, tabs or bars, whichever the first line has; a line `sep=;` before it is understood. Spaces around values
-   * that are not quoted are taken out, and rows without any value are skipped.
+   * semicolons, tabs or bars, whichever the first line has; a line `sep=;` before it is understood. Spaces around
+   * values that are not quoted are taken out, and rows without any value are skipped.
    *
-   * The first line names the columns, each by a name of its own: one is `phone`, in any case, or has one of the usual names
-   * of that (`Phone Number`, `mobile`, `Telefon`, ...); `name`, if it is there, is the contact's name; every other column
-   * becomes one of its `fields`, and one without a name may have no values. A contact that breaks a rule is rejected, and
-   * so is one whose row has not a value for each column; the others are accepted. A file that is not CSV at all, or has no
-   * row, is refused as `invalid_argument`.
+   * The first line names the columns, each by a name of its own: one is `phone`, in any case, or has one of the usual
+   * names of that (`Phone Number`, `mobile`, `Telefon`, ...); `name`, if it is there, is the contact's name; every
+   * other column becomes one of its `fields`, and one without a name may have no values. A contact that breaks a rule
+   * is rejected, and so is one whose row has not a value for each column; the others are accepted. A file that is not
+   * CSV at all, or has no row, is refused as `invalid_argument`.
    *
    * Over HTTP the same is `POST /batch-jobs/{batch_job_id}/contacts.csv` with the file as body, and `request_id` and
    * `expected_revision` in the query.
@@ -1469,12 +1469,12 @@ export const BatchJobService: GenService<{
     output: typeof GetContactResponseSchema;
   },
   /**
-   * Sends each of the batch jobs as it is now, and each again after every change: at most five times a second, and never
-   * without its last state. Ends when all of them are final and nothing is dialing, or deleted.
+   * Sends each of the batch jobs as it is now, and each again after every change: at most five times a second, and
+   * never without its last state. Ends when all of them are final and nothing is dialing, or deleted.
    *
-   * Where nothing changes for 15 s a message without `batch_job` is sent, as a sign of life: clients skip it. A stream that
-   * has been silent for twice as long is broken. It ends as `unavailable` while the database is away, when the replica
-   * stops, and when the stream is old: open it again.
+   * Where nothing changes for 15 s a message without `batch_job` is sent, as a sign of life: clients skip it. A stream
+   * that has been silent for twice as long is broken. It ends as `unavailable` while the database is away, when the
+   * replica stops, and when the stream is old: open it again.
    *
    * @generated from rpc callsheet.v1.BatchJobService.WatchBatchJobs
    */
@@ -1494,15 +1494,16 @@ export const BatchJobService: GenService<{
     output: typeof ListContactsResponseSchema;
   },
   /**
-   * Streams the contacts of a batch job as a CSV file, in any status of the job: who they are and what has become of them,
-   * all as of one instant, while the job goes on. The file is in the `csv` of the messages, one after the other; it is whole
-   * if, and only if, the stream ends without an error. What broke off is asked for anew, from its beginning.
+   * Streams the contacts of a batch job as a CSV file, in any status of the job: who they are and what has become of
+   * them, all as of one instant, while the job goes on. The file is in the `csv` of the messages, one after the other;
+   * it is whole if, and only if, the stream ends without an error. What broke off is asked for anew, from its
+   * beginning.
    *
    * The file is CSV (RFC 4180) in UTF-8, with commas and CRLF, and a row for each contact, by number. Its columns are
    * `phone`, `name`, one for each field that any contact of the job has, then `status`, `attempts`, `last_outcome`,
-   * `error_code`, `failure_reason`, `call_duration_seconds` and `last_attempt_at`. Statuses and outcomes are in lower case,
-   * as `no_answer`; times are ISO 8601 in UTC. `last_attempt_at` is when the last attempt began; the three before it, and
-   * `last_outcome`, are those of the last attempt that has ended.
+   * `error_code`, `failure_reason`, `call_duration_seconds` and `last_attempt_at`. Statuses and outcomes are in lower
+   * case, as `no_answer`; times are ISO 8601 in UTC. `last_attempt_at` is when the last attempt began; the three
+   * before it, and `last_outcome`, are those of the last attempt that has ended.
    *
    * No spreadsheet runs a cell of it. A text that begins with `=`, `+`, `-` or `@`, or with a tab or a line end, has an
    * apostrophe before it, phone numbers included. A cell that is an apostrophe alone belongs to a contact without that
@@ -1510,11 +1511,11 @@ export const BatchJobService: GenService<{
    *
    * ImportContacts reads the file back as the same contacts, and leaves out what had become of them.
    *
-   * A stream that is not read for 30 s, or not to its end within EXPORT_TIMEOUT, ends as `limit_exceeded`. A batch job whose
-   * contacts have more than 1,000 different fields is refused as `too_large`.
+   * A stream that is not read for 30 s, or not to its end within EXPORT_TIMEOUT, ends as `limit_exceeded`. A batch job
+   * whose contacts have more than 1,000 different fields is refused as `too_large`.
    *
-   * Over HTTP the same is `GET /batch-jobs/{batch_job_id}/contacts.csv`, with `statuses` (words with commas between them) and
-   * `include_attempts=true` in the query.
+   * Over HTTP the same is `GET /batch-jobs/{batch_job_id}/contacts.csv`, with `statuses` (words with commas between
+   * them) and `include_attempts=true` in the query.
    *
    * @generated from rpc callsheet.v1.BatchJobService.ExportContacts
    */

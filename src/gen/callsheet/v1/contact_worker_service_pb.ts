@@ -32,9 +32,9 @@ export type LeaseContactsRequest = Message<"callsheet.v1.LeaseContactsRequest"> 
   workerId: string;
 
   /**
-   * Makes the call safe to repeat: a repeat takes over the leases that were opened under the same id and are live still,
-   * if there are any, and is answered with them under new lease ids. An earlier call that still waits ends with nothing.
-   * 1 to 64 printable characters, or empty.
+   * Makes the call safe to repeat: a repeat takes over the leases that were opened under the same id and are live
+   * still, if there are any, and is answered with them under new lease ids. An earlier call that still waits ends with
+   * nothing. 1 to 64 printable characters, or empty.
    *
    * @generated from field: string request_id = 2;
    */
@@ -543,8 +543,9 @@ export const RecordedOutcome_ResultSchema: GenEnum<RecordedOutcome_Result> = /*@
  * Hands the contacts of running batch jobs to the workers that place the calls, and takes their outcomes.
  *
  * A worker leases contacts, calls each one, and reports how it went before the lease runs out, or extends the lease
- * while the call goes on. A contact is leased to one worker at a time. Of a job at most `concurrent_call_limit` contacts
- * are leased at once, and of an organization at most its own limit. The running jobs of an organization take turns.
+ * while the call goes on. A contact is leased to one worker at a time. Of a job at most `concurrent_call_limit`
+ * contacts are leased at once, and of an organization at most its own limit. The running jobs of an organization take
+ * turns.
  *
  * A lease that runs out is ended by the service within a second or two; the outcome of its attempt is
  * OUTCOME_UNKNOWN: perhaps a call was placed, perhaps not. It is tried again only if the job's `retry_on` names it.
@@ -591,8 +592,8 @@ export const ContactWorkerService: GenService<{
     output: typeof ReleaseLeasesResponseSchema;
   },
   /**
-   * Records how attempts ended, and leases what is called next if `lease_next` asks for it. A repetition changes nothing
-   * of what was recorded, and answers that.
+   * Records how attempts ended, and leases what is called next if `lease_next` asks for it. A repetition changes
+   * nothing of what was recorded, and answers that.
    *
    * With `lease_next` the leases that are reported end and others begin in one transaction, so that one call works a
    * contact. It waits for none: an answer without contacts is followed by LeaseContacts. No report fails because no

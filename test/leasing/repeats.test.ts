@@ -7,6 +7,7 @@ import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing, type LeaseRequest } from "../../src/leasing/leasing.ts";
 import { drawTicket, openLeases, takeOverLeases } from "../../src/postgres/leases.ts";
 import { eventually } from "../support/eventually.ts";
+import { lookAt } from "../support/look.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { startProxy } from "../support/proxy.ts";
@@ -110,8 +111,10 @@ describe.each(["the same replica", "another replica"])("a repeat on %s", (where)
   });
 
   test("gets other contacts if the first call's were released before", async () => {
-    const { first } = await leaseThree();
+    const { jobId, first } = await leaseThree();
     await release(parts, idsOf(first));
+    // They are on the list again a moment later.
+    await eventually(async () => expect((await lookAt(parts, jobId)).list).toHaveLength(5));
     const again = await repeat();
     expect(again).toHaveLength(3);
     await expectAllLive(parts, again);

@@ -106,6 +106,7 @@ describe.skipIf(!hasGit)(`the last release${there}`, () => {
     expect(runIn(tree, "git", "tag")).toBe("v98.76.54");
     expect(runIn(tree, "git", "status", "--porcelain")).toBe("");
     const commit = runIn(tree, "git", "rev-parse", "HEAD");
+    runIn(tree, "git", "commit", "-q", "--allow-empty", "-m", "after");
     expect(findLastRelease(tree)).toEqual({ version: "98.76.54", commit });
     const changelog = readFileSync(join(tree, "CHANGELOG.md"), "utf8");
     expect(changelog).toMatch(/\n## Unreleased\n\n## 98\.76\.54 — \d{4}-\d\d-\d\d\n/);

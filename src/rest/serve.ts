@@ -1,21 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { create, type Message } from "@bufbuild/protobuf";
-import {
-  type ConnectError,
-  createHandlerContext,
-  createMethodImplSpec,
-  type HandlerContext,
-} from "@connectrpc/connect";
+import { type ConnectError, createMethodImplSpec, type HandlerContext } from "@connectrpc/connect";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toConnectError } from "../rpc/errors.ts";
 import { maybeCallerOf } from "../rpc/gate.ts";
 import type { OpenDoor } from "../rpc/http/door.ts";
 import { writeFile } from "../rpc/http/download.ts";
 import { composeMethod } from "../rpc/invoke.ts";
-import { answerInTime } from "../rpc/http/in-time.ts";
+import { interceptorsOf, openPlainCall } from "../rpc/http/plain-call.ts";
 import { createLargeTurns } from "../rpc/requests/large-turns.ts";
-import { settledKey, settling } from "../rpc/strangers.ts";
 import { asConnectError } from "../rpc/last-resort.ts";
 import type { ListenerOptions } from "../rpc/listener.ts";
 import { createBytesInHand, heapShare } from "../rpc/requests/bytes-in-hand.ts";
@@ -34,10 +27,9 @@ type RestOptions = ListenerOptions & {
 
 /** The published paths, in front of the same gate and inside of the same interceptors as the RPCs. */
 export function createRest(options: RestOptions): OpenDoor {
-  const { deps, translate, observe = [], refused = () => {} } = options;
+  const { deps, translate, refused = () => {} } = options;
   const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }), largeTurns = createLargeTurns() } =
     options;
-  const gate = settling(options.gate);
   const find = createTable(routes);
 
   /** The error that a call ends with, as it may be seen. */
@@ -47,7 +39,7 @@ export function createRest(options: RestOptions): OpenDoor {
   }
 
   return (calls) => {
-    const interceptors = [...observe, answerInTime, calls.interceptor, ...options.interceptors];
+    const interceptors = interceptorsOf(options, calls);
 
     async function invoke(row: JsonRoute, context: HandlerContext, prepared: Prepared): Promise<Answered> {
       let answered: Answered | undefined;
@@ -70,32 +62,17 @@ export function createRest(options: RestOptions): OpenDoor {
       request: IncomingMessage,
       response: ServerResponse,
     ) {
-      const context = createHandlerContext({
-        service: BatchJobService,
-        method: row.rpc,
-        protocolName: "http",
-        requestMethod: request.method ?? "",
-        url: request.url ?? "",
-        requestHeader: { authorization: authorizationOf(request) },
-        shutdownSignal: calls.cut,
-      });
-      const { promise: over, reject } = Promise.withResolvers<never>();
-      over.catch(() => {});
-      context.signal.addEventListener("abort", () =>
-        reject(asConnectError(context.signal.reason, context.signal)),
-      );
-      response.once("close", () => context.abort());
+      const authorization = authorizationOf(request);
+      const arrived = { options, calls, settled, authorization };
+      const { context, enter, unlessOver } = openPlainCall(row.rpc, request, response, arrived);
       const { values } = context;
-      values.set(settledKey, settled);
       const organizationId = () => maybeCallerOf({ contextValues: values })?.organizationId;
       const hold = bytesInHand.hold(organizationId);
       const turn = (bytes: number) => largeTurns.take(bytes, organizationId());
       response.once("close", hold.release);
-      const unlessOver = <T>(work: Promise<T>): Promise<T> => Promise.race([work, over]);
       let asked: Asked = {};
       try {
-        calls.admit();
-        await gate(context);
+        await enter();
         const given = await readRequest(request, response, { row, batchJobId, context, hold, turn });
         if (row.kind === "file") {
           const result = await unlessOver(invokeFile(row, context, await row.prepare(given)));

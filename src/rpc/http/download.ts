@@ -13,7 +13,6 @@ import { toConnectError } from "../errors.ts";
 import type { InvokeMethod } from "../invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
-import { settling } from "../strangers.ts";
 import { contactsOfJob } from "./upload.ts";
 
 const { exportContacts: method } = BatchJobService.method;
@@ -36,7 +35,6 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
   const found = invokerOf(method, options, calls);
   if (found === undefined) return () => undefined;
   const invoke: InvokeMethod = found;
-  const gate = settling(options.gate);
 
   async function answer(
     batchJobId: string,
@@ -45,10 +43,9 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
     response: ServerResponse,
     settled: () => void,
   ) {
-    const call = openPlainCall(method, request, response, { calls, settled });
+    const call = openPlainCall(method, request, response, { options, calls, settled });
     try {
-      calls.admit();
-      await gate(call.context);
+      await call.enter();
       const result = await call.unlessOver(invoke(call.context, toMessages(batchJobId, search)));
       await writeFile(response, result, { batchJobId, unlessOver: call.unlessOver });
     } catch (thrown) {

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescMethod } from "@bufbuild/protobuf";
-import { createHandlerContext } from "@connectrpc/connect";
+import { createHandlerContext, type Interceptor } from "@connectrpc/connect";
 import { codeToHttpStatus, errorToJson } from "@connectrpc/connect/protocol-connect";
 import type { CallsInHand } from "../calls-in-hand.ts";
 import { composeMethod, type InvokeMethod } from "../invoke.ts";
 import { answerInTime } from "./in-time.ts";
-import { settledKey } from "../strangers.ts";
+import { settledKey, settling } from "../strangers.ts";
 import { asConnectError } from "../last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 
@@ -17,16 +17,32 @@ export function invokerOf(
 ): InvokeMethod | undefined {
   const specs = options.services.flatMap((entry) => Object.values(entry.methods));
   const spec = specs.find((candidate) => candidate.method === method);
-  const { observe = [], interceptors } = options;
-  return spec && composeMethod(spec, [...observe, answerInTime, calls.interceptor, ...interceptors]);
+  return spec && composeMethod(spec, interceptorsOf(options, calls));
 }
+
+/** What is around the handler of a call over plain HTTP, the outermost first. */
+export function interceptorsOf(
+  { observe = [], interceptors }: ListenerOptions,
+  calls: CallsInHand,
+): Interceptor[] {
+  return [...observe, answerInTime, calls.interceptor, ...interceptors];
+}
+
+/** Where a call comes from, and what it is to tell once it is known who calls. */
+type Arrived = {
+  readonly options: ListenerOptions;
+  readonly calls: CallsInHand;
+  readonly settled: () => void;
+  /** The header's if not given. */
+  readonly authorization?: string;
+};
 
 /** A request over plain HTTP as a call of a method; it is over when its response is closed. */
 export function openPlainCall(
   method: DescMethod,
   request: IncomingMessage,
   response: ServerResponse,
-  { calls, settled }: { calls: CallsInHand; settled: () => void },
+  { options, calls, settled, authorization = request.headers.authorization ?? "" }: Arrived,
 ) {
   const context = createHandlerContext({
     service: method.parent,
@@ -34,7 +50,7 @@ export function openPlainCall(
     protocolName: "http",
     requestMethod: request.method ?? "",
     url: request.url ?? "",
-    requestHeader: { authorization: request.headers.authorization ?? "" },
+    requestHeader: { authorization },
     shutdownSignal: calls.cut,
   });
   context.values.set(settledKey, settled);
@@ -46,6 +62,11 @@ export function openPlainCall(
   response.once("close", () => context.abort());
   return {
     context,
+    /** Rejects unless calls are taken and the caller may make this one. */
+    async enter(): Promise<void> {
+      calls.admit();
+      await settling(options.gate)(context);
+    },
     /** What the work answers, unless the call is over first. */
     unlessOver: <T>(work: Promise<T>): Promise<T> => Promise.race([work, over]),
     /** Answers what was thrown, as Connect writes it. */

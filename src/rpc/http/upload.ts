@@ -9,7 +9,6 @@ import { clientLeft } from "../last-resort.ts";
 import type { InvokeMethod } from "../invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
-import { settling } from "../strangers.ts";
 
 const { importContacts: method } = BatchJobService.method;
 export const contactsOfJob = /^\/batch-jobs\/([^/?]+)\/contacts\.csv$/;
@@ -37,7 +36,6 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
   const found = invokerOf(method, options, calls);
   if (found === undefined) return () => undefined;
   const invoke: InvokeMethod = found;
-  const gate = settling(options.gate);
 
   async function answer(
     batchJobId: string,
@@ -46,10 +44,9 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
     response: ServerResponse,
     settled: () => void,
   ) {
-    const call = openPlainCall(method, request, response, { calls, settled });
+    const call = openPlainCall(method, request, response, { options, calls, settled });
     try {
-      calls.admit();
-      await gate(call.context);
+      await call.enter();
       const result = await invoke(call.context, toMessages(batchJobId, query, request, response));
       if (!result.stream) throw new Error("an upload is a stream");
       for await (const message of result.message) {

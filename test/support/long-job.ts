@@ -17,11 +17,13 @@ export async function makeLong(db: Database, batchJobId: string, contacts: numbe
     .execute();
 }
 
+/** Those that read the next blocks just now are none the less open. */
 const snapshots = sql`
   select pid from pg_stat_activity
-  where datname = current_database() and pid <> pg_backend_pid() and state = 'idle in transaction'`;
+  where datname = current_database() and pid <> pg_backend_pid()
+    and (state = 'idle in transaction' or (state = 'active' and query like '%from contact_blocks%'))`;
 
-/** How many transactions wait for their owners, as those do that exports read in. */
+/** How many transactions wait for their owners, as those do that exports read in, or read a job's blocks. */
 export async function openSnapshots(db: Database): Promise<number> {
   const { rows } = await sql`${snapshots}`.execute(db);
   return rows.length;

@@ -64,6 +64,14 @@ test("no file imports from a room that its own may not import from", () => {
   expect(wrong.map(({ file, target }) => `${file} → ${target}`)).toEqual([]);
 });
 
+test("tables, their rows and the statements on them are known in postgres/ alone", () => {
+  const others = filesOf("src").filter((file) => roomOf(file) !== "postgres");
+  const knowing = others.filter((file) =>
+    /from "(kysely|.*\/postgres\/(tables|job-rows)\.ts)"/.test(readFileSync(join(root, file), "utf8")),
+  );
+  expect(knowing).toEqual([]);
+});
+
 test("every arrow that is allowed is there", () => {
   const there = new Set(imports.map(({ file, target }) => `${roomOf(file)} → ${roomOf(target)}`));
   const all = Object.entries(allowed).flatMap(([room, others]) =>

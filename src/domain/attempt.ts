@@ -1,5 +1,20 @@
 import type { JobStatus } from "./batch-job.ts";
 import type { Outcome } from "./contact.ts";
+import type { LeaseKey } from "./lease-id.ts";
+
+/** An attempt as it is kept; one that goes on has no end and no outcome yet. */
+export type Attempt = LeaseKey & {
+  readonly workerId: string;
+  readonly leasedAt: Date;
+  readonly expiresAt: Date;
+  readonly endedAt: Date | null;
+  readonly outcome: Outcome | null;
+  readonly reportedAt: Date | null;
+  readonly errorCode: string | null;
+  readonly failureReason: string | null;
+  readonly callDurationMs: number | null;
+  readonly providerCallId: string | null;
+};
 
 /** What of a job's settings decides about retries. */
 export type RetryRules = {

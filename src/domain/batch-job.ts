@@ -1,4 +1,5 @@
 import { BatchJobError } from "./batch-job-error.ts";
+import type { Outcome, StoredContactStatus } from "./contact.ts";
 
 export const jobStatuses = [
   "pending",
@@ -46,6 +47,60 @@ const verdictOf = (command: Command, status: JobStatus): Verdict =>
 /** The statuses in which the command is allowed. */
 export const allowedStatuses = (command: Command): JobStatus[] =>
   jobStatuses.filter((status) => !refusals.has(verdictOf(command, status)));
+
+/** A batch job as it is stored. */
+export type BatchJob = {
+  readonly id: string;
+  readonly organizationId: number;
+  readonly name: string;
+  readonly description: string;
+  readonly fromPhoneNumberId: string;
+  readonly status: JobStatus;
+  readonly failureReason: string | null;
+  readonly revision: number;
+  readonly timeZone: string;
+  /** The start time as its caller wrote it. */
+  readonly requestedStartTime: string | null;
+  readonly scheduledStartTime: Date | null;
+  readonly scheduledJobId: string | null;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+  readonly startLagMs: number | null;
+  readonly concurrentCallLimit: number;
+  readonly maxAttempts: number;
+  readonly retryOn: readonly Outcome[];
+  readonly retryDelaysMs: readonly number[];
+  readonly totalContacts: number;
+  /** How many of them are in each status. */
+  readonly counts: Readonly<Record<StoredContactStatus, number>>;
+  /** False while the phones are not known of a job whose contacts all came from one file. */
+  readonly hasAllPhones: boolean;
+};
+
+/** A batch job as it is created, all of its contacts pending. */
+export type NewBatchJob = Pick<
+  BatchJob,
+  | "id"
+  | "organizationId"
+  | "name"
+  | "description"
+  | "fromPhoneNumberId"
+  | "timeZone"
+  | "requestedStartTime"
+  | "scheduledStartTime"
+  | "scheduledJobId"
+  | "concurrentCallLimit"
+  | "maxAttempts"
+  | "retryOn"
+  | "retryDelaysMs"
+  | "totalContacts"
+> & { readonly status: "pending" | "scheduled" };
+
+/** How many of the job's contacts are not final. */
+export const openContacts = ({ counts }: BatchJob): number =>
+  counts.pending + counts.waiting_retry + counts.dialing;
 
 type Subject = { id: string; status: JobStatus; dialing: number };
 

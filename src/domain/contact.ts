@@ -27,6 +27,16 @@ export const openContactStatuses = ["pending", "waiting_retry"] as const satisfi
 
 export type ContactInput = { phone: string; name: string; fields: Record<string, string> };
 
+/** A contact as it is stored. While it is leased it is dialing, in its next attempt. */
+export type StoredContact = ContactInput & {
+  jobId: string;
+  number: number;
+  status: StoredContactStatus;
+  attempts: number;
+  lastOutcome: Outcome | null;
+  nextAttemptAt: Date | null;
+};
+
 export type RejectionReason = "invalid_phone_format" | "duplicate_phone" | "invalid_fields";
 
 /** What is wrong with a contact: where, and which rule it breaks, in words for people. */

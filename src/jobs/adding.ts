@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { JobKey } from "../domain/job-id.ts";
 import { enterPhones } from "../postgres/adding.ts";
 import type { Database } from "../postgres/database.ts";
-import type { BatchJobRow } from "../postgres/tables.ts";
 
 /** Thrown by an addition that must not go on while a file is being added to the job. */
 export const fileIsAdded = new BatchJobError(
@@ -12,8 +12,8 @@ export const fileIsAdded = new BatchJobError(
 
 /** Thrown by an addition that needs the phones of the job, which are not all entered. */
 export class PhonesAreMissing extends Error {
-  readonly job: Pick<BatchJobRow, "organization_id" | "id">;
-  constructor(job: PhonesAreMissing["job"]) {
+  readonly job: JobKey;
+  constructor(job: JobKey) {
     super(`the phones of ${job.id} are to be entered first`);
     this.job = job;
   }
@@ -31,7 +31,7 @@ export async function whenNothingKeepsOut<T>(db: Database, add: () => Promise<T>
       return await add();
     } catch (error) {
       const isMissing = error instanceof PhonesAreMissing;
-      if (isMissing && (await enterPhones(db, error.job.organization_id, error.job.id))) continue;
+      if (isMissing && (await enterPhones(db, error.job.organizationId, error.job.id))) continue;
       if (!isMissing && error !== fileIsAdded) throw error;
       if (performance.now() > patienceEnds) throw fileIsAdded;
       await delay(pauseMs * (1 + Math.random()));

@@ -64,8 +64,8 @@ export function createBatchJobs(deps: {
           rpc: createRpc,
           redisHalf: entryOfNewJob,
           decide({ now }) {
-            const { answer, row } = decideJob(organizationId, job, now);
-            return { answer, created: row };
+            const { answer, created } = decideJob(organizationId, job, now);
+            return { answer, created };
           },
         });
       }
@@ -73,9 +73,9 @@ export function createBatchJobs(deps: {
         rpc: createRpc,
         redisHalf: entryOfNewJob,
         async decide(trx) {
-          const { answer, row, accepted } = decideJob(organizationId, job, await databaseNow(trx));
-          await insertJobs(trx, [row]);
-          await insertContacts(trx, organizationId, row.id, 0, accepted);
+          const { answer, created, accepted } = decideJob(organizationId, job, await databaseNow(trx));
+          await insertJobs(trx, [created]);
+          await insertContacts(trx, organizationId, created.id, 0, accepted);
           return answer;
         },
       });
@@ -90,9 +90,9 @@ export function createBatchJobs(deps: {
             const job = await lockForCommand(trx, request);
             check("add_contacts", job);
             if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;
-            if (!job.has_all_phones) throw new PhonesAreMissing(job);
+            if (!job.hasAllPhones) throw new PhonesAreMissing(job);
             const duplicates = new Set(
-              await insertContacts(trx, job.organization_id, job.id, job.total_contacts, accepted),
+              await insertContacts(trx, job.organizationId, job.id, job.totalContacts, accepted),
             );
             for (const { index, phone } of accepted) {
               if (duplicates.has(index)) rejected.push({ index, phone, ...duplicatePhone });
@@ -102,13 +102,13 @@ export function createBatchJobs(deps: {
             const after =
               acceptedCount === 0
                 ? job
-                : await countAdded(trx, job.organization_id, job.id, {
+                : await countAdded(trx, job.organizationId, job.id, {
                     count: acceptedCount,
                     withPhones: true,
                   });
             return {
               acceptedCount,
-              totalContacts: after.total_contacts,
+              totalContacts: after.totalContacts,
               toFanOut: job.status === "running" && acceptedCount > 0 ? keyOf(job) : null,
               ...summaryOf(rejected),
             };

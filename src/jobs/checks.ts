@@ -30,6 +30,6 @@ export function checkRevision(
 }
 
 export const check = (command: Command, job: BatchJob): void =>
-  checkAllowed(command, { id: job.id, status: job.status, dialing: job.dialing_contacts });
+  checkAllowed(command, { id: job.id, status: job.status, dialing: job.counts.dialing });
 
-export const keyOf = (job: BatchJob) => ({ id: job.id, organizationId: job.organization_id });
+export const keyOf = (job: BatchJob) => ({ id: job.id, organizationId: job.organizationId });

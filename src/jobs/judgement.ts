@@ -1,10 +1,9 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type Command, checkAllowed } from "../domain/batch-job.ts";
+import { type Command, type NewBatchJob, checkAllowed } from "../domain/batch-job.ts";
 import type { JobState } from "../domain/job-state.ts";
 import { jobNotFound } from "../postgres/batch-jobs.ts";
 import type { Situation } from "../postgres/commands.ts";
 import { type KeptAnswer, type RequestKey, checkSame, nameOf } from "../postgres/requests.ts";
-import type { NewBatchJob } from "../postgres/tables.ts";
 import { type JobCommandRequest, checkRevision } from "./checks.ts";
 import type { Committed, RedisHalf } from "./redis-halves.ts";
 

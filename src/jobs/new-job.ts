@@ -7,11 +7,10 @@ import {
   type Rejection,
   sortOut,
 } from "../domain/contact.ts";
-import type { JobStatus } from "../domain/batch-job.ts";
+import type { NewBatchJob } from "../domain/batch-job.ts";
 import type { StartTime } from "../domain/job-state.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
-import type { NewBatchJob } from "../postgres/tables.ts";
 
 export type NewJob = {
   readonly name: string;
@@ -62,32 +61,30 @@ export function decideJob(organizationId: number, job: NewJob, now: Date) {
   const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
   const { accepted, rejected } = sortOut(job.contacts);
   checkAnyAccepted(job.contacts.length, rejected);
-  const status: JobStatus = start === undefined ? "pending" : "scheduled";
-  const row = {
+  const created: NewBatchJob = {
     id: randomUUID(),
-    organization_id: organizationId,
+    organizationId,
     name: job.name,
     description: job.description,
-    from_phone_number_id: job.fromPhoneNumberId,
-    status,
-    timezone: timeZone,
-    requested_start_time: start?.requested ?? null,
-    scheduled_at: start?.startAt ?? null,
-    scheduled_job_id: start === undefined ? null : randomUUID(),
-    concurrent_call_limit: job.concurrentCallLimit,
-    max_attempts: job.maxAttempts,
-    retry_on: [...job.retryOn],
-    retry_delays_ms: [...job.retryDelaysMs],
-    total_contacts: accepted.length,
-    pending_contacts: accepted.length,
-  } satisfies NewBatchJob;
-  const answer = {
-    batchJobId: row.id,
-    status,
+    fromPhoneNumberId: job.fromPhoneNumberId,
+    status: start === undefined ? "pending" : "scheduled",
+    timeZone,
+    requestedStartTime: start?.requested ?? null,
+    scheduledStartTime: start?.startAt ?? null,
+    scheduledJobId: start === undefined ? null : randomUUID(),
+    concurrentCallLimit: job.concurrentCallLimit,
+    maxAttempts: job.maxAttempts,
+    retryOn: job.retryOn,
+    retryDelaysMs: job.retryDelaysMs,
     totalContacts: accepted.length,
-    scheduledJobId: row.scheduled_job_id,
+  };
+  const answer = {
+    batchJobId: created.id,
+    status: created.status,
+    totalContacts: created.totalContacts,
+    scheduledJobId: created.scheduledJobId,
     dueMs: start?.startAt.getTime() ?? null,
     ...summaryOf(rejected),
   };
-  return { answer, row, accepted };
+  return { answer, created, accepted };
 }

@@ -2,14 +2,19 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
 import type { ContactStatus } from "../domain/contact.ts";
 import { databaseNow, findJob } from "../postgres/batch-jobs.ts";
-import { type CalledContactRow, countJobs, pageOfContacts, pageOfJobs } from "../postgres/offset-pages.ts";
+import {
+  type CalledContact as StoredCalledContact,
+  countJobs,
+  pageOfContacts,
+  pageOfJobs,
+} from "../postgres/offset-pages.ts";
 import { type BatchJob, type Reads, shown, storedStatuses } from "./queries.ts";
 
 /** A page by its place, from 1. */
 export type NumberedPage = { readonly page: number; readonly size: number };
 
 /** A contact with the status that its job gives it, and the last of its attempts. */
-export type CalledContact = Omit<CalledContactRow, "status"> & { readonly status: ContactStatus };
+export type CalledContact = Omit<StoredCalledContact, "status"> & { readonly status: ContactStatus };
 
 export type JobDetail = {
   readonly job: BatchJob;
@@ -51,14 +56,14 @@ export function createOffsetPages({ reads }: Pick<Reads, "reads">) {
       const stored = storedStatuses(statuses, job);
       const contactsTotal =
         stored === undefined
-          ? job.total_contacts
-          : stored.reduce((sum, status) => sum + job[`${status}_contacts`], 0);
+          ? job.totalContacts
+          : stored.reduce((sum, status) => sum + job.counts[status], 0);
       const offset = offsetOf(page);
-      const rows = offset.offset < contactsTotal ? await pageOfContacts(db, job, stored, offset) : [];
+      const called = offset.offset < contactsTotal ? await pageOfContacts(db, job, stored, offset) : [];
       return {
         job,
         now: job.status === "running" ? await databaseNow(db) : undefined,
-        contacts: rows.map((row) => shown(row, job)),
+        contacts: called.map((contact) => shown(contact, job)),
         contactsTotal,
       };
     },

@@ -1,10 +1,12 @@
 import { fitting } from "../domain/answer-size.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type JobStatus } from "../domain/batch-job.ts";
+import type { Attempt } from "../domain/attempt.ts";
+import type { BatchJob, JobStatus } from "../domain/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
 import {
   type ContactStatus,
+  type StoredContact,
   type StoredContactStatus,
   openContactStatuses,
   storedContactStatuses,
@@ -17,16 +19,11 @@ import type { Connections } from "../postgres/connections.ts";
 import type { Database } from "../postgres/database.ts";
 import { search } from "../postgres/searches.ts";
 import { readJobs } from "../postgres/watching.ts";
-import type { AttemptRow, BatchJobRow, ContactRow } from "../postgres/tables.ts";
 
-/** A batch job as it is stored. */
-export type BatchJob = BatchJobRow;
-
-/** An attempt as it is stored. */
-export type Attempt = AttemptRow;
+export type { Attempt, BatchJob };
 
 /** A contact with the status that its job gives it. */
-export type Contact = Omit<ContactRow, "status"> & { readonly status: ContactStatus };
+export type Contact = Omit<StoredContact, "status"> & { readonly status: ContactStatus };
 
 const defaultPageSize = 50;
 const largestPageSize = 1_000;
@@ -57,7 +54,7 @@ export function storedStatuses(
 ): readonly StoredContactStatus[] | undefined {
   if (asked.length === 0) return undefined;
   return storedContactStatuses.filter(
-    (stored) => job[`${stored}_contacts`] > 0 && asked.includes(shownStatus(stored, job.status)),
+    (stored) => job.counts[stored] > 0 && asked.includes(shownStatus(stored, job.status)),
   );
 }
 
@@ -65,25 +62,25 @@ export function storedStatuses(
 export const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
   jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
 
-export const shown = <Row extends ContactRow>(
-  row: Row,
+export const shown = <C extends StoredContact>(
+  contact: C,
   job: BatchJob,
-): Omit<Row, "status"> & { readonly status: ContactStatus } => ({
-  ...row,
-  status: shownStatus(row.status, job.status),
+): Omit<C, "status"> & { readonly status: ContactStatus } => ({
+  ...contact,
+  status: shownStatus(contact.status, job.status),
 });
 
 /** More than a job takes in an answer beside its texts. */
 const aroundTexts = 700;
 
 const bytesOf = (job: BatchJob): number =>
-  [job.name, job.description, job.from_phone_number_id, job.requested_start_time ?? ""].reduce(
+  [job.name, job.description, job.fromPhoneNumberId, job.requestedStartTime ?? ""].reduce(
     (sum, text) => sum + Buffer.byteLength(text),
     aroundTexts,
   );
 
 const cursorOf = (job: BatchJob | undefined): JobCursor | undefined =>
-  job && { createdAt: job.created_at, id: job.id };
+  job && { createdAt: job.createdAt, id: job.id };
 
 /** The connections that reads have. */
 export type Reads = Pick<Connections, "reads" | "searches" | "lookUps">;
@@ -91,11 +88,11 @@ export type Reads = Pick<Connections, "reads" | "searches" | "lookUps">;
 /** What can be asked about batch jobs. Every answer is about the caller's organization only. */
 export function createQueries({ reads, searches, lookUps }: Reads) {
   /** Under load one query answers all who ask while others run; one that hangs leaves the rest of them their way. */
-  const readJob = coalesce<JobKey, { row: BatchJob | undefined }>(
+  const readJob = coalesce<JobKey, { job: BatchJob | undefined }>(
     async (asked) => {
       const jobs = new Map(asked.map((job) => [writeJobKey(job), job]));
       const versions = await readJobs(lookUps, [...jobs.values()]);
-      return asked.map((job) => ({ row: versions.get(writeJobKey(job))?.row }));
+      return asked.map((job) => ({ job: versions.get(writeJobKey(job))?.job }));
     },
     100,
     4,
@@ -106,9 +103,9 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
     async get(caller: Caller, batchJobId: string): Promise<BatchJob> {
       if (!isUuid(batchJobId)) throw jobNotFound(batchJobId);
       const { organizationId } = caller;
-      const { row } = await readJob({ organizationId, id: batchJobId.toLowerCase() });
-      if (row === undefined) throw jobNotFound(batchJobId);
-      return row;
+      const { job } = await readJob({ organizationId, id: batchJobId.toLowerCase() });
+      if (job === undefined) throw jobNotFound(batchJobId);
+      return job;
     },
 
     /** One page of jobs, newest first; a short one where more would not fit, or where a search has taken enough. */
@@ -143,12 +140,12 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
     ): Promise<{ contact: Contact; attempts: Attempt[] }> {
       const db = reads.of(caller.organizationId);
       const job = await findJob(db, caller.organizationId, batchJobId);
-      const found = await findContact(db, job.organization_id, job.id, number);
+      const found = await findContact(db, job.organizationId, job.id, number);
       if (found === undefined) {
         throw new BatchJobError(
           "contact_not_found",
-          `The batch job has no contact ${number}; it has ${job.total_contacts}, numbered from 1.`,
-          { batchJobId: job.id, number: String(number), totalContacts: String(job.total_contacts) },
+          `The batch job has no contact ${number}; it has ${job.totalContacts}, numbered from 1.`,
+          { batchJobId: job.id, number: String(number), totalContacts: String(job.totalContacts) },
         );
       }
       return { contact: shown(found.contact, job), attempts: found.attempts };
@@ -165,7 +162,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       const cursor = readPageToken(page.token, scope, isContactCursor);
       const list = async (db: Database | Trx) => {
         const job = await findJob(db, caller.organizationId, batchJobId);
-        const found = await listContacts(db, job.organization_id, job.id, storedStatuses(statuses, job), {
+        const found = await listContacts(db, job.organizationId, job.id, storedStatuses(statuses, job), {
           after: cursor?.[0] ?? 0,
           size: pageSizeOf(page.size),
         });
@@ -175,7 +172,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
         ? search(searches.of(caller.organizationId), list)
         : list(reads.of(caller.organizationId)));
       return {
-        contacts: found.contacts.map((row) => shown(row, job)),
+        contacts: found.contacts.map((contact) => shown(contact, job)),
         nextPageToken: found.goesOnAfter === undefined ? "" : writePageToken(scope, [found.goesOnAfter]),
       };
     },

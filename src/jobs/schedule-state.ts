@@ -33,7 +33,7 @@ export function createScheduleStates({
       batchJobId: string,
     ): Promise<{ job: BatchJob; entry: Entry | undefined }> {
       const job = await findJob(reads.of(caller.organizationId), caller.organizationId, batchJobId);
-      const { scheduled_job_id: scheduledJobId } = job;
+      const { scheduledJobId } = job;
       return { job, entry: scheduledJobId === null ? undefined : await entryOf(scheduledJobId) };
     },
   };

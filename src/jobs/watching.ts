@@ -34,8 +34,8 @@ type Stream = {
   readonly unlessFailed: <T>(work: Promise<T>) => Promise<T>;
 };
 
-/** A job that somebody watches, as it was last seen; no row once it is deleted. */
-type Watched = { version: string | undefined; row: BatchJob | undefined; readonly streams: Set<Stream> };
+/** A job that somebody watches, as it was last seen; undefined once it is deleted. */
+type Watched = { version: string | undefined; job: BatchJob | undefined; readonly streams: Set<Stream> };
 
 /** The version of a job that is gone, for good. */
 const deleted = "deleted";
@@ -50,8 +50,8 @@ const mostWatched = 10_000;
 /** One statement looks at so many jobs at most. */
 const mostAsked = 5_000;
 
-const isOver = (row: BatchJob | undefined): boolean =>
-  row === undefined || (!allowedStatuses("cancel").includes(row.status) && row.dialing_contacts === 0);
+const isOver = (job: BatchJob | undefined): boolean =>
+  job === undefined || (!allowedStatuses("cancel").includes(job.status) && job.counts.dialing === 0);
 
 const tooManyWatched = () =>
   new BatchJobError(
@@ -97,31 +97,31 @@ export function createWatching(deps: {
   const poke = createAlarm();
 
   function see(key: string, found: JobVersion | undefined): void {
-    const job = watched.get(key);
-    if (job === undefined || job.version === (found?.version ?? deleted)) return;
-    job.version = found?.version ?? deleted;
-    job.row = found?.row;
-    for (const stream of job.streams) {
+    const seen = watched.get(key);
+    if (seen === undefined || seen.version === (found?.version ?? deleted)) return;
+    seen.version = found?.version ?? deleted;
+    seen.job = found?.job;
+    for (const stream of seen.streams) {
       stream.changed.add(key);
       stream.alarm.ring();
     }
   }
 
-  /** Rows are read only of jobs that are not known yet, or have another version than is known. */
+  /** Jobs are read only if they are not known yet, or have another version than is known. */
   async function readSome(keys: readonly string[], found: Map<string, JobVersion>): Promise<void> {
     const versions = await readVersions(
       db,
-      keys.filter((key) => watched.get(key)?.row !== undefined).map(readJobKey),
+      keys.filter((key) => watched.get(key)?.job !== undefined).map(readJobKey),
     );
     const changed: string[] = [];
     for (const key of keys) {
-      const { version, row } = watched.get(key) ?? {};
+      const { version, job } = watched.get(key) ?? {};
       if (version === deleted) continue;
-      if (row !== undefined && version !== undefined && version === versions.get(key))
-        found.set(key, { version, row });
+      if (job !== undefined && version !== undefined && version === versions.get(key))
+        found.set(key, { version, job });
       else changed.push(key);
     }
-    for (const [key, job] of await readJobs(db, changed.map(readJobKey))) found.set(key, job);
+    for (const [key, read] of await readJobs(db, changed.map(readJobKey))) found.set(key, read);
   }
 
   /** One look at a time, for all who ask meanwhile: so what is seen later is newer, however many begin at once. */
@@ -152,9 +152,9 @@ export function createWatching(deps: {
 
   function join(stream: Stream, keys: readonly string[]): void {
     for (const key of keys) {
-      const job = watched.get(key) ?? { version: undefined, row: undefined, streams: new Set() };
-      watched.set(key, job);
-      job.streams.add(stream);
+      const own = watched.get(key) ?? { version: undefined, job: undefined, streams: new Set() };
+      watched.set(key, own);
+      own.streams.add(stream);
       stream.changed.add(key);
     }
     poke.ring();
@@ -162,9 +162,9 @@ export function createWatching(deps: {
 
   function leave(stream: Stream, keys: readonly string[]): void {
     for (const key of keys) {
-      const job = watched.get(key);
-      job?.streams.delete(stream);
-      if (job?.streams.size === 0) watched.delete(key);
+      const left = watched.get(key);
+      left?.streams.delete(stream);
+      if (left?.streams.size === 0) watched.delete(key);
     }
   }
 
@@ -211,7 +211,7 @@ export function createWatching(deps: {
           const restMs = stream.changed.size > 0 ? pollMs : signOfLifeMs;
           const waitMs = sentMs + restMs - performance.now();
           if (waitMs > 0) {
-            if (stream.changed.size === 0 && keys.every((key) => isOver(watched.get(key)?.row))) return;
+            if (stream.changed.size === 0 && keys.every((key) => isOver(watched.get(key)?.job))) return;
             await stream.alarm.sleep(waitMs);
             stream.check();
             continue;
@@ -219,8 +219,8 @@ export function createWatching(deps: {
           if (stream.changed.size === 0) yield undefined;
           for (const key of keys) {
             if (!stream.changed.delete(key)) continue;
-            const row = watched.get(key)?.row;
-            if (row !== undefined) yield row;
+            const job = watched.get(key)?.job;
+            if (job !== undefined) yield job;
             stream.check();
           }
           sentMs = performance.now();

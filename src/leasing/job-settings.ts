@@ -1,11 +1,9 @@
-import { type SqlBool, sql } from "kysely";
-import type { RetryRules } from "../domain/attempt.ts";
 import { writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
+import { type JobSettings, readJobSettings } from "../postgres/job-settings.ts";
 import { createRecent } from "../timing/recent.ts";
 
-/** What of a job never changes and its leases need. */
-export type JobSettings = RetryRules & { readonly fromPhoneNumberId: string };
+export type { JobSettings };
 
 /** The settings of an organization's jobs, by id. */
 export type SettingsOf = (
@@ -31,19 +29,7 @@ export function createJobSettings(db: Database): SettingsOf {
       else found.set(id, settings);
     }
     if (unknown.length === 0) return found;
-    const rows = await db
-      .selectFrom("batch_jobs")
-      .select([
-        "id",
-        "max_attempts as maxAttempts",
-        "retry_on as retryOn",
-        "retry_delays_ms as retryDelaysMs",
-        "from_phone_number_id as fromPhoneNumberId",
-      ])
-      .where("organization_id", "=", organizationId)
-      .where(sql<SqlBool>`id = any(${unknown}::uuid[])`)
-      .execute();
-    for (const { id, ...settings } of rows) {
+    for (const [id, settings] of await readJobSettings(db, organizationId, unknown)) {
       found.set(id, settings);
       kept.set(nameOf(id), settings);
     }

@@ -1,6 +1,7 @@
 import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
+import { type BatchJob, openContacts } from "../domain/batch-job.ts";
 import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
-import { completeFailedJob, finishJob, openContacts } from "../postgres/batch-jobs.ts";
+import { completeFailedJob, finishJob } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { lockJobs, lockOrganization } from "../postgres/locks.ts";
 import {
@@ -9,7 +10,6 @@ import {
   readEndedAttempts,
   recordLateReports,
 } from "../postgres/late-reports.ts";
-import type { BatchJobRow } from "../postgres/tables.ts";
 import type { Reported, ReportOf } from "./recorder.ts";
 
 /** The jobs that a transaction has ended, with their new revisions. */
@@ -32,13 +32,8 @@ export async function reportLate(
     const changes: CountChanges = new Map();
     const late: LateReport[] = [];
 
-    function record(hand: EndedAttempt, job: BatchJobRow, { outcome, details }: ReportOf): void {
-      const rules = {
-        maxAttempts: job.max_attempts,
-        retryOn: job.retry_on,
-        retryDelaysMs: job.retry_delays_ms,
-      };
-      const delayMs = isGoingOn(job.status) ? retryDelayMs(outcome, hand.attempt, rules) : null;
+    function record(hand: EndedAttempt, job: BatchJob, { outcome, details }: ReportOf): void {
+      const delayMs = isGoingOn(job.status) ? retryDelayMs(outcome, hand.attempt, job) : null;
       const status = delayMs === null ? outcome : "waiting_retry";
       const nextAttemptAt = delayMs === null ? null : new Date(now.getTime() + delayMs);
       noteMove(changes, hand.jobId, hand.contact.status, status);
@@ -70,7 +65,7 @@ export async function reportLate(
     const finished: Finished[] = [];
     for (const [id, change] of changes) {
       const job = jobs.get(id);
-      if (job?.failure_reason === "no_call_completed" && (change.completed ?? 0) > 0) {
+      if (job?.failureReason === "no_call_completed" && (change.completed ?? 0) > 0) {
         await completeFailedJob(trx, organizationId, id);
       }
       if (job?.status !== "running" || openContacts(job) + (change.waiting_retry ?? 0) > 0) continue;

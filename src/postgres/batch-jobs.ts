@@ -1,13 +1,13 @@
 import { type Transaction, sql } from "kysely";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { isUuid } from "../domain/job-id.ts";
-import type { JobStatus } from "../domain/batch-job.ts";
+import type { BatchJob, JobStatus, NewBatchJob } from "../domain/batch-job.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
-import { jobColumns } from "./job-rows.ts";
+import { jobColumns, toBatchJob, toInsert } from "./job-rows.ts";
 import { plainArray } from "./lease-rows.ts";
 import { often } from "./prepared.ts";
-import type { BatchJobRow, NewBatchJob, Tables } from "./tables.ts";
+import type { BatchJobRow, Tables } from "./tables.ts";
 
 export type Trx = Transaction<Tables>;
 
@@ -27,49 +27,51 @@ export async function databaseNow(db: Database | Trx): Promise<Date> {
 }
 
 /** The job, or job_not_found; another organization's job is not found. */
-export async function findJob(db: Database | Trx, organizationId: number, id: string): Promise<BatchJobRow> {
+export async function findJob(db: Database | Trx, organizationId: number, id: string): Promise<BatchJob> {
   if (!isUuid(id)) throw jobNotFound(id);
   const { rows } = await sql<BatchJobRow>`${often}
     select ${jobColumns("batch_jobs")} from batch_jobs where organization_id = ${organizationId} and id = ${id}
   `.execute(db);
-  const [job] = rows;
-  if (job === undefined) throw jobNotFound(id);
-  return job;
+  const [row] = rows;
+  if (row === undefined) throw jobNotFound(id);
+  return toBatchJob(row);
 }
 
 /** Locks the job until the transaction ends; otherwise as findJob. */
-export async function lockJob(trx: Trx, organizationId: number, id: string): Promise<BatchJobRow> {
+export async function lockJob(trx: Trx, organizationId: number, id: string): Promise<BatchJob> {
   if (!isUuid(id)) throw jobNotFound(id);
-  return await trx
+  const row = await trx
     .selectFrom("batch_jobs")
     .selectAll()
     .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .forNoKeyUpdate()
     .executeTakeFirstOrThrow(() => jobNotFound(id));
+  return toBatchJob(row);
 }
 
 /** Locks the job that stands under this entry of the schedule, if it still does. */
-export async function lockScheduledJob(trx: Trx, scheduledJobId: string): Promise<BatchJobRow | undefined> {
-  return await trx
+export async function lockScheduledJob(trx: Trx, scheduledJobId: string): Promise<BatchJob | undefined> {
+  const row = await trx
     .selectFrom("batch_jobs")
     .selectAll()
     .where("scheduled_job_id", "=", scheduledJobId)
     .where("status", "=", "scheduled")
     .forNoKeyUpdate()
     .executeTakeFirst();
+  return row && toBatchJob(row);
 }
 
 export async function insertJobs(trx: Trx, jobs: readonly NewBatchJob[]): Promise<void> {
-  if (jobs.length > 0) await trx.insertInto("batch_jobs").values(jobs).execute();
+  if (jobs.length > 0) await trx.insertInto("batch_jobs").values(jobs.map(toInsert)).execute();
 }
 
 const moved = { revision: sql<number>`revision + 1`, updated_at: now };
 
 /** What is to be known of a job that has just been started, or has failed for want of contacts. */
-export type StartedJobRow = Pick<
-  BatchJobRow,
-  "id" | "organization_id" | "status" | "revision" | "total_contacts" | "start_lag_ms"
+export type StartedBatchJob = Pick<
+  BatchJob,
+  "id" | "organizationId" | "status" | "revision" | "totalContacts" | "startLagMs"
 >;
 
 /**
@@ -79,9 +81,10 @@ export type StartedJobRow = Pick<
 export async function startDueJobs(
   db: Database | Trx,
   scheduledJobIds: readonly string[],
-): Promise<StartedJobRow[]> {
-  const { rows } = await sql<StartedJobRow>`
-    select id, organization_id, status, revision, total_contacts, start_lag_ms
+): Promise<StartedBatchJob[]> {
+  const { rows } = await sql<StartedBatchJob>`
+    select id, organization_id as "organizationId", status, revision, total_contacts as "totalContacts",
+      start_lag_ms as "startLagMs"
     from ${sql.id(functions.startDueJobs.name)}(${plainArray(scheduledJobIds)})
   `.execute(db);
   return rows;
@@ -113,8 +116,8 @@ export async function countAdded(
   organizationId: number,
   id: string,
   { count, withPhones }: { count: number; withPhones: boolean },
-): Promise<BatchJobRow> {
-  return await trx
+): Promise<BatchJob> {
+  const row = await trx
     .updateTable("batch_jobs")
     .set({
       ...moved,
@@ -126,6 +129,7 @@ export async function countAdded(
     .where("id", "=", id)
     .returningAll()
     .executeTakeFirstOrThrow();
+  return toBatchJob(row);
 }
 
 export type JobFilter = { statuses: readonly JobStatus[]; nameContains: string };
@@ -143,7 +147,7 @@ export async function listJobs(
   organizationId: number,
   filter: JobFilter,
   page: { after: JobCursor | undefined; size: number },
-): Promise<{ jobs: BatchJobRow[]; stoppedAt: JobCursor | undefined }> {
+): Promise<{ jobs: BatchJob[]; stoppedAt: JobCursor | undefined }> {
   const literal = filter.nameContains.replaceAll(/[\\%_]/g, String.raw`\$&`);
   const isNamed = literal === "" ? sql`true` : sql`name ilike ${`%${literal}%`}`;
   const hasStatus = filter.statuses.length === 0 ? sql`true` : sql`status = any(${filter.statuses}::text[])`;
@@ -164,14 +168,10 @@ export async function listJobs(
   `.execute(db);
   const last = rows.at(-1);
   return {
-    jobs: rows.flatMap(({ place: _place, is_wanted: isWanted, ...job }) => (isWanted ? [job] : [])),
+    jobs: rows.filter((row) => row.is_wanted).map(toBatchJob),
     stoppedAt: last?.place === mostLookedAt ? { createdAt: last.created_at, id: last.id } : undefined,
   };
 }
-
-/** How many of the job's contacts are not final. */
-export const openContacts = (job: BatchJobRow): number =>
-  job.pending_contacts + job.waiting_retry_contacts + job.dialing_contacts;
 
 /** Ends a running job of which nothing is open. The transaction has locked it. */
 export async function finishJob(

@@ -1,13 +1,13 @@
 import { type RawBuilder, sql } from "kysely";
 import { largestListBytes } from "../domain/answer-size.ts";
+import type { Attempt } from "../domain/attempt.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
-import type { AcceptedContact, ContactInput, StoredContactStatus } from "../domain/contact.ts";
+import type { AcceptedContact, ContactInput, StoredContact, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { blockBytes, lineOf, readContact, writeLine } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
 import { often } from "./prepared.ts";
 import type { Numbers } from "../domain/numbers.ts";
-import type { AttemptRow, ContactRow } from "./tables.ts";
 
 /**
  * Adds contacts to a job that this transaction has locked, numbered on from `lastNumber` in the order given, and skips
@@ -150,9 +150,9 @@ export async function readContacts(
   organizationId: number,
   jobId: string,
   numbers: RawBuilder<unknown>,
-): Promise<{ contacts: ContactRow[]; found: number }> {
+): Promise<{ contacts: StoredContact[]; found: number }> {
   const { rows } = await sql<
-    Omit<ContactRow, keyof ContactInput | "organization_id" | "job_id"> & { line: string; found: number }
+    Omit<StoredContact, keyof ContactInput | "jobId"> & { line: string; found: number }
   >`${often}
     select c.number, c.line, c.found,
       case
@@ -162,8 +162,8 @@ export async function readContacts(
         else a.outcome
       end as status,
       coalesce(a.attempt, 0) + case when l.number is null then 0 else 1 end as attempts,
-      a.outcome as last_outcome,
-      case when l.number is null then a.next_attempt_at end as next_attempt_at
+      a.outcome as "lastOutcome",
+      case when l.number is null then a.next_attempt_at end as "nextAttemptAt"
     from (
       select n.number, b.line, count(*) over ()::int as found,
         sum(octet_length(b.line) + ${aroundLine}::int) over (order by n.number) as bytes
@@ -185,8 +185,7 @@ export async function readContacts(
   `.execute(db);
   return {
     contacts: rows.map(({ line, found: _found, ...row }) => ({
-      organization_id: organizationId,
-      job_id: jobId,
+      jobId,
       ...row,
       ...readContact(line),
     })),
@@ -194,19 +193,24 @@ export async function readContacts(
   };
 }
 
+/** An attempt of all_attempts. */
+export const attemptColumns = sql.raw(`
+  job_id as "jobId", number, attempt, nonce, worker_id as "workerId", leased_at as "leasedAt",
+  expires_at as "expiresAt", ended_at as "endedAt", outcome, reported_at as "reportedAt",
+  error_code as "errorCode", failure_reason as "failureReason", call_duration_ms as "callDurationMs",
+  provider_call_id as "providerCallId"`);
+
 /** A contact with its attempts, the first one first. */
 export async function findContact(
   db: Database,
   organizationId: number,
   jobId: string,
   number: number,
-): Promise<{ contact: ContactRow; attempts: AttemptRow[] } | undefined> {
+): Promise<{ contact: StoredContact; attempts: Attempt[] } | undefined> {
   const [contact] = (await readContacts(db, organizationId, jobId, sql`select ${number}::int`)).contacts;
   if (contact === undefined) return undefined;
-  const attempts = await sql<AttemptRow>`${often}
-    select organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome,
-      reported_at, error_code, failure_reason, call_duration_ms, provider_call_id
-    from all_attempts
+  const attempts = await sql<Attempt>`${often}
+    select ${attemptColumns} from all_attempts
     where organization_id = ${organizationId} and job_id = ${jobId} and number = ${number}::int
     order by attempt
   `.execute(db);
@@ -291,7 +295,7 @@ export async function listContacts(
   jobId: string,
   statuses: readonly StoredContactStatus[] | undefined,
   page: { after: number; size: number },
-): Promise<{ contacts: ContactRow[]; goesOnAfter: number | undefined }> {
+): Promise<{ contacts: StoredContact[]; goesOnAfter: number | undefined }> {
   const { after, size } = page;
   // One more tells whether there are more.
   const { numbers, stoppedAt } =

@@ -1,8 +1,8 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Outcome } from "../domain/contact.ts";
+import type { JobKey } from "../domain/job-id.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { type Database, openPool, overPool, queryTimeoutOf } from "./database.ts";
-import type { BatchJobRow } from "./tables.ts";
 
 /** All that is read in it, one thing at a time, is as of one instant. */
 export type Snapshot = AsyncDisposable & {
@@ -51,16 +51,14 @@ export async function openSnapshot(db: Database): Promise<Snapshot> {
   };
 }
 
-/** The job, whose rows these statements read and no others. */
-export type JobOfRows = Pick<BatchJobRow, "id" | "organization_id">;
-
-const rowsOf = ({ organization_id: organizationId, id }: JobOfRows): RawBuilder<unknown> =>
+/** The rows of one job, which these statements read and no others. */
+const rowsOf = ({ organizationId, id }: JobKey): RawBuilder<unknown> =>
   sql`organization_id = ${organizationId} and job_id = ${id}`;
 
 export type Block = { readonly firstNumber: number; readonly lines: readonly string[] };
 
 /** The next blocks of a job after a number, in order; none at its end. */
-export async function readBlocks(trx: Trx, job: JobOfRows, after: number, count: number): Promise<Block[]> {
+export async function readBlocks(trx: Trx, job: JobKey, after: number, count: number): Promise<Block[]> {
   const { rows } = await sql<{ first_number: number; contacts: string }>`
     select first_number, contacts from contact_blocks
     where ${rowsOf(job)} and first_number > ${after}::int
@@ -143,7 +141,7 @@ function toEnded(columns: readonly string[]): EndedAttempt {
  */
 export async function readCalls(
   trx: Trx,
-  job: JobOfRows,
+  job: JobKey,
   { from, to, attempts }: { from: number; to: number; attempts: "all" | "last" },
 ): Promise<Calls> {
   const among = sql`${rowsOf(job)} and number between ${from}::int and ${to}::int`;
@@ -162,7 +160,7 @@ export async function readCalls(
 }
 
 /** The most attempts that a contact of the job has had, the one that goes on included. */
-export async function mostAttempts(trx: Trx, job: JobOfRows): Promise<number> {
+export async function mostAttempts(trx: Trx, job: JobKey): Promise<number> {
   const { rows } = await sql<{ most: number }>`
     select coalesce(greatest(
       (select max(attempt) from attempts where ${rowsOf(job)}),

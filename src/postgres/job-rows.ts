@@ -1,8 +1,9 @@
 import { sql } from "kysely";
+import type { BatchJob, NewBatchJob } from "../domain/batch-job.ts";
 import { storedContactStatuses } from "../domain/contact.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import { plainArray } from "./lease-rows.ts";
-import type { BatchJobRow } from "./tables.ts";
+import type { BatchJobInsert, BatchJobRow } from "./tables.ts";
 
 type OwnColumn = Exclude<keyof BatchJobRow, `${(typeof storedContactStatuses)[number]}_contacts`>;
 
@@ -43,3 +44,64 @@ export const jobColumns = (of: string) => sql.join(columns.map((column) => sql.r
 export const asJobRows = (jobs: readonly JobKey[]) => sql`unnest(
   ${plainArray(jobs.map((job) => job.organizationId))}::int[], ${plainArray(jobs.map((job) => job.id))}::uuid[]
 ) as asked (organization_id, id)`;
+
+/** A job for those who know nothing of tables. */
+export const toBatchJob = (row: BatchJobRow): BatchJob => ({
+  id: row.id,
+  organizationId: row.organization_id,
+  name: row.name,
+  description: row.description,
+  fromPhoneNumberId: row.from_phone_number_id,
+  status: row.status,
+  failureReason: row.failure_reason,
+  revision: row.revision,
+  timeZone: row.timezone,
+  requestedStartTime: row.requested_start_time,
+  scheduledStartTime: row.scheduled_at,
+  scheduledJobId: row.scheduled_job_id,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+  startedAt: row.started_at,
+  finishedAt: row.finished_at,
+  startLagMs: row.start_lag_ms,
+  concurrentCallLimit: row.concurrent_call_limit,
+  maxAttempts: row.max_attempts,
+  retryOn: row.retry_on,
+  retryDelaysMs: row.retry_delays_ms,
+  totalContacts: row.total_contacts,
+  counts: {
+    pending: row.pending_contacts,
+    dialing: row.dialing_contacts,
+    waiting_retry: row.waiting_retry_contacts,
+    completed: row.completed_contacts,
+    no_answer: row.no_answer_contacts,
+    busy: row.busy_contacts,
+    timeout: row.timeout_contacts,
+    voicemail: row.voicemail_contacts,
+    blocked: row.blocked_contacts,
+    invalid_number: row.invalid_number_contacts,
+    carrier_error: row.carrier_error_contacts,
+    failed: row.failed_contacts,
+    unknown: row.unknown_contacts,
+  },
+  hasAllPhones: row.has_all_phones,
+});
+
+export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
+  id: job.id,
+  organization_id: job.organizationId,
+  name: job.name,
+  description: job.description,
+  from_phone_number_id: job.fromPhoneNumberId,
+  status: job.status,
+  timezone: job.timeZone,
+  requested_start_time: job.requestedStartTime,
+  scheduled_at: job.scheduledStartTime,
+  scheduled_job_id: job.scheduledJobId,
+  concurrent_call_limit: job.concurrentCallLimit,
+  max_attempts: job.maxAttempts,
+  retry_on: [...job.retryOn],
+  retry_delays_ms: [...job.retryDelaysMs],
+  total_contacts: job.totalContacts,
+  pending_contacts: job.totalContacts,
+});

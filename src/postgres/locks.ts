@@ -1,6 +1,7 @@
 import { type SqlBool, sql } from "kysely";
+import type { BatchJob } from "../domain/batch-job.ts";
 import type { Trx } from "./batch-jobs.ts";
-import type { BatchJobRow } from "./tables.ts";
+import { toBatchJob } from "./job-rows.ts";
 
 /** What the transactions that lease and report begin with: the organization's lock, and the time. */
 export type LockedOrganization = { free: number; now: Date };
@@ -28,7 +29,7 @@ export async function lockJobs(
   trx: Trx,
   organizationId: number,
   ids: readonly string[],
-): Promise<Map<string, BatchJobRow>> {
+): Promise<Map<string, BatchJob>> {
   const rows = await trx
     .selectFrom("batch_jobs")
     .selectAll()
@@ -37,5 +38,5 @@ export async function lockJobs(
     .orderBy("id")
     .forNoKeyUpdate()
     .execute();
-  return new Map(rows.map((row) => [row.id, row]));
+  return new Map(rows.map((row) => [row.id, toBatchJob(row)]));
 }

@@ -1,9 +1,11 @@
 import { type RawBuilder, sql } from "kysely";
-import type { JobStatus } from "../domain/batch-job.ts";
-import type { StoredContactStatus } from "../domain/contact.ts";
-import { pendingNumbers, readContacts } from "./contacts.ts";
+import type { Attempt } from "../domain/attempt.ts";
+import type { BatchJob, JobStatus } from "../domain/batch-job.ts";
+import type { StoredContact, StoredContactStatus } from "../domain/contact.ts";
+import { attemptColumns, pendingNumbers, readContacts } from "./contacts.ts";
 import type { Database } from "./database.ts";
-import type { AttemptRow, BatchJobRow, ContactRow } from "./tables.ts";
+import { toBatchJob } from "./job-rows.ts";
+import type { BatchJobRow } from "./tables.ts";
 
 /** Where a page begins, and how much of it is wanted. */
 export type Offset = { readonly offset: number; readonly size: number };
@@ -38,22 +40,22 @@ export async function pageOfJobs(
   organizationId: number,
   statuses: readonly JobStatus[],
   { offset, size }: Offset,
-): Promise<BatchJobRow[]> {
+): Promise<BatchJob[]> {
   const { rows } = await sql<BatchJobRow>`
     select * from (${newestJobs(organizationId, sql`*`)}) as newest where ${hasStatus(statuses)}
     order by created_at desc, id desc offset ${offset}::bigint limit ${size}
   `.execute(db);
-  return rows;
+  return rows.map(toBatchJob);
 }
 
 /** The numbers of a job's contacts in these statuses: of the first ones so many as end with the page. */
 function numbersIn(
-  job: BatchJobRow,
+  job: BatchJob,
   statuses: readonly StoredContactStatus[],
   { offset, size }: Offset,
 ): RawBuilder<unknown> {
   const upTo = offset + size;
-  const of = sql`organization_id = ${job.organization_id} and job_id = ${job.id}`;
+  const of = sql`organization_id = ${job.organizationId} and job_id = ${job.id}`;
   const final = statuses.filter((s) => s !== "pending" && s !== "dialing" && s !== "waiting_retry");
   const found: RawBuilder<unknown>[] = [sql`select null::int as number where false`];
   if (final.length > 0) {
@@ -66,7 +68,7 @@ function numbersIn(
   if (statuses.includes("dialing"))
     found.push(sql`select number from leases where ${of} order by number limit ${upTo}`);
   if (statuses.includes("pending"))
-    found.push(pendingNumbers(job.organization_id, job.id, 0, sql`${job.total_contacts}::int`, upTo));
+    found.push(pendingNumbers(job.organizationId, job.id, 0, sql`${job.totalContacts}::int`, upTo));
   return sql.join(
     found.map((some) => sql`(${some})`),
     sql` union all `,
@@ -76,13 +78,13 @@ function numbersIn(
 /** One page of numbers. Without statuses they are the ones that follow the offset, as they have no gaps. */
 async function pageOfNumbers(
   db: Database,
-  job: BatchJobRow,
+  job: BatchJob,
   statuses: readonly StoredContactStatus[] | undefined,
   page: Offset,
 ): Promise<number[]> {
   const { offset, size } = page;
   if (statuses === undefined) {
-    const count = Math.max(0, Math.min(size, job.total_contacts - offset));
+    const count = Math.max(0, Math.min(size, job.totalContacts - offset));
     return Array.from({ length: count }, (_, i) => offset + i + 1);
   }
   if (statuses.length === 0) return [];
@@ -94,19 +96,19 @@ async function pageOfNumbers(
 }
 
 /** A contact with the last of its attempts, also the one that goes on. */
-export type CalledContactRow = ContactRow & { readonly lastAttempt: AttemptRow | undefined };
+export type CalledContact = StoredContact & { readonly lastAttempt: Attempt | undefined };
 
 async function lastAttempts(
   db: Database,
-  job: BatchJobRow,
+  job: BatchJob,
   numbers: readonly number[],
-): Promise<Map<number, AttemptRow>> {
+): Promise<Map<number, Attempt>> {
   if (numbers.length === 0) return new Map();
-  const { rows } = await sql<AttemptRow>`
+  const { rows } = await sql<Attempt>`
     select last.* from unnest(${numbers}::int[]) as wanted (number)
     cross join lateral (
-      select * from all_attempts
-      where organization_id = ${job.organization_id} and job_id = ${job.id} and number = wanted.number
+      select ${attemptColumns} from all_attempts
+      where organization_id = ${job.organizationId} and job_id = ${job.id} and number = wanted.number
       order by attempt desc limit 1
     ) as last
   `.execute(db);
@@ -116,19 +118,19 @@ async function lastAttempts(
 /** One page of a job's contacts in these statuses, by number; undefined for all of them. */
 export async function pageOfContacts(
   db: Database,
-  job: BatchJobRow,
+  job: BatchJob,
   statuses: readonly StoredContactStatus[] | undefined,
   page: Offset,
-): Promise<CalledContactRow[]> {
+): Promise<CalledContact[]> {
   let numbers = await pageOfNumbers(db, job, statuses, page);
   const attempts = await lastAttempts(db, job, numbers);
-  const contacts: ContactRow[] = [];
+  const contacts: StoredContact[] = [];
   // Each time as many as fit into one answer of an RPC, of which this one holds a few.
   while (numbers.length > 0) {
-    const some = await readContacts(db, job.organization_id, job.id, sql`select unnest(${numbers}::int[])`);
+    const some = await readContacts(db, job.organizationId, job.id, sql`select unnest(${numbers}::int[])`);
     contacts.push(...some.contacts);
     if (some.contacts.length === 0) break;
     numbers = numbers.slice(some.contacts.length);
   }
-  return contacts.map((row) => ({ ...row, lastAttempt: attempts.get(row.number) }));
+  return contacts.map((contact) => ({ ...contact, lastAttempt: attempts.get(contact.number) }));
 }

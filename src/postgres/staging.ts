@@ -3,9 +3,9 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type RawBuilder, sql } from "kysely";
 import { from as copyFrom } from "pg-copy-streams";
+import type { BatchJob } from "../domain/batch-job.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { type Database, openPool, overPool } from "./database.ts";
-import type { BatchJobRow } from "./tables.ts";
 
 /**
  * Contacts on their way into a job, in temporary tables of a connection of its own. Postgres drops them with the
@@ -98,7 +98,7 @@ export type Duplicates = {
 export async function sortOutPhones(
   trx: Trx,
   { phones, duplicates }: Staging["tables"],
-  job: Pick<BatchJobRow, "organization_id" | "id" | "total_contacts">,
+  job: Pick<BatchJob, "organizationId" | "id" | "totalContacts">,
   shown: number,
 ): Promise<Duplicates> {
   const staged = sql`
@@ -106,7 +106,7 @@ export async function sortOutPhones(
     from ${phones}`;
   // Look-ups come after the sort, in the order of phones; a job without contacts needs none.
   const sorted =
-    job.total_contacts === 0
+    job.totalContacts === 0
       ? sql`with sorted as (select position, line, phone, not is_repeated as is_new from (${staged}) as s)`
       : sql`
         with sorted as materialized (
@@ -114,12 +114,12 @@ export async function sortOutPhones(
           from (${staged}) as s
           left join lateral (
             select p.phone from contact_phones p
-            where p.organization_id = ${job.organization_id} and p.job_id = ${job.id} and p.phone = s.phone
+            where p.organization_id = ${job.organizationId} and p.job_id = ${job.id} and p.phone = s.phone
             limit 1
           ) as known on true
         ), phones as (
           insert into contact_phones (organization_id, job_id, phone)
-          select ${job.organization_id}, ${job.id}, phone from sorted where is_new
+          select ${job.organizationId}, ${job.id}, phone from sorted where is_new
         )`;
   await sql`
     ${sorted}
@@ -139,11 +139,11 @@ export async function sortOutPhones(
 export async function writeStaged(
   trx: Trx,
   { blocks, duplicates }: Staging["tables"],
-  job: Pick<BatchJobRow, "organization_id" | "id" | "total_contacts">,
+  job: Pick<BatchJob, "organizationId" | "id" | "totalContacts">,
 ): Promise<void> {
   await sql`
     insert into contact_blocks (organization_id, job_id, first_number, contacts)
-    select ${job.organization_id}, ${job.id}, ${job.total_contacts}::int + b.first_position - coalesce(before.count, 0), kept.contacts
+    select ${job.organizationId}, ${job.id}, ${job.totalContacts}::int + b.first_position - coalesce(before.count, 0), kept.contacts
     from ${blocks} b
     left join lateral (
       select nth as count from ${duplicates}

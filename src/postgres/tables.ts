@@ -143,5 +143,4 @@ export type Tables = {
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;
-export type NewBatchJob = Insertable<BatchJobsTable>;
-export type AttemptRow = Selectable<AllAttemptsView>;
+export type BatchJobInsert = Insertable<BatchJobsTable>;

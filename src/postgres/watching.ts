@@ -1,14 +1,15 @@
 import { sql } from "kysely";
+import type { BatchJob } from "../domain/batch-job.ts";
 import { type JobKey, writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "./database.ts";
-import { asJobRows, jobColumns } from "./job-rows.ts";
+import { asJobRows, jobColumns, toBatchJob } from "./job-rows.ts";
 import { often } from "./prepared.ts";
 import type { BatchJobRow } from "./tables.ts";
 
 /** A job, and a text that is another one after every change to its row. */
-export type JobVersion = { version: string; row: BatchJobRow };
+export type JobVersion = { version: string; job: BatchJob };
 
-/** The versions of those of the jobs that are there, by their names, without their rows. */
+/** The versions of those of the jobs that are there, by their names, without the jobs. */
 export async function readVersions(db: Database, jobs: readonly JobKey[]): Promise<Map<string, string>> {
   if (jobs.length === 0) return new Map();
   const { rows } = await sql<JobKey & { version: string }>`${often}
@@ -28,9 +29,9 @@ export async function readJobs(db: Database, jobs: readonly JobKey[]): Promise<M
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
   `.execute(db);
   return new Map(
-    rows.map(({ version, ...row }) => [
-      writeJobKey({ organizationId: row.organization_id, id: row.id }),
-      { version, row },
-    ]),
+    rows.map(({ version, ...row }) => {
+      const job = toBatchJob(row);
+      return [writeJobKey(job), { version, job }];
+    }),
   );
 }

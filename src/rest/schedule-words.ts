@@ -8,13 +8,13 @@ const notes = {
 
 /** What is known of a job's next start. */
 export function toScheduleState({ job, entry }: { job: BatchJob; entry: Entry | undefined }) {
-  const { scheduled_job_id: scheduledJobId } = job;
+  const { scheduledJobId } = job;
   const isKnown = scheduledJobId !== null && entry !== undefined && entry.state !== "away";
   return {
     batchJobId: job.id,
     databaseStatus: job.status,
     scheduledJobId,
-    scheduledStartTime: job.scheduled_at?.toISOString() ?? null,
+    scheduledStartTime: job.scheduledStartTime?.toISOString() ?? null,
     redisJobInfo: isKnown
       ? {
           job_id: scheduledJobId,

@@ -59,12 +59,12 @@ const textOrNull = (text: string | null | undefined): string | null =>
   text === null || text === undefined || text === "" ? null : text;
 
 const countOf = (job: BatchJob, statuses: readonly StoredContactStatus[]): number =>
-  statuses.reduce((sum, status) => sum + job[`${status}_contacts`], 0);
+  statuses.reduce((sum, status) => sum + job.counts[status], 0);
 
 /** How many contacts are final; those of a cancelled job that nobody calls any more are. */
 function processedOf(job: BatchJob): number {
   const open = job.status === "cancelled" ? [] : openContactStatuses;
-  return job.total_contacts - countOf(job, [...open, "dialing"]);
+  return job.totalContacts - countOf(job, [...open, "dialing"]);
 }
 
 export function toJob(job: BatchJob) {
@@ -73,24 +73,24 @@ export function toJob(job: BatchJob) {
     name: job.name,
     description: textOrNull(job.description),
     status: job.status,
-    organizationId: String(job.organization_id),
+    organizationId: String(job.organizationId),
     agentId: null,
-    fromPhoneNumberId: job.from_phone_number_id,
-    totalContacts: job.total_contacts,
+    fromPhoneNumberId: job.fromPhoneNumberId,
+    totalContacts: job.totalContacts,
     contactsProcessed: processedOf(job),
-    successfulCalls: job.completed_contacts,
+    successfulCalls: job.counts.completed,
     failedCalls: countOf(
       job,
       outcomes.filter((outcome) => outcome !== "completed"),
     ),
-    scheduledStartTime: iso(job.scheduled_at),
-    actualStartTime: iso(job.started_at),
-    completedAt: iso(job.finished_at),
-    createdAt: job.created_at.toISOString(),
-    concurrentCallLimit: job.concurrent_call_limit,
+    scheduledStartTime: iso(job.scheduledStartTime),
+    actualStartTime: iso(job.startedAt),
+    completedAt: iso(job.finishedAt),
+    createdAt: job.createdAt.toISOString(),
+    concurrentCallLimit: job.concurrentCallLimit,
     retryPolicy: {
-      maxAttempts: job.max_attempts,
-      retryableStatuses: [...new Set(job.retry_on.map((outcome) => wordOf[outcome]))],
+      maxAttempts: job.maxAttempts,
+      retryableStatuses: [...new Set(job.retryOn.map((outcome) => wordOf[outcome]))],
     },
   };
 }
@@ -99,7 +99,7 @@ export function toJob(job: BatchJob) {
 function toBreakdown(job: BatchJob): Record<string, number> {
   const counts: Partial<Record<ContactWord, number>> = {};
   for (const status of storedContactStatuses) {
-    const count = job[`${status}_contacts`];
+    const count = job.counts[status];
     if (count === 0) continue;
     const isOpen = openContactStatuses.some((open) => open === status);
     const word = wordOf[job.status === "cancelled" && isOpen ? "cancelled" : status];
@@ -113,9 +113,9 @@ function toBreakdown(job: BatchJob): Record<string, number> {
  */
 function toCompletionTime(job: BatchJob, now: Date | undefined): string | null {
   const done = processedOf(job);
-  if (now === undefined || job.started_at === null || done === 0) return null;
-  const msEach = Math.max(0, now.getTime() - job.started_at.getTime()) / done;
-  const end = new Date(now.getTime() + msEach * (job.total_contacts - done));
+  if (now === undefined || job.startedAt === null || done === 0) return null;
+  const msEach = Math.max(0, now.getTime() - job.startedAt.getTime()) / done;
+  const end = new Date(now.getTime() + msEach * (job.totalContacts - done));
   return Number.isNaN(end.getTime()) ? null : end.toISOString();
 }
 
@@ -128,20 +128,20 @@ function toFailureReason(status: ContactStatus, reason: string | null): string |
 function toContact(contact: CalledContact, job: BatchJob) {
   const { lastAttempt, status } = contact;
   const isFinal = status !== "pending" && status !== "dialing" && status !== "waiting_retry";
-  const durationMs = lastAttempt?.call_duration_ms ?? null;
+  const durationMs = lastAttempt?.callDurationMs ?? null;
   return {
-    id: `${contact.job_id}:${contact.number}`,
+    id: `${contact.jobId}:${contact.number}`,
     phoneNumber: contact.phone,
     contactData: { ...contact.fields, phone: contact.phone, name: textOrNull(contact.name) },
     status: wordOf[status],
-    errorCode: textOrNull(lastAttempt?.error_code),
+    errorCode: textOrNull(lastAttempt?.errorCode),
     attemptCount: contact.attempts,
-    maxAttempts: job.max_attempts,
-    lastAttemptAt: iso(lastAttempt?.leased_at),
-    nextRetryAt: status === "waiting_retry" ? iso(contact.next_attempt_at) : null,
-    completedAt: isFinal ? iso(lastAttempt?.ended_at ?? job.finished_at) : null,
-    roomName: textOrNull(lastAttempt?.provider_call_id),
-    failureReason: toFailureReason(status, textOrNull(lastAttempt?.failure_reason)),
+    maxAttempts: job.maxAttempts,
+    lastAttemptAt: iso(lastAttempt?.leasedAt),
+    nextRetryAt: status === "waiting_retry" ? iso(contact.nextAttemptAt) : null,
+    completedAt: isFinal ? iso(lastAttempt?.endedAt ?? job.finishedAt) : null,
+    roomName: textOrNull(lastAttempt?.providerCallId),
+    failureReason: toFailureReason(status, textOrNull(lastAttempt?.failureReason)),
     callDuration: durationMs === null ? null : Math.round(durationMs / 1_000),
   };
 }

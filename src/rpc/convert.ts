@@ -104,24 +104,24 @@ export function readDuration(field: string, duration: Duration): number {
 export const at = <K extends string>(field: K, date: Date | null): { [P in K]?: Timestamp } =>
   date === null ? {} : ({ [field]: timestampFromDate(date) } as { [P in K]?: Timestamp });
 
-function toCounts(job: BatchJob) {
-  const isCancelled = job.status === "cancelled";
-  const open = job.pending_contacts + job.waiting_retry_contacts;
+function toCounts({ status, totalContacts, counts }: BatchJob) {
+  const isCancelled = status === "cancelled";
+  const open = counts.pending + counts.waiting_retry;
   return {
-    total: job.total_contacts,
-    pending: isCancelled ? 0 : job.pending_contacts,
-    waitingRetry: isCancelled ? 0 : job.waiting_retry_contacts,
-    dialing: job.dialing_contacts,
-    completed: job.completed_contacts,
-    noAnswer: job.no_answer_contacts,
-    busy: job.busy_contacts,
-    timeout: job.timeout_contacts,
-    voicemail: job.voicemail_contacts,
-    blocked: job.blocked_contacts,
-    invalidNumber: job.invalid_number_contacts,
-    carrierError: job.carrier_error_contacts,
-    failed: job.failed_contacts,
-    unknown: job.unknown_contacts,
+    total: totalContacts,
+    pending: isCancelled ? 0 : counts.pending,
+    waitingRetry: isCancelled ? 0 : counts.waiting_retry,
+    dialing: counts.dialing,
+    completed: counts.completed,
+    noAnswer: counts.no_answer,
+    busy: counts.busy,
+    timeout: counts.timeout,
+    voicemail: counts.voicemail,
+    blocked: counts.blocked,
+    invalidNumber: counts.invalid_number,
+    carrierError: counts.carrier_error,
+    failed: counts.failed,
+    unknown: counts.unknown,
     cancelled: isCancelled ? open : 0,
   };
 }
@@ -129,66 +129,60 @@ function toCounts(job: BatchJob) {
 /** The job as a caller of this role sees it. */
 export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof BatchJobSchema> {
   const mayCommand = role === "admin" || role === "operator";
-  const allowed = allowedCommands({ id: job.id, status: job.status, dialing: job.dialing_contacts });
+  const allowed = allowedCommands({ id: job.id, status: job.status, dialing: job.counts.dialing });
   return {
     batchJobId: job.id,
     name: job.name,
     description: job.description,
-    fromPhoneNumberId: job.from_phone_number_id,
+    fromPhoneNumberId: job.fromPhoneNumberId,
     status: protoStatuses[job.status],
-    failureReason: job.failure_reason ?? "",
+    failureReason: job.failureReason ?? "",
     allowedCommands: mayCommand ? allowed.map((command) => protoCommands[command]) : [],
     revision: BigInt(job.revision),
-    timezone: job.timezone,
-    requestedStartTime: job.requested_start_time ?? "",
-    ...at("scheduledStartTime", job.scheduled_at),
-    scheduledJobId: job.scheduled_job_id ?? "",
-    ...at("createdAt", job.created_at),
-    ...at("updatedAt", job.updated_at),
-    ...at("startedAt", job.started_at),
-    ...at("finishedAt", job.finished_at),
-    ...(job.start_lag_ms === null ? {} : { startLag: durationFromMs(job.start_lag_ms) }),
-    concurrentCallLimit: job.concurrent_call_limit,
-    maxAttempts: job.max_attempts,
-    retryOn: job.retry_on.map((outcome) => protoOutcomes[outcome]),
-    retryDelays: job.retry_delays_ms.map(durationFromMs),
+    timezone: job.timeZone,
+    requestedStartTime: job.requestedStartTime ?? "",
+    ...at("scheduledStartTime", job.scheduledStartTime),
+    scheduledJobId: job.scheduledJobId ?? "",
+    ...at("createdAt", job.createdAt),
+    ...at("updatedAt", job.updatedAt),
+    ...at("startedAt", job.startedAt),
+    ...at("finishedAt", job.finishedAt),
+    ...(job.startLagMs === null ? {} : { startLag: durationFromMs(job.startLagMs) }),
+    concurrentCallLimit: job.concurrentCallLimit,
+    maxAttempts: job.maxAttempts,
+    retryOn: job.retryOn.map((outcome) => protoOutcomes[outcome]),
+    retryDelays: job.retryDelaysMs.map(durationFromMs),
     counts: toCounts(job),
   };
 }
 
 export function toContact(contact: Contact): MessageInitShape<typeof ContactSchema> {
   return {
-    batchJobId: contact.job_id,
+    batchJobId: contact.jobId,
     number: contact.number,
     phone: contact.phone,
     name: contact.name,
     fields: contact.fields,
     status: protoContactStatuses[contact.status],
     attempts: contact.attempts,
-    lastOutcome:
-      contact.last_outcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[contact.last_outcome],
-    ...(contact.status === "waiting_retry" ? at("nextAttemptAt", contact.next_attempt_at) : {}),
+    lastOutcome: contact.lastOutcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[contact.lastOutcome],
+    ...(contact.status === "waiting_retry" ? at("nextAttemptAt", contact.nextAttemptAt) : {}),
   };
 }
 
 export function toAttempt(attempt: Attempt): MessageInitShape<typeof AttemptSchema> {
   return {
     attempt: attempt.attempt,
-    leaseId: writeLeaseId({
-      jobId: attempt.job_id,
-      number: attempt.number,
-      attempt: attempt.attempt,
-      nonce: attempt.nonce,
-    }),
-    workerId: attempt.worker_id,
-    ...at("leasedAt", attempt.leased_at),
-    ...at("leaseExpiresAt", attempt.expires_at),
-    ...at("endedAt", attempt.ended_at),
+    leaseId: writeLeaseId(attempt),
+    workerId: attempt.workerId,
+    ...at("leasedAt", attempt.leasedAt),
+    ...at("leaseExpiresAt", attempt.expiresAt),
+    ...at("endedAt", attempt.endedAt),
     outcome: attempt.outcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[attempt.outcome],
-    errorCode: attempt.error_code ?? "",
-    failureReason: attempt.failure_reason ?? "",
-    ...(attempt.call_duration_ms === null ? {} : { callDuration: durationFromMs(attempt.call_duration_ms) }),
-    providerCallId: attempt.provider_call_id ?? "",
+    errorCode: attempt.errorCode ?? "",
+    failureReason: attempt.failureReason ?? "",
+    ...(attempt.callDurationMs === null ? {} : { callDuration: durationFromMs(attempt.callDurationMs) }),
+    providerCallId: attempt.providerCallId ?? "",
   };
 }
 

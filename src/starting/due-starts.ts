@@ -3,7 +3,7 @@ import type { StartedJob } from "./fan-out.ts";
 import type { Metrics } from "../vitals/metrics.ts";
 import { isUuid } from "../domain/job-id.ts";
 import {
-  type StartedJobRow,
+  type StartedBatchJob,
   lockScheduledJob,
   standingEntries,
   startDueJobs,
@@ -44,18 +44,18 @@ export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: 
   const { db, metrics, logger } = deps;
 
   /** Tells of starts that have been committed; answers the jobs that run. */
-  function note(jobs: readonly StartedJobRow[]): StartedJob[] {
+  function note(jobs: readonly StartedBatchJob[]): StartedJob[] {
     const running: StartedJob[] = [];
     for (const job of jobs) {
-      const fields = { batchJobId: job.id, contacts: job.total_contacts, startLagMs: job.start_lag_ms };
+      const fields = { batchJobId: job.id, contacts: job.totalContacts, startLagMs: job.startLagMs };
       if (job.status !== "running") {
         logger.warn(fields, "batch job failed: its time came while it had no contacts");
         continue;
       }
-      if (job.start_lag_ms !== null) metrics.startLagSeconds.observe(job.start_lag_ms / 1000);
+      if (job.startLagMs !== null) metrics.startLagSeconds.observe(job.startLagMs / 1000);
       logger.info(fields, "batch job started");
-      const key = { id: job.id, organizationId: job.organization_id };
-      running.push({ key, revision: job.revision, total: job.total_contacts });
+      const key = { id: job.id, organizationId: job.organizationId };
+      running.push({ key, revision: job.revision, total: job.totalContacts });
     }
     return running;
   }

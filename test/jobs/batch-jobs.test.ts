@@ -109,16 +109,15 @@ describe("create", () => {
     const { contacts } = await parts.jobs.listContacts(parts.caller, batchJobId, [], { size: 0, token: "" });
     expect(contacts).toEqual([
       {
-        organization_id: parts.caller.organizationId,
-        job_id: batchJobId,
+        jobId: batchJobId,
         number: 1,
         phone: "+14155550100",
         name: "\u{1F469}\u200D\u{1F467}",
         fields,
         status: "pending",
         attempts: 0,
-        last_outcome: null,
-        next_attempt_at: null,
+        lastOutcome: null,
+        nextAttemptAt: null,
       },
     ]);
   });

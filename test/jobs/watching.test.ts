@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { KyselyPlugin } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BatchJob } from "../../src/jobs/batch-jobs.ts";
+import { toBatchJob } from "../../src/postgres/job-rows.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { type Watching, createWatching } from "../../src/jobs/watching.ts";
 import { lease, reportAll, runJob } from "../leasing/leases.ts";
@@ -91,7 +92,7 @@ describe("a stream", () => {
     const ids = jobs.map(({ id }) => id);
     await using stream = follow([...ids, ids[0]?.toUpperCase() ?? ""]);
     await eventually(() => expect(stream.messages).toHaveLength(2));
-    expect(stream.messages.map(({ job }) => job)).toEqual(jobs);
+    expect(stream.messages.map(({ job }) => job)).toEqual(jobs.map(toBatchJob));
   });
 
   test("tells of a change on another replica", async () => {
@@ -109,11 +110,9 @@ describe("a stream", () => {
     await using stream = follow([id]);
     await stream.started();
     const [given] = await lease(parts, { jobIds: [id] });
-    await eventually(() => expect(stream.last()).toMatchObject({ dialing_contacts: 1, revision: 2 }));
+    await eventually(() => expect(stream.last()).toMatchObject({ counts: { dialing: 1 }, revision: 2 }));
     await reportAll(other, given === undefined ? [] : [given], "completed");
-    await eventually(() =>
-      expect(stream.last()).toMatchObject({ dialing_contacts: 0, completed_contacts: 1 }),
-    );
+    await eventually(() => expect(stream.last()).toMatchObject({ counts: { dialing: 0, completed: 1 } }));
   });
 
   test("of a job that changes all the time has five messages a second at most, and its last state", async () => {
@@ -163,7 +162,7 @@ describe("the end of a stream", () => {
     ];
     const stream = follow(jobs.map(({ id }) => id));
     await stream.ended;
-    expect(stream.messages.map(({ job }) => job)).toEqual(jobs);
+    expect(stream.messages.map(({ job }) => job)).toEqual(jobs.map(toBatchJob));
   });
 
   test("comes with the end of the last job, and the last message shows it", async () => {
@@ -174,7 +173,7 @@ describe("the end of a stream", () => {
     await reportAll(parts, await lease(parts, { jobIds: [first] }), "completed");
     await stream.ended;
     expect(stream.last()).toEqual(await parts.jobs.get(parts.caller, first));
-    expect(stream.last()).toMatchObject({ status: "completed", dialing_contacts: 0 });
+    expect(stream.last()).toMatchObject({ status: "completed", counts: { dialing: 0 } });
   });
 
   test("waits for the calls of a cancelled job", async () => {
@@ -183,10 +182,12 @@ describe("the end of a stream", () => {
     const stream = follow([id]);
     await stream.started();
     await parts.jobs.cancel(onJob(parts, id));
-    await eventually(() => expect(stream.last()).toMatchObject({ status: "cancelled", dialing_contacts: 1 }));
+    await eventually(() =>
+      expect(stream.last()).toMatchObject({ status: "cancelled", counts: { dialing: 1 } }),
+    );
     await reportAll(parts, leases, "completed");
     await stream.ended;
-    expect(stream.last()).toMatchObject({ status: "cancelled", dialing_contacts: 0, completed_contacts: 1 });
+    expect(stream.last()).toMatchObject({ status: "cancelled", counts: { dialing: 0, completed: 1 } });
   });
 
   test("comes when the job is deleted", async () => {

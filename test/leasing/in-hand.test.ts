@@ -50,16 +50,16 @@ test.each(["pause", "cancel"] as const)("no lease is given after %s was answered
       .execute();
     const stop = new AbortController();
     const asking = [1, 2, 3].map(() => askOn(jobId, stop.signal));
-    await eventually(async () => expect((await jobOf(jobId)).dialing_contacts).toBeGreaterThan(0));
+    await eventually(async () => expect((await jobOf(jobId)).counts.dialing).toBeGreaterThan(0));
     await parts.jobs[command](onJob(parts, jobId));
     const answeredAt = performance.now();
-    const { dialing_contacts: dialing } = await jobOf(jobId);
+    const { dialing } = (await jobOf(jobId)).counts;
     for (let asked = 0; asked < 5; asked += 1) expect(await lease(parts, { maxContacts: 2 })).toEqual([]);
     stop.abort();
     const given = (await Promise.all(asking)).flat();
     expect(given.filter(({ askedAt }) => askedAt > answeredAt)).toEqual([]);
     expect(given).toHaveLength(dialing);
-    expect((await jobOf(jobId)).dialing_contacts).toBe(dialing);
+    expect((await jobOf(jobId)).counts.dialing).toBe(dialing);
   }
 });
 
@@ -79,10 +79,7 @@ describe("a pause", () => {
     expect(await lease(parts, { maxContacts: 10 })).toEqual([]);
     expect(await jobOf(jobId)).toMatchObject({
       status: "paused",
-      completed_contacts: 1,
-      waiting_retry_contacts: 1,
-      pending_contacts: 3,
-      dialing_contacts: 0,
+      counts: { completed: 1, waiting_retry: 1, pending: 3, dialing: 0 },
     });
     await eventually(async () => expect(await keysOf(jobId)).toEqual([]));
 
@@ -101,9 +98,9 @@ describe("a pause", () => {
     const given = await leaseOne(parts);
     await parts.jobs.pause(onJob(parts, jobId));
     await reportAll(parts, [given], "completed");
-    expect(await jobOf(jobId)).toMatchObject({ status: "paused", finished_at: null, revision: 3 });
+    expect(await jobOf(jobId)).toMatchObject({ status: "paused", finishedAt: null, revision: 3 });
     expect(await parts.jobs.resume(onJob(parts, jobId))).toMatchObject({ status: "completed" });
-    expect(await jobOf(jobId)).toMatchObject({ status: "completed", failure_reason: null, revision: 4 });
+    expect(await jobOf(jobId)).toMatchObject({ status: "completed", failureReason: null, revision: 4 });
     expect(await keysOf(jobId)).toEqual([]);
   });
 
@@ -113,7 +110,7 @@ describe("a pause", () => {
     await parts.jobs.pause(onJob(parts, jobId));
     await runOut(parts, [given]);
     expect(await parts.jobs.resume(onJob(parts, jobId))).toMatchObject({ status: "failed" });
-    expect(await jobOf(jobId)).toMatchObject({ failure_reason: "no_call_completed", unknown_contacts: 1 });
+    expect(await jobOf(jobId)).toMatchObject({ failureReason: "no_call_completed", counts: { unknown: 1 } });
   });
 
   test("and a resumption with a call in hand ends the job when that call ends", async () => {
@@ -145,7 +142,7 @@ describe("a cancellation", () => {
     expect(contacts.map(({ status }) => status).toSorted()).toEqual(
       ["busy", "completed", "unknown", ...Array.from({ length: 7 }, () => "cancelled")].toSorted(),
     );
-    expect(await jobOf(jobId)).toMatchObject({ status: "cancelled", dialing_contacts: 0, revision: 3 });
+    expect(await jobOf(jobId)).toMatchObject({ status: "cancelled", counts: { dialing: 0 }, revision: 3 });
     expect(await lease(parts, { maxContacts: 10 })).toEqual([]);
     await eventually(async () => expect(await keysOf(jobId)).toEqual([]));
     await parts.jobs.delete(onJob(parts, jobId));
@@ -173,7 +170,7 @@ describe("a cancellation", () => {
     await parts.jobs.pause(onJob(parts, jobId));
     expect(await parts.jobs.cancel(onJob(parts, jobId))).toMatchObject({ contactsCancelled: 3 });
     expect(await reportAll(parts, [given], "completed")).toMatchObject([{ kind: "recorded" }]);
-    expect(await jobOf(jobId)).toMatchObject({ status: "cancelled", completed_contacts: 1 });
+    expect(await jobOf(jobId)).toMatchObject({ status: "cancelled", counts: { completed: 1 } });
   });
 });
 
@@ -184,13 +181,13 @@ describe("the end of a job", () => {
   ] as const)("is %s with the reason %s when its calls ended %s", async (status, reason, ends) => {
     const jobId = await runJob(parts);
     for (const outcome of ends) {
-      expect(await jobOf(jobId)).toMatchObject({ status: "running", finished_at: null });
+      expect(await jobOf(jobId)).toMatchObject({ status: "running", finishedAt: null });
       await reportAll(parts, [await leaseOne(parts)], outcome);
     }
     expect(await jobOf(jobId)).toMatchObject({
       status,
-      failure_reason: reason,
-      finished_at: expect.any(Date),
+      failureReason: reason,
+      finishedAt: expect.any(Date),
       revision: 3,
     });
     await eventually(async () => expect(await keysOf(jobId)).toEqual([]));
@@ -213,7 +210,11 @@ describe("the end of a job", () => {
       const leases = await lease(parts, { maxContacts: 2 });
       const replicas = [parts, { ...other, caller: parts.caller }];
       await Promise.all(leases.map((given, i) => reportAll(replicas[i] ?? parts, [given], "completed")));
-      expect(await jobOf(jobId)).toMatchObject({ status: "completed", completed_contacts: 2, revision: 3 });
+      expect(await jobOf(jobId)).toMatchObject({
+        status: "completed",
+        counts: { completed: 2 },
+        revision: 3,
+      });
     }
   });
 
@@ -222,8 +223,8 @@ describe("the end of a job", () => {
       const jobId = await runJob(parts, { contacts: makeContacts(1) });
       const given = await leaseOne(parts);
       const adding = parts.jobs.addContacts(onJob(parts, jobId), makeContacts(1, 7)).then(
-        () => ({ status: "running", total_contacts: 2, pending_contacts: 1 }),
-        () => ({ status: "completed", total_contacts: 1, pending_contacts: 0 }),
+        () => ({ status: "running", totalContacts: 2, counts: { pending: 1 } }),
+        () => ({ status: "completed", totalContacts: 1, counts: { pending: 0 } }),
       );
       const [expected] = await Promise.all([adding, reportAll(parts, [given], "completed")]);
       expect(await jobOf(jobId)).toMatchObject(expected);

@@ -36,16 +36,16 @@ describe("a lease that ran out", () => {
     expect(await lease(parts)).toEqual([]);
     await runOut(parts, leases);
     const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
-    expect(contact).toMatchObject({ status: "unknown", last_outcome: "unknown", next_attempt_at: null });
-    expect(attempts).toMatchObject([{ outcome: "unknown", ended_at: expect.any(Date), reported_at: null }]);
-    expect(await jobOf(jobId)).toMatchObject({ status: "running", unknown_contacts: 1, dialing_contacts: 0 });
+    expect(contact).toMatchObject({ status: "unknown", lastOutcome: "unknown", nextAttemptAt: null });
+    expect(attempts).toMatchObject([{ outcome: "unknown", endedAt: expect.any(Date), reportedAt: null }]);
+    expect(await jobOf(jobId)).toMatchObject({ status: "running", counts: { unknown: 1, dialing: 0 } });
     expect(await lease(parts)).toMatchObject([{ number: 2 }]);
   });
 
   test("is tried again where the job retries what is unknown", async () => {
     const jobId = await runJob(parts, { contacts: two, retryOn: ["unknown"], retryDelaysMs: [60_000] });
     await runOut(parts, [await leaseOne(parts)]);
-    expect(await contactOf(jobId)).toMatchObject({ status: "waiting_retry", last_outcome: "unknown" });
+    expect(await contactOf(jobId)).toMatchObject({ status: "waiting_retry", lastOutcome: "unknown" });
     await makeRetriesDue(parts, jobId);
     expect(await lease(parts)).toMatchObject([{ number: 1, attempt: 2 }]);
   });
@@ -65,8 +65,7 @@ describe("a lease that ran out", () => {
     await Promise.all([runOut(parts, leases), runOut({ ...other, caller: parts.caller }, leases)]);
     expect(await jobOf(jobId)).toMatchObject({
       status: "failed",
-      unknown_contacts: 20,
-      dialing_contacts: 0,
+      counts: { unknown: 20, dialing: 0 },
       revision: 3,
     });
   });
@@ -77,16 +76,14 @@ describe("a late report", () => {
     const jobId = await runJob(parts, { contacts: two });
     const given = await leaseOne(parts);
     await runOut(parts, [given]);
-    const endedAt = (await parts.jobs.getContact(parts.caller, jobId, 1)).attempts[0]?.ended_at;
+    const endedAt = (await parts.jobs.getContact(parts.caller, jobId, 1)).attempts[0]?.endedAt;
     expect(await reportAll(parts, [given], "completed")).toEqual([
       { kind: "recorded", outcome: "completed", contactStatus: "completed", nextAttemptAt: null },
     ]);
     const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
-    expect(contact).toMatchObject({ status: "completed", last_outcome: "completed" });
-    expect(attempts).toMatchObject([
-      { outcome: "completed", ended_at: endedAt, reported_at: expect.any(Date) },
-    ]);
-    expect(await jobOf(jobId)).toMatchObject({ unknown_contacts: 0, completed_contacts: 1 });
+    expect(contact).toMatchObject({ status: "completed", lastOutcome: "completed" });
+    expect(attempts).toMatchObject([{ outcome: "completed", endedAt, reportedAt: expect.any(Date) }]);
+    expect(await jobOf(jobId)).toMatchObject({ counts: { unknown: 0, completed: 1 } });
     expect(await reportAll(parts, [given], "busy")).toMatchObject([
       { kind: "already_recorded", outcome: "completed" },
     ]);
@@ -97,7 +94,7 @@ describe("a late report", () => {
     const given = await leaseOne(parts);
     await runOut(parts, [given]);
     expect(await reportAll(parts, [given], "busy")).toMatchObject([{ contactStatus: "waiting_retry" }]);
-    expect(await jobOf(jobId)).toMatchObject({ unknown_contacts: 0, waiting_retry_contacts: 1 });
+    expect(await jobOf(jobId)).toMatchObject({ counts: { unknown: 0, waiting_retry: 1 } });
     await makeRetriesDue(parts, jobId);
     expect(await lease(parts)).toMatchObject([{ number: 1, attempt: 2 }]);
   });
@@ -108,8 +105,8 @@ describe("a late report", () => {
     await runOut(parts, [given]);
     expect(await contactOf(jobId)).toMatchObject({ status: "waiting_retry" });
     expect(await reportAll(parts, [given], "completed")).toMatchObject([{ contactStatus: "completed" }]);
-    expect(await contactOf(jobId)).toMatchObject({ status: "completed", next_attempt_at: null });
-    expect(await jobOf(jobId)).toMatchObject({ waiting_retry_contacts: 0, completed_contacts: 1 });
+    expect(await contactOf(jobId)).toMatchObject({ status: "completed", nextAttemptAt: null });
+    expect(await jobOf(jobId)).toMatchObject({ counts: { waiting_retry: 0, completed: 1 } });
     await makeRetriesDue(parts, jobId);
     expect(await lease(parts, { maxContacts: 10 })).toMatchObject([{ number: 2 }]);
   });
@@ -137,8 +134,8 @@ describe("a late report", () => {
     const second = await leaseOne(parts);
     expect(await release(parts, [second.leaseId])).toEqual([true]);
     expect(await reportAll(parts, [first], "completed")).toMatchObject([{ kind: "recorded" }]);
-    expect(await contactOf(jobId)).toMatchObject({ status: "completed", attempts: 1, next_attempt_at: null });
-    expect(await jobOf(jobId)).toMatchObject({ completed_contacts: 1, dialing_contacts: 0 });
+    expect(await contactOf(jobId)).toMatchObject({ status: "completed", attempts: 1, nextAttemptAt: null });
+    expect(await jobOf(jobId)).toMatchObject({ counts: { completed: 1, dialing: 0 } });
   });
 
   test("of a completed call completes a job that failed for want of one, once", async () => {
@@ -147,23 +144,24 @@ describe("a late report", () => {
     const of = (given: typeof first) => (given === undefined ? [] : [given]);
     await runOut(parts, [...of(first), ...of(second), ...of(third)]);
     const ended = await jobOf(jobId);
-    expect(ended).toMatchObject({ status: "failed", failure_reason: "no_call_completed" });
+    expect(ended).toMatchObject({ status: "failed", failureReason: "no_call_completed" });
     await reportAll(parts, of(first), "voicemail");
-    expect(await jobOf(jobId)).toEqual({ ...ended, unknown_contacts: 2, voicemail_contacts: 1 });
+    expect(await jobOf(jobId)).toEqual({ ...ended, counts: { ...ended.counts, unknown: 2, voicemail: 1 } });
     await reportAll(parts, of(second), "completed");
     const completed = await jobOf(jobId);
     expect(completed).toEqual({
       ...ended,
       status: "completed",
-      failure_reason: null,
+      failureReason: null,
       revision: ended.revision + 1,
-      updated_at: expect.any(Date),
-      unknown_contacts: 1,
-      voicemail_contacts: 1,
-      completed_contacts: 1,
+      updatedAt: expect.any(Date),
+      counts: { ...ended.counts, unknown: 1, voicemail: 1, completed: 1 },
     });
     await reportAll(parts, of(third), "completed");
-    expect(await jobOf(jobId)).toEqual({ ...completed, unknown_contacts: 0, completed_contacts: 2 });
+    expect(await jobOf(jobId)).toEqual({
+      ...completed,
+      counts: { ...completed.counts, unknown: 0, completed: 2 },
+    });
   });
 
   test("of a completed call leaves a cancelled job as it is", async () => {
@@ -173,7 +171,7 @@ describe("a late report", () => {
     await runOut(parts, [given]);
     const ended = await jobOf(jobId);
     await reportAll(parts, [given], "completed");
-    expect(await jobOf(jobId)).toEqual({ ...ended, unknown_contacts: 0, completed_contacts: 1 });
+    expect(await jobOf(jobId)).toEqual({ ...ended, counts: { ...ended.counts, unknown: 0, completed: 1 } });
   });
 
   test.each([
@@ -192,8 +190,7 @@ describe("a late report", () => {
     ]);
     expect(await jobOf(jobId)).toEqual({
       ...ended,
-      unknown_contacts: 0,
-      [`${outcome}_contacts`]: ended[`${outcome}_contacts`] + 1,
+      counts: { ...ended.counts, unknown: 0, [outcome]: ended.counts[outcome] + 1 },
     });
   });
 
@@ -205,8 +202,7 @@ describe("a late report", () => {
     expect(await reportAll(parts, [given], "busy")).toMatchObject([{ contactStatus: "busy" }]);
     expect(await jobOf(jobId)).toMatchObject({
       status: "failed",
-      busy_contacts: 1,
-      waiting_retry_contacts: 0,
+      counts: { busy: 1, waiting_retry: 0 },
     });
   });
 

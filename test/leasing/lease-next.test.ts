@@ -106,7 +106,7 @@ describe("a report that asks for the next contacts", () => {
       results: [{ kind: "recorded" }],
       leases: [],
     });
-    expect(await jobOf(jobId)).toMatchObject({ status: "completed", completed_contacts: 4 });
+    expect(await jobOf(jobId)).toMatchObject({ status: "completed", counts: { completed: 4 } });
   });
 
   test("ends the one and opens the other in one transaction", async () => {
@@ -121,7 +121,7 @@ describe("a report that asks for the next contacts", () => {
     expect(first).toHaveLength(3);
     const { leases } = await reportAndLease(parts, completed(first.slice(0, 2)), { maxContacts: 10 });
     expect(numbersOf(leases)).toEqual([4, 5]);
-    expect(await jobOf(jobId)).toMatchObject({ dialing_contacts: 3, completed_contacts: 2 });
+    expect(await jobOf(jobId)).toMatchObject({ counts: { dialing: 3, completed: 2 } });
 
     await limitOrganization(parts, 2);
     const [one] = leases;
@@ -161,7 +161,7 @@ describe("a report that asks for the next contacts", () => {
       results: [{ kind: "recorded" }],
       leases: [],
     });
-    expect(await jobOf(jobId)).toMatchObject({ completed_contacts: 1, dialing_contacts: 0 });
+    expect(await jobOf(jobId)).toMatchObject({ counts: { completed: 1, dialing: 0 } });
   });
 
   test("ends no lease of another organization, and makes no room there", async () => {
@@ -206,9 +206,7 @@ describe("a report that asks for the next contacts", () => {
     expect(await call).toMatchObject({ results: [{ kind: "recorded" }], leases: [] });
     await eventually(async () =>
       expect(await jobOf(jobId)).toMatchObject({
-        completed_contacts: 1,
-        dialing_contacts: 0,
-        pending_contacts: 2,
+        counts: { completed: 1, dialing: 0, pending: 2 },
       }),
     );
   });
@@ -228,7 +226,7 @@ describe("a report that asks for the next contacts", () => {
       results: [{ kind: "recorded" }],
       leases: [],
     });
-    expect(await broken.jobs.get(broken.caller, jobId)).toMatchObject({ completed_contacts: 1 });
+    expect(await broken.jobs.get(broken.caller, jobId)).toMatchObject({ counts: { completed: 1 } });
   });
 });
 

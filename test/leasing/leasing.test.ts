@@ -50,21 +50,21 @@ describe("a lease", () => {
     expect(contact).toMatchObject({
       status: "dialing",
       attempts: 1,
-      last_outcome: null,
-      next_attempt_at: null,
+      lastOutcome: null,
+      nextAttemptAt: null,
     });
     expect(attempts).toMatchObject([
       {
         attempt: 1,
         nonce: readLeaseId(given.leaseId).nonce,
-        worker_id: "worker-7",
-        ended_at: null,
+        workerId: "worker-7",
+        endedAt: null,
         outcome: null,
       },
     ]);
     const [attempt] = attempts;
-    expect(given.expiresAt).toEqual(attempt?.expires_at);
-    expect(given.expiresAt.getTime() - (attempt?.leased_at.getTime() ?? 0)).toBe(60_000);
+    expect(given.expiresAt).toEqual(attempt?.expiresAt);
+    expect(given.expiresAt.getTime() - (attempt?.leasedAt.getTime() ?? 0)).toBe(60_000);
   });
 
   test("is given in the order of the list, and moves the counts", async () => {
@@ -74,9 +74,8 @@ describe("a lease", () => {
     expect(numbersOf(await lease(parts, { maxContacts: 2 }))).toEqual([3, 4]);
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
       status: "running",
-      pending_contacts: 1,
-      dialing_contacts: 4,
-      total_contacts: 5,
+      totalContacts: 5,
+      counts: { pending: 1, dialing: 4 },
     });
   });
 

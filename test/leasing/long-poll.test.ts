@@ -118,8 +118,8 @@ describe("a worker that waits", () => {
     expect(await call).toMatchObject([{ jobId, number: 1, attempt: 2 }]);
     const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
     const due = result?.kind === "recorded" ? (result.nextAttemptAt?.getTime() ?? 0) : 0;
-    expect(due - (attempts[0]?.ended_at?.getTime() ?? 0)).toBe(300);
-    const lateness = (attempts[1]?.leased_at.getTime() ?? 0) - due;
+    expect(due - (attempts[0]?.endedAt?.getTime() ?? 0)).toBe(300);
+    const lateness = (attempts[1]?.leasedAt.getTime() ?? 0) - due;
     expect(lateness).toBeGreaterThanOrEqual(0);
     expect(lateness).toBeLessThan(floorMs / 3);
   });
@@ -164,8 +164,8 @@ describe("a worker that waits", () => {
     expect(given.length).toBeLessThan(trials.length);
     await eventually(async () => {
       await lease(parts, { maxContacts: 100 });
-      const counts = { pending_contacts: 0, dialing_contacts: 60 };
-      expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject(counts);
+      const counts = { pending: 0, dialing: 60 };
+      expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({ counts });
     });
   });
 });

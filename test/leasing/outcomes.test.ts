@@ -37,13 +37,11 @@ describe.each(outcomes)("the outcome %s", (outcome) => {
     const recorded = { kind: "recorded", outcome, contactStatus: outcome, nextAttemptAt: null };
     expect(await report(parts, [{ leaseId, outcome }])).toEqual([recorded]);
     const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
-    expect(contact).toMatchObject({ status: outcome, last_outcome: outcome, next_attempt_at: null });
-    expect(attempts).toMatchObject([{ attempt: 1, outcome, ended_at: attempts[0]?.reported_at }]);
+    expect(contact).toMatchObject({ status: outcome, lastOutcome: outcome, nextAttemptAt: null });
+    expect(attempts).toMatchObject([{ attempt: 1, outcome, endedAt: attempts[0]?.reportedAt }]);
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
       status: "running",
-      pending_contacts: 1,
-      dialing_contacts: 0,
-      [`${outcome}_contacts`]: 1,
+      counts: { pending: 1, dialing: 0, [outcome]: 1 },
     });
   });
 
@@ -52,17 +50,16 @@ describe.each(outcomes)("the outcome %s", (outcome) => {
     const { leaseId } = await leaseOne(parts);
     const [result] = await report(parts, [{ leaseId, outcome }]);
     const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
-    const nextAttemptAt = new Date((attempts[0]?.ended_at?.getTime() ?? 0) + 60_000);
+    const nextAttemptAt = new Date((attempts[0]?.endedAt?.getTime() ?? 0) + 60_000);
     expect(result).toEqual({ kind: "recorded", outcome, contactStatus: "waiting_retry", nextAttemptAt });
     expect(contact).toMatchObject({
       status: "waiting_retry",
-      last_outcome: outcome,
-      next_attempt_at: nextAttemptAt,
+      lastOutcome: outcome,
+      nextAttemptAt,
     });
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
       status: "running",
-      waiting_retry_contacts: 1,
-      dialing_contacts: 0,
+      counts: { waiting_retry: 1, dialing: 0 },
     });
     expect(await lease(parts)).toEqual([]);
     await makeRetriesDue(parts, jobId);
@@ -79,7 +76,7 @@ async function callAgainAndAgain(jobId: string, reported: readonly Outcome[]): P
     const [result] = await reportAll(parts, leases, outcome);
     const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
     const next = result?.kind === "recorded" ? result.nextAttemptAt : null;
-    delays.push(next && next.getTime() - (attempts.at(-1)?.ended_at?.getTime() ?? 0));
+    delays.push(next && next.getTime() - (attempts.at(-1)?.endedAt?.getTime() ?? 0));
     await makeRetriesDue(parts, jobId);
   }
   return delays;
@@ -102,11 +99,10 @@ describe("retries", () => {
     const jobId = await runJob(parts, { contacts: one, maxAttempts: 3, retryDelaysMs: [0] });
     expect(await callAgainAndAgain(jobId, ["busy", "no_answer", "timeout"])).toEqual([0, 0, null]);
     const { contact } = await parts.jobs.getContact(parts.caller, jobId, 1);
-    expect(contact).toMatchObject({ status: "timeout", attempts: 3, last_outcome: "timeout" });
+    expect(contact).toMatchObject({ status: "timeout", attempts: 3, lastOutcome: "timeout" });
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
       status: "failed",
-      timeout_contacts: 1,
-      busy_contacts: 0,
+      counts: { timeout: 1, busy: 0 },
     });
   });
 
@@ -152,20 +148,19 @@ describe("a report", () => {
     expect(attempts).toEqual([
       {
         nonce: readLeaseId(leaseId).nonce,
-        organization_id: parts.caller.organizationId,
-        job_id: jobId,
+        jobId,
         number: 1,
         attempt: 1,
-        worker_id: "worker-9",
-        leased_at: expect.any(Date),
-        expires_at: expect.any(Date),
-        ended_at: expect.any(Date),
-        reported_at: attempts[0]?.ended_at,
+        workerId: "worker-9",
+        leasedAt: expect.any(Date),
+        expiresAt: expect.any(Date),
+        endedAt: expect.any(Date),
+        reportedAt: attempts[0]?.endedAt,
         outcome: "busy",
-        error_code: "SIP_486",
-        failure_reason: "busy here",
-        call_duration_ms: 12_345,
-        provider_call_id: "call-1",
+        errorCode: "SIP_486",
+        failureReason: "busy here",
+        callDurationMs: 12_345,
+        providerCallId: "call-1",
       },
     ]);
   });
@@ -179,8 +174,7 @@ describe("a report", () => {
     expect(again).toEqual([{ ...first, kind: "already_recorded" }]);
     expect(await parts.jobs.getContact(parts.caller, jobId, 1)).toEqual(history);
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
-      waiting_retry_contacts: 1,
-      completed_contacts: 0,
+      counts: { waiting_retry: 1, completed: 0 },
     });
   });
 
@@ -218,9 +212,7 @@ describe("a report", () => {
     expect(told).toEqual(leases.map(() => ["already_recorded", "recorded"]));
     const wins = pairs.filter(([[first]]) => first?.kind === "recorded").length;
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
-      completed_contacts: wins,
-      waiting_retry_contacts: 100 - wins,
-      dialing_contacts: 0,
+      counts: { completed: wins, waiting_retry: 100 - wins, dialing: 0 },
     });
   });
 
@@ -248,7 +240,7 @@ describe("a report", () => {
     await runOut(parts, [late]);
     const forgedLate = writeLeaseId({ ...readLeaseId(late.leaseId), attempt: 2 });
     expect(await report(parts, [{ leaseId: forgedLate, outcome: "completed" }])).toEqual([{ kind: "gone" }]);
-    expect(await parts.jobs.get(parts.caller, lateJobId)).toMatchObject({ unknown_contacts: 1 });
+    expect(await parts.jobs.get(parts.caller, lateJobId)).toMatchObject({ counts: { unknown: 1 } });
   });
 
   test("of a lease that is unknown, malformed, or another organization's, changes nothing", async () => {

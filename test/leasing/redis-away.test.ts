@@ -35,7 +35,7 @@ test("reports are recorded, jobs end and leases are extended while Redis is away
   ]);
   expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
     status: "completed",
-    completed_contacts: 2,
+    counts: { completed: 2 },
   });
 });
 

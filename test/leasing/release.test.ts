@@ -35,8 +35,7 @@ describe("release", () => {
     expect(await release(parts, [first?.leaseId ?? "", second?.leaseId ?? ""])).toEqual([true, true]);
     expect(await parts.jobs.getContact(parts.caller, jobId, 1)).toEqual(before);
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
-      pending_contacts: 4,
-      dialing_contacts: 0,
+      counts: { pending: 4, dialing: 0 },
     });
     await eventually(async () => expect((await listOf(jobId)).slice(2)).toEqual(["3", "4"]));
     const again = await lease(parts, { maxContacts: 2 });
@@ -54,9 +53,9 @@ describe("release", () => {
     const second = await leaseOne(parts);
     await release(parts, [second.leaseId]);
     const { contact, attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
-    expect(contact).toMatchObject({ status: "waiting_retry", attempts: 1, last_outcome: "busy" });
+    expect(contact).toMatchObject({ status: "waiting_retry", attempts: 1, lastOutcome: "busy" });
     expect(attempts).toMatchObject([{ attempt: 1, outcome: "busy" }]);
-    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({ waiting_retry_contacts: 1 });
+    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({ counts: { waiting_retry: 1 } });
     expect(await lease(parts)).toMatchObject([{ number: 1, attempt: 2 }]);
   });
 
@@ -94,8 +93,8 @@ describe("extend", () => {
     const extended = await parts.leasing.extend(parts.caller, ids, 3_600_000);
     expect(extended).toEqual([expect.any(Date), undefined, undefined]);
     const { attempts } = await parts.jobs.getContact(parts.caller, jobId, live?.number ?? 0);
-    expect(attempts[0]?.expires_at).toEqual(extended[0]);
-    const gained = (attempts[0]?.expires_at.getTime() ?? 0) - (live?.expiresAt.getTime() ?? 0);
+    expect(attempts[0]?.expiresAt).toEqual(extended[0]);
+    const gained = (attempts[0]?.expiresAt.getTime() ?? 0) - (live?.expiresAt.getTime() ?? 0);
     expect(gained).toBeGreaterThan(3_600_000 - 121_000);
   });
 
@@ -118,7 +117,7 @@ describe("extend", () => {
     });
     expect(await parts.jobs.getContact(parts.caller, jobId, kept?.number ?? 0)).toMatchObject({
       contact: { status: "dialing" },
-      attempts: [{ ended_at: null }],
+      attempts: [{ endedAt: null }],
     });
   });
 });

@@ -97,16 +97,14 @@ describe.each(["the same replica", "another replica"])("a repeat on %s", (where)
     await expectAllLive(parts, again);
     const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 2);
     expect(attempts).toMatchObject([
-      { worker_id: "worker-2", nonce: readLeaseId(again[0]?.leaseId ?? "").nonce, outcome: null },
+      { workerId: "worker-2", nonce: readLeaseId(again[0]?.leaseId ?? "").nonce, outcome: null },
     ]);
     expect(await reportAll(parts, again, "completed")).toMatchObject([
       { kind: "recorded" },
       { kind: "recorded" },
     ]);
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
-      completed_contacts: 3,
-      dialing_contacts: 0,
-      pending_contacts: 2,
+      counts: { completed: 3, dialing: 0, pending: 2 },
     });
   });
 

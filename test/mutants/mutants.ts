@@ -466,7 +466,7 @@ const fanOut: Mutant[] = [
   {
     guard: "what is added is compared with a file's contacts, too",
     file: "src/jobs/batch-jobs.ts",
-    text: "if (!job.has_all_phones) throw new PhonesAreMissing(job);",
+    text: "if (!job.hasAllPhones) throw new PhonesAreMissing(job);",
     instead: "",
     test: "test/jobs/import/contact-import.test.ts",
     title: "are known to later calls",
@@ -474,7 +474,7 @@ const fanOut: Mutant[] = [
   {
     guard: "a file is compared with an earlier file's contacts",
     file: "src/jobs/import/contact-import.ts",
-    text: "if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(before);",
+    text: "if (withPhones && !before.hasAllPhones) throw new PhonesAreMissing(before);",
     instead: "",
     test: "test/jobs/import/contact-import.test.ts",
     title: "are known to a file that comes after them",

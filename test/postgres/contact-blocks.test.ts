@@ -109,7 +109,8 @@ describe.each(Object.entries(ways))("contacts that were added %s", (_, add) => {
         expect(listed.map(pick)).toEqual(given);
         const rows = await parts.db
           .selectFrom("current_contacts")
-          .selectAll()
+          .select(["job_id as jobId", "number", "phone", "name", "fields", "status", "attempts"])
+          .select(["last_outcome as lastOutcome", "next_attempt_at as nextAttemptAt"])
           .where("job_id", "=", id)
           .orderBy("number")
           .execute();

@@ -67,9 +67,9 @@ describe("of ten numbers for ten", () => {
     await using parts = await freshParts();
     const offer = await makeOffer(parts, { limit: 100 });
     const job = await findJob(parts.db, parts.caller.organizationId, offer.jobId);
-    const total = job.total_contacts;
+    const total = job.totalContacts;
     const others = Array.from({ length: total - 2 }, (_, i) => i + 3);
-    await writeCalled(parts.db, job, others, "completed");
+    await writeCalled(parts.db, { organization_id: job.organizationId, id: job.id }, others, "completed");
     const { leases, left } = await open(parts, offer);
     expect(leases.flat().map(({ number }) => number)).toEqual([1, 2]);
     expect(left).toEqual([[]]);

@@ -24,6 +24,7 @@ import {
   readChunk,
 } from "../../src/postgres/contacts.ts";
 import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/requests.ts";
+import { toBatchJob } from "../../src/postgres/job-rows.ts";
 import { pageOfContacts, pageOfJobs } from "../../src/postgres/offset-pages.ts";
 import {
   deleteOldJobs,
@@ -180,12 +181,15 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
   "a page of contacts by its number": {
     rows: 3 * 50,
     work: (db) =>
-      pageOfContacts(db, { ...jobs.large, total_contacts: 20_000 }, undefined, { offset: 10_000, size: 50 }),
+      pageOfContacts(db, { ...toBatchJob(jobs.large), totalContacts: 20_000 }, undefined, {
+        offset: 10_000,
+        size: 50,
+      }),
   },
   // Those before the page are looked at, too.
   "a page of contacts with an outcome by its number": {
     rows: 400 + 3 * 50,
-    work: (db) => pageOfContacts(db, jobs.large, ["busy"], { offset: 100, size: 50 }),
+    work: (db) => pageOfContacts(db, toBatchJob(jobs.large), ["busy"], { offset: 100, size: 50 }),
   },
   "listing contacts that are being called": {
     rows: 50,
@@ -361,7 +365,7 @@ describe.each(["that grew from empty without being analyzed", "that were analyze
       ) as known on true`.execute(staging.db);
       expect(plan.map((line) => line["QUERY PLAN"]).join("\n")).not.toContain("Seq Scan on contact_phones");
       await undone(staging.db, async (trx) => {
-        const job = { ...jobs.large, total_contacts: 20_000 };
+        const job = { ...toBatchJob(jobs.large), totalContacts: 20_000 };
         expect(await sortOutPhones(trx, staging.tables, job, 1)).toEqual({
           count: 1_000,
           first: [{ line: 2, phone: "+14155019000" }],

@@ -134,12 +134,8 @@ describe("of two organizations with the same ids", () => {
     await together(() => runOut(parts, []));
     const job = await parts.jobs.get(parts.caller, jobId);
     expect(job).toMatchObject({
-      total_contacts: 10,
-      dialing_contacts: 0,
-      completed_contacts: 2,
-      unknown_contacts: 1,
-      waiting_retry_contacts: 3,
-      pending_contacts: 4,
+      totalContacts: 10,
+      counts: { dialing: 0, completed: 2, unknown: 1, waiting_retry: 3, pending: 4 },
     });
   });
 
@@ -201,7 +197,7 @@ describe("of two organizations with the same ids", () => {
     await alone(() => runSchedulerPass(parts));
     expect(await parts.jobs.get(parts.caller, batchJobId)).toMatchObject({
       status: "running",
-      total_contacts: 5,
+      totalContacts: 5,
     });
     await alone(() => parts.jobs.cancel(onJob(parts, batchJobId)));
     await alone(() => parts.jobs.delete(onJob(parts, batchJobId)));

@@ -145,8 +145,8 @@ describe("cancel and start", () => {
       const { other } = replicas();
       const start = async (job: BatchJobRow) => {
         const { revision } = await parts.db.transaction().execute(async (trx) => {
-          const { id, status, dialing_contacts: dialing } = await lockJob(trx, job.organization_id, job.id);
-          checkAllowed("start", { id, status, dialing });
+          const { id, status, counts } = await lockJob(trx, job.organization_id, job.id);
+          checkAllowed("start", { id, status, dialing: counts.dialing });
           return await writeStart(trx, job);
         });
         await parts.contactList.create(keyOf(job), revision);

@@ -19,8 +19,8 @@ const now = sql<Date>`clock_timestamp()`;
 
 /** A start that reads the status, without a lock, and then writes, without a condition. */
 export async function startUnguarded(db: Database, { id, organization_id }: BatchJobRow): Promise<void> {
-  const { status, dialing_contacts: dialing } = await findJob(db, organization_id, id);
-  checkAllowed("start", { id, status, dialing });
+  const { status, counts } = await findJob(db, organization_id, id);
+  checkAllowed("start", { id, status, dialing: counts.dialing });
   await db
     .updateTable("batch_jobs")
     .set({

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { BatchJobError, serviceBusy } from "../../domain/batch-job-error.ts";
+import type { BatchJob } from "../../domain/batch-job.ts";
 import type { Caller } from "../../domain/caller.ts";
 import type { ContactStatus } from "../../domain/contact.ts";
 import { writeCsv } from "../../files/csv-writer.ts";
@@ -16,7 +17,6 @@ import {
   readBlocks,
   readCalls,
 } from "../../postgres/exports.ts";
-import type { BatchJobRow } from "../../postgres/tables.ts";
 import { afterPatience } from "../../timing/patience.ts";
 import { createSlotTaking } from "../import/slots.ts";
 import { shownStatus } from "../queries.ts";
@@ -62,7 +62,7 @@ const mostFields = 1_000;
 
 type Page = { readonly blocks: readonly Block[]; readonly calls: Calls };
 
-const tooManyFields = (job: BatchJobRow) =>
+const tooManyFields = (job: BatchJob) =>
   new BatchJobError(
     "too_large",
     `The contacts of the batch job have more than ${mostFields} different fields, too many for the columns of a file; read them with ListContacts.`,
@@ -84,7 +84,7 @@ const readTooSlowly = ({ timeoutMs }: ExportLimits) =>
   );
 
 /** The names of all fields of a job's contacts, each where it comes first. */
-async function findFields(pages: AsyncIterable<readonly Block[]>, job: BatchJobRow): Promise<string[]> {
+async function findFields(pages: AsyncIterable<readonly Block[]>, job: BatchJob): Promise<string[]> {
   const names = new Set<string>();
   let known = "{}";
   for await (const blocks of pages) {
@@ -136,7 +136,7 @@ function byNumber(ended: readonly EndedAttempt[]): ReadonlyMap<number, EndedAtte
 
 function writePage(
   { blocks, calls }: Page,
-  { job, sheet, statuses }: { job: BatchJobRow; sheet: Sheet; statuses: ReadonlySet<ContactStatus> },
+  { job, sheet, statuses }: { job: BatchJob; sheet: Sheet; statuses: ReadonlySet<ContactStatus> },
 ): string {
   const attempts = byNumber(calls.ended);
   const leases = new Map(calls.live.map((lease) => [lease.number, lease]));
@@ -192,7 +192,7 @@ export function createContactExport(deps: {
     const sheet = createSheet({ fields, attempts });
     yield* inPieces(writeCsv([sheet.titles]));
 
-    const isUntouched = job.pending_contacts === job.total_contacts;
+    const isUntouched = job.counts.pending === job.totalContacts;
     const nextBlocks = blocksOf();
     async function nextPage(): Promise<Page | undefined> {
       const blocks = await nextBlocks();

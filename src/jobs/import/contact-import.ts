@@ -165,18 +165,18 @@ export function createContactImport(deps: {
       const before = await find();
       const { id } = before;
       // A job's first contacts are compared with each other alone.
-      const withPhones = before.total_contacts > 0;
-      if (withPhones && !before.has_all_phones) throw new PhonesAreMissing(before);
+      const withPhones = before.totalContacts > 0;
+      if (withPhones && !before.hasAllPhones) throw new PhonesAreMissing(before);
       const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections);
       await writeStaged(trx, staging.tables, before);
       const count = given - duplicates.count;
       const job = await lockForCommand(trx, command);
       check("add_contacts", job);
-      const after = count === 0 ? job : await countAdded(trx, job.organization_id, id, { count, withPhones });
+      const after = count === 0 ? job : await countAdded(trx, job.organizationId, id, { count, withPhones });
       const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
       return {
         acceptedCount: count,
-        totalContacts: after.total_contacts,
+        totalContacts: after.totalContacts,
         toFanOut: job.status === "running" && count > 0 ? keyOf(job) : null,
         rejectedCount: rejections.count + duplicates.count,
         rejected: [...rejections.first, ...repeated]

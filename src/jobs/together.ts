@@ -1,7 +1,7 @@
 import { serviceBusy } from "../domain/batch-job-error.ts";
 import { isUuid } from "../domain/job-id.ts";
 import { insertJobs } from "../postgres/batch-jobs.ts";
-import { lockForCommands, writeCommands } from "../postgres/commands.ts";
+import { isRequestIdTaken, lockForCommands, writeCommands } from "../postgres/commands.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { isLockTimeout, isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
@@ -17,9 +17,6 @@ type Steps<A> = {
   readonly decide: (view: View) => Decision<A>;
   readonly redisHalf: (answer: A) => RedisHalf;
 };
-
-/** Somebody has taken a request id since it was looked up. */
-class RequestIdTaken extends Error {}
 
 const withoutAnswer = () => new Error("a command was left without an answer");
 
@@ -41,7 +38,7 @@ type Outcome = (() => Promise<Answered<object>>) | "alone" | "in line";
 const isOfAll = (error: unknown): boolean => isPostgresUnavailable(error) && !isPostgresBusy(error);
 
 /** Somebody else has taken the command's request id, or is about to. */
-const isIdTaken = (error: unknown): boolean => error instanceof RequestIdTaken || isLockTimeout(error);
+const isIdTaken = (error: unknown): boolean => isRequestIdTaken(error) || isLockTimeout(error);
 
 /**
  * Runs commands that write no contacts. Those of one organization that are in hand together share a transaction: it
@@ -74,8 +71,7 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
         const { changed: jobs, deletedIds, answers } = written;
         if (jobs.length + deletedIds.length + answers.length > 0) {
           const { now } = situation;
-          const isKept = await writeCommands(trx, organizationId, { now, jobs, deletedIds, answers });
-          if (!isKept) throw new RequestIdTaken();
+          await writeCommands(trx, organizationId, { now, jobs, deletedIds, answers });
         }
         return verdicts;
       });

@@ -1,10 +1,11 @@
 import { sql } from "kysely";
 import type { JobState } from "../domain/job-state.ts";
 import type { Trx } from "./batch-jobs.ts";
-import type { Database } from "./database.ts";
+import { type Database, codeOf } from "./database.ts";
 import { functions } from "./functions/functions.ts";
 import { plainArray } from "./lease-rows.ts";
 import { type KeptAnswer, type RequestKey, type RequestName, nameOf } from "./requests.ts";
+import { thenCommit } from "./sure-commits.ts";
 
 /** What commands that share a transaction are judged by. */
 export type Situation = {
@@ -59,9 +60,12 @@ export async function lockForCommands(
   };
 }
 
+/** True if somebody has taken a request id since it was looked up. */
+export const isRequestIdTaken = (error: unknown): boolean => codeOf(error) === "CS001";
+
 /**
- * Writes what commands have made of jobs that the transaction has locked, and keeps their answers. False if one of the
- * request ids was taken meanwhile: then the transaction must not be committed.
+ * Writes what commands have made of jobs that the transaction has locked, keeps their answers, and commits. It fails,
+ * and the transaction with it, if one of the request ids was taken meanwhile (`isRequestIdTaken`).
  */
 export async function writeCommands(
   trx: Trx,
@@ -72,11 +76,11 @@ export async function writeCommands(
     deletedIds: readonly string[];
     answers: readonly { readonly key: RequestKey; readonly answer: unknown }[];
   },
-): Promise<boolean> {
+): Promise<void> {
   const { now, jobs, deletedIds } = written;
   const answers = written.answers.toSorted((a, b) => byName(a.key, b.key));
-  const { rows } = await sql<{ isKept: boolean }>`
-    select is_kept as "isKept" from ${sql.id(functions.writeCommands.name)}(
+  await sql`
+    select from ${sql.id(functions.writeCommands.name)}(
       ${organizationId}, ${now.getTime()}, ${plain(jobs.map((j) => j.id))}, ${plain(jobs.map((j) => j.status))},
       ${plain(jobs.map((j) => j.failureReason))}, ${plain(jobs.map((j) => j.revision))},
       ${jobs.map((j) => j.timeZone)}, ${jobs.map((j) => j.requestedStartTime)},
@@ -84,8 +88,8 @@ export async function writeCommands(
       ${plain(jobs.map((j) => j.startedMs))}, ${plain(jobs.map((j) => j.finishedMs))}, ${plain(deletedIds)},
       ${answers.map(({ key }) => key.rpc)}, ${answers.map(({ key }) => key.requestId)},
       ${answers.map(({ key }) => key.fingerprint)}, ${answers.map(({ answer }) => JSON.stringify(answer))})
+    ${thenCommit}
   `.execute(trx);
-  return rows[0]?.isKept === true;
 }
 
 /** Notes that the Redis halves of commands are done. Once true, `removed` stays true. */

@@ -61,6 +61,8 @@ export function openPool(options: {
   keptIdle?: number;
   /** How long a transaction may wait for its owner. */
   idleInTransactionMs?: number;
+  /** Whether a statement may be sent before the one before it is answered; not where something is copied in. */
+  pipeline?: boolean;
 }): Pool {
   const { statementTimeoutMs = 30_000, idleTimeoutMs = 10_000, idleInTransactionMs = 10_000 } = options;
   const settings = {
@@ -75,6 +77,7 @@ export function openPool(options: {
     min: Math.min(options.size, options.keptIdle ?? mostKeptIdle),
     application_name: "callsheet",
     Client: PatientClient,
+    pipeline: options.pipeline ?? true,
     idleTimeoutMillis: idleTimeoutMs,
     // Where statements are timed in patience that comes first. This is for those that go past it.
     query_timeout: 4 * queryTimeoutOf(options),

@@ -41,7 +41,7 @@ export async function openStaging(directUrl: string, organizationId: number): Pr
     blocks: sql.table(blocksTable),
     duplicates: sql.table(`staged_duplicates_${suffix}`),
   };
-  const pool = openPool({ url: directUrl, size: 1, statementTimeoutMs, idleTimeoutMs: 0 });
+  const pool = openPool({ url: directUrl, size: 1, statementTimeoutMs, idleTimeoutMs: 0, pipeline: false });
   const db = overPool(pool);
   try {
     const client = await pool.connect();

@@ -269,9 +269,9 @@ const inHandTogether: Mutant[] = [
   },
   {
     guard: "what a request id was taken for meanwhile is not done again",
-    file: together,
-    text: "if (!isKept) throw new RequestIdTaken();",
-    instead: "if (!isKept) return verdicts;",
+    file: "src/postgres/functions/write_commands.sql",
+    text: "if kept < cardinality(rpcs) then",
+    instead: "if false then",
     test: togetherTest,
     title: "because a request id was taken meanwhile, that one is answered as the first call was",
   },
@@ -1001,6 +1001,14 @@ const vitals: Mutant[] = [
     instead: "size",
     test: "test/postgres/connections.test.ts",
     title: "two organizations that hold all they can leave a connection for work to a third",
+  },
+  {
+    guard: "what was committed with its last statement is known to be, although both answers are lost",
+    file: "src/postgres/sure-commits.ts",
+    text: 'if (result?.command !== "COMMIT") throw error;',
+    instead: "throw error;",
+    test: "test/postgres/lost-commits.test.ts",
+    title: "was done is known to be done, although the network did this",
   },
   {
     guard: "a commit that takes long makes the replica try one of its own",

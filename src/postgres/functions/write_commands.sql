@@ -9,24 +9,24 @@
 --   deleted_ids    the jobs that are to be gone, which the transaction has locked
 --   rpcs, request_ids, fingerprints, answers   of each request that was not a repetition, in the order of their names
 -- Answers
---   false if one of the request ids was taken meanwhile; then the transaction must not be committed.
+--   nothing. It fails with CS001 if one of the request ids was taken meanwhile.
 -- Locks
 --   the rows of the requests, in the order that they are given in, all until the commit. Whoever takes the same id at
 --   the same time is waited for, a quarter of a second at most: nobody knows what the other one waits for.
 -- Repeated
 --   it finds the request ids taken.
 -- Form
---   One call is one round trip.
---   It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
+--   One call is one round trip, and the commit goes with it: so it fails where it might answer that it must not be
+--   committed. It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
 --   every row can only be found through its key: by a join from what is given, the organization included, since what is
 --   known before the join would be looked up before it, and all that the organization has be read.
 create function write_commands(
   organization int, now_ms bigint, job_ids uuid[], statuses text[], failure_reasons text[], revisions bigint[],
   timezones text[], requested_start_times text[], scheduled_ms bigint[], scheduled_job_ids uuid[],
   started_ms bigint[], finished_ms bigint[], deleted_ids uuid[], rpcs text[], request_ids text[],
-  fingerprints bytea[], answers jsonb[],
-  out is_kept boolean
+  fingerprints bytea[], answers jsonb[]
 )
+returns void
 language plpgsql
 set enable_seqscan = off
 set enable_bitmapscan = off
@@ -75,5 +75,7 @@ begin
     fingerprint = excluded.fingerprint, created_at = excluded.created_at, answer = excluded.answer, entry_removed = null
   where requests.created_at < clock_timestamp() - interval '24 hours';
   get diagnostics kept = row_count;
-  is_kept := kept = cardinality(rpcs);
+  if kept < cardinality(rpcs) then
+    raise exception 'a request id was taken meanwhile' using errcode = 'CS001';
+  end if;
 end $$;

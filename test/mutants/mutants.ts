@@ -668,11 +668,26 @@ const sweeps: Mutant[] = [
 
 const leasing: Mutant[] = [
   {
+    guard: "a job whose row is held keeps no leases of the organization's others",
+    file: openLeases,
+    text: "id = t.id for no key update skip locked",
+    instead: "id = t.id for no key update",
+    test: "test/leasing/held-job.test.ts",
+    title: "the organization's other jobs give their contacts",
+  },
+  {
+    guard: "a job that is not locked gives nothing",
+    file: openLeases,
+    text: "case when b.id = any(locked) then b.concurrent_call_limit - b.dialing_contacts else 0 end",
+    instead: "b.concurrent_call_limit - b.dialing_contacts",
+    test: "test/leasing/held-job.test.ts",
+    title: "of a job that its holder pauses nothing is given",
+  },
+  {
     guard: "leases are opened under the lock of their organization",
     file: openLeases,
-    text: "from organizations o where o.id = organization for no key update;\n  perform from (select id from unnest(job_ids)",
-    instead:
-      "from organizations o where o.id = organization;\n  perform from (select id from unnest(job_ids)",
+    text: "from organizations o where o.id = organization for no key update;",
+    instead: "from organizations o where o.id = organization;",
     test: "test/postgres/leases.test.ts",
     title: "none is leased while another transaction takes the organization's last room",
   },

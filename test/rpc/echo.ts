@@ -144,7 +144,7 @@ export async function startEcho(given: Given = {}): Promise<Listeners> {
   const { services = [], interceptors = [], gate = () => {}, pages = {}, door, ...rest } = given;
   const { connectionMaxAgeMs = Infinity, refused = () => {}, observe = [], ...others } = rest;
   const { strangers = createStrangers(() => false) } = rest;
-  const { bytesInHand = createBytesInHand({ maxBytes: Infinity }), ...methods } = others;
+  const { bytesInHand = createBytesInHand({ maxBytes: Infinity }), largeTurns, ...methods } = others;
   const options: ListenerOptions = {
     host: "127.0.0.1",
     port: 0,
@@ -156,6 +156,7 @@ export async function startEcho(given: Given = {}): Promise<Listeners> {
     connectionMaxAgeMs,
     refused,
     bytesInHand,
+    ...(largeTurns && { largeTurns }),
   };
   const [grpc, http] = await Promise.all([
     startGrpcListener(options),

@@ -11,7 +11,8 @@ const longestRestMs = 20;
 
 /**
  * Reads the long pages of each organization one after the other: a thousand entries take the event loop for
- * milliseconds, when they come from Postgres and when they are written. Those who wait for too long are refused as busy.
+ * milliseconds, when they come from Postgres and when they are written. Those who wait for too long are refused as
+ * busy.
  */
 export function createLongPages() {
   const take = createSharedSeats({ mostOfOne: 1, beyondFirst: 0 });

@@ -14,7 +14,8 @@ export type LargeTurns = {
 
 /**
  * One large message at a time is looked through or decoded, and then all else has as much time as that took.
- * Organizations take turns, however many messages each of them has sent; all of them together are bounded by their bytes.
+ * Organizations take turns, however many messages each of them has sent; all of them together are bounded by their
+ * bytes.
  */
 export function createLargeTurns(): LargeTurns {
   const line = createLine({ atOnce: 1, inTurn: 1, pauseMs: 250, waiting: Infinity });

@@ -11,6 +11,7 @@ import {
   openContactStatuses,
   storedContactStatuses,
 } from "../domain/contact.ts";
+import { createLongPages } from "./long-pages.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
 import { type JobCursor, type Trx, findJob, jobNotFound, listJobs } from "../postgres/batch-jobs.ts";
@@ -98,6 +99,8 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
     4,
   );
 
+  const inTurn = createLongPages();
+
   return {
     /** The job, or job_not_found. */
     async get(caller: Caller, batchJobId: string): Promise<BatchJob> {
@@ -121,9 +124,9 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       const size = pageSizeOf(page.size);
       const isSearch = filter.statuses.length > 0 || filter.nameContains !== "";
       const list = (db: Database | Trx) => listJobs(db, organizationId, filter, { after, size: size + 1 });
-      const found = await (isSearch
-        ? search(searches.of(organizationId), list)
-        : list(reads.of(organizationId)));
+      const found = await inTurn({ organizationId, size }, () =>
+        isSearch ? search(searches.of(organizationId), list) : list(reads.of(organizationId)),
+      );
       const jobs = fitting(found.jobs.slice(0, size), bytesOf);
       const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
       return {
@@ -160,17 +163,19 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
     ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
       const scope = ["contacts", batchJobId, statuses.toSorted()];
       const cursor = readPageToken(page.token, scope, isContactCursor);
+      const { organizationId } = caller;
+      const size = pageSizeOf(page.size);
       const list = async (db: Database | Trx) => {
-        const job = await findJob(db, caller.organizationId, batchJobId);
+        const job = await findJob(db, organizationId, batchJobId);
         const found = await listContacts(db, job.organizationId, job.id, storedStatuses(statuses, job), {
           after: cursor?.[0] ?? 0,
-          size: pageSizeOf(page.size),
+          size,
         });
         return { job, found };
       };
-      const { job, found } = await (statuses.length > 0
-        ? search(searches.of(caller.organizationId), list)
-        : list(reads.of(caller.organizationId)));
+      const { job, found } = await inTurn({ organizationId, size }, () =>
+        statuses.length > 0 ? search(searches.of(organizationId), list) : list(reads.of(organizationId)),
+      );
       return {
         contacts: found.contacts.map((contact) => shown(contact, job)),
         nextPageToken: found.goesOnAfter === undefined ? "" : writePageToken(scope, [found.goesOnAfter]),

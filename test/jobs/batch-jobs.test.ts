@@ -190,6 +190,20 @@ describe("add contacts", () => {
     expect(await contactsOf(id)).toEqual(numbered([...makeContacts(2), ...makeContacts(1, 9)]));
   });
 
+  test("of thousands at once all are numbered on, but for those that the job has", async () => {
+    const all = makeContacts(5_000);
+    const known = [all[10], all[1_999], all[2_000], all[4_500]].flatMap((contact) => contact ?? []);
+    const { batchJobId: id } = await parts.jobs.create(onJob(parts, ""), aNewJob({ contacts: known }));
+    const added = await parts.jobs.addContacts(onJob(parts, id), all);
+    expect(added).toMatchObject({ acceptedCount: 4_996, totalContacts: 5_000 });
+    expect(added.rejected.map(({ index }) => index)).toEqual([10, 1_999, 2_000, 4_500]);
+    const fresh = all.filter((contact) => !known.includes(contact));
+    for (const number of [5, 2_003, 2_004, 5_000]) {
+      const { contact } = await parts.jobs.getContact(parts.caller, id, number);
+      expect(contact.phone).toBe(fresh[number - 5]?.phone);
+    }
+  });
+
   test("a phone of another job is no duplicate", async () => {
     await makeJob(parts, { contacts: 3 });
     const { id } = await makeJob(parts, { contacts: 0 });

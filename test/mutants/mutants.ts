@@ -668,11 +668,26 @@ const sweeps: Mutant[] = [
 
 const leasing: Mutant[] = [
   {
+    guard: "a job whose row is held keeps no leases of the organization's others",
+    file: openLeases,
+    text: "id = t.id for no key update skip locked",
+    instead: "id = t.id for no key update",
+    test: "test/leasing/held-job.test.ts",
+    title: "the organization's other jobs give their contacts",
+  },
+  {
+    guard: "a job that is not locked gives nothing",
+    file: openLeases,
+    text: "case when b.id = any(locked) then b.concurrent_call_limit - b.dialing_contacts else 0 end",
+    instead: "b.concurrent_call_limit - b.dialing_contacts",
+    test: "test/leasing/held-job.test.ts",
+    title: "of a job that its holder pauses nothing is given",
+  },
+  {
     guard: "leases are opened under the lock of their organization",
     file: openLeases,
-    text: "from organizations o where o.id = organization for no key update;\n  perform from (select id from unnest(job_ids)",
-    instead:
-      "from organizations o where o.id = organization;\n  perform from (select id from unnest(job_ids)",
+    text: "from organizations o where o.id = organization for no key update;",
+    instead: "from organizations o where o.id = organization;",
     test: "test/postgres/leases.test.ts",
     title: "none is leased while another transaction takes the organization's last room",
   },
@@ -979,6 +994,30 @@ const vitals: Mutant[] = [
     title: "all calls under a valid key begin once one of them has shown that it is valid",
   },
   {
+    guard: "the requests of one connection are begun one after the other",
+    file: "src/rpc/http/in-order.ts",
+    text: "if (!lane.isBusy) start();",
+    instead: "if (lane.waiting.length === 0) start();",
+    test: "test/rpc/in-order.test.ts",
+    title: "requests that were written at once are begun one after the other",
+  },
+  {
+    guard: "the long pages of an organization are read one after the other",
+    file: "src/jobs/long-pages.ts",
+    text: "mostOfOne: 1, beyondFirst: 0",
+    instead: "mostOfOne: 9, beyondFirst: 9",
+    test: "test/jobs/long-pages.test.ts",
+    title: "the long pages of one organization are read one after the other",
+  },
+  {
+    guard: "calls under one known key wait for no flood under another",
+    file: "src/rpc/strangers.ts",
+    text: "group: authorization, key: connection, mostWaiting: mostWithKey",
+    instead: `group: "", key: familiar, mostWaiting: mostWithKey`,
+    test: "test/rpc/strangers.test.ts",
+    title: "each on a connection of its own",
+  },
+  {
     guard: "large messages are decoded one at a time",
     file: "src/rpc/requests/large-turns.ts",
     text: "atOnce: 1, inTurn: 1, pauseMs: 250",
@@ -1062,8 +1101,8 @@ const bounds: Mutant[] = [
   {
     guard: "the elements of a request are counted before Connect decodes it",
     file: "src/rpc/http/request.ts",
-    text: "    limits.check(message, form);\n    yield message;",
-    instead: "    yield message;",
+    text: "    limits.check(message, form);\n    // Connect decodes",
+    instead: "    // Connect decodes",
     test: hostile,
     title: "5 kB that are two million contacts",
   },

@@ -14,6 +14,7 @@ import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { startGrpcListener } from "../../src/rpc/grpc/listener.ts";
 import { startHttpListener } from "../../src/rpc/http/listener.ts";
 import { type Listener, type ListenerOptions, maxMessageBytes } from "../../src/rpc/listener.ts";
+import type { OpenDoor } from "../../src/rpc/http/door.ts";
 import type { Pages } from "../../src/rpc/http/pages.ts";
 import { createStrangers } from "../../src/rpc/strangers.ts";
 import { serviceEntry } from "../../src/rpc/service-table.ts";
@@ -135,14 +136,15 @@ const echo: ServiceImpl<typeof Echo> = {
 
 export type Listeners = AsyncDisposable & { grpc: Listener; http: Listener };
 
-type Given = Partial<ServiceImpl<typeof Echo>> & Partial<ListenerOptions> & { pages?: Pages };
+type Given = Partial<ServiceImpl<typeof Echo>> &
+  Partial<ListenerOptions> & { pages?: Pages; door?: OpenDoor };
 
 /** Serves Echo on both listeners; given methods and options replace the usual ones. */
 export async function startEcho(given: Given = {}): Promise<Listeners> {
-  const { services = [], interceptors = [], gate = () => {}, pages = {}, ...rest } = given;
+  const { services = [], interceptors = [], gate = () => {}, pages = {}, door, ...rest } = given;
   const { connectionMaxAgeMs = Infinity, refused = () => {}, observe = [], ...others } = rest;
   const { strangers = createStrangers(() => false) } = rest;
-  const { bytesInHand = createBytesInHand({ maxBytes: Infinity }), ...methods } = others;
+  const { bytesInHand = createBytesInHand({ maxBytes: Infinity }), largeTurns, ...methods } = others;
   const options: ListenerOptions = {
     host: "127.0.0.1",
     port: 0,
@@ -154,10 +156,11 @@ export async function startEcho(given: Given = {}): Promise<Listeners> {
     connectionMaxAgeMs,
     refused,
     bytesInHand,
+    ...(largeTurns && { largeTurns }),
   };
   const [grpc, http] = await Promise.all([
     startGrpcListener(options),
-    startHttpListener({ ...options, pages, keepAliveMs: 65_000 }),
+    startHttpListener({ ...options, pages, ...(door && { door }), keepAliveMs: 65_000 }),
   ]);
   return {
     grpc,

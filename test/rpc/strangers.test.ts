@@ -27,19 +27,31 @@ async function startRefusing() {
   const health = createHealth([]);
   health.set(true);
   const familiar = new Set([known, neighbour]);
+  /** Takes a while for whoever is refused. */
+  function isRefused(authorization: string): boolean {
+    if (authorization === known) refusedBefore = refused;
+    if (authorization !== neighbour && familiar.has(authorization)) return false;
+    refused += 1;
+    for (const untilMs = performance.now() + 3; performance.now() < untilMs;);
+    return true;
+  }
   const listeners = await startEcho({
     services: [health.entry],
+    door: () => ({
+      takes: (path) => path === "/a-path",
+      authorizationOf: ({ headers }) => headers.authorization ?? "",
+      async answer({ headers }, response, settled) {
+        response.writeHead(isRefused(headers.authorization ?? "") ? 401 : 200).end();
+        settled();
+      },
+    }),
     pages: { "/healthz": page, "/readyz": page, "/metrics": page },
     strangers: createStrangers((authorization) => familiar.has(authorization)),
     gate(context) {
       const authorization = context.requestHeader.get("authorization") ?? "";
-      if (authorization === known) refusedBefore = refused;
       if (context.service === Health) return;
-      if (authorization !== neighbour && familiar.has(authorization)) return;
-      if (authorization === valid) return void familiar.add(valid);
-      refused += 1;
-      for (const untilMs = performance.now() + 3; performance.now() < untilMs;);
-      throw new ConnectError("who are you?", Code.Unauthenticated);
+      if (authorization === valid) familiar.add(valid);
+      if (isRefused(authorization)) throw new ConnectError("who are you?", Code.Unauthenticated);
     },
   });
   return { ...listeners, refused: () => refused, refusedBefore: () => refusedBefore };
@@ -67,6 +79,8 @@ async function flooding(port: number) {
 const head = (authorization: string) =>
   `POST /test.v1.Echo/One HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nauthorization: ${authorization}\r\n`;
 const post = (authorization: string) => `${head(authorization)}content-length: 2\r\n\r\n{}`;
+const get = (authorization: string) =>
+  `GET /a-path HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`;
 const empty = encodeEnvelope(0, new Uint8Array());
 
 /** Sends a hundred calls over gRPC, and then one under a known key, which is let in before most of them. */
@@ -123,6 +137,33 @@ test("a burst under one known key does not hold up a call under another, on gRPC
   await using listeners = await startRefusing();
   await holdsUpNobody(listeners, neighbour);
   expect(listeners.refused()).toBe(100);
+});
+
+describe.each([
+  ["calls of RPCs", post],
+  ["requests of HTTP paths", (authorization: string) => get(authorization)],
+])("a burst of %s under one known key does not hold up a call under another", (_, ask) => {
+  test.each([
+    ["each on a connection of its own", 100, 1],
+    ["written at once on a few connections", 4, 25],
+  ])("%s", async (__, connections, requests) => {
+    await using listeners = await startRefusing();
+    const { port } = listeners.http;
+    const sockets = Array.from({ length: connections }, () => connect(port, "127.0.0.1"));
+    const client = connect(port, "127.0.0.1");
+    await Promise.all(sockets.map((socket) => once(socket, "connect")));
+    // One connection is accepted in a turn of the event loop: this one comes after the others.
+    client.write(ask(known));
+    await once(client, "data");
+    for (const socket of sockets) socket.resume().write(ask(neighbour).repeat(requests));
+    client.write(ask(known));
+    const [answer] = await once(client, "data");
+    expect(String(answer)).toMatch(/^HTTP\/1.1 200 /);
+    expect(listeners.refusedBefore()).toBeLessThan(50);
+    // They are answered all the same.
+    await eventually(() => expect(listeners.refused()).toBe(100));
+    for (const socket of [...sockets, client]) socket.destroy();
+  });
 });
 
 describe("a connection with too many calls that wait", () => {

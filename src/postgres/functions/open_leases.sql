@@ -11,10 +11,13 @@
 --   most_bytes      how large the answer of each caller may be; one contact always fits
 -- Answers
 --   a row for each lease;
---   one without a nonce for each listed number that is open and had no room (the other listed numbers are not open);
+--   one without a nonce for each listed number that is open and had no room, or whose job was passed by (the other
+--   listed numbers are not open);
 --   one without a number for each caller whose request id has live leases, and who gets no others.
 -- Locks
---   the organization's row, then the rows of the jobs in the order of their ids, all until the commit.
+--   the organization's row, then the rows of the jobs, all until the commit. A job that somebody else has locked is
+--   passed by, since everybody of the organization would wait for it here. Where all of them are, the first one is
+--   waited for as long as a command takes.
 -- Repeated
 --   under a request id whose leases are live it opens nothing for that caller; otherwise it opens other leases, never
 --   a second one on a contact.
@@ -42,15 +45,28 @@ as $$
 #variable_conflict use_column
 declare
   most int;
+  patience text := current_setting('lock_timeout');
+  locked uuid[];
   begun timestamptz(3);
   repeated text[];
 begin
   select least(o.lease_limit - o.dialing, cardinality(callers)) into most
   from organizations o where o.id = organization for no key update;
-  perform from (select id from unnest(job_ids) as t (id) order by id) as t
+  select coalesce(array_agg(b.id), '{}') into locked
+  from unnest(job_ids) as t (id)
   cross join lateral (
-    select from batch_jobs where organization_id = organization and id = t.id for no key update
+    select id from batch_jobs where organization_id = organization and id = t.id for no key update skip locked
   ) as b;
+  if locked = '{}' then
+    begin
+      perform set_config('lock_timeout', '50ms', true);
+      perform from batch_jobs where organization_id = organization and id = job_ids[1] for no key update;
+      locked := job_ids[:1];
+      perform set_config('lock_timeout', patience, true);
+    exception when lock_not_available then
+      null;
+    end;
+  end if;
   begun := date_trunc('milliseconds', clock_timestamp());
   select coalesce(array_agg(distinct asked.id), '{}') into repeated
   from unnest(request_ids) as asked (id)
@@ -64,8 +80,8 @@ begin
   with turns as materialized (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 300 for all
     -- the rest, such as the marks around 50 fields.
-    select t.turn, b.organization_id, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room,
-      octet_length(b.from_phone_number_id) + 300 as base
+    select t.turn, b.organization_id, b.id, t.due, octet_length(b.from_phone_number_id) + 300 as base,
+      case when b.id = any(locked) then b.concurrent_call_limit - b.dialing_contacts else 0 end as room
     from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
     cross join lateral (select * from batch_jobs where organization_id = organization and id = t.id limit 1) as b
     where b.status = 'running'

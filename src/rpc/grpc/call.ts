@@ -136,15 +136,10 @@ async function* decoded(
     const bytes = await wire.read();
     if (!bytes) return watch.complete();
     watch.received(bytes.length);
-    const settled = await turn(bytes.length);
-    let message: Message;
-    try {
-      limits.check(bytes, "binary");
-      message = decode(desc, bytes);
-    } finally {
-      settled();
-    }
-    yield message;
+    (await turn(bytes.length))();
+    limits.check(bytes, "binary");
+    (await turn(bytes.length))();
+    yield decode(desc, bytes);
     // What has one message needs it to the end.
     if (limits.arriveMs === undefined) watch.consumed();
   }

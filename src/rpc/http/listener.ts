@@ -4,6 +4,7 @@ import { jittered } from "../../timing/loop.ts";
 import { createCallsInHand } from "../calls-in-hand.ts";
 import { answerPage, sendText, type Pages } from "./pages.ts";
 import { answerRpc, createRpcs } from "./call.ts";
+import { createOrder } from "./in-order.ts";
 import { createDownloads } from "./download.ts";
 import { createStrangers, wantedOf, type Wanted } from "../strangers.ts";
 import { createUploads, isUpload } from "./upload.ts";
@@ -36,10 +37,16 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   const agesAtMs = new WeakMap<Socket, number>();
   const isAged = ({ socket }: IncomingMessage) => (agesAtMs.get(socket) ?? Infinity) <= performance.now();
 
-  function admit(request: IncomingMessage, response: ServerResponse): void {
+  const inOrder = createOrder();
+
+  function receive(request: IncomingMessage, response: ServerResponse): void {
     // Nobody listens to a request that waits, or that was answered, when its client goes.
     request.on("error", () => {});
     response.once("close", calls.begin());
+    inOrder(request, response, () => admit(request, response));
+  }
+
+  function admit(request: IncomingMessage, response: ServerResponse): void {
     const { socket, headers } = request;
     const rpc = rpcs.get(pathOf(request));
     const isForDoor = door?.takes(pathOf(request)) === true;
@@ -53,7 +60,6 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
         response.once("close", settled);
         answer(request, response, settled);
       },
-      // Only who writes requests without waiting for their answers has so many.
       turnAway: () => socket.destroy(),
     });
   }
@@ -81,7 +87,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
 
   // The calls have times of their own to arrive in, and only a file takes this long.
   const { uploadTimeoutMs: requestTimeout = 300_000, keepAliveMs: keepAliveTimeout } = options;
-  const server = createServer({ requestTimeout, ...(keepAliveTimeout && { keepAliveTimeout }) }, admit);
+  const server = createServer({ requestTimeout, ...(keepAliveTimeout && { keepAliveTimeout }) }, receive);
   const { connectionMaxAgeMs = Infinity } = options;
   server.on("connection", (socket: Socket) =>
     agesAtMs.set(socket, performance.now() + jittered(connectionMaxAgeMs)),
@@ -89,7 +95,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   // Clients with a large file ask before they send it; an upload says yes once it is known to be welcome.
   server.on("checkContinue", (request, response) => {
     if (!isUpload(request) && door?.takes(pathOf(request)) !== true) response.writeContinue();
-    admit(request, response);
+    receive(request, response);
   });
   const port = await listen(server, options);
 

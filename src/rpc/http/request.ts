@@ -158,9 +158,10 @@ async function* fromOne(
     const sent = intake.take(intake.size());
     const message = isCompressed ? await decompress(sent, limits) : sent;
     hold.set(message.length);
-    // Connect decodes it as soon as it has it.
     (await turn(message.length))();
     limits.check(message, form);
+    // Connect decodes it as soon as it has it.
+    (await turn(message.length))();
     yield message;
   } finally {
     await intake.end();
@@ -188,6 +189,7 @@ async function* fromEnvelopes(
       hold.set(message.length);
       (await turn(message.length))();
       if ((flags & endFlags) === 0) limits.check(message, form);
+      (await turn(message.length))();
       yield envelopeHead(flags & ~compressedFlag, message.length);
       yield message;
       // What has one message needs it to the end.

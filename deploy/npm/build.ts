@@ -66,7 +66,7 @@ async function buildLibrary(format: "esm" | "cjs", external: readonly string[]):
     checks: { pluginTimings: false },
   });
   const to = join(dist, format);
-  await bundle.write({ dir: to, format, chunkFileNames: "shared.js" });
+  await bundle.write({ dir: to, format, chunkFileNames: "[name].js" });
   await bundle.close();
   await writeFile(join(to, "package.json"), `{ "type": "${format === "esm" ? "module" : "commonjs"}" }\n`);
   const tsc = join(root, "node_modules/.bin/tsc");

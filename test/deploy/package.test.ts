@@ -64,6 +64,11 @@ const filesIn = async (folder: string) =>
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1));
 
+const library = (format: string) => [
+  ...["batch_job_pb.js", "client.js", "package.json", "worker.js"].map((file) => `${format}/${file}`),
+  ...["client", "gen", "timing", "worker"].map((folder) => `${format}/types/${folder}/*.d.ts`),
+];
+
 test("has what it is to have, and nothing that says where it was built", async () => {
   const files = await filesIn(join(project, "node_modules/callsheet"));
   const kinds = new Set(
@@ -74,10 +79,6 @@ test("has what it is to have, and nothing that says where it was built", async (
         .replace(/^(esm|cjs)\/types\/(client|worker|timing|gen)\/.*\.d\.ts$/, "$1/types/$2/*.d.ts"),
     ),
   );
-  const library = (format: string) => [
-    ...["batch_job_pb.js", "client.js", "package.json", "worker.js"].map((file) => `${format}/${file}`),
-    ...["client", "gen", "timing", "worker"].map((folder) => `${format}/types/${folder}/*.d.ts`),
-  ];
   expect([...kinds].toSorted()).toEqual(
     [
       "LICENSE",

@@ -15,9 +15,8 @@ export type ClientOptions = {
   /** What is spoken: gRPC over HTTP/2 if not given, or Connect over HTTP/1.1. */
   readonly protocol?: "grpc" | "connect";
   /**
-   * What a unary call and its repeats may take together; 30 s if not given, and what LeaseContacts asks to wait comes on
-   * top. `timeoutMs` of a single call goes before it, and 0 there means no end. Streams have only what their own call
-   * says.
+   * What a unary call and its repeats may take together; 30 s if not given, and what LeaseContacts asks to wait comes
+   * on top. `timeoutMs` of a single call goes before it, and 0 means no end. Streams have only what their call says.
    */
   readonly timeoutMs?: number;
   /** Certificates in PEM: whom to trust beyond Node's own list, and this client's own. */
@@ -37,8 +36,8 @@ const pingIntervalMs = 20_000;
 /**
  * A client for each service. They share a connection, which is made when it is needed, made anew when it breaks, and
  * keeps no program from ending. Every unary call has a deadline, gets a request id where it takes one, and comes again
- * within that deadline while the service is away, the connection breaks, or the service says when to come again. Nothing
- * is done twice by that.
+ * within that deadline while the service is away, the connection breaks, or the service says when to come again.
+ * Nothing is done twice by that.
  */
 export function createClients(options: ClientOptions): Clients {
   const { url, apiKey, protocol = "grpc", timeoutMs = 30_000, tls = {} } = options;

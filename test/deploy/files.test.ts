@@ -73,7 +73,10 @@ describe("compose.yaml", () => {
     const validate = new Ajv2019({ strict: false, validateFormats: false }).compile(
       z.record(z.string(), z.unknown()).parse(schema),
     );
-    expect(validate(readYaml("compose.yaml")) ? [] : validate.errors).toEqual([]);
+    // The schema is older than a project's name.
+    const { name, ...file } = z.looseObject({ name: z.string() }).parse(readYaml("compose.yaml"));
+    expect(name).toBe("callsheet");
+    expect(validate(file) ? [] : validate.errors).toEqual([]);
   });
 
   test("reaches its own servers, publishes the service's ports on this machine alone, and evicts nothing", () => {

@@ -1,7 +1,9 @@
 /*
- * Builds the npm package into the folder that is named, anew; `npm pack` makes a tarball of that. What a client and a worker
- * run on is built twice, as ES modules and as CommonJS, with types for each; the service once, with its dependencies in
- * it, so that whoever installs the package for its client installs nothing of the service's.
+ * Builds the npm package into the folder that is named, anew; `npm pack` makes a tarball of that. What a client and a
+ * worker run on is built twice, as ES modules and as CommonJS, with types for each; the service once, with its
+ * dependencies in it, so that whoever installs the package for its client installs nothing of the service's. rolldown is
+ * what vite, which builds the console, builds with; tsdown and tsup would be a layer over it or over esbuild, and tsc
+ * alone builds nothing in.
  */
 import { execFileSync } from "node:child_process";
 import { chmod, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";

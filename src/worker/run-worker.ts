@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { EventEmitter, once } from "node:events";
 import { hostname } from "node:os";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
@@ -61,7 +62,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const workerId = options.workerId ?? `${hostname()}-${process.pid}`;
   const leaseDurationMs = options.leaseDurationMs ?? 2 * 60_000;
   const calls = new Set<Promise<void>>();
-  let callEnded = Promise.withResolvers<void>();
+  const callEnds = new EventEmitter();
   await using keeper = createLeaseKeeper({
     client,
     leaseDurationMs,
@@ -135,8 +136,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       .catch((error: unknown) => broken.abort(error))
       .finally(() => {
         calls.delete(working);
-        callEnded.resolve();
-        callEnded = Promise.withResolvers();
+        callEnds.emit("end");
       });
     calls.add(working);
   }
@@ -193,7 +193,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   try {
     while (!signal.aborted) {
       if (calls.size < concurrency) await leaseSome();
-      else await callEnded.promise;
+      else await once(callEnds, "end");
     }
   } catch (error) {
     if (!signal.aborted) throw error;

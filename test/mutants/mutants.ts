@@ -1084,6 +1084,22 @@ const workers: Mutant[] = [
     test: "test/worker/leases.test.ts",
     title: "is not placed when the answer with its lease came after the lease's end",
   },
+  {
+    guard: "a client's call that may change something has a request id before it is sent",
+    file: "src/client/request-ids.ts",
+    text: 'if (id?.fieldKind === "scalar" && message.get(id) === "") message.set(id, randomUUID());',
+    instead: "",
+    test: "test/client/clients.test.ts",
+    title: "is repeated, always with the same request id",
+  },
+  {
+    guard: "a client repeats a call beyond a limit only if the service says when",
+    file: "src/client/repeats.ts",
+    text: "return askedPauseMs(error) !== undefined;",
+    instead: "return true;",
+    test: "test/client/clients.test.ts",
+    title: "is not repeated",
+  },
 ];
 
 const hostile = "test/service/hostile.test.ts";

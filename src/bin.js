@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+// The package's program, which any Node can read: an old one is answered with a sentence.
+const major = Number(process.versions.node.split(".")[0]);
+if (major >= 24) await import("./server/cli.js");
+else {
+  process.stderr.write(
+    `The service needs Node 24 or newer and found ${process.version}; the client and the worker run on Node 20. On Linux ` +
+      `this brings one along: npx -p node-linux-${process.arch}@24 -p callsheet callsheet\n`,
+  );
+  process.exitCode = 1;
+}

@@ -1,0 +1,23 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command } from "commander";
+import { keysCommand, runCommand } from "./access/keys.ts";
+import { runService } from "./main.ts";
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../package.json"), "utf8")) as {
+  version: string;
+};
+
+/** The program `callsheet` of the npm package: the service, and the commands beside it. */
+const callsheet = new Command("callsheet")
+  .description("Batch-calling job service. Its settings are environment variables.")
+  .version(version)
+  .addCommand(
+    new Command("start")
+      .description("runs the service until a signal comes; this is also what no command at all does")
+      .action(runService),
+    { isDefault: true },
+  )
+  .addCommand(keysCommand());
+
+await runCommand(callsheet);

@@ -1,0 +1,5 @@
+export { type ClientOptions, type Clients, createClients } from "./clients.ts";
+export { codeOf } from "./repeats.ts";
+export * from "../gen/callsheet/v1/batch_job_pb.ts";
+export * from "../gen/callsheet/v1/batch_job_service_pb.ts";
+export * from "../gen/callsheet/v1/contact_worker_service_pb.ts";

@@ -199,6 +199,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     shares,
     doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
     limits: importLimits,
+    metrics,
   });
   const exportsDb = openExports({
     url: databaseUrl,
@@ -206,7 +207,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     idleMs: exportLimits.idleMs,
   });
   opened.defer(() => exportsDb.destroy());
-  const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits, guard: pulse.guard });
+  const exportContacts = createContactExport({
+    db: exportsDb,
+    limits: exportLimits,
+    guard: pulse.guard,
+    metrics,
+  });
   const freed = (organizationId: number): void => {
     leasing.ring(organizationId);
     // Other replicas hear of it; a lost word costs them a second.
@@ -214,7 +220,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
   const settingsOf = createJobSettings(connections.lookUps);
   const recorder = opened.use(
-    createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed: freed }),
+    createRecorder({ shares, settingsOf, contactList, reservations, metrics, logger, onFreed: freed }),
   );
   const round = opened.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
   const leasing = createLeasing({ shares, round, recorder, clock, logger });

@@ -52,33 +52,38 @@ export function createBatchJobs(deps: {
         redisHalf,
       });
 
+  async function createJob(request: CommandRequest, job: NewJob) {
+    if (job.contacts.length === 0) {
+      return await runTogether(request, {
+        rpc: createRpc,
+        redisHalf: entryOfNewJob,
+        decide({ now }) {
+          const { answer, row } = decideJob(request, job, now);
+          return { answer, created: row };
+        },
+      });
+    }
+    return await runApart(request, {
+      rpc: createRpc,
+      redisHalf: entryOfNewJob,
+      async decide(trx) {
+        const { answer, row, accepted } = decideJob(request, job, await databaseNow(trx));
+        await insertJobs(trx, [row]);
+        await insertContacts(trx, row.organization_id, row.id, 0, accepted);
+        return answer;
+      },
+    });
+  }
+
   return {
     ...createQueries(deps.reads),
     ...createOffsetPages(deps.reads),
     ...createScheduleStates({ ...deps.reads, schedule: deps.schedule }),
 
     async create(request: CommandRequest, job: NewJob) {
-      const { organizationId } = request.caller;
-      if (job.contacts.length === 0) {
-        return await runTogether(request, {
-          rpc: createRpc,
-          redisHalf: entryOfNewJob,
-          decide({ now }) {
-            const { answer, row } = decideJob(organizationId, job, now);
-            return { answer, created: row };
-          },
-        });
-      }
-      return await runApart(request, {
-        rpc: createRpc,
-        redisHalf: entryOfNewJob,
-        async decide(trx) {
-          const { answer, row, accepted } = decideJob(organizationId, job, await databaseNow(trx));
-          await insertJobs(trx, [row]);
-          await insertContacts(trx, organizationId, row.id, 0, accepted);
-          return answer;
-        },
-      });
+      const created = await createJob(request, job);
+      request.trace?.about(created.batchJobId);
+      return created;
     },
 
     async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {

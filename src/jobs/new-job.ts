@@ -11,6 +11,7 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { StartTime } from "../domain/job-state.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
+import type { CommandRequest } from "./command.ts";
 import type { NewBatchJob } from "../postgres/tables.ts";
 
 export type NewJob = {
@@ -56,7 +57,7 @@ function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
 export type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
 
 /** What a create answers, and what it writes: the job and those of its contacts that are accepted. */
-export function decideJob(organizationId: number, job: NewJob, now: Date) {
+export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: Date) {
   const start =
     job.scheduledStartTime === "" ? undefined : readStartTime(job.scheduledStartTime, job.timeZone, now);
   const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
@@ -65,7 +66,7 @@ export function decideJob(organizationId: number, job: NewJob, now: Date) {
   const status: JobStatus = start === undefined ? "pending" : "scheduled";
   const row = {
     id: randomUUID(),
-    organization_id: organizationId,
+    organization_id: caller.organizationId,
     name: job.name,
     description: job.description,
     from_phone_number_id: job.fromPhoneNumberId,
@@ -80,6 +81,7 @@ export function decideJob(organizationId: number, job: NewJob, now: Date) {
     retry_delays_ms: [...job.retryDelaysMs],
     total_contacts: accepted.length,
     pending_contacts: accepted.length,
+    ...(trace === undefined ? {} : { trace_context: trace.traceparent }),
   } satisfies NewBatchJob;
   const answer = {
     batchJobId: row.id,

@@ -86,7 +86,7 @@ async function startedJob(): Promise<string> {
 }
 
 /** Calls a worker's method. */
-async function work<T>(method: string, request: object): Promise<T> {
+async function askWorker<T>(method: string, request: object): Promise<T> {
   const response = await fetch(`${service.httpUrl}/callsheet.v1.ContactWorkerService/${method}`, {
     method: "POST",
     headers: { authorization: `Bearer ${service.apiKey}`, "content-type": "application/json" },
@@ -102,6 +102,11 @@ async function contactsFile(batchJobId: string, request: RequestInit): Promise<v
   const response = await fetch(url, { headers, ...request });
   expect([response.status, await response.text()]).toEqual([200, expect.anything()]);
 }
+
+const file = "phone\n+14155550100\n+14155550101\nnot a phone\n";
+const sendContactsFile = async () =>
+  contactsFile(await create({ contacts: [] }), { method: "POST", body: file });
+const readContactsFile = async () => contactsFile(await create(), {});
 
 /** What there is to do: scheduled jobs, running ones, late starts, leases, and contacts that wait. */
 async function figures(): Promise<(number | undefined)[]> {
@@ -217,29 +222,26 @@ describe("metrics", () => {
 
   test("count the outcomes of attempts, each once", async () => {
     const lease = { workerId: "w", maxContacts: 2, wait: "20s", batchJobIds: [await startedJob()] };
-    const { contacts } = await work<{ contacts: { leaseId: string }[] }>("LeaseContacts", lease);
+    const { contacts } = await askWorker<{ contacts: { leaseId: string }[] }>("LeaseContacts", lease);
     const [first, second] = contacts.map(({ leaseId }) => leaseId);
     const outcomes = [
       { leaseId: first, outcome: "OUTCOME_BUSY" },
       { leaseId: second, outcome: "OUTCOME_COMPLETED" },
     ];
-    const report = () => work("ReportOutcomes", { outcomes });
+    const report = () => askWorker("ReportOutcomes", { outcomes });
     expect(await moves('callsheet_outcomes_total{outcome="busy"}', report)).toBe(1);
     expect(await moves('callsheet_outcomes_total{outcome="completed"}', report)).toBe(0);
   });
 
   test("count the rows of files that are added, and time them", async () => {
-    const file = "phone\n+14155550100\n+14155550101\nnot a phone\n";
-    const send = async () => contactsFile(await create({ contacts: [] }), { method: "POST", body: file });
-    expect(await moves('callsheet_import_contacts_total{result="accepted"}', send)).toBe(2);
-    expect(await moves('callsheet_import_contacts_total{result="rejected"}', send)).toBe(1);
-    expect(await moves("callsheet_import_seconds_count", send)).toBe(1);
+    expect(await moves('callsheet_import_contacts_total{result="accepted"}', sendContactsFile)).toBe(2);
+    expect(await moves('callsheet_import_contacts_total{result="rejected"}', sendContactsFile)).toBe(1);
+    expect(await moves("callsheet_import_seconds_count", sendContactsFile)).toBe(1);
     expect((await metrics()).get("callsheet_imports_in_hand")).toBe(0);
   });
 
   test("time the files that are read", async () => {
-    const read = async () => contactsFile(await create(), {});
-    expect(await moves("callsheet_export_seconds_count", read)).toBe(1);
+    expect(await moves("callsheet_export_seconds_count", readContactsFile)).toBe(1);
     expect((await metrics()).get("callsheet_exports_in_hand")).toBe(0);
   });
 

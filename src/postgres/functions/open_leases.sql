@@ -62,10 +62,10 @@ begin
 
   return query
   with turns as materialized (
-    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 300 for all
+    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 360 for all
     -- the rest, such as the marks around 50 fields.
     select t.turn, b.organization_id, b.id, t.due, b.concurrent_call_limit - b.dialing_contacts as room,
-      octet_length(b.from_phone_number_id) + 300 as base
+      octet_length(b.from_phone_number_id) + 360 as base
     from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
     cross join lateral (select * from batch_jobs where organization_id = organization and id = t.id limit 1) as b
     where b.status = 'running'

@@ -1183,6 +1183,17 @@ const upgrades: Mutant[] = [
   },
 ];
 
+const doctor: readonly Mutant[] = [
+  {
+    guard: "doctor takes for wrong only what it has found twice",
+    file: "src/doctor/comparison.ts",
+    text: "first.filter((one) => still.has(one))",
+    instead: "first",
+    test: "test/doctor/checks.test.ts",
+    title: "does not take for wrong what is put right a moment later",
+  },
+];
+
 const traces: readonly Mutant[] = [
   {
     guard: "the span of a due start is linked to the call that scheduled it, whichever replica took that",
@@ -1220,5 +1231,6 @@ export const mutants: readonly Mutant[] = [
   ...bounds,
   ...restRequests,
   ...files,
+  ...doctor,
   ...traces,
 ];

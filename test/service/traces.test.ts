@@ -67,6 +67,9 @@ const findSpan = (spans: readonly ReceivedSpan[], name: string, is: (span: Recei
     return found[0] as ReceivedSpan;
   }, 10_000);
 
+const isAbout = (batchJobId: string) => (span: ReceivedSpan) =>
+  span.attributes["callsheet.batch_job.id"] === batchJobId;
+
 const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_secret_1", contacts: makeContacts(2) };
 const jobs = "callsheet.v1.BatchJobService";
 const workers = "callsheet.v1.ContactWorkerService";
@@ -75,9 +78,6 @@ describe("a campaign", () => {
   test("is linked from its creation over its start and its leases to its outcomes, from replica to replica", async () => {
     await using receiver = await startReceiver();
     const { spans } = receiver;
-    const of = (batchJobId: string) => (span: ReceivedSpan) =>
-      span.attributes["callsheet.batch_job.id"] === batchJobId;
-
     const caller = ownTrace();
     const first = await startTraced(receiver.url);
     const response = await fetch(`${first.httpUrl}/${jobs}/CreateBatchJob`, {
@@ -92,7 +92,7 @@ describe("a campaign", () => {
     const { batchJobId } = (await response.json()) as { batchJobId: string };
     // Its last spans are sent as it ends.
     expect(await first.stop()).toMatchObject({ exitCode: 0 });
-    const created = await findSpan(spans, `${jobs}/CreateBatchJob`, of(batchJobId));
+    const created = await findSpan(spans, `${jobs}/CreateBatchJob`, isAbout(batchJobId));
     expect(created).toMatchObject({
       traceId: caller.traceId,
       parentSpanId: caller.spanId,
@@ -105,7 +105,7 @@ describe("a campaign", () => {
       maxContacts: 2,
       wait: { seconds: 30n },
     });
-    const started = await findSpan(spans, "start of a batch job", of(batchJobId));
+    const started = await findSpan(spans, "start of a batch job", isAbout(batchJobId));
     expect(started.links).toEqual([addressOf(created)]);
     expect([started.parentSpanId, started.traceId === caller.traceId]).toEqual(["", false]);
 
@@ -149,7 +149,7 @@ describe("a campaign", () => {
     });
     const created = await findSpan(receiver.spans, `${jobs}/CreateBatchJob`, () => true);
     const started = await findSpan(receiver.spans, `${jobs}/StartBatchJob`, () => true);
-    expect(started).toMatchObject({ ...{ traceId: caller.traceId, parentSpanId: caller.spanId } });
+    expect(started).toMatchObject({ traceId: caller.traceId, parentSpanId: caller.spanId });
     expect(started.attributes).toMatchObject({ "http.request.method": "POST" });
     expect(started.links).toEqual([addressOf(created)]);
     const leased = await findSpan(receiver.spans, `${workers}/LeaseContacts`, () => true);

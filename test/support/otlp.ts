@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { type IncomingMessage, createServer } from "node:http";
+import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
@@ -84,17 +84,14 @@ export async function startReceiver(): Promise<Receiver> {
   let hangs = false;
   let asked = 0;
 
-  async function take(request: IncomingMessage): Promise<void> {
+  async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await buffer(request);
     asked += 1;
     bodies.push(body);
     spans.push(...readSpans(body));
+    if (!hangs) response.writeHead(200, { "content-type": "application/x-protobuf" }).end();
   }
-  const server = createServer((request, response) => {
-    void take(request).then(() => {
-      if (!hangs) response.writeHead(200, { "content-type": "application/x-protobuf" }).end();
-    });
-  });
+  const server = createServer((request, response) => void take(request, response));
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   return {

@@ -44,7 +44,10 @@ const mostAtOnce = (by: "job_id" | "organization_id") => sql`
     where e.kind in ('opened', 'ended', 'released')
   ) as running group by 1`;
 
-/** Each selects what breaks it. The first are about rows, the others about what has happened, not about counters, unless they say so. */
+/**
+ * Each selects what breaks it. The first are about rows, the others about what has happened, not about counters, unless
+ * they say so.
+ */
 const rules: Record<string, RawBuilder<unknown>> = {
   ...invariants(sql<boolean>`true`),
   "a job starts once": sql`

@@ -61,6 +61,7 @@ export default defineConfig({
             "test/races/*.test.ts",
             "test/starting/sweep/*.test.ts",
             "test/leasing/*.test.ts",
+            "test/doctor/checks.test.ts",
             "test/story.test.ts",
           ],
           exclude: process.env["CLUSTER_TESTS"] === "all" ? [] : long,

@@ -11,6 +11,7 @@ import { startEmbeddedRedis } from "./embedded/redis.ts";
 import { defaultExportLimits } from "./jobs/export/contact-export.ts";
 import { defaultLimits } from "./jobs/import/pieces.ts";
 import { openLog } from "./vitals/logger.ts";
+import { isTracingWanted, openTraces } from "./vitals/traces.ts";
 import { isPostgresUnavailable } from "./postgres/database.ts";
 import { obstacleOf } from "./postgres/obstacle.ts";
 import { inUrl } from "./rpc/listener.ts";
@@ -60,6 +61,7 @@ async function main(): Promise<never> {
   const config = readConfig(process.env);
   await using stack = new AsyncDisposableStack();
   const log = stack.use(openLog(config.LOG_LEVEL));
+  const traces = isTracingWanted(process.env) ? stack.use(await openTraces(log)) : undefined;
   const servers = await startServers(config, stack, stop);
   stop.signal.throwIfAborted();
   const service = stack.use(
@@ -85,6 +87,7 @@ async function main(): Promise<never> {
       },
       exportLimits: { ...defaultExportLimits, timeoutMs: config.EXPORT_TIMEOUT },
       logger: log.logger,
+      traces,
       droppedLogLines: log.dropped,
       signal: stop.signal,
     }).catch((error: unknown) => {

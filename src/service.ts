@@ -20,6 +20,7 @@ import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
 import { startExpiry } from "./leasing/expiry.ts";
 import { createJobSettings } from "./leasing/job-settings.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
+import { createLeaseTraces } from "./leasing/lease-traces.ts";
 import { createLeasing } from "./leasing/leasing.ts";
 import { createRecorder } from "./leasing/recorder.ts";
 import { addVitals, createMetrics } from "./vitals/metrics.ts";
@@ -33,6 +34,7 @@ import { keepRedisPrefix } from "./postgres/installation.ts";
 import { migrate } from "./postgres/migrate.ts";
 import { onceUsable } from "./postgres/wait.ts";
 import { type Finding, pulseInterceptor, startPulse } from "./vitals/pulse.ts";
+import type { Traces } from "./vitals/traces.ts";
 import { startRedisWatch } from "./vitals/redis-watch.ts";
 import { openRedis } from "./redis/connection.ts";
 import { createContactList } from "./redis/contact-list.ts";
@@ -58,6 +60,7 @@ import { reflectionEntries } from "./rpc/reflection.ts";
 import { createRefused } from "./rpc/refusals.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
 import { createStrangers } from "./rpc/strangers.ts";
+import { tracingInterceptor } from "./rpc/tracing.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { openApiPage } from "./rest/openapi-page.ts";
 import { createRest } from "./rest/serve.ts";
@@ -92,6 +95,8 @@ export type ServiceOptions = {
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
   readonly logger: Logger;
+  /** Where spans go; there are none without it. */
+  readonly traces?: Traces | undefined;
   /** What a call is reckoned to last, for a job's estimated duration. */
   readonly estimatedCallMs?: number;
   /** How many lines of the log were dropped. */
@@ -123,7 +128,7 @@ const never = new AbortController().signal;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
-  const { exportLimits = defaultExportLimits } = options;
+  const { exportLimits = defaultExportLimits, traces } = options;
   const { connectionMaxAgeMs = Infinity, shutdownDelayMs = 0 } = options;
   await using opened = new AsyncDisposableStack();
 
@@ -192,13 +197,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
-  const dueStarts = createDueStarts({ db: connections.starts, metrics, logger });
+  const dueStarts = createDueStarts({ db: connections.starts, metrics, logger, traces });
   const jobs = createBatchJobs({ shares, reads: connections, schedule, contactList, fanOut, logger });
   const contactImport = createContactImport({
     directUrl,
     shares,
     doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
     limits: importLimits,
+    metrics,
   });
   const exportsDb = openExports({
     url: databaseUrl,
@@ -206,7 +212,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     idleMs: exportLimits.idleMs,
   });
   opened.defer(() => exportsDb.destroy());
-  const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits, guard: pulse.guard });
+  const exportContacts = createContactExport({
+    db: exportsDb,
+    limits: exportLimits,
+    guard: pulse.guard,
+    metrics,
+  });
   const freed = (organizationId: number): void => {
     leasing.ring(organizationId);
     // Other replicas hear of it; a lost word costs them a second.
@@ -214,7 +225,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
   const settingsOf = createJobSettings(connections.lookUps);
   const recorder = opened.use(
-    createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed: freed }),
+    createRecorder({ shares, settingsOf, contactList, reservations, metrics, logger, onFreed: freed }),
   );
   const round = opened.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
   const leasing = createLeasing({ shares, round, recorder, clock, logger });
@@ -226,10 +237,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.use(startScheduler({ ...dueStarts, schedule, fanOut, clock, subscriber, metrics, logger }));
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
+  const followStarts = createLeaseTraces(connections.lookUps, logger);
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
   const services = [
     serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
-    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, options)),
+    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, { ...options, followStarts })),
     health.entry,
   ];
   const validation = validationInterceptor(services);
@@ -254,7 +266,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       translate,
       refused,
     }),
-    observe: [observationInterceptor(metrics, logger)],
+    observe: [
+      ...(traces === undefined ? [] : [tracingInterceptor(traces)]),
+      observationInterceptor(metrics, logger),
+    ],
     interceptors: [
       openCallsInterceptor({
         whileValid: apiKeys.whileValid,

@@ -96,7 +96,11 @@ export type NewBatchJob = Pick<
   | "retryOn"
   | "retryDelaysMs"
   | "totalContacts"
-> & { readonly status: "pending" | "scheduled" };
+> & {
+  readonly status: "pending" | "scheduled";
+  /** What its start goes on from, where that is traced. */
+  readonly traceparent: string | undefined;
+};
 
 /** How many of the job's contacts are not final. */
 export const openContacts = ({ counts }: BatchJob): number =>

@@ -52,33 +52,38 @@ export function createBatchJobs(deps: {
         redisHalf,
       });
 
+  async function createJob(request: CommandRequest, job: NewJob) {
+    if (job.contacts.length === 0) {
+      return await runTogether(request, {
+        rpc: createRpc,
+        redisHalf: entryOfNewJob,
+        decide({ now }) {
+          const { answer, created } = decideJob(request, job, now);
+          return { answer, created };
+        },
+      });
+    }
+    return await runApart(request, {
+      rpc: createRpc,
+      redisHalf: entryOfNewJob,
+      async decide(trx) {
+        const { answer, created, accepted } = decideJob(request, job, await databaseNow(trx));
+        await insertJobs(trx, [created]);
+        await insertContacts(trx, created.organizationId, created.id, 0, accepted);
+        return answer;
+      },
+    });
+  }
+
   return {
     ...createQueries(deps.reads),
     ...createOffsetPages(deps.reads),
     ...createScheduleStates({ ...deps.reads, schedule: deps.schedule }),
 
     async create(request: CommandRequest, job: NewJob) {
-      const { organizationId } = request.caller;
-      if (job.contacts.length === 0) {
-        return await runTogether(request, {
-          rpc: createRpc,
-          redisHalf: entryOfNewJob,
-          decide({ now }) {
-            const { answer, created } = decideJob(organizationId, job, now);
-            return { answer, created };
-          },
-        });
-      }
-      return await runApart(request, {
-        rpc: createRpc,
-        redisHalf: entryOfNewJob,
-        async decide(trx) {
-          const { answer, created, accepted } = decideJob(organizationId, job, await databaseNow(trx));
-          await insertJobs(trx, [created]);
-          await insertContacts(trx, organizationId, created.id, 0, accepted);
-          return answer;
-        },
-      });
+      const created = await createJob(request, job);
+      request.trace?.about(created.batchJobId);
+      return created;
     },
 
     async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {

@@ -1,3 +1,4 @@
+import type { CallTrace } from "../domain/call-trace.ts";
 import type { Caller } from "../domain/caller.ts";
 import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
@@ -11,6 +12,8 @@ export type CommandRequest = {
   readonly requestId: string;
   /** A hash of everything that was asked. */
   readonly fingerprint: () => Buffer;
+  /** The span of the call, where it is traced. */
+  readonly trace?: CallTrace | undefined;
 };
 
 /** What makes the request safe to repeat; undefined if it need not be. */

@@ -49,6 +49,7 @@ const start: JobCommand<Started, void> = {
     const job = started(before, now.getTime());
     return {
       changed: job,
+      trace: request.trace,
       answer: {
         job: keyOf(job, request),
         revision: job.revision,
@@ -81,6 +82,7 @@ const reschedule: JobCommand<Rescheduled, { scheduledStartTime: string; timeZone
     const newScheduledJobId = randomUUID();
     return {
       changed: scheduled(before, time, newScheduledJobId),
+      trace: request.trace,
       answer: {
         batchJobId: before.id,
         statusBefore: before.status,

@@ -1,5 +1,6 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type NewBatchJob, checkAllowed } from "../domain/batch-job.ts";
+import type { CallTrace } from "../domain/call-trace.ts";
 import type { JobState } from "../domain/job-state.ts";
 import { jobNotFound } from "../postgres/batch-jobs.ts";
 import type { Situation } from "../postgres/commands.ts";
@@ -15,9 +16,13 @@ export type View = {
 };
 
 /** What a command answers, and the one thing that it does. */
-export type Decision<A> = { readonly answer: A } & (
-  { readonly changed: JobState } | { readonly deleted: JobState } | { readonly created: NewBatchJob }
-);
+export type Decision<A> = { readonly answer: A } &
+  /** With the span of a call that others are to go on from. */
+  (
+    | { readonly changed: JobState; readonly trace?: CallTrace | undefined }
+    | { readonly deleted: JobState }
+    | { readonly created: NewBatchJob }
+  );
 
 /** A command that waits to be judged. */
 export type InHand = {
@@ -45,6 +50,8 @@ export type Judgement = {
   readonly changed: readonly JobState[];
   readonly deletedIds: readonly string[];
   readonly created: readonly NewBatchJob[];
+  /** The spans that go on in changed jobs, by their ids. */
+  readonly traces: ReadonlyMap<string, CallTrace>;
   readonly answers: readonly { readonly key: RequestKey; readonly answer: object }[];
 };
 
@@ -57,6 +64,7 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
   const changed = new Map<string, JobState>();
   const deletedIds: string[] = [];
   const created: NewBatchJob[] = [];
+  const traces = new Map<string, CallTrace>();
   const answers: { key: RequestKey; answer: object }[] = [];
   const firsts = new Map<string, { kept: KeptAnswer; verdict: Verdict }>();
 
@@ -81,6 +89,7 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
     } else {
       jobs.set(decision.changed.id, decision.changed);
       changed.set(decision.changed.id, decision.changed);
+      if (decision.trace !== undefined) traces.set(decision.changed.id, decision.trace);
     }
   }
 
@@ -128,5 +137,5 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
       throw error;
     }
   });
-  return { verdicts, changed: [...changed.values()], deletedIds, created, answers };
+  return { verdicts, changed: [...changed.values()], deletedIds, created, traces, answers };
 }

@@ -11,6 +11,7 @@ import type { NewBatchJob } from "../domain/batch-job.ts";
 import type { StartTime } from "../domain/job-state.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
+import type { CommandRequest } from "./command.ts";
 
 export type NewJob = {
   readonly name: string;
@@ -55,7 +56,7 @@ function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
 export type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
 
 /** What a create answers, and what it writes: the job and those of its contacts that are accepted. */
-export function decideJob(organizationId: number, job: NewJob, now: Date) {
+export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: Date) {
   const start =
     job.scheduledStartTime === "" ? undefined : readStartTime(job.scheduledStartTime, job.timeZone, now);
   const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
@@ -63,7 +64,7 @@ export function decideJob(organizationId: number, job: NewJob, now: Date) {
   checkAnyAccepted(job.contacts.length, rejected);
   const created: NewBatchJob = {
     id: randomUUID(),
-    organizationId,
+    organizationId: caller.organizationId,
     name: job.name,
     description: job.description,
     fromPhoneNumberId: job.fromPhoneNumberId,
@@ -77,6 +78,7 @@ export function decideJob(organizationId: number, job: NewJob, now: Date) {
     retryOn: job.retryOn,
     retryDelaysMs: job.retryDelaysMs,
     totalContacts: accepted.length,
+    traceparent: trace?.traceparent,
   };
   const answer = {
     batchJobId: created.id,

@@ -1,9 +1,11 @@
 import { serviceBusy } from "../domain/batch-job-error.ts";
+import type { CallTrace } from "../domain/call-trace.ts";
 import { isUuid } from "../domain/job-id.ts";
-import { insertJobs } from "../postgres/batch-jobs.ts";
+import { type Trx, insertJobs } from "../postgres/batch-jobs.ts";
 import { isRequestIdTaken, lockForCommands, writeCommands } from "../postgres/commands.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { isLockTimeout, isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
+import { replaceTraces } from "../postgres/traces.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
 import { type CommandRequest, keyOfRequest } from "./command.ts";
 import { type Decision, type InHand, type Verdict, type View, judge } from "./judgement.ts";
@@ -40,6 +42,12 @@ const isOfAll = (error: unknown): boolean => isPostgresUnavailable(error) && !is
 /** Somebody else has taken the command's request id, or is about to. */
 const isIdTaken = (error: unknown): boolean => isRequestIdTaken(error) || isLockTimeout(error);
 
+/** Keeps the spans of calls with the jobs that they started or scheduled, and tells them what they follow from. */
+async function goOnFrom(trx: Trx, organizationId: number, traces: ReadonlyMap<string, CallTrace>) {
+  const kept = [...traces].map(([id, { traceparent }]) => ({ organizationId, id, traceparent }));
+  for (const [id, before] of await replaceTraces(trx, kept)) traces.get(id)?.follows(before);
+}
+
 /**
  * Runs commands that write no contacts. Those of one organization that are in hand together share a transaction: it
  * locks their jobs, each is judged in the order in which they came, and all are written at once; then their Redis
@@ -66,8 +74,9 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
         const jobIds = [...new Set(commands.flatMap(({ jobId }) => jobId ?? []))];
         const requests = commands.flatMap(({ key }) => key ?? []);
         const situation = await lockForCommands(trx, organizationId, { jobIds, requests, awaitedId });
-        const { verdicts, created, ...written } = judge(commands, situation);
+        const { verdicts, created, traces, ...written } = judge(commands, situation);
         await insertJobs(trx, created);
+        await goOnFrom(trx, organizationId, traces);
         const { changed: jobs, deletedIds, answers } = written;
         if (jobs.length + deletedIds.length + answers.length > 0) {
           const { now } = situation;

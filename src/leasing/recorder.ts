@@ -13,6 +13,7 @@ import {
 import { nameOf } from "../postgres/lease-rows.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Reservations } from "../redis/reservations.ts";
+import type { Metrics } from "../vitals/metrics.ts";
 import type { SettingsOf } from "./job-settings.ts";
 import { type Finished, reportLate } from "./late-reports.ts";
 
@@ -59,11 +60,12 @@ export function createRecorder(deps: {
   settingsOf: SettingsOf;
   contactList: ContactList;
   reservations: Reservations;
+  metrics: Metrics;
   logger: Logger;
   /** Called when leases of an organization have ended. */
   onFreed: (organizationId: number) => void;
 }): Recorder {
-  const { shares, settingsOf, contactList, reservations, logger, onFreed } = deps;
+  const { shares, settingsOf, contactList, reservations, metrics, logger, onFreed } = deps;
   const following = new Set<Promise<unknown>>();
 
   /** Does the Redis half of ended leases, for which nobody's answer waits. */
@@ -101,6 +103,9 @@ export function createRecorder(deps: {
         return { ...key, outcome, retryDelayMs: delayMs, details };
       }),
     );
+    for (const [i, { outcome }] of endings.entries()) {
+      if (contacts[i] !== undefined) metrics.outcomes.inc({ outcome });
+    }
     follow(organizationId, () => unlinkAll(organizationId, finished));
     return contacts;
   }
@@ -128,6 +133,9 @@ export function createRecorder(deps: {
     const rest = reports.filter((_, i) => results[i] === undefined);
     if (rest.length === 0) return results.filter((result) => result !== undefined);
     const late = await reportLate(shares.of(organizationId), organizationId, rest);
+    for (const result of late.results) {
+      if (result.kind === "recorded") metrics.outcomes.inc({ outcome: result.outcome });
+    }
     follow(organizationId, () => unlinkAll(organizationId, late.finished));
     let nextLate = 0;
     return results.map((result) => result ?? late.results[nextLate++] ?? { kind: "gone" });

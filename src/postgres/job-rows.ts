@@ -104,4 +104,5 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   retry_delays_ms: [...job.retryDelaysMs],
   total_contacts: job.totalContacts,
   pending_contacts: job.totalContacts,
+  ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

@@ -55,6 +55,8 @@ export type BatchJobsTable = ContactCountColumns & {
   has_all_phones: Filled<boolean>;
   /** Until then: the last of its contacts whose phone is there. */
   phones_up_to: Filled<number>;
+  /** What its next start or its leases go on from, where that was traced; traces.ts reads and writes it. */
+  trace_context: ColumnType<never, string | undefined, never>;
 };
 
 /** The job that a row is of, and whose it is. */

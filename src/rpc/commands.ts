@@ -7,6 +7,7 @@ import type { CreateBatchJobRequest } from "../gen/callsheet/v1/batch_job_servic
 import type { CommandRequest, JobCommandRequest, NewJob } from "../jobs/batch-jobs.ts";
 import { readDuration, readOutcomes } from "./convert.ts";
 import { callerOf } from "./gate.ts";
+import { traceOf } from "./tracing.ts";
 
 type Command = Message & { readonly requestId: string };
 type JobCommand = Command & { readonly batchJobId: string; readonly expectedRevision?: bigint | undefined };
@@ -27,6 +28,7 @@ export const toCommand = (request: Command, context: Context): CommandRequest =>
   caller: callerOf(context),
   requestId: request.requestId,
   fingerprint: () => fingerprint(context.method.input, request),
+  trace: traceOf(context),
 });
 
 export const toJobCommand = (request: JobCommand, context: Context): JobCommandRequest => ({

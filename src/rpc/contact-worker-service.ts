@@ -8,11 +8,13 @@ import {
   RecordedOutcome_Result as Result,
 } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
 import type { Lease } from "../leasing/lease-round.ts";
+import type { FollowStarts } from "../leasing/lease-traces.ts";
 import type { Leasing } from "../leasing/leasing.ts";
 import type { Recorder, Report } from "../leasing/recorder.ts";
 import { at, readDuration, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
 import { deliveryOf } from "./delivery.ts";
 import { callerOf } from "./gate.ts";
+import { traceOf } from "./tracing.ts";
 
 const defaultLeaseMs = 2 * 60_000;
 
@@ -44,12 +46,17 @@ function checkNoWait({ wait }: LeaseContactsRequest): void {
 export function contactWorkerService(
   leasing: Leasing,
   recorder: Recorder,
-  { longestWaitMs = Infinity }: { longestWaitMs?: number } = {},
+  { longestWaitMs = Infinity, followStarts }: { longestWaitMs?: number; followStarts?: FollowStarts } = {},
 ): ServiceImpl<typeof ContactWorkerService> {
   /** The leases as contacts of an answer; those whose answer is not written are released. */
-  function give(leases: readonly Lease[], context: HandlerContext) {
+  async function give(leases: readonly Lease[], context: HandlerContext) {
     const { organizationId } = callerOf(context);
     deliveryOf(context.values).onFailure(() => recorder.takeBack(organizationId, leases));
+    const trace = traceOf(context);
+    if (trace !== undefined && leases.length > 0) {
+      const jobIds = leases.map(({ jobId }) => jobId);
+      await followStarts?.(trace, organizationId, jobIds);
+    }
     return leases.map((lease) => ({
       leaseId: lease.leaseId,
       batchJobId: lease.jobId,
@@ -61,6 +68,7 @@ export function contactWorkerService(
       attempt: lease.attempt,
       maxAttempts: lease.maxAttempts,
       leaseExpiresAt: timestampFromDate(lease.expiresAt),
+      ...(trace !== undefined && { traceparent: trace.traceparent }),
     }));
   }
 
@@ -72,7 +80,7 @@ export function contactWorkerService(
         waitMs: Math.min(readOne("wait", request.wait, 0), longestWaitMs),
         signal: context.signal,
       });
-      const contacts = give(leases, context);
+      const contacts = await give(leases, context);
       // Whoever has left is not answered with nothing, as if the wait were over.
       if (contacts.length === 0) context.signal.throwIfAborted();
       return { contacts };
@@ -113,12 +121,17 @@ export function contactWorkerService(
           details: { errorCode, failureReason, callDurationMs, providerCallId },
         };
       });
+      const trace = traceOf(context);
+      if (trace !== undefined) {
+        for (const from of new Set(request.outcomes.map(({ traceparent = "" }) => traceparent)))
+          trace.follows(from);
+      }
       const { leaseNext } = request;
       if (leaseNext !== undefined) checkNoWait(leaseNext);
       const next = leaseNext && { ...readRequest("lease_next.", leaseNext), signal: context.signal };
       const { results, leases } = await leasing.report(callerOf(context), reports, next);
       return {
-        contacts: give(leases, context),
+        contacts: await give(leases, context),
         outcomes: request.outcomes.map(({ leaseId }, i) => {
           const result = results[i];
           if (result === undefined || result.kind === "gone") {

@@ -1,9 +1,12 @@
 import type { Logger } from "pino";
 import type { StartedJob } from "./fan-out.ts";
+import { replaceTraces } from "../postgres/traces.ts";
+import type { OpenSpan, Traces } from "../vitals/traces.ts";
 import type { Metrics } from "../vitals/metrics.ts";
 import { isUuid } from "../domain/job-id.ts";
 import {
   type StartedBatchJob,
+  type Trx,
   lockScheduledJob,
   standingEntries,
   startDueJobs,
@@ -40,8 +43,13 @@ export type DueStarts = {
   startInTurn(scheduledJobId: string): Promise<readonly StartedJob[]>;
 };
 
-export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: Logger }): DueStarts {
-  const { db, metrics, logger } = deps;
+export function createDueStarts(deps: {
+  db: Database;
+  metrics: Metrics;
+  logger: Logger;
+  traces?: Traces | undefined;
+}): DueStarts {
+  const { db, metrics, logger, traces } = deps;
 
   /** Tells of starts that have been committed; answers the jobs that run. */
   function note(jobs: readonly StartedBatchJob[]): StartedJob[] {
@@ -60,13 +68,47 @@ export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: 
     return running;
   }
 
+  /** Starts jobs in a transaction, where traces are kept: each start is a span that follows from what scheduled it. */
+  async function startIn(work: (trx: Trx) => Promise<StartedBatchJob[]>): Promise<StartedBatchJob[]> {
+    const { rows, spans } = await db.transaction().execute(async (trx) => {
+      const started = await work(trx);
+      return { rows: started, spans: await traceStarts(trx, started) };
+    });
+    for (const span of spans) span.end();
+    return rows;
+  }
+
+  async function traceStarts(trx: Trx, rows: readonly StartedBatchJob[]): Promise<OpenSpan[]> {
+    if (traces === undefined) return [];
+    const spans = rows.map((row) =>
+      traces.beginOwn("start of a batch job", {
+        "callsheet.batch_job.id": row.id,
+        "callsheet.organization": row.organizationId,
+        "callsheet.start_lag_ms": row.startLagMs ?? 0,
+      }),
+    );
+    const kept = rows.flatMap(({ id, organizationId }, i) => {
+      const trace = spans[i]?.trace;
+      return trace === undefined ? [] : [{ id, organizationId, traceparent: trace.traceparent }];
+    });
+    const before = await replaceTraces(trx, kept);
+    for (const [i, { id }] of rows.entries()) {
+      const from = before.get(id);
+      if (from !== undefined) spans[i]?.trace?.follows(from);
+    }
+    return spans;
+  }
+
+  const start = (ids: readonly string[]): Promise<StartedBatchJob[]> =>
+    traces === undefined ? startDueJobs(db, ids) : startIn((trx) => startDueJobs(trx, ids));
+
   /** The jobs that were started, and the entries of those that cannot be, which do not hold up the others. */
   type Started = { readonly jobs: readonly StartedJob[]; readonly failed: readonly string[] };
 
   /** Starts what is free and due: together, or where Postgres refuses that, each half by itself. */
   async function startFree(ids: readonly string[]): Promise<Started> {
     try {
-      return { jobs: note(await startDueJobs(db, ids)), failed: [] };
+      return { jobs: note(await start(ids)), failed: [] };
     } catch (error) {
       if (isPostgresUnavailable(error)) throw error;
       if (ids.length > 1) return await startApart(ids);
@@ -119,7 +161,7 @@ export function createDueStarts(deps: { db: Database; metrics: Metrics; logger: 
     },
 
     async startInTurn(scheduledJobId) {
-      const started = await db.transaction().execute(async (trx) => {
+      const started = await startIn(async (trx) => {
         const job = await lockScheduledJob(trx, scheduledJobId);
         return job === undefined ? [] : await startDueJobs(trx, [scheduledJobId]);
       });

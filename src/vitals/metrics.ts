@@ -55,6 +55,40 @@ export function createMetrics() {
       help: "Fan-outs that stopped on a failure of Redis or Postgres; the sweep goes on with them.",
       registers,
     }),
+    outcomes: new Counter({
+      name: "callsheet_outcomes_total",
+      help: "Attempts ended, by outcome; one that is reported after it ran out counts as unknown, and again as reported.",
+      labelNames: ["outcome"],
+      registers,
+    }),
+    importedContacts: new Counter({
+      name: "callsheet_import_contacts_total",
+      help: "Rows of files that were added to jobs, by result: accepted or rejected.",
+      labelNames: ["result"],
+      registers,
+    }),
+    importSeconds: new Histogram({
+      name: "callsheet_import_seconds",
+      help: "Time to add a file of contacts, from its turn to its end; files that were refused are in callsheet_rpcs_total.",
+      buckets: [0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600],
+      registers,
+    }),
+    importsInHand: new Gauge({
+      name: "callsheet_imports_in_hand",
+      help: "Files of contacts that are being added or wait for their turn.",
+      registers,
+    }),
+    exportSeconds: new Histogram({
+      name: "callsheet_export_seconds",
+      help: "Time in which a file of contacts was read to its end, from its turn.",
+      buckets: [0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 600, 3600],
+      registers,
+    }),
+    exportsInHand: new Gauge({
+      name: "callsheet_exports_in_hand",
+      help: "Files of contacts that are being read or wait for their turn.",
+      registers,
+    }),
     sweepRepairs: new Counter({
       name: "callsheet_sweep_repairs_total",
       help: "What the sweep put right, by rule. A healthy system repairs nothing.",

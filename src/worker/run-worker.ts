@@ -111,13 +111,12 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
 
   /** How the call went, or nothing if its lease was lost and nothing is known that the service does not know. */
   async function reportOf(contact: LeasedContact, lost: AbortSignal): Promise<Report | undefined> {
-    const { leaseId } = contact;
     try {
-      return toReport(leaseId, await call(contact, lost));
+      return toReport(contact, await call(contact, lost));
     } catch (error) {
       if (lost.aborted) return undefined;
       const failureReason = error instanceof Error ? error.message : "";
-      return toReport(leaseId, { outcome: Outcome.FAILED, failureReason });
+      return toReport(contact, { outcome: Outcome.FAILED, failureReason });
     }
   }
 

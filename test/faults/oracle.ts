@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
-import { storedContactStatuses } from "../../src/domain/contact.ts";
 import { type LeaseKey, readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import type { Database } from "../../src/postgres/database.ts";
+import { invariants } from "../../src/postgres/invariants.ts";
 import { asRows } from "../../src/postgres/lease-rows.ts";
 import type { RedisClient } from "../../src/redis/connection.ts";
 import { keysExpiryMs } from "../../src/redis/contact-list.ts";
@@ -44,8 +44,12 @@ const mostAtOnce = (by: "job_id" | "organization_id") => sql`
     where e.kind in ('opened', 'ended', 'released')
   ) as running group by 1`;
 
-/** Each selects what breaks it. They are about what has happened, not about counters, unless they say so. */
+/**
+ * Each selects what breaks it. The first are about rows, the others about what has happened, not about counters, unless
+ * they say so.
+ */
 const rules: Record<string, RawBuilder<unknown>> = {
+  ...invariants(sql<boolean>`true`),
   "a job starts once": sql`
     select job_id, count(*) from history.events
     where kind = 'job' and was in ('pending', 'scheduled') and is_now = 'running' group by 1 having count(*) > 1`,
@@ -66,9 +70,6 @@ const rules: Record<string, RawBuilder<unknown>> = {
       select *, sum(case kind when 'opened' then 1 else -1 end) over (partition by job_id, number order by id) as open
       from history.events where kind in ('opened', 'ended', 'released')
     ) as e where open not in (0, 1)`,
-  "attempts of one contact are numbered without a gap": sql`
-    select job_id, number, array_agg(attempt order by attempt) from all_attempts
-    group by 1, 2 having max(attempt) <> count(*)`,
   "no contact is leased while its job does not run": sql`
     select e.job_id, e.number, s.is_now from history.events e
     cross join lateral (
@@ -92,39 +93,6 @@ const rules: Record<string, RawBuilder<unknown>> = {
     where kind = 'contact' and (was not in ('pending', 'waiting_retry', 'unknown') or is_now = 'pending')`,
   "an outcome stays, unless a late report corrects an unknown": sql`
     select job_id, number, was, is_now from history.events where kind = 'corrected' and was <> 'unknown'`,
-  "every contact of a job that has ended is final": sql`
-    select c.job_id, c.number, c.status from current_contacts c join batch_jobs b on b.id = c.job_id
-    where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
-  "nobody is called again who was not to be": sql`
-    select a.job_id, a.number, a.attempt, a.outcome from attempts a
-    join all_attempts later on later.organization_id = a.organization_id and later.job_id = a.job_id
-      and later.number = a.number and later.attempt = a.attempt + 1
-    where a.next_attempt_at is null`,
-  "the counts of a job are its rows": sql`
-    select b.id from batch_jobs b left join (
-      select job_id, ${sql.join(
-        storedContactStatuses.map(
-          (status) =>
-            sql`count(*) filter (where status = ${sql.lit(status)}) as ${sql.ref(`${status}_rows`)}`,
-        ),
-      )}, count(*) as total_rows
-      from current_contacts group by 1
-    ) as c on c.job_id = b.id
-    where total_contacts <> coalesce(total_rows, 0) or ${sql.join(
-      storedContactStatuses.map(
-        (status) => sql`${sql.ref(`${status}_contacts`)} <> coalesce(${sql.ref(`${status}_rows`)}, 0)`,
-      ),
-      sql` or `,
-    )}`,
-  "an organization's count of leases is its open attempts": sql`
-    select o.id, o.dialing, count(l.job_id) from organizations o
-    left join leases l on l.organization_id = o.id
-    group by o.id having o.dialing <> count(l.job_id)`,
-  "whoever waits for a retry is in the table of retries, and nobody else": sql`
-    select coalesce(c.job_id, r.job_id), coalesce(c.number, r.number) from
-      (select * from current_contacts where status = 'waiting_retry') c
-      full join retries r on r.organization_id = c.organization_id and r.job_id = c.job_id and r.number = c.number
-    where c.job_id is null or r.job_id is null`,
   "every scheduled job whose time is past has started": sql`
     select id, scheduled_at from batch_jobs
     where status = 'scheduled' and scheduled_at < clock_timestamp() - interval '12 seconds'`,

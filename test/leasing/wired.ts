@@ -12,7 +12,7 @@ export async function wired(
   parts: Parts,
   { floorMs }: { floorMs: number },
 ): Promise<Parts & AsyncDisposable> {
-  const { db, shares, redis, contactList, reservations, clock, logger, keys } = parts;
+  const { db, shares, redis, contactList, reservations, clock, metrics, logger, keys } = parts;
   const stack = new AsyncDisposableStack();
   const subscriber = openRedis(inject("redisUrl"));
   stack.defer(() => subscriber.disconnect());
@@ -22,7 +22,7 @@ export async function wired(
   };
   const settingsOf = createJobSettings(db);
   const recorder = stack.use(
-    createRecorder({ shares, settingsOf, contactList, reservations, logger, onFreed }),
+    createRecorder({ shares, settingsOf, contactList, reservations, metrics, logger, onFreed }),
   );
   const round = stack.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
   const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, floorMs }));

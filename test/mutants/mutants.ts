@@ -1246,6 +1246,36 @@ const upgrades: Mutant[] = [
   },
 ];
 
+const doctor: readonly Mutant[] = [
+  {
+    guard: "doctor takes for wrong only what it has found twice",
+    file: "src/doctor/comparison.ts",
+    text: "first.filter((one) => still.has(one))",
+    instead: "first",
+    test: "test/doctor/checks.test.ts",
+    title: "does not take for wrong what is put right a moment later",
+  },
+];
+
+const traces: readonly Mutant[] = [
+  {
+    guard: "the span of a due start is linked to the call that scheduled it, whichever replica took that",
+    file: "src/starting/due-starts.ts",
+    text: "if (from !== undefined) spans[i]?.trace?.follows(from);",
+    instead: "void from;",
+    test: "test/service/traces.test.ts",
+    title: "is linked from its creation over its start and its leases to its outcomes",
+  },
+  {
+    guard: "a receiver of traces that fails is said once",
+    file: "src/vitals/traces.ts",
+    text: "if (isSent === !isFailing) return;",
+    instead: "",
+    test: "test/service/traces.test.ts",
+    title: "a receiver that hangs harms nothing, is said once",
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
@@ -1264,4 +1294,6 @@ export const mutants: readonly Mutant[] = [
   ...bounds,
   ...restRequests,
   ...files,
+  ...doctor,
+  ...traces,
 ];

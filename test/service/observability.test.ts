@@ -79,6 +79,35 @@ describe("pages", () => {
   });
 });
 
+async function startedJob(): Promise<string> {
+  const batchJobId = await create();
+  await call("startBatchJob", { batchJobId });
+  return batchJobId;
+}
+
+/** Calls a worker's method. */
+async function askWorker<T>(method: string, request: object): Promise<T> {
+  const response = await fetch(`${service.httpUrl}/callsheet.v1.ContactWorkerService/${method}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${service.apiKey}`, "content-type": "application/json" },
+    body: JSON.stringify(request),
+  });
+  return (await response.json()) as T;
+}
+
+/** Sends or reads the file of a job's contacts, to its end. */
+async function contactsFile(batchJobId: string, request: RequestInit): Promise<void> {
+  const url = `${service.httpUrl}/batch-jobs/${batchJobId}/contacts.csv`;
+  const headers = { authorization: `Bearer ${service.apiKey}`, "content-type": "text/csv" };
+  const response = await fetch(url, { headers, ...request });
+  expect([response.status, await response.text()]).toEqual([200, expect.anything()]);
+}
+
+const file = "phone\n+14155550100\n+14155550101\nnot a phone\n";
+const sendContactsFile = async () =>
+  contactsFile(await create({ contacts: [] }), { method: "POST", body: file });
+const readContactsFile = async () => contactsFile(await create(), {});
+
 /** What there is to do: scheduled jobs, running ones, late starts, leases, and contacts that wait. */
 async function figures(): Promise<(number | undefined)[]> {
   const samples = await metrics();
@@ -107,6 +136,12 @@ describe("metrics", () => {
     ["callsheet_fan_out_contacts_total", "counter"],
     ["callsheet_fan_out_seconds", "histogram"],
     ["callsheet_fan_out_failures_total", "counter"],
+    ["callsheet_outcomes_total", "counter"],
+    ["callsheet_import_contacts_total", "counter"],
+    ["callsheet_import_seconds", "histogram"],
+    ["callsheet_imports_in_hand", "gauge"],
+    ["callsheet_export_seconds", "histogram"],
+    ["callsheet_exports_in_hand", "gauge"],
     ["callsheet_sweep_repairs_total", "counter"],
     ["callsheet_sweep_failures_total", "counter"],
     ["callsheet_open_calls", "gauge"],
@@ -183,6 +218,31 @@ describe("metrics", () => {
   test("count the contacts that were put on lists", async () => {
     expect(await moves("callsheet_fan_out_contacts_total", startByHand)).toBe(7);
     expect(await moves("callsheet_fan_out_seconds_count", startByHand)).toBe(1);
+  });
+
+  test("count the outcomes of attempts, each once", async () => {
+    const lease = { workerId: "w", maxContacts: 2, wait: "20s", batchJobIds: [await startedJob()] };
+    const { contacts } = await askWorker<{ contacts: { leaseId: string }[] }>("LeaseContacts", lease);
+    const [first, second] = contacts.map(({ leaseId }) => leaseId);
+    const outcomes = [
+      { leaseId: first, outcome: "OUTCOME_BUSY" },
+      { leaseId: second, outcome: "OUTCOME_COMPLETED" },
+    ];
+    const report = () => askWorker("ReportOutcomes", { outcomes });
+    expect(await moves('callsheet_outcomes_total{outcome="busy"}', report)).toBe(1);
+    expect(await moves('callsheet_outcomes_total{outcome="completed"}', report)).toBe(0);
+  });
+
+  test("count the rows of files that are added, and time them", async () => {
+    expect(await moves('callsheet_import_contacts_total{result="accepted"}', sendContactsFile)).toBe(2);
+    expect(await moves('callsheet_import_contacts_total{result="rejected"}', sendContactsFile)).toBe(1);
+    expect(await moves("callsheet_import_seconds_count", sendContactsFile)).toBe(1);
+    expect((await metrics()).get("callsheet_imports_in_hand")).toBe(0);
+  });
+
+  test("time the files that are read", async () => {
+    expect(await moves("callsheet_export_seconds_count", readContactsFile)).toBe(1);
+    expect((await metrics()).get("callsheet_exports_in_hand")).toBe(0);
   });
 
   test("tell that Redis is there, and that nothing was put right", async () => {

@@ -96,6 +96,7 @@ export async function startParts(
     shares,
     doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
     limits: { ...defaultLimits, ...options.importLimits },
+    metrics,
   });
   const exportLimits = { ...defaultExportLimits, ...options.exportLimits };
   const exportsDb = openExports({
@@ -104,13 +105,14 @@ export async function startParts(
     idleMs: exportLimits.idleMs,
   });
   stack.defer(() => exportsDb.destroy());
-  const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits });
+  const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits, metrics });
   const recorder = stack.use(
     createRecorder({
       shares,
       settingsOf,
       contactList,
       reservations,
+      metrics,
       logger,
       onFreed: (organizationId) => leasing.ring(organizationId),
     }),

@@ -18,6 +18,7 @@ import {
   readCalls,
 } from "../../postgres/exports.ts";
 import { afterPatience } from "../../timing/patience.ts";
+import type { Metrics } from "../../vitals/metrics.ts";
 import { createSlotTaking } from "../import/slots.ts";
 import { shownStatus } from "../queries.ts";
 import { type Sheet, createSheet } from "./sheet.ts";
@@ -167,8 +168,9 @@ export function createContactExport(deps: {
   limits: ExportLimits;
   /** The work, or an error at once while it cannot succeed. */
   guard?: <T>(work: () => Promise<T>) => Promise<T>;
+  metrics: Metrics;
 }): ExportContacts {
-  const { db, limits, guard = (work) => work() } = deps;
+  const { db, limits, guard = (work) => work(), metrics } = deps;
   const takeSlot = createSlotTaking(exportsAtOnce);
 
   async function takeInTime(caller: Caller, signal: AbortSignal): Promise<() => void> {
@@ -222,8 +224,10 @@ export function createContactExport(deps: {
       signal.throwIfAborted();
       if (over !== undefined) throw over;
     };
+    metrics.exportsInHand.inc();
     try {
       held.defer(await takeInTime(request.caller, signal));
+      const end = metrics.exportSeconds.startTimer();
       const snapshot = held.use(await guard(() => openSnapshot(db)));
       held.defer(afterPatience(limits.timeoutMs, () => breakOff(readTooSlowly(limits))));
       for await (const piece of write(snapshot, request)) {
@@ -238,7 +242,9 @@ export function createContactExport(deps: {
         }
         check();
       }
+      end();
     } finally {
+      metrics.exportsInHand.dec();
       free();
     }
   };

@@ -24,6 +24,7 @@ import { type CsvRecord, createCsvReader } from "../../files/csv.ts";
 import { type Limits, inPieces } from "./pieces.ts";
 import { createSlots } from "./slots.ts";
 import { readTitles } from "../../files/titles.ts";
+import type { Metrics } from "../../vitals/metrics.ts";
 
 /** Which file goes where. The file's bytes are a part of what was asked. */
 export type ImportRequest = Omit<JobCommandRequest, "fingerprint">;
@@ -133,8 +134,9 @@ export function createContactImport(deps: {
   shares: Shares;
   doRedisHalves: DoRedisHalves;
   limits: Limits;
+  metrics: Metrics;
 }): ContactImport {
-  const { directUrl, shares, doRedisHalves, limits } = deps;
+  const { directUrl, shares, doRedisHalves, limits, metrics } = deps;
   const inTurn = createSlots(files);
 
   /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
@@ -194,10 +196,24 @@ export function createContactImport(deps: {
     );
   }
 
+  async function timed(work: () => Promise<Imported>): Promise<Imported> {
+    const end = metrics.importSeconds.startTimer();
+    const imported = await work();
+    end();
+    metrics.importedContacts.inc({ result: "accepted" }, imported.acceptedCount);
+    metrics.importedContacts.inc({ result: "rejected" }, imported.rejectedCount);
+    return imported;
+  }
+
   return {
     async run(request, file) {
       await checkBeforehand(request);
-      return await inTurn(request.caller.organizationId, () => importFile(request, file));
+      metrics.importsInHand.inc();
+      try {
+        return await inTurn(request.caller.organizationId, () => timed(() => importFile(request, file)));
+      } finally {
+        metrics.importsInHand.dec();
+      }
     },
   };
 }

@@ -78,9 +78,9 @@ begin
 
   return query
   with turns as materialized (
-    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 300 for all
+    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 360 for all
     -- the rest, such as the marks around 50 fields.
-    select t.turn, b.organization_id, b.id, t.due, octet_length(b.from_phone_number_id) + 300 as base,
+    select t.turn, b.organization_id, b.id, t.due, octet_length(b.from_phone_number_id) + 360 as base,
       case when b.id = any(locked) then b.concurrent_call_limit - b.dialing_contacts else 0 end as room
     from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
     cross join lateral (select * from batch_jobs where organization_id = organization and id = t.id limit 1) as b

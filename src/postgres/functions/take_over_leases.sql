@@ -67,10 +67,10 @@ begin
     from held h where l.organization_id = h.organization_id and l.job_id = h.job_id and l.number = h.number
     returning h.*, l.attempt, l.nonce, l.expires_at
   ), read as (
-    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 300 for all
+    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 360 for all
     -- the rest, such as the marks around 50 fields.
     select t.*, b.contact,
-      sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 300) over (order by t.place) as bytes
+      sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 360) over (order by t.place) as bytes
     from taken t
     cross join lateral (
       select split_part(contacts, E'\n', t.number - first_number + 1) as contact from contact_blocks

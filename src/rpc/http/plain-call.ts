@@ -37,6 +37,15 @@ type Arrived = {
   readonly authorization?: string;
 };
 
+/** W3C's headers of the trace that a request belongs to. */
+const traceHeaders = ({ headers }: IncomingMessage): Record<string, string> =>
+  Object.fromEntries(
+    ["traceparent", "tracestate"].flatMap((name) => {
+      const value = headers[name];
+      return typeof value === "string" ? [[name, value]] : [];
+    }),
+  );
+
 /** A request over plain HTTP as a call of a method; it is over when its response is closed. */
 export function openPlainCall(
   method: DescMethod,
@@ -50,7 +59,7 @@ export function openPlainCall(
     protocolName: "http",
     requestMethod: request.method ?? "",
     url: request.url ?? "",
-    requestHeader: { authorization },
+    requestHeader: { authorization, ...traceHeaders(request) },
     shutdownSignal: calls.cut,
   });
   context.values.set(settledKey, settled);

@@ -1,0 +1,48 @@
+import { type RawBuilder, sql } from "kysely";
+import { storedContactStatuses } from "../domain/contact.ts";
+
+/**
+ * What holds of the rows at any moment: each query selects what breaks it. `isOf` says of a `job_id` whether its job is
+ * to be looked at, since some read all contacts of each.
+ */
+export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder<unknown>> => ({
+  "attempts of one contact are numbered without a gap": sql`
+    select job_id, number, array_agg(attempt order by attempt) from all_attempts where ${isOf}
+    group by 1, 2 having max(attempt) <> count(*)`,
+  "every contact of a job that has ended is final": sql`
+    select c.job_id, c.number, c.status from (select * from current_contacts where ${isOf}) as c
+    join batch_jobs b on b.id = c.job_id
+    where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
+  "nobody is called again who was not to be": sql`
+    select a.job_id, a.number, a.attempt, a.outcome from (select * from attempts where ${isOf}) as a
+    join all_attempts later on later.organization_id = a.organization_id and later.job_id = a.job_id
+      and later.number = a.number and later.attempt = a.attempt + 1
+    where a.next_attempt_at is null`,
+  "the counts of a job are its rows": sql`
+    select b.id from batch_jobs b left join (
+      select job_id, ${sql.join(
+        storedContactStatuses.map(
+          (status) =>
+            sql`count(*) filter (where status = ${sql.lit(status)}) as ${sql.ref(`${status}_rows`)}`,
+        ),
+      )}, count(*) as total_rows
+      from current_contacts where ${isOf} group by 1
+    ) as c on c.job_id = b.id
+    where exists (select from (select b.id as job_id) as looked_at where ${isOf})
+      and (total_contacts <> coalesce(total_rows, 0) or ${sql.join(
+        storedContactStatuses.map(
+          (status) => sql`${sql.ref(`${status}_contacts`)} <> coalesce(${sql.ref(`${status}_rows`)}, 0)`,
+        ),
+        sql` or `,
+      )})`,
+  "an organization's count of leases is its open attempts": sql`
+    select o.id, o.dialing, count(l.job_id) from organizations o
+    left join leases l on l.organization_id = o.id
+    group by o.id having o.dialing <> count(l.job_id)`,
+  "whoever waits for a retry is in the table of retries, and nobody else": sql`
+    select coalesce(c.job_id, r.job_id), coalesce(c.number, r.number) from
+      (select * from current_contacts where status = 'waiting_retry' and ${isOf}) c
+      full join (select * from retries where ${isOf}) r
+        on r.organization_id = c.organization_id and r.job_id = c.job_id and r.number = c.number
+    where c.job_id is null or r.job_id is null`,
+});

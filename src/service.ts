@@ -135,6 +135,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     else logger.error(`The start waits for Postgres. ${sentence}`);
   }
   const { databaseUrl, databaseDirectUrl: directUrl = databaseUrl, signal = never } = options;
+  if (directUrl !== databaseUrl) {
+    await onceUsable(directUrl, { signal, waitsFor, variable: "DATABASE_DIRECT_URL" }, async () => {});
+  }
   await onceUsable(databaseUrl, { signal, waitsFor }, async () => {
     await checkConnections({ databaseUrl, directUrl });
     await migrate(directUrl);

@@ -9,9 +9,41 @@ const advice =
 const namesAnother = (url: string): boolean => /[#@]/.test(url.replace(/^\w+:\/\/[^/?#]*/, ""));
 
 export function databaseUrlFault(url: string): string | undefined {
+  const authority = /^\w+:\/\/([^/?#]*)/.exec(url)?.[1] ?? "";
+  const hosts = authority.slice(authority.lastIndexOf("@") + 1);
+  if (hosts.includes(",") || /[?&]host=[^&]*(,|%2C)/i.test(url)) {
+    return "names several hosts; it must name one, which always leads to the primary: the address of a proxy, or one that moves";
+  }
+  if (/^\w+:\/\/[^/?#]*\/[^?#]*%(23|3F)/i.test(url)) {
+    return "names a database with # or ? in its name, which the driver of Postgres does not read; rename the database";
+  }
   // Without a host a Unix socket is meant, which only the driver understands.
   const isUrl = URL.canParse(url.replace("@/", "@localhost/"));
-  return isUrl && !namesAnother(url) ? undefined : `is not a URL that can be read as it was meant; ${advice}`;
+  if (!isUrl || namesAnother(url)) return `is not a URL that can be read as it was meant; ${advice}`;
+  return tlsFault(new URL(url.replace("@/", "@localhost/")).searchParams);
+}
+
+/** How a connection to Postgres is kept from others: what libpq means by it, but for what would go on without TLS. */
+export const tlsModes = ["disable", "require", "verify-ca", "verify-full"] as const;
+
+function tlsFault(asked: URLSearchParams): string | undefined {
+  const mode = asked.get("sslmode");
+  if (mode === null) return undefined;
+  if (mode === "prefer" || mode === "allow") {
+    return `has sslmode=${mode}, which would go on without TLS where somebody takes it away; write sslmode=require, verify-ca or verify-full, or disable`;
+  }
+  // The driver's own word for require.
+  if (mode !== "no-verify" && !tlsModes.some((one) => one === mode)) {
+    return `has an sslmode that there is not; it must be one of ${tlsModes.join(", ")}`;
+  }
+  const authority = asked.get("sslrootcert");
+  if (mode === "verify-ca" && authority === null) {
+    return "has sslmode=verify-ca without sslrootcert, the file of the CA that is trusted; add it, or write sslmode=verify-full";
+  }
+  if (authority === "system" && mode !== "verify-full") {
+    return "trusts every known CA (sslrootcert=system), which is enough only with sslmode=verify-full";
+  }
+  return undefined;
 }
 
 /** Of one server, or of the nodes of a cluster, separated by commas. */

@@ -22,7 +22,7 @@ export type PostgresServer = AsyncDisposable & {
   readonly data: string;
   /** As a superuser. */
   readonly url: string;
-  query(text: string): Promise<Record<string, unknown>[]>;
+  query(text: string, where?: { database: string }): Promise<Record<string, unknown>[]>;
   /** Writes a file into its data. */
   write(name: string, text: string): void;
   /** Ends it as a loss of power would, but for its shared memory, which it gives back. */
@@ -86,8 +86,8 @@ export async function startPostgresServer(options: {
     port,
     data,
     url,
-    async query(text: string) {
-      const client = new Client({ connectionString: url });
+    async query(text: string, { database = "postgres" } = {}) {
+      const client = new Client({ connectionString: url.replace(/postgres$/, database) });
       client.on("error", () => {});
       try {
         await client.connect();

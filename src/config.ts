@@ -42,6 +42,9 @@ const settings = z.object({
   DATABASE_DIRECT_URL: databaseUrl.optional(),
   DATABASE_POOL_SIZE: wholeNumber(leastConnections, 100).default(16),
   REDIS_URL: without(redisUrlFault).optional(),
+  REDIS_CA_FILE: z.string().min(1).optional(),
+  REDIS_CERT_FILE: z.string().min(1).optional(),
+  REDIS_KEY_FILE: z.string().min(1).optional(),
   REDIS_PREFIX: z
     .string()
     .regex(/^[\w.-]{1,64}$/, "must be 1 to 64 letters, digits, dots, dashes or underscores")

@@ -46,14 +46,70 @@ function tlsFault(asked: URLSearchParams): string | undefined {
   return undefined;
 }
 
-/** Of one server, or of the nodes of a cluster, separated by commas. */
+/** Of one server, of the nodes of a cluster, separated by commas, or of Sentinels and the master that they watch. */
 export function redisUrlFault(urls: string): string | undefined {
+  if (sentinelScheme.test(urls)) {
+    const [user = "", hosts = ""] = authorityOf(urls);
+    const names = hosts.split(",").map((host) => `redis://${user}${host}`);
+    const fault = names.map(redisUrlFault).find((found) => found !== undefined);
+    if (fault !== undefined) return fault;
+    if (/^[^/?#]+\/[\w.-]+(\/\d*)?(\?[^#]*)?$/.test(urls.replace(sentinelScheme, ""))) return undefined;
+    return "names Sentinels, and so must go on with the name of their master, as redis+sentinel://a:26379,b:26379/mymaster or …/mymaster/0";
+  }
   const nodes = urls.split(",").map((url) => url.trim());
   if (!nodes.every((url) => /^rediss?:\/\/./.test(url))) {
-    return `must be a redis:// URL, or several separated by commas; ${advice}`;
+    return `must be a redis:// URL, several separated by commas, or redis+sentinel://HOSTS/MASTER; ${advice}`;
   }
   const areUrls = nodes.every((url) => URL.canParse(url) && !namesAnother(url) && isDecodable(new URL(url)));
   return areUrls ? undefined : `is not a URL that can be read as it was meant; ${advice}`;
+}
+
+const sentinelScheme = /^rediss?\+sentinel:\/\//;
+
+/** What stands before the hosts, with its @, and the hosts. */
+function authorityOf(url: string): string[] {
+  const authority = url.replace(/^[\w+]+:\/\//, "").split(/[/?#]/, 1)[0] ?? "";
+  const at = authority.lastIndexOf("@") + 1;
+  return [authority.slice(0, at), authority.slice(at)];
+}
+
+type Login = { readonly username?: string; readonly password?: string };
+
+const login = (username: string, password: string): Login => ({
+  ...(username === "" ? {} : { username }),
+  ...(password === "" ? {} : { password }),
+});
+
+/** Where the Sentinels are, what they call the master, and who we are to it and to them. */
+export type SentinelAddress = {
+  readonly sentinels: readonly { readonly host: string; readonly port: number }[];
+  readonly name: string;
+  readonly db: number;
+  readonly isTls: boolean;
+  readonly master: Login;
+  readonly sentinel: Login;
+};
+
+/** Reads a URL of Sentinels without a fault; undefined for any other. */
+export function readSentinelUrl(url: string): SentinelAddress | undefined {
+  if (!sentinelScheme.test(url)) return undefined;
+  const [user = "", hosts = ""] = authorityOf(url);
+  const one = new URL(`redis://${user}sentinels${url.replace(/^[\w+]+:\/\/[^/]*/, "")}`);
+  const [, name = "", db = ""] = one.pathname.split("/");
+  return {
+    sentinels: hosts.split(",").map((host) => {
+      const { hostname, port } = new URL(`redis://${host.trim()}`);
+      return { host: hostname.replace(/^\[(.+)\]$/, "$1"), port: Number(port || 26_379) };
+    }),
+    name,
+    db: Number(db),
+    isTls: url.startsWith("rediss"),
+    master: login(decodeURIComponent(one.username), decodeURIComponent(one.password)),
+    sentinel: login(
+      one.searchParams.get("sentinel_username") ?? "",
+      one.searchParams.get("sentinel_password") ?? "",
+    ),
+  };
 }
 
 function isDecodable({ username, password }: URL): boolean {

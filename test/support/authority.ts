@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+// oxlint-disable-next-line import/no-unassigned-import -- the next one needs it to be there
 import "reflect-metadata";
 import {
   BasicConstraintsExtension,

@@ -48,10 +48,11 @@ function openClient(url: string, tls: Tls): RedisClient {
   for (const node of nodes)
     checkDatabaseNumber(new URL(node), nodes.length === 1 ? "one server" : "a cluster");
   if (nodes.length > 1) return openCluster(nodes, tls);
-  return makePatient(new Redis(url, { ...options, ...(url.startsWith("rediss:") ? { tls } : {}) }));
+  const secured = { ...options, ...(url.startsWith("rediss:") ? { tls } : {}) };
+  return makePatient(new Redis(url, secured));
 }
 
-/** Each connection is to whom the Sentinels call the master then. They end those to one that is no longer the master. */
+/** Each connection is to whom the Sentinels call the master then; they end those to one that is so no longer. */
 function sentinelOptions(address: SentinelAddress, tls: Tls) {
   const { sentinels, name, db, isTls, master, sentinel } = address;
   return {

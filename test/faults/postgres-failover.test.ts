@@ -16,8 +16,8 @@ import { type System, settled, startSystem } from "./system.ts";
 import { startWorkers } from "./workers.ts";
 
 /*
- * Postgres fails over to a streaming standby, under load. The address moves as a virtual one does: what stands between a
- * replica and Postgres leads new connections to the new primary.
+ * Postgres fails over to a streaming standby, under load. The address moves as a virtual one does: what stands between
+ * a replica and Postgres leads new connections to the new primary.
  */
 
 const campaigns = sized(6, 60);

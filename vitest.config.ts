@@ -10,10 +10,14 @@ const soak = "test/faults/soak.test.ts";
 /** Minutes long: only in `npm run test:faults`. */
 const longFaults = process.env["FAULTS"] === "full" ? [] : ["test/faults/network.test.ts"];
 
+/** What asks for a role without rights. */
+const onlyOrdinary = "test/postgres/ordinary-role.test.ts";
+
 /** What takes longest is begun first, so that nothing is left to wait for when the others are done. */
 const order = [
   /\/soak\.test/,
   /\/redis-lost\.test/,
+  /\/postgres-failover\.test/,
   /\/postgres-lost\.test/,
   /\/replica-kills\.test/,
   /\/rolling\.test/,
@@ -44,7 +48,7 @@ export default defineConfig({
           ...limits,
           name: "one Redis",
           include: ["test/**/*.test.ts"],
-          exclude: [...faults, soak],
+          exclude: [...faults, soak, onlyOrdinary],
           ...many,
           globalSetup: ["test/support/servers.ts"],
         },
@@ -67,6 +71,22 @@ export default defineConfig({
           exclude: process.env["CLUSTER_TESTS"] === "all" ? [] : long,
           ...many,
           globalSetup: ["test/support/cluster-servers.ts"],
+        },
+      },
+      {
+        // The main paths once more on the oldest Postgres that will do, as a role that owns a schema and no more.
+        test: {
+          ...limits,
+          name: "Postgres 15",
+          include: [
+            "test/postgres/{ordinary-role,leases,adding}.test.ts",
+            "test/starting/sweep/{lists,postgres-behind}.test.ts",
+            "test/leasing/leasing.test.ts",
+            "test/jobs/import/files.test.ts",
+            "test/story.test.ts",
+          ],
+          ...many,
+          globalSetup: ["test/support/postgres-15.ts"],
         },
       },
       { test: { ...limits, name: "soak", include: [soak], maxWorkers: many.maxWorkers } },

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isApiKey } from "./domain/api-key.ts";
+import { driverUrl } from "./postgres/address.ts";
 import { leastConnections } from "./postgres/connections.ts";
 import { defaultExportLimits } from "./jobs/export/contact-export.ts";
 import { defaultLimits } from "./jobs/import/pieces.ts";
@@ -29,20 +30,21 @@ const without = (faultOf: (text: string) => string | undefined) =>
     if (fault !== undefined) context.addIssue(fault);
   });
 
+const databaseUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
+  .pipe(without(databaseUrlFault))
+  .transform(driverUrl);
+
 /** Every setting: an environment variable, what it may hold, and its default. docs/operating.md lists them. */
 const settings = z.object({
-  DATABASE_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
-    .pipe(without(databaseUrlFault))
-    .optional(),
-  DATABASE_DIRECT_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
-    .pipe(without(databaseUrlFault))
-    .optional(),
+  DATABASE_URL: databaseUrl.optional(),
+  DATABASE_DIRECT_URL: databaseUrl.optional(),
   DATABASE_POOL_SIZE: wholeNumber(leastConnections, 100).default(16),
   REDIS_URL: without(redisUrlFault).optional(),
+  REDIS_CA_FILE: z.string().min(1).optional(),
+  REDIS_CERT_FILE: z.string().min(1).optional(),
+  REDIS_KEY_FILE: z.string().min(1).optional(),
   REDIS_PREFIX: z
     .string()
     .regex(/^[\w.-]{1,64}$/, "must be 1 to 64 letters, digits, dots, dashes or underscores")

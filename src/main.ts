@@ -69,6 +69,11 @@ async function main(): Promise<never> {
       ...servers,
       databaseDirectUrl: config.DATABASE_DIRECT_URL,
       databasePoolSize: config.DATABASE_POOL_SIZE,
+      redisTls: {
+        caFile: config.REDIS_CA_FILE,
+        certFile: config.REDIS_CERT_FILE,
+        keyFile: config.REDIS_KEY_FILE,
+      },
       redisPrefix: config.REDIS_PREFIX,
       host: config.HOST,
       port: config.PORT,

@@ -42,6 +42,7 @@ import { createKeys, readJobKey, writeJobKey } from "./redis/keys.ts";
 import { createReservations } from "./redis/reservations.ts";
 import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
+import { type TlsFiles, readTls } from "./redis/tls.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
 import { createLargeTurns } from "./rpc/requests/large-turns.ts";
@@ -74,6 +75,8 @@ export type ServiceOptions = {
   readonly databaseDirectUrl?: string | undefined;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
+  /** For a Redis that is reached by TLS. */
+  readonly redisTls?: TlsFiles;
   readonly redisPrefix: string;
   readonly host: string;
   /** 0 takes any free port; likewise grpcPort. */
@@ -130,6 +133,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
   const { exportLimits = defaultExportLimits, traces } = options;
   const { connectionMaxAgeMs = Infinity, shutdownDelayMs = 0 } = options;
+  const redisTls = readTls(options.redisUrl, options.redisTls ?? {});
   await using opened = new AsyncDisposableStack();
 
   const porch = await openPorch(options);
@@ -140,6 +144,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     else logger.error(`The start waits for Postgres. ${sentence}`);
   }
   const { databaseUrl, databaseDirectUrl: directUrl = databaseUrl, signal = never } = options;
+  if (directUrl !== databaseUrl) {
+    await onceUsable(directUrl, { signal, waitsFor, variable: "DATABASE_DIRECT_URL" }, async () => {});
+  }
   await onceUsable(databaseUrl, { signal, waitsFor }, async () => {
     await checkConnections({ databaseUrl, directUrl });
     await migrate(directUrl);
@@ -175,9 +182,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     droppedLogLines: options.droppedLogLines ?? (() => 0),
     census: () => pulse.guard(() => takeCensus(connections.lookUps)),
   });
-  const redis = openRedis(options.redisUrl);
+  const redis = openRedis(options.redisUrl, redisTls);
   opened.defer(() => redis.disconnect());
-  const subscriber = openRedis(options.redisUrl);
+  const subscriber = openRedis(options.redisUrl, redisTls);
   opened.defer(() => subscriber.disconnect());
   const installationId = await keepRedisPrefix(db, options.redisPrefix);
   const keys = createKeys(options.redisPrefix);

@@ -24,9 +24,10 @@ const types: CustomTypesConfig = {
 
 /**
  * Every statement here is made for an index and few rows. A planner that knows a table from when it was empty, or does
- * not know it at all, would rather read or sort all of it.
+ * not know it at all, would rather read or sort all of it. Before Postgres 18, where such a plan is the only one, it
+ * counts as so dear that it would be compiled each time, which takes longer than all else.
  */
-const planner = { enable_seqscan: "off", enable_bitmapscan: "off" };
+const planner = { enable_seqscan: "off", enable_bitmapscan: "off", jit: "off" };
 
 /**
  * Connections that stay open while nobody needs them: what comes due after a quiet hour finds them, and their plans.

@@ -3,6 +3,9 @@ import { Client } from "pg";
 /** A connection may have to be made through a tunnel, with TLS and a slow name server. */
 const connectTimeoutMs = 5_000;
 
+/** The setting that a URL comes from. */
+export type UrlVariable = "DATABASE_URL" | "DATABASE_DIRECT_URL";
+
 /** What a first look tells, whatever tables there are. */
 type Look = {
   role: string;
@@ -14,6 +17,7 @@ type Look = {
   schema: string | null;
   mayCreate: boolean | null;
   hasTables: boolean;
+  mayStage: boolean;
 };
 
 const look = `
@@ -21,10 +25,11 @@ const look = `
     pg_is_in_recovery() as "isStandby", current_setting('transaction_read_only') = 'on' as "isReadOnly",
     current_setting('search_path') as "searchPath", current_schema() as "schema",
     has_schema_privilege(current_schema(), 'create') as "mayCreate",
-    to_regclass('schema_migrations') is not null as "hasTables"`;
+    to_regclass('schema_migrations') is not null as "hasTables",
+    has_database_privilege(current_database(), 'temporary') as "mayStage"`;
 
 /** Connects, and looks whether the service can work there. `obstacleOf` says what that which it throws means. */
-export async function checkDatabase(url: string): Promise<void> {
+export async function checkDatabase(url: string, variable: UrlVariable = "DATABASE_URL"): Promise<void> {
   const client = new Client({
     connectionString: url,
     application_name: "callsheet",
@@ -35,24 +40,27 @@ export async function checkDatabase(url: string): Promise<void> {
   try {
     await client.connect();
     const { rows } = await client.query<Look>(look);
-    const fault = rows[0] && faultOf(rows[0]);
+    const fault = rows[0] && faultOf(rows[0], variable);
     if (fault !== undefined) throw new Error(fault);
   } finally {
     await client.end().catch(() => {});
   }
 }
 
-function faultOf(found: Look): string | undefined {
+function faultOf(found: Look, variable: UrlVariable): string | undefined {
   const { role, database, schema } = found;
-  const where = `database ${database} (DATABASE_URL)`;
+  const where = `database ${database} (${variable})`;
   if (found.encoding !== "UTF8") {
     return `The ${where} has the encoding ${found.encoding}, which cannot hold every name; make one with ENCODING 'UTF8' TEMPLATE template0.`;
   }
   if (found.isStandby) {
-    return `The ${where} is a standby, which takes no writes; DATABASE_URL must name the primary.`;
+    return `The ${where} is a standby, which takes no writes; ${variable} must name the primary.`;
   }
   if (found.isReadOnly) {
     return `The ${where} takes no writes from role ${role}, for default_transaction_read_only is on; switch it off for this role and database.`;
+  }
+  if (!found.mayStage) {
+    return `Role ${role} may not make temporary tables in ${where}, which hold files of contacts on their way in; GRANT TEMPORARY ON DATABASE ${database} TO ${role}.`;
   }
   if (found.hasTables) return undefined;
   if (schema === null) {

@@ -1,5 +1,6 @@
 import { Client } from "pg";
 import { isPostgresUnavailable } from "./database.ts";
+import type { UrlVariable } from "./fitness.ts";
 
 /** Why the database cannot be used now, in a sentence. What passes by itself is worth waiting for. */
 export type Obstacle = { readonly passes: boolean; readonly sentence: string };
@@ -64,6 +65,13 @@ const rules: readonly Rule[] = [
   },
   {
     code: /^28000$/,
+    message: /client certificate/,
+    passes: false,
+    say: ({ place, role }) =>
+      `${place} asks for a client certificate of role ${role}; the URL must name one that it trusts, as &sslcert=FILE&sslkey=FILE.`,
+  },
+  {
+    code: /^28000$/,
     passes: false,
     say: ({ place, role, database, message }) =>
       `${place} does not let role ${role} into database ${database} (${message}); its pg_hba.conf must have a line for them.`,
@@ -88,6 +96,11 @@ const rules: readonly Rule[] = [
       `${place} does not let role ${role} work in its schema (${message}); Callsheet's tables must belong to that role.`,
   },
   {
+    code: /^CERT_HAS_EXPIRED$/,
+    passes: false,
+    say: ({ place }) => `${place} shows a certificate whose time is over; it must be renewed there.`,
+  },
+  {
     // Node's names for what may be wrong with a certificate. After a semicolon it gives advice of its own.
     code: /CERT|^UNABLE_TO_/,
     passes: false,
@@ -102,13 +115,13 @@ const rules: readonly Rule[] = [
 ];
 
 /** What stands in the way, given what connecting, looking, or bringing the schema up to date has thrown. */
-export function obstacleOf(error: unknown, url: string): Obstacle {
+export function obstacleOf(error: unknown, url: string, variable: UrlVariable = "DATABASE_URL"): Obstacle {
   // A name with several addresses was tried at each.
   const cause: unknown = error instanceof AggregateError ? error.errors[0] : error;
   const message = cause instanceof Error ? cause.message : String(cause);
   const code = property(cause, "code");
   const rule = rules.find((each) => (each.code?.test(code) ?? true) && (each.message?.test(message) ?? true));
-  const where = { ...readUrl(url), message };
+  const where = { ...readUrl(url, variable), message };
   if (rule) return { passes: rule.passes, sentence: rule.say(where) };
   if (isPostgresUnavailable(cause) || property(cause, "syscall") === "connect") {
     return {
@@ -126,13 +139,13 @@ function property(error: unknown, name: "code" | "syscall"): string {
 }
 
 /** As the driver reads it, with its defaults from the environment; of a password there is nothing in it. */
-function readUrl(url: string): Omit<Where, "message"> {
+function readUrl(url: string, variable: UrlVariable): Omit<Where, "message"> {
   try {
     const { host, port, user = "", database = user } = new Client({ connectionString: url });
     const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-    return { place: `Postgres at ${address} (DATABASE_URL)`, role: user, database };
+    return { place: `Postgres at ${address} (${variable})`, role: user, database };
   } catch {
     // Such as a certificate's file that is not there.
-    return { place: "Postgres (DATABASE_URL)", role: "", database: "" };
+    return { place: `Postgres (${variable})`, role: "", database: "" };
   }
 }

@@ -33,13 +33,21 @@ export const readTimeout = () => new Error("Query read timeout");
 export const isReadTimeout = (error: unknown): boolean =>
   error instanceof Error && error.message === readTimeout().message;
 
-/** Sees to it that these settings hold for whatever runs over this new connection. */
+/** As if a statement had told it: what it says passes once the address leads to the primary again. */
+const standbyError = () => Object.assign(new Error("the server is a standby"), { code: "25006" });
+
+/**
+ * Sees to it that these settings hold for whatever runs over this new connection. Throws where it leads to a standby,
+ * such as a primary that was deposed and has come back: it would be kept after its address has moved on.
+ */
 export async function settle(client: ClientBase, settings: Settings): Promise<void> {
-  const asked = client.query<{ is_own: boolean }>(
-    `select is_own, case when is_own then array[${setAll(settings, "session")}] end as settings
+  const asked = client.query<{ is_own: boolean; is_standby: boolean }>(
+    `select is_own, case when is_own then array[${setAll(settings, "session")}] end as settings,
+      pg_is_in_recovery() as is_standby
     from (select pg_backend_pid() is not distinct from $1::bigint as is_own) as process`,
     [promisedProcess(client)],
   );
   const { rows } = await patiently(patienceMs, asked, readTimeout);
+  if (rows[0]?.is_standby === true) throw standbyError();
   if (rows[0]?.is_own !== true) shared.set(client, settings);
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { jittered } from "../timing/loop.ts";
-import { checkDatabase } from "./fitness.ts";
+import { type UrlVariable, checkDatabase } from "./fitness.ts";
 import { obstacleOf } from "./obstacle.ts";
 
 const shortestPauseMs = 100;
@@ -13,19 +13,23 @@ const longestPauseMs = 5_000;
  */
 export async function onceUsable<T>(
   url: string,
-  options: { signal: AbortSignal; waitsFor: (sentence: string | undefined) => void },
+  options: {
+    signal: AbortSignal;
+    waitsFor: (sentence: string | undefined) => void;
+    variable?: UrlVariable;
+  },
   work: () => Promise<T>,
 ): Promise<T> {
-  const { signal, waitsFor } = options;
+  const { signal, waitsFor, variable } = options;
   let last: string | undefined;
   for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
     try {
-      await checkDatabase(url);
+      await checkDatabase(url, variable);
       const result = await work();
       if (last !== undefined) waitsFor(undefined);
       return result;
     } catch (error) {
-      const { passes, sentence } = obstacleOf(error, url);
+      const { passes, sentence } = obstacleOf(error, url, variable);
       if (!passes) throw new Error(sentence, { cause: error });
       if (sentence !== last) waitsFor(sentence);
       last = sentence;

@@ -1,5 +1,7 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { type SentinelAddress, readSentinelUrl } from "../domain/server-url.ts";
 import { makePatient } from "./patient.ts";
+import type { Tls } from "./tls.ts";
 
 export type RedisClient = Redis | Cluster;
 
@@ -25,18 +27,46 @@ const options = {
   reconnectOnError: (error: Error) => /^(READONLY|LOADING|MASTERDOWN)|refused: READONLY/.test(error.message),
 } satisfies RedisOptions;
 
-/** Opens a client for one server, or for a cluster if several nodes are named, separated by commas. */
-export function openRedis(url: string): RedisClient {
-  const nodes = url.split(",").map((node) => node.trim());
-  for (const node of nodes)
-    checkDatabaseNumber(new URL(node), nodes.length === 1 ? "one server" : "a cluster");
-  const client = nodes.length === 1 ? makePatient(new Redis(url, options)) : openCluster(nodes);
+/**
+ * Opens a client for one server, for a cluster if several nodes are named, separated by commas, or for the master of
+ * Sentinels.
+ */
+export function openRedis(url: string, tls: Tls = {}): RedisClient {
+  const client = openClient(url, tls);
   // Every command reports its own failure; whether Redis is there is a metric.
   client.on("error", (error) => {
     // The client would go on with database 0.
     if (isWrongDatabase(error)) client.disconnect(true);
   });
   return client;
+}
+
+function openClient(url: string, tls: Tls): RedisClient {
+  const address = readSentinelUrl(url);
+  if (address !== undefined) return makePatient(new Redis(sentinelOptions(address, tls)));
+  const nodes = url.split(",").map((node) => node.trim());
+  for (const node of nodes)
+    checkDatabaseNumber(new URL(node), nodes.length === 1 ? "one server" : "a cluster");
+  if (nodes.length > 1) return openCluster(nodes, tls);
+  const secured = { ...options, ...(url.startsWith("rediss:") ? { tls } : {}) };
+  return makePatient(new Redis(url, secured));
+}
+
+/** Each connection is to whom the Sentinels call the master then; they end those to one that is so no longer. */
+function sentinelOptions(address: SentinelAddress, tls: Tls) {
+  const { sentinels, name, db, isTls, master, sentinel } = address;
+  return {
+    ...options,
+    sentinels: [...sentinels],
+    name,
+    db,
+    ...master,
+    ...(sentinel.username === undefined ? {} : { sentinelUsername: sentinel.username }),
+    ...(sentinel.password === undefined ? {} : { sentinelPassword: sentinel.password }),
+    ...(isTls ? { tls, sentinelTLS: tls, enableTLSForSentinelMode: true } : {}),
+    sentinelCommandTimeout: 1_000,
+    sentinelRetryStrategy: backoff,
+  } satisfies RedisOptions;
 }
 
 /** True for the answer to a choice of a database that is not there. */
@@ -62,7 +92,7 @@ function checkDatabaseNumber({ pathname, searchParams }: URL, isNamedAs: "one se
   }
 }
 
-function openCluster(nodes: readonly string[]): Cluster {
+function openCluster(nodes: readonly string[], tls: Tls): Cluster {
   const [first = ""] = nodes;
   const { protocol, username, password } = new URL(first);
   const cluster = new Cluster([...nodes], {
@@ -71,7 +101,7 @@ function openCluster(nodes: readonly string[]): Cluster {
       // The nodes that the cluster tells of are spoken to like the first one that was named.
       ...(username === "" ? {} : { username: decodeURIComponent(username) }),
       ...(password === "" ? {} : { password: decodeURIComponent(password) }),
-      ...(protocol === "rediss:" ? { tls: {} } : {}),
+      ...(protocol === "rediss:" ? { tls } : {}),
     },
     enableOfflineQueue: false,
     clusterRetryStrategy: backoff,

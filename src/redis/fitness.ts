@@ -32,6 +32,11 @@ export function judgeInfo(info: string, isNamedAs: "one server" | "a cluster"): 
       "REDIS_URL names one node of a Redis Cluster; it must name several of its nodes, separated by commas.",
     );
   }
+  if (field("redis_mode") === "sentinel") {
+    return unusable(
+      "REDIS_URL names a Sentinel; it must be redis+sentinel://HOST:PORT,HOST:PORT/NAME, with the name of the master.",
+    );
+  }
   const policy = field("maxmemory_policy");
   if (policy === undefined) {
     return untold("Redis does not tell its maxmemory-policy; make sure that it is noeviction.");
@@ -56,6 +61,11 @@ export function judgeError(thrown: unknown, { prefix }: Keys): Fitness | undefin
   if (fault !== undefined) return unusable(fault);
   if (/cluster support disabled/.test(message)) {
     return unusable("REDIS_URL names several servers that are no Redis Cluster; it must name one server.");
+  }
+  if (/^All sentinels are unreachable.*\b(WRONGPASS|NOAUTH)\b/.test(message)) {
+    return unusable(
+      "The Sentinels of REDIS_URL ask for a password of their own; it must end with ?sentinel_username=…&sentinel_password=….",
+    );
   }
   if (/\b(WRONGPASS|NOAUTH)\b/.test(message)) {
     return unusable("Redis refuses the user and password of REDIS_URL; it must hold those of a Redis user.");
@@ -101,7 +111,9 @@ export async function checkFitness(redis: RedisClient): Promise<Fitness> {
       }
     }),
   );
-  const worst = (["unfit", "untold"] as const).map((verdict) => found.find((one) => one.verdict === verdict));
+  const worst = (["unusable", "unfit", "untold"] as const).map((verdict) =>
+    found.find((one) => one.verdict === verdict),
+  );
   return worst.find((one) => one !== undefined) ?? (await checkCoverage(redis));
 }
 

@@ -54,7 +54,7 @@ export async function startRedisWatch(deps: {
   async function look(): Promise<Finding> {
     try {
       const fitness = await checkFitness(redis);
-      if (fitness.verdict === "unfit") return fitness;
+      if (fitness.verdict === "unfit" || fitness.verdict === "unusable") return fitness;
       await probe.tryOut();
       await trySubscribing();
       connectionError = undefined;

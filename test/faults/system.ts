@@ -31,6 +31,8 @@ export type System = AsyncDisposable & {
   withRedis<T>(work: (redis: RedisClient) => Promise<T>): Promise<T>;
   /** What the oracle finds. */
   violations(): Promise<Violation[]>;
+  /** The same with another history of what clients saw. */
+  judge(history: History): Promise<Violation[]>;
   /** What no replica may ever log: an error that nobody expected, a deadlock, or a phone number. */
   badLogLines(): string[];
 };
@@ -42,13 +44,15 @@ export async function startSystem(
     settings?: (i: number) => Record<string, string>;
     /** The tree whose program a replica is from its next start on. */
     directory?: (i: number) => string;
+    /** Other servers than a Postgres and a Redis by themselves. */
+    startServers?: () => Promise<OwnServers>;
     /** By whom the schema is made before the first start. */
     makeSchema?: (databaseUrl: string) => Promise<void>;
   } = {},
 ): Promise<System> {
   const { replicas: count = 3, seed = 1, settings = () => ({}), makeSchema = migrate } = options;
   await using stack = new AsyncDisposableStack();
-  const servers = stack.use(await startOwnServers());
+  const servers = stack.use(await (options.startServers ?? startOwnServers)());
   const apiKey = generateApiKey();
   const history = createHistory();
 
@@ -89,6 +93,8 @@ export async function startSystem(
       ),
     ),
   );
+  const judgeBy = (by: History) =>
+    withDatabase((db) => withRedis((redis) => judge({ db, redis, prefix, history: by })));
   const running = stack.move();
   return {
     servers,
@@ -99,7 +105,8 @@ export async function startSystem(
     apiKey,
     withDatabase,
     withRedis,
-    violations: () => withDatabase((db) => withRedis((redis) => judge({ db, redis, prefix, history }))),
+    violations: () => judgeBy(history),
+    judge: judgeBy,
     badLogLines: () =>
       replicas.flatMap((replica) =>
         replica
@@ -112,7 +119,7 @@ export async function startSystem(
 }
 
 /** The oracle's finding once it has none, or after a while. Entries and keys that a fault left are given time to go. */
-export async function settled(system: System, withinMs = 20_000): Promise<Violation[]> {
+export async function settled(system: Pick<System, "violations">, withinMs = 20_000): Promise<Violation[]> {
   let found: Violation[] = [];
   await eventually(async () => {
     found = await system.violations();

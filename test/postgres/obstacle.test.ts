@@ -183,6 +183,20 @@ describe("what only somebody can change is said in a sentence:", () => {
     );
   });
 
+  test("a database in which the role may not make temporary tables, until it may", async () => {
+    const role = await makeRole();
+    const database = await makeDatabase(`owner ${role}`);
+    await begin(urlOf({ role, database }));
+    await administer(`revoke temporary on database ${database} from public, ${role}`);
+    expect(await obstacle(urlOf({ role, database }))).toEqual(
+      lasting(
+        `Role ${role} may not make temporary tables in database ${database} (DATABASE_URL), which hold files of contacts on their way in; GRANT TEMPORARY ON DATABASE ${database} TO ${role}.`,
+      ),
+    );
+    await administer(`grant temporary on database ${database} to ${role}`);
+    await begin(urlOf({ role, database }));
+  });
+
   test("tables that belong to another role", async () => {
     const role = await makeRole();
     const database = await makeDatabase();

@@ -42,6 +42,7 @@ const ignoring = {
 const names = [
   "enable_seqscan",
   "enable_bitmapscan",
+  "jit",
   "lock_timeout",
   "statement_timeout",
   "idle_in_transaction_session_timeout",
@@ -49,6 +50,7 @@ const names = [
 const ours = {
   enable_seqscan: "off",
   enable_bitmapscan: "off",
+  jit: "off",
   lock_timeout: "5s",
   statement_timeout: "30s",
   idle_in_transaction_session_timeout: "10s",

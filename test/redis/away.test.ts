@@ -89,7 +89,7 @@ describe.runIf(hasOpenssl)("where Redis speaks TLS (with a certificate that open
 
   test("a certificate that nobody has signed is named", async () => {
     expect((await reasons(`rediss://:secret@localhost:${tlsPort}`)).certificate).toBe(
-      "Redis shows a certificate that is not trusted here (self-signed certificate); NODE_EXTRA_CA_CERTS must name the file of its CA, and REDIS_URL the host as the certificate has it.",
+      "Redis shows a certificate that is not trusted here (self-signed certificate); REDIS_CA_FILE must name the file of its CA, and REDIS_URL the host as the certificate has it.",
     );
   });
 });

@@ -3,7 +3,7 @@ import { Client } from "pg";
 import { inject } from "vitest";
 
 const adminUrl = (): string => {
-  const url = new URL(inject("databaseUrl"));
+  const url = new URL(inject("adminUrl"));
   url.pathname = "/postgres";
   return url.href;
 };
@@ -23,7 +23,8 @@ export const cloneDatabase = (): Promise<AsyncDisposable & { url: string }> =>
   createDatabase(`template ${new URL(inject("databaseUrl")).pathname.slice(1)} strategy file_copy`);
 
 /** The same without the schema. */
-export const createEmptyDatabase = (): Promise<AsyncDisposable & { url: string }> => createDatabase("");
+export const createEmptyDatabase = (): Promise<AsyncDisposable & { url: string }> =>
+  createDatabase(`template ${inject("emptyTemplate")}`);
 
 async function createDatabase(how: string): Promise<AsyncDisposable & { url: string }> {
   const name = `test_${randomBytes(6).toString("hex")}`;

@@ -127,8 +127,10 @@ async function startOwnRedis(options: EmbeddedOptions): Promise<OwnRedis> {
 
 export type OwnServers = AsyncDisposable & { readonly postgres: OwnServer; readonly redis: OwnRedis };
 
-/** Postgres and Redis on empty data, with their ordinary, durable settings. */
-export async function startOwnServers(): Promise<OwnServers> {
+/** Postgres, or another one in its place, and Redis on empty data, with their ordinary, durable settings. */
+export async function startOwnServers(
+  startPostgres: (options: EmbeddedOptions) => Promise<OwnServer> = startOwnPostgres,
+): Promise<OwnServers> {
   await using stack = new AsyncDisposableStack();
   const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-faults-"));
   stack.defer(() => rm(dataDirectory, { recursive: true, force: true }));
@@ -138,7 +140,7 @@ export async function startOwnServers(): Promise<OwnServers> {
     packageDirectory: join(chooseDataDirectory(undefined), "redis-package"),
     say: () => {},
   };
-  const postgres = stack.use(await startOwnPostgres(options));
+  const postgres = stack.use(await startPostgres(options));
   const redis = stack.use(await startOwnRedis(options));
   const running = stack.move();
   return { postgres, redis, [Symbol.asyncDispose]: () => running.disposeAsync() };

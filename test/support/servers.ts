@@ -12,16 +12,25 @@ import { redisPackageDirectory } from "./redis-servers.ts";
 declare module "vitest" {
   interface ProvidedContext {
     databaseUrl: string;
+    /** The same server as somebody who may make and drop databases. */
+    adminUrl: string;
+    /** What a database without our tables is a copy of. */
+    emptyTemplate: string;
     redisUrl: string;
   }
 }
 
 type StartRedis = (options: EmbeddedOptions) => Promise<AsyncDisposable & { readonly url: string }>;
+type TestPostgres = { readonly url: string; readonly adminUrl?: string; readonly emptyTemplate?: string };
+type StartPostgres = (options: EmbeddedOptions) => Promise<AsyncDisposable & TestPostgres>;
 
 /** Starts the real servers for one run of all tests, on empty data, and leaves a migrated database to clone. */
 export async function startServers(
   project: TestProject,
-  { startRedis }: { startRedis: StartRedis },
+  {
+    startRedis,
+    startPostgres = startEmbeddedPostgres,
+  }: { startRedis: StartRedis; startPostgres?: StartPostgres },
 ): Promise<() => Promise<void>> {
   await using stack = new AsyncDisposableStack();
   const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-test-"));
@@ -32,13 +41,16 @@ export async function startServers(
     packageDirectory: redisPackageDirectory,
     say: (line: string) => void process.stderr.write(`${line}\n`),
   };
-  const postgres = stack.use(await startEmbeddedPostgres(options));
+  const postgres = stack.use(await startPostgres(options));
+  const { url: databaseUrl, adminUrl = databaseUrl, emptyTemplate = "template1" }: TestPostgres = postgres;
   const redis = stack.use(await startRedis(options));
 
-  await flushNothing(postgres.url);
-  await migrate(postgres.url);
+  await flushNothing(adminUrl);
+  await migrate(databaseUrl);
 
-  project.provide("databaseUrl", postgres.url);
+  project.provide("databaseUrl", databaseUrl);
+  project.provide("adminUrl", adminUrl);
+  project.provide("emptyTemplate", emptyTemplate);
   project.provide("redisUrl", redis.url);
   const running = stack.move();
   return () => running.disposeAsync();

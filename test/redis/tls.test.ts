@@ -1,0 +1,88 @@
+import { once } from "node:events";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { freePort } from "../../src/embedded/server-process.ts";
+import { certificateFault } from "../../src/redis/away.ts";
+import { openRedis } from "../../src/redis/connection.ts";
+import { readTls } from "../../src/redis/tls.ts";
+import { type Authority, type CertificateFiles, makeAuthority } from "../support/authority.ts";
+import { connected } from "../support/parts.ts";
+import { startRedisServer } from "../support/redis-servers.ts";
+
+// A Redis that speaks TLS, and asks for a client certificate, as Redis does unless it is told not to.
+const stack = new AsyncDisposableStack();
+afterAll(() => stack.disposeAsync());
+let ours: Authority;
+let foreign: Authority;
+let client: CertificateFiles;
+let port = 0;
+let expiredPort = 0;
+
+async function startWith({ certificate, key }: CertificateFiles): Promise<number> {
+  const tlsPort = await freePort();
+  stack.use(
+    await startRedisServer({
+      "tls-port": String(tlsPort),
+      "tls-cert-file": certificate,
+      "tls-key-file": key,
+      "tls-ca-cert-file": ours.certificate,
+    }),
+  );
+  return tlsPort;
+}
+
+beforeAll(async () => {
+  ours = stack.use(await makeAuthority());
+  foreign = stack.use(await makeAuthority());
+  client = await ours.issue(["callsheet"]);
+  port = await startWith(await ours.issue(["localhost"]));
+  expiredPort = await startWith(await ours.issue(["localhost"], "over"));
+});
+
+const files = (authority: Authority) => ({
+  caFile: authority.certificate,
+  certFile: client.certificate,
+  keyFile: client.key,
+});
+
+/** What is wrong with the certificate that is shown there. */
+async function fault(url: string, authority: Authority): Promise<string | undefined> {
+  const redis = openRedis(url, readTls(url, files(authority)));
+  try {
+    const [error]: unknown[] = await once(redis, "error");
+    return error instanceof Error ? certificateFault(error) : undefined;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+test("with the files of the settings, Redis is used over TLS, and so is a database of it", async () => {
+  const url = `rediss://localhost:${port}/7`;
+  const redis = await connected(openRedis(url, readTls(url, files(ours))));
+  expect(await redis.client("INFO")).toMatch(/ db=7 /);
+  redis.disconnect();
+});
+
+describe("a certificate is refused, and named,", () => {
+  test("that another CA has signed", async () => {
+    expect(await fault(`rediss://localhost:${port}`, foreign)).toMatch(/certificate signature failure/);
+  });
+
+  test("that is another host's", async () => {
+    expect(await fault(`rediss://127.0.0.1:${port}`, ours)).toMatch(/does not match certificate's altnames/);
+  });
+
+  test("whose time is over", async () => {
+    expect(await fault(`rediss://localhost:${expiredPort}`, ours)).toMatch(/certificate has expired/);
+  });
+});
+
+describe("files that do not fit are refused in a sentence:", () => {
+  test.each([
+    ["redis://a", { caFile: "/x" }, /^REDIS_CA_FILE is set, and REDIS_URL asks for no TLS; /],
+    ["rediss://a", { caFile: "/no/such" }, /^The file of REDIS_CA_FILE cannot be read \(ENOENT/],
+    ["rediss://a", { certFile: "/x" }, /^REDIS_CERT_FILE and REDIS_KEY_FILE belong together; /],
+    ["rediss+sentinel://a/b", { keyFile: "/x" }, /^REDIS_CERT_FILE and REDIS_KEY_FILE belong together; /],
+  ])("%s %j", (url, given, words) => {
+    expect(() => readTls(url, given)).toThrow(words);
+  });
+});

@@ -36,7 +36,7 @@ export type PostgresServer = AsyncDisposable & {
 const superuser = "callsheet";
 
 async function embedded(data: string): Promise<Binaries> {
-  const root = await findPostgresBinaries(serverAccount(data), chooseDataDirectory(undefined));
+  const root = await findPostgresBinaries(serverAccount(data), chooseDataDirectory(undefined), () => {});
   return { directory: join(root, "bin"), env: serverEnvironment() };
 }
 

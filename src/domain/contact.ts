@@ -142,7 +142,7 @@ function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined {
     if (!isFieldKey(key)) return invalidField("fields", `must have names that are ${keyRule}`);
     if (!isFieldValue(value)) return badValue(key);
   }
-  if (entries.length <= fewFields || isSmallEnough(`${phone}\t${name}\t${JSON.stringify(fields)}`))
+  if (entries.length <= fewFields || isSmallEnough([phone, name, JSON.stringify(fields)].join(" ")))
     return undefined;
   return tooLarge;
 }

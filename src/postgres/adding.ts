@@ -73,7 +73,7 @@ async function enterSome(
       insert into contact_phones (organization_id, job_id, phone)
       select ${organizationId}, ${jobId}, phone
       from (
-        select first_number + place::int - 1 as number, substr(split_part(line, E'\\t', 1), 2)::bigint as phone
+        select c.number, substr(c.phone, 2)::bigint as phone
         from (
           select first_number, contacts from contact_blocks
           where organization_id = ${organizationId} and job_id = ${jobId}
@@ -81,7 +81,7 @@ async function enterSome(
             select max(first_number) from contact_blocks
             where organization_id = ${organizationId} and job_id = ${jobId} and first_number <= ${job.phones_up_to}::int + 1), 1)
         ) as blocks
-        cross join lateral string_to_table(contacts, E'\\n') with ordinality as t (line, place)
+        cross join lateral contacts_of_block(first_number, contacts) as c
       ) as lines
       where number > ${job.phones_up_to}::int and number <= ${upTo}::int
       order by phone

@@ -2,6 +2,8 @@ import { type RawBuilder, sql } from "kysely";
 import type { ContactInput } from "../domain/contact.ts";
 
 /*
+ * The format of blocks, which SQL reads by the functions contact_line and contacts_of_block.
+ *
  * Who the contacts of a job are never changes, and they are many. So they are in blocks of consecutive numbers: a line
  * for each, with its phone, its name and its fields as JSON, between tabs; none of these holds a tab or a line end.
  * With a row for each they would take twice the room, and six times the time to write.
@@ -57,6 +59,20 @@ export function createBlocks(row: (first: number, last: number, block: string) =
   };
 }
 
+/** The lines of a block, in order. */
+export const linesOf = (block: string): string[] => block.split("\n");
+
+/** The JSON of the fields in a line, as it was written. */
+export const fieldsIn = (line: string): string => line.slice(line.indexOf("\t", line.indexOf("\t") + 1) + 1);
+
+/** The block of some lines, in SQL: an aggregate. */
+export const blockOf = (line: RawBuilder<unknown>, place: RawBuilder<unknown>): RawBuilder<string> =>
+  sql`string_agg(${line}, E'\\n' order by ${place})`;
+
+/** The lines of a block with their places in it, from 1: a table. */
+export const linesWithPlaces = (block: RawBuilder<unknown>): RawBuilder<unknown> =>
+  sql`string_to_table(${block}, E'\\n') with ordinality`;
+
 /** What a line of a block says. */
 export function readContact(line: string): ContactInput {
   const [phone = "", name = "", fields = "{}"] = line.split("\t");
@@ -69,6 +85,6 @@ export const lineOf = (
   jobId: RawBuilder<unknown>,
   number: RawBuilder<unknown>,
 ): RawBuilder<string | null> => sql`(
-  select split_part(contacts, E'\\n', ${number} - first_number + 1) as line from contact_blocks
+  select contact_line(contacts, ${number} - first_number + 1) as line from contact_blocks
   where organization_id = ${organizationId} and job_id = ${jobId} and first_number <= ${number}
   order by first_number desc limit 1)`;

@@ -4,7 +4,7 @@ import type { Attempt } from "../domain/attempt.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, ContactInput, StoredContact, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
-import { blockBytes, lineOf, readContact, writeLine } from "./contact-blocks.ts";
+import { blockBytes, blockOf, lineOf, readContact, writeLine } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
 import { often } from "./prepared.ts";
 import type { Numbers } from "../domain/numbers.ts";
@@ -65,7 +65,7 @@ async function insertSome(
       from given where not is_duplicate
     ), added as (
       insert into contact_blocks (organization_id, job_id, first_number, contacts)
-      select ${organizationId}, ${jobId}, min(number), string_agg(line, E'\\n' order by number) from numbered group by block
+      select ${organizationId}, ${jobId}, min(number), ${blockOf(sql`line`, sql`number`)} from numbered group by block
     )
     select coalesce(array_agg(index order by index) filter (where is_duplicate), '{}') as duplicates from given
   `.execute(trx);
@@ -173,12 +173,7 @@ export async function readContacts(
     Omit<StoredContact, keyof ContactInput | "jobId"> & { line: string; found: number }
   >`${often}
     select c.number, c.line, c.found,
-      case
-        when l.number is not null then 'dialing'
-        when a.attempt is null then 'pending'
-        when a.next_attempt_at is not null then 'waiting_retry'
-        else a.outcome
-      end as status,
+      contact_status(l.number is not null, a.outcome, a.next_attempt_at) as status,
       coalesce(a.attempt, 0) + case when l.number is null then 0 else 1 end as attempts,
       a.outcome as "lastOutcome",
       case when l.number is null then a.next_attempt_at end as "nextAttemptAt"

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { Outcome } from "../domain/contact.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import type { Trx } from "./batch-jobs.ts";
+import { linesOf } from "./contact-blocks.ts";
 import { type Database, openPool, overPool, queryTimeoutOf } from "./database.ts";
 
 /** All that is read in it, one thing at a time, is as of one instant. */
@@ -64,7 +65,7 @@ export async function readBlocks(trx: Trx, job: JobKey, after: number, count: nu
     where ${rowsOf(job)} and first_number > ${after}::int
     order by first_number limit ${count}
   `.execute(trx);
-  return rows.map((row) => ({ firstNumber: row.first_number, lines: row.contacts.split("\n") }));
+  return rows.map((row) => ({ firstNumber: row.first_number, lines: linesOf(row.contacts) }));
 }
 
 /** An attempt that goes on; times in ms. */

@@ -33,7 +33,7 @@ export async function readEndedAttempts(
   const { rows } = await sql<Omit<EndedAttempt, "contact"> & ContactInHand & { place: number }>`
     select g.place, a.job_id as "jobId", a.number, a.attempt, a.nonce, a.outcome,
       a.reported_at is not null as "isReported", last.attempt as attempts,
-      case when last.next_attempt_at is null then last.outcome else 'waiting_retry' end as status,
+      contact_status(false, last.outcome, last.next_attempt_at) as status,
       last.next_attempt_at as "nextAttemptAt",
       exists (
         select from leases

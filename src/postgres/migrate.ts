@@ -19,6 +19,7 @@ import * as enteredPhones from "./migrations/0010-entered-phones.ts";
 import * as installationId from "./migrations/0011-installation-id.ts";
 import * as owners from "./migrations/0012-owners.ts";
 import * as traceContext from "./migrations/0015-trace-context.ts";
+import * as oneReader from "./migrations/0016-one-reader.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -35,6 +36,7 @@ export const migrations: SchemaChanges = {
   "0011-installation-id": installationId,
   "0012-owners": owners,
   "0015-trace-context": traceContext,
+  "0016-one-reader": oneReader,
 };
 
 const bookkeeping = {

@@ -5,6 +5,7 @@ import { type RawBuilder, sql } from "kysely";
 import { from as copyFrom } from "pg-copy-streams";
 import type { BatchJob } from "../domain/batch-job.ts";
 import type { Trx } from "./batch-jobs.ts";
+import { blockOf, linesWithPlaces } from "./contact-blocks.ts";
 import { type Database, openPool, overPool } from "./database.ts";
 
 /**
@@ -158,8 +159,8 @@ export async function writeStaged(
             and position >= b.first_position and position <= b.last_position
         ) then b.contacts
         else (
-          select string_agg(line, E'\\n' order by place)
-          from string_to_table(b.contacts, E'\\n') with ordinality as t (line, place)
+          select ${blockOf(sql`line`, sql`place`)}
+          from ${linesWithPlaces(sql`b.contacts`)} as t (line, place)
           where not exists (
             select from ${duplicates}
             where organization_id = b.organization_id and position = b.first_position + t.place - 1)

@@ -1,5 +1,8 @@
+import type { DescField } from "@bufbuild/protobuf";
 import { z } from "zod";
 import { jobStatuses } from "../domain/batch-job.ts";
+import { CreateBatchJobRequestSchema } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { boundsOf } from "../rpc/requests/rules.ts";
 import { contactWords, exportFilters } from "./words.ts";
 
 /** The schemas that have a name in the document. */
@@ -199,24 +202,38 @@ export const detailQuery = z.strictObject({
   contactsPageSize: whole(1, 500, 50),
 });
 
-/** Lengths are judged by the rules of CreateBatchJob, which count characters. */
+const created = CreateBatchJobRequestSchema.field;
+
+const lengthsOf = (field: DescField) => {
+  const { least, most } = boundsOf(field);
+  return { ...(least > 0 ? { minLength: least } : {}), maxLength: most };
+};
+
+const rangeOf = (field: DescField) => {
+  const { least, most } = boundsOf(field);
+  return { minimum: least, maximum: most };
+};
+
+/** All of it is judged by the rules of CreateBatchJob, which count characters. */
 const settings = {
-  fromPhoneNumberId: z.string("must be a text").meta({ minLength: 1, maxLength: 128, examples: ["pn_1"] }),
-  name: z.string("must be a text").meta({ minLength: 1, maxLength: 200, examples: ["Spring campaign"] }),
+  fromPhoneNumberId: z
+    .string("must be a text")
+    .meta({ ...lengthsOf(created.fromPhoneNumberId), examples: ["pn_1"] }),
+  name: z.string("must be a text").meta({ ...lengthsOf(created.name), examples: ["Spring campaign"] }),
   description: z
     .string("must be a text")
-    .meta({ maxLength: 1_000 })
+    .meta(lengthsOf(created.description))
     .nullish()
     .meta({ examples: ["For customers"] }),
   concurrentCallLimit: z
     .int("must be a whole number")
-    .meta({ minimum: 1, maximum: 1_000 })
+    .meta(rangeOf(created.concurrentCallLimit))
     .nullish()
     .describe("5 if not given.")
     .meta({ examples: [5] }),
   maxAttempts: z
     .int("must be a whole number")
-    .meta({ minimum: 1, maximum: 10 })
+    .meta(rangeOf(created.maxAttempts))
     .nullish()
     .describe("3 if not given.")
     .meta({ examples: [3] }),
@@ -236,7 +253,7 @@ const settings = {
     .meta({ examples: [""] }),
 };
 
-export const mostContacts = 10_000;
+export const mostContacts = boundsOf(created.contacts).most;
 
 const contactInput = z
   .looseObject({}, "must be an object")

@@ -1,3 +1,5 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { sql } from "kysely";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -5,6 +7,7 @@ import type { ContactInput } from "../../src/domain/contact.ts";
 import { findContact, listContacts } from "../../src/postgres/contacts.ts";
 import { makeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { root } from "../support/readme.ts";
 
 let parts: Parts;
 beforeAll(async () => {
@@ -154,4 +157,18 @@ test("what is added is numbered on without a gap, whatever it has twice", async 
   expect(listed.map(({ number, phone }) => ({ number, phone }))).toEqual(
     Array.from({ length: 50 }, (_, i) => ({ number: i + 1, phone: `+1415${5_000_000 + i}` })),
   );
+});
+
+test("the format of blocks is known in one file, and in the functions that it names", () => {
+  const source = join(root, "src");
+  const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
+    (file) => /\.(ts|sql)$/.test(file) && !/^(console|gen)\/|migrations\//.test(file),
+  );
+  const knowing = files.filter((file) =>
+    /split_part|string_to_table|contacts\.split|\.split\("\\t"\)|\\t\$\{name\}/.test(
+      readFileSync(join(source, file), "utf8"),
+    ),
+  );
+  // An export's attempts travel in lines of their own.
+  expect(knowing.toSorted()).toEqual(["postgres/contact-blocks.ts", "postgres/exports.ts"]);
 });

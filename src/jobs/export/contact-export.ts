@@ -5,7 +5,7 @@ import type { Caller } from "../../domain/caller.ts";
 import type { ContactStatus } from "../../domain/contact.ts";
 import { writeCsv } from "../../files/csv-writer.ts";
 import { findJob, type Trx } from "../../postgres/batch-jobs.ts";
-import { readContact } from "../../postgres/contact-blocks.ts";
+import { fieldsIn, readContact } from "../../postgres/contact-blocks.ts";
 import type { Database } from "../../postgres/database.ts";
 import {
   type Block,
@@ -90,7 +90,7 @@ async function findFields(pages: AsyncIterable<readonly Block[]>, job: BatchJob)
   let known = "{}";
   for await (const blocks of pages) {
     for (const line of blocks.flatMap(({ lines }) => lines)) {
-      const fields = line.slice(line.indexOf("\t", line.indexOf("\t") + 1) + 1);
+      const fields = fieldsIn(line);
       if (fields === known || fields === "") continue;
       known = fields;
       for (const name of Object.keys(JSON.parse(fields))) names.add(name);

@@ -126,7 +126,7 @@ begin
       b.contact, p.base + octet_length(b.contact) as size
     from placed p
     left join lateral (
-      select split_part(contacts, E'\n', p.number - first_number + 1) as contact from contact_blocks
+      select contact_line(contacts, p.number - first_number + 1) as contact from contact_blocks
       where p.has_room and organization_id = p.organization_id and job_id = p.job_id and first_number <= p.number
       order by first_number desc limit 1
     ) as b on true

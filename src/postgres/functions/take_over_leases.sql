@@ -73,7 +73,7 @@ begin
       sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 360) over (order by t.place) as bytes
     from taken t
     cross join lateral (
-      select split_part(contacts, E'\n', t.number - first_number + 1) as contact from contact_blocks
+      select contact_line(contacts, t.number - first_number + 1) as contact from contact_blocks
       where organization_id = t.organization_id and job_id = t.job_id and first_number <= t.number
       order by first_number desc limit 1
     ) as b

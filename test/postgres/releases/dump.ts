@@ -92,8 +92,10 @@ await fill();
 const dumped = execFileSync("pg_dump", ["--inserts", "--no-owner", "--no-privileges", databaseUrl], {
   encoding: "utf8",
 });
-// Comments, the dumper's own settings and commands of psql are no part of the schema.
-const isPart = (line: string) => !/^(--|SET |SELECT pg_catalog\.set_config|\\)/.test(line);
+// Comments, the dumper's own settings and commands of psql are no part of the schema; but functions come before the tables
+// that their bodies name.
+const isPart = (line: string) =>
+  !/^(--|SET (?!check_function_bodies)|SELECT pg_catalog\.set_config|\\)/.test(line);
 process.stdout.write(
   `${dumped
     .split("\n")

@@ -1,5 +1,6 @@
 import { serviceBusy } from "../domain/batch-job-error.ts";
 import { isUuid } from "../domain/job-id.ts";
+import type { AuditType } from "../postgres/audit.ts";
 import { insertJobs } from "../postgres/batch-jobs.ts";
 import { lockForCommands, writeCommands } from "../postgres/commands.ts";
 import type { Shares } from "../postgres/connections.ts";
@@ -11,6 +12,7 @@ import type { Answered, DoRedisHalves, RedisHalf } from "./redis-halves.ts";
 
 type Steps<A> = {
   readonly rpc: string;
+  readonly type: AuditType;
   /** The job that is named, if it is a command on one. */
   readonly batchJobId?: string;
   /** Judges the command; may be called again. */
@@ -71,10 +73,10 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
         const situation = await lockForCommands(trx, organizationId, { jobIds, requests, awaitedId });
         const { verdicts, created, ...written } = judge(commands, situation);
         await insertJobs(trx, created);
-        const { changed: jobs, deletedIds, answers } = written;
-        if (jobs.length + deletedIds.length + answers.length > 0) {
+        const { changed: jobs, deletedIds, answers, done } = written;
+        if (done.length > 0) {
           const { now } = situation;
-          const isKept = await writeCommands(trx, organizationId, { now, jobs, deletedIds, answers });
+          const isKept = await writeCommands(trx, organizationId, { now, jobs, deletedIds, answers, done });
           if (!isKept) throw new RequestIdTaken();
         }
         return verdicts;
@@ -146,6 +148,8 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
     const { batchJobId = "" } = steps;
     const command: InHand = {
       key: keyOfRequest(request, steps.rpc),
+      type: steps.type,
+      by: { apiKeyId: request.caller.apiKeyId, requestId: request.requestId },
       jobId: isUuid(batchJobId) ? batchJobId.toLowerCase() : undefined,
       decide: steps.decide,
       redisHalf: (answer) => steps.redisHalf(answer as A),

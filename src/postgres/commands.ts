@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { JobState } from "../domain/job-state.ts";
+import type { AuditType } from "./audit.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
@@ -59,8 +60,20 @@ export async function lockForCommands(
   };
 }
 
+/** A command that was done, and by whom. */
+export type DoneCommand = {
+  readonly type: AuditType;
+  readonly apiKeyId: string;
+  /** Empty if it had none. */
+  readonly requestId: string;
+  readonly batchJobId: string;
+  /** Of the job, after it. */
+  readonly revision: number;
+  readonly data: object | undefined;
+};
+
 /**
- * Writes what commands have made of jobs that the transaction has locked, and keeps their answers. False if one of the
+ * Writes what commands have made of jobs that the transaction has locked, keeps their answers, and records them. False if one of the
  * request ids was taken meanwhile: then the transaction must not be committed.
  */
 export async function writeCommands(
@@ -71,9 +84,10 @@ export async function writeCommands(
     jobs: readonly JobState[];
     deletedIds: readonly string[];
     answers: readonly { readonly key: RequestKey; readonly answer: unknown }[];
+    done: readonly DoneCommand[];
   },
 ): Promise<boolean> {
-  const { now, jobs, deletedIds } = written;
+  const { now, jobs, deletedIds, done } = written;
   const answers = written.answers.toSorted((a, b) => byName(a.key, b.key));
   const { rows } = await sql<{ isKept: boolean }>`
     select is_kept as "isKept" from ${sql.id(functions.writeCommands.name)}(
@@ -83,7 +97,10 @@ export async function writeCommands(
       ${plain(jobs.map((j) => j.scheduledMs))}, ${plain(jobs.map((j) => j.scheduledJobId))},
       ${plain(jobs.map((j) => j.startedMs))}, ${plain(jobs.map((j) => j.finishedMs))}, ${plain(deletedIds)},
       ${answers.map(({ key }) => key.rpc)}, ${answers.map(({ key }) => key.requestId)},
-      ${answers.map(({ key }) => key.fingerprint)}, ${answers.map(({ answer }) => JSON.stringify(answer))})
+      ${answers.map(({ key }) => key.fingerprint)}, ${answers.map(({ answer }) => JSON.stringify(answer))},
+      ${plain(done.map((d) => d.type))}, ${plain(done.map((d) => d.apiKeyId))}, ${done.map((d) => d.requestId)},
+      ${plain(done.map((d) => d.batchJobId))}, ${plain(done.map((d) => d.revision))},
+      ${done.map((d) => (d.data === undefined ? null : JSON.stringify(d.data)))})
   `.execute(trx);
   return rows[0]?.isKept === true;
 }

@@ -19,6 +19,7 @@ import * as enteredPhones from "./migrations/0010-entered-phones.ts";
 import * as installationId from "./migrations/0011-installation-id.ts";
 import * as owners from "./migrations/0012-owners.ts";
 import * as rates from "./migrations/0013-rates.ts";
+import * as access from "./migrations/0014-access.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -35,6 +36,7 @@ export const migrations: SchemaChanges = {
   "0011-installation-id": installationId,
   "0012-owners": owners,
   "0013-rates": rates,
+  "0014-access": access,
 };
 
 const bookkeeping = {

@@ -18,7 +18,9 @@ export type View = {
 
 /** What a command answers, the one thing that it does, and what is recorded of it. */
 export type Decision<A> = { readonly answer: A; readonly data?: object } & (
-  { readonly changed: JobState } | { readonly deleted: JobState } | { readonly created: NewBatchJob & { readonly id: string } }
+  | { readonly changed: JobState }
+  | { readonly deleted: JobState }
+  | { readonly created: NewBatchJob & { readonly id: string } }
 );
 
 /** A command that waits to be judged. */

@@ -31,7 +31,8 @@ export type Contact = Omit<ContactRow, "status"> & { readonly status: ContactSta
 const defaultPageSize = 50;
 const largestPageSize = 1_000;
 
-const pageSizeOf = (asked: number): number =>
+/** How many entries a page may have for which so many were asked. */
+export const pageSizeOf = (asked: number): number =>
   asked === 0 ? defaultPageSize : Math.min(asked, largestPageSize);
 
 const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {

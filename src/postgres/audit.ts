@@ -24,11 +24,11 @@ export type AuditType =
 /** Who did it: a call with an API key, somebody at the command line, or a replica as its settings say. */
 export type Actor = { readonly apiKeyId: string } | "command_line" | "service";
 
-export type AuditEntry = {
+/** Who did it, and under which request id; empty if under none. */
+export type By = { readonly actor: Actor; readonly requestId: string };
+
+export type AuditEntry = By & {
   readonly type: AuditType;
-  readonly actor: Actor;
-  /** Empty if the command had none. */
-  readonly requestId: string;
   readonly batchJobId?: string;
   /** Of the job, after it. */
   readonly revision?: number;

@@ -10,6 +10,8 @@ import {
 } from "../postgres/organizations.ts";
 import { organizationName, print, runCommand, withDatabase } from "./command-line.ts";
 
+const by = { actor: "command_line", requestId: "" } as const;
+
 /** What can be set, as UpdateOrganization takes it. */
 const options: Record<keyof OrganizationSettings, { least: number; most: number; what: string }> = {
   leaseLimit: { least: 1, most: 1_000_000, what: "so many contacts may be dialing at once" },
@@ -104,7 +106,5 @@ export function organizationsCommand(): Command {
 
   return program;
 }
-
-const by = { actor: "command_line", requestId: "" } as const;
 
 if (import.meta.main) await runCommand(organizationsCommand());

@@ -28,12 +28,19 @@ const flagOf = (setting: string): string =>
 
 const numberFrom =
   ({ least, most }: { least: number; most: number }) =>
-  (text: string): number | null => {
-    if (text === "default") return null;
+  (text: string): number | "default" => {
+    if (text === "default") return text;
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= least && value <= most) return value;
     throw new InvalidArgumentError(`give a whole number from ${least} to ${most}, or "default".`);
   };
+
+type Given = { readonly [S in keyof OrganizationSettings]?: number | "default" };
+
+const changesIn = (given: Given): SettingChanges =>
+  Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, value === "default" ? null : value]),
+  );
 
 function withSettings(command: Command): Command {
   for (const [setting, option] of settings) {
@@ -53,13 +60,13 @@ export function organizationsCommand(): Command {
   withSettings(program.command("create"))
     .description("makes an organization; make its first key with the command for keys")
     .argument("<name>", "its name", organizationName)
-    .action(async (name: string, changes: SettingChanges) => {
+    .action(async (name: string, given: Given) => {
       await withDatabase(async (db) => {
         await db.transaction().execute(async (trx) => {
           const id = await insertOrganization(trx, name, by);
           if (id === undefined)
             throw new Error(`There is an organization ${name} already; give another name.`);
-          await updateOrganization(trx, id, changes, by);
+          await updateOrganization(trx, id, changesIn(given), by);
         });
         print(`created ${name}`);
       });
@@ -86,8 +93,8 @@ export function organizationsCommand(): Command {
   withSettings(program.command("update"))
     .description("changes what is set for an organization")
     .argument("<name>", "its name", organizationName)
-    .action(async (name: string, changes: SettingChanges) => {
-      if (Object.keys(changes).length === 0) {
+    .action(async (name: string, given: Given) => {
+      if (Object.keys(given).length === 0) {
         throw new Error(
           `Nothing is to be changed; give at least one of ${settings.map(([s]) => flagOf(s)).join(", ")}.`,
         );
@@ -98,7 +105,7 @@ export function organizationsCommand(): Command {
           if (found === undefined)
             throw new Error(`There is no organization ${name}; "list" shows those there are.`);
           await lockOrganization(trx, found.id);
-          await updateOrganization(trx, found.id, changes, by);
+          await updateOrganization(trx, found.id, changesIn(given), by);
         });
         print(`updated ${name}`);
       });

@@ -73,8 +73,8 @@ export type DoneCommand = {
 };
 
 /**
- * Writes what commands have made of jobs that the transaction has locked, keeps their answers, and records them. False if one of the
- * request ids was taken meanwhile: then the transaction must not be committed.
+ * Writes what commands have made of jobs that the transaction has locked, keeps their answers, and records them. False
+ * if one of the request ids was taken meanwhile: then the transaction must not be committed.
  */
 export async function writeCommands(
   trx: Trx,

@@ -224,13 +224,13 @@ describe("RevokeApiKey", () => {
   });
 });
 
-describe("an organization", () => {
-  /** What is set. */
-  const settingsOf = (organization: Organization | undefined) => {
-    const { $typeName: _, ...settings } = organization?.settings ?? { $typeName: undefined };
-    return settings;
-  };
+/** What is set. */
+const settingsOf = (organization: Organization | undefined) => {
+  const { $typeName: _, ...settings } = organization?.settings ?? { $typeName: undefined };
+  return settings;
+};
 
+describe("an organization", () => {
   test("is shown with what is set for it", async () => {
     const { access, organization, organizationId } = await anOrganization();
     const shown = (await access.getOrganization({})).organization;

@@ -36,6 +36,10 @@ const types = {
 
 const us = () => ({ actor: "api_key", api_key_id: parts.caller.apiKeyId });
 
+async function* aFile() {
+  yield Buffer.from("phone\n+14155559999\n");
+}
+
 describe("a command", () => {
   test.each(allowedCases)(
     "$command of a job that is $status is recorded, once",
@@ -68,12 +72,9 @@ describe("a command", () => {
 
   test("that adds a file is recorded", async () => {
     const { id } = await makeWholeJob(parts, { status: "pending" });
-    async function* file() {
-      yield Buffer.from("phone\n+14155559999\n");
-    }
     const { caller } = parts;
     const request = { caller, requestId: "a file", batchJobId: id, expectedRevision: undefined };
-    await parts.contactImport.run(request, file());
+    await parts.contactImport.run(request, aFile());
     expect(await recorded(id)).toMatchObject([
       { ...us(), type: "batch_job.contacts_added", request_id: "a file", data: { acceptedContacts: 1 } },
     ]);

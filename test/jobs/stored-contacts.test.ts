@@ -73,13 +73,13 @@ test("contacts are counted as they come, by whichever way, and go", async () => 
   expect(await stored(theirs.caller)).toEqual(exactly(0));
 });
 
-describe("over its limit of stored contacts an organization", () => {
-  const exceeded = (free: number) =>
-    expect.objectContaining({
-      reason: "limit_exceeded",
-      metadata: { limit: "10", stored: String(10 - free), free: String(free) },
-    });
+const exceeded = (free: number) =>
+  expect.objectContaining({
+    reason: "limit_exceeded",
+    metadata: { limit: "10", stored: String(10 - free), free: String(free) },
+  });
 
+describe("over its limit of stored contacts an organization", () => {
   test("is refused a job, contacts and a file, and is told how many would do", async () => {
     const theirs = await anOrganization(10);
     const { batchJobId } = await create(theirs, 7);

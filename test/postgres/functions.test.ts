@@ -235,7 +235,9 @@ test("every outcome is counted as the final one of a contact", () => {
 test("no migration carries the text of a function", () => {
   const migrations = join(root, "src/postgres/migrations");
   const carrying = readdirSync(migrations).filter((file) =>
-    /create (or replace )?function (?!pg_temp)(?!\w+\(\) returns trigger)/.test(readFileSync(join(migrations, file), "utf8")),
+    /create (or replace )?function (?!pg_temp)(?!\w+\(\) returns trigger)/.test(
+      readFileSync(join(migrations, file), "utf8"),
+    ),
   );
   // From before functions had files. What a migration makes for itself is gone with it, and a trigger, which no version
   // calls, is a part of its table.

@@ -1,7 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { keysCommand, runCommand } from "./access/keys.ts";
+import { runCommand } from "./access/command-line.ts";
+import { keysCommand } from "./access/keys.ts";
+import { organizationsCommand } from "./access/organizations.ts";
+import { doctorCommand } from "./doctor/doctor.ts";
 import { runService } from "./main.ts";
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../package.json"), "utf8")) as {
@@ -18,6 +21,8 @@ const callsheet = new Command("callsheet")
       .action(runService),
     { isDefault: true },
   )
-  .addCommand(keysCommand());
+  .addCommand(keysCommand())
+  .addCommand(organizationsCommand())
+  .addCommand(doctorCommand());
 
 await runCommand(callsheet);

@@ -1,11 +1,15 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { hashApiKey } from "./domain/api-key.ts";
+import type { Caller } from "./domain/caller.ts";
+import { createAccess } from "./access/access.ts";
 import { createApiKeys } from "./access/api-keys.ts";
+import { startLastUses } from "./access/last-uses.ts";
 import { createBatchJobs } from "./jobs/batch-jobs.ts";
 import { startClock } from "./vitals/clock.ts";
 import { createDueStarts } from "./starting/due-starts.ts";
 import { createFanOut } from "./starting/fan-out.ts";
+import { AccessService } from "./gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
 import { createContactImport } from "./jobs/import/contact-import.ts";
@@ -43,6 +47,7 @@ import { createReservations } from "./redis/reservations.ts";
 import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
 import { type TlsFiles, readTls } from "./redis/tls.ts";
+import { accessService } from "./rpc/access-service.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
 import { createLargeTurns } from "./rpc/requests/large-turns.ts";
@@ -245,10 +250,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
   const followStarts = createLeaseTraces(connections.lookUps, logger);
-  const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
+  const access = createAccess({ shares, reads: connections.reads });
+  const lastUses = opened.use(startLastUses({ db, logger }));
+  const health = createHealth([
+    BatchJobService.typeName,
+    ContactWorkerService.typeName,
+    AccessService.typeName,
+  ]);
   const services = [
     serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
     serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, { ...options, followStarts })),
+    serviceEntry(AccessService, accessService(access)),
     health.entry,
   ];
   const validation = validationInterceptor(services);
@@ -257,6 +269,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   pulse.onWritesLost(leasing.fail);
   const translate = createErrorTranslation(logger, refusalOf);
   const apiKeys = opened.use(createApiKeys({ db: connections.lookUps, logger }));
+  async function authenticate(authorization: string | null): Promise<Caller> {
+    const caller = await pulse.guard(() => apiKeys.authenticate(authorization));
+    lastUses.note(caller);
+    return caller;
+  }
   const refused = createRefused({ metrics, logger });
   const bytesInHand = createBytesInHand({
     maxBytes: heapShare(),
@@ -269,10 +286,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     strangers: createStrangers(apiKeys.isFamiliar),
     host: options.host,
     connectionMaxAgeMs,
-    gate: createGate((authorization) => pulse.guard(() => apiKeys.authenticate(authorization)), {
-      translate,
-      refused,
-    }),
+    gate: createGate(authenticate, { translate, refused }),
     observe: [
       ...(traces === undefined ? [] : [tracingInterceptor(traces)]),
       observationInterceptor(metrics, logger),

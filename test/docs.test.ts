@@ -7,6 +7,7 @@ import { readConfig } from "../src/config.ts";
 import { errorReasons } from "../src/domain/batch-job-error.ts";
 import { jobStatuses, stateTable } from "../src/domain/batch-job.ts";
 import { roles } from "../src/domain/caller.ts";
+import { AccessService } from "../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { Role, max_request_bytes, roles as rolesOption } from "../src/gen/callsheet/v1/options_pb.ts";
@@ -56,7 +57,7 @@ const declaredRoles = (service: DescService) =>
     return [method.name, ["admin", ...names.filter((name) => name !== "admin")].join(", ")];
   });
 
-test.each([BatchJobService, ContactWorkerService])(
+test.each([BatchJobService, ContactWorkerService, AccessService])(
   "the table of $name has every method of the proto with its roles, and no other",
   (service) => {
     const rows = api

@@ -1,4 +1,3 @@
-import { realpathSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { Command } from "commander";
 import { type Config, readConfig } from "../config.ts";
@@ -78,18 +77,18 @@ export const doctorCommand = (): Command =>
     .description("Looks whether Postgres, Redis and what is in them are well. It only reads.")
     .option("--json", "prints an array of what was found")
     .action(async ({ json }: { json?: true }) => {
-      const findings = await examine(readConfig(process.env));
+      let findings: readonly Finding[];
+      try {
+        findings = await examine(readConfig(process.env));
+      } catch (error) {
+        process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+        process.exitCode = exitCodes.fault;
+        return;
+      }
       if (json === true) print(JSON.stringify(findings, undefined, 2));
       else
         for (const { check, level, sentence } of findings) print(`${level.padEnd(7)}  ${check}: ${sentence}`);
       process.exitCode = Math.max(0, ...findings.map(({ level }) => exitCodes[level]));
     });
 
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === import.meta.filename) {
-  try {
-    await doctorCommand().parseAsync();
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = exitCodes.fault;
-  }
-}
+if (import.meta.main) await doctorCommand().parseAsync();

@@ -2,6 +2,7 @@
 export const errorReasons = [
   "job_not_found",
   "contact_not_found",
+  "api_key_not_found",
   "already_running",
   "invalid_status",
   "already_terminal",
@@ -14,6 +15,7 @@ export const errorReasons = [
   "invalid_page_token",
   "request_id_reused",
   "revision_mismatch",
+  "last_admin_key",
   "invalid_api_key",
   "permission_denied",
   "too_large",

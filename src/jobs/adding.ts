@@ -2,7 +2,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import { enterPhones } from "../postgres/adding.ts";
+import { record } from "../postgres/audit.ts";
+import { type Trx, countAdded } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
+import type { BatchJob } from "../domain/batch-job.ts";
+import { checkStoredContacts } from "../postgres/stored-contacts.ts";
+import { type CommandRequest, byOf } from "./command.ts";
 
 /** Thrown by an addition that must not go on while a file is being added to the job. */
 export const fileIsAdded = new BatchJobError(
@@ -37,4 +42,27 @@ export async function whenNothingKeepsOut<T>(db: Database, add: () => Promise<T>
       await delay(pauseMs * (1 + Math.random()));
     }
   }
+}
+
+/**
+ * Counts contacts that were written into a job, which the transaction has locked, and records that. Refused as
+ * limit_exceeded if the organization has more than it may have then. It comes last: others who add contacts to jobs of
+ * the organization wait for the transaction from here on.
+ */
+export async function noteAdded(
+  trx: Trx,
+  request: Pick<CommandRequest, "caller" | "requestId">,
+  job: BatchJob,
+  added: { count: number; withPhones: boolean },
+): Promise<BatchJob> {
+  if (added.count === 0) return job;
+  const { organizationId, id } = job;
+  const after = await countAdded(trx, organizationId, id, added);
+  await checkStoredContacts(trx, organizationId, added.count);
+  const data = { acceptedContacts: added.count, totalContacts: after.totalContacts };
+  const { revision } = after;
+  await record(trx, organizationId, [
+    { type: "batch_job.contacts_added", ...byOf(request), batchJobId: id, revision, data },
+  ]);
+  return after;
 }

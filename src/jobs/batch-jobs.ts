@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
-import { PhonesAreMissing, fileIsAdded, whenNothingKeepsOut } from "./adding.ts";
+import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from "./adding.ts";
 import { type JobCommandRequest, check, keyOf, lockForCommand } from "./checks.ts";
-import { type CommandRequest, createCommandRunner } from "./command.ts";
+import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
 import { type NewJob, type NewJobAnswer, decideJob, summaryOf } from "./new-job.ts";
 import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
@@ -12,9 +12,11 @@ import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
 import type { FanOut } from "../starting/fan-out.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
-import { countAdded, databaseNow, insertJobs } from "../postgres/batch-jobs.ts";
+import { record } from "../postgres/audit.ts";
+import { databaseNow, insertJobs } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { insertContacts } from "../postgres/contacts.ts";
+import { checkStoredContacts } from "../postgres/stored-contacts.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 
@@ -23,6 +25,13 @@ export type { Attempt, BatchJob, CommandRequest, Contact, JobCommandRequest, New
 export type BatchJobs = ReturnType<typeof createBatchJobs>;
 
 const createRpc = "CreateBatchJob";
+
+const recordedOf = ({ status, totalContacts, rejectedCount, dueMs }: NewJobAnswer) => ({
+  status,
+  totalContacts,
+  rejectedContacts: rejectedCount,
+  startTime: dueMs === null ? null : new Date(dueMs),
+});
 
 const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
   scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, dueMs } };
@@ -43,10 +52,11 @@ export function createBatchJobs(deps: {
 
   /** A command on one job, beside those that are in hand. */
   const onJob =
-    <A extends object, G>({ rpc, decide, redisHalf }: JobCommand<A, G>) =>
+    <A extends object, G>({ rpc, type, decide, redisHalf }: JobCommand<A, G>) =>
     async (request: JobCommandRequest, given: G) =>
       await runTogether(request, {
         rpc,
+        type,
         batchJobId: request.batchJobId,
         decide: (view) => decide(view, request, given),
         redisHalf,
@@ -56,10 +66,11 @@ export function createBatchJobs(deps: {
     if (job.contacts.length === 0) {
       return await runTogether(request, {
         rpc: createRpc,
+        type: "batch_job.created",
         redisHalf: entryOfNewJob,
         decide({ now }) {
           const { answer, created } = decideJob(request, job, now);
-          return { answer, created };
+          return { answer, created, data: recordedOf(answer) };
         },
       });
     }
@@ -68,8 +79,15 @@ export function createBatchJobs(deps: {
       redisHalf: entryOfNewJob,
       async decide(trx) {
         const { answer, created, accepted } = decideJob(request, job, await databaseNow(trx));
+        const { organizationId, id: batchJobId } = created;
+        await insertContacts(trx, organizationId, batchJobId, 0, accepted);
+        // The job comes after its contacts: from here on others who add some wait for the organization's count.
         await insertJobs(trx, [created]);
-        await insertContacts(trx, created.organizationId, created.id, 0, accepted);
+        await checkStoredContacts(trx, organizationId, accepted.length);
+        const data = recordedOf(answer);
+        await record(trx, organizationId, [
+          { type: "batch_job.created", ...byOf(request), batchJobId, revision: 1, data },
+        ]);
         return answer;
       },
     });
@@ -104,13 +122,7 @@ export function createBatchJobs(deps: {
             }
             rejected.sort((a, b) => a.index - b.index);
             const acceptedCount = accepted.length - duplicates.size;
-            const after =
-              acceptedCount === 0
-                ? job
-                : await countAdded(trx, job.organizationId, job.id, {
-                    count: acceptedCount,
-                    withPhones: true,
-                  });
+            const after = await noteAdded(trx, request, job, { count: acceptedCount, withPhones: true });
             return {
               acceptedCount,
               totalContacts: after.totalContacts,

@@ -16,6 +16,12 @@ export type CommandRequest = {
   readonly trace?: CallTrace | undefined;
 };
 
+/** Who asks, as it is recorded. */
+export const byOf = ({ caller, requestId }: Pick<CommandRequest, "caller" | "requestId">) => ({
+  actor: { apiKeyId: caller.apiKeyId },
+  requestId,
+});
+
 /** What makes the request safe to repeat; undefined if it need not be. */
 export const keyOfRequest = (request: CommandRequest, rpc: string): RequestKey | undefined =>
   request.requestId === ""

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import { type JobState, cancelled, paused, resumed, scheduled, started } from "../domain/job-state.ts";
+import type { AuditType } from "../postgres/audit.ts";
 import type { JobKey } from "../redis/keys.ts";
 import type { JobCommandRequest } from "./checks.ts";
 import type { Decision, View } from "./judgement.ts";
@@ -15,6 +16,8 @@ import type { RedisHalf } from "./redis-halves.ts";
 
 export type JobCommand<A, G> = {
   readonly rpc: string;
+  /** As what it is recorded. */
+  readonly type: AuditType;
   readonly decide: (view: View, request: JobCommandRequest, given: G) => Decision<A>;
   readonly redisHalf: (answer: A) => RedisHalf;
 };
@@ -40,6 +43,7 @@ type Started = Left & {
 
 const start: JobCommand<Started, void> = {
   rpc: "StartBatchJob",
+  type: "batch_job.started",
   decide({ now, jobFor }, request) {
     const before = jobFor("start", request);
     if (before.total === 0) {
@@ -58,6 +62,7 @@ const start: JobCommand<Started, void> = {
         contactsEnqueued: job.pending,
         startedAtMs: now.getTime(),
       },
+      data: { statusBefore: before.status, contactsEnqueued: job.pending },
     };
   },
   redisHalf: ({ job, revision, scheduledJobId, contactsEnqueued }) => ({
@@ -76,6 +81,7 @@ type Rescheduled = {
 
 const reschedule: JobCommand<Rescheduled, { scheduledStartTime: string; timeZone: string }> = {
   rpc: "RescheduleBatchJob",
+  type: "batch_job.scheduled",
   decide({ now, jobFor }, request, { scheduledStartTime, timeZone }) {
     const time = readStartTime(scheduledStartTime, timeZone, now);
     const before = jobFor("reschedule", request);
@@ -90,6 +96,12 @@ const reschedule: JobCommand<Rescheduled, { scheduledStartTime: string; timeZone
         newScheduledJobId,
         dueMs: time.startAt.getTime(),
       },
+      data: {
+        oldStartTime: before.scheduledMs === null ? null : new Date(before.scheduledMs),
+        newStartTime: time.startAt,
+        timezone: time.timeZone,
+        requestedStartTime: time.requested,
+      },
     };
   },
   redisHalf: ({ oldScheduledJobId, newScheduledJobId, dueMs }) => ({
@@ -100,6 +112,7 @@ const reschedule: JobCommand<Rescheduled, { scheduledStartTime: string; timeZone
 
 const pause: JobCommand<Left, void> = {
   rpc: "PauseBatchJob",
+  type: "batch_job.paused",
   decide({ jobFor }, request) {
     const job = paused(jobFor("pause", request));
     return {
@@ -114,11 +127,13 @@ type Resumed = Omit<Left, "scheduledJobId"> & { readonly status: JobStatus };
 
 const resume: JobCommand<Resumed, void> = {
   rpc: "ResumeBatchJob",
+  type: "batch_job.resumed",
   decide({ now, jobFor }, request) {
     const job = resumed(jobFor("resume", request), now.getTime());
     return {
       changed: job,
       answer: { job: keyOf(job, request), revision: job.revision, status: job.status },
+      data: { status: job.status },
     };
   },
   redisHalf: ({ job, revision, status }) =>
@@ -129,6 +144,7 @@ type Cancelled = Left & { readonly statusBefore: JobStatus; readonly contactsCan
 
 const cancel: JobCommand<Cancelled, void> = {
   rpc: "CancelBatchJob",
+  type: "batch_job.cancelled",
   decide({ now, jobFor }, request) {
     const before = jobFor("cancel", request);
     const job = cancelled(before, now.getTime());
@@ -141,6 +157,7 @@ const cancel: JobCommand<Cancelled, void> = {
         scheduledJobId: before.scheduledJobId,
         contactsCancelled: job.pending + job.waitingRetry,
       },
+      data: { statusBefore: before.status, contactsCancelled: job.pending + job.waitingRetry },
     };
   },
   redisHalf: leaveRedis,
@@ -148,10 +165,15 @@ const cancel: JobCommand<Cancelled, void> = {
 
 const remove: JobCommand<Left, void> = {
   rpc: "DeleteBatchJob",
+  type: "batch_job.deleted",
   decide({ jobFor }, request) {
     const job = jobFor("delete", request);
-    const { revision, scheduledJobId } = job;
-    return { deleted: job, answer: { job: keyOf(job, request), revision, scheduledJobId } };
+    const { revision, scheduledJobId, status, total } = job;
+    return {
+      deleted: job,
+      answer: { job: keyOf(job, request), revision, scheduledJobId },
+      data: { statusBefore: status, totalContacts: total },
+    };
   },
   redisHalf: leaveRedis,
 };

@@ -2,8 +2,9 @@ import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type NewBatchJob, checkAllowed } from "../domain/batch-job.ts";
 import type { CallTrace } from "../domain/call-trace.ts";
 import type { JobState } from "../domain/job-state.ts";
+import type { AuditType } from "../postgres/audit.ts";
 import { jobNotFound } from "../postgres/batch-jobs.ts";
-import type { Situation } from "../postgres/commands.ts";
+import type { DoneCommand, Situation } from "../postgres/commands.ts";
 import { type KeptAnswer, type RequestKey, checkSame, nameOf } from "../postgres/requests.ts";
 import { type JobCommandRequest, checkRevision } from "./checks.ts";
 import type { Committed, RedisHalf } from "./redis-halves.ts";
@@ -15,8 +16,8 @@ export type View = {
   readonly jobFor: (command: Command, request: JobCommandRequest) => JobState;
 };
 
-/** What a command answers, and the one thing that it does. */
-export type Decision<A> = { readonly answer: A } &
+/** What a command answers, the one thing that it does, and what is recorded of it. */
+export type Decision<A> = { readonly answer: A; readonly data?: object } &
   /** With the span of a call that others are to go on from. */
   (
     | { readonly changed: JobState; readonly trace?: CallTrace | undefined }
@@ -27,6 +28,9 @@ export type Decision<A> = { readonly answer: A } &
 /** A command that waits to be judged. */
 export type InHand = {
   readonly key: RequestKey | undefined;
+  /** As what it is recorded, and by whom it was given. */
+  readonly type: AuditType;
+  readonly by: { readonly apiKeyId: string; readonly requestId: string };
   /** The job that it names, if that may be one; the command is not judged without it. */
   readonly jobId: string | undefined;
   readonly decide: (view: View) => Decision<object>;
@@ -53,6 +57,7 @@ export type Judgement = {
   /** The spans that go on in changed jobs, by their ids. */
   readonly traces: ReadonlyMap<string, CallTrace>;
   readonly answers: readonly { readonly key: RequestKey; readonly answer: object }[];
+  readonly done: readonly DoneCommand[];
 };
 
 /**
@@ -66,6 +71,7 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
   const created: NewBatchJob[] = [];
   const traces = new Map<string, CallTrace>();
   const answers: { key: RequestKey; answer: object }[] = [];
+  const done: DoneCommand[] = [];
   const firsts = new Map<string, { kept: KeptAnswer; verdict: Verdict }>();
 
   const view: View = {
@@ -118,8 +124,9 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
     const { key, jobId, decide, redisHalf } = command;
     if (jobId !== undefined && situation.leftAlone.has(jobId)) return { kind: "kept out" };
     const decision = decide(view);
-    const { answer } = decision;
+    const { answer, data } = decision;
     note(decision);
+    done.push({ type: command.type, ...command.by, ...jobOf(decision), data });
     const verdict: Verdict = { kind: "done", command: { key, answer, redisHalf: redisHalf(answer) } };
     if (key !== undefined) {
       answers.push({ key, answer });
@@ -137,5 +144,12 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
       throw error;
     }
   });
-  return { verdicts, changed: [...changed.values()], deletedIds, created, traces, answers };
+  return { verdicts, changed: [...changed.values()], deletedIds, created, traces, answers, done };
+}
+
+/** The job that a command was about, as it is after it. */
+function jobOf(decision: Decision<object>): { batchJobId: string; revision: number } {
+  if ("created" in decision) return { batchJobId: decision.created.id, revision: 1 };
+  const { id, revision } = "deleted" in decision ? decision.deleted : decision.changed;
+  return { batchJobId: id, revision };
 }

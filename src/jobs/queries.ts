@@ -29,7 +29,8 @@ export type Contact = Omit<StoredContact, "status"> & { readonly status: Contact
 const defaultPageSize = 50;
 const largestPageSize = 1_000;
 
-const pageSizeOf = (asked: number): number =>
+/** How many entries a page may have for which so many were asked. */
+export const pageSizeOf = (asked: number): number =>
   asked === 0 ? defaultPageSize : Math.min(asked, largestPageSize);
 
 const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {

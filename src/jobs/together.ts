@@ -1,6 +1,7 @@
 import { serviceBusy } from "../domain/batch-job-error.ts";
 import type { CallTrace } from "../domain/call-trace.ts";
 import { isUuid } from "../domain/job-id.ts";
+import type { AuditType } from "../postgres/audit.ts";
 import { type Trx, insertJobs } from "../postgres/batch-jobs.ts";
 import { isRequestIdTaken, lockForCommands, writeCommands } from "../postgres/commands.ts";
 import type { Shares } from "../postgres/connections.ts";
@@ -13,6 +14,7 @@ import type { Answered, DoRedisHalves, RedisHalf } from "./redis-halves.ts";
 
 type Steps<A> = {
   readonly rpc: string;
+  readonly type: AuditType;
   /** The job that is named, if it is a command on one. */
   readonly batchJobId?: string;
   /** Judges the command; may be called again. */
@@ -77,10 +79,10 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
         const { verdicts, created, traces, ...written } = judge(commands, situation);
         await insertJobs(trx, created);
         await goOnFrom(trx, organizationId, traces);
-        const { changed: jobs, deletedIds, answers } = written;
-        if (jobs.length + deletedIds.length + answers.length > 0) {
+        const { changed: jobs, deletedIds, answers, done } = written;
+        if (done.length > 0) {
           const { now } = situation;
-          await writeCommands(trx, organizationId, { now, jobs, deletedIds, answers });
+          await writeCommands(trx, organizationId, { now, jobs, deletedIds, answers, done });
         }
         return verdicts;
       });
@@ -151,6 +153,8 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
     const { batchJobId = "" } = steps;
     const command: InHand = {
       key: keyOfRequest(request, steps.rpc),
+      type: steps.type,
+      by: { apiKeyId: request.caller.apiKeyId, requestId: request.requestId },
       jobId: isUuid(batchJobId) ? batchJobId.toLowerCase() : undefined,
       decide: steps.decide,
       redisHalf: (answer) => steps.redisHalf(answer as A),

@@ -1,6 +1,9 @@
 import { type SqlBool, sql } from "kysely";
 import type { Caller, Role } from "../domain/caller.ts";
+import { type Actor, type By, record } from "./audit.ts";
+import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { insertOrganization } from "./organizations.ts";
 
 const isValid = sql<SqlBool>`revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`;
 
@@ -32,26 +35,30 @@ export async function findValidKeys(
 }
 
 /** The organization of this name, made if there is none. */
-export async function ensureOrganization(db: Database, name: string): Promise<number> {
-  await db
-    .insertInto("organizations")
-    .values({ name })
-    .onConflict((conflict) => conflict.column("name").doNothing())
-    .execute();
-  const { id } = await db
-    .selectFrom("organizations")
-    .select("id")
-    .where("name", "=", name)
-    .executeTakeFirstOrThrow();
-  return id;
+export async function ensureOrganization(
+  db: Database,
+  name: string,
+  actor: Actor = "service",
+): Promise<number> {
+  const find = () => db.selectFrom("organizations").select("id").where("name", "=", name);
+  const found = await find().executeTakeFirst();
+  if (found !== undefined) return found.id;
+  const by = { actor, requestId: "" };
+  const made = await db.transaction().execute((trx) => insertOrganization(trx, name, by));
+  return made ?? (await find().executeTakeFirstOrThrow()).id;
 }
 
-/** Stores a key's hash. A hash that is stored already is left as it is. */
-export async function insertApiKey(
-  db: Database,
-  key: { organizationId: number; name: string; role: Role; hash: Buffer; expiresAt: Date | null },
-): Promise<void> {
-  await db
+export type NewApiKey = {
+  readonly organizationId: number;
+  readonly name: string;
+  readonly role: Role;
+  readonly hash: Buffer;
+  readonly expiresAt: Date | null;
+};
+
+/** Stores a key's hash. A hash that is stored already is left as it is, and answered with undefined. */
+export async function insertKey(trx: Trx, key: NewApiKey, by: By): Promise<ApiKey | undefined> {
+  const made = await trx
     .insertInto("api_keys")
     .values({
       organization_id: key.organizationId,
@@ -60,47 +67,163 @@ export async function insertApiKey(
       hash: key.hash,
       expires_at: key.expiresAt,
       revoked_at: null,
+      last_used_at: null,
     })
     .onConflict((conflict) => conflict.column("hash").doNothing())
-    .execute();
+    .returning(shownColumns)
+    .executeTakeFirst();
+  if (made === undefined) return undefined;
+  const data = { apiKeyId: made.id, role: made.role, expiresAt: made.expiresAt };
+  await record(trx, key.organizationId, [{ type: "api_key.created", ...by, data }]);
+  return made;
 }
 
-export type ApiKeySummary = {
-  id: string;
-  organization: string;
-  name: string;
-  role: Role;
-  createdAt: Date;
-  expiresAt: Date | null;
-  revokedAt: Date | null;
+/** The same in a transaction of its own, for those who have none. */
+export async function insertApiKey(db: Database, key: NewApiKey, actor: Actor = "service"): Promise<void> {
+  await db.transaction().execute((trx) => insertKey(trx, key, { actor, requestId: "" }));
+}
+
+/** An API key without its secret. */
+export type ApiKey = {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly createdAt: Date;
+  readonly expiresAt: Date | null;
+  readonly revokedAt: Date | null;
+  /** May lie behind by a minute or two. */
+  readonly lastUsedAt: Date | null;
 };
 
-/** Every key, oldest first, without its secret. */
+const shownColumns = [
+  "api_keys.id",
+  "api_keys.name",
+  "api_keys.role",
+  "api_keys.created_at as createdAt",
+  "api_keys.expires_at as expiresAt",
+  "api_keys.revoked_at as revokedAt",
+  "api_keys.last_used_at as lastUsedAt",
+] as const;
+
+export type ApiKeySummary = ApiKey & { readonly organization: string };
+
+/** Every key of every organization, oldest first. */
 export async function listApiKeys(db: Database): Promise<ApiKeySummary[]> {
   return await db
     .selectFrom("api_keys")
     .innerJoin("organizations", "organizations.id", "api_keys.organization_id")
-    .select([
-      "api_keys.id",
-      "organizations.name as organization",
-      "api_keys.name",
-      "api_keys.role",
-      "api_keys.created_at as createdAt",
-      "api_keys.expires_at as expiresAt",
-      "api_keys.revoked_at as revokedAt",
-    ])
+    .select([...shownColumns, "organizations.name as organization"])
     .orderBy("api_keys.created_at")
     .orderBy("api_keys.id")
     .execute();
 }
 
-/** Revokes a key; false if there is none of this id or it is revoked already. */
-export async function revokeApiKey(db: Database, id: string): Promise<boolean> {
-  const { numUpdatedRows } = await db
+export type KeyCursor = { readonly createdAt: Date; readonly id: string };
+
+/** The first keys of an organization after this one, newest first. */
+export async function listKeysOf(
+  db: Database,
+  organizationId: number,
+  page: { after: KeyCursor | undefined; size: number },
+): Promise<ApiKey[]> {
+  const { after, size } = page;
+  return await db
+    .selectFrom("api_keys")
+    .select(shownColumns)
+    .where("organization_id", "=", organizationId)
+    .$if(after !== undefined, (query) =>
+      query.where(sql<SqlBool>`(created_at, id) < (${after?.createdAt}, ${after?.id}::uuid)`),
+    )
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .limit(size)
+    .execute();
+}
+
+/** One key of an organization. */
+export async function findKey(
+  db: Database | Trx,
+  organizationId: number,
+  id: string,
+): Promise<ApiKey | undefined> {
+  return await db
+    .selectFrom("api_keys")
+    .select(shownColumns)
+    .where("organization_id", "=", organizationId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+}
+
+/**
+ * How many keys of an organization, and how many of them an admin's, are neither revoked nor expired. It stays so while
+ * the transaction holds the organization's lock, but for what expires.
+ */
+export async function countValidKeys(
+  trx: Trx,
+  organizationId: number,
+): Promise<{ all: number; admins: number }> {
+  const { rows } = await sql<{ all: number; admins: number }>`
+    select count(*)::int as "all", (count(*) filter (where role = 'admin'))::int as admins
+    from api_keys where organization_id = ${organizationId} and ${isValid}
+  `.execute(trx);
+  return rows[0] ?? { all: 0, admins: 0 };
+}
+
+/** Revokes a key; undefined if the organization has none of this id, or it is revoked already. */
+export async function revokeKey(
+  trx: Trx,
+  organizationId: number,
+  id: string,
+  by: By,
+): Promise<ApiKey | undefined> {
+  const revoked = await trx
     .updateTable("api_keys")
     .set({ revoked_at: sql<Date>`clock_timestamp()` })
+    .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .where("revoked_at", "is", null)
+    .returning(shownColumns)
     .executeTakeFirst();
-  return numUpdatedRows > 0n;
+  if (revoked === undefined) return undefined;
+  const data = { apiKeyId: revoked.id, role: revoked.role };
+  await record(trx, organizationId, [{ type: "api_key.revoked", ...by, data }]);
+  return revoked;
+}
+
+/** Revokes a key of whichever organization; false if there is none of this id or it is revoked already. */
+export async function revokeApiKey(db: Database, id: string, actor: Actor = "service"): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    const key = await trx
+      .selectFrom("api_keys")
+      .select("organization_id as organizationId")
+      .where("id", "=", id)
+      .executeTakeFirst();
+    if (key === undefined) return false;
+    return (await revokeKey(trx, key.organizationId, id, { actor, requestId: "" })) !== undefined;
+  });
+}
+
+/** A call that was made with a key, so long ago. */
+export type KeyUse = { readonly organizationId: number; readonly apiKeyId: string; readonly agoMs: number };
+
+/**
+ * Notes when keys were last used; answers the ids of those for which that is noted. It waits for nobody: a key that
+ * somebody else has locked is left out.
+ */
+export async function noteKeyUses(db: Database, uses: readonly KeyUse[]): Promise<Set<string>> {
+  const { rows } = await sql<{ id: string }>`
+    with used as (
+      select k.organization_id, k.id, clock_timestamp() - u.ago_ms * interval '1 millisecond' as used_at
+      from unnest(
+        ${uses.map((u) => u.organizationId)}::int[], ${uses.map((u) => u.apiKeyId)}::uuid[],
+        ${uses.map((u) => u.agoMs)}::float8[]
+      ) as u (organization_id, id, ago_ms)
+      join api_keys k on k.organization_id = u.organization_id and k.id = u.id
+      for no key update of k skip locked
+    )
+    update api_keys k set last_used_at = greatest(k.last_used_at, used.used_at)
+    from used where k.organization_id = used.organization_id and k.id = used.id
+    returning k.id
+  `.execute(db);
+  return new Set(rows.map(({ id }) => id));
 }

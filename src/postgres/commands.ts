@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { JobState } from "../domain/job-state.ts";
+import type { AuditType } from "./audit.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { type Database, codeOf } from "./database.ts";
 import { functions } from "./functions/functions.ts";
@@ -60,11 +61,24 @@ export async function lockForCommands(
   };
 }
 
+/** A command that was done, and by whom. */
+export type DoneCommand = {
+  readonly type: AuditType;
+  readonly apiKeyId: string;
+  /** Empty if it had none. */
+  readonly requestId: string;
+  readonly batchJobId: string;
+  /** Of the job, after it. */
+  readonly revision: number;
+  readonly data: object | undefined;
+};
+
 /** True if somebody has taken a request id since it was looked up. */
 export const isRequestIdTaken = (error: unknown): boolean => codeOf(error) === "CS001";
 
 /**
- * Writes what commands have made of jobs that the transaction has locked, keeps their answers, and commits. It fails,
+ * Writes what commands have made of jobs that the transaction has locked, keeps their answers, records
+ * them, and commits. It fails,
  * and the transaction with it, if one of the request ids was taken meanwhile (`isRequestIdTaken`).
  */
 export async function writeCommands(
@@ -75,9 +89,10 @@ export async function writeCommands(
     jobs: readonly JobState[];
     deletedIds: readonly string[];
     answers: readonly { readonly key: RequestKey; readonly answer: unknown }[];
+    done: readonly DoneCommand[];
   },
 ): Promise<void> {
-  const { now, jobs, deletedIds } = written;
+  const { now, jobs, deletedIds, done } = written;
   const answers = written.answers.toSorted((a, b) => byName(a.key, b.key));
   await sql`
     select from ${sql.id(functions.writeCommands.name)}(
@@ -87,7 +102,10 @@ export async function writeCommands(
       ${plain(jobs.map((j) => j.scheduledMs))}, ${plain(jobs.map((j) => j.scheduledJobId))},
       ${plain(jobs.map((j) => j.startedMs))}, ${plain(jobs.map((j) => j.finishedMs))}, ${plain(deletedIds)},
       ${answers.map(({ key }) => key.rpc)}, ${answers.map(({ key }) => key.requestId)},
-      ${answers.map(({ key }) => key.fingerprint)}, ${answers.map(({ answer }) => JSON.stringify(answer))})
+      ${answers.map(({ key }) => key.fingerprint)}, ${answers.map(({ answer }) => JSON.stringify(answer))},
+      ${plain(done.map((d) => d.type))}, ${plain(done.map((d) => d.apiKeyId))}, ${done.map((d) => d.requestId)},
+      ${plain(done.map((d) => d.batchJobId))}, ${plain(done.map((d) => d.revision))},
+      ${done.map((d) => (d.data === undefined ? null : JSON.stringify(d.data)))})
     ${thenCommit}
   `.execute(trx);
 }

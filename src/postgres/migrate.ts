@@ -18,6 +18,8 @@ import * as tickets from "./migrations/0009-tickets.ts";
 import * as enteredPhones from "./migrations/0010-entered-phones.ts";
 import * as installationId from "./migrations/0011-installation-id.ts";
 import * as owners from "./migrations/0012-owners.ts";
+import * as rates from "./migrations/0013-rates.ts";
+import * as access from "./migrations/0014-access.ts";
 import * as traceContext from "./migrations/0015-trace-context.ts";
 import * as oneReader from "./migrations/0016-one-reader.ts";
 
@@ -35,6 +37,8 @@ export const migrations: SchemaChanges = {
   "0010-entered-phones": enteredPhones,
   "0011-installation-id": installationId,
   "0012-owners": owners,
+  "0013-rates": rates,
+  "0014-access": access,
   "0015-trace-context": traceContext,
   "0016-one-reader": oneReader,
 };

@@ -15,6 +15,13 @@ export type OrganizationsTable = {
   created_at: Filled<Date>;
   lease_limit: Filled<number>;
   dialing: Filled<number>;
+  /** Calls a second by class; 0 for no limit, null for what the service is set to. */
+  rate_read: number | null;
+  rate_command: number | null;
+  rate_import: number | null;
+  rate_lease: number | null;
+  /** How many contacts its jobs may have together; null for no limit. */
+  stored_contact_limit: number | null;
 };
 
 export type ApiKeysTable = {
@@ -26,6 +33,8 @@ export type ApiKeysTable = {
   created_at: Filled<Date>;
   expires_at: Date | null;
   revoked_at: Date | null;
+  /** May lie behind by a minute. */
+  last_used_at: Date | null;
 };
 
 export type BatchJobsTable = ContactCountColumns & {
@@ -126,6 +135,23 @@ export type RequestsTable = {
   created_at: Filled<Date>;
 };
 
+/** How many contacts the jobs of an organization have together, kept by triggers; without a row it has none. */
+export type StoredContactsTable = { organization_id: number; contacts: number };
+
+/** Who did what. */
+export type AuditTable = {
+  organization_id: number;
+  sequence: ColumnType<number, never, never>;
+  occurred_at: Date;
+  type: string;
+  actor: "api_key" | "command_line" | "service";
+  api_key_id: string | null;
+  request_id: string;
+  batch_job_id: string | null;
+  revision: number | null;
+  data: ColumnType<unknown, string | null, never>;
+};
+
 export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
 
 export type Tables = {
@@ -142,6 +168,8 @@ export type Tables = {
   retries: RetriesTable;
   deleted_jobs: DeletedJobsTable;
   requests: RequestsTable;
+  audit: AuditTable;
+  stored_contacts: StoredContactsTable;
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;

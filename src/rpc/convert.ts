@@ -18,6 +18,7 @@ import {
   RejectionReason as ProtoRejectionReason,
 } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { RejectedRowSchema } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { Role as ProtoRole } from "../gen/callsheet/v1/options_pb.ts";
 
 export const protoStatuses: Record<JobStatus, BatchJobStatus> = {
   pending: BatchJobStatus.PENDING,
@@ -75,6 +76,13 @@ const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason> = {
   invalid_fields: ProtoRejectionReason.INVALID_FIELDS,
 };
 
+export const protoRoles: Record<Role, ProtoRole> = {
+  admin: ProtoRole.ADMIN,
+  operator: ProtoRole.OPERATOR,
+  viewer: ProtoRole.VIEWER,
+  worker: ProtoRole.WORKER,
+};
+
 /** The words of a table's proto values. Validation has refused values that are not in it. */
 const reader = <Word extends string>(table: Record<Word, number>) => {
   const words = new Map(Object.entries<number>(table).map(([word, value]) => [value, word as Word]));
@@ -85,6 +93,7 @@ const reader = <Word extends string>(table: Record<Word, number>) => {
 export const readStatuses = reader(protoStatuses);
 export const readOutcomes = reader(protoOutcomes);
 export const readContactStatuses = reader(protoContactStatuses);
+export const readRoles = reader(protoRoles);
 
 /** A duration in whole milliseconds; what is finer is cut off. */
 export const durationMs = ({ seconds, nanos }: Duration): number =>

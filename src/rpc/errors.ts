@@ -9,6 +9,7 @@ import { asConnectError, isOfItsEnd } from "./last-resort.ts";
 export const codes: Record<ErrorReason, Code> = {
   job_not_found: Code.NotFound,
   contact_not_found: Code.NotFound,
+  api_key_not_found: Code.NotFound,
   already_running: Code.FailedPrecondition,
   invalid_status: Code.FailedPrecondition,
   already_terminal: Code.FailedPrecondition,
@@ -21,6 +22,7 @@ export const codes: Record<ErrorReason, Code> = {
   invalid_page_token: Code.InvalidArgument,
   request_id_reused: Code.InvalidArgument,
   revision_mismatch: Code.Aborted,
+  last_admin_key: Code.FailedPrecondition,
   invalid_api_key: Code.Unauthenticated,
   permission_denied: Code.PermissionDenied,
   too_large: Code.InvalidArgument,

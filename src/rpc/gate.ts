@@ -8,10 +8,11 @@ import {
 import type { Authenticate } from "../access/api-keys.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller, Role } from "../domain/caller.ts";
-import { Role as ProtoRole, roles as rolesOption } from "../gen/callsheet/v1/options_pb.ts";
+import { type Role as ProtoRole, roles as rolesOption } from "../gen/callsheet/v1/options_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { protoRoles } from "./convert.ts";
 import type { Refused } from "./refusals.ts";
 
 /** These need no API key; every other service does. */
@@ -22,13 +23,6 @@ const openServices: ReadonlySet<string> = new Set([
 ]);
 
 export const needsKey = ({ typeName }: DescService): boolean => !openServices.has(typeName);
-
-const protoRoles: Record<Role, ProtoRole> = {
-  admin: ProtoRole.ADMIN,
-  operator: ProtoRole.OPERATOR,
-  viewer: ProtoRole.VIEWER,
-  worker: ProtoRole.WORKER,
-};
 
 const callerKey = createContextKey<Caller | undefined>(undefined);
 
@@ -82,11 +76,11 @@ function checkRole(role: Role, { method }: HandlerContext): void {
   const allowed = rolesOf(method);
   if (role === "admin" || allowed.includes(protoRoles[role])) return;
   const names = Object.entries(protoRoles).flatMap(([name, value]) =>
-    allowed.includes(value) ? [name] : [],
+    name === "admin" || allowed.includes(value) ? [name] : [],
   );
   throw new BatchJobError(
     "permission_denied",
-    `A key with the role ${role} may not call ${method.name}; use one with a role of ${["admin", ...names].join(", ")}.`,
-    { role, allowedRoles: ["admin", ...names].join(",") },
+    `A key with the role ${role} may not call ${method.name}; use one with a role of ${names.join(", ")}.`,
+    { role, allowedRoles: names.join(",") },
   );
 }

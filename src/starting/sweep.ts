@@ -4,6 +4,7 @@ import type { FanOut } from "./fan-out.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
+import { organizationsWithOldEntries, purgeEntries } from "../postgres/audit.ts";
 import { purgeDeletedContacts } from "../postgres/contacts.ts";
 import type { Database } from "../postgres/database.ts";
 import { organizationsWithExpired, purgeRequests } from "../postgres/requests.ts";
@@ -110,6 +111,9 @@ async function purge(db: Database, retentionDays: number | undefined): Promise<b
     for (const organizationId of await organizationsWithOldJobs(db, retentionDays, mostOrganizations)) {
       if ((await deleteOldJobs(db, organizationId, retentionDays, 100)) > 0) isMore = true;
     }
+    for (const organizationId of await organizationsWithOldEntries(db, retentionDays, mostOrganizations)) {
+      if ((await purgeEntries(db, organizationId, retentionDays, 1_000)) === 1_000) isMore = true;
+    }
   }
   if (await purgeDeletedContacts(db, 5_000)) isMore = true;
   const organizations = await organizationsWithExpired(db, mostOrganizations);
@@ -122,7 +126,7 @@ async function purge(db: Database, retentionDays: number | undefined): Promise<b
 /** Sweeps every few seconds until disposed, and once at the start. */
 export function startSweep(
   deps: Deps & {
-    /** Jobs that ended more days ago are deleted; undefined keeps them. */
+    /** Jobs that ended more days ago are deleted, and so is what was recorded then; undefined keeps them. */
     readonly retentionDays?: number | undefined;
   },
 ): AsyncDisposable {

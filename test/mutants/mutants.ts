@@ -1300,6 +1300,57 @@ const traces: readonly Mutant[] = [
   },
 ];
 
+const access: readonly Mutant[] = [
+  {
+    guard: "contacts are judged against the limit where they are counted",
+    file: "src/postgres/stored-contacts.ts",
+    text: "all.stored <= all.limit) return;",
+    instead: "all.stored - added < all.limit) return;",
+    test: "test/jobs/stored-contacts.test.ts",
+    title: "is refused a job, contacts and a file, and is told how many would do",
+  },
+  {
+    guard: "contacts of a new job are judged too",
+    file: "src/jobs/batch-jobs.ts",
+    text: "await checkStoredContacts(trx, organizationId, accepted.length);",
+    instead: "",
+    test: "test/jobs/stored-contacts.test.ts",
+    title: "is refused a job, contacts and a file, and is told how many would do",
+  },
+  {
+    guard: "a command is recorded in the statement that writes it",
+    file: "src/postgres/functions/write_commands.sql",
+    text: "from unnest(types, api_key_ids,",
+    instead: "from unnest('{}'::text[], api_key_ids[:0],",
+    test: "test/jobs/audit.test.ts",
+    title: "is recorded in the order in which those that came together were judged",
+  },
+  {
+    guard: "keys are counted under the organization's lock before one is revoked",
+    file: "src/postgres/api-keys.ts",
+    text: "role = 'admin'))::int as admins",
+    instead: "role = 'admin'))::int + 1 as admins",
+    test: "test/access/access.test.ts",
+    title: "leaves an organization one admin, when all revoke themselves at once",
+  },
+  {
+    guard: "the secret of a key is in the answer to the call that made it, and in no other",
+    file: "src/access/access.ts",
+    text: 'let secret = "";',
+    instead: "let secret = generateApiKey();",
+    test: "test/access/access.test.ts",
+    title: "makes one key for one request id, whose repetition shows no secret",
+  },
+  {
+    guard: "last uses are written without waiting for anybody's lock",
+    file: "src/postgres/api-keys.ts",
+    text: "for no key update of k skip locked",
+    instead: "for no key update of k",
+    test: "test/access/access.test.ts",
+    title: "is written for all keys together, and not while somebody holds the key",
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...starts,
   ...requests,
@@ -1320,4 +1371,5 @@ export const mutants: readonly Mutant[] = [
   ...files,
   ...doctor,
   ...traces,
+  ...access,
 ];

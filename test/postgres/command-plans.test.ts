@@ -45,6 +45,14 @@ test("commands touch no more rows than they must, however the tables grow under 
         jobs: jobs.slice(1).map(paused),
         deletedIds: jobs.slice(0, 1).map(({ id }) => id),
         answers: keys.map((key) => ({ key, answer: {} })),
+        done: jobs.map(({ id: batchJobId, revision }, i) => ({
+          type: i === 0 ? "batch_job.deleted" : "batch_job.paused",
+          apiKeyId: parts.caller.apiKeyId,
+          requestId: keys[i]?.requestId ?? "",
+          batchJobId,
+          revision,
+          data: undefined,
+        })),
       });
       expect(isKept).toBe(true);
       const again = { jobIds: [], requests: keys };
@@ -74,7 +82,7 @@ test("commands touch no more rows than they must, however the tables grow under 
     select ${organizationId}::int, 'PauseBatchJob', n::text, '' from generate_series(1, 5000) n`.execute(db);
 
   const touched = await work(many.slice(0, 60).map(({ id }) => id));
-  expect(touched.map(({ table }) => table)).toEqual(["batch_jobs", "requests"]);
+  expect(touched.map(({ table }) => table)).toEqual(["batch_jobs", "requests", "stored_contacts"]);
   for (const { table, read, found } of touched) {
     expect.soft({ table, read }).toEqual({ table, read: 0 });
     // Once for each of the steps, and what their conditions look at.

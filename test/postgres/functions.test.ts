@@ -235,10 +235,13 @@ test("every outcome is counted as the final one of a contact", () => {
 test("no migration carries the text of a function, but of those that read what is stored", () => {
   const migrations = join(root, "src/postgres/migrations");
   const carrying = readdirSync(migrations).filter((file) =>
-    /create (or replace )?function (?!pg_temp)/.test(readFileSync(join(migrations, file), "utf8")),
+    /create (or replace )?function (?!pg_temp)(?!\w+\(\) returns trigger)/.test(
+      readFileSync(join(migrations, file), "utf8"),
+    ),
   );
   // The first is from before functions had files. In the other are the format of blocks and what makes a status: a view
-  // reads by them, too, so that they stay under their names. What a migration makes for itself is gone with it.
+  // reads by them, too, so that they stay under their names. What a migration makes for itself is gone with it, and a trigger, which no
+  // version calls, is a part of its table.
   expect(carrying).toEqual(["0008-last-attempts.ts", "0016-one-reader.ts"]);
 });
 

@@ -1,33 +1,74 @@
-import { type DescMethod, create } from "@bufbuild/protobuf";
-import { type Client, createClient } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { type Client, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { sql } from "kysely";
+import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
+import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService, ImportContactsEndSchema } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import {
   ContactWorkerService,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { routes } from "../../src/rest/routes.ts";
 import { makeApiKey } from "../support/api-key.ts";
-import { makeContacts } from "../support/make.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
+import { everyMethod, services, servicesInProto } from "./every-rpc.ts";
 
 /*
- * A caller that has got hold of another organization's ids and tokens gets nothing for them, by any RPC, and changes
- * nothing by them.
+ * A caller that has got hold of another organization's ids and tokens gets nothing for them, by any RPC and any path,
+ * and changes nothing by them. Nothing that is the other one's is in any answer, and nothing that is anybody's in what
+ * the service tells of itself.
  */
 
-type Ours = { jobs: Client<typeof BatchJobService>; worker: Client<typeof ContactWorkerService> };
+type Ours = {
+  jobs: Client<typeof BatchJobService>;
+  worker: Client<typeof ContactWorkerService>;
+  access: Client<typeof AccessService>;
+};
+
+/** What is the owner's, and nobody may see; each of them is in something that the owner does see. */
+const secrets = {
+  organization: "The owner's organization",
+  job: "The owner's campaign",
+  description: "What the owner is about",
+  fromPhoneNumberId: "the owner's line",
+  phone: "4155507000",
+  name: "Somebody the owner calls",
+  field: "What the owner knows of them",
+  worker: "the owner's worker",
+  failure: "what the owner's worker said",
+  apiKey: "The owner's other key",
+};
+
+/** What the stranger has been answered. */
+const seen: string[] = [];
+const logged: string[] = [];
+const text = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) => {
+    if (typeof part === "bigint") return String(part);
+    return part instanceof Uint8Array ? Buffer.from(part).toString() : part;
+  });
+
+/** And the owner. */
+const toOwner: string[] = [];
+
+/** Which of the owner's secrets are in these texts. */
+const leaked = (texts: readonly string[]): string[] => {
+  const all = texts.join("\n");
+  return Object.entries(secrets).flatMap(([name, secret]) => (all.includes(secret) ? [name] : []));
+};
 
 const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 let db: Database;
 let owner: Ours;
 let stranger: Ours;
+let ownersKey: string;
 let strangersKey: string;
 /** What the stranger knows of the owner's. */
 let known: {
@@ -37,10 +78,18 @@ let known: {
   endedLeaseId: string;
   jobsToken: string;
   contactsToken: string;
+  apiKeyId: string;
+  keysToken: string;
 };
 let ownedRows: () => Promise<unknown>;
 
-function clientsWith(key: string): Ours {
+function clientsWith(key: string, answered: string[] = []): Ours {
+  async function* each<M>(messages: AsyncIterable<M>) {
+    for await (const message of messages) {
+      answered.push(text(message));
+      yield message;
+    }
+  }
   const transport = createGrpcTransport({
     baseUrl: service.grpcUrl,
     interceptors: [
@@ -48,37 +97,101 @@ function clientsWith(key: string): Ours {
         request.header.set("authorization", `Bearer ${key}`);
         return next(request);
       },
+      (next) => async (request) => {
+        try {
+          const response = await next(request);
+          answered.push(text([...response.header, ...response.trailer]));
+          if (response.stream) return { ...response, message: each(response.message) };
+          answered.push(text(response.message));
+          return response;
+        } catch (error) {
+          const { rawMessage, metadata, details } = ConnectError.from(error);
+          const values = details.map((detail) =>
+            "desc" in detail ? detail.value : [detail.value, detail.debug],
+          );
+          answered.push(rawMessage, text([...metadata]), text(values));
+          throw error;
+        }
+      },
     ],
   });
   return {
     jobs: createClient(BatchJobService, transport),
     worker: createClient(ContactWorkerService, transport),
+    access: createClient(AccessService, transport),
   };
 }
 
-const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1", retryOn: [Outcome.BUSY] };
+/** What the stranger gets at a path. */
+async function asStranger(method: string, path: string, body?: string, type = "application/json") {
+  const response = await fetch(`${service.httpUrl}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${strangersKey}`, ...(body !== undefined && { "content-type": type }) },
+    ...(body !== undefined && { body }),
+  });
+  const answer = await response.text();
+  seen.push(text([...response.headers]), answer);
+  return { status: response.status, text: answer };
+}
+
+const aJob = {
+  name: "Spring campaign",
+  fromPhoneNumberId: "pn_1",
+  retryOn: [Outcome.BUSY],
+};
+const ownersJob = {
+  ...aJob,
+  name: secrets.job,
+  description: secrets.description,
+  fromPhoneNumberId: secrets.fromPhoneNumberId,
+};
+const ownersContacts = Array.from({ length: 9 }, (_, i) => ({
+  phone: `+1${secrets.phone}${i}`,
+  name: secrets.name,
+  fields: { note: secrets.field },
+}));
+const aContact = { phone: "+14155550100", name: "", fields: {} };
 
 beforeAll(async () => {
-  service = stack.use(await startTestService());
+  const logger = pino({ level: "trace" }, { write: (line: string) => void logged.push(line) });
+  service = stack.use(await startTestService({ logger }));
   db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
   stack.defer(() => db.destroy());
-  owner = clientsWith(service.apiKey);
+  const made = await makeApiKey(db, { role: "admin", organization: secrets.organization });
+  ownersKey = made.key;
+  owner = clientsWith(ownersKey, toOwner);
   strangersKey = (await makeApiKey(db, { role: "admin", organization: "stranger" })).key;
-  stranger = clientsWith(strangersKey);
+  stranger = clientsWith(strangersKey, seen);
 
   const requestId = "the owner's";
-  const { batchJobId } = await owner.jobs.createBatchJob({ ...aJob, contacts: makeContacts(9), requestId });
-  await owner.jobs.createBatchJob(aJob);
+  const { batchJobId } = await owner.jobs.createBatchJob({
+    ...ownersJob,
+    contacts: ownersContacts,
+    requestId,
+  });
+  await owner.jobs.createBatchJob(ownersJob);
   await owner.jobs.startBatchJob({ batchJobId });
-  const leasing = { workerId: "worker-1", maxContacts: 2, requestId };
+  const { apiKey } = await owner.access.createApiKey({ name: secrets.apiKey, role: Role.VIEWER, requestId });
+  const leasing = { workerId: secrets.worker, maxContacts: 2, requestId };
   const { contacts } = await owner.worker.leaseContacts({ ...leasing, wait: { seconds: 10n } });
   const [liveLeaseId = "", endedLeaseId = ""] = contacts.map(({ leaseId }) => leaseId);
-  await owner.worker.reportOutcomes({ outcomes: [{ leaseId: endedLeaseId, outcome: Outcome.BUSY }] });
+  await owner.worker.reportOutcomes({
+    outcomes: [{ leaseId: endedLeaseId, outcome: Outcome.BUSY, failureReason: secrets.failure }],
+  });
   const { nextPageToken: jobsToken } = await owner.jobs.listBatchJobs({ pageSize: 1 });
   const { nextPageToken: contactsToken } = await owner.jobs.listContacts({ batchJobId, pageSize: 1 });
-  known = { batchJobId, requestId, liveLeaseId, endedLeaseId, jobsToken, contactsToken };
-
-  const owners = await ensureOrganization(db, "default");
+  const { nextPageToken: keysToken } = await owner.access.listApiKeys({ pageSize: 1 });
+  known = {
+    batchJobId,
+    requestId,
+    liveLeaseId,
+    endedLeaseId,
+    jobsToken,
+    contactsToken,
+    apiKeyId: apiKey?.apiKeyId ?? "",
+    keysToken,
+  };
+  const { organizationId: owners } = made;
   ownedRows = async () => {
     const tables = [
       "batch_jobs",
@@ -88,12 +201,17 @@ beforeAll(async () => {
       "attempts",
       "retries",
       "requests",
+      "api_keys",
+      "audit",
+      "stored_contacts",
+      "organizations",
     ];
     const all = tables.map(async (table) => {
+      const owned = sql.ref(table === "organizations" ? "id" : "organization_id");
+      // When a key was used is written by itself.
       const { rows } = await sql`
-        select * from ${sql.table(table)} as t where organization_id = ${owners} order by t::text`.execute(
-        db,
-      );
+        select to_jsonb(t) - 'last_used_at' as row from ${sql.table(table)} as t where ${owned} = ${owners}
+        order by t::text`.execute(db);
       return [table, rows] as const;
     });
     return Object.fromEntries(await Promise.all(all));
@@ -124,28 +242,25 @@ const onTheirJob =
 /** What a stranger gets, by RPC. */
 const attempts: Record<string, () => Promise<void>> = {
   CreateBatchJob: async () => {
-    const { batchJobId } = await stranger.jobs.createBatchJob({ ...aJob, requestId: known.requestId });
+    const mine = { ...aJob, name: "The stranger's", requestId: known.requestId };
+    const { batchJobId } = await stranger.jobs.createBatchJob(mine);
     expect(batchJobId).not.toBe(known.batchJobId);
     await stranger.jobs.deleteBatchJob({ batchJobId });
   },
-  AddContacts: onTheirJob((jobs, job) => jobs.addContacts({ ...job, contacts: makeContacts(1, 500) })),
+  AddContacts: onTheirJob((jobs, job) => jobs.addContacts({ ...job, contacts: [aContact] })),
   ImportContacts: async () => {
     expect(await refusal(stranger.jobs.importContacts(anUpload()))).toEqual(notFound());
-    const response = await fetch(`${service.httpUrl}/batch-jobs/${known.batchJobId}/contacts.csv`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${strangersKey}` },
-      body: "phone\n+14155550100\n",
+    const path = `/batch-jobs/${known.batchJobId}/contacts.csv`;
+    expect(await asStranger("POST", path, "phone\n+14155550100\n", "text/csv")).toMatchObject({
+      status: 404,
     });
-    expect(response.status).toBe(404);
   },
   ExportContacts: async () => {
     expect(await refusal(firstOf(stranger.jobs.exportContacts({ batchJobId: known.batchJobId })))).toEqual(
       notFound(),
     );
-    const response = await fetch(`${service.httpUrl}/batch-jobs/${known.batchJobId}/contacts.csv`, {
-      headers: { authorization: `Bearer ${strangersKey}` },
-    });
-    expect(response.status).toBe(404);
+    const path = `/batch-jobs/${known.batchJobId}/contacts.csv`;
+    expect(await asStranger("GET", path)).toMatchObject({ status: 404 });
   },
   StartBatchJob: onTheirJob((jobs, job) => jobs.startBatchJob(job)),
   RescheduleBatchJob: onTheirJob((jobs, job) =>
@@ -206,17 +321,102 @@ const attempts: Record<string, () => Promise<void>> = {
       { result: Result.LEASE_EXPIRED },
     ]);
   },
+  WhoAmI: async () => {
+    expect(await stranger.access.whoAmI({})).toMatchObject({ organizationName: "stranger" });
+  },
+  CreateApiKey: async () => {
+    const asked = { name: secrets.apiKey.toLowerCase(), role: Role.VIEWER, requestId: known.requestId };
+    const { apiKey, secret } = await stranger.access.createApiKey(asked);
+    expect(apiKey?.apiKeyId).not.toBe(known.apiKeyId);
+    expect(await clientsWith(secret).access.whoAmI({})).toMatchObject({ organizationName: "stranger" });
+  },
+  ListApiKeys: async () => {
+    const { apiKeys } = await stranger.access.listApiKeys({});
+    expect(apiKeys.map(({ apiKeyId }) => apiKeyId)).not.toContain(known.apiKeyId);
+    expect(apiKeys).not.toEqual([]);
+    const list = stranger.access.listApiKeys({ pageToken: known.keysToken, pageSize: 1 });
+    expect(await refusal(list)).toMatchObject({ reason: "invalid_page_token" });
+  },
+  RevokeApiKey: async () => {
+    const { apiKeyId, requestId } = known;
+    const refused = await refusal(stranger.access.revokeApiKey({ apiKeyId, requestId }));
+    expect(refused).toMatchObject({ reason: "api_key_not_found", metadata: { apiKeyId } });
+  },
+  GetOrganization: async () => {
+    const { organization } = await stranger.access.getOrganization({});
+    expect(organization).toMatchObject({ name: "stranger", storedContacts: 0, dialing: 0 });
+  },
+  UpdateOrganization: async () => {
+    const { organization } = await stranger.access.updateOrganization({ settings: { leaseLimit: 3 } });
+    expect(organization).toMatchObject({ name: "stranger", settings: { leaseLimit: 3 } });
+  },
 };
 
-const methods: readonly DescMethod[] = [...BatchJobService.methods, ...ContactWorkerService.methods];
+/** What a stranger sends to a path, where that needs more than the job's id; and what is there for it. */
+const httpAttempts: Record<string, { query?: string; body?: string; status?: number }> = {
+  startBatchJob: {},
+  rescheduleBatchJob: { query: "?scheduledStartTime=2035-01-01T00:00:00" },
+  rescheduleBatchJobByPost: { query: "?scheduledStartTime=2035-01-01T00:00:00" },
+  createBatchJob: {
+    body: JSON.stringify({ name: "Mine", fromPhoneNumberId: "pn_1", contacts: [{ phone: aContact.phone }] }),
+    status: 200,
+  },
+  listBatchJobs: { status: 200 },
+  getBatchJob: {},
+  cancelBatchJob: {},
+  pauseBatchJob: {},
+  resumeBatchJob: {},
+  deleteBatchJob: {},
+  getScheduleState: {},
+  exportBatchJob: { body: JSON.stringify({ format: "csv", filter: "all" }) },
+};
+
+const everyPath = routes.flatMap(({ name, method, paths }) =>
+  paths.flatMap((path) => [path, `/v1${path}`]).map((path) => ({ name, method, path })),
+);
 
 describe("a caller of another organization", () => {
-  test.each(methods.map(({ name }) => name))("gets nothing by %s, and changes nothing", async (name) => {
+  test("is tried with every service of the proto", () => {
+    expect(services.map(({ name }) => name).toSorted()).toEqual(servicesInProto().toSorted());
+  });
+
+  test.each(everyMethod.map(({ name }) => name))("gets nothing by %s, and changes nothing", async (name) => {
     const before = await ownedRows();
     const attempt = attempts[name];
     if (attempt === undefined) throw new Error(`nothing is tried by ${name}`);
     await attempt();
     expect(await ownedRows()).toEqual(before);
+    expect(leaked(seen)).toEqual([]);
+  });
+
+  test.each(everyPath)(
+    "gets nothing by $method $path, and changes nothing",
+    async ({ name, method, path }) => {
+      const before = await ownedRows();
+      const attempt = httpAttempts[name];
+      if (attempt === undefined) throw new Error(`nothing is tried by ${name}`);
+      const { query = "", body, status = 404 } = attempt;
+      const asked = `${path.replace(":batch_job_id", known.batchJobId)}${query}`;
+      expect(await asStranger(method, asked, body)).toMatchObject({ status });
+      expect(await ownedRows()).toEqual(before);
+      expect(leaked(seen)).toEqual([]);
+    },
+  );
+
+  test("sees nothing of anybody in what the service tells of itself", async () => {
+    for (const path of ["/metrics", "/healthz", "/readyz", "/openapi.json"]) {
+      const { status, text: told } = await asStranger("GET", path);
+      expect({ path, status }).toEqual({ path, status: 200 });
+      const ids = [known.batchJobId, known.apiKeyId, known.liveLeaseId, ownersKey, strangersKey, "stranger"];
+      expect(ids.filter((id) => told.includes(id))).toEqual([]);
+    }
+    expect(leaked(seen)).toEqual([]);
+  });
+
+  test("leaves nothing of the owner's in the log, nor does the owner", () => {
+    expect(logged.join("\n")).toContain("AccessService/RevokeApiKey");
+    expect(leaked(logged)).toEqual([]);
+    expect([ownersKey, strangersKey].filter((key) => logged.join("\n").includes(key.slice(3)))).toEqual([]);
   });
 
   test("has ids that are good for their owner", async () => {
@@ -228,5 +428,16 @@ describe("a caller of another organization", () => {
     expect((await owner.worker.reportOutcomes({ outcomes })).outcomes).toMatchObject([
       { result: Result.RECORDED },
     ]);
+  });
+
+  test("is kept from what the owner is shown", async () => {
+    await owner.access.whoAmI({});
+    await owner.access.listApiKeys({});
+    await owner.jobs.listBatchJobs({});
+    await owner.jobs.listContacts({ batchJobId: known.batchJobId });
+    for (let number = 1; number < 10; number += 1) {
+      await owner.jobs.getContact({ batchJobId: known.batchJobId, number });
+    }
+    expect(leaked(toOwner).toSorted()).toEqual(Object.keys(secrets).toSorted());
   });
 });

@@ -16,7 +16,12 @@ const environment = (settings: Record<string, string>) => ({
 
 /** Runs one of our programs to its end, of this tree or of another one. */
 export function runProgram(
-  file: "src/access/keys.ts" | "src/doctor/doctor.ts" | "src/main.ts" | "src/demo/main.ts",
+  file:
+    | "src/access/keys.ts"
+    | "src/access/organizations.ts"
+    | "src/doctor/doctor.ts"
+    | "src/main.ts"
+    | "src/demo/main.ts",
   args: readonly string[],
   settings: Record<string, string>,
   directory = root,

@@ -32,6 +32,7 @@ async function allRows({ db }: Parts): Promise<Record<string, Row[]>> {
     "deleted_jobs",
     "requests",
     "organizations",
+    "audit",
   ];
   const rows = tables.map(async (table) => {
     const { rows: all } = await sql<Row>`select * from ${sql.table(table)} as t order by t::text`.execute(db);
@@ -54,7 +55,7 @@ export function without(
   jobId: string,
   entries: readonly (string | null | undefined)[],
 ): Everything {
-  const isOther = (row: Row) => ![row["id"], row["job_id"]].includes(jobId);
+  const isOther = (row: Row) => ![row["id"], row["job_id"], row["batch_job_id"]].includes(jobId);
   const isOtherEntry = (_: unknown, i: number, members: unknown[]) =>
     !entries.some((entry) => entry === members[i - (i % 2)]);
   const cut = (value: unknown) => (Array.isArray(value) ? value.filter(isOtherEntry) : value);

@@ -27,7 +27,10 @@ test("a worker asks for as many at once as the proto lets pass, and no more", ()
 test.each(["errorCode", "failureReason", "providerCallId"] as const)(
   "a worker cuts a result's %s to what the proto lets pass",
   (field) => {
-    const report = toReport("lease", { outcome: Outcome.FAILED, [field]: "x".repeat(5_000) });
+    const report = toReport(
+      { leaseId: "lease", traceparent: "" },
+      { outcome: Outcome.FAILED, [field]: "x".repeat(5_000) },
+    );
     expect(report[field]).toHaveLength(boundsOf(ReportedOutcomeSchema.field[field]).most);
   },
 );

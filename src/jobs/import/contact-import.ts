@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { PhonesAreMissing, whenNothingKeepsOut } from "../adding.ts";
+import { PhonesAreMissing, noteAdded, whenNothingKeepsOut } from "../adding.ts";
 import { type JobCommandRequest, check, checkRevision, keyOf, lockForCommand } from "../checks.ts";
 import { createCommandRunner } from "../command.ts";
 import { shownRejections } from "../new-job.ts";
@@ -7,9 +7,10 @@ import { type DoRedisHalves, goOn } from "../redis-halves.ts";
 import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../domain/contact.ts";
 import { holdOffAll } from "../../postgres/adding.ts";
 import { createBlocks } from "../../postgres/contact-blocks.ts";
-import { type Trx, countAdded, findJob } from "../../postgres/batch-jobs.ts";
+import { type Trx, findJob } from "../../postgres/batch-jobs.ts";
 import type { Shares } from "../../postgres/connections.ts";
 import { isKept } from "../../postgres/requests.ts";
+import { checkRoom } from "../../postgres/stored-contacts.ts";
 import {
   type Staging,
   blockRow,
@@ -148,6 +149,7 @@ export function createContactImport(deps: {
     const job = await findJob(db, organizationId, batchJobId);
     checkRevision(job, expectedRevision);
     check("add_contacts", job);
+    await checkRoom(db, organizationId);
   }
 
   async function importFile(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported> {
@@ -165,7 +167,6 @@ export function createContactImport(deps: {
       const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
       await holdOffAll(trx, (await find()).id);
       const before = await find();
-      const { id } = before;
       // A job's first contacts are compared with each other alone.
       const withPhones = before.totalContacts > 0;
       if (withPhones && !before.hasAllPhones) throw new PhonesAreMissing(before);
@@ -174,7 +175,7 @@ export function createContactImport(deps: {
       const count = given - duplicates.count;
       const job = await lockForCommand(trx, command);
       check("add_contacts", job);
-      const after = count === 0 ? job : await countAdded(trx, job.organizationId, id, { count, withPhones });
+      const after = await noteAdded(trx, request, job, { count, withPhones });
       const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
       return {
         acceptedCount: count,

@@ -1,4 +1,5 @@
--- Writes what commands that share a transaction have made of jobs of one organization, and keeps their answers.
+-- Writes what commands that share a transaction have made of jobs of one organization, keeps their answers, and records
+-- who gave them.
 --
 -- Arguments
 --   organization   whose jobs and requests they are
@@ -8,6 +9,8 @@
 --   started_ms, finished_ms   what is in each of them now
 --   deleted_ids    the jobs that are to be gone, which the transaction has locked
 --   rpcs, request_ids, fingerprints, answers   of each request that was not a repetition, in the order of their names
+--   types, api_key_ids, recorded_request_ids, recorded_job_ids, recorded_revisions, recorded   of each command that was
+--                  done, in the order in which they were: what goes into the audit
 -- Answers
 --   nothing. It fails with CS001 if one of the request ids was taken meanwhile.
 -- Locks
@@ -24,7 +27,8 @@ create function write_commands(
   organization int, now_ms bigint, job_ids uuid[], statuses text[], failure_reasons text[], revisions bigint[],
   timezones text[], requested_start_times text[], scheduled_ms bigint[], scheduled_job_ids uuid[],
   started_ms bigint[], finished_ms bigint[], deleted_ids uuid[], rpcs text[], request_ids text[],
-  fingerprints bytea[], answers jsonb[]
+  fingerprints bytea[], answers jsonb[], types text[], api_key_ids uuid[], recorded_request_ids text[],
+  recorded_job_ids uuid[], recorded_revisions bigint[], recorded jsonb[]
 )
 returns void
 language plpgsql
@@ -67,6 +71,14 @@ begin
     returning b.organization_id, b.id, b.total_contacts
   )
   insert into deleted_jobs (organization_id, job_id, last_number) select organization_id, id, total_contacts from gone;
+
+  insert into audit (
+    organization_id, occurred_at, type, actor, api_key_id, request_id, batch_job_id, revision, data
+  )
+  select organization, timestamptz 'epoch' + now_ms * millisecond, t.type, 'api_key', t.api_key_id, t.request_id,
+    t.job_id, t.revision, t.data
+  from unnest(types, api_key_ids, recorded_request_ids, recorded_job_ids, recorded_revisions, recorded)
+    as t (type, api_key_id, request_id, job_id, revision, data);
 
   insert into requests (organization_id, rpc, request_id, fingerprint, answer)
   select organization, t.rpc, t.request_id, t.fingerprint, t.answer

@@ -28,28 +28,28 @@ export const Role = {
   UNSPECIFIED: 0,
 
   /**
-   * Everything, on both services.
+   * Everything, on every service.
    *
    * @generated from enum value: ROLE_ADMIN = 1;
    */
   ADMIN: 1,
 
   /**
-   * Every command and read of BatchJobService.
+   * Every command and read of BatchJobService, and WhoAmI.
    *
    * @generated from enum value: ROLE_OPERATOR = 2;
    */
   OPERATOR: 2,
 
   /**
-   * The reads of BatchJobService.
+   * The reads of BatchJobService, and WhoAmI.
    *
    * @generated from enum value: ROLE_VIEWER = 3;
    */
   VIEWER: 3,
 
   /**
-   * The service that workers call, and nothing else.
+   * The service that workers call, and WhoAmI.
    *
    * @generated from enum value: ROLE_WORKER = 4;
    */

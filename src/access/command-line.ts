@@ -1,0 +1,61 @@
+import { type Command, InvalidArgumentError } from "commander";
+import { readConfig } from "../config.ts";
+import { chooseDataDirectory, holdDataDirectory } from "../embedded/data-directory.ts";
+import { findEmbeddedPostgres, hasEmbeddedPostgres, startEmbeddedPostgres } from "../embedded/postgres.ts";
+import { type Database, openDatabase } from "../postgres/database.ts";
+import { checkDatabase } from "../postgres/fitness.ts";
+import { migrate } from "../postgres/migrate.ts";
+import { obstacleOf } from "../postgres/obstacle.ts";
+
+/* What the commands have in common. */
+
+export const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const complain = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/**
+ * The service's database: DATABASE_URL, or the embedded one that the service has made, which is started for the moment
+ * if it does not run. None is made here: a key in a database that no service uses is a key that nobody takes.
+ */
+export async function withDatabase(work: (db: Database) => Promise<void>): Promise<void> {
+  const config = readConfig(process.env);
+  await using stack = new AsyncDisposableStack();
+  let url = config.DATABASE_URL;
+  if (url === undefined) {
+    const dataDirectory = chooseDataDirectory(config.CALLSHEET_DATA_DIR);
+    if (!hasEmbeddedPostgres(dataDirectory)) {
+      throw new Error(
+        `There is no database: DATABASE_URL is not set, and no service has made one in ${dataDirectory}; set DATABASE_URL or CALLSHEET_DATA_DIR as the service has it.`,
+      );
+    }
+    url = await findEmbeddedPostgres(dataDirectory);
+    if (url === undefined) {
+      stack.use(await holdDataDirectory(dataDirectory));
+      url = stack.use(await startEmbeddedPostgres({ dataDirectory, say: complain })).url;
+    }
+  }
+  try {
+    await checkDatabase(url);
+    await migrate(config.DATABASE_DIRECT_URL ?? url);
+  } catch (error) {
+    throw new Error(obstacleOf(error, url).sentence, { cause: error });
+  }
+  const db = openDatabase({ url, poolSize: 2 });
+  stack.defer(() => db.destroy());
+  await work(db);
+}
+
+/** The name of an organization, as an argument. */
+export function organizationName(text: string): string {
+  if (text.trim() !== "") return text;
+  throw new InvalidArgumentError("give a name.");
+}
+
+/** Runs a command with the arguments of this process; what it throws is one sentence on standard error. */
+export async function runCommand(command: Command): Promise<void> {
+  try {
+    await command.parseAsync();
+  } catch (error) {
+    complain(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
+}

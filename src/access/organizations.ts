@@ -1,0 +1,117 @@
+import { Command, InvalidArgumentError } from "commander";
+import { lockOrganization } from "../postgres/locks.ts";
+import {
+  type OrganizationSettings,
+  type SettingChanges,
+  findOrganizationNamed,
+  insertOrganization,
+  listOrganizations,
+  updateOrganization,
+} from "../postgres/organizations.ts";
+import { organizationName, print, runCommand, withDatabase } from "./command-line.ts";
+
+const by = { actor: "command_line", requestId: "" } as const;
+
+/** What can be set, as UpdateOrganization takes it. */
+const options: Record<keyof OrganizationSettings, { least: number; most: number; what: string }> = {
+  leaseLimit: { least: 1, most: 1_000_000, what: "so many contacts may be dialing at once" },
+  storedContactLimit: { least: 0, most: 2_000_000_000, what: "its jobs may have so many contacts together" },
+  rateRead: { least: 0, most: 1_000_000, what: "so many reads a second, 0 for no limit" },
+  rateCommand: { least: 0, most: 1_000_000, what: "so many commands a second, 0 for no limit" },
+  rateImport: { least: 0, most: 1_000_000, what: "so many imports a second, 0 for no limit" },
+  rateLease: { least: 0, most: 1_000_000, what: "so many calls for leases a second, 0 for no limit" },
+};
+
+const settings = Object.entries(options) as [keyof OrganizationSettings, (typeof options)["leaseLimit"]][];
+const flagOf = (setting: string): string =>
+  `--${setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+const numberFrom =
+  ({ least, most }: { least: number; most: number }) =>
+  (text: string): number | "default" => {
+    if (text === "default") return text;
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`give a whole number from ${least} to ${most}, or "default".`);
+  };
+
+type Given = { readonly [S in keyof OrganizationSettings]?: number | "default" };
+
+const changesIn = (given: Given): SettingChanges =>
+  Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, value === "default" ? null : value]),
+  );
+
+function withSettings(command: Command): Command {
+  for (const [setting, option] of settings) {
+    command.option(
+      `${flagOf(setting)} <number>`,
+      `${option.what}; "default" for what the service has for all`,
+      numberFrom(option),
+    );
+  }
+  return command;
+}
+
+/** Makes, lists and changes organizations. */
+export function organizationsCommand(): Command {
+  const program = new Command("organizations").description("Makes, lists and changes organizations.");
+
+  withSettings(program.command("create"))
+    .description("makes an organization; make its first key with the command for keys")
+    .argument("<name>", "its name", organizationName)
+    .action(async (name: string, given: Given) => {
+      await withDatabase(async (db) => {
+        await db.transaction().execute(async (trx) => {
+          const id = await insertOrganization(trx, name, by);
+          if (id === undefined)
+            throw new Error(`There is an organization ${name} already; give another name.`);
+          await updateOrganization(trx, id, changesIn(given), by);
+        });
+        print(`created ${name}`);
+      });
+    });
+
+  program
+    .command("list")
+    .description("lists the organizations, with what is set for them and what they have")
+    .action(async () => {
+      await withDatabase(async (db) => {
+        for (const { name, createdAt, dialing, storedContacts, settings: set } of await listOrganizations(
+          db,
+        )) {
+          const given = settings.flatMap(([setting]) =>
+            set[setting] === null ? [] : [`${flagOf(setting).slice(2)} ${set[setting]}`],
+          );
+          print(
+            `${name}  created ${createdAt.toISOString()}  contacts ${storedContacts}  dialing ${dialing}  ${given.join("  ")}`,
+          );
+        }
+      });
+    });
+
+  withSettings(program.command("update"))
+    .description("changes what is set for an organization")
+    .argument("<name>", "its name", organizationName)
+    .action(async (name: string, given: Given) => {
+      if (Object.keys(given).length === 0) {
+        throw new Error(
+          `Nothing is to be changed; give at least one of ${settings.map(([s]) => flagOf(s)).join(", ")}.`,
+        );
+      }
+      await withDatabase(async (db) => {
+        await db.transaction().execute(async (trx) => {
+          const found = await findOrganizationNamed(trx, name);
+          if (found === undefined)
+            throw new Error(`There is no organization ${name}; "list" shows those there are.`);
+          await lockOrganization(trx, found.id);
+          await updateOrganization(trx, found.id, changesIn(given), by);
+        });
+        print(`updated ${name}`);
+      });
+    });
+
+  return program;
+}
+
+if (import.meta.main) await runCommand(organizationsCommand());

@@ -1,0 +1,106 @@
+import { type RawBuilder, sql } from "kysely";
+import { type By, record } from "./audit.ts";
+import type { Trx } from "./batch-jobs.ts";
+import type { Database } from "./database.ts";
+
+/** What can be set for an organization; null is what the service has for all. */
+export type OrganizationSettings = {
+  readonly leaseLimit: number;
+  readonly storedContactLimit: number | null;
+  readonly rateRead: number | null;
+  readonly rateCommand: number | null;
+  readonly rateImport: number | null;
+  readonly rateLease: number | null;
+};
+
+/** New settings, of those that change; null goes back to what the service has for all. */
+export type SettingChanges = { readonly [S in keyof OrganizationSettings]?: number | null };
+
+export type Organization = {
+  readonly id: number;
+  readonly name: string;
+  readonly createdAt: Date;
+  readonly dialing: number;
+  readonly storedContacts: number;
+  readonly settings: OrganizationSettings;
+};
+
+const columns = {
+  leaseLimit: "lease_limit",
+  storedContactLimit: "stored_contact_limit",
+  rateRead: "rate_read",
+  rateCommand: "rate_command",
+  rateImport: "rate_import",
+  rateLease: "rate_lease",
+} as const satisfies Record<keyof OrganizationSettings, string>;
+
+export const settingNames = Object.keys(columns) as (keyof OrganizationSettings)[];
+
+async function select(db: Database | Trx, which: RawBuilder<unknown>): Promise<Organization[]> {
+  const { rows } = await sql<Omit<Organization, "settings"> & OrganizationSettings>`
+    select o.id, o.name, o.created_at as "createdAt", o.dialing, coalesce(s.contacts, 0) as "storedContacts",
+      ${sql.join(Object.entries(columns).map(([name, column]) => sql`o.${sql.ref(column)} as ${sql.ref(name)}`))}
+    from organizations o left join stored_contacts s on s.organization_id = o.id
+    where ${which} order by o.name
+  `.execute(db);
+  return rows.map(({ id, name, createdAt, dialing, storedContacts, ...settings }) => ({
+    id,
+    name,
+    createdAt,
+    dialing,
+    storedContacts,
+    settings,
+  }));
+}
+
+/** Every organization, by name. */
+export const listOrganizations = (db: Database): Promise<Organization[]> => select(db, sql`true`);
+
+export async function findOrganization(db: Database | Trx, id: number): Promise<Organization> {
+  const [found] = await select(db, sql`o.id = ${id}`);
+  if (found === undefined) throw new Error("a caller's organization is gone");
+  return found;
+}
+
+export async function findOrganizationNamed(
+  db: Database | Trx,
+  name: string,
+): Promise<Organization | undefined> {
+  return (await select(db, sql`o.name = ${name}`))[0];
+}
+
+/** Makes an organization; undefined if there is one of this name. */
+export async function insertOrganization(trx: Trx, name: string, by: By): Promise<number | undefined> {
+  const made = await trx
+    .insertInto("organizations")
+    .values({ name })
+    .onConflict((conflict) => conflict.column("name").doNothing())
+    .returning("id")
+    .executeTakeFirst();
+  if (made !== undefined) await record(trx, made.id, [{ type: "organization.created", ...by }]);
+  return made?.id;
+}
+
+const picked = (settings: OrganizationSettings, names: readonly (keyof OrganizationSettings)[]) =>
+  Object.fromEntries(names.map((name) => [name, settings[name]]));
+
+/** Changes settings of an organization, which the transaction has locked; answers how it is then. */
+export async function updateOrganization(
+  trx: Trx,
+  id: number,
+  changes: SettingChanges,
+  by: By,
+): Promise<Organization> {
+  const before = await findOrganization(trx, id);
+  const names = settingNames.filter((name) => changes[name] !== undefined);
+  if (names.length === 0) return before;
+  const assignments = names.map(
+    (name) =>
+      sql`${sql.ref(columns[name])} = ${changes[name] === null ? sql`default` : sql`${changes[name]}::int`}`,
+  );
+  await sql`update organizations set ${sql.join(assignments)} where id = ${id}`.execute(trx);
+  const after = await findOrganization(trx, id);
+  const data = { before: picked(before.settings, names), after: picked(after.settings, names) };
+  await record(trx, id, [{ type: "organization.updated", ...by, data }]);
+  return after;
+}

@@ -1,0 +1,109 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  type Access,
+  type ApiKey,
+  type Organization,
+  type SettingChanges,
+  settingNames,
+} from "../access/access.ts";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { Role } from "../domain/caller.ts";
+import {
+  type AccessService,
+  type ApiKeySchema,
+  type OrganizationSchema,
+  OrganizationSettingsSchema,
+  type UpdateOrganizationRequest,
+} from "../gen/callsheet/v1/access_service_pb.ts";
+import { toCommand } from "./commands.ts";
+import { at, protoRoles, readRoles } from "./convert.ts";
+import { callerOf } from "./gate.ts";
+
+const toApiKey = (key: ApiKey): MessageInitShape<typeof ApiKeySchema> => ({
+  apiKeyId: key.id,
+  name: key.name,
+  role: protoRoles[key.role],
+  ...at("createdAt", key.createdAt),
+  ...at("expiresAt", key.expiresAt),
+  ...at("revokedAt", key.revokedAt),
+  ...at("lastUsedAt", key.lastUsedAt),
+});
+
+const largestInt32 = 2 ** 31 - 1;
+
+const toOrganization = (organization: Organization): MessageInitShape<typeof OrganizationSchema> => ({
+  organizationId: String(organization.id),
+  name: organization.name,
+  createdAt: timestampFromDate(organization.createdAt),
+  dialing: organization.dialing,
+  storedContacts: Math.min(organization.storedContacts, largestInt32),
+  settings: Object.fromEntries(Object.entries(organization.settings).filter(([, value]) => value !== null)),
+});
+
+const settingByPath = new Map(
+  settingNames.map((name) => [OrganizationSettingsSchema.field[name].name, name] as const),
+);
+
+/** The settings that a request changes; null for one that goes back to what the service has. */
+function readChanges({ settings, updateMask }: UpdateOrganizationRequest): SettingChanges {
+  const named = updateMask?.paths.map((path) => {
+    const name = settingByPath.get(path);
+    if (name !== undefined) return name;
+    const field = "update_mask";
+    throw new BatchJobError(
+      "invalid_argument",
+      `The request's field ${field} is wrong: it may name ${[...settingByPath.keys()].join(", ")}.`,
+      { field },
+    );
+  });
+  const names = named ?? settingNames.filter((name) => settings?.[name] !== undefined);
+  return Object.fromEntries(names.map((name) => [name, settings?.[name] ?? null]));
+}
+
+/** Converts, calls, converts: what each RPC does is in src/access. */
+export function accessService(access: Access): ServiceImpl<typeof AccessService> {
+  return {
+    async whoAmI(_request, context) {
+      const { key, organization } = await access.whoAmI(callerOf(context));
+      return {
+        apiKeyId: key.id,
+        name: key.name,
+        role: protoRoles[key.role],
+        organizationId: String(organization.id),
+        organizationName: organization.name,
+        ...at("expiresAt", key.expiresAt),
+      };
+    },
+
+    async createApiKey(request, context) {
+      const [role = "viewer" satisfies Role] = readRoles([request.role]);
+      const { key, secret } = await access.createKey(toCommand(request, context), {
+        name: request.name,
+        role,
+        expiresAtMs: request.expiresAt === undefined ? null : timestampMs(request.expiresAt),
+      });
+      return { apiKey: toApiKey(key), secret };
+    },
+
+    async listApiKeys(request, context) {
+      const page = { size: request.pageSize, token: request.pageToken };
+      const { keys, nextPageToken } = await access.listKeys(callerOf(context), page);
+      return { apiKeys: keys.map(toApiKey), nextPageToken };
+    },
+
+    async revokeApiKey(request, context) {
+      return { apiKey: toApiKey(await access.revokeKey(toCommand(request, context), request.apiKeyId)) };
+    },
+
+    async getOrganization(_request, context) {
+      return { organization: toOrganization(await access.getOrganization(callerOf(context))) };
+    },
+
+    async updateOrganization(request, context) {
+      const command = toCommand(request, context);
+      return { organization: toOrganization(await access.updateOrganization(command, readChanges(request))) };
+    },
+  };
+}

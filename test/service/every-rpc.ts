@@ -1,0 +1,20 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
+import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { root } from "../support/readme.ts";
+
+/** The services that need a key; a test holds them to the proto. */
+export const services: readonly DescService[] = [BatchJobService, ContactWorkerService, AccessService];
+
+export const everyMethod: readonly DescMethod[] = services.flatMap(({ methods }) => methods);
+
+const folder = join(root, "proto/callsheet/v1");
+
+/** The names of the services that the proto has. */
+export const servicesInProto = (): string[] =>
+  readdirSync(folder).flatMap((file) =>
+    [...readFileSync(join(folder, file), "utf8").matchAll(/^service (\w+)/gm)].map(([, name = ""]) => name),
+  );

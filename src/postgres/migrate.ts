@@ -18,6 +18,7 @@ import * as tickets from "./migrations/0009-tickets.ts";
 import * as enteredPhones from "./migrations/0010-entered-phones.ts";
 import * as installationId from "./migrations/0011-installation-id.ts";
 import * as owners from "./migrations/0012-owners.ts";
+import * as rates from "./migrations/0013-rates.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -33,6 +34,7 @@ export const migrations: SchemaChanges = {
   "0010-entered-phones": enteredPhones,
   "0011-installation-id": installationId,
   "0012-owners": owners,
+  "0013-rates": rates,
 };
 
 const bookkeeping = {

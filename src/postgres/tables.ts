@@ -15,6 +15,11 @@ export type OrganizationsTable = {
   created_at: Filled<Date>;
   lease_limit: Filled<number>;
   dialing: Filled<number>;
+  /** Calls a second by class; 0 for no limit, null for what the service is set to. */
+  rate_read: number | null;
+  rate_command: number | null;
+  rate_import: number | null;
+  rate_lease: number | null;
 };
 
 export type ApiKeysTable = {

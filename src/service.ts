@@ -2,6 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { hashApiKey } from "./domain/api-key.ts";
 import { createApiKeys } from "./access/api-keys.ts";
+import { createLimiter } from "./access/rates.ts";
+import { type Rates, noRates } from "./domain/rates.ts";
 import { createBatchJobs } from "./jobs/batch-jobs.ts";
 import { startClock } from "./vitals/clock.ts";
 import { createDueStarts } from "./starting/due-starts.ts";
@@ -37,6 +39,7 @@ import { startRedisWatch } from "./vitals/redis-watch.ts";
 import { openRedis } from "./redis/connection.ts";
 import { createContactList } from "./redis/contact-list.ts";
 import { createKeys, readJobKey, writeJobKey } from "./redis/keys.ts";
+import { createBuckets } from "./redis/rates.ts";
 import { createReservations } from "./redis/reservations.ts";
 import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
@@ -89,6 +92,8 @@ export type ServiceOptions = {
   readonly keepAliveMs?: number;
   /** LeaseContacts waits no longer, whatever is asked for. */
   readonly longestWaitMs?: number;
+  /** Calls a second by class that an organization may make that has no rates of its own; no limits if not given. */
+  readonly rates?: Rates;
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
   readonly logger: Logger;
@@ -226,10 +231,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.use(startScheduler({ ...dueStarts, schedule, fanOut, clock, subscriber, metrics, logger }));
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
+  const limiter = createLimiter({
+    buckets: createBuckets(redis, keys),
+    rates: options.rates ?? noRates,
+    onLimited: (rateClass) => metrics.rateLimited.inc({ class: rateClass }),
+    logger,
+  });
   const health = createHealth([BatchJobService.typeName, ContactWorkerService.typeName]);
   const services = [
     serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
-    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, options)),
+    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, { ...options, limiter })),
     health.entry,
   ];
   const validation = validationInterceptor(services);
@@ -253,6 +264,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     gate: createGate((authorization) => pulse.guard(() => apiKeys.authenticate(authorization)), {
       translate,
       refused,
+      limiter,
     }),
     observe: [observationInterceptor(metrics, logger)],
     interceptors: [

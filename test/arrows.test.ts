@@ -8,7 +8,7 @@ const allowed: Record<string, readonly string[]> = {
   // Programs: settings → servers → service → stop.
   "main.ts": ["config.ts", "service.ts", "embedded", "jobs", "postgres", "rpc", "vitals"],
   demo: ["service.ts", "domain", "embedded", "gen", "vitals", "worker"],
-  access: ["config.ts", "domain", "embedded", "postgres", "timing", "vitals"],
+  access: ["config.ts", "domain", "embedded", "postgres", "redis", "timing", "vitals"],
   // What a setting is when nobody sets it is said where it is used.
   "config.ts": ["domain", "jobs", "postgres"],
   // The composition root.

@@ -8,7 +8,7 @@ import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb
 import { type ServiceOptions, startService } from "../../src/service.ts";
 import { cloneDatabase } from "./database.ts";
 
-type TestOptions = Partial<Pick<ServiceOptions, "logger" | "longestWaitMs" | "shutdownDelayMs">>;
+type TestOptions = Partial<Pick<ServiceOptions, "logger" | "longestWaitMs" | "rates" | "shutdownDelayMs">>;
 
 /** A whole replica with its loops, on a database and a Redis prefix of its own, and an admin's client for it. */
 export async function startTestService(options: TestOptions = {}) {

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { hashApiKey } from "./domain/api-key.ts";
 import { createApiKeys } from "./access/api-keys.ts";
 import { createLimiter } from "./access/rates.ts";
+import { createWrongKeys } from "./access/wrong-keys.ts";
 import { type Rates, noRates } from "./domain/rates.ts";
 import { createBatchJobs } from "./jobs/batch-jobs.ts";
 import { startClock } from "./vitals/clock.ts";
@@ -249,6 +250,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   pulse.onWritesLost(leasing.fail);
   const translate = createErrorTranslation(logger, refusalOf);
   const apiKeys = opened.use(createApiKeys({ db: connections.lookUps, logger }));
+  const wrongKeys = createWrongKeys(() => metrics.rateLimited.inc({ class: "unknown_key" }));
   const refused = createRefused({ metrics, logger });
   const bytesInHand = createBytesInHand({
     maxBytes: heapShare(),
@@ -258,7 +260,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     refused,
     bytesInHand,
     largeTurns: createLargeTurns(),
-    strangers: createStrangers(apiKeys.isFamiliar),
+    strangers: createStrangers(
+      {
+        isFamiliar: apiKeys.isFamiliar,
+        isValid: (authorization) => pulse.guard(() => apiKeys.isValid(authorization)),
+      },
+      wrongKeys,
+    ),
     host: options.host,
     connectionMaxAgeMs,
     gate: createGate((authorization) => pulse.guard(() => apiKeys.authenticate(authorization)), {

@@ -46,6 +46,9 @@ const rateClasses: Partial<Record<ProtoRateClass, RateClass>> = {
 
 const callerKey = createContextKey<Caller | undefined>(undefined);
 
+/** Why a call is refused, where that was found out before it began. */
+export const refusalKey = createContextKey<unknown>(undefined);
+
 /** Who is calling. Every method that needs an API key has a caller by the time its handler runs. */
 export function callerOf(context: Pick<HandlerContext, "values">): Caller {
   const caller = context.values.get(callerKey);
@@ -75,6 +78,8 @@ export function createGate(
   return async (context: HandlerContext): Promise<void> => {
     if (!needsKey(context.service)) return;
     try {
+      const refusal = context.values.get(refusalKey);
+      if (refusal !== undefined) throw refusal;
       const caller = await authenticate(context.requestHeader.get("authorization"));
       const { roles, rateClass } = termsOf(context.method);
       checkRole(caller.role, roles, context);

@@ -124,13 +124,13 @@ test("a refusal says what the limit is, and when the call may succeed", async ()
 test("an organization's own rate goes before the service's, 0 is no limit, and a change is followed at once", async () => {
   const one = replica(1);
   const caller = newCaller();
-  const with_ = (command: number) => ({ ...caller, rates: { command } });
+  const withOwn = (command: number) => ({ ...caller, rates: { command } });
   const count = async (who: Caller) =>
     (await Promise.all(Array.from({ length: 50 }, () => admitted(one, who)))).filter(Boolean).length;
-  expect(await count(with_(0))).toBe(50);
+  expect(await count(withOwn(0))).toBe(50);
   expect(one.asked()).toBe(0);
-  expect(await count(with_(20))).toBe(20);
-  expect(await count(with_(0))).toBe(50);
+  expect(await count(withOwn(20))).toBe(20);
+  expect(await count(withOwn(0))).toBe(50);
   expect(await count(caller)).toBeLessThanOrEqual(1);
 });
 

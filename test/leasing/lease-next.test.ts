@@ -254,10 +254,10 @@ describe("under a request id", () => {
   test("of an organization that may lease no more takes over what was leased, and leases nothing else", async () => {
     await runJob(parts, { contacts: makeContacts(4) });
     const given = completed([await leaseOne(parts)]);
-    const requestId = randomUUID();
-    const { leases } = await reportAndLease(parts, given, { requestId });
+    const mine = randomUUID();
+    const { leases } = await reportAndLease(parts, given, { requestId: mine });
     expect(numbersOf(leases)).toEqual([2]);
-    const again = await reportAndLease(parts, given, { requestId, isLimited: true });
+    const again = await reportAndLease(parts, given, { requestId: mine, isLimited: true });
     expect(again).toMatchObject({ results: [{ kind: "already_recorded" }], leases: [{ number: 2 }] });
     await expectAllLive(parts, again.leases);
     const ended = completed(again.leases);

@@ -166,10 +166,10 @@ describe.each(transports)("a worker over %s", (_, transport) => {
   });
 });
 
-describe("over plain HTTP", () => {
-  const send = (path: string, key: string, init: RequestInit = {}) =>
-    fetch(`${service.httpUrl}${path}`, { ...init, headers: { authorization: `Bearer ${key}` } });
+const send = (path: string, key: string, init: RequestInit = {}) =>
+  fetch(`${service.httpUrl}${path}`, { ...init, headers: { authorization: `Bearer ${key}` } });
 
+describe("over plain HTTP", () => {
   test("files are counted by a class of their own, once each", async () => {
     const { key, organizationId, batchJobId } = await makeRunning(1);
     await setRates(organizationId, { import: 1 });
@@ -204,10 +204,8 @@ test("a stream counts once, when it is opened", async () => {
   await setRates(organizationId, { read: 1 });
   await untilLimited(() => backend.listBatchJobs({}));
   await delay(1_100);
-  const watching = service
-    .clientWith(key)
-    .watchBatchJobs({ batchJobIds: [batchJobId] })
-    [Symbol.asyncIterator]();
+  const stream = service.clientWith(key).watchBatchJobs({ batchJobIds: [batchJobId] });
+  const watching = stream[Symbol.asyncIterator]();
   expect((await watching.next()).value).toMatchObject({ batchJob: { batchJobId } });
   await backend.pauseBatchJob({ batchJobId });
   expect((await watching.next()).value).toMatchObject({ batchJob: { batchJobId } });
@@ -223,7 +221,8 @@ test("a change of an organization's rates is followed within 5 s, without a rest
   await untilLimited(() => backend.listBatchJobs({}));
   await setRates(organizationId, { read: 0 });
   await eventually(async () => {
-    for (let i = 0; i < 5; i += 1) await backend.listBatchJobs({});
+    const lists = await Promise.all(Array.from({ length: 5 }, () => backend.listBatchJobs({})));
+    expect(lists).toHaveLength(5);
   }, 15_000);
 });
 

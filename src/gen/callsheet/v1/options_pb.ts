@@ -70,7 +70,8 @@ export const RoleSchema: GenEnum<Role> = /*@__PURE__*/
   enumDesc(file_callsheet_v1_options, 0);
 
 /**
- * What the calls of an RPC are counted by. An organization has a limit a second for each class, on all replicas together.
+ * What the calls of an RPC are counted by. An organization may have a limit a second for each class, on all replicas
+ * together.
  *
  * @generated from enum callsheet.v1.RateClass
  */
@@ -120,7 +121,8 @@ export const RateClass = {
 } as const;
 
 /**
- * What the calls of an RPC are counted by. An organization has a limit a second for each class, on all replicas together.
+ * What the calls of an RPC are counted by. An organization may have a limit a second for each class, on all replicas
+ * together.
  *
  * @generated from enum callsheet.v1.RateClass
  */

@@ -153,13 +153,22 @@ const lagsOf = (url: string, ids: readonly string[]) =>
     return rows.map(({ lag }) => (lag === null ? Infinity : Number(lag)));
   });
 
+/** What a hostile organization may do in a second where that is what the attack is about. */
+const hostileRate = 100;
+
 /** Another organization, its key, and a job of it. */
-async function makeHostile(service: FreshService) {
+async function makeHostile(service: FreshService, attack: string) {
   const apiKey = generateApiKey();
   const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
   const organizationId = await ensureOrganization(db, "hostile");
   const hash = hashApiKey(apiKey);
   await insertApiKey(db, { organizationId, name: "", role: "admin", hash, expiresAt: null });
+  if (attack.includes("its rate"))
+    await db
+      .updateTable("organizations")
+      .set({ rate_read: hostileRate })
+      .where("id", "=", organizationId)
+      .execute();
   await db.destroy();
   const { call, close } = openGrpcClient(service.grpcAddress, apiKey);
   let jobId = "";
@@ -307,7 +316,7 @@ const first = attackNames.findIndex((name) => name.includes(given.from));
 for (const attack of attackNames.slice(first).filter((name) => name.includes(given.only))) {
   // Each on a service of its own: what one leaves behind is not the next one's.
   await using service = await startFreshService();
-  const hostile = await makeHostile(service);
+  const hostile = await makeHostile(service, attack);
   row(await measure(service, attack, hostile).catch((error: unknown) => [attack, ending(service, error)]));
 }
 process.exit(0);

@@ -175,6 +175,13 @@ const attacks: Record<string, (target: Target) => void | Promise<void>> = {
       { connections: 500, inFlight: 10 },
     ),
 
+  "an organization far over its rate, gRPC": (target) =>
+    loop(
+      target,
+      { path: listPath, headers: () => ({ authorization: rightKey(target) }) },
+      { connections: 4, inFlight: 50 },
+    ),
+
   "500 calls without a key at a time, gRPC": (target) =>
     loop(target, { path: getPath }, { connections: 2, inFlight: 250 }),
 

@@ -119,9 +119,11 @@ export function createLimiter(deps: {
     await nextTurn();
     const { perSecond, came, askedMs } = pool;
     const nowMs = performance.now();
-    const most = Math.ceil((perSecond * grantMs) / 1_000);
-    const expected = Math.ceil((came * grantMs) / Math.max(pauseMs, nowMs - askedMs));
-    const want = Math.max(pool.waiting, Math.min(expected, most));
+    const within = (ms: number) => Math.ceil((perSecond * ms) / 1_000);
+    const most = within(grantMs);
+    // As many as came since the last time will come until the next, which may be long where the machine is busy.
+    const expected = Math.min(came, within(Math.min(Math.max(grantMs, nowMs - askedMs), keptMs)));
+    const want = Math.max(pool.waiting, expected);
     pool.came = 0;
     pool.askedMs = nowMs;
     const { granted, waitMs } = await takeFrom(pool, caller, rateClass, { perSecond, want, most });

@@ -199,6 +199,33 @@ describe("over plain HTTP", () => {
   });
 });
 
+test("a caller far over its rate is held to it, and an ordinary one beside it is not refused", async () => {
+  const [wild, ordinary] = [await makeLimited({ read: 50 }), await makeLimited({ read: 50 })];
+  const call = callerFor("grpc-js", wild.ports);
+  const began = performance.now();
+  const over = new AbortController();
+  let answers = 0;
+  let refusals = 0;
+  const loops = Array.from({ length: 20 }, async () => {
+    while (!over.signal.aborted) {
+      if ("ok" in (await call("listBatchJobs", {}))) answers += 1;
+      else refusals += 1;
+    }
+  });
+  for (let i = 0; i < 20; i += 1) {
+    for (const name of bothListeners) {
+      expect(await callerFor(name, ordinary.ports)("listBatchJobs", {})).toHaveProperty("ok");
+    }
+    await delay(50);
+  }
+  over.abort();
+  await Promise.all(loops);
+  const most = 50 * (1 + (performance.now() - began) / 1_000);
+  expect(answers).toBeLessThan(most * 1.05 + 1);
+  expect(answers).toBeGreaterThan(most * 0.6);
+  expect(refusals).toBeGreaterThan(answers);
+});
+
 test("a stream counts once, when it is opened", async () => {
   const { key, organizationId, batchJobId, backend } = await makeRunning(1);
   await setRates(organizationId, { read: 1 });

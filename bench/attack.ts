@@ -153,13 +153,22 @@ const lagsOf = (url: string, ids: readonly string[]) =>
     return rows.map(({ lag }) => (lag === null ? Infinity : Number(lag)));
   });
 
+/** What a hostile organization may do in a second where that is what the attack is about. */
+const hostileRate = 100;
+
 /** Another organization, its key, and a job of it. */
-async function makeHostile(service: FreshService) {
+async function makeHostile(service: FreshService, attack: string) {
   const apiKey = generateApiKey();
   const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
   const organizationId = await ensureOrganization(db, "hostile");
   const hash = hashApiKey(apiKey);
   await insertApiKey(db, { organizationId, name: "", role: "admin", hash, expiresAt: null });
+  if (attack.includes("its rate"))
+    await db
+      .updateTable("organizations")
+      .set({ rate_read: hostileRate })
+      .where("id", "=", organizationId)
+      .execute();
   await db.destroy();
   const { call, close } = openGrpcClient(service.grpcAddress, apiKey);
   let jobId = "";
@@ -173,6 +182,39 @@ async function makeHostile(service: FreshService) {
   }
   close();
   return { apiKey, jobId };
+}
+
+/** Keys of the ordinary client's that the service has not seen yet. */
+async function makeNewKeys({ databaseUrl }: FreshService, count: number): Promise<string[]> {
+  const db = openDatabase({ url: databaseUrl, poolSize: 1 });
+  const organizationId = await ensureOrganization(db, "default");
+  const keys = Array.from({ length: count }, generateApiKey);
+  for (const key of keys) {
+    const hash = hashApiKey(key);
+    await insertApiKey(db, { organizationId, name: "new", role: "admin", hash, expiresAt: null });
+  }
+  await db.destroy();
+  return keys;
+}
+
+/** Makes a first call under each key, over both protocols in turn, spread over so long; answers how long they took. */
+async function firstCalls(service: FreshService, keys: readonly string[], ms: number): Promise<number[]> {
+  const { getBatchJob } = BatchJobService.method;
+  const overHttp = (key: string) =>
+    fetch(`${service.httpUrl}/batch/jobs`, { headers: { authorization: `Bearer ${key}` } });
+  async function overGrpc(key: string) {
+    const { call, close } = openGrpcClient(service.grpcAddress, key);
+    // Known or not, it is answered.
+    await call(getBatchJob, { batchJobId: randomUUID() }).catch(() => {});
+    close();
+  }
+  const calls = keys.map(async (key, i) => {
+    await delay((i * ms) / keys.length);
+    const began = performance.now();
+    await within(i % 2 === 0 ? overHttp(key) : overGrpc(key)).catch(() => {});
+    return performance.now() - began;
+  });
+  return await Promise.all(calls);
 }
 
 /** How far behind the service's event loop was at most, in ms, since this was last asked. */
@@ -196,6 +238,7 @@ async function measure(
   await client.run(1_000);
   const leadMs = 3_000;
   const fromMs = Date.now() + leadMs + 1_000;
+  const newKeys = await makeNewKeys(service, 8);
   const due = await scheduleJobs(service, fromMs, seconds * 1_000);
   await delay(Math.max(0, fromMs - 1_000 - Date.now()));
   await forgetPeak(service.pid);
@@ -217,7 +260,10 @@ async function measure(
   );
   const said = text(child.stdout);
   await delay(Math.max(0, fromMs - Date.now()));
-  const { took, errors } = await client.run(seconds * 1_000);
+  const [{ took, errors }, first] = await Promise.all([
+    client.run(seconds * 1_000),
+    firstCalls(service, newKeys, seconds * 1_000),
+  ]);
   child.kill("SIGTERM");
   if (child.exitCode === null) await once(child, "exit");
   const loop = await loopDelayOf(service);
@@ -230,6 +276,7 @@ async function measure(
     attack,
     at(took, 0.5),
     at(took, 0.99),
+    at(first, 1),
     at(lags, 0.99),
     failed === "" ? "none" : failed,
     peak,
@@ -243,6 +290,7 @@ const columns = [
   "attack",
   "ordinary p50, ms",
   "p99, ms",
+  "first call under a new key, at most, ms",
   "due lag p99, ms",
   "its errors",
   "service, MB at most",
@@ -268,7 +316,7 @@ const first = attackNames.findIndex((name) => name.includes(given.from));
 for (const attack of attackNames.slice(first).filter((name) => name.includes(given.only))) {
   // Each on a service of its own: what one leaves behind is not the next one's.
   await using service = await startFreshService();
-  const hostile = await makeHostile(service);
+  const hostile = await makeHostile(service, attack);
   row(await measure(service, attack, hostile).catch((error: unknown) => [attack, ending(service, error)]));
 }
 process.exit(0);

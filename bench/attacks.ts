@@ -165,6 +165,23 @@ const attacks: Record<string, (target: Target) => void | Promise<void>> = {
   "32 loops of wrong keys, HTTP": (target) =>
     loopHttp(target, () => post(getPath, { authorization: wrongKey() }), { connections: 32 }),
 
+  "5,000 connections with wrong keys, HTTP": (target) =>
+    loopHttp(target, () => post(getPath, { authorization: wrongKey() }), { connections: 5_000 }),
+
+  "500 connections with wrong keys, gRPC": (target) =>
+    loop(
+      target,
+      { path: getPath, headers: () => ({ authorization: wrongKey() }) },
+      { connections: 500, inFlight: 10 },
+    ),
+
+  "an organization far over its rate, gRPC": (target) =>
+    loop(
+      target,
+      { path: listPath, headers: () => ({ authorization: rightKey(target) }) },
+      { connections: 4, inFlight: 50 },
+    ),
+
   "500 calls without a key at a time, gRPC": (target) =>
     loop(target, { path: getPath }, { connections: 2, inFlight: 250 }),
 

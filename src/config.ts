@@ -4,6 +4,7 @@ import { driverUrl } from "./postgres/address.ts";
 import { leastConnections } from "./postgres/connections.ts";
 import { defaultExportLimits } from "./jobs/export/contact-export.ts";
 import { defaultLimits } from "./jobs/import/pieces.ts";
+import { mostPerSecond } from "./domain/rates.ts";
 import { databaseUrlFault, redisUrlFault } from "./domain/server-url.ts";
 
 /** A whole number in plain digits, within its bounds. */
@@ -15,6 +16,9 @@ const wholeNumber = (least: number, most: number) =>
     .pipe(z.number().min(least).max(most));
 
 const port = wholeNumber(0, 65_535);
+
+/** Calls a second of one class; 0 for no limit. */
+const rate = wholeNumber(0, mostPerSecond).default(0);
 
 const seconds = z
   .string()
@@ -71,6 +75,10 @@ const settings = z.object({
     .default(defaultLimits.maxBytes),
   IMPORT_TIMEOUT: seconds.default(defaultLimits.timeoutMs),
   EXPORT_TIMEOUT: seconds.default(defaultExportLimits.timeoutMs),
+  RATE_READ: rate,
+  RATE_COMMAND: rate,
+  RATE_IMPORT: rate,
+  RATE_LEASE: rate,
   ESTIMATED_CALL_SECONDS: seconds.default(120_000),
   RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
 });

@@ -83,6 +83,12 @@ async function main(): Promise<never> {
       connectionMaxAgeMs: config.CONNECTION_MAX_AGE || Infinity,
       keepAliveMs: config.KEEP_ALIVE_TIMEOUT,
       longestWaitMs: config.LONGEST_WAIT,
+      rates: {
+        read: config.RATE_READ,
+        command: config.RATE_COMMAND,
+        import: config.RATE_IMPORT,
+        lease: config.RATE_LEASE,
+      },
       estimatedCallMs: config.ESTIMATED_CALL_SECONDS,
       retentionDays: config.RETENTION_DAYS,
       importLimits: {

@@ -5,6 +5,9 @@ import type { Caller } from "./domain/caller.ts";
 import { createAccess } from "./access/access.ts";
 import { createApiKeys } from "./access/api-keys.ts";
 import { startLastUses } from "./access/last-uses.ts";
+import { createLimiter } from "./access/rates.ts";
+import { createWrongKeys } from "./access/wrong-keys.ts";
+import { type Rates, noRates } from "./domain/rates.ts";
 import { createBatchJobs } from "./jobs/batch-jobs.ts";
 import { startClock } from "./vitals/clock.ts";
 import { createDueStarts } from "./starting/due-starts.ts";
@@ -43,6 +46,7 @@ import { startRedisWatch } from "./vitals/redis-watch.ts";
 import { openRedis } from "./redis/connection.ts";
 import { createContactList } from "./redis/contact-list.ts";
 import { createKeys, readJobKey, writeJobKey } from "./redis/keys.ts";
+import { createBuckets } from "./redis/rates.ts";
 import { createReservations } from "./redis/reservations.ts";
 import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
@@ -100,6 +104,8 @@ export type ServiceOptions = {
   readonly keepAliveMs?: number;
   /** LeaseContacts waits no longer, whatever is asked for. */
   readonly longestWaitMs?: number;
+  /** Calls a second by class that an organization may make that has no rates of its own; no limits if not given. */
+  readonly rates?: Rates;
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
   readonly logger: Logger;
@@ -249,6 +255,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.use(startScheduler({ ...dueStarts, schedule, fanOut, clock, subscriber, metrics, logger }));
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
 
+  const limiter = createLimiter({
+    buckets: createBuckets(redis, keys),
+    rates: options.rates ?? noRates,
+    onLimited: (rateClass) => metrics.rateLimited.inc({ class: rateClass }),
+    logger,
+  });
   const followStarts = createLeaseTraces(connections.lookUps, logger);
   const access = createAccess({ shares, reads: connections.reads });
   const lastUses = opened.use(startLastUses({ db, logger }));
@@ -259,7 +271,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   ]);
   const services = [
     serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
-    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, { ...options, followStarts })),
+    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, { ...options, followStarts, limiter })),
     serviceEntry(AccessService, accessService(access)),
     health.entry,
   ];
@@ -269,6 +281,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   pulse.onWritesLost(leasing.fail);
   const translate = createErrorTranslation(logger, refusalOf);
   const apiKeys = opened.use(createApiKeys({ db: connections.lookUps, logger }));
+  const wrongKeys = createWrongKeys(() => metrics.rateLimited.inc({ class: "unknown_key" }));
   async function authenticate(authorization: string | null): Promise<Caller> {
     const caller = await pulse.guard(() => apiKeys.authenticate(authorization));
     lastUses.note(caller);
@@ -283,10 +296,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     refused,
     bytesInHand,
     largeTurns: createLargeTurns(),
-    strangers: createStrangers(apiKeys.isFamiliar),
+    strangers: createStrangers(
+      {
+        isFamiliar: apiKeys.isFamiliar,
+        isValid: (authorization) => pulse.guard(() => apiKeys.isValid(authorization)),
+      },
+      wrongKeys,
+    ),
     host: options.host,
     connectionMaxAgeMs,
-    gate: createGate(authenticate, { translate, refused }),
+    gate: createGate(authenticate, { translate, refused, limiter }),
     observe: [
       ...(traces === undefined ? [] : [tracingInterceptor(traces)]),
       observationInterceptor(metrics, logger),

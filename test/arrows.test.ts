@@ -9,7 +9,7 @@ const allowed: Record<string, readonly string[]> = {
   "main.ts": ["config.ts", "service.ts", "embedded", "jobs", "postgres", "rpc", "vitals"],
   "cli.ts": ["main.ts", "access"],
   demo: ["service.ts", "domain", "embedded", "gen", "vitals", "worker"],
-  access: ["config.ts", "domain", "embedded", "jobs", "postgres", "timing", "vitals"],
+  access: ["config.ts", "domain", "embedded", "jobs", "postgres", "redis", "timing", "vitals"],
   doctor: ["config.ts", "domain", "embedded", "postgres", "redis"],
   // What a setting is when nobody sets it is said where it is used.
   "config.ts": ["domain", "jobs", "postgres"],

@@ -10,7 +10,13 @@ import { roles } from "../src/domain/caller.ts";
 import { AccessService } from "../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { Role, max_request_bytes, roles as rolesOption } from "../src/gen/callsheet/v1/options_pb.ts";
+import {
+  RateClass,
+  Role,
+  max_request_bytes,
+  rate_class,
+  roles as rolesOption,
+} from "../src/gen/callsheet/v1/options_pb.ts";
 import { codeName, codes } from "../src/rpc/errors.ts";
 import { addVitals, createMetrics } from "../src/vitals/metrics.ts";
 import { quoted, readDocument, root } from "./support/readme.ts";
@@ -50,20 +56,27 @@ test("the table of states is the one in the code", () => {
   );
 });
 
-const declaredRoles = (service: DescService) =>
+/** The roles that may call each method, and the class that its calls are counted by. */
+const declaredTerms = (service: DescService) =>
   service.methods.map((method) => {
     const option = getOption(method, rolesOption);
     const names = roles.filter((role) => option.includes(Role[role.toUpperCase() as keyof typeof Role]));
-    return [method.name, ["admin", ...names.filter((name) => name !== "admin")].join(", ")];
+    const rateClass = getOption(method, rate_class);
+    const [className = ""] = Object.entries(RateClass).find(([, value]) => value === rateClass) ?? [];
+    return [
+      method.name,
+      ["admin", ...names.filter((name) => name !== "admin")].join(", "),
+      className.toLowerCase(),
+    ];
   });
 
 test.each([BatchJobService, ContactWorkerService, AccessService])(
-  "the table of $name has every method of the proto with its roles, and no other",
+  "the table of $name has every method of the proto with its roles and its rate, and no other",
   (service) => {
     const rows = api
       .table(`## ${service.name}`)
-      .rows.map(([name = "", , who = ""]) => [quoted(name)[0], who]);
-    expect(rows.toSorted()).toEqual(declaredRoles(service).toSorted());
+      .rows.map(([name = "", , who = "", rate = ""]) => [quoted(name)[0], who, rate]);
+    expect(rows.toSorted()).toEqual(declaredTerms(service).toSorted());
   },
 );
 

@@ -21,7 +21,8 @@ const mostKnown = 10_000;
 const mostAsked = 1_000;
 const askMs = 10;
 
-const refusal = () =>
+/** One and the same for all keys that are none. */
+export const invalidApiKey = (): BatchJobError =>
   new BatchJobError(
     "invalid_api_key",
     'The call needs a valid API key in its header "authorization: Bearer cs_…".',
@@ -37,6 +38,8 @@ export type ApiKeys = AsyncDisposable & {
   readonly authenticate: Authenticate;
   /** Whether the header names a key that was valid when it was last looked up, which costs no query. */
   readonly isFamiliar: (authorization: string) => boolean;
+  /** Whether the header names a valid key; one that does is familiar then. */
+  readonly isValid: (authorization: string) => Promise<boolean>;
   readonly whileValid: WhileValid;
 };
 
@@ -65,14 +68,18 @@ export function createApiKeys({ db, logger }: { db: Database; logger: Logger }):
     for (const [name, { caller }] of known.entries()) if (caller.apiKeyId === apiKeyId) known.delete(name);
   });
 
+  async function callerNamedBy(authorization: string | undefined): Promise<Caller | undefined> {
+    const key = keyIn(authorization);
+    return key !== undefined && isApiKey(key) ? await callerOf(key) : undefined;
+  }
+
   return {
     async authenticate(authorization) {
-      const key = keyIn(authorization ?? undefined);
-      if (key === undefined || !isApiKey(key)) throw refusal();
-      const caller = await callerOf(key);
-      if (caller === undefined) throw refusal();
+      const caller = await callerNamedBy(authorization ?? undefined);
+      if (caller === undefined) throw invalidApiKey();
       return caller;
     },
+    isValid: async (authorization) => (await callerNamedBy(authorization)) !== undefined,
     isFamiliar(authorization) {
       const key = keyIn(authorization);
       return key !== undefined && known.get(hashApiKey(key).toString("base64")) !== undefined;
@@ -119,7 +126,7 @@ function startRechecks(
     for (const { apiKeyId } of callers) {
       if (valid.has(apiKeyId)) continue;
       onInvalid(apiKeyId);
-      for (const end of open.get(apiKeyId)?.ends ?? []) end(refusal());
+      for (const end of open.get(apiKeyId)?.ends ?? []) end(invalidApiKey());
     }
   }
 

@@ -31,11 +31,19 @@ export class BatchJobError extends Error {
   override readonly name = "BatchJobError";
   readonly reason: ErrorReason;
   readonly metadata: Readonly<Record<string, string>>;
+  /** After how long the same call may succeed, where that is known. */
+  readonly retryDelayMs: number | undefined;
 
-  constructor(reason: ErrorReason, message: string, metadata: Readonly<Record<string, string>> = {}) {
+  constructor(
+    reason: ErrorReason,
+    message: string,
+    metadata: Readonly<Record<string, string>> = {},
+    { retryDelayMs }: { retryDelayMs?: number } = {},
+  ) {
     super(message);
     this.reason = reason;
     this.metadata = metadata;
+    this.retryDelayMs = retryDelayMs;
   }
 }
 

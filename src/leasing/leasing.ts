@@ -22,12 +22,13 @@ export type Leasing = AsyncDisposable & {
   /**
    * Records outcomes, in one transaction with what else the organization reports and leases at the same time. With
    * `next` that leases what has become free, too, as `lease` does, but waits for nothing: no report fails, or is late,
-   * because there is nothing to lease.
+   * because there is nothing to lease. Where its organization `isLimited` it leases nothing, but takes over what an
+   * earlier call with its request id has leased, which nobody has else.
    */
   report(
     caller: Caller,
     reports: readonly Report[],
-    next?: Omit<LeaseRequest, "caller" | "waitMs">,
+    next?: Omit<LeaseRequest, "caller" | "waitMs"> & { readonly isLimited?: boolean },
   ): Promise<{ results: Reported[]; leases: readonly Lease[] }>;
   /** Puts off the end of live leases; answers the new end of each, undefined for one that is not live. */
   extend(caller: Caller, leaseIds: readonly string[], durationMs: number): Promise<(Date | undefined)[]>;
@@ -133,13 +134,16 @@ export function createLeasing(deps: {
     async report(caller, reports, next) {
       const { organizationId } = caller;
       const keyed = reports.map(({ leaseId, ...report }) => ({ ...report, key: readLeaseId(leaseId) }));
+      const isLimited = next?.isLimited === true;
       const request = next && withKnownJobs({ ...next, caller, waitMs: 0 });
       const drawn = request && (await orNothing(underTicket(request)));
-      if (drawn?.isRepeat !== true) return await desks.report(organizationId, keyed, drawn?.ask);
+      if (drawn?.isRepeat !== true) {
+        return await desks.report(organizationId, keyed, isLimited ? undefined : drawn?.ask);
+      }
       const { ask } = drawn;
       const { results } = await desks.report(organizationId, keyed);
       const taken = await orNothing(takeOverFor(ask));
-      if (taken?.length !== 0) return { results, leases: taken ?? [] };
+      if (taken?.length !== 0 || isLimited) return { results, leases: taken ?? [] };
       return { results, leases: (await orNothing(desks.wait(ask))) ?? [] };
     },
 

@@ -2,20 +2,39 @@ import { type SqlBool, sql } from "kysely";
 import type { Caller, Role } from "../domain/caller.ts";
 import { type Actor, type By, record } from "./audit.ts";
 import type { Trx } from "./batch-jobs.ts";
+import { type RateClass, type Rates, rateClasses } from "../domain/rates.ts";
 import type { Database } from "./database.ts";
 import { insertOrganization } from "./organizations.ts";
 
 const isValid = sql<SqlBool>`revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`;
 
+type RateColumns = { [C in RateClass as `rate_${C}`]: number | null };
+
+/** The rates that an organization has of its own. */
+const readRates = (columns: RateColumns): Partial<Rates> =>
+  Object.fromEntries(
+    rateClasses.flatMap((rateClass) => {
+      const rate = columns[`rate_${rateClass}`];
+      return rate === null ? [] : [[rateClass, rate]];
+    }),
+  );
+
 /** The callers behind the hashes of keys, by hash in base64; without those that are unknown, expired or revoked. */
 export async function findCallers(db: Database, hashes: readonly Buffer[]): Promise<Map<string, Caller>> {
   const rows = await db
     .selectFrom("api_keys")
-    .select(["hash", "id as apiKeyId", "organization_id as organizationId", "role"])
+    .innerJoin("organizations", "organizations.id", "api_keys.organization_id")
+    .select(["hash", "api_keys.id as apiKeyId", "organization_id as organizationId", "role"])
+    .select(rateClasses.map((rateClass) => `rate_${rateClass}` as const))
     .where(sql<SqlBool>`hash = any(${hashes}::bytea[])`)
     .where(isValid)
     .execute();
-  return new Map(rows.map(({ hash, ...caller }) => [hash.toString("base64"), caller]));
+  return new Map(
+    rows.map(({ hash, apiKeyId, organizationId, role, ...columns }) => [
+      hash.toString("base64"),
+      { apiKeyId, organizationId, role, rates: readRates(columns) },
+    ]),
+  );
 }
 
 /** The ids of those of the callers' keys that are neither expired nor revoked. */

@@ -1,4 +1,5 @@
 import type { JobKey } from "../domain/job-id.ts";
+import type { RateClass } from "../domain/rates.ts";
 
 export { type JobKey, readJobKey, writeJobKey } from "../domain/job-id.ts";
 
@@ -32,6 +33,9 @@ export const createKeys = (prefix: string) => ({
   position: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:position`,
   /** List: contact numbers, in order. */
   contacts: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:contacts`,
+  /** String: lives until the organization may make a second's worth of calls of the class at once. */
+  bucket: (organizationId: number, rateClass: RateClass) =>
+    `${prefix}:{rates-${organizationId}}:${rateClass}`,
   /** A pattern of the keys of all jobs. */
   ofJobs: `${prefix}:{[0-9]*}:*`,
   /** The job that a key is of, if it is of one. */

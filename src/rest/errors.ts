@@ -1,7 +1,7 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { codeToHttpStatus } from "@connectrpc/connect/protocol-connect";
-import { ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { codeName } from "../rpc/errors.ts";
+import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import { codeName, retryAfterOf } from "../rpc/errors.ts";
 
 /** What a call was about, as far as its refusal names it. */
 export type Asked = { readonly command?: string | undefined; readonly timezone?: string | undefined };
@@ -92,8 +92,7 @@ export const failure = (
 /** When to ask again, where waiting helps. */
 function retryHeaders(error: ConnectError): Readonly<Record<string, string>> {
   if (error.code !== Code.Unavailable && error.code !== Code.ResourceExhausted) return {};
-  const [retry] = error.findDetails(RetryInfoSchema);
-  return { "retry-after": String(Math.max(1, Number(retry?.retryDelay?.seconds ?? 1))) };
+  return { "retry-after": retryAfterOf(error) ?? "1" };
 }
 
 /** A refusal as these paths answer it. */

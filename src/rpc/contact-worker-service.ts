@@ -1,5 +1,6 @@
 import { type Duration, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { Limiter } from "../access/rates.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Outcome } from "../domain/contact.ts";
 import {
@@ -46,8 +47,15 @@ function checkNoWait({ wait }: LeaseContactsRequest): void {
 export function contactWorkerService(
   leasing: Leasing,
   recorder: Recorder,
-  { longestWaitMs = Infinity, followStarts }: { longestWaitMs?: number; followStarts?: FollowStarts } = {},
+  options: {
+    longestWaitMs?: number;
+    followStarts?: FollowStarts;
+    /** Leases that come with reports are not limited without it. */
+    limiter?: Pick<Limiter, "mayCall">;
+  } = {},
 ): ServiceImpl<typeof ContactWorkerService> {
+  const { longestWaitMs = Infinity, followStarts, limiter } = options;
+
   /** The leases as contacts of an answer; those whose answer is not written are released. */
   async function give(leases: readonly Lease[], context: HandlerContext) {
     const { organizationId } = callerOf(context);
@@ -128,7 +136,11 @@ export function contactWorkerService(
       }
       const { leaseNext } = request;
       if (leaseNext !== undefined) checkNoWait(leaseNext);
-      const next = leaseNext && { ...readRequest("lease_next.", leaseNext), signal: context.signal };
+      const next = leaseNext && {
+        ...readRequest("lease_next.", leaseNext),
+        signal: context.signal,
+        isLimited: (await limiter?.mayCall(callerOf(context), "lease")) === false,
+      };
       const { results, leases } = await leasing.report(callerOf(context), reports, next);
       return {
         contacts: await give(leases, context),

@@ -1,4 +1,4 @@
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { BatchJobError, type ErrorReason } from "../domain/batch-job-error.ts";
@@ -41,17 +41,23 @@ export const codeName = (code: Code): string =>
 /** How long a client may well wait before it asks again, where waiting helps. */
 const retryDelaysMs: Partial<Record<ErrorReason, number>> = { unavailable: 1_000, rate_limited: 1_000 };
 
+/** The seconds after which an error may be gone, as the header of that name has them; undefined if nothing is known. */
+export function retryAfterOf(error: ConnectError): string | undefined {
+  const [retry] = error.findDetails(RetryInfoSchema);
+  const delay = retry?.retryDelay;
+  return delay && String(Math.max(1, Math.ceil(durationMs(delay) / 1_000)));
+}
+
 export type FieldViolation = { field: string; description: string };
 
 /** A refusal as clients see it: one ErrorInfo, and what goes with it. */
 export function toConnectError(error: BatchJobError, fieldViolations: FieldViolation[] = []): ConnectError {
-  const { reason, message, metadata } = error;
+  const { reason, message, metadata, retryDelayMs = retryDelaysMs[reason] } = error;
   const info = {
     reason: reason.toUpperCase(),
     domain: "callsheet",
     metadata: { code: reason, ...metadata },
   };
-  const retryDelayMs = retryDelaysMs[reason];
   return new ConnectError(message, codes[reason], undefined, [
     { desc: ErrorInfoSchema, value: info },
     ...(fieldViolations.length > 0 ? [{ desc: BadRequestSchema, value: { fieldViolations } }] : []),

@@ -1,9 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+import type { ApiKeys } from "../access/api-keys.ts";
+import { type WrongKeys, createWrongKeys } from "../access/wrong-keys.ts";
 import { isApiKey, keyIn } from "../domain/api-key.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { createLine, type Line } from "../timing/line.ts";
-import { needsKey } from "./gate.ts";
+import { needsKey, refusalKey } from "./gate.ts";
 
 /** What is asked for: what needs a key, whether the replica is well, its metrics, or anything else. */
 export type Wanted = "work" | "health" | "metrics" | "other";
@@ -14,6 +16,12 @@ export function wantedOf(method: DescMethod): Wanted {
   return method === Health.method.check ? "health" : "other";
 }
 
+/** Is to be called once it is known who calls, or when the call is over. */
+export type Settled = (() => void) & {
+  /** Why the call will be refused, where that was found out before it began. */
+  readonly refusal?: unknown;
+};
+
 /** A call or a page that is asked for, before anything is made of it. */
 export type Arrival = {
   readonly authorization: string | undefined;
@@ -21,8 +29,7 @@ export type Arrival = {
   readonly connection: object;
   /** Where the connection comes from. */
   readonly address: string | undefined;
-  /** `settled` is to be called once it is known who calls, or when the call is over. */
-  begin(this: void, settled: () => void): void;
+  begin(this: void, settled: Settled): void;
   /**
    * Too many of its connection's wait. The whole connection ends unless somebody calls there who has a key, or may
    * have.
@@ -33,26 +40,32 @@ export type Arrival = {
 /** Lets callers in, and those whom this replica does not know in an order. */
 export type Strangers = { admit(arrival: Arrival): void };
 
+type Keys = Pick<ApiKeys, "isFamiliar" | "isValid">;
+
+/** Leaves it to the gate which keys are valid. */
+const unasked: Keys = { isFamiliar: () => false, isValid: () => Promise.resolve(true) };
+
 /** Of one connection so much waits at most. With keys: as many calls as a client has under way that has just come. */
 const mostWithoutKey = 128;
 const mostWithKey = 512;
 
-/** So many keys are looked up at a time, as what follows comes back from Postgres at once. */
-const mostLookedUp = 32;
+/** So many keys are looked up at the same time, shared out among the connections. */
+const mostLookedUp = 16_384;
 
 /** To say whether a replica is well costs next to nothing. */
 const mostHealthInTurn = 32;
 
 /**
  * Calls under keys that were valid a short while ago begin in each turn of the event loop, those of each key in their
- * turn. All others take turns by address and by connection, in what is left: whatever floods of them there are, those
- * who work here do not notice. Nobody is refused for what others at the same address do, many of whom a proxy or NAT
- * may hide; a flood waits for itself. What watches over a replica waits for nothing but its like, for it may end a
- * replica whose answer is late.
+ * turn. A key that is not known yet is looked up at once, with all others that come meanwhile, which costs little: one
+ * that is valid waits for no wrong one. All else takes turns by address and by connection, in what is left: whatever
+ * floods of it there are, those who work here do not notice. Nobody who has a key is refused for what others at the
+ * same address do, many of whom a proxy or NAT may hide; a flood waits for itself. What watches over a replica waits
+ * for nothing but its like, for it may end a replica whose answer is late.
  */
-export function createStrangers(isFamiliar: (authorization: string) => boolean): Strangers {
+export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = createWrongKeys()): Strangers {
   const familiar = createLine({ inTurn: 32, pauseMs: 0 });
-  const withKey = createLine({ atOnce: mostLookedUp });
+  const refused = createLine();
   const withoutKey = createLine();
   const lines: Record<Wanted, Line> = {
     work: withoutKey,
@@ -61,65 +74,76 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
     other: withoutKey,
   };
   const inUse = new WeakSet<object>();
-  /** What waits for a look at its key, by that. */
-  const waiting = new Map<string, Set<(settled: () => void) => void>>();
+  /** How many calls of a connection wait for a look at their keys. */
+  const lookingUp = new Map<object, number>();
 
-  /** Begins when it is its turn, or when another call has shown that its key is valid. */
-  function enterLookedUp(
-    authorization: string,
-    begin: Arrival["begin"],
-    enter: (work: Arrival["begin"]) => boolean,
-  ) {
-    const alike = waiting.get(authorization) ?? new Set();
-    waiting.set(authorization, alike);
-    const leave = (): boolean => {
-      const isThere = alike.delete(start);
-      if (alike.size === 0) waiting.delete(authorization);
-      return isThere;
-    };
-    function start(settled: () => void): void {
-      if (!leave()) return settled();
-      begin(() => {
-        settled();
-        if (isFamiliar(authorization)) for (const other of waiting.get(authorization) ?? []) other(() => {});
-      });
+  function admitFamiliar(authorization: string, { connection, address = "", begin, turnAway }: Arrival) {
+    inUse.add(connection);
+    wrongKeys.sawValid(address);
+    const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
+    if (!familiar.enter(member, begin)) turnAway("call");
+  }
+
+  /** What comes of the look at a key; what it throws is why the call is refused. */
+  async function lookUp(authorization: string, connection: object): Promise<boolean> {
+    lookingUp.set(connection, (lookingUp.get(connection) ?? 0) + 1);
+    try {
+      return await keys.isValid(authorization);
+    } finally {
+      const left = (lookingUp.get(connection) ?? 1) - 1;
+      if (left === 0) lookingUp.delete(connection);
+      else lookingUp.set(connection, left);
     }
-    alike.add(start);
-    if (enter(start)) return true;
-    leave();
-    return false;
+  }
+
+  /** Begins in turn with what will be refused; why is asked when it begins. */
+  function admitRefused({ connection, address = "", begin, turnAway }: Arrival, why: () => unknown): void {
+    const member = { group: address, key: connection, mostWaiting: mostWithKey };
+    const refuse = (settled: () => void) => begin(Object.assign(() => settled(), { refusal: why() }));
+    if (!refused.enter(member, refuse)) turnAway("call");
+  }
+
+  async function admitLookedUp(authorization: string, arrival: Arrival): Promise<void> {
+    const { connection, address = "", turnAway } = arrival;
+    const share = Math.max(1, Math.floor(mostLookedUp / Math.max(1, lookingUp.size)));
+    if ((lookingUp.get(connection) ?? 0) >= Math.min(mostWithKey, share)) return turnAway("call");
+    let isValid: boolean;
+    try {
+      isValid = await lookUp(authorization, connection);
+    } catch (thrown) {
+      return admitRefused(arrival, () => thrown);
+    }
+    if (isValid) admitFamiliar(authorization, arrival);
+    else admitRefused(arrival, () => wrongKeys.refusalFor(address));
   }
 
   return {
-    admit({ authorization, wanted, connection, address = "", begin, turnAway }) {
-      if (authorization !== undefined && isFamiliar(authorization)) {
-        inUse.add(connection);
-        const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
-        if (!familiar.enter(member, begin)) turnAway("call");
-        return;
-      }
+    admit(arrival) {
+      const { authorization = "", wanted, connection, address = "", begin, turnAway } = arrival;
+      if (authorization !== "" && keys.isFamiliar(authorization))
+        return admitFamiliar(authorization, arrival);
       const key = keyIn(authorization);
-      const isLookedUp = wanted === "work" && key !== undefined && isApiKey(key);
-      const mostWaiting = isLookedUp ? mostWithKey : mostWithoutKey;
-      const line = isLookedUp ? withKey : lines[wanted];
-      const enter = (work: Arrival["begin"]) =>
-        line.enter({ group: address, key: connection, mostWaiting }, work);
-      if (isLookedUp ? enterLookedUp(authorization ?? "", begin, enter) : enter(begin)) return;
-      turnAway(isLookedUp || inUse.has(connection) ? "call" : "connection");
+      if (wanted === "work" && key !== undefined && isApiKey(key)) {
+        return void admitLookedUp(authorization, arrival);
+      }
+      const member = { group: address, key: connection, mostWaiting: mostWithoutKey };
+      if (!lines[wanted].enter(member, begin)) turnAway(inUse.has(connection) ? "call" : "connection");
     },
   };
 }
 
 /** Has it said of a call that it is known who calls. */
-export const settledKey = createContextKey<() => void>(() => {});
+export const settledKey = createContextKey<Settled>(() => {});
 
-/** A gate that says so. */
+/** A gate that says so, and that knows of what has been found out before. */
 export const settling =
   (gate: (context: HandlerContext) => void | Promise<void>) =>
   async (context: HandlerContext): Promise<void> => {
+    const settled = context.values.get(settledKey);
+    if (settled.refusal !== undefined) context.values.set(refusalKey, settled.refusal);
     try {
       await gate(context);
     } finally {
-      context.values.get(settledKey)();
+      settled();
     }
   };

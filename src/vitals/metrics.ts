@@ -23,6 +23,12 @@ export function createMetrics() {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       registers,
     }),
+    rateLimited: new Counter({
+      name: "callsheet_rate_limited_total",
+      help: "Calls refused, and leases not given with reports, because of a rate, by class; unknown_key for wrong keys.",
+      labelNames: ["class"],
+      registers,
+    }),
     requestBytesInHand: new Gauge({
       name: "callsheet_request_bytes_in_hand",
       help: "Bytes of the requests that are being read or answered now.",

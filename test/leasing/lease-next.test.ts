@@ -249,6 +249,25 @@ describe("under a request id", () => {
     await expectAllLive(parts, again.leases);
   });
 
+  test("of an organization that may lease no more takes over what was leased, and leases nothing else", async () => {
+    await runJob(parts, { contacts: makeContacts(4) });
+    const given = completed([await leaseOne(parts)]);
+    const mine = randomUUID();
+    const { leases } = await reportAndLease(parts, given, { requestId: mine });
+    expect(numbersOf(leases)).toEqual([2]);
+    const again = await reportAndLease(parts, given, { requestId: mine, isLimited: true });
+    expect(again).toMatchObject({ results: [{ kind: "already_recorded" }], leases: [{ number: 2 }] });
+    await expectAllLive(parts, again.leases);
+    const ended = completed(again.leases);
+    const nothing = { results: [{ kind: "recorded" }], leases: [] };
+    expect(await reportAndLease(parts, ended, { isLimited: true })).toMatchObject(nothing);
+    // The id has been taken by then, and leases when it may.
+    const other = randomUUID();
+    expect((await reportAndLease(parts, [], { requestId: other, isLimited: true })).leases).toEqual([]);
+    expect((await reportAndLease(parts, [], { requestId: other, isLimited: true })).leases).toEqual([]);
+    expect(numbersOf((await reportAndLease(parts, [], { requestId: other })).leases)).toEqual([3]);
+  });
+
   test("LeaseContacts takes over what a report has leased, and the other way round", async () => {
     await runJob(parts, { contacts: makeContacts(4) });
     const first = await leaseOne(parts);

@@ -70,7 +70,7 @@ export const report = async (parts: Parts, reports: readonly Report[]): Promise<
 export const reportAndLease = (
   parts: Parts,
   reports: readonly Report[],
-  fields: Partial<LeaseRequest> = {},
+  fields: Partial<LeaseRequest> & { isLimited?: boolean } = {},
 ): Promise<{ results: Reported[]; leases: readonly Lease[] }> =>
   parts.leasing.report(parts.caller, withDetails(reports), {
     workerId: "worker-1",

@@ -5,7 +5,7 @@ export const shares: Mutant[] = [
   {
     guard: "a call that stays open ends when its key is not valid any more",
     file: "src/access/api-keys.ts",
-    text: "for (const end of open.get(apiKeyId)?.ends ?? []) end(refusal());",
+    text: "for (const end of open.get(apiKeyId)?.ends ?? []) end(invalidApiKey());",
     instead: "",
     test: "test/service/open-calls.test.ts",
     title: "a stream of jobs ends when its key",

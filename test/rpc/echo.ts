@@ -143,7 +143,7 @@ type Given = Partial<ServiceImpl<typeof Echo>> &
 export async function startEcho(given: Given = {}): Promise<Listeners> {
   const { services = [], interceptors = [], gate = () => {}, pages = {}, door, ...rest } = given;
   const { connectionMaxAgeMs = Infinity, refused = () => {}, observe = [], ...others } = rest;
-  const { strangers = createStrangers(() => false) } = rest;
+  const { strangers = createStrangers() } = rest;
   const { bytesInHand = createBytesInHand({ maxBytes: Infinity }), largeTurns, ...methods } = others;
   const options: ListenerOptions = {
     host: "127.0.0.1",

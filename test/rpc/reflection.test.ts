@@ -6,7 +6,7 @@ import { createClient, createServiceImplSpec } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { describe, expect, test } from "vitest";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { max_request_bytes, roles } from "../../src/gen/callsheet/v1/options_pb.ts";
+import { max_request_bytes, rate_class, roles } from "../../src/gen/callsheet/v1/options_pb.ts";
 import {
   ServerReflection,
   type ServerReflectionRequestSchema,
@@ -138,7 +138,10 @@ describe.each([
     const [answer] = await ask(server.port, { case: "allExtensionNumbersOfType", value: containingType });
     expect(answer?.messageResponse).toMatchObject({
       case: "allExtensionNumbersResponse",
-      value: { baseTypeName: containingType, extensionNumber: [roles.number, max_request_bytes.number] },
+      value: {
+        baseTypeName: containingType,
+        extensionNumber: [roles.number, max_request_bytes.number, rate_class.number],
+      },
     });
   });
 

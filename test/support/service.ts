@@ -9,7 +9,7 @@ import { type ServiceOptions, startService } from "../../src/service.ts";
 import { cloneDatabase } from "./database.ts";
 
 type TestOptions = Partial<
-  Pick<ServiceOptions, "logger" | "longestWaitMs" | "shutdownDelayMs" | "retentionDays">
+  Pick<ServiceOptions, "logger" | "longestWaitMs" | "rates" | "shutdownDelayMs" | "retentionDays">
 >;
 
 /** A whole replica with its loops, on a database and a Redis prefix of its own, and an admin's client for it. */

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { Code, type ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
 import { sql } from "kysely";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
@@ -10,6 +11,7 @@ import {
   ContactWorkerService,
   type ReportOutcomesRequest,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { RetryInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { type Service, startService } from "../../src/service.ts";
 import { simulatedDialer } from "../../src/worker/simulated-dialer.ts";
@@ -109,6 +111,31 @@ test("a worker takes the next contacts with its reports", async () => {
   expect((await jobOf(batchJobId))?.counts).toMatchObject({ completed: 40 });
   expect(calls.filter((name) => name === "ReportOutcomes")).toHaveLength(40);
   expect(calls.filter((name) => name === "LeaseContacts").length).toBeLessThan(10);
+});
+
+test("a worker whose leases are limited waits as long as it is asked to, and works its job to the end", async () => {
+  const batchJobId = await startJob(5);
+  const askedMs = 700;
+  const refusals = [{ retryDelay: durationFromMs(askedMs) }, { retryDelay: durationFromMs(askedMs) }];
+  const tries: number[] = [];
+  const limiting = onRpc("leaseContacts", (next) => (request) => {
+    tries.push(performance.now());
+    const value = refusals.pop();
+    if (value === undefined) return next(request);
+    throw new ConnectError("too many", Code.ResourceExhausted, undefined, [{ desc: RetryInfoSchema, value }]);
+  });
+  const errors: Code[] = [];
+  await using _ = work(batchJobId, {
+    client: createClient(ContactWorkerService, transportTo(grpcUrl(), apiKey, [limiting])),
+    concurrency: 1,
+    call: async () => ({ outcome: Outcome.COMPLETED }),
+    onError: ({ code }) => errors.push(code),
+  });
+  await untilEnded(batchJobId);
+  const [first = 0, second = 0, third = 0] = tries;
+  expect(second - first).toBeGreaterThanOrEqual(askedMs - 5);
+  expect(third - second).toBeGreaterThanOrEqual(askedMs - 5);
+  expect(errors).toEqual([Code.ResourceExhausted, Code.ResourceExhausted]);
 });
 
 test("a worker works a job to its end with a service that does not know how to lease with a report", async () => {

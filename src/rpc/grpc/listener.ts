@@ -27,7 +27,7 @@ const mostStreams = 250;
 /** Serves the table as gRPC over HTTP/2 without TLS. */
 export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {
   const { services, refused = () => {}, connectionMaxAgeMs = Infinity } = options;
-  const { strangers = createStrangers(() => false) } = options;
+  const { strangers = createStrangers() } = options;
   const gate = settling(options.gate);
   const { bytesInHand = createBytesInHand({ maxBytes: heapShare() }) } = options;
   const { largeTurns = createLargeTurns() } = options;

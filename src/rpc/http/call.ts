@@ -15,6 +15,7 @@ import { deliveryOf } from "../delivery.ts";
 import { idempotencyKey } from "./idempotency-key.ts";
 import { maybeCallerOf } from "../gate.ts";
 import { sendText } from "./pages.ts";
+import { retryAfter, withRetryAfter } from "./retry-after.ts";
 import { readCall } from "./request.ts";
 import { answerInTime } from "./in-time.ts";
 import { maxMessageBytes, type ListenerOptions } from "../listener.ts";
@@ -50,12 +51,24 @@ export function createRpcs(options: ListenerOptions, calls: CallsInHand): Readon
     writeMaxBytes: maxMessageBytes,
     maxTimeoutMs: longestTimeoutMs,
     shutdownSignal: calls.cut,
-    interceptors: [noteAnswer, idempotencyKey, ...observe, answerInTime, calls.interceptor, ...interceptors],
+    interceptors: [
+      noteAnswer,
+      retryAfter,
+      idempotencyKey,
+      ...observe,
+      answerInTime,
+      calls.interceptor,
+      ...interceptors,
+    ],
     async requestGate(context) {
       blameCaller(context);
       tellRefusal(context, refused);
       calls.admit();
-      await gate(context);
+      try {
+        await gate(context);
+      } catch (thrown) {
+        throw thrown instanceof ConnectError ? withRetryAfter(thrown) : thrown;
+      }
     },
   });
   for (const { method, impl } of services.flatMap((entry) => Object.values(entry.methods)))

@@ -26,7 +26,7 @@ const farewellMs = 10_000;
 
 /** Serves the table as Connect and gRPC-Web, and pages beside it, over HTTP/1.1 without TLS. */
 export async function startHttpListener(options: HttpListenerOptions): Promise<Listener> {
-  const { strangers = createStrangers(() => false) } = options;
+  const { strangers = createStrangers() } = options;
   const calls = createCallsInHand();
   const rpcs = createRpcs(options, calls);
   const answerDownload = createDownloads(options, calls);

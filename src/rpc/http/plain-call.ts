@@ -8,6 +8,7 @@ import { answerInTime } from "./in-time.ts";
 import { settledKey, settling } from "../strangers.ts";
 import { asConnectError } from "../last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
+import { withRetryAfter } from "./retry-after.ts";
 
 /** What calls a method as the listeners' other protocols do; undefined if it is not among those that are served. */
 export function invokerOf(
@@ -82,7 +83,7 @@ export function openPlainCall(
     refuse(thrown: unknown): void {
       const error = asConnectError(thrown, context.signal);
       const body = JSON.stringify(errorToJson(error, undefined));
-      response.setHeaders(error.metadata);
+      response.setHeaders(withRetryAfter(error).metadata);
       response.writeHead(codeToHttpStatus(error.code), { "content-type": "application/json" }).end(body);
     },
   };

@@ -12,7 +12,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/options.proto.
  */
 export const file_callsheet_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("ChpjYWxsc2hlZXQvdjEvb3B0aW9ucy5wcm90bxIMY2FsbHNoZWV0LnYxKmEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg4KClJPTEVfQURNSU4QARIRCg1ST0xFX09QRVJBVE9SEAISDwoLUk9MRV9WSUVXRVIQAxIPCgtST0xFX1dPUktFUhAEOkoKBXJvbGVzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAMoDjISLmNhbGxzaGVldC52MS5Sb2xlUgVyb2xlczpMChFtYXhfcmVxdWVzdF9ieXRlcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKAVSD21heFJlcXVlc3RCeXRlc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("ChpjYWxsc2hlZXQvdjEvb3B0aW9ucy5wcm90bxIMY2FsbHNoZWV0LnYxKmEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg4KClJPTEVfQURNSU4QARIRCg1ST0xFX09QRVJBVE9SEAISDwoLUk9MRV9WSUVXRVIQAxIPCgtST0xFX1dPUktFUhAEKpcBCglSYXRlQ2xhc3MSGgoWUkFURV9DTEFTU19VTlNQRUNJRklFRBAAEhMKD1JBVEVfQ0xBU1NfUkVBRBABEhYKElJBVEVfQ0xBU1NfQ09NTUFORBACEhUKEVJBVEVfQ0xBU1NfSU1QT1JUEAMSFAoQUkFURV9DTEFTU19MRUFTRRAEEhQKEFJBVEVfQ0xBU1NfTkVWRVIQBTpKCgVyb2xlcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyADKA4yEi5jYWxsc2hlZXQudjEuUm9sZVIFcm9sZXM6TAoRbWF4X3JlcXVlc3RfYnl0ZXMSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjShgMgASgFUg9tYXhSZXF1ZXN0Qnl0ZXM6WAoKcmF0ZV9jbGFzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNOGAyABKA4yFy5jYWxsc2hlZXQudjEuUmF0ZUNsYXNzUglyYXRlQ2xhc3NiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * What an API key may do. Every key has exactly one role, inside one organization.
@@ -70,6 +70,71 @@ export const RoleSchema: GenEnum<Role> = /*@__PURE__*/
   enumDesc(file_callsheet_v1_options, 0);
 
 /**
+ * What the calls of an RPC are counted by. An organization may have a limit a second for each class, on all replicas
+ * together.
+ *
+ * @generated from enum callsheet.v1.RateClass
+ */
+export const RateClass = {
+  /**
+   * No class. Every RPC that needs an API key names one.
+   *
+   * @generated from enum value: RATE_CLASS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * What changes nothing. A stream counts once, when it is opened.
+   *
+   * @generated from enum value: RATE_CLASS_READ = 1;
+   */
+  READ: 1,
+
+  /**
+   * What changes something. A repeat counts too.
+   *
+   * @generated from enum value: RATE_CLASS_COMMAND = 2;
+   */
+  COMMAND: 2,
+
+  /**
+   * Files of contacts. Each counts once.
+   *
+   * @generated from enum value: RATE_CLASS_IMPORT = 3;
+   */
+  IMPORT: 3,
+
+  /**
+   * Leases of contacts. A call that waits counts once.
+   *
+   * @generated from enum value: RATE_CLASS_LEASE = 4;
+   */
+  LEASE: 4,
+
+  /**
+   * Not counted, and never refused for a rate: what says how a call went, or that it goes on. Where that is refused, a
+   * person may be called again.
+   *
+   * @generated from enum value: RATE_CLASS_NEVER = 5;
+   */
+  NEVER: 5,
+} as const;
+
+/**
+ * What the calls of an RPC are counted by. An organization may have a limit a second for each class, on all replicas
+ * together.
+ *
+ * @generated from enum callsheet.v1.RateClass
+ */
+export type RateClass = (typeof RateClass)[keyof typeof RateClass] | UnknownEnum;
+
+/**
+ * Describes the enum callsheet.v1.RateClass.
+ */
+export const RateClassSchema: GenEnum<RateClass> = /*@__PURE__*/
+  enumDesc(file_callsheet_v1_options, 1);
+
+/**
  * The roles that may call this RPC, besides ROLE_ADMIN, which may call every RPC. An RPC without this option is for
  * ROLE_ADMIN only.
  *
@@ -86,4 +151,12 @@ export const roles: GenExtension<MethodOptions, Role[]> = /*@__PURE__*/
  */
 export const max_request_bytes: GenExtension<MethodOptions, number> = /*@__PURE__*/
   extDesc(file_callsheet_v1_options, 1);
+
+/**
+ * The class of the RPC's calls, where there are limits for them. RPCs that need no API key have none.
+ *
+ * @generated from extension: callsheet.v1.RateClass rate_class = 50003;
+ */
+export const rate_class: GenExtension<MethodOptions, RateClass> = /*@__PURE__*/
+  extDesc(file_callsheet_v1_options, 2);
 

@@ -19,13 +19,15 @@ export type Arrival = {
   readonly authorization: string | undefined;
   readonly wanted: Wanted;
   readonly connection: object;
-  /** Where the connection comes from. */
+  /** Where the call comes from. */
   readonly address: string | undefined;
+  /** True on the connection of a proxy, which has calls of others too. */
+  readonly isProxied: boolean;
   /** `settled` is to be called once it is known who calls, or when the call is over. */
   begin(this: void, settled: () => void): void;
   /**
    * Too many of its connection's wait. The whole connection ends unless somebody calls there who has a key, or may
-   * have.
+   * have, or it is a proxy's.
    */
   turnAway(what: "call" | "connection"): void;
 };
@@ -91,7 +93,7 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
   }
 
   return {
-    admit({ authorization, wanted, connection, address = "", begin, turnAway }) {
+    admit({ authorization, wanted, connection, address = "", isProxied, begin, turnAway }) {
       if (authorization !== undefined && isFamiliar(authorization)) {
         inUse.add(connection);
         const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
@@ -105,7 +107,7 @@ export function createStrangers(isFamiliar: (authorization: string) => boolean):
       const enter = (work: Arrival["begin"]) =>
         line.enter({ group: address, key: connection, mostWaiting }, work);
       if (isLookedUp ? enterLookedUp(authorization ?? "", begin, enter) : enter(begin)) return;
-      turnAway(isLookedUp || inUse.has(connection) ? "call" : "connection");
+      turnAway(isLookedUp || isProxied || inUse.has(connection) ? "call" : "connection");
     },
   };
 }

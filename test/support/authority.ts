@@ -1,0 +1,62 @@
+// oxlint-disable-next-line import/no-unassigned-import -- what @peculiar/x509 is built on looks for it
+import "reflect-metadata";
+import { randomBytes } from "node:crypto";
+import {
+  BasicConstraintsExtension,
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from "@peculiar/x509";
+
+/** A certificate and its key, in PEM. */
+export type Pair = { readonly cert: string; readonly key: string };
+
+/** Issues certificates that nobody trusts but who is told to. */
+export type Authority = {
+  readonly cert: string;
+  /** For the host `localhost` and the address 127.0.0.1, or for a client; it lasts for a day if not said. */
+  issue(given?: { name?: string; lastsMs?: number }): Promise<Pair>;
+};
+
+const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+const dayMs = 24 * 60 * 60 * 1_000;
+
+const makeKeys = () => crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+
+const lasting = (ms: number) => ({
+  serialNumber: `01${randomBytes(8).toString("hex")}`,
+  notBefore: new Date(Date.now() - dayMs),
+  notAfter: new Date(Date.now() + ms),
+  signingAlgorithm: algorithm,
+});
+
+export async function createAuthority(name = "CN=test authority"): Promise<Authority> {
+  const keys = await makeKeys();
+  const own = await X509CertificateGenerator.createSelfSigned({
+    ...lasting(dayMs),
+    name,
+    keys,
+    extensions: [new BasicConstraintsExtension(true, 1, true)],
+  });
+  return {
+    cert: own.toString("pem"),
+    async issue({ name: subject = "localhost", lastsMs = dayMs } = {}) {
+      const issued = await makeKeys();
+      const certificate = await X509CertificateGenerator.create({
+        ...lasting(lastsMs),
+        subject: `CN=${subject}`,
+        issuer: own.subject,
+        publicKey: issued.publicKey,
+        signingKey: keys.privateKey,
+        extensions: [
+          new SubjectAlternativeNameExtension([
+            { type: "dns", value: "localhost" },
+            { type: "ip", value: "127.0.0.1" },
+          ]),
+        ],
+      });
+      const key = await crypto.subtle.exportKey("pkcs8", issued.privateKey);
+      return { cert: certificate.toString("pem"), key: PemConverter.encode(key, "PRIVATE KEY") };
+    },
+  };
+}

@@ -17,8 +17,6 @@ export const usualHandshakes: HandshakeLimits = { longestMs: 10_000, most: 512 }
  */
 export function limitHandshakes(server: Server, { longestMs, most }: HandshakeLimits): void {
   const underWay = new Map<string, Socket>();
-  // The two sockets of a connection do not know each other; of open connections no two come from the same place.
-  const placeOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
 
   server.on("connection", (socket: Socket) => {
     const place = placeOf(socket);
@@ -32,6 +30,9 @@ export function limitHandshakes(server: Server, { longestMs, most }: HandshakeLi
   });
   server.on("secureConnection", (socket: TLSSocket) => underWay.delete(placeOf(socket)));
 }
+
+// The two sockets of a connection do not know each other; of open connections no two come from the same place.
+const placeOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
 
 function oldestOfMost(sockets: Iterable<Socket>): Socket | undefined {
   const byAddress = [...Map.groupBy(sockets, ({ remoteAddress = "" }) => remoteAddress).values()];

@@ -251,9 +251,9 @@ test("a call that is left while it waits is never begun", async () => {
   expect(listeners.refused()).toBeLessThan(100);
 });
 
-describe("behind a proxy that is trusted", () => {
-  const from = (address: string) => ({ "x-forwarded-for": `198.51.100.7, ${address}` });
+const from = (address: string) => ({ "x-forwarded-for": `198.51.100.7, ${address}` });
 
+describe("behind a proxy that is trusted", () => {
   test("a flood is refused call by call on its connection, and another address has its turn", async () => {
     const findAddress = findAddressThrough(readNetworks("127.0.0.0/8"));
     await using listeners = await startRefusing({ findAddress });

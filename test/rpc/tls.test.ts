@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { type EventEmitter, once } from "node:events";
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { connect as connectHttp2, constants } from "node:http2";
 import { request as requestHttps } from "node:https";
@@ -6,7 +6,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { connect as connectTls, createServer, type ConnectionOptions } from "node:tls";
-import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type HandlerContext, type Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
   createGrpcTransport,
@@ -15,13 +15,14 @@ import {
 import { credentials } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { afterAll, describe, expect, test } from "vitest";
+import { deliveryOf } from "../../src/rpc/delivery.ts";
 import { type Certificates, type OnLook, openCertificates } from "../../src/rpc/tls/certificates.ts";
 import type { TlsFiles } from "../../src/rpc/tls/files.ts";
 import { limitHandshakes } from "../../src/rpc/tls/handshakes.ts";
 import { createAuthority, type Pair } from "../support/authority.ts";
 import { eventually } from "../support/eventually.ts";
 import { refusal } from "../support/refusal.ts";
-import { Echo, type Listeners, startEcho } from "./echo.ts";
+import { Echo, type Listeners, type Note, startEcho } from "./echo.ts";
 import { createGrpcJsTransport } from "./grpc-js-transport.ts";
 
 const authority = await createAuthority();
@@ -75,6 +76,9 @@ function transports(
     "gRPC-Web over HTTP/2": createGrpcWebTransport({ ...at(http), httpVersion: "2" }),
   };
 }
+
+/** Resolves when it is closed, be it with an error. */
+const closed = (end: EventEmitter) => new Promise<void>((resolve) => end.once("close", () => resolve()));
 
 /** Whose certificate is shown there now. */
 async function shownAt(port: number): Promise<string> {
@@ -166,7 +170,7 @@ describe("with certificates", async () => {
     socket.write("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
     let heard = Buffer.alloc(0);
     socket.on("data", (chunk) => (heard = Buffer.concat([heard, chunk])));
-    await once(socket, "close");
+    await closed(socket);
     expect(heard.toString("latin1")).not.toContain("HTTP");
   });
 });
@@ -359,7 +363,7 @@ describe("a handshake", () => {
     const hello = Buffer.concat([Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]), Buffer.alloc(400)]);
     let sent = 0;
     const trickle = setInterval(() => slow.write(hello.subarray(sent, (sent += 1))), 20);
-    await Promise.all([once(silent(port), "close"), once(slow, "close")]);
+    await Promise.all([closed(silent(port)), closed(slow)]);
     clearInterval(trickle);
     expect(good.destroyed).toBe(false);
     good.destroy();
@@ -381,6 +385,21 @@ describe("a handshake", () => {
   });
 });
 
+/** Echoes so many bytes, and notes the answers that did not arrive. */
+function noting(bytes: number) {
+  const undone: string[] = [];
+  const entered = Promise.withResolvers<void>();
+  return {
+    undone,
+    entered: entered.promise,
+    one({ text }: Note, context: HandlerContext) {
+      deliveryOf(context.values).onFailure(() => void undone.push(text));
+      entered.resolve();
+      return { text, data: new Uint8Array(bytes) };
+    },
+  };
+}
+
 describe("over HTTP/2 on the HTTP port", async () => {
   const { certificates } = await open(await writePair(await authority.issue()));
   const connectTo = ({ http }: Listeners) =>
@@ -395,8 +414,8 @@ describe("over HTTP/2 on the HTTP port", async () => {
       "content-type": "application/connect+json",
     });
     await once(stream, "ready");
-    await once(idle, "close");
-    await once(connectTo(listeners), "close");
+    await closed(idle);
+    await closed(connectTo(listeners));
     expect(busy.closed).toBe(false);
     busy.destroy();
   });
@@ -433,6 +452,36 @@ describe("over HTTP/2 on the HTTP port", async () => {
     expect(called).toEqual([]);
     session.destroy();
   });
+
+  test("an answer that is written is not undone, not even by a stop", async () => {
+    const { undone, one } = noting(300_000);
+    const listeners = await startWith(certificates, { one });
+    const client = createClient(
+      Echo,
+      transports(listeners, { ca: authority.cert })["Connect over HTTP/2"] as Transport,
+    );
+    for (let turn = 0; turn < 10; turn += 1) {
+      await Promise.all(Array.from({ length: 10 }, () => client.one({ text: "call" })));
+    }
+    await Promise.all([listeners.http.stop(0), listeners.grpc.stop(0)]);
+    expect(undone).toEqual([]);
+  });
+
+  test.each(["its stream is broken off", "its connection is gone"])(
+    "an answer that its client does not read is undone when %s",
+    async (end) => {
+      const { undone, entered, one } = noting(4_000_000);
+      const session = connectTo(await startWith(certificates, { one }));
+      const headers = { ":method": "POST", ":path": "/test.v1.Echo/One", "content-type": "application/json" };
+      const stream = session.request(headers).on("error", () => {});
+      stream.end('{"text":"call"}');
+      await Promise.all([entered, once(stream, "response")]);
+      if (end === "its connection is gone") session.destroy();
+      else stream.close(constants.NGHTTP2_CANCEL);
+      await eventually(() => expect(undone).toEqual(["call"]));
+      session.destroy();
+    },
+  );
 
   test("an answer that breaks off does not look whole", async () => {
     const { promise: whole, resolve } = Promise.withResolvers<string>();

@@ -103,18 +103,29 @@ const nginxAs = (heading: string, service: Service) => ({
   },
 });
 
+const haproxyConfig = proxiesDocument.code("## HAProxy", "haproxy");
+const haproxyBackends = proxiesDocument.code("## TLS as far as Callsheet", "haproxy");
+
+const haproxyAs = (config: string, service: Service) => ({
+  wanted: { packageName: "haproxy", file: "usr/sbin/haproxy", versionFlag: "-v" },
+  service,
+  async start(program: Program, ports: Ports) {
+    const file = join(directory, `haproxy-${portOf(service.httpUrl)}.cfg`);
+    await writeFile(file, `${adapted(config, ports, service)}\n`);
+    return startProgram(program, ["-db", "-f", file]);
+  },
+});
+
 const proxies: Record<string, { wanted: Parameters<typeof findDebianProgram>[0] } & Proxy> = {
   nginx: nginxAs("## nginx", inPlainText),
   "nginx with TLS as far as the service": nginxAs("## TLS as far as Callsheet", secured),
-  HAProxy: {
-    service: inPlainText,
-    wanted: { packageName: "haproxy", file: "usr/sbin/haproxy", versionFlag: "-v" },
-    async start(program, ports) {
-      const file = join(directory, "haproxy.cfg");
-      await writeFile(file, adapted(proxiesDocument.code("## HAProxy", "haproxy"), ports, inPlainText));
-      return startProgram(program, ["-db", "-f", file]);
-    },
-  },
+  HAProxy: haproxyAs(haproxyConfig, inPlainText),
+  "HAProxy with TLS as far as the service": haproxyAs(
+    [...haproxyConfig.split("\n\n").filter((part) => !part.startsWith("backend ")), haproxyBackends].join(
+      "\n\n",
+    ),
+    secured,
+  ),
 };
 
 const withKey =

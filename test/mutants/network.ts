@@ -19,7 +19,7 @@ export const network: Mutant[] = [
     text: "sentence === suspicion && sentence !== told",
     instead: "sentence === suspicion",
     test: tls,
-    title: "leave the old pair in use where the new one %s, and it is told once",
+    title: "leave the old pair in use where the new one",
   },
   {
     guard: "a handshake ends in time",
@@ -59,7 +59,7 @@ export const network: Mutant[] = [
     text: "stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR",
     instead: "stream.writable || stream.destroyed",
     test: tls,
-    title: "an answer that its client does not read is undone when %s",
+    title: "an answer that its client does not read is undone when",
   },
   {
     guard: "nobody but a trusted proxy says where a call comes from",

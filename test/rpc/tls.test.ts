@@ -78,7 +78,7 @@ function transports(
 }
 
 /** Resolves when it is closed, be it with an error. */
-const closed = (end: EventEmitter) => new Promise<void>((resolve) => end.once("close", () => resolve()));
+const whenClosed = (end: EventEmitter) => new Promise<void>((resolve) => end.once("close", () => resolve()));
 
 /** Whose certificate is shown there now. */
 async function shownAt(port: number): Promise<string> {
@@ -170,7 +170,7 @@ describe("with certificates", async () => {
     socket.write("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
     let heard = Buffer.alloc(0);
     socket.on("data", (chunk) => (heard = Buffer.concat([heard, chunk])));
-    await closed(socket);
+    await whenClosed(socket);
     expect(heard.toString("latin1")).not.toContain("HTTP");
   });
 });
@@ -363,7 +363,7 @@ describe("a handshake", () => {
     const hello = Buffer.concat([Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]), Buffer.alloc(400)]);
     let sent = 0;
     const trickle = setInterval(() => slow.write(hello.subarray(sent, (sent += 1))), 20);
-    await Promise.all([closed(silent(port)), closed(slow)]);
+    await Promise.all([whenClosed(silent(port)), whenClosed(slow)]);
     clearInterval(trickle);
     expect(good.destroyed).toBe(false);
     good.destroy();
@@ -414,8 +414,8 @@ describe("over HTTP/2 on the HTTP port", async () => {
       "content-type": "application/connect+json",
     });
     await once(stream, "ready");
-    await closed(idle);
-    await closed(connectTo(listeners));
+    await whenClosed(idle);
+    await whenClosed(connectTo(listeners));
     expect(busy.closed).toBe(false);
     busy.destroy();
   });

@@ -38,14 +38,6 @@ export const network: Mutant[] = [
     title: "makes room for newer ones where too many do not end",
   },
   {
-    guard: "over HTTP/2 half a request is not taken for a whole one",
-    file: "src/rpc/http/request.ts",
-    text: "if (isBrokenOff(request)) throw clientLeft();",
-    instead: "isBrokenOff(request);",
-    test: tls,
-    title: "a request that is broken off is not taken for a whole one",
-  },
-  {
     guard: "over HTTP/2 half an answer does not look whole",
     file: "src/rpc/http/over-http2.ts",
     text: "this.stream.close(constants.NGHTTP2_INTERNAL_ERROR)",

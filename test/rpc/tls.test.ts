@@ -12,6 +12,7 @@ import {
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
+import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { credentials } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { afterAll, describe, expect, test } from "vitest";
@@ -251,6 +252,22 @@ describe("files that change", () => {
     await eventually(async () => expect(await both(listeners)).toEqual(["second", "second"]));
   });
 
+  test("with another authority of clients refuse those of the one before", async () => {
+    const [before, after] = [await createAuthority("CN=before"), await createAuthority("CN=after")];
+    const files = await writePair(await authority.issue(), before.cert);
+    const { http } = await startWith((await open(files)).certificates);
+    const [old, fresh] = [await before.issue(), await after.issue()];
+    const status = async (pair: Pair) => {
+      const asked = requestHttps({ host: "localhost", port: http.port, ca: authority.cert, ...pair }).end();
+      const [{ statusCode }] = await once(asked, "response");
+      return statusCode;
+    };
+    expect(await status(old)).toBe(404);
+    await writeFile(files.clientCaFile ?? "", after.cert);
+    await eventually(async () => expect(await status(fresh)).toBe(404));
+    await expect(status(old)).rejects.toThrow(/ECONNRESET|hang up|UNKNOWN_CA|unknown ca|alert/i);
+  });
+
   test.each([
     [
       "is half written",
@@ -421,36 +438,34 @@ describe("over HTTP/2 on the HTTP port", async () => {
   });
 
   test("a request that is broken off is not taken for a whole one", async () => {
-    const called: string[] = [];
-    const ended = Promise.withResolvers<unknown>();
+    const entered = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<string>();
     const listeners = await startWith(certificates, {
-      one: (note) => {
-        called.push(note.text);
-        return note;
+      async up(notes) {
+        try {
+          for await (const _ of notes) entered.resolve();
+          ended.resolve("whole");
+        } catch (error) {
+          ended.resolve(Code[ConnectError.from(error).code]);
+        }
+        return {};
       },
-      refused: (_, error) => ended.resolve(error),
-      observe: [
-        (next) => async (call) => {
-          try {
-            return await next(call);
-          } catch (error) {
-            ended.resolve(error);
-            throw error;
-          }
-        },
-      ],
     });
-    const session = connectTo(listeners);
-    const stream = session
-      .request({ ":method": "POST", ":path": "/test.v1.Echo/One", "content-type": "application/proto" })
-      .on("error", () => {});
-    // A whole message as far as it goes.
-    stream.write(Buffer.from([10, 2, 104, 105]));
-    await new Promise<void>((resolve) => session.ping(() => resolve()));
-    stream.close(constants.NGHTTP2_CANCEL);
-    expect(ConnectError.from(await ended.promise).code).toBe(Code.Canceled);
-    expect(called).toEqual([]);
-    session.destroy();
+    // Node's client would end a stream before it breaks it off.
+    const { port } = listeners.http;
+    const socket = connectTls({ host: "localhost", port, ca: authority.cert, ALPNProtocols: ["h2"] });
+    const session = connectHttp2(`https://localhost:${port}`, { createConnection: () => socket });
+    session.on("error", () => {});
+    const headers = {
+      ":method": "POST",
+      ":path": "/test.v1.Echo/Up",
+      "content-type": "application/connect+json",
+    };
+    const stream = session.request(headers).on("error", () => {});
+    stream.write(encodeEnvelope(0, new TextEncoder().encode('{"text":"one"}')));
+    await entered.promise;
+    socket.destroy();
+    expect(await ended.promise).toBe("Canceled");
   });
 
   test("an answer that is written is not undone, not even by a stop", async () => {

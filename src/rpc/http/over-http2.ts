@@ -93,9 +93,6 @@ export function hasLeft(request: IncomingMessage): boolean {
   return stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR;
 }
 
-/** Whether its client broke a request off, of which Node says over HTTP/2 that it has ended. */
-export const isBrokenOff = (request: IncomingMessage): boolean => streamOf(request)?.aborted === true;
-
 /** Lets a request that was answered arrive no further. */
 export function cutOff(request: IncomingMessage): void {
   const stream = streamOf(request);

@@ -15,7 +15,6 @@ import {
   tooLarge,
   tooSlow,
 } from "../requests/limits.ts";
-import { isBrokenOff } from "./over-http2.ts";
 import { fromWebText, isWebText } from "./web-text.ts";
 
 /** What it takes to read the request of one call. */
@@ -54,7 +53,7 @@ export function readCall(
   const signal = becauseItsClientLeft(call.signal);
   forgetFarDeadlines(call.header);
   if (call.method === "GET") return { ...call, ...fromQuery(call, reading), signal };
-  const sent = timely(whole(request), reading.limits.arriveMs);
+  const sent = timely(request.iterator({ destroyOnReturn: false }), reading.limits.arriveMs);
   const isText = isWebText(call.header.get("content-type") ?? "");
   const chunks = isText ? fromWebText(call.header, sent) : sent;
   return { ...call, signal, body: fromBody(call.header, chunks, reading) };
@@ -96,12 +95,6 @@ function decoded(message: string, isBase64: boolean): Uint8Array {
   } catch {
     throw malformed("The query's message must be base64, as its base64=1 says.");
   }
-}
-
-/** The chunks of the body, which throw if it was broken off. */
-async function* whole(request: IncomingMessage): AsyncGenerator<Uint8Array> {
-  yield* request.iterator({ destroyOnReturn: false });
-  if (isBrokenOff(request)) throw clientLeft();
 }
 
 /** The chunks, until all of them together have taken too long. */

@@ -5,7 +5,9 @@ import { leastConnections } from "./postgres/connections.ts";
 import { defaultExportLimits } from "./jobs/export/contact-export.ts";
 import { defaultLimits } from "./jobs/import/pieces.ts";
 import { mostPerSecond } from "./domain/rates.ts";
+import { isLoopback, networksFault, readNetworks } from "./domain/networks.ts";
 import { databaseUrlFault, redisUrlFault } from "./domain/server-url.ts";
+import { basePathFault, originsFault, readOrigins } from "./domain/web-address.ts";
 
 /** A whole number in plain digits, within its bounds. */
 const wholeNumber = (least: number, most: number) =>
@@ -39,6 +41,7 @@ const databaseUrl = z
   .regex(/^postgres(ql)?:\/\//, "must be a postgres:// URL")
   .pipe(without(databaseUrlFault))
   .transform(driverUrl);
+const flag = z.enum(["true", "false"], "must be true or false").transform((value) => value === "true");
 
 /** Every setting: an environment variable, what it may hold, and its default. docs/operating.md lists them. */
 const settings = z.object({
@@ -56,6 +59,13 @@ const settings = z.object({
   HOST: z.string().min(1).default("127.0.0.1"),
   PORT: port.default(8_080),
   GRPC_PORT: port.default(50051),
+  TLS_CERT_FILE: z.string().min(1).optional(),
+  TLS_KEY_FILE: z.string().min(1).optional(),
+  TLS_CLIENT_CA_FILE: z.string().min(1).optional(),
+  ALLOW_PLAINTEXT: flag.default(false),
+  BASE_PATH: without(basePathFault).optional(),
+  CORS_ORIGINS: without(originsFault).transform(readOrigins).optional(),
+  TRUST_PROXY: without(networksFault).transform(readNetworks).optional(),
   CALLSHEET_DATA_DIR: z.string().min(1).optional(),
   CALLSHEET_BOOTSTRAP_API_KEY: z
     .string()
@@ -85,10 +95,35 @@ const settings = z.object({
 
 export type Config = z.infer<typeof settings>;
 
+/** What is wrong with settings that are right by themselves, and with which. */
+function faultTogether(config: Config): { path: string; message: string } | undefined {
+  const { HOST, TLS_CERT_FILE: cert, TLS_KEY_FILE: key, TLS_CLIENT_CA_FILE: clientCa } = config;
+  if ((cert ?? clientCa) !== undefined && key === undefined)
+    return {
+      path: "TLS_KEY_FILE",
+      message: "must be given too where TLS is wanted: the key of TLS_CERT_FILE",
+    };
+  if (key !== undefined && cert === undefined)
+    return {
+      path: "TLS_CERT_FILE",
+      message: "must be given too where TLS is wanted: the certificate of TLS_KEY_FILE",
+    };
+  if (cert !== undefined || config.ALLOW_PLAINTEXT || isLoopback(HOST)) return undefined;
+  const message =
+    `${HOST} is reached from other machines, and without TLS keys and phone numbers would cross the network in plain ` +
+    "text. Set TLS_CERT_FILE and TLS_KEY_FILE or, where a proxy in front adds TLS, ALLOW_PLAINTEXT=true";
+  return { path: "HOST", message };
+}
+
+const checked = settings.superRefine((config, context) => {
+  const fault = faultTogether(config);
+  if (fault) context.addIssue({ code: "custom", path: [fault.path], message: fault.message });
+});
+
 /** Reads the settings; throws one sentence for each that is wrong. An empty variable counts as not set. */
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const given = Object.entries(environment).filter(([, value]) => value !== "");
-  const result = settings.safeParse(Object.fromEntries(given));
+  const result = checked.safeParse(Object.fromEntries(given));
   if (result.success) return result.data;
   const sentences = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}.`);
   throw new Error(sentences.join("\n"));

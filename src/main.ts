@@ -15,7 +15,7 @@ import { isTracingWanted, openTraces } from "./vitals/traces.ts";
 import { isPostgresUnavailable } from "./postgres/database.ts";
 import { obstacleOf } from "./postgres/obstacle.ts";
 import { inUrl } from "./rpc/listener.ts";
-import { startService } from "./service.ts";
+import { type ServiceOptions, startService } from "./service.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -53,6 +53,11 @@ async function startServers(config: Config, stack: AsyncDisposableStack, stop: A
   };
 }
 
+function tlsFilesOf(config: Config): ServiceOptions["tls"] {
+  const { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile, TLS_CLIENT_CA_FILE: clientCaFile } = config;
+  return certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile, clientCaFile };
+}
+
 /** Runs until it throws, and be it because it was asked to end. */
 async function main(): Promise<never> {
   const stop = new AbortController();
@@ -77,6 +82,10 @@ async function main(): Promise<never> {
       redisPrefix: config.REDIS_PREFIX,
       host: config.HOST,
       port: config.PORT,
+      tls: tlsFilesOf(config),
+      corsOrigins: config.CORS_ORIGINS,
+      basePath: config.BASE_PATH,
+      trustedProxies: config.TRUST_PROXY,
       grpcPort: config.GRPC_PORT,
       shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT,
       shutdownDelayMs: config.SHUTDOWN_DELAY,
@@ -108,7 +117,9 @@ async function main(): Promise<never> {
     }),
   );
   const host = inUrl(config.HOST);
-  print(`callsheet ready: http://${host}:${service.port} grpc://${host}:${service.grpcPort}`);
+  const [http, grpc] = config.TLS_CERT_FILE === undefined ? ["http", "grpc"] : ["https", "grpcs"];
+  const path = config.BASE_PATH ?? "";
+  print(`callsheet ready: ${http}://${host}:${service.port}${path} ${grpc}://${host}:${service.grpcPort}`);
   if (!stop.signal.aborted) await once(stop.signal, "abort");
   throw stop.signal.reason;
 }

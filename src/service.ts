@@ -30,7 +30,8 @@ import { createLeaseRound } from "./leasing/lease-round.ts";
 import { createLeaseTraces } from "./leasing/lease-traces.ts";
 import { createLeasing } from "./leasing/leasing.ts";
 import { createRecorder } from "./leasing/recorder.ts";
-import { addVitals, createMetrics } from "./vitals/metrics.ts";
+import { addVitals, createMetrics, noteTls } from "./vitals/metrics.ts";
+import type { Networks } from "./domain/networks.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
 import { takeCensus } from "./postgres/census.ts";
 import { checkConnections } from "./postgres/check-connections.ts";
@@ -50,10 +51,11 @@ import { createBuckets } from "./redis/rates.ts";
 import { createReservations } from "./redis/reservations.ts";
 import { createSchedule } from "./redis/schedule.ts";
 import { onMessage } from "./redis/signals.ts";
-import { type TlsFiles, readTls } from "./redis/tls.ts";
+import { type RedisTlsFiles, readTls } from "./redis/tls.ts";
 import { accessService } from "./rpc/access-service.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
+import { findAddressThrough } from "./rpc/caller-address.ts";
 import { createLargeTurns } from "./rpc/requests/large-turns.ts";
 import { createBytesInHand, heapShare } from "./rpc/requests/bytes-in-hand.ts";
 import { consoleDirectory, consolePages } from "./rpc/http/console-pages.ts";
@@ -71,6 +73,8 @@ import { createRefused } from "./rpc/refusals.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
 import { createStrangers } from "./rpc/strangers.ts";
 import { tracingInterceptor } from "./rpc/tracing.ts";
+import { openCertificates } from "./rpc/tls/certificates.ts";
+import type { TlsFiles } from "./rpc/tls/files.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { openApiPage } from "./rest/openapi-page.ts";
 import { createRest } from "./rest/serve.ts";
@@ -85,12 +89,20 @@ export type ServiceOptions = {
   readonly databasePoolSize: number;
   readonly redisUrl: string;
   /** For a Redis that is reached by TLS. */
-  readonly redisTls?: TlsFiles;
+  readonly redisTls?: RedisTlsFiles;
   readonly redisPrefix: string;
   readonly host: string;
   /** 0 takes any free port; likewise grpcPort. */
   readonly port: number;
   readonly grpcPort: number;
+  /** With these both listeners speak TLS. */
+  readonly tls?: TlsFiles | undefined;
+  /** Pages of these origins may call. */
+  readonly corsOrigins?: readonly string[] | undefined;
+  /** What all paths of the HTTP port begin with. */
+  readonly basePath?: string | undefined;
+  /** Where proxies are that say where a call comes from. */
+  readonly trustedProxies?: Networks | undefined;
   /** An admin key of the organization `default`, made if it does not exist. */
   readonly bootstrapApiKey: string | undefined;
   readonly shutdownTimeoutMs: number;
@@ -147,7 +159,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const redisTls = readTls(options.redisUrl, options.redisTls ?? {});
   await using opened = new AsyncDisposableStack();
 
-  const porch = await openPorch(options);
+  const metrics = createMetrics();
+  const { tls, basePath = "", corsOrigins = [] } = options;
+  const certificates =
+    tls && opened.use(await openCertificates(tls, { logger, onLook: (seen) => noteTls(metrics, seen) }));
+  const porch = await openPorch({ ...options, certificates, basePath });
   opened.defer(() => porch.close());
   function waitsFor(sentence: string | undefined): void {
     porch.waitsFor(sentence);
@@ -163,7 +179,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await migrate(directUrl);
   });
 
-  const metrics = createMetrics();
   const vitals = openDatabase({
     url: databaseUrl,
     poolSize: vitalConnections,
@@ -271,7 +286,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   ]);
   const services = [
     serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
-    serviceEntry(ContactWorkerService, contactWorkerService(leasing, recorder, { ...options, followStarts, limiter })),
+    serviceEntry(
+      ContactWorkerService,
+      contactWorkerService(leasing, recorder, { ...options, followStarts, limiter }),
+    ),
     serviceEntry(AccessService, accessService(access)),
     health.entry,
   ];
@@ -303,6 +321,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       },
       wrongKeys,
     ),
+    certificates,
+    findAddress: findAddressThrough(options.trustedProxies),
     host: options.host,
     connectionMaxAgeMs,
     gate: createGate(authenticate, { translate, refused, limiter }),
@@ -330,7 +350,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.defer(() => grpc.stop(graceMs));
   await porch.close();
   let isLeaving = false;
-  const httpOptions = { ...shared, port: options.port, services };
+  const httpOptions = { ...shared, port: options.port, services, basePath, corsOrigins };
   const { estimatedCallMs = 120_000 } = options;
   const http = await startHttpListener({
     ...httpOptions,
@@ -339,7 +359,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
     pages: {
       ...consolePages(consoleDirectory),
-      "/openapi.json": openApiPage(),
+      "/openapi.json": openApiPage(basePath),
       "/healthz": () => ({ body: "ok\n" }),
       "/readyz": async () => (isLeaving ? leaving : readinessOf[await pulse.beat()]),
       "/metrics": async () => ({

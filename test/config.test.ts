@@ -7,6 +7,7 @@ const defaults = {
   HOST: "127.0.0.1",
   PORT: 8080,
   GRPC_PORT: 50051,
+  ALLOW_PLAINTEXT: false,
   LOG_LEVEL: "info",
   SHUTDOWN_TIMEOUT: 30_000,
   SHUTDOWN_DELAY: 0,
@@ -49,6 +50,33 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["PORT", "8080/tcp"],
     ["PORT", " "],
     ["PORT", "0x50"],
+    ["HOST", "0.0.0.0"],
+    ["HOST", "::"],
+    ["HOST", "192.168.1.4"],
+    ["HOST", "callsheet.internal"],
+    ["ALLOW_PLAINTEXT", "yes"],
+    ["BASE_PATH", "callsheet"],
+    ["BASE_PATH", "/"],
+    ["BASE_PATH", "/callsheet/"],
+    ["BASE_PATH", "/a//b"],
+    ["BASE_PATH", "/a/../b"],
+    ["BASE_PATH", "/a?b"],
+    ["BASE_PATH", "https://example.com/callsheet"],
+    ["CORS_ORIGINS", "*"],
+    ["CORS_ORIGINS", "app.example.com"],
+    ["CORS_ORIGINS", "https://app.example.com/"],
+    ["CORS_ORIGINS", "https://app.example.com/console"],
+    ["CORS_ORIGINS", "https://app.example.com:443"],
+    ["CORS_ORIGINS", "https://App.example.com"],
+    ["CORS_ORIGINS", "https://*.example.com"],
+    ["CORS_ORIGINS", "https://a.example,"],
+    ["CORS_ORIGINS", "null"],
+    ["TRUST_PROXY", "true"],
+    ["TRUST_PROXY", "10.0.0.0/33"],
+    ["TRUST_PROXY", "10.0.0/8"],
+    ["TRUST_PROXY", "fd00::/129"],
+    ["TRUST_PROXY", "10.0.0.0/8,"],
+    ["TRUST_PROXY", "proxy.internal"],
     ["IMPORT_MAX_BYTES", "0"],
     ["IMPORT_MAX_BYTES", "1e9"],
     ["RATE_LEASE", "1000001"],
@@ -159,6 +187,13 @@ describe("settings", () => {
       REDIS_URL: "rediss://a:6379,redis://b:6380",
       REDIS_PREFIX: "eu-1.callsheet_2",
       HOST: "0.0.0.0",
+      TLS_CERT_FILE: "/etc/callsheet/tls.crt",
+      TLS_KEY_FILE: "/etc/callsheet/tls.key",
+      TLS_CLIENT_CA_FILE: "/etc/callsheet/clients.crt",
+      ALLOW_PLAINTEXT: "false",
+      BASE_PATH: "/apps/callsheet",
+      CORS_ORIGINS: "https://app.example.com, http://localhost:5173",
+      TRUST_PROXY: "10.0.0.0/8, fd00::/8",
       PORT: "0",
       GRPC_PORT: "65535",
       CALLSHEET_DATA_DIR: "data",
@@ -182,6 +217,9 @@ describe("settings", () => {
     expect(readConfig(given)).toEqual({
       ...given,
       DATABASE_URL: `${given.DATABASE_URL}&uselibpqcompat=true`,
+      ALLOW_PLAINTEXT: false,
+      CORS_ORIGINS: ["https://app.example.com", "http://localhost:5173"],
+      TRUST_PROXY: { has: expect.any(Function) },
       DATABASE_POOL_SIZE: 100,
       PORT: 0,
       GRPC_PORT: 65_535,
@@ -200,5 +238,31 @@ describe("settings", () => {
       KEEP_ALIVE_TIMEOUT: 610_000,
       LONGEST_WAIT: 50_500,
     });
+  });
+});
+
+describe("settings that go together", () => {
+  test.each([
+    [{ TLS_CERT_FILE: "a" }, /^TLS_KEY_FILE: must be given too/],
+    [{ TLS_KEY_FILE: "a" }, /^TLS_CERT_FILE: must be given too/],
+    [{ TLS_CLIENT_CA_FILE: "a" }, /^TLS_KEY_FILE: must be given too/],
+    [
+      { HOST: "0.0.0.0" },
+      /^HOST: 0\.0\.0\.0 .* in plain text\. Set TLS_CERT_FILE and TLS_KEY_FILE or, .*ALLOW_PLAINTEXT=true\.$/,
+    ],
+    [{ HOST: "0.0.0.0", ALLOW_PLAINTEXT: "false" }, /^HOST: /],
+  ])("%o is refused", (given, sentence) => {
+    expect(() => readConfig(given)).toThrow(sentence);
+  });
+
+  test.each([
+    { HOST: "0.0.0.0", ALLOW_PLAINTEXT: "true" },
+    { HOST: "0.0.0.0", TLS_CERT_FILE: "a", TLS_KEY_FILE: "b" },
+    { HOST: "localhost" },
+    { HOST: "127.8.0.1" },
+    { HOST: "::1" },
+    { HOST: "::ffff:127.0.0.1" },
+  ])("%o is taken", (given) => {
+    expect(readConfig(given).HOST).toBe(given.HOST);
   });
 });

@@ -1,6 +1,7 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { request } from "node:https";
 import { createServer } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +17,7 @@ import { freePort } from "../src/embedded/server-process.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Health } from "../src/gen/grpc/health/v1/health_pb.ts";
 import { callerFor } from "./service/callers.ts";
+import { createAuthority } from "./support/authority.ts";
 import { runProgram, startProgram } from "./support/command.ts";
 import { cloneDatabase } from "./support/database.ts";
 import { eventually } from "./support/eventually.ts";
@@ -161,6 +163,31 @@ test.runIf(hasIpv6)("an IPv6 address is printed as a URL has it (where there is 
   expect(await callerFor("connect-node gRPC", main)("listBatchJobs", {})).toHaveProperty("ok");
 });
 
+test("with a certificate the program is reached over TLS only, and tells when it expires", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "callsheet-main-tls-"));
+  const authority = await createAuthority();
+  const { cert, key } = await authority.issue();
+  const [certFile, keyFile] = [join(directory, "tls.crt"), join(directory, "tls.key")];
+  await Promise.all([writeFile(certFile, cert), writeFile(keyFile, key)]);
+  const tls = { HOST: "0.0.0.0", TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile, BASE_PATH: "/calls" };
+  await using program = startProgram("src/main.ts", { ...settings(), ...tls });
+  const port = await eventually(() => {
+    const said = /^callsheet ready: https:\/\/0\.0\.0\.0:(\d+)\/calls grpcs:\/\/0\.0\.0\.0:\d+\n$/.exec(
+      program.said.stdout,
+    );
+    if (said === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
+    return Number(said[1]);
+  }, 20_000);
+  const asked = request({ host: "localhost", port, path: "/calls/metrics", ca: authority.cert }).end();
+  const [response] = await once(asked, "response");
+  let metrics = "";
+  for await (const chunk of response) metrics += String(chunk);
+  expect(metrics).toMatch(/^callsheet_tls_files_fit 1$/m);
+  const expires = /^callsheet_tls_certificate_expires_timestamp_seconds (\d+)$/m.exec(metrics)?.[1];
+  expect(Number(expires)).toBe(Date.parse(new X509Certificate(cert).validTo) / 1_000);
+  await rm(directory, { recursive: true });
+});
+
 /** The program with its way to Postgres cut, once it answers on its port. */
 async function startWaiting() {
   const proxy = await startProxy(database.url);
@@ -231,7 +258,13 @@ describe("the program ends with exit code 1 and one sentence", () => {
   test.each([
     ["a setting is wrong", { PORT: "eighty" }, "PORT"],
     ["there is no such database", { DATABASE_URL: nowhere }, "has no database nowhere"],
-    ["the host is none", { HOST: "::1::" }, "Cannot listen on [::1::]:0"],
+    ["the host is none", { HOST: "::1::", ALLOW_PLAINTEXT: "true" }, "Cannot listen on [::1::]:0"],
+    ["other machines would reach it in plain text", { HOST: "0.0.0.0" }, "ALLOW_PLAINTEXT=true"],
+    [
+      "the certificate is not there",
+      { TLS_CERT_FILE: "/nowhere.crt", TLS_KEY_FILE: "/nowhere.key" },
+      "TLS_CERT_FILE: /nowhere.crt cannot be used: there is no such file",
+    ],
   ])("when %s", async (_, wrong, word) => {
     const ended = await runProgram("src/main.ts", [], { ...settings(), ...wrong });
     expect(ended).toEqual({ exitCode: 1, stdout: "", stderr: expect.stringMatching(oneSentence) });

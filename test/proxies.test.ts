@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { request } from "node:https";
@@ -11,6 +12,7 @@ import {
 } from "@connectrpc/connect-node";
 import { credentials } from "@grpc/grpc-js";
 import { afterAll, describe, expect, test } from "vitest";
+import { readNetworks } from "../src/domain/networks.ts";
 import { freePort } from "../src/embedded/server-process.ts";
 import { BatchJobStatus } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
@@ -18,7 +20,7 @@ import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_ser
 import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb.ts";
 import { ServerReflection } from "../src/gen/grpc/reflection/v1/reflection_pb.ts";
 import { createGrpcJsTransport } from "./rpc/grpc-js-transport.ts";
-import { hasOpenssl, makeCertificate } from "./support/certificate.ts";
+import { createAuthority } from "./support/authority.ts";
 import { findDebianProgram, type Program, startProgram } from "./support/debian-program.ts";
 import { eventually } from "./support/eventually.ts";
 import { makeContacts } from "./support/make.ts";
@@ -31,21 +33,44 @@ type Ports = { readonly http: number; readonly grpc: number };
 
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());
-const service = stack.use(await startTestService());
-const behind: Ports = {
-  http: Number(new URL(service.httpUrl).port),
-  grpc: Number(new URL(service.grpcUrl).port),
-};
 const directory = await mkdtemp(join(tmpdir(), "callsheet-proxies-"));
 stack.defer(() => rm(directory, { recursive: true, force: true }));
 
+// One certificate serves the proxies, the service and, in front of it, as a client's.
+const authority = await createAuthority();
+const { cert, key } = await authority.issue();
+const [certFile, keyFile, caFile] = ["localhost.crt", "localhost.key", "ca.pem"].map((name) =>
+  join(directory, name),
+) as [string, string, string];
+await Promise.all([
+  writeFile(certFile, cert),
+  writeFile(keyFile, key),
+  writeFile(join(directory, "localhost.pem"), `${cert}\n${key}`),
+  writeFile(caFile, authority.cert),
+]);
+const ca = Buffer.from(authority.cert);
+
+const inPlainText = stack.use(await startTestService());
+/** One that speaks TLS, under a path, with nobody but who has a certificate, and trusts what the proxy says. */
+const secured = stack.use(
+  await startTestService({
+    tls: { certFile, keyFile, clientCaFile: caFile },
+    basePath: "/callsheet",
+    trustedProxies: readNetworks("127.0.0.0/8"),
+  }),
+);
+type Service = typeof secured;
+
+const portOf = (url: string): string => new URL(url).port;
+
 /** A configuration of the document with other ports and another certificate. */
-const adapted = (text: string, ports: Ports) =>
+const adapted = (text: string, ports: Ports, { httpUrl, grpcUrl }: Service) =>
   text
     .replaceAll("8443", String(ports.http))
     .replaceAll("50443", String(ports.grpc))
-    .replaceAll("8080", String(behind.http))
-    .replaceAll("50051", String(behind.grpc))
+    .replaceAll("8080", portOf(httpUrl))
+    .replaceAll("50051", portOf(grpcUrl))
+    .replaceAll("/etc/callsheet/ca.pem", caFile)
     .replaceAll("/etc/callsheet/tls.crt", join(directory, "localhost.crt"))
     .replaceAll("/etc/callsheet/tls.key", join(directory, "localhost.key"))
     .replaceAll("/etc/callsheet/tls.pem", join(directory, "localhost.pem"));
@@ -58,7 +83,7 @@ const nginxAround = (inside: string) => {
   return [
     "daemon off;",
     "error_log stderr;",
-    `pid ${join(directory, "nginx.pid")};`,
+    `pid ${join(directory, `nginx-${randomUUID()}.pid`)};`,
     "events { }",
     `http { access_log off; ${temporary.join(" ")}`,
     inside,
@@ -66,36 +91,59 @@ const nginxAround = (inside: string) => {
   ].join("\n");
 };
 
-type Proxy = { start(program: Program, ports: Ports): Promise<AsyncDisposable> };
+type Proxy = { service: Service; start(program: Program, ports: Ports): Promise<AsyncDisposable> };
+
+const nginxAs = (heading: string, service: Service) => ({
+  wanted: { packageName: "nginx", file: "usr/sbin/nginx", versionFlag: "-v" },
+  service,
+  async start(program: Program, ports: Ports) {
+    const file = join(directory, `nginx-${portOf(service.httpUrl)}.conf`);
+    await writeFile(file, nginxAround(adapted(proxiesDocument.code(heading, "nginx"), ports, service)));
+    return startProgram(program, ["-e", "stderr", "-c", file]);
+  },
+});
+
+const haproxyConfig = proxiesDocument.code("## HAProxy", "haproxy");
+const haproxyBackends = proxiesDocument.code("## TLS as far as Callsheet", "haproxy");
+
+const haproxyAs = (config: string, service: Service) => ({
+  wanted: { packageName: "haproxy", file: "usr/sbin/haproxy", versionFlag: "-v" },
+  service,
+  async start(program: Program, ports: Ports) {
+    const file = join(directory, `haproxy-${portOf(service.httpUrl)}.cfg`);
+    await writeFile(file, `${adapted(config, ports, service)}\n`);
+    return startProgram(program, ["-db", "-f", file]);
+  },
+});
 
 const proxies: Record<string, { wanted: Parameters<typeof findDebianProgram>[0] } & Proxy> = {
-  nginx: {
-    wanted: { packageName: "nginx", file: "usr/sbin/nginx", versionFlag: "-v" },
-    async start(program, ports) {
-      const file = join(directory, "nginx.conf");
-      await writeFile(file, nginxAround(adapted(proxiesDocument.code("## nginx", "nginx"), ports)));
-      return startProgram(program, ["-e", "stderr", "-c", file]);
-    },
-  },
-  HAProxy: {
-    wanted: { packageName: "haproxy", file: "usr/sbin/haproxy", versionFlag: "-v" },
-    async start(program, ports) {
-      const file = join(directory, "haproxy.cfg");
-      await writeFile(file, adapted(proxiesDocument.code("## HAProxy", "haproxy"), ports));
-      return startProgram(program, ["-db", "-f", file]);
-    },
-  },
+  nginx: nginxAs("## nginx", inPlainText),
+  "nginx with TLS as far as the service": nginxAs("## TLS as far as Callsheet", secured),
+  HAProxy: haproxyAs(haproxyConfig, inPlainText),
+  "HAProxy with TLS as far as the service": haproxyAs(
+    [...haproxyConfig.split("\n\n").filter((part) => !part.startsWith("backend ")), haproxyBackends].join(
+      "\n\n",
+    ),
+    secured,
+  ),
 };
 
-const withKey: Interceptor = (next) => (call) => {
-  call.header.set("authorization", `Bearer ${service.apiKey}`);
-  return next(call);
-};
+const withKey =
+  ({ apiKey }: Service): Interceptor =>
+  (next) =>
+  (call) => {
+    call.header.set("authorization", `Bearer ${apiKey}`);
+    return next(call);
+  };
+
+/** What all paths of the HTTP port begin with. */
+const pathOf = ({ httpUrl }: Service): string => new URL(httpUrl).pathname.replace(/\/$/, "");
 
 /** Clients that speak TLS with the proxy. */
-function transportsTo(ports: Ports, ca: Buffer): Record<string, Transport> {
-  const [http, grpc] = [`https://localhost:${ports.http}`, `https://localhost:${ports.grpc}`];
-  const interceptors = [withKey];
+function transportsTo(ports: Ports, service: Service): Record<string, Transport> {
+  const http = `https://localhost:${ports.http}${pathOf(service)}`;
+  const grpc = `https://localhost:${ports.grpc}`;
+  const interceptors = [withKey(service)];
   const nodeOptions = { ca };
   return {
     "grpc-js": createGrpcJsTransport(`localhost:${ports.grpc}`, {}, credentials.createSsl(ca)),
@@ -116,31 +164,26 @@ function transportsTo(ports: Ports, ca: Buffer): Record<string, Transport> {
   };
 }
 
-describe.each(Object.entries(proxies))("behind %s", async (name, { wanted, start }) => {
-  const program = hasOpenssl ? await findDebianProgram(wanted) : "openssl is not there to make a certificate";
+describe.each(Object.entries(proxies))("behind %s", async (name, { wanted, service, start }) => {
+  const program = await findDebianProgram(wanted);
   const why = typeof program === "string" ? ` (skipped: ${program})` : "";
   const ports = { http: await freePort(), grpc: await freePort() };
   const header = { authorization: `Bearer ${service.apiKey}` };
 
-  async function begin(): Promise<Buffer> {
+  async function begin(): Promise<void> {
     if (typeof program === "string") throw new Error(program);
-    await mkdir(directory, { recursive: true });
-    const { certificate, key } = makeCertificate(directory);
-    const [crt, pem] = await Promise.all([readFile(certificate), readFile(key)]);
-    await writeFile(join(directory, "localhost.pem"), Buffer.concat([crt, pem]));
     stack.use(await start(program, ports));
-    return crt;
   }
 
   test.skipIf(why !== "")(
     `every client calls, streams and hears refusals, as ${name} is documented${why}`,
     async () => {
-      const ca = await begin();
+      await begin();
       const post = async (path: string, body: string) => {
         const call = request({
           host: "localhost",
           port: ports.http,
-          path,
+          path: `${pathOf(service)}${path}`,
           method: "POST",
           ca,
           headers: { ...header, "content-type": "text/csv" },
@@ -153,7 +196,7 @@ describe.each(Object.entries(proxies))("behind %s", async (name, { wanted, start
       };
       await eventually(async () => expect((await post("/healthz", ""))[0]).toBe(405), 10_000);
 
-      for (const [client, transport] of Object.entries(transportsTo(ports, ca))) {
+      for (const [client, transport] of Object.entries(transportsTo(ports, service))) {
         const jobs = createClient(BatchJobService, transport);
         const worker = createClient(ContactWorkerService, transport);
         const options = { headers: header };

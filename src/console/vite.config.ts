@@ -52,6 +52,8 @@ const inlineImage = /url\("?(data:image(?:[^"\\)]|\\.|\)(?!["} ;,]))*)"?\)/g;
 
 export default defineConfig({
   root: import.meta.dirname,
+  // The service may be under a path.
+  base: "./",
   plugins: [imagesAsFiles(), precompress()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {

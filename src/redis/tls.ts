@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 
 /** Files beside a rediss:// URL: whom to trust instead of those that Node trusts, and who we are. */
-export type TlsFiles = {
+export type RedisTlsFiles = {
   readonly caFile?: string | undefined;
   readonly certFile?: string | undefined;
   readonly keyFile?: string | undefined;
@@ -11,7 +11,7 @@ export type TlsFiles = {
 export type Tls = { readonly ca?: string; readonly cert?: string; readonly key?: string };
 
 /** Reads the files; throws a sentence if one cannot be read, lacks the other, or would do nothing. */
-export function readTls(url: string, { caFile, certFile, keyFile }: TlsFiles): Tls {
+export function readTls(url: string, { caFile, certFile, keyFile }: RedisTlsFiles): Tls {
   const given = { REDIS_CA_FILE: caFile, REDIS_CERT_FILE: certFile, REDIS_KEY_FILE: keyFile };
   const [first] = Object.entries(given).find(([, file]) => file !== undefined) ?? [];
   if (first !== undefined && !url.startsWith("rediss")) {

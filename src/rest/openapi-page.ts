@@ -3,7 +3,7 @@ import { toDocument } from "./openapi.ts";
 import { routes } from "./routes.ts";
 
 /** The document of what is served. */
-export function openApiPage(): Pages[string] {
-  const body = JSON.stringify(toDocument(routes));
+export function openApiPage(basePath: string): Pages[string] {
+  const body = JSON.stringify(toDocument(routes, basePath));
   return () => ({ headers: { "content-type": "application/json" }, body });
 }

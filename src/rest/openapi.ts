@@ -146,7 +146,7 @@ function toOperation(row: Route, path: string): Json {
 }
 
 /** The routes as OpenAPI 3.1; of several paths of a route the first. */
-export function toDocument(rows: readonly Route[]): Json {
+export function toDocument(rows: readonly Route[], basePath = ""): Json {
   const paths: Record<string, Json> = {};
   for (const row of rows) {
     const path = (row.paths[0] ?? "").replaceAll(/:(\w+)/g, "{$1}");
@@ -161,7 +161,7 @@ export function toDocument(rows: readonly Route[]): Json {
         "The published HTTP paths of Callsheet. Each also answers under `/v1`. What else Callsheet can do is called as JSON over Connect, or with gRPC.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
-    servers: [{ url: "/", description: "This service." }],
+    servers: [{ url: basePath || "/", description: "This service." }],
     tags: [{ name: "Batch jobs", description: "Jobs, their contacts and their starts." }],
     security: [{ bearer: [] }, { apiKey: [] }],
     paths,

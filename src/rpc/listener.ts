@@ -3,9 +3,11 @@ import type { Server } from "node:net";
 import type { HandlerContext, Interceptor } from "@connectrpc/connect";
 import type { BytesInHand } from "./requests/bytes-in-hand.ts";
 import type { LargeTurns } from "./requests/large-turns.ts";
+import type { FindAddress } from "./caller-address.ts";
 import type { Refused } from "./refusals.ts";
 import type { Strangers } from "./strangers.ts";
 import type { ServiceTable } from "./service-table.ts";
+import type { Certificates } from "./tls/certificates.ts";
 
 /** No message may be larger, in or out, on either listener; most requests may be much smaller, by their method. */
 export const maxMessageBytes = 16 * 1024 * 1024;
@@ -27,6 +29,10 @@ export type ListenerOptions = {
    * in `context.values` is there for interceptors and handlers.
    */
   gate: (context: HandlerContext) => void | Promise<void>;
+  /** With these it speaks TLS, else in plain text. */
+  certificates?: Certificates | undefined;
+  /** Where a call comes from; if not given, from where its connection does. */
+  findAddress?: FindAddress;
   /** Of both listeners together; without it a listener has its own. */
   bytesInHand?: BytesInHand;
   /** Likewise. */

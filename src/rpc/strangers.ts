@@ -27,12 +27,14 @@ export type Arrival = {
   readonly authorization: string | undefined;
   readonly wanted: Wanted;
   readonly connection: object;
-  /** Where the connection comes from. */
+  /** Where the call comes from. */
   readonly address: string | undefined;
+  /** True on the connection of a proxy, which has calls of others too. */
+  readonly isProxied: boolean;
   begin(this: void, settled: Settled): void;
   /**
    * Too many of its connection's wait. The whole connection ends unless somebody calls there who has a key, or may
-   * have.
+   * have, or it is a proxy's.
    */
   turnAway(what: "call" | "connection"): void;
 };
@@ -119,7 +121,7 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
 
   return {
     admit(arrival) {
-      const { authorization = "", wanted, connection, address = "", begin, turnAway } = arrival;
+      const { authorization = "", wanted, connection, address = "", isProxied, begin, turnAway } = arrival;
       if (authorization !== "" && keys.isFamiliar(authorization))
         return admitFamiliar(authorization, arrival);
       const key = keyIn(authorization);
@@ -127,7 +129,8 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
         return void admitLookedUp(authorization, arrival);
       }
       const member = { group: address, key: connection, mostWaiting: mostWithoutKey };
-      if (!lines[wanted].enter(member, begin)) turnAway(inUse.has(connection) ? "call" : "connection");
+      if (!lines[wanted].enter(member, begin))
+        turnAway(isProxied || inUse.has(connection) ? "call" : "connection");
     },
   };
 }

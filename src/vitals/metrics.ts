@@ -137,7 +137,33 @@ export function createMetrics() {
       help: "0 if Redis should not be used as it is: it may evict keys, refuses what is needed, or is another installation's.",
       registers,
     }),
+    tlsFilesFit: withoutValue(
+      new Gauge({
+        name: "callsheet_tls_files_fit",
+        help: "0 while the TLS files cannot be used as they are, and those read before stay in use; otherwise 1.",
+        registers,
+      }),
+    ),
+    tlsCertificateExpires: withoutValue(
+      new Gauge({
+        name: "callsheet_tls_certificate_expires_timestamp_seconds",
+        help: "When the certificate in use expires, in seconds since 1970.",
+        registers,
+      }),
+    ),
   };
+}
+
+/** A gauge that is 0 by itself says nothing until it is set. */
+function withoutValue(gauge: Gauge): Gauge {
+  gauge.remove();
+  return gauge;
+}
+
+/** Says of the TLS files what was found at the last look. */
+export function noteTls(metrics: Metrics, { expiresAt, isFit }: { expiresAt: Date; isFit: boolean }): void {
+  metrics.tlsFilesFit.set(isFit ? 1 : 0);
+  metrics.tlsCertificateExpires.set(expiresAt.getTime() / 1_000);
 }
 
 /** Whether Postgres answers and ends commits, how its connections are used, and how many log lines nobody took. */

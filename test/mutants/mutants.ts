@@ -1,4 +1,5 @@
 import { reads } from "./reads.ts";
+import { network } from "./network.ts";
 import { shares } from "./shares.ts";
 
 /**
@@ -1403,6 +1404,7 @@ export const mutants: readonly Mutant[] = [
   ...workers,
   ...beginnings,
   ...shares,
+  ...network,
   ...reads,
   ...upgrades,
   ...vitals,

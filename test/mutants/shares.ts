@@ -76,7 +76,7 @@ export const shares: Mutant[] = [
   },
   {
     guard: "a connection of age is not closed while calls cross its end",
-    file: "src/rpc/grpc/connection-age.ts",
+    file: "src/rpc/connection-age.ts",
     text: "if (session.closed || isQuiet) close();",
     instead: "close();",
     test: "test/rpc/connection-age.test.ts",

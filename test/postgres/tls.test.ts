@@ -4,7 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import { checkDatabase } from "../../src/postgres/fitness.ts";
 import { obstacleOf } from "../../src/postgres/obstacle.ts";
-import { type Authority, type CertificateFiles, makeAuthority } from "../support/authority.ts";
+import {
+  type AuthorityFiles,
+  type CertificateFiles,
+  createAuthorityFiles,
+} from "../support/certificate-files.ts";
 import { eventually } from "../support/eventually.ts";
 import { type PostgresServer, startPostgresServer } from "../support/postgres-servers.ts";
 
@@ -12,8 +16,8 @@ import { type PostgresServer, startPostgresServer } from "../support/postgres-se
 
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());
-let ours: Authority;
-let foreign: Authority;
+let ours: AuthorityFiles;
+let foreign: AuthorityFiles;
 let good: PostgresServer;
 let expired: PostgresServer;
 let client: CertificateFiles;
@@ -39,8 +43,8 @@ async function startWith({ certificate, key }: CertificateFiles): Promise<Postgr
 }
 
 beforeAll(async () => {
-  ours = stack.use(await makeAuthority());
-  foreign = stack.use(await makeAuthority());
+  ours = stack.use(await createAuthorityFiles());
+  foreign = stack.use(await createAuthorityFiles());
   good = await startWith(await ours.issue(localhost));
   expired = await startWith(await ours.issue(localhost, "over"));
   client = await ours.issue(["cautious"]);
@@ -71,7 +75,7 @@ const over = expect.stringMatching(/ shows a certificate whose time is over; it 
 
 type Case = { query: string; good: unknown; otherHost: unknown; expired: unknown };
 
-const ca = (authority: () => Authority) => `&sslrootcert=${authority().certificate}`;
+const ca = (authority: () => AuthorityFiles) => `&sslrootcert=${authority().certificate}`;
 
 describe("as libpq means it:", () => {
   test.each<() => Case>([

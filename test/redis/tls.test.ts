@@ -4,15 +4,19 @@ import { freePort } from "../../src/embedded/server-process.ts";
 import { certificateFault } from "../../src/redis/away.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { readTls } from "../../src/redis/tls.ts";
-import { type Authority, type CertificateFiles, makeAuthority } from "../support/authority.ts";
+import {
+  type AuthorityFiles,
+  type CertificateFiles,
+  createAuthorityFiles,
+} from "../support/certificate-files.ts";
 import { connected } from "../support/parts.ts";
 import { startRedisServer } from "../support/redis-servers.ts";
 
 // A Redis that speaks TLS, and asks for a client certificate, as Redis does unless it is told not to.
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());
-let ours: Authority;
-let foreign: Authority;
+let ours: AuthorityFiles;
+let foreign: AuthorityFiles;
 let client: CertificateFiles;
 let port = 0;
 let expiredPort = 0;
@@ -31,21 +35,21 @@ async function startWith({ certificate, key }: CertificateFiles): Promise<number
 }
 
 beforeAll(async () => {
-  ours = stack.use(await makeAuthority());
-  foreign = stack.use(await makeAuthority());
+  ours = stack.use(await createAuthorityFiles());
+  foreign = stack.use(await createAuthorityFiles());
   client = await ours.issue(["callsheet"]);
   port = await startWith(await ours.issue(["localhost"]));
   expiredPort = await startWith(await ours.issue(["localhost"], "over"));
 });
 
-const files = (authority: Authority) => ({
+const files = (authority: AuthorityFiles) => ({
   caFile: authority.certificate,
   certFile: client.certificate,
   keyFile: client.key,
 });
 
 /** What is wrong with the certificate that is shown there. */
-async function fault(url: string, authority: Authority): Promise<string | undefined> {
+async function fault(url: string, authority: AuthorityFiles): Promise<string | undefined> {
   const redis = openRedis(url, readTls(url, files(authority)));
   try {
     const [error]: unknown[] = await once(redis, "error");

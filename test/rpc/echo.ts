@@ -12,10 +12,8 @@ import { max_request_bytes } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { BadRequestSchema, ErrorInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
 import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { startGrpcListener } from "../../src/rpc/grpc/listener.ts";
-import { startHttpListener } from "../../src/rpc/http/listener.ts";
+import { type HttpListenerOptions, startHttpListener } from "../../src/rpc/http/listener.ts";
 import { type Listener, type ListenerOptions, maxMessageBytes } from "../../src/rpc/listener.ts";
-import type { OpenDoor } from "../../src/rpc/http/door.ts";
-import type { Pages } from "../../src/rpc/http/pages.ts";
 import { createStrangers } from "../../src/rpc/strangers.ts";
 import { serviceEntry } from "../../src/rpc/service-table.ts";
 
@@ -136,13 +134,13 @@ const echo: ServiceImpl<typeof Echo> = {
 
 export type Listeners = AsyncDisposable & { grpc: Listener; http: Listener };
 
-type Given = Partial<ServiceImpl<typeof Echo>> &
-  Partial<ListenerOptions> & { pages?: Pages; door?: OpenDoor };
+type Given = Partial<ServiceImpl<typeof Echo>> & Partial<HttpListenerOptions>;
 
 /** Serves Echo on both listeners; given methods and options replace the usual ones. */
 export async function startEcho(given: Given = {}): Promise<Listeners> {
   const { services = [], interceptors = [], gate = () => {}, pages = {}, door, ...rest } = given;
   const { connectionMaxAgeMs = Infinity, refused = () => {}, observe = [], ...others } = rest;
+  const { certificates, findAddress, keepAliveMs = 65_000, corsOrigins = [], basePath = "" } = rest;
   const { strangers = createStrangers() } = rest;
   const { bytesInHand = createBytesInHand({ maxBytes: Infinity }), largeTurns, ...methods } = others;
   const options: ListenerOptions = {
@@ -157,10 +155,12 @@ export async function startEcho(given: Given = {}): Promise<Listeners> {
     refused,
     bytesInHand,
     ...(largeTurns && { largeTurns }),
+    certificates,
+    ...(findAddress && { findAddress }),
   };
   const [grpc, http] = await Promise.all([
     startGrpcListener(options),
-    startHttpListener({ ...options, pages, ...(door && { door }), keepAliveMs: 65_000 }),
+    startHttpListener({ ...options, pages, keepAliveMs, corsOrigins, basePath, ...(door && { door }) }),
   ]);
   return {
     grpc,

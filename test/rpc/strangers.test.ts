@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { constants } from "node:http2";
 import { connect } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
@@ -6,6 +7,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { readNetworks } from "../../src/domain/networks.ts";
+import { type FindAddress, findAddressThrough } from "../../src/rpc/caller-address.ts";
 import { createHealth } from "../../src/rpc/health.ts";
 import { createStrangers } from "../../src/rpc/strangers.ts";
 import { eventually } from "../support/eventually.ts";
@@ -22,7 +25,7 @@ const neighbour = `Bearer ${generateApiKey()}`;
 const page = () => ({ body: "well\n" });
 
 /** Both listeners, which know two keys, and refuse whoever has another or none, which takes a while. */
-async function startRefusing() {
+async function startRefusing(given: { findAddress?: FindAddress } = {}) {
   let refused = 0;
   let refusedBefore = 0;
   const health = createHealth([]);
@@ -42,6 +45,7 @@ async function startRefusing() {
     return authorization === valid;
   };
   const listeners = await startEcho({
+    ...given,
     services: [health.entry],
     door: () => ({
       takes: (path) => path === "/a-path",
@@ -291,4 +295,41 @@ test("a call that is left while it waits is never begun", async () => {
   const last = other.request("One").resume().end(empty);
   await once(last, "response");
   expect(listeners.refused()).toBeLessThan(100);
+});
+
+const from = (address: string) => ({ "x-forwarded-for": `198.51.100.7, ${address}` });
+
+describe("behind a proxy that is trusted", () => {
+  test("a flood is refused call by call on its connection, and another address has its turn", async () => {
+    const findAddress = findAddressThrough(readNetworks("127.0.0.0/8"));
+    await using listeners = await startRefusing({ findAddress });
+    using proxy = openHttp2(listeners.grpc.port);
+    await once(proxy.session, "connect");
+    const flood = Array.from({ length: 200 }, () => proxy.request("One", from("203.0.113.1")).resume());
+    const other = proxy.request("One", from("203.0.113.2")).resume();
+    await once(other, "response");
+    expect(listeners.refused()).toBeLessThan(100);
+    await eventually(() => expect(flood.every(({ closed }) => closed)).toBe(true), 20_000);
+    const codes = new Set(flood.map(({ rstCode }) => rstCode));
+    expect([...codes].toSorted()).toEqual([constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_REFUSED_STREAM]);
+    expect(proxy.session.closed).toBe(false);
+  });
+
+  test("what an HTTP request was forwarded for is what counts", async () => {
+    const seen: (string | undefined)[] = [];
+    await using listeners = await startEcho({
+      findAddress: findAddressThrough(readNetworks("127.0.0.0/8")),
+      strangers: {
+        admit(arrival) {
+          seen.push(arrival.address);
+          arrival.begin(() => {});
+        },
+      },
+    });
+    const url = `http://127.0.0.1:${listeners.http.port}/nothing`;
+    await fetch(url, { headers: from("203.0.113.1") });
+    await fetch(url, { headers: { forwarded: 'for="[2001:db8::1]:80"' } });
+    await fetch(url);
+    expect(seen).toEqual(["203.0.113.1", "2001:db8::1", "127.0.0.1"]);
+  });
 });

@@ -1,79 +1,62 @@
-import { webcrypto } from "node:crypto";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { isIP } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-// oxlint-disable-next-line import/no-unassigned-import -- the next one needs it to be there
+// oxlint-disable-next-line import/no-unassigned-import -- what @peculiar/x509 is built on looks for it
 import "reflect-metadata";
+import { randomBytes } from "node:crypto";
+import { isIP } from "node:net";
 import {
   BasicConstraintsExtension,
+  PemConverter,
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
 } from "@peculiar/x509";
 
-export type CertificateFiles = { readonly certificate: string; readonly key: string };
+/** A certificate and its key, in PEM. */
+export type Pair = { readonly cert: string; readonly key: string };
 
-/** A certificate authority of a test's own, and what it signs, as files. */
-export type Authority = Disposable & {
-  /** The file of the authority's own certificate. */
-  readonly certificate: string;
-  /** A certificate of these hosts or addresses; `over` is one whose time is over. */
-  issue(hosts: readonly string[], time?: "now" | "over"): Promise<CertificateFiles>;
+/** Issues certificates that nobody trusts but who is told to. */
+export type Authority = {
+  readonly cert: string;
+  /** For these hosts or addresses, `localhost` and 127.0.0.1 if not said, or for a client; it lasts for a day if not said. */
+  issue(given?: { name?: string; hosts?: readonly string[]; lastsMs?: number }): Promise<Pair>;
 };
 
-const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-const dayMs = 86_400_000;
+const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+const dayMs = 24 * 60 * 60 * 1_000;
 
-const makeKeys = () => webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+const makeKeys = () => crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
 
-async function pemOf(key: webcrypto.CryptoKey): Promise<string> {
-  const bytes = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", key)).toString("base64");
-  return `-----BEGIN PRIVATE KEY-----\n${bytes}\n-----END PRIVATE KEY-----\n`;
-}
+const lasting = (ms: number) => ({
+  serialNumber: `01${randomBytes(8).toString("hex")}`,
+  notBefore: new Date(Date.now() - dayMs),
+  notAfter: new Date(Date.now() + ms),
+  signingAlgorithm: algorithm,
+});
 
-export async function makeAuthority(): Promise<Authority> {
-  const directory = mkdtempSync(join(tmpdir(), "callsheet-authority-"));
-  chmodSync(directory, 0o755);
+export async function createAuthority(name = "CN=test authority"): Promise<Authority> {
   const keys = await makeKeys();
-  const name = "CN=An authority of a test";
-  const common = { issuer: name, signingAlgorithm: algorithm, signingKey: keys.privateKey };
-  const own = await X509CertificateGenerator.create(
-    {
-      ...common,
-      subject: name,
-      notBefore: new Date(Date.now() - dayMs),
-      notAfter: new Date(Date.now() + dayMs),
-      publicKey: keys.publicKey,
-      extensions: [new BasicConstraintsExtension(true)],
-    },
-    webcrypto,
-  );
-  const certificate = join(directory, "ca.crt");
-  writeFileSync(certificate, own.toString("pem"));
-  let issued = 0;
+  const own = await X509CertificateGenerator.createSelfSigned({
+    ...lasting(dayMs),
+    name,
+    keys,
+    extensions: [new BasicConstraintsExtension(true, 1, true)],
+  });
   return {
-    certificate,
-    async issue(hosts, time = "now") {
-      issued += 1;
-      const { publicKey, privateKey } = await makeKeys();
-      const names = hosts.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value }) as const);
-      const made = await X509CertificateGenerator.create(
-        {
-          ...common,
-          serialNumber: `0${issued}`,
-          subject: `CN=${hosts[0]}`,
-          notBefore: new Date(Date.now() - dayMs),
-          notAfter: new Date(Date.now() + (time === "over" ? -3_600_000 : dayMs)),
-          publicKey,
-          extensions: [new SubjectAlternativeNameExtension(names)],
-        },
-        webcrypto,
-      );
-      const files = { certificate: join(directory, `${issued}.crt`), key: join(directory, `${issued}.key`) };
-      writeFileSync(files.certificate, made.toString("pem"));
-      writeFileSync(files.key, await pemOf(privateKey));
-      return files;
+    cert: own.toString("pem"),
+    async issue({ name: subject = "localhost", hosts = ["localhost", "127.0.0.1"], lastsMs = dayMs } = {}) {
+      const issued = await makeKeys();
+      const certificate = await X509CertificateGenerator.create({
+        ...lasting(lastsMs),
+        subject: `CN=${subject}`,
+        issuer: own.subject,
+        publicKey: issued.publicKey,
+        signingKey: keys.privateKey,
+        extensions: [
+          new SubjectAlternativeNameExtension(
+            hosts.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value })),
+          ),
+        ],
+      });
+      const key = await crypto.subtle.exportKey("pkcs8", issued.privateKey);
+      return { cert: certificate.toString("pem"), key: PemConverter.encode(key, "PRIVATE KEY") };
     },
-    [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }),
   };
 }

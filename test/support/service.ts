@@ -9,7 +9,18 @@ import { type ServiceOptions, startService } from "../../src/service.ts";
 import { cloneDatabase } from "./database.ts";
 
 type TestOptions = Partial<
-  Pick<ServiceOptions, "logger" | "longestWaitMs" | "rates" | "shutdownDelayMs" | "retentionDays">
+  Pick<
+    ServiceOptions,
+    | "logger"
+    | "longestWaitMs"
+    | "rates"
+    | "shutdownDelayMs"
+    | "retentionDays"
+    | "tls"
+    | "corsOrigins"
+    | "basePath"
+    | "trustedProxies"
+  >
 >;
 
 /** A whole replica with its loops, on a database and a Redis prefix of its own, and an admin's client for it. */
@@ -33,8 +44,9 @@ export async function startTestService(options: TestOptions = {}) {
       ...options,
     }),
   );
-  const httpUrl = `http://127.0.0.1:${service.port}`;
-  const grpcUrl = `http://127.0.0.1:${service.grpcPort}`;
+  const scheme = options.tls === undefined ? "http" : "https";
+  const httpUrl = `${scheme}://127.0.0.1:${service.port}${options.basePath ?? ""}`;
+  const grpcUrl = `${scheme}://127.0.0.1:${service.grpcPort}`;
   const running = stack.move();
   return {
     apiKey,

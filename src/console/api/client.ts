@@ -11,7 +11,8 @@ const clientWith = (interceptor: Interceptor): Client<typeof BatchJobService> =>
   createClient(
     BatchJobService,
     createConnectTransport({
-      baseUrl: location.origin,
+      // The service may be under a path.
+      baseUrl: new URL(".", location.href).href,
       useBinaryFormat: true,
       defaultTimeoutMs: unaryTimeoutMs,
       interceptors: [interceptor],

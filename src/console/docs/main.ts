@@ -5,7 +5,7 @@ import showDocument from "swagger-ui-dist/swagger-ui-es-bundle.js";
 // forgotten with the page.
 showDocument({
   dom_id: "#docs",
-  url: "/openapi.json",
+  url: "openapi.json",
   validatorUrl: null,
   queryConfigEnabled: false,
   persistAuthorization: false,

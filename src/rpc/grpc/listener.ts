@@ -1,4 +1,5 @@
 import { createServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   logVerbosity,
@@ -9,11 +10,14 @@ import {
 } from "@grpc/grpc-js";
 import { createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
 import { createCallsInHand } from "../calls-in-hand.ts";
-import { closeAtAge } from "./connection-age.ts";
+import { closeAtAge } from "../connection-age.ts";
 import { answerGrpcCall, type GrpcMethod } from "./call.ts";
 import { composeMethod } from "../invoke.ts";
 import { ruleStreams, type StreamRule } from "./streams.ts";
+import { findAddressThrough } from "../caller-address.ts";
 import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "../listener.ts";
+import type { Certificates } from "../tls/certificates.ts";
+import { limitHandshakes, usualHandshakes } from "../tls/handshakes.ts";
 import { createStrangers, settling, wantedOf } from "../strangers.ts";
 import { createLargeTurns } from "../requests/large-turns.ts";
 import { requestLimits } from "../requests/limits.ts";
@@ -24,7 +28,7 @@ const goodbyeMs = 250;
 /** One connection has so many calls at most at a time; further ones wait at the client. */
 const mostStreams = 250;
 
-/** Serves the table as gRPC over HTTP/2 without TLS. */
+/** Serves the table as gRPC over HTTP/2, with TLS if there are certificates. */
 export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {
   const { services, refused = () => {}, connectionMaxAgeMs = Infinity } = options;
   const { strangers = createStrangers() } = options;
@@ -50,16 +54,16 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
     rules.set(path, ruleOf({ spec, gate, calls, cuts, invoke, limits, bytesInHand, largeTurns, refused }));
     grpc.register(path, unreached, asItIs, asItIs, "bidi");
   }
-  ruleStreams(grpc, rules, strangers);
+  ruleStreams(grpc, rules, { strangers, findAddress: options.findAddress ?? findAddressThrough(undefined) });
 
   // The sockets are kept at hand: grpc-js alone would wait for ever for a client that does not close its own.
   const sockets = new Set<Socket>();
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   if (connectionMaxAgeMs !== Infinity) closeAtAge(grpc, connectionMaxAgeMs);
-  const server = createServer((socket) => {
+  const server = createTransport(options.certificates, (socket) => injector.injectConnection(socket));
+  server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    injector.injectConnection(socket);
   });
   const port = await listen(server, options);
 
@@ -73,6 +77,15 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
   }
   let stopped: Promise<void> | undefined;
   return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
+}
+
+/** Accepts connections, and hands over those that may speak HTTP/2. */
+function createTransport(certificates: Certificates | undefined, handOver: (socket: Socket) => void) {
+  if (certificates === undefined) return createServer(handOver);
+  const server = createTlsServer({ ...certificates.options, ALPNProtocols: ["h2"] }, handOver);
+  certificates.keepFresh(server);
+  limitHandshakes(server, usualHandshakes);
+  return server;
 }
 
 const ruleOf = (method: GrpcMethod): StreamRule => ({

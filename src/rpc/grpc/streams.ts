@@ -1,5 +1,6 @@
 import { constants, type IncomingHttpHeaders, type Http2Session, type ServerHttp2Stream } from "node:http2";
 import { status, type ChannelOptions, type Server, type ServerInterceptor } from "@grpc/grpc-js";
+import type { FindAddress } from "../caller-address.ts";
 import type { Strangers, Wanted } from "../strangers.ts";
 import { grpcTimeoutMs, longestTimeoutMs } from "../requests/limits.ts";
 
@@ -31,7 +32,7 @@ type Inside = {
 export function ruleStreams(
   server: Server,
   rules: ReadonlyMap<string, StreamRule>,
-  strangers: Strangers,
+  { strangers, findAddress }: { strangers: Strangers; findAddress: FindAddress },
 ): void {
   const inside = server as unknown as Inside;
   const { [handler]: handle, options } = inside;
@@ -55,7 +56,7 @@ export function ruleStreams(
       authorization,
       wanted: rule?.wanted ?? "other",
       connection: session,
-      address: session.socket.remoteAddress,
+      ...findAddress(session.socket.remoteAddress, headers),
       begin: (settled) => {
         if (stream.destroyed) return settled();
         stream.once("close", settled);

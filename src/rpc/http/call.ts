@@ -15,6 +15,7 @@ import { deliveryOf } from "../delivery.ts";
 import { idempotencyKey } from "./idempotency-key.ts";
 import { maybeCallerOf } from "../gate.ts";
 import { sendText } from "./pages.ts";
+import { hasLeft } from "./over-http2.ts";
 import { retryAfter, withRetryAfter } from "./retry-after.ts";
 import { readCall } from "./request.ts";
 import { answerInTime } from "./in-time.ts";
@@ -119,7 +120,7 @@ export async function answerRpc(
   }
   let isSent = false;
   // It also "finishes" if its socket was destroyed before.
-  response.once("finish", () => (isSent = response.statusCode === 200 && !request.socket.destroyed));
+  response.once("finish", () => (isSent = response.statusCode === 200 && hasLeft(request)));
   response.once("close", () => deliveryOf(values).end(isSent && values.get(isAnswered)));
   const answer = await handler(call);
   await universalResponseToNodeResponse(

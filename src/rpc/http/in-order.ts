@@ -13,7 +13,10 @@ type Lane = { isBusy: boolean; readonly waiting: (() => void)[] };
 export function createOrder() {
   const lanes = new WeakMap<Socket, Lane>();
 
-  return function inOrder({ socket }: IncomingMessage, response: ServerResponse, begin: () => void): void {
+  return function inOrder(request: IncomingMessage, response: ServerResponse, begin: () => void): void {
+    // Over HTTP/2 answers go out as they come, and streams are few.
+    if (request.httpVersionMajor > 1) return begin();
+    const { socket } = request;
     const lane = lanes.get(socket) ?? { isBusy: false, waiting: [] };
     lanes.set(socket, lane);
     function start(): void {

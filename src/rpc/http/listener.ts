@@ -1,14 +1,17 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Socket } from "node:net";
-import { jittered } from "../../timing/loop.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createCallsInHand } from "../calls-in-hand.ts";
-import { answerPage, sendText, type Pages } from "./pages.ts";
+import { answerPage, sendText, type Page, type Pages } from "./pages.ts";
+import { withoutBasePath } from "./base-path.ts";
 import { answerRpc, createRpcs } from "./call.ts";
 import { createOrder } from "./in-order.ts";
+import { createCors } from "./cors.ts";
 import { createDownloads } from "./download.ts";
 import { createStrangers, wantedOf, type Wanted } from "../strangers.ts";
 import { createUploads, isUpload } from "./upload.ts";
 import type { OpenDoor } from "./door.ts";
+import { connectionOf, cutOff, onceWritten } from "./over-http2.ts";
+import { createHttpServer } from "./server.ts";
+import { findAddressThrough } from "../caller-address.ts";
 import { listen, type Listener, type ListenerOptions } from "../listener.ts";
 
 export type HttpListenerOptions = ListenerOptions & {
@@ -19,23 +22,32 @@ export type HttpListenerOptions = ListenerOptions & {
   uploadTimeoutMs?: number;
   /** How long a connection stays open that has nothing to do; 5 s if not given. */
   keepAliveMs?: number;
+  /** Pages of these origins may call. */
+  corsOrigins?: readonly string[];
+  /** What all paths begin with, as `/callsheet`; nothing if not given. */
+  basePath?: string;
 };
 
 /** A client that was answered while it still sends has this long to see why. */
 const farewellMs = 10_000;
 
-/** Serves the table as Connect and gRPC-Web, and pages beside it, over HTTP/1.1 without TLS. */
+const usualKeepAliveMs = 5_000;
+
+/**
+ * Serves the table as Connect and gRPC-Web, and pages beside it, over HTTP/1.1; with certificates over TLS, and HTTP/2
+ * too.
+ */
 export async function startHttpListener(options: HttpListenerOptions): Promise<Listener> {
-  const { strangers = createStrangers() } = options;
+  const { strangers = createStrangers(), findAddress = findAddressThrough(undefined) } = options;
+  const { basePath = "", corsOrigins = [] } = options;
   const calls = createCallsInHand();
   const rpcs = createRpcs(options, calls);
   const answerDownload = createDownloads(options, calls);
   const answerUpload = createUploads(options, calls);
   const door = options.door?.(calls);
-  const pages = new Map(Object.entries(options.pages));
-
-  const agesAtMs = new WeakMap<Socket, number>();
-  const isAged = ({ socket }: IncomingMessage) => (agesAtMs.get(socket) ?? Infinity) <= performance.now();
+  const pages = new Map(Object.entries({ ...options.pages, "": () => movedTo(`${basePath}/`) }));
+  const withinBase = withoutBasePath(basePath);
+  const cors = createCors(corsOrigins);
 
   const inOrder = createOrder();
 
@@ -43,38 +55,48 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     // Nobody listens to a request that waits, or that was answered, when its client goes.
     request.on("error", () => {});
     response.once("close", calls.begin());
+    request.url = withinBase(request.url ?? "");
     inOrder(request, response, () => admit(request, response));
   }
 
   function admit(request: IncomingMessage, response: ServerResponse): void {
     const { socket, headers } = request;
+    const { key: connection, address: peer, turnAway } = connectionOf(request);
     const rpc = rpcs.get(pathOf(request));
     const isForDoor = door?.takes(pathOf(request)) === true;
     strangers.admit({
       authorization: isForDoor ? door.authorizationOf(request) : headers.authorization,
-      wanted: rpc === undefined ? wantedBeside(request, isForDoor) : wantedOf(rpc.handler.method),
-      connection: socket,
-      address: socket.remoteAddress,
+      wanted: cors.isPreflight(request)
+        ? "other"
+        : rpc === undefined
+          ? wantedBeside(request, isForDoor)
+          : wantedOf(rpc.handler.method),
+      connection,
+      ...findAddress(peer, headers),
       begin(settled) {
         if (response.destroyed || socket.destroyed) return settled();
         response.once("close", settled);
         answer(request, response, settled);
       },
-      turnAway: () => socket.destroy(),
+      turnAway,
     });
   }
 
   function answer(request: IncomingMessage, response: ServerResponse, settled: () => void): void {
     // What is left of a body that nobody wanted.
-    response.once("finish", () => {
+    onceWritten(request, response, () => {
       request.resume();
-      if (!request.complete) setTimeout(() => request.complete || request.destroy(), farewellMs).unref();
+      if (!request.complete) setTimeout(() => request.complete || cutOff(request), farewellMs).unref();
     });
     // Answers are about people; what may be kept says so itself.
     response.setHeader("cache-control", "no-store");
     if (!server.listening || isAged(request)) response.setHeader("connection", "close");
     const path = pathOf(request);
     const rpc = rpcs.get(path);
+    if (rpc !== undefined || door?.takes(path) === true || isUpload(request)) {
+      cors.mark(request, response);
+      if (cors.isPreflight(request)) return cors.answerPreflight(response);
+    }
     const answered = rpc
       ? answerRpc(rpc, request, response, settled)
       : door?.takes(path) === true
@@ -86,12 +108,11 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   }
 
   // The calls have times of their own to arrive in, and only a file takes this long.
-  const { uploadTimeoutMs: requestTimeout = 300_000, keepAliveMs: keepAliveTimeout } = options;
-  const server = createServer({ requestTimeout, ...(keepAliveTimeout && { keepAliveTimeout }) }, receive);
-  const { connectionMaxAgeMs = Infinity } = options;
-  server.on("connection", (socket: Socket) =>
-    agesAtMs.set(socket, performance.now() + jittered(connectionMaxAgeMs)),
-  );
+  const { uploadTimeoutMs: requestTimeout = 300_000, keepAliveMs } = options;
+  const keepAliveTimeout = keepAliveMs || usualKeepAliveMs;
+  const { certificates, connectionMaxAgeMs = Infinity } = options;
+  const timeouts = { requestTimeout, keepAliveTimeout, connectionMaxAgeMs };
+  const { server, isAged, closeAllConnections } = createHttpServer({ certificates, ...timeouts }, receive);
   // Clients with a large file ask before they send it; an upload says yes once it is known to be welcome.
   server.on("checkContinue", (request, response) => {
     if (!isUpload(request) && door?.takes(pathOf(request)) !== true) response.writeContinue();
@@ -102,7 +123,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   async function stop(graceMs: number): Promise<void> {
     const closed = new Promise((resolve) => server.close(resolve));
     await calls.finish(graceMs);
-    server.closeAllConnections();
+    closeAllConnections();
     await closed;
   }
   let stopped: Promise<void> | undefined;
@@ -116,6 +137,8 @@ const watchedPages: ReadonlyMap<string, Wanted> = new Map([
   ["/readyz", "health"],
   ["/metrics", "metrics"],
 ]);
+
+const movedTo = (location: string): Page => ({ status: 308, headers: { location }, body: `${location}\n` });
 
 /** What is asked for by a request that is no call of an RPC. */
 const wantedBeside = (request: IncomingMessage, isForDoor: boolean): Wanted =>

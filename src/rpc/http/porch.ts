@@ -1,5 +1,7 @@
-import { createServer } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { withoutBasePath } from "./base-path.ts";
 import { answerPage, type Pages } from "./pages.ts";
+import { createHttpServer } from "./server.ts";
 import { listen, type ListenerOptions } from "../listener.ts";
 
 /** Answers on the HTTP port until the service can. */
@@ -10,23 +12,32 @@ export type Porch = {
   close(): Promise<void>;
 };
 
+const timeouts = { requestTimeout: 300_000, keepAliveTimeout: 5_000, connectionMaxAgeMs: Infinity };
+
 /**
  * Listens where the service will: `/healthz` says that the process lives, `/readyz` what it is waiting for, and every
  * call is told to come again, which Connect and gRPC-Web clients know as `unavailable`. A port that nobody knows yet,
  * 0, is left alone.
  */
-export async function openPorch({ host, port }: Pick<ListenerOptions, "host" | "port">): Promise<Porch> {
+export async function openPorch({
+  host,
+  port,
+  certificates,
+  basePath = "",
+}: Pick<ListenerOptions, "host" | "port" | "certificates"> & { basePath?: string }): Promise<Porch> {
   let sentence: string | undefined;
   const pages: Pages = {
     "/healthz": () => ({ body: "ok\n" }),
     "/readyz": () => ({ status: 503, body: `not ready: ${sentence ?? "Callsheet is starting."}\n` }),
   };
-  const server = createServer((request, response) => {
+  const withinBase = withoutBasePath(basePath);
+  const { server, closeAllConnections } = createHttpServer({ certificates, ...timeouts }, answer);
+  function answer(request: IncomingMessage, response: ServerResponse) {
     // So that nothing is left when the port changes hands.
     response.setHeader("connection", "close");
     response.setHeader("cache-control", "no-store");
     request.resume();
-    const page = pages[request.url?.split("?", 1)[0] ?? ""];
+    const page = pages[withinBase(request.url ?? "").split("?", 1)[0] ?? ""];
     if (page) return void answerPage(page, request, response);
     response.setHeader("retry-after", "1");
     // As Connect writes an error, and as the published paths do; others go by the status.
@@ -34,14 +45,14 @@ export async function openPorch({ host, port }: Pick<ListenerOptions, "host" | "
     const published = { success: false, error: message, detail: message };
     response.writeHead(503, { "content-type": "application/json" });
     response.end(JSON.stringify({ code: "unavailable", message, ...published }));
-  });
+  }
   if (port !== 0) await listen(server, { host, port });
   return {
     waitsFor: (given) => void (sentence = given),
     async close() {
       if (!server.listening) return;
       const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
+      closeAllConnections();
       await closed;
     },
   };

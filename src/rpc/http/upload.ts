@@ -4,6 +4,7 @@ import { BatchJobError } from "../../domain/batch-job-error.ts";
 import { BatchJobService, ImportContactsRequestSchema } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CallsInHand } from "../calls-in-hand.ts";
 import { toConnectError } from "../errors.ts";
+import { cutOff } from "./over-http2.ts";
 import { sendText } from "./pages.ts";
 import { clientLeft } from "../last-resort.ts";
 import type { InvokeMethod } from "../invoke.ts";
@@ -55,7 +56,7 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
       }
     } catch (thrown) {
       call.refuse(thrown);
-      if (!request.complete) setTimeout(() => request.destroy(), farewellMs).unref();
+      if (!request.complete) setTimeout(() => cutOff(request), farewellMs).unref();
     }
   }
 

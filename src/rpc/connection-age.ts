@@ -1,6 +1,6 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
-import { jittered } from "../../timing/loop.ts";
+import { jittered } from "../timing/loop.ts";
 
 /** A connection on which nothing came for so long is likely to be left alone for the moment that its end takes. */
 const quietMs = 250;
@@ -14,12 +14,18 @@ const quietMs = 250;
 export function closeAtAge(grpc: Server, maxAgeMs: number): void {
   // The version of grpc-js is pinned, and hands its sessions to nobody.
   const servers: ReadonlyMap<Http2Server, unknown> = Reflect.get(grpc, "http2Servers");
-  for (const server of servers.keys()) {
-    server.on("session", (session) => {
-      const timer = setTimeout(() => closeGently(session), jittered(maxAgeMs)).unref();
-      session.once("close", () => clearTimeout(timer));
-    });
-  }
+  for (const server of servers.keys()) closeSessionsAtAge(server, maxAgeMs);
+}
+
+/** What tells of HTTP/2 connections. */
+export type Sessions = { on(event: "session", hear: (session: ServerHttp2Session) => void): unknown };
+
+/** The same for connections of a server of Node's own. */
+export function closeSessionsAtAge(server: Sessions, maxAgeMs: number): void {
+  server.on("session", (session) => {
+    const timer = setTimeout(() => closeGently(session), jittered(maxAgeMs)).unref();
+    session.once("close", () => clearTimeout(timer));
+  });
 }
 
 function closeGently(session: ServerHttp2Session): void {

@@ -1,0 +1,40 @@
+import { BlockList, isIP, isIPv6 } from "node:net";
+
+const familyOf = (address: string) => (isIPv6(address) ? "ipv6" : "ipv4");
+
+/** Networks of addresses, IPv4 ones also in the form that they have among IPv6. */
+export type Networks = { has(address: string): boolean };
+
+/** What is wrong with networks in CIDR, with commas between them. */
+export const networksFault = (text: string): string | undefined =>
+  split(text)
+    .filter((network) => parse(network) === undefined)
+    .map(
+      (network) =>
+        `must be networks such as 10.0.0.0/8 or fd00::/8, with commas between them; not "${network}"`,
+    )
+    .at(0);
+
+/** Reads what has no fault. An address by itself is a network of one. */
+export function readNetworks(text: string): Networks {
+  const list = new BlockList();
+  for (const network of split(text)) {
+    const parsed = parse(network);
+    if (parsed) list.addSubnet(parsed.address, parsed.prefix, familyOf(parsed.address));
+  }
+  return { has: (address) => isIP(address) !== 0 && list.check(address, familyOf(address)) };
+}
+
+const split = (text: string): string[] => text.split(",").map((part) => part.trim());
+
+function parse(network: string): { address: string; prefix: number } | undefined {
+  const [, address = "", prefix] = /^([^/%]*)(?:\/(\d{1,3}))?$/.exec(network) ?? [];
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  const given = prefix === undefined ? most : Number(prefix);
+  return most === -1 || given > most ? undefined : { address, prefix: given };
+}
+
+const loopback = readNetworks("127.0.0.0/8,::1");
+
+/** Whether only this machine can reach what listens there. */
+export const isLoopback = (host: string): boolean => host === "localhost" || loopback.has(host);

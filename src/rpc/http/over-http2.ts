@@ -1,0 +1,101 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { constants, type Http2ServerRequest, Http2ServerResponse, type ServerHttp2Session } from "node:http2";
+import type { Sessions } from "../connection-age.ts";
+
+/** One connection has so many requests at most at a time. */
+export const mostStreams = 250;
+
+/** A client that has not answered a ping for so long is gone. */
+const pingMs = 20_000;
+
+/**
+ * Makes of Node's response over HTTP/2 what answers rely on with HTTP/1.1. `connection: close` needs nothing: Node
+ * leaves it out.
+ */
+export class AnswerOverHttp2 extends Http2ServerResponse {
+  setHeaders(headers: Headers | Map<string, string | readonly string[]>): this {
+    for (const [name, value] of headers) this.setHeader(name, value);
+    return this;
+  }
+
+  /** Breaks off so that nobody takes what came for the whole answer. */
+  override destroy(): this {
+    if (!this.stream.closed) this.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    return this;
+  }
+}
+
+/** Ends connections that have nothing to do for so long, and those whose clients have gone without a word. */
+export function closeIdleSessions(server: Sessions, idleMs: number): void {
+  server.on("session", (session) => {
+    let streams = 0;
+    session.on("stream", (stream) => {
+      streams += 1;
+      stream.once("close", () => (streams -= 1));
+    });
+    session.setTimeout(idleMs, () => {
+      if (streams === 0) session.close();
+      else ping(session);
+    });
+  });
+}
+
+function ping(session: ServerHttp2Session): void {
+  const timer = setTimeout(() => session.destroy(), pingMs).unref();
+  session.ping(() => clearTimeout(timer));
+}
+
+type Connection = {
+  /** The same object for all requests of the connection. */
+  readonly key: object;
+  readonly address: string | undefined;
+  turnAway(this: void, what: "call" | "connection"): void;
+};
+
+const streamOf = (request: IncomingMessage): Http2ServerRequest["stream"] | undefined =>
+  (request as unknown as Partial<Http2ServerRequest>).stream;
+
+/** What a request came on. */
+export function connectionOf(request: IncomingMessage): Connection {
+  const { socket } = request;
+  const address = socket.remoteAddress;
+  const stream = streamOf(request);
+  const session = stream?.session;
+  // Over HTTP/1.1 only who writes requests without waiting for their answers has too many.
+  if (stream === undefined || session === undefined)
+    return { key: socket, address, turnAway: () => socket.destroy() };
+  return {
+    key: session,
+    address,
+    turnAway(what) {
+      if (what === "call") return stream.close(constants.NGHTTP2_REFUSED_STREAM);
+      if (session.destroyed) return;
+      session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      session.destroy();
+    },
+  };
+}
+
+/** Calls back once all of the answer is written. Node's response over HTTP/2 "finishes" when its stream is closed. */
+export function onceWritten(request: IncomingMessage, response: ServerResponse, then: () => void): void {
+  const stream = streamOf(request);
+  if (stream === undefined) response.once("finish", then);
+  else stream.once("finish", then);
+}
+
+/**
+ * Whether what was written has gone to the client, at the moment that its response "finishes": it does so when it was
+ * broken off, too.
+ */
+export function hasLeft(request: IncomingMessage): boolean {
+  const stream = streamOf(request);
+  if (stream === undefined) return !request.socket.destroyed;
+  return stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR;
+}
+
+/** Lets a request that was answered arrive no further. */
+export function cutOff(request: IncomingMessage): void {
+  const stream = streamOf(request);
+  if (stream === undefined) request.destroy();
+  else stream.close(constants.NGHTTP2_NO_ERROR);
+}

@@ -1,0 +1,85 @@
+import type { Server, TlsOptions } from "node:tls";
+import type { Logger } from "pino";
+import { startLoop } from "../../timing/loop.ts";
+import { type Identity, readIdentity, type TlsFiles } from "./files.ts";
+
+/** What the listeners show of themselves, kept as it is in the files. */
+export type Certificates = AsyncDisposable & {
+  /** What a server begins with. */
+  readonly options: TlsOptions;
+  /** Has a server use each new identity for connections to come. */
+  keepFresh(server: Server): void;
+};
+
+/** Is told, at each look at the files, until when the certificate lasts, and whether the files can be used. */
+export type OnLook = (seen: { readonly expiresAt: Date; readonly isFit: boolean }) => void;
+
+/**
+ * Their content is looked at: a rename, a switched symbolic link and a file that is written again are alike then. This
+ * is the usual distance.
+ */
+const usualLookMs = 2_000;
+
+/**
+ * Reads the files, which throws if they cannot be used, and goes on looking at them. What can be used is used at once.
+ * What cannot leaves all as it was; it is told once, if it is still there at the next look: a certificate and its key
+ * are seldom replaced in one moment.
+ */
+export async function openCertificates(
+  files: TlsFiles,
+  { logger, onLook, lookMs = usualLookMs }: { logger: Logger; onLook: OnLook; lookMs?: number },
+): Promise<Certificates> {
+  let current = await readIdentity(files);
+  const servers = new Set<Server>();
+  let suspicion: string | undefined;
+  let told: string | undefined;
+
+  function use(identity: Identity): void {
+    current = identity;
+    for (const server of servers) server.setSecureContext(identity.options);
+    logger.info(
+      { expiresAt: identity.expiresAt },
+      "The TLS files have changed and are used for new connections",
+    );
+  }
+
+  async function look(): Promise<void> {
+    try {
+      const identity = await readIdentity(files);
+      if (identity.digest !== current.digest) use(identity);
+      suspicion = told = undefined;
+    } catch (error) {
+      const sentence = error instanceof Error ? error.message : String(error);
+      if (sentence === suspicion && sentence !== told) {
+        told = sentence;
+        logger.error(`The TLS files have changed and those read before stay in use. ${sentence}`);
+      }
+      suspicion = sentence;
+    }
+    onLook({ expiresAt: current.expiresAt, isFit: told === undefined });
+  }
+
+  if (current.expiresAt.getTime() <= Date.now())
+    logger.warn({ expiresAt: current.expiresAt }, "The certificate in TLS_CERT_FILE has expired");
+  const looking = startLoop({
+    async pass() {
+      await look();
+      return lookMs;
+    },
+    retryMs: lookMs,
+    onFailure: (error) => logger.error({ err: error }, "a look at the TLS files failed"),
+    onRecovery: () => {},
+  });
+
+  return {
+    get options() {
+      const requestCert = files.clientCaFile !== undefined;
+      return { ...current.options, requestCert, rejectUnauthorized: requestCert };
+    },
+    keepFresh(server) {
+      servers.add(server);
+      server.once("close", () => servers.delete(server));
+    },
+    [Symbol.asyncDispose]: () => looking[Symbol.asyncDispose](),
+  };
+}

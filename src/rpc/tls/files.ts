@@ -1,0 +1,92 @@
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
+
+/** Where the certificate and its key are, in PEM, and whose certificates clients must then have. */
+export type TlsFiles = {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly clientCaFile?: string | undefined;
+};
+
+/** What the files hold, once it is known to fit together. */
+export type Identity = {
+  readonly options: SecureContextOptions;
+  /** The first of its certificates ends then. */
+  readonly expiresAt: Date;
+  /** Tells it from every other. */
+  readonly digest: string;
+};
+
+const settings = {
+  certFile: "TLS_CERT_FILE",
+  keyFile: "TLS_KEY_FILE",
+  clientCaFile: "TLS_CLIENT_CA_FILE",
+} as const;
+
+type Part = keyof typeof settings;
+
+const reasons: Record<string, string> = {
+  ENOENT: "there is no such file",
+  EACCES: "this user may not read it",
+  EISDIR: "it is a directory",
+};
+
+/** Reads the files; throws a sentence that names the setting whose file cannot be used, and says why. */
+export async function readIdentity(files: TlsFiles): Promise<Identity> {
+  const fault = (part: Part, reason: string, cause?: unknown) =>
+    new Error(`${settings[part]}: ${files[part]} cannot be used: ${reason}.`, { cause });
+
+  async function read(part: Part): Promise<string> {
+    try {
+      return await readFile(files[part] ?? "", "latin1");
+    } catch (cause) {
+      const { code = "", message } = cause as NodeJS.ErrnoException;
+      throw fault(part, reasons[code] ?? message, cause);
+    }
+  }
+
+  function certificatesIn(part: Part, text: string): [X509Certificate, ...X509Certificate[]] {
+    try {
+      const [first, ...others] = (text.match(wholeCertificate) ?? []).map((pem) => new X509Certificate(pem));
+      const isWhole = text.split("-----BEGIN CERTIFICATE-----").length === others.length + 2;
+      if (first !== undefined && isWhole) return [first, ...others];
+    } catch {
+      // It is not what it seems to be.
+    }
+    throw fault(part, "it must hold whole certificates in PEM");
+  }
+
+  function keyIn(text: string): KeyObject {
+    if (/^-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED/m.test(text))
+      throw fault("keyFile", "the key is encrypted; give one that needs no passphrase");
+    try {
+      return createPrivateKey(text);
+    } catch (cause) {
+      throw fault("keyFile", "it must hold a whole private key in PEM", cause);
+    }
+  }
+
+  const [cert, key, ca] = await Promise.all([
+    read("certFile"),
+    read("keyFile"),
+    files.clientCaFile === undefined ? undefined : read("clientCaFile"),
+  ]);
+  const chain = certificatesIn("certFile", cert);
+  if (!chain[0].checkPrivateKey(keyIn(key)))
+    throw fault("keyFile", `it is the key of another certificate than the first one in ${files.certFile}`);
+  if (ca !== undefined) certificatesIn("clientCaFile", ca);
+  const options = { cert, key, minVersion: "TLSv1.2", ...(ca !== undefined && { ca }) } as const;
+  try {
+    createSecureContext(options);
+  } catch (cause) {
+    throw fault("certFile", `TLS does not take it (${cause instanceof Error ? cause.message : ""})`, cause);
+  }
+  return {
+    options,
+    expiresAt: new Date(Math.min(...chain.map(({ validTo }) => Date.parse(validTo)))),
+    digest: createHash("sha256").update([cert, key, ca].join("\0")).digest("hex"),
+  };
+}
+
+const wholeCertificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;

@@ -1,0 +1,520 @@
+import { type EventEmitter, once } from "node:events";
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { connect as connectHttp2, constants } from "node:http2";
+import { request as requestHttps } from "node:https";
+import { connect as connectTcp, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { connect as connectTls, createServer, type ConnectionOptions } from "node:tls";
+import { Code, ConnectError, createClient, type HandlerContext, type Transport } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { encodeEnvelope } from "@connectrpc/connect/protocol";
+import { credentials } from "@grpc/grpc-js";
+import { pino } from "pino";
+import { afterAll, describe, expect, test } from "vitest";
+import { deliveryOf } from "../../src/rpc/delivery.ts";
+import { type Certificates, type OnLook, openCertificates } from "../../src/rpc/tls/certificates.ts";
+import type { TlsFiles } from "../../src/rpc/tls/files.ts";
+import { limitHandshakes } from "../../src/rpc/tls/handshakes.ts";
+import { createAuthority, type Pair } from "../support/authority.ts";
+import { eventually } from "../support/eventually.ts";
+import { refusal } from "../support/refusal.ts";
+import { Echo, type Listeners, type Note, startEcho } from "./echo.ts";
+import { createGrpcJsTransport } from "./grpc-js-transport.ts";
+
+const authority = await createAuthority();
+const stack = new AsyncDisposableStack();
+afterAll(() => stack.disposeAsync());
+
+/** Files in a directory of their own. */
+async function writePair({ cert, key }: Pair, clientCa?: string): Promise<TlsFiles> {
+  const directory = await mkdtemp(join(tmpdir(), "callsheet-tls-"));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const [certFile, keyFile, clientCaFile] = ["tls.crt", "tls.key", "ca.crt"].map((name) =>
+    join(directory, name),
+  );
+  if (certFile === undefined || keyFile === undefined) throw new Error("no names");
+  await Promise.all([writeFile(certFile, cert), writeFile(keyFile, key)]);
+  if (clientCaFile === undefined || clientCa === undefined) return { certFile, keyFile };
+  await writeFile(clientCaFile, clientCa);
+  return { certFile, keyFile, clientCaFile };
+}
+
+/** Looks at the files all the time, and tells what it logs and what it sees. */
+async function open(files: TlsFiles) {
+  const lines: string[] = [];
+  let seen: Parameters<OnLook>[0] | undefined;
+  const certificates = await openCertificates(files, {
+    logger: pino({ level: "info" }, { write: (line) => void lines.push(String(JSON.parse(line).msg)) }),
+    onLook: (found) => (seen = found),
+    lookMs: 10,
+  });
+  return { certificates: stack.use(certificates), lines, seen: () => seen };
+}
+
+async function startWith(certificates: Certificates, given: Parameters<typeof startEcho>[0] = {}) {
+  return stack.use(await startEcho({ ...given, certificates }));
+}
+
+function transports(
+  { http, grpc }: Listeners,
+  { ca, ...own }: { ca: string; cert?: string; key?: string },
+): Record<string, Transport> {
+  const nodeOptions = { ca, ...own };
+  const at = ({ port }: { port: number }) => ({ baseUrl: `https://localhost:${port}`, nodeOptions });
+  const [key, cert] = [own.key, own.cert].map((pem) => (pem === undefined ? null : Buffer.from(pem)));
+  const secure = credentials.createSsl(Buffer.from(ca), key, cert);
+  return {
+    "grpc-js": createGrpcJsTransport(`localhost:${grpc.port}`, {}, secure),
+    "connect-node gRPC": createGrpcTransport(at(grpc)),
+    "Connect over HTTP/1.1": createConnectTransport({ ...at(http), httpVersion: "1.1" }),
+    "Connect over HTTP/2": createConnectTransport({ ...at(http), httpVersion: "2" }),
+    "gRPC-Web over HTTP/1.1": createGrpcWebTransport({ ...at(http), httpVersion: "1.1" }),
+    "gRPC-Web over HTTP/2": createGrpcWebTransport({ ...at(http), httpVersion: "2" }),
+  };
+}
+
+/** Resolves when it is closed, be it with an error. */
+const whenClosed = (end: EventEmitter) => new Promise<void>((resolve) => end.once("close", () => resolve()));
+
+/** Whose certificate is shown there now. */
+async function shownAt(port: number): Promise<string> {
+  const socket = connectTls({ host: "localhost", port, ca: authority.cert, ALPNProtocols: ["h2"] });
+  await once(socket, "secureConnect");
+  const { subject } = socket.getPeerCertificate();
+  socket.destroy();
+  return String(subject.CN);
+}
+
+/** Why nothing can be said there with these options; a server may tell only after the handshake. */
+async function whyNot(port: number, options: ConnectionOptions): Promise<string> {
+  const socket = connectTls({
+    host: "localhost",
+    port,
+    ca: authority.cert,
+    ALPNProtocols: ["h2"],
+    ...options,
+  });
+  const { promise, resolve } = Promise.withResolvers<string>();
+  socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  socket.on("end", () => resolve("it hung up")).resume();
+  const answer = await promise;
+  socket.destroy();
+  return answer;
+}
+
+describe("with certificates", async () => {
+  const files = await writePair(await authority.issue());
+  const { certificates } = await open(files);
+  const listeners = await startWith(certificates, { pages: { "/healthz": () => ({ body: "well\n" }) } });
+  const ca = authority.cert;
+
+  test.each(Object.entries(transports(listeners, { ca })))(
+    "%s calls, streams and hears refusals",
+    async (_, transport) => {
+      const client = createClient(Echo, transport);
+      expect(await client.one({ text: "hello" })).toMatchObject({ text: "hello" });
+      const counts: number[] = [];
+      for await (const { count } of client.down({ text: "hello", count: 3 })) counts.push(count);
+      expect(counts).toEqual([1, 2, 3]);
+      expect(await refusal(client.one({ text: "refuse" }))).toMatchObject({ code: "FailedPrecondition" });
+      const broken = (async () => {
+        for await (const note of client.down({ text: "refuse", count: 2 })) counts.push(note.count);
+      })();
+      expect(await refusal(broken)).toMatchObject({ code: "FailedPrecondition" });
+      expect(counts).toEqual([1, 2, 3, 1, 2]);
+    },
+  );
+
+  test("a client streams over HTTP/2 on the HTTP port in both directions at once", async () => {
+    const client = createClient(Echo, transports(listeners, { ca })["Connect over HTTP/2"] as Transport);
+    const heard = Promise.withResolvers<void>();
+    async function* notes() {
+      yield { text: "one" };
+      await heard.promise;
+      yield { text: "two" };
+    }
+    const texts: string[] = [];
+    for await (const { text } of client.both(notes())) {
+      texts.push(text);
+      heard.resolve();
+    }
+    expect(texts).toEqual(["one", "two"]);
+  });
+
+  test("pages are there over both versions of HTTP", async () => {
+    const old = requestHttps({ host: "localhost", port: listeners.http.port, path: "/healthz", ca }).end();
+    const [{ statusCode, httpVersion }] = await once(old, "response");
+    expect([statusCode, httpVersion]).toEqual([200, "1.1"]);
+    const session = connectHttp2(`https://localhost:${listeners.http.port}`, { ca });
+    const [headers] = await once(session.request({ ":path": "/healthz" }).resume(), "response");
+    session.destroy();
+    expect(headers[":status"]).toBe(200);
+  });
+
+  test.each(["http", "grpc"] as const)("the %s port speaks TLS 1.2, and nothing older", async (name) => {
+    const { port } = listeners[name];
+    const socket = connectTls({ host: "localhost", port, ca, maxVersion: "TLSv1.2", ALPNProtocols: ["h2"] });
+    await once(socket, "secureConnect");
+    expect(socket.getProtocol()).toBe("TLSv1.2");
+    socket.destroy();
+    const old = { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" } as const;
+    expect(await whyNot(port, old)).toMatch(/PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|NO_PROTOCOLS/);
+  });
+
+  test.each(["http", "grpc"] as const)("the %s port answers nothing in plain text", async (name) => {
+    const socket = connectTcp(listeners[name].port, "localhost").on("error", () => {});
+    socket.write("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+    let heard = Buffer.alloc(0);
+    socket.on("data", (chunk) => (heard = Buffer.concat([heard, chunk])));
+    await whenClosed(socket);
+    expect(heard.toString("latin1")).not.toContain("HTTP");
+  });
+});
+
+test("a client certificate of the authority is required where one is named, on both ports", async () => {
+  const clients = await createAuthority("CN=authority of clients");
+  const files = await writePair(await authority.issue(), clients.cert);
+  const listeners = await startWith((await open(files)).certificates);
+  const [good, wrong] = [
+    await clients.issue({ name: "worker" }),
+    await authority.issue({ name: "stranger" }),
+  ];
+  for (const { port } of [listeners.http, listeners.grpc]) {
+    expect(await whyNot(port, {})).toMatch(/CERTIFICATE_REQUIRED|ECONNRESET/);
+    expect(await whyNot(port, wrong)).toMatch(/UNKNOWN_CA|ECONNRESET|it hung up/);
+  }
+  for (const transport of Object.values(transports(listeners, { ca: authority.cert, ...good }))) {
+    expect(await createClient(Echo, transport).one({ text: "hello" })).toMatchObject({ text: "hello" });
+  }
+});
+
+const both = async ({ http, grpc }: Listeners) => [await shownAt(http.port), await shownAt(grpc.port)];
+
+describe("files that change", () => {
+  test("by a rename are used for new connections, and open ones stay", async () => {
+    const files = await writePair(await authority.issue({ name: "first" }));
+    const { certificates, seen } = await open(files);
+    const listeners = await startWith(certificates);
+    const heard = Promise.withResolvers<void>();
+    async function* notes() {
+      yield { text: "before" };
+      await heard.promise;
+      yield { text: "after" };
+    }
+    const names = ["grpc-js", "Connect over HTTP/2"];
+    const all = transports(listeners, { ca: authority.cert });
+    const streamOf = (name: string) => createClient(Echo, all[name] as Transport).both(notes());
+    const streams = names.map((name) => streamOf(name)[Symbol.asyncIterator]());
+    for (const stream of streams) expect((await stream.next()).value?.text).toBe("before");
+
+    const next = await authority.issue({ name: "second", lastsMs: 90 * 60_000 });
+    await Promise.all([
+      writeFile(`${files.certFile}.new`, next.cert).then(() =>
+        rename(`${files.certFile}.new`, files.certFile),
+      ),
+      writeFile(`${files.keyFile}.new`, next.key).then(() => rename(`${files.keyFile}.new`, files.keyFile)),
+    ]);
+    await eventually(async () => expect(await both(listeners)).toEqual(["second", "second"]));
+    expect(seen()?.isFit).toBe(true);
+    expect((seen()?.expiresAt.getTime() ?? 0) - Date.now()).toBeLessThan(91 * 60_000);
+
+    heard.resolve();
+    for (const stream of streams) {
+      expect((await stream.next()).value?.text).toBe("after");
+      expect((await stream.next()).done).toBe(true);
+    }
+  });
+
+  test("by a switched symbolic link, as those of a Kubernetes secret, are used", async () => {
+    const home = await mkdtemp(join(tmpdir(), "callsheet-tls-"));
+    stack.defer(() => rm(home, { recursive: true, force: true }));
+    const publish = async (version: string, { cert, key }: Pair) => {
+      await mkdir(join(home, version));
+      await writeFile(join(home, version, "tls.crt"), cert);
+      await writeFile(join(home, version, "tls.key"), key);
+      await symlink(version, join(home, "..data_tmp"));
+      await rename(join(home, "..data_tmp"), join(home, "..data"));
+    };
+    await publish("..1", await authority.issue({ name: "first" }));
+    await symlink("..data/tls.crt", join(home, "tls.crt"));
+    await symlink("..data/tls.key", join(home, "tls.key"));
+    const files = { certFile: join(home, "tls.crt"), keyFile: join(home, "tls.key") };
+    const listeners = await startWith((await open(files)).certificates);
+    expect(await both(listeners)).toEqual(["first", "first"]);
+
+    await publish("..2", await authority.issue({ name: "second" }));
+    await rm(join(home, "..1"), { recursive: true });
+    await eventually(async () => expect(await both(listeners)).toEqual(["second", "second"]));
+  });
+
+  test("with another authority of clients refuse those of the one before", async () => {
+    const [before, after] = [await createAuthority("CN=before"), await createAuthority("CN=after")];
+    const files = await writePair(await authority.issue(), before.cert);
+    const { http } = await startWith((await open(files)).certificates);
+    const [old, fresh] = [await before.issue(), await after.issue()];
+    const status = async (pair: Pair) => {
+      const asked = requestHttps({ host: "localhost", port: http.port, ca: authority.cert, ...pair }).end();
+      const [{ statusCode }] = await once(asked, "response");
+      return statusCode;
+    };
+    expect(await status(old)).toBe(404);
+    await writeFile(files.clientCaFile ?? "", after.cert);
+    await eventually(async () => expect(await status(fresh)).toBe(404));
+    await expect(status(old)).rejects.toThrow(/ECONNRESET|hang up|UNKNOWN_CA|unknown ca|alert/i);
+  });
+
+  test.each([
+    [
+      "is half written",
+      async (files: TlsFiles) => {
+        const { cert } = await authority.issue({ name: "second" });
+        await writeFile(files.certFile, cert.slice(0, cert.length / 2));
+      },
+      "TLS_CERT_FILE",
+    ],
+    [
+      "does not match",
+      async (files: TlsFiles) => {
+        await writeFile(files.keyFile, (await authority.issue({ name: "second" })).key);
+      },
+      "TLS_KEY_FILE",
+    ],
+    ["is gone", (files: TlsFiles) => rm(files.keyFile), "TLS_KEY_FILE"],
+  ] as const)(
+    "leave the old pair in use where the new one %s, and it is told once",
+    async (_, harm, setting) => {
+      const files = await writePair(await authority.issue({ name: "first" }));
+      const { certificates, lines, seen } = await open(files);
+      const listeners = await startWith(certificates);
+      await harm(files);
+      await eventually(() => expect(seen()?.isFit).toBe(false));
+      expect(await both(listeners)).toEqual(["first", "first"]);
+
+      const { cert, key } = await authority.issue({ name: "third" });
+      const looks = lines.length;
+      await Promise.all([writeFile(files.certFile, cert), writeFile(files.keyFile, key)]);
+      await eventually(async () => expect(await both(listeners)).toEqual(["third", "third"]));
+      await eventually(() => expect(seen()?.isFit).toBe(true));
+      expect(looks).toBe(1);
+      expect(lines[0]).toContain(`those read before stay in use. ${setting}: ${dirname(files.keyFile)}`);
+    },
+  );
+});
+
+describe("a start is refused in a sentence that names the setting", async () => {
+  const { cert, key } = await authority.issue();
+  const other = await authority.issue();
+  const encrypted = key.replaceAll("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+
+  test.each([
+    [
+      "a key of another certificate",
+      { cert, key: other.key },
+      /^TLS_KEY_FILE: \S+ cannot be used: it is the key of another/,
+    ],
+    ["an encrypted key", { cert, key: encrypted }, /^TLS_KEY_FILE: \S+ cannot be used: the key is encrypted/],
+    [
+      "a key that is none",
+      { cert, key: cert },
+      /^TLS_KEY_FILE: \S+ cannot be used: it must hold a whole private key/,
+    ],
+    [
+      "a certificate that is none",
+      { cert: key, key },
+      /^TLS_CERT_FILE: \S+ cannot be used: it must hold whole/,
+    ],
+    [
+      "a chain that is half there",
+      { cert: cert + other.cert.slice(0, 99), key },
+      /^TLS_CERT_FILE: \S+ cannot be/,
+    ],
+  ])("for %s", async (_, pair, sentence) => {
+    await expect(openOnce(await writePair(pair))).rejects.toThrow(sentence);
+  });
+
+  test("for a file that is not there, one that is a directory, and an authority that is none", async () => {
+    const files = await writePair({ cert, key });
+    const missing = { ...files, certFile: "/nowhere/tls.crt" };
+    await expect(openOnce(missing)).rejects.toThrow(
+      "TLS_CERT_FILE: /nowhere/tls.crt cannot be used: there is no such file.",
+    );
+    await expect(openOnce({ ...files, keyFile: "/" })).rejects.toThrow(
+      "TLS_KEY_FILE: / cannot be used: it is a directory.",
+    );
+    const withoutAuthority = await writePair({ cert, key }, "nobody");
+    await expect(openOnce(withoutAuthority)).rejects.toThrow(
+      /^TLS_CLIENT_CA_FILE: .* whole certificates in PEM\.$/,
+    );
+  });
+});
+
+const openOnce = (files: TlsFiles) =>
+  openCertificates(files, { logger: pino({ level: "silent" }), onLook: () => {} });
+
+const silent = (port: number) => connectTcp(port, "127.0.0.1").on("error", () => {});
+const shake = (port: number) =>
+  connectTls({ host: "localhost", port, ca: authority.cert }).on("error", () => {});
+
+async function startServer(limits: Parameters<typeof limitHandshakes>[1]) {
+  const server = createServer({ ...(await authority.issue()) }, (socket) => socket.on("error", () => {}));
+  limitHandshakes(server, limits);
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const address = server.address();
+  const port = typeof address === "object" ? (address?.port ?? 0) : 0;
+  stack.defer(() => void server.close());
+  return port;
+}
+
+describe("a handshake", () => {
+  test("that never ends is ended, be it silent or slow, and one that has ended is not", async () => {
+    const port = await startServer({ longestMs: 500, most: 100 });
+    const good = shake(port);
+    await once(good, "secureConnect");
+    const slow = silent(port);
+    // The beginning of a long ClientHello, a byte at a time.
+    const hello = Buffer.concat([Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]), Buffer.alloc(400)]);
+    let sent = 0;
+    const trickle = setInterval(() => slow.write(hello.subarray(sent, (sent += 1))), 20);
+    await Promise.all([whenClosed(silent(port)), whenClosed(slow)]);
+    clearInterval(trickle);
+    expect(good.destroyed).toBe(false);
+    good.destroy();
+  });
+
+  test("makes room for newer ones where too many do not end", async () => {
+    const port = await startServer({ longestMs: 60_000, most: 20 });
+    const flood: Socket[] = [];
+    for (let count = 0; count < 60; count += 1) {
+      const socket = silent(port);
+      await once(socket, "connect");
+      flood.push(socket);
+    }
+    const good = shake(port);
+    await once(good, "secureConnect");
+    await eventually(() => expect(flood.filter(({ closed }) => !closed).length).toBeLessThanOrEqual(20));
+    expect(good.destroyed).toBe(false);
+    for (const socket of [...flood, good]) socket.destroy();
+  });
+});
+
+/** Echoes so many bytes, and notes the answers that did not arrive. */
+function noting(bytes: number) {
+  const undone: string[] = [];
+  const entered = Promise.withResolvers<void>();
+  return {
+    undone,
+    entered: entered.promise,
+    one({ text }: Note, context: HandlerContext) {
+      deliveryOf(context.values).onFailure(() => void undone.push(text));
+      entered.resolve();
+      return { text, data: new Uint8Array(bytes) };
+    },
+  };
+}
+
+describe("over HTTP/2 on the HTTP port", async () => {
+  const { certificates } = await open(await writePair(await authority.issue()));
+  const connectTo = ({ http }: Listeners) =>
+    connectHttp2(`https://localhost:${http.port}`, { ca: authority.cert }).on("error", () => {});
+
+  test("a connection that has nothing to do is closed, and one with a stream is not", async () => {
+    const listeners = await startWith(certificates, { keepAliveMs: 300 });
+    const [idle, busy] = [connectTo(listeners), connectTo(listeners)];
+    const stream = busy.request({
+      ":method": "POST",
+      ":path": "/test.v1.Echo/Both",
+      "content-type": "application/connect+json",
+    });
+    await once(stream, "ready");
+    await whenClosed(idle);
+    await whenClosed(connectTo(listeners));
+    expect(busy.closed).toBe(false);
+    busy.destroy();
+  });
+
+  test("a request that is broken off is not taken for a whole one", async () => {
+    const entered = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<string>();
+    const listeners = await startWith(certificates, {
+      async up(notes) {
+        try {
+          for await (const _ of notes) entered.resolve();
+          ended.resolve("whole");
+        } catch (error) {
+          ended.resolve(Code[ConnectError.from(error).code]);
+        }
+        return {};
+      },
+    });
+    // Node's client would end a stream before it breaks it off.
+    const { port } = listeners.http;
+    const socket = connectTls({ host: "localhost", port, ca: authority.cert, ALPNProtocols: ["h2"] });
+    const session = connectHttp2(`https://localhost:${port}`, { createConnection: () => socket });
+    session.on("error", () => {});
+    const headers = {
+      ":method": "POST",
+      ":path": "/test.v1.Echo/Up",
+      "content-type": "application/connect+json",
+    };
+    const stream = session.request(headers).on("error", () => {});
+    stream.write(encodeEnvelope(0, new TextEncoder().encode('{"text":"one"}')));
+    await entered.promise;
+    socket.destroy();
+    expect(await ended.promise).toBe("Canceled");
+  });
+
+  test("an answer that is written is not undone, not even by a stop", async () => {
+    const { undone, one } = noting(300_000);
+    const listeners = await startWith(certificates, { one });
+    const client = createClient(
+      Echo,
+      transports(listeners, { ca: authority.cert })["Connect over HTTP/2"] as Transport,
+    );
+    for (let turn = 0; turn < 10; turn += 1) {
+      await Promise.all(Array.from({ length: 10 }, () => client.one({ text: "call" })));
+    }
+    await Promise.all([listeners.http.stop(0), listeners.grpc.stop(0)]);
+    expect(undone).toEqual([]);
+  });
+
+  test.each(["its stream is broken off", "its connection is gone"])(
+    "an answer that its client does not read is undone when %s",
+    async (end) => {
+      const { undone, entered, one } = noting(4_000_000);
+      const session = connectTo(await startWith(certificates, { one }));
+      const headers = { ":method": "POST", ":path": "/test.v1.Echo/One", "content-type": "application/json" };
+      const stream = session.request(headers).on("error", () => {});
+      stream.end('{"text":"call"}');
+      await Promise.all([entered, once(stream, "response")]);
+      if (end === "its connection is gone") session.destroy();
+      else stream.close(constants.NGHTTP2_CANCEL);
+      await eventually(() => expect(undone).toEqual(["call"]));
+      session.destroy();
+    },
+  );
+
+  test("an answer that breaks off does not look whole", async () => {
+    const { promise: whole, resolve } = Promise.withResolvers<string>();
+    const listeners = await startWith(certificates, {
+      pages: {},
+      door: () => ({
+        takes: (path) => path === "/broken",
+        authorizationOf: () => "",
+        async answer(_, response) {
+          response.writeHead(200).write("half of it");
+          response.destroy();
+        },
+      }),
+    });
+    const session = connectTo(listeners);
+    const stream = session.request({ ":path": "/broken" }).resume();
+    stream.on("error", () => {}).on("close", () => resolve(String(stream.rstCode)));
+    expect(await whole).toBe(String(constants.NGHTTP2_INTERNAL_ERROR));
+    session.destroy();
+  });
+});

@@ -2,8 +2,8 @@ import { execFile } from "node:child_process";
 import { z } from "zod";
 
 /*
- * `npm run check:audit`: asks npm for known weaknesses of what Callsheet depends on. Each that is found is either mended, or
- * accepted below with a reason, for a time. That nobody could be asked is said, and is no failure.
+ * `npm run check:audit`: asks npm for known weaknesses of what Callsheet depends on. Each that is found is either
+ * mended, or accepted below with a reason, for a time. That nobody could be asked is said, and is no failure.
  */
 
 export type Accepted = {
@@ -38,7 +38,9 @@ function parseJson(text: unknown): unknown {
   }
 }
 
-/** One sentence for each weakness that is not accepted, and for each needless acceptance; undefined without an answer. */
+/**
+ * One sentence for each weakness that is not accepted, and for each needless acceptance; undefined without an answer.
+ */
 export function judge(output: string, acceptances: readonly Accepted[], today: string): string[] | undefined {
   const read = z.preprocess(parseJson, report).safeParse(output);
   if (!read.success) return undefined;

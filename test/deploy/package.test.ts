@@ -65,7 +65,7 @@ const filesIn = async (folder: string) =>
     .map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1));
 
 const library = (format: string) => [
-  ...["batch_job_pb.js", "client.js", "package.json", "worker.js"].map((file) => `${format}/${file}`),
+  ...["*_pb.js", "client.js", "package.json", "worker.js"].map((file) => `${format}/${file}`),
   ...["client", "gen", "timing", "worker"].map((folder) => `${format}/types/${folder}/*.d.ts`),
 ];
 
@@ -76,6 +76,7 @@ test("has what it is to have, and nothing that says where it was built", async (
       file
         .replace(/^server\/console\/dist\/.*/, "server/console/dist/*")
         .replace(/^server\/postgres\/functions\/\w+\.sql$/, "server/postgres/functions/*.sql")
+        .replace(/^(esm|cjs)\/\w+_pb\.js$/, "$1/*_pb.js")
         .replace(/^(esm|cjs)\/types\/(client|worker|timing|gen)\/.*\.d\.ts$/, "$1/types/$2/*.d.ts"),
     ),
   );

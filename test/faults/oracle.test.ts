@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type RawBuilder, sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { cloneDatabase } from "../support/database.ts";
@@ -142,8 +141,11 @@ afterAll(() => stack.disposeAsync());
 /** A job of three contacts that runs, in a transaction that is rolled back. */
 async function makeWorld() {
   const db = await database.startTransaction().execute();
-  const organizationId = await ensureOrganization(db, "default");
-  await sql`update organizations set lease_limit = 1`.execute(db);
+  const { id: organizationId } = await db
+    .insertInto("organizations")
+    .values({ name: "default", lease_limit: 1 })
+    .returning("id")
+    .executeTakeFirstOrThrow();
   const caller = { apiKeyId: "", organizationId, role: "admin" as const };
   const [job] = await makeJobs({ db, caller }, 1, { status: "pending" });
   await sql`update batch_jobs set status = 'running', started_at = clock_timestamp(), concurrent_call_limit = 1`.execute(

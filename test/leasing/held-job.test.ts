@@ -34,8 +34,7 @@ test("the organization's other jobs give their contacts, and the held one gives 
     { jobId: free, number: 2 },
   ]);
   expect(await parts.jobs.get(parts.caller, held)).toMatchObject({
-    pending_contacts: 3,
-    dialing_contacts: 0,
+    counts: { pending: 3, dialing: 0 },
   });
   // What was reserved of it has gone back to its list by then.
   const later = await lease(parts, { maxContacts: 5, waitMs: 20_000 });

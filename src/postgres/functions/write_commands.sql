@@ -20,9 +20,9 @@
 --   it finds the request ids taken.
 -- Form
 --   One call is one round trip, and the commit goes with it: so it fails where it might answer that it must not be
---   committed. It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
---   every row can only be found through its key: by a join from what is given, the organization included, since what is
---   known before the join would be looked up before it, and all that the organization has be read.
+--   committed. It is planned once for each connection, perhaps while the tables are empty. So it is written, and set,
+--   such that every row can only be found through its key: by a join from what is given, the organization included,
+--   since what is known before the join would be looked up before it, and all that the organization has be read.
 create function write_commands(
   organization int, now_ms bigint, job_ids uuid[], statuses text[], failure_reasons text[], revisions bigint[],
   timezones text[], requested_start_times text[], scheduled_ms bigint[], scheduled_job_ids uuid[],

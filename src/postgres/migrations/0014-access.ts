@@ -45,19 +45,23 @@ export async function up(db: Kysely<never>): Promise<void> {
       create function count_contacts_of_changed_job() returns trigger language plpgsql as $$
       begin
         insert into stored_contacts as s (organization_id, contacts)
-        values (new.organization_id, new.total_contacts - old.total_contacts)
-        on conflict (organization_id) do update set contacts = s.contacts + excluded.contacts;
+        values (new.organization_id, greatest(new.total_contacts - old.total_contacts, 0))
+        on conflict (organization_id) do update
+        set contacts = s.contacts + new.total_contacts - old.total_contacts;
         return null;
       end $$`,
     sql`
       create function count_contacts_of_deleted_jobs() returns trigger language plpgsql as $$
+      declare
+        gone record;
       begin
-        update stored_contacts s set contacts = s.contacts - gone.contacts
-        from (
-          select organization_id, sum(total_contacts) as contacts from old_jobs
-          group by organization_id having sum(total_contacts) > 0
-        ) as gone
-        where s.organization_id = gone.organization_id;
+        -- One after the other by its key, whatever is reckoned of the table of what was deleted.
+        for gone in
+          select organization_id as id, sum(total_contacts) as contacts from old_jobs
+          group by organization_id having sum(total_contacts) > 0 order by organization_id
+        loop
+          update stored_contacts set contacts = contacts - gone.contacts where organization_id = gone.id;
+        end loop;
         return null;
       end $$`,
     sql`

@@ -91,10 +91,16 @@ describe.skipIf(!hasGit)(`the last release${there}`, () => {
 
   test("is made by npm version: the version, the changelog and the proto, in one commit with a tag", () => {
     const tree = makeFolder();
-    const names = [
-      ...[".ci", ".npmrc", "CHANGELOG.md", "buf.yaml", "package.json", "package-lock.json", "proto"],
-      "deploy/chart/Chart.yaml",
+    const rooted = [
+      ".ci",
+      ".npmrc",
+      "CHANGELOG.md",
+      "buf.yaml",
+      "package.json",
+      "package-lock.json",
+      "proto",
     ];
+    const names = [...rooted, "deploy/chart/Chart.yaml"];
     for (const name of names) cpSync(join(root, name), join(tree, name), { recursive: true });
     symlinkSync(join(root, "node_modules"), join(tree, "node_modules"));
     writeFileSync(join(tree, ".gitignore"), "node_modules\n");

@@ -72,7 +72,7 @@ export async function readBlocks(trx: Trx, job: JobKey, after: number, count: nu
 export type LiveAttempt = {
   readonly number: number;
   readonly attempt: number;
-  readonly startedMs: number;
+  readonly startedAtMs: number;
   readonly workerId: string;
 };
 
@@ -112,11 +112,11 @@ const endedColumns = [
   asJson(sql`provider_call_id`),
 ];
 
-function toLive([number, attempt, startedMs, workerId]: readonly string[]): LiveAttempt {
+function toLive([number, attempt, startedAtMs, workerId]: readonly string[]): LiveAttempt {
   return {
     number: Number(number),
     attempt: Number(attempt),
-    startedMs: Number(startedMs),
+    startedAtMs: Number(startedAtMs),
     workerId: fromJson(workerId),
   };
 }

@@ -7,7 +7,7 @@ import { root } from "./support/readme.ts";
 const allowed: Record<string, readonly string[]> = {
   // Programs: settings → servers → service → stop.
   "main.ts": ["config.ts", "service.ts", "embedded", "jobs", "postgres", "rpc", "vitals"],
-  "cli.ts": ["main.ts", "access"],
+  "cli.ts": ["main.ts", "access", "doctor"],
   demo: ["service.ts", "domain", "embedded", "gen", "vitals", "worker"],
   access: ["config.ts", "domain", "embedded", "jobs", "postgres", "redis", "timing", "vitals"],
   doctor: ["config.ts", "domain", "embedded", "postgres", "redis"],

@@ -240,8 +240,8 @@ test("no migration carries the text of a function, but of those that read what i
     ),
   );
   // The first is from before functions had files. In the other are the format of blocks and what makes a status: a view
-  // reads by them, too, so that they stay under their names. What a migration makes for itself is gone with it, and a trigger, which no
-  // version calls, is a part of its table.
+  // reads by them, too, so that they stay under their names. What a migration makes for itself is gone with it, and a
+  // trigger, which no version calls, is a part of its table.
   expect(carrying).toEqual(["0008-last-attempts.ts", "0016-one-reader.ts"]);
 });
 

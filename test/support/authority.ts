@@ -15,7 +15,7 @@ export type Pair = { readonly cert: string; readonly key: string };
 /** Issues certificates that nobody trusts but who is told to. */
 export type Authority = {
   readonly cert: string;
-  /** For these hosts or addresses, `localhost` and 127.0.0.1 if not said, or for a client; it lasts for a day if not said. */
+  /** For these hosts or addresses, or for a client: `localhost` and 127.0.0.1 for a day, if not said. */
   issue(given?: { name?: string; hosts?: readonly string[]; lastsMs?: number }): Promise<Pair>;
 };
 

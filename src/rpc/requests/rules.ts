@@ -1,7 +1,7 @@
 import { type DescField, getOption } from "@bufbuild/protobuf";
 import { field as fieldRules } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
-/** The bounds that the proto sets for a field: of a number, of the characters of a text, or of the elements of a list. */
+/** What the proto bounds of a field: a number, the characters of a text, or the elements of a list. */
 export function boundsOf(field: DescField): { least: number; most: number } {
   const { type } = getOption(field, fieldRules);
   switch (type.case) {

@@ -50,7 +50,7 @@ export function comparisonChecks(deps: {
         const position = await contactList.position(job);
         const count = await peek.count(job);
         const isDone =
-          position !== undefined && position.last >= job.total && (count > 0 || job.pending === 0);
+          position !== undefined && position.last >= job.totalContacts && (count > 0 || job.pending === 0);
         return isDone ? [] : [`${job.id} ${position?.epoch ?? ""} ${position?.last ?? ""}`];
       }),
     );

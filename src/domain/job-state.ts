@@ -8,19 +8,23 @@ export type JobState = {
   readonly revision: number;
   readonly timeZone: string;
   readonly requestedStartTime: string | null;
-  readonly scheduledMs: number | null;
+  readonly scheduledStartTimeMs: number | null;
   readonly scheduledJobId: string | null;
-  readonly startedMs: number | null;
-  readonly finishedMs: number | null;
+  readonly startedAtMs: number | null;
+  readonly finishedAtMs: number | null;
   /** How many contacts it has, and how many of them are in some of the statuses. */
-  readonly total: number;
+  readonly totalContacts: number;
   readonly pending: number;
   readonly waitingRetry: number;
   readonly dialing: number;
   readonly completed: number;
 };
 
-export type StartTime = { readonly requested: string; readonly timeZone: string; readonly startAt: Date };
+export type StartTime = {
+  readonly requestedStartTime: string;
+  readonly timeZone: string;
+  readonly scheduledStartTime: Date;
+};
 
 /*
  * What the commands make of a job for which the state table allows them. Each moves the revision.
@@ -33,14 +37,14 @@ const moved = (job: JobState, changes: Partial<JobState>): JobState => ({
 });
 
 export const started = (job: JobState, nowMs: number): JobState =>
-  moved(job, { status: "running", startedMs: nowMs, scheduledJobId: null });
+  moved(job, { status: "running", startedAtMs: nowMs, scheduledJobId: null });
 
 export const scheduled = (job: JobState, start: StartTime, scheduledJobId: string): JobState =>
   moved(job, {
     status: "scheduled",
-    requestedStartTime: start.requested,
+    requestedStartTime: start.requestedStartTime,
     timeZone: start.timeZone,
-    scheduledMs: start.startAt.getTime(),
+    scheduledStartTimeMs: start.scheduledStartTime.getTime(),
     scheduledJobId,
   });
 
@@ -50,9 +54,9 @@ export const paused = (job: JobState): JobState => moved(job, { status: "paused"
 export function resumed(job: JobState, nowMs: number): JobState {
   if (job.pending + job.waitingRetry + job.dialing > 0) return moved(job, { status: "running" });
   return job.completed > 0
-    ? moved(job, { status: "completed", finishedMs: nowMs })
-    : moved(job, { status: "failed", finishedMs: nowMs, failureReason: "no_call_completed" });
+    ? moved(job, { status: "completed", finishedAtMs: nowMs })
+    : moved(job, { status: "failed", finishedAtMs: nowMs, failureReason: "no_call_completed" });
 }
 
 export const cancelled = (job: JobState, nowMs: number): JobState =>
-  moved(job, { status: "cancelled", scheduledJobId: null, finishedMs: nowMs });
+  moved(job, { status: "cancelled", scheduledJobId: null, finishedAtMs: nowMs });

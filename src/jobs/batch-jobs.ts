@@ -3,6 +3,7 @@ import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from ".
 import { type JobCommandRequest, check, keyOf, lockForCommand } from "./checks.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
+import { toldAnswer } from "./kept-answers.ts";
 import { type NewJob, type NewJobAnswer, decideJob, summaryOf } from "./new-job.ts";
 import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
 import { createOffsetPages } from "./offset-pages.ts";
@@ -30,11 +31,11 @@ const recordedOf = ({ status, totalContacts, rejectedCount, dueMs }: NewJobAnswe
   status,
   totalContacts,
   rejectedContacts: rejectedCount,
-  startTime: dueMs === null ? null : new Date(dueMs),
+  scheduledStartTime: dueMs === null ? null : new Date(dueMs),
 });
 
 const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
-  scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, dueMs } };
+  scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, scheduledStartTimeMs: dueMs } };
 
 /** The commands on batch jobs, and the queries: what the API does, without its wire format. */
 export function createBatchJobs(deps: {
@@ -93,6 +94,8 @@ export function createBatchJobs(deps: {
     });
   }
 
+  const reschedule = onJob(jobCommands.reschedule);
+
   return {
     ...createQueries(deps.reads),
     ...createOffsetPages(deps.reads),
@@ -101,7 +104,7 @@ export function createBatchJobs(deps: {
     async create(request: CommandRequest, job: NewJob) {
       const created = await createJob(request, job);
       request.trace?.about(created.batchJobId);
-      return created;
+      return toldAnswer(created);
     },
 
     async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {
@@ -135,8 +138,11 @@ export function createBatchJobs(deps: {
       );
     },
 
+    async reschedule(request: JobCommandRequest, start: { requestedStartTime: string; timeZone: string }) {
+      return toldAnswer(await reschedule(request, start));
+    },
+
     start: onJob(jobCommands.start),
-    reschedule: onJob(jobCommands.reschedule),
     pause: onJob(jobCommands.pause),
     resume: onJob(jobCommands.resume),
     cancel: onJob(jobCommands.cancel),

@@ -46,7 +46,7 @@ const start: JobCommand<Started, void> = {
   type: "batch_job.started",
   decide({ now, jobFor }, request) {
     const before = jobFor("start", request);
-    if (before.total === 0) {
+    if (before.totalContacts === 0) {
       const metadata = { batchJobId: before.id, status: before.status };
       throw new BatchJobError("no_contacts", "The batch job has no contacts; add some first.", metadata);
     }
@@ -67,7 +67,7 @@ const start: JobCommand<Started, void> = {
   },
   redisHalf: ({ job, revision, scheduledJobId, contactsEnqueued }) => ({
     takeOff: scheduledJobId,
-    list: { change: "begin", key: job, revision, total: contactsEnqueued },
+    list: { change: "begin", key: job, revision, totalContacts: contactsEnqueued },
   }),
 };
 
@@ -76,14 +76,15 @@ type Rescheduled = {
   readonly statusBefore: JobStatus;
   readonly oldScheduledJobId: string | null;
   readonly newScheduledJobId: string;
+  /** The scheduled start time, by the name that it has in kept answers (kept-answers.ts). */
   readonly dueMs: number;
 };
 
-const reschedule: JobCommand<Rescheduled, { scheduledStartTime: string; timeZone: string }> = {
+const reschedule: JobCommand<Rescheduled, { requestedStartTime: string; timeZone: string }> = {
   rpc: "RescheduleBatchJob",
   type: "batch_job.scheduled",
-  decide({ now, jobFor }, request, { scheduledStartTime, timeZone }) {
-    const time = readStartTime(scheduledStartTime, timeZone, now);
+  decide({ now, jobFor }, request, { requestedStartTime, timeZone }) {
+    const time = readStartTime(requestedStartTime, timeZone, now);
     const before = jobFor("reschedule", request);
     const newScheduledJobId = randomUUID();
     return {
@@ -94,18 +95,19 @@ const reschedule: JobCommand<Rescheduled, { scheduledStartTime: string; timeZone
         statusBefore: before.status,
         oldScheduledJobId: before.scheduledJobId,
         newScheduledJobId,
-        dueMs: time.startAt.getTime(),
+        dueMs: time.scheduledStartTime.getTime(),
       },
       data: {
-        oldStartTime: before.scheduledMs === null ? null : new Date(before.scheduledMs),
-        newStartTime: time.startAt,
+        oldScheduledStartTime:
+          before.scheduledStartTimeMs === null ? null : new Date(before.scheduledStartTimeMs),
+        newScheduledStartTime: time.scheduledStartTime,
         timezone: time.timeZone,
-        requestedStartTime: time.requested,
+        requestedStartTime: time.requestedStartTime,
       },
     };
   },
   redisHalf: ({ oldScheduledJobId, newScheduledJobId, dueMs }) => ({
-    put: { scheduledJobId: newScheduledJobId, dueMs },
+    put: { scheduledJobId: newScheduledJobId, scheduledStartTimeMs: dueMs },
     takeOff: oldScheduledJobId,
   }),
 };
@@ -168,11 +170,11 @@ const remove: JobCommand<Left, void> = {
   type: "batch_job.deleted",
   decide({ jobFor }, request) {
     const job = jobFor("delete", request);
-    const { revision, scheduledJobId, status, total } = job;
+    const { revision, scheduledJobId, status, totalContacts } = job;
     return {
       deleted: job,
       answer: { job: keyOf(job, request), revision, scheduledJobId },
-      data: { statusBefore: status, totalContacts: total },
+      data: { statusBefore: status, totalContacts },
     };
   },
   redisHalf: leaveRedis,

@@ -23,7 +23,7 @@ export type NewJob = {
   readonly retryOn: readonly Outcome[];
   readonly retryDelaysMs: readonly number[];
   /** Empty for a job that waits for a start. */
-  readonly scheduledStartTime: string;
+  readonly requestedStartTime: string;
   readonly timeZone: string;
 };
 
@@ -36,11 +36,11 @@ export const summaryOf = (rejected: readonly Rejection[]) => ({
 });
 
 /** What a start time means, refused in the order of the contract: zone, date-time, past. */
-export function readStartTime(text: string, zone: string, now: Date): StartTime {
+export function readStartTime(requestedStartTime: string, zone: string, now: Date): StartTime {
   const timeZone = canonicalTimeZone(zone);
-  const startAt = parseStartTime(text, timeZone);
-  checkFuture(startAt, now);
-  return { requested: text, timeZone, startAt };
+  const scheduledStartTime = parseStartTime(requestedStartTime, timeZone);
+  checkFuture(scheduledStartTime, now);
+  return { requestedStartTime, timeZone, scheduledStartTime };
 }
 
 function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
@@ -58,7 +58,7 @@ export type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
 /** What a create answers, and what it writes: the job and those of its contacts that are accepted. */
 export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: Date) {
   const start =
-    job.scheduledStartTime === "" ? undefined : readStartTime(job.scheduledStartTime, job.timeZone, now);
+    job.requestedStartTime === "" ? undefined : readStartTime(job.requestedStartTime, job.timeZone, now);
   const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
   const { accepted, rejected } = sortOut(job.contacts);
   checkAnyAccepted(job.contacts.length, rejected);
@@ -70,8 +70,8 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
     fromPhoneNumberId: job.fromPhoneNumberId,
     status: start === undefined ? "pending" : "scheduled",
     timeZone,
-    requestedStartTime: start?.requested ?? null,
-    scheduledStartTime: start?.startAt ?? null,
+    requestedStartTime: start?.requestedStartTime ?? null,
+    scheduledStartTime: start?.scheduledStartTime ?? null,
     scheduledJobId: start === undefined ? null : randomUUID(),
     concurrentCallLimit: job.concurrentCallLimit,
     maxAttempts: job.maxAttempts,
@@ -85,7 +85,8 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
     status: created.status,
     totalContacts: created.totalContacts,
     scheduledJobId: created.scheduledJobId,
-    dueMs: start?.startAt.getTime() ?? null,
+    /** The scheduled start time, by the name that it has in kept answers (kept-answers.ts). */
+    dueMs: start?.scheduledStartTime.getTime() ?? null,
     ...summaryOf(rejected),
   };
   return { answer, created, accepted };

@@ -19,7 +19,12 @@ export type RedisHalf = {
 
 type ListChange =
   /** The job runs for the first time, and has so many contacts. */
-  | { readonly change: "begin"; readonly key: JobKey; readonly revision: number; readonly total: number }
+  | {
+      readonly change: "begin";
+      readonly key: JobKey;
+      readonly revision: number;
+      readonly totalContacts: number;
+    }
   /** The job runs again. */
   | { readonly change: "create"; readonly key: JobKey; readonly revision: number }
   /** The job runs, and was given more contacts. */

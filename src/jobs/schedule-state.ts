@@ -6,7 +6,7 @@ import type { BatchJob, Reads } from "./queries.ts";
 /** What Redis has for a scheduled job. */
 export type Entry =
   /** It stands in the sorted set under this time. */
-  | { readonly state: "there"; readonly dueMs: number }
+  | { readonly state: "there"; readonly scheduledStartTimeMs: number }
   /** It is not there; the sweep puts it back. */
   | { readonly state: "missing" }
   /** Redis does not say. */
@@ -19,8 +19,10 @@ export function createScheduleStates({
 }: Pick<Reads, "reads"> & { schedule: Pick<Schedule, "dueTimes"> }) {
   async function entryOf(scheduledJobId: string): Promise<Entry> {
     try {
-      const [dueMs] = await schedule.dueTimes([scheduledJobId]);
-      return dueMs === undefined ? { state: "missing" } : { state: "there", dueMs };
+      const [scheduledStartTimeMs] = await schedule.dueTimes([scheduledJobId]);
+      return scheduledStartTimeMs === undefined
+        ? { state: "missing" }
+        : { state: "there", scheduledStartTimeMs };
     } catch {
       return { state: "away" };
     }

@@ -90,7 +90,7 @@ export async function startDueJobs(
   return rows;
 }
 
-export type ScheduleEntry = { scheduledJobId: string; startAt: Date };
+export type ScheduleEntry = { scheduledJobId: string; scheduledStartTime: Date };
 
 /**
  * Those of the entries that still stand for a start, with the time that Postgres has for them, and how long ago that
@@ -102,7 +102,7 @@ export async function standingEntries(
 ): Promise<(ScheduleEntry & { overdueMs: number })[]> {
   if (scheduledJobIds.length === 0) return [];
   const { rows } = await sql<ScheduleEntry & { overdueMs: number }>`${often}
-    select scheduled_job_id as "scheduledJobId", scheduled_at as "startAt",
+    select scheduled_job_id as "scheduledJobId", scheduled_at as "scheduledStartTime",
       floor(date_part('epoch', clock_timestamp() - scheduled_at) * 1000)::bigint as "overdueMs"
     from batch_jobs
     where scheduled_job_id = any(${plainArray(scheduledJobIds)}::uuid[]) and status = 'scheduled'

@@ -72,7 +72,7 @@ async function insertSome(
   return rows[0]?.duplicates ?? [];
 }
 
-export type Chunk = { status: JobStatus; revision: number; total: number; numbers: Numbers };
+export type Chunk = { status: JobStatus; revision: number; totalContacts: number; numbers: Numbers };
 
 type ChunkRow = Omit<Chunk, "numbers">;
 
@@ -116,7 +116,7 @@ export async function readChunk(
   size: number,
 ): Promise<Chunk | undefined> {
   const counted = await sql<ChunkRow & { called: number }>`
-    select j.status, j.revision, j.total_contacts as total, (
+    select j.status, j.revision, j.total_contacts as "totalContacts", (
       select count(*)::int from (${calledNumbers(organizationId, jobId, after)}) as c where c.number <= ${after + size}::int
     ) as called
     from batch_jobs j
@@ -127,9 +127,9 @@ export async function readChunk(
   const { called, ...job } = whole;
   // At first all of them are pending, and their numbers need not travel.
   if (called === 0)
-    return { ...job, numbers: { first: after + 1, count: Math.min(size, job.total - after) } };
+    return { ...job, numbers: { first: after + 1, count: Math.min(size, job.totalContacts - after) } };
   const { rows } = await sql<ChunkRow & { numbers: string | null }>`
-    select j.status, j.revision, j.total_contacts as total, (
+    select j.status, j.revision, j.total_contacts as "totalContacts", (
       select string_agg(p.number::text, ',' order by p.number)
       from (${pendingNumbers(organizationId, jobId, after, sql`least(${after + size}::int, j.total_contacts)`, size)}) as p
     ) as numbers
@@ -149,11 +149,11 @@ export async function wholeChunk(
   size: number,
 ): Promise<Chunk | undefined> {
   const { rows } = await sql<ChunkRow>`${often}
-    select status, revision, total_contacts as total from batch_jobs
+    select status, revision, total_contacts as "totalContacts" from batch_jobs
     where organization_id = ${organizationId} and id = ${jobId}
   `.execute(db);
   const [job] = rows;
-  return job && { ...job, numbers: { first: after + 1, count: Math.min(size, job.total - after) } };
+  return job && { ...job, numbers: { first: after + 1, count: Math.min(size, job.totalContacts - after) } };
 }
 
 /** More than a contact takes in an answer beside its line. */

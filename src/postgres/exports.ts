@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import type { Outcome } from "../domain/contact.ts";
+import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { linesOf } from "./contact-blocks.ts";
@@ -72,16 +72,16 @@ export async function readBlocks(trx: Trx, job: JobKey, after: number, count: nu
 export type LiveAttempt = {
   readonly number: number;
   readonly attempt: number;
-  readonly startedMs: number;
+  readonly startedAtMs: number;
   readonly workerId: string;
+  /** Of its contact, if it is the last of its attempts, and as if its job had not ended. */
+  readonly status: StoredContactStatus;
 };
 
 /** One that has ended. What was not reported is empty. */
 export type EndedAttempt = LiveAttempt & {
   readonly endedMs: number;
   readonly outcome: Outcome;
-  /** Whether its contact was to be called again. */
-  readonly isFollowed: boolean;
   readonly errorCode: string;
   readonly failureReason: string;
   readonly callDurationMs: number | undefined;
@@ -100,35 +100,35 @@ const inLines = (columns: readonly RawBuilder<unknown>[]) =>
 const fromLines = (text: string): string[][] =>
   text === "" ? [] : text.split("\n").map((line) => line.split("\t"));
 
-const liveColumns = [sql`number`, sql`attempt`, inMs(sql`leased_at`), asJson(sql`worker_id`)];
+const ownColumns = [sql`number`, sql`attempt`, inMs(sql`leased_at`), asJson(sql`worker_id`)];
+const liveColumns = [...ownColumns, sql`contact_status(true, null, null)`];
 const endedColumns = [
-  ...liveColumns,
+  ...ownColumns,
+  sql`contact_status(false, outcome, next_attempt_at)`,
   inMs(sql`ended_at`),
   sql`outcome`,
-  sql`next_attempt_at is not null`,
   asJson(sql`error_code`),
   asJson(sql`failure_reason`),
   sql`coalesce(call_duration_ms::text, '')`,
   asJson(sql`provider_call_id`),
 ];
 
-function toLive([number, attempt, startedMs, workerId]: readonly string[]): LiveAttempt {
+function toLive([number, attempt, startedAtMs, workerId, status]: readonly string[]): LiveAttempt {
   return {
     number: Number(number),
     attempt: Number(attempt),
-    startedMs: Number(startedMs),
+    startedAtMs: Number(startedAtMs),
     workerId: fromJson(workerId),
+    status: status as StoredContactStatus,
   };
 }
 
 function toEnded(columns: readonly string[]): EndedAttempt {
-  const [, , , , endedMs, outcome, isFollowed, errorCode, failureReason, durationMs, providerCallId] =
-    columns;
+  const [, , , , , endedMs, outcome, errorCode, failureReason, durationMs, providerCallId] = columns;
   return {
     ...toLive(columns),
     endedMs: Number(endedMs),
     outcome: outcome as Outcome,
-    isFollowed: isFollowed === "t",
     errorCode: fromJson(errorCode),
     failureReason: fromJson(failureReason),
     callDurationMs: durationMs === "" ? undefined : Number(durationMs),

@@ -24,7 +24,7 @@ export async function entriesDueSoon(
     .selectFrom("batch_jobs")
     .select([
       "scheduled_job_id as scheduledJobId",
-      "scheduled_at as startAt",
+      "scheduled_at as scheduledStartTime",
       sql<boolean>`scheduled_at < ${fromNow("-15 seconds")}`.as("isOverdue"),
       isSettled,
     ])
@@ -32,7 +32,7 @@ export async function entriesDueSoon(
     .where("scheduled_at", "<", fromNow("1 minute"))
     .orderBy("scheduled_at")
     .limit(limit)
-    .$narrowType<{ scheduledJobId: string; startAt: Date }>()
+    .$narrowType<{ scheduledJobId: string; scheduledStartTime: Date }>()
     .execute();
 }
 
@@ -49,21 +49,21 @@ export async function scheduledEntries(
 ): Promise<ScheduledJob[]> {
   return await db
     .selectFrom("batch_jobs")
-    .select(["id as jobId", "scheduled_job_id as scheduledJobId", "scheduled_at as startAt"])
+    .select(["id as jobId", "scheduled_job_id as scheduledJobId", "scheduled_at as scheduledStartTime"])
     .where("status", "=", "scheduled")
     .$if(after !== undefined, (q) =>
-      q.where(sql<boolean>`(scheduled_at, id) > (${after?.startAt}, ${after?.jobId})`),
+      q.where(sql<boolean>`(scheduled_at, id) > (${after?.scheduledStartTime}, ${after?.jobId})`),
     )
     .orderBy("scheduled_at")
     .orderBy("id")
     .limit(limit)
-    .$narrowType<{ scheduledJobId: string; startAt: Date }>()
+    .$narrowType<{ scheduledJobId: string; scheduledStartTime: Date }>()
     .execute();
 }
 
 export type RunningJob = JobKey & {
   revision: number;
-  total: number;
+  totalContacts: number;
   pending: number;
   isSettled: boolean;
 };
@@ -76,7 +76,7 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
       "id",
       "organization_id as organizationId",
       "revision",
-      "total_contacts as total",
+      "total_contacts as totalContacts",
       "pending_contacts as pending",
       isSettled,
     ])
@@ -88,13 +88,13 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
     .execute();
 }
 
-export type JobState = { status: JobStatus; revision: number; total: number };
+export type JobState = { status: JobStatus; revision: number; totalContacts: number };
 
 /** The jobs as they are now, by id; one that is gone is not among them. */
 export async function jobStates(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobState>> {
   if (jobs.length === 0) return new Map();
   const { rows } = await sql<JobState & { id: string }>`${often}
-    select b.id, b.status, b.revision, b.total_contacts as total
+    select b.id, b.status, b.revision, b.total_contacts as "totalContacts"
     from ${asJobRows(jobs)}
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
   `.execute(db);

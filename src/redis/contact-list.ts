@@ -198,8 +198,8 @@ export const revisionOf = ({ epoch }: Position): number => Number.parseInt(epoch
  * True for a position that knows of more than its job, as Postgres has it later: Redis is written after each commit,
  * so that a commit has been lost.
  */
-export const isAhead = (position: Position, job: { revision: number; total: number }): boolean =>
-  revisionOf(position) > job.revision || position.last > job.total;
+export const isAhead = (position: Position, job: { revision: number; totalContacts: number }): boolean =>
+  revisionOf(position) > job.revision || position.last > job.totalContacts;
 
 /** A job that runs for the first time since `revision`, and the last of the numbers to begin with, at least 1. */
 export type Beginning = { readonly key: JobKey; readonly revision: number; readonly last: number };

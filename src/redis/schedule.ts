@@ -3,8 +3,11 @@ import { type RedisClient, redisStep, runScript } from "./connection.ts";
 import { script } from "./script.ts";
 import { onMessage } from "./signals.ts";
 
-/** An entry of the schedule: when the job that has this `scheduled_job_id` is to start, in unix ms. */
-export type Entry = { readonly scheduledJobId: string; readonly dueMs: number };
+/**
+ * An entry of the schedule and its score: the instant at which the job that has this `scheduled_job_id` is to start, in
+ * unix ms, or a later one while the entry is held.
+ */
+export type Entry = { readonly scheduledJobId: string; readonly scheduledStartTimeMs: number };
 
 export type Claim = {
   /** The entries that are due, earliest first, with the times under which they stood. */
@@ -69,7 +72,10 @@ export function createSchedule(redis: RedisClient, keys: Keys) {
           [
             keys.wake,
             put.length,
-            ...put.flatMap(({ scheduledJobId, dueMs }) => [dueMs, scheduledJobId]),
+            ...put.flatMap(({ scheduledJobId, scheduledStartTimeMs }) => [
+              scheduledStartTimeMs,
+              scheduledJobId,
+            ]),
             ...takeOff,
           ],
         ),
@@ -99,7 +105,7 @@ export function createSchedule(redis: RedisClient, keys: Keys) {
       const [next, ...pairs] = Array.isArray(reply) ? reply : [];
       const entries: Entry[] = [];
       for (let i = 0; i < pairs.length; i += 2) {
-        entries.push({ scheduledJobId: text(pairs[i]), dueMs: Number(pairs[i + 1]) });
+        entries.push({ scheduledJobId: text(pairs[i]), scheduledStartTimeMs: Number(pairs[i + 1]) });
       }
       return { entries, nextDueMs: next === null || next === undefined ? undefined : Number(next) };
     },
@@ -107,14 +113,20 @@ export function createSchedule(redis: RedisClient, keys: Keys) {
     /** Moves entries that are still there. */
     async rescore(entries: readonly Entry[]): Promise<void> {
       if (entries.length === 0) return;
-      const pairs = entries.flatMap(({ scheduledJobId, dueMs }) => [dueMs, scheduledJobId]);
+      const pairs = entries.flatMap(({ scheduledJobId, scheduledStartTimeMs }) => [
+        scheduledStartTimeMs,
+        scheduledJobId,
+      ]);
       await redisStep("moving on the schedule", () => redis.zadd(keys.due, "XX", ...pairs));
     },
 
     /** Adds those entries that are not there; answers how many. */
     async addMissing(entries: readonly Entry[]): Promise<number> {
       if (entries.length === 0) return 0;
-      const pairs = entries.flatMap(({ scheduledJobId, dueMs }) => [dueMs, scheduledJobId]);
+      const pairs = entries.flatMap(({ scheduledJobId, scheduledStartTimeMs }) => [
+        scheduledStartTimeMs,
+        scheduledJobId,
+      ]);
       return await redisStep("adding to the schedule", async () => {
         const added = await redis.zadd(keys.due, "NX", ...pairs);
         if (Number(added) > 0) await redis.publish(keys.wake, "");

@@ -83,7 +83,7 @@ export const routes: readonly Route[] = [
       toRequest: (given, { query }) => ({ ...onJob(given), ...query }),
       async run({ jobs }, { message, context }) {
         const moved = await jobs.reschedule(toJobCommand(message, context), {
-          scheduledStartTime: message.scheduledStartTime,
+          requestedStartTime: message.scheduledStartTime,
           timeZone: message.timezone,
         });
         return {
@@ -91,7 +91,7 @@ export const routes: readonly Route[] = [
             ...success,
             message: rescheduleMessages[moved.statusBefore] ?? "",
             batchJobId: moved.batchJobId,
-            scheduledStartTime: iso(moved.dueMs),
+            scheduledStartTime: iso(moved.scheduledStartTimeMs),
             status: "scheduled" as const,
             oldJobCancelled: moved.entryRemoved,
             newScheduledJobId: moved.newScheduledJobId,
@@ -149,8 +149,9 @@ export const routes: readonly Route[] = [
           totalContacts: created.totalContacts,
           estimatedDuration: toDuration(created.totalContacts, settings.concurrentCallLimit, estimatedCallMs),
           estimatedCost: null,
-          status: created.dueMs === null ? ("pending" as const) : ("scheduled" as const),
-          scheduledStartTime: created.dueMs === null ? null : iso(created.dueMs),
+          status: created.scheduledStartTimeMs === null ? ("pending" as const) : ("scheduled" as const),
+          scheduledStartTime:
+            created.scheduledStartTimeMs === null ? null : iso(created.scheduledStartTimeMs),
           message: createMessage(created) + rejected,
         },
       };

@@ -21,7 +21,7 @@ export function toScheduleState({ job, entry }: { job: BatchJob; entry: Entry | 
           in_defer_queue: entry.state === "there",
           // What is to be known of a start is in Postgres, which has just told it.
           job_metadata_exists: true,
-          scheduled_time: entry.state === "there" ? new Date(entry.dueMs).toISOString() : null,
+          scheduled_time: entry.state === "there" ? new Date(entry.scheduledStartTimeMs).toISOString() : null,
           note: notes[entry.state],
         }
       : null,

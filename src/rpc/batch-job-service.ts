@@ -44,7 +44,9 @@ export function batchJobService(
         batchJobId: job.batchJobId,
         totalContacts: job.totalContacts,
         status: protoStatuses[job.status],
-        ...(job.dueMs === null ? {} : { scheduledStartTime: timestampFromMs(job.dueMs) }),
+        ...(job.scheduledStartTimeMs === null
+          ? {}
+          : { scheduledStartTime: timestampFromMs(job.scheduledStartTimeMs) }),
         rejectedContactsCount: job.rejectedCount,
         rejectedContacts: job.rejected.map(toRejectedContact),
       };
@@ -90,14 +92,14 @@ export function batchJobService(
 
     async rescheduleBatchJob(request, context) {
       const moved = await jobs.reschedule(toJobCommand(request, context), {
-        scheduledStartTime: request.scheduledStartTime,
+        requestedStartTime: request.scheduledStartTime,
         timeZone: request.timezone,
       });
       return {
         success: true,
         message: rescheduleMessages[moved.statusBefore] ?? "",
         batchJobId: moved.batchJobId,
-        scheduledStartTime: timestampFromMs(moved.dueMs),
+        scheduledStartTime: timestampFromMs(moved.scheduledStartTimeMs),
         status: protoStatuses.scheduled,
         oldJobCancelled: moved.entryRemoved,
         newScheduledJobId: moved.newScheduledJobId,

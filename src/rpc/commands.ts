@@ -60,12 +60,12 @@ export const toNewJob = (request: CreateBatchJobRequest): NewJob => ({
     request.retryDelays.map((delay, i) => readDuration(`retry_delays[${i}]`, delay)),
     defaults.retryDelaysMs,
   ),
-  scheduledStartTime: request.scheduledStartTime,
+  requestedStartTime: request.scheduledStartTime,
   timeZone: request.timezone,
 });
 
-export const createMessage = (isScheduled: { dueMs: number | null }): string =>
-  isScheduled.dueMs === null ? "Created" : "Created and scheduled";
+export const createMessage = (created: { scheduledStartTimeMs: number | null }): string =>
+  created.scheduledStartTimeMs === null ? "Created" : "Created and scheduled";
 
 /** What a start says to people, by the status before it. */
 export const startMessages: Partial<Record<JobStatus, string>> = {

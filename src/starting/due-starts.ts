@@ -63,7 +63,7 @@ export function createDueStarts(deps: {
       if (job.startLagMs !== null) metrics.startLagSeconds.observe(job.startLagMs / 1000);
       logger.info(fields, "batch job started");
       const key = { id: job.id, organizationId: job.organizationId };
-      running.push({ key, revision: job.revision, total: job.totalContacts });
+      running.push({ key, revision: job.revision, totalContacts: job.totalContacts });
     }
     return running;
   }
@@ -139,7 +139,10 @@ export function createDueStarts(deps: {
       const standing = await standingEntries(db, left);
       const later = standing
         .filter(({ overdueMs }) => overdueMs < 0)
-        .map(({ scheduledJobId, startAt }): Entry => ({ scheduledJobId, dueMs: startAt.getTime() }));
+        .map(({ scheduledJobId, scheduledStartTime }): Entry => ({
+          scheduledJobId,
+          scheduledStartTimeMs: scheduledStartTime.getTime(),
+        }));
       const due = standing.filter(({ overdueMs }) => overdueMs >= 0).map((entry) => entry.scheduledJobId);
       // The time of some may have come only since they were tried.
       const again = due.length === 0 ? { jobs: [], failed: [] } : await startFree(due);

@@ -25,7 +25,7 @@ export type FanOut = AsyncDisposable & {
   isRunning(jobId: string): boolean;
 };
 
-export type StartedJob = { readonly key: JobKey; readonly revision: number; readonly total: number };
+export type StartedJob = { readonly key: JobKey; readonly revision: number; readonly totalContacts: number };
 
 type Run = { promise: Promise<void>; again: boolean };
 
@@ -68,11 +68,11 @@ export function createFanOut(deps: {
         await contactList.unlink(job, chunk?.revision ?? Number.MAX_SAFE_INTEGER);
         return;
       }
-      const { numbers, total } = chunk;
+      const { numbers, totalContacts } = chunk;
       // Postgres has lost commits: the sweep starts the list over.
-      if (position.last > total) return;
-      const last = Math.min(position.last + chunkSize, total);
-      const isLast = last === total;
+      if (position.last > totalContacts) return;
+      const last = Math.min(position.last + chunkSize, totalContacts);
+      const isLast = last === totalContacts;
       // The next chunk is read while this one is put on the list.
       const ahead = isLast ? undefined : readFrom(job, { ...position, last });
       const { appended, position: now } = await contactList.append(job, position, last, numbers);
@@ -117,7 +117,7 @@ export function createFanOut(deps: {
   async function beginGroup(jobs: readonly StartedJob[]): Promise<readonly StartedJob[]> {
     const [first] = jobs;
     if (first === undefined) return [];
-    const beginnings = jobs.map((job) => ({ ...job, last: Math.min(job.total, chunkSize) }));
+    const beginnings = jobs.map((job) => ({ ...job, last: Math.min(job.totalContacts, chunkSize) }));
     try {
       metrics.fanOutContacts.inc(await contactList.begin(first.key.organizationId, beginnings));
       return jobs;
@@ -135,7 +135,7 @@ export function createFanOut(deps: {
     for (const ofOne of Map.groupBy(jobs, ({ key }) => key.organizationId).values()) {
       let room = 0;
       for (const job of ofOne) {
-        const cost = Math.max(job.total, leastCost);
+        const cost = Math.max(job.totalContacts, leastCost);
         if (cost > room) {
           groups.push([]);
           room = chunkSize;
@@ -157,9 +157,11 @@ export function createFanOut(deps: {
       // that was given more contacts had none to put them on.
       const keys = onLists.map(({ key }) => key);
       const states = await jobStates(db, keys).catch(() => new Map<string, JobState>());
-      const isDone = ({ key, total }: StartedJob): boolean => {
+      const isDone = ({ key, totalContacts }: StartedJob): boolean => {
         const state = states.get(key.id);
-        return total <= chunkSize && state?.status === "running" && state.total === total;
+        return (
+          totalContacts <= chunkSize && state?.status === "running" && state.totalContacts === totalContacts
+        );
       };
       const goOn = async (job: StartedJob): Promise<void> => {
         if (isDone(job)) endTimer();

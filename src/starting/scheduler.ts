@@ -72,8 +72,11 @@ export async function runSchedulerPass(
       withoutLists.push(...started);
       if (some.length < batchSize || withoutLists.length >= mostWithoutLists) beginFanOuts();
       const soonMs = clock.now() + lockedPauseMs;
-      const soon = locked.map(({ scheduledJobId }): Entry => ({ scheduledJobId, dueMs: soonMs }));
-      await Promise.all([schedule.removeAll(done), schedule.rescore([...later, ...soon])]);
+      const held = locked.map(({ scheduledJobId }): Entry => ({
+        scheduledJobId,
+        scheduledStartTimeMs: soonMs,
+      }));
+      await Promise.all([schedule.removeAll(done), schedule.rescore([...later, ...held])]);
       if (locked.length > 0) onLocked?.(locked);
       // Only a clock that runs ahead of the database's brings entries here before their time.
       if (later.length > 0) await clock.measure();
@@ -120,7 +123,7 @@ export function startScheduler(
   const { floorMs = defaultFloorMs } = deps;
   const alarm = createAlarm();
   schedule.onWake(subscriber, alarm.ring);
-  let dueMs: number | undefined;
+  let nextDueMs: number | undefined;
 
   /** Waits in turns of the event loop for a time that is just ahead. */
   async function waitOut(timeMs: number): Promise<void> {
@@ -155,12 +158,15 @@ export function startScheduler(
 
   const loop = startServiceLoop("the scheduler", {
     async pass({ signal, isRetry }) {
-      if (dueMs !== undefined) await waitOut(dueMs);
+      if (nextDueMs !== undefined) await waitOut(nextDueMs);
       // After a failure nothing is claimed until Postgres answers.
       if (isRetry) await clock.measure();
-      dueMs = undefined;
-      dueMs = await runSchedulerPass({ ...deps, onLocked: queue }, signal);
-      return Math.min(jittered(floorMs), dueMs === undefined ? floorMs : dueMs - clock.now() - timerSlackMs);
+      nextDueMs = undefined;
+      nextDueMs = await runSchedulerPass({ ...deps, onLocked: queue }, signal);
+      return Math.min(
+        jittered(floorMs),
+        nextDueMs === undefined ? floorMs : nextDueMs - clock.now() - timerSlackMs,
+      );
     },
     alarm,
     retryMs: 250,

@@ -1,6 +1,6 @@
 import type { Clock } from "../vitals/clock.ts";
 import { isUuid } from "../domain/job-id.ts";
-import { standingEntries } from "../postgres/batch-jobs.ts";
+import { type ScheduleEntry, standingEntries } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import { type ScheduledJob, entriesDueSoon, scheduledEntries } from "../postgres/sweep.ts";
 import type { Entry, Schedule } from "../redis/schedule.ts";
@@ -8,9 +8,9 @@ import { createSuspicions, settledMs } from "./suspicions.ts";
 
 const chunkSize = 1_000;
 
-const toEntry = ({ scheduledJobId, startAt }: { scheduledJobId: string; startAt: Date }): Entry => ({
+const toEntry = ({ scheduledJobId, scheduledStartTime }: ScheduleEntry): Entry => ({
   scheduledJobId,
-  dueMs: startAt.getTime(),
+  scheduledStartTimeMs: scheduledStartTime.getTime(),
 });
 
 /** The rules of the sweep for the sorted set of scheduled starts. */

@@ -35,7 +35,7 @@ export function createListSweep(deps: {
     const { position, length, returned } = await contactList.look(job, clock.now());
     note("reservation_lost", returned);
     if (position !== undefined && isAhead(position, job)) return { job, position, rule: "position_ahead" };
-    const isBehind = position !== undefined && position.last < job.total;
+    const isBehind = position !== undefined && position.last < job.totalContacts;
     if (position !== undefined && !isBehind && (length > 0 || job.pending === 0)) return undefined;
     const rule = position === undefined ? "position_lost" : isBehind ? "fan_out_stopped" : "list_drained";
     const ageMs = suspicions.ageMs(`${job.id} ${rule} ${position?.epoch} ${position?.last}`);

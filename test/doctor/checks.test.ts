@@ -139,7 +139,8 @@ const broken: [string, string, Finding["level"], RegExp, (parts: Parts) => Promi
     "entries that stand for nothing",
     "fault",
     /entries of the schedule in Redis that stand for no start: 1/,
-    ({ schedule }) => schedule.add({ scheduledJobId: randomUUID(), dueMs: Date.now() + 3_600_000 }),
+    ({ schedule }) =>
+      schedule.add({ scheduledJobId: randomUUID(), scheduledStartTimeMs: Date.now() + 3_600_000 }),
   ],
   [
     "a running job has no list",

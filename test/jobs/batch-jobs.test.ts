@@ -47,7 +47,7 @@ describe("create", () => {
       status: "pending",
       totalContacts: 3,
       scheduledJobId: null,
-      dueMs: null,
+      scheduledStartTimeMs: null,
       rejectedCount: 0,
       rejected: [],
       entryRemoved: false,
@@ -83,13 +83,13 @@ describe("create", () => {
     expect(answer).toMatchObject({
       status: "scheduled",
       scheduledJobId: row?.scheduled_job_id,
-      dueMs: newTimeAt.getTime(),
+      scheduledStartTimeMs: newTimeAt.getTime(),
     });
     expect(row).toMatchObject({
       status: "scheduled",
       scheduled_job_id: expect.any(String),
       scheduled_at: newTimeAt,
-      requested_start_time: newTime.scheduledStartTime,
+      requested_start_time: newTime.requestedStartTime,
       timezone: "Europe/Berlin",
     });
     expect(entry).toBe(String(newTimeAt.getTime()));

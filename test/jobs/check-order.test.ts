@@ -15,30 +15,30 @@ afterAll(() => parts[Symbol.asyncDispose]());
 
 const wrong = {
   timeZone: "Mars/Olympus_Mons",
-  scheduledStartTime: "tomorrow",
+  requestedStartTime: "tomorrow",
   past: "2020-01-01T00:00:00",
   revision: 99,
 };
 
 describe("of several reasons to refuse a reschedule the first is told", () => {
   test.each([
-    ["invalid_timezone", wrong.timeZone, wrong.scheduledStartTime, "an unknown", wrong.revision],
+    ["invalid_timezone", wrong.timeZone, wrong.requestedStartTime, "an unknown", wrong.revision],
     ["invalid_timezone", wrong.timeZone, wrong.past, "an unknown", wrong.revision],
     ["invalid_timezone", wrong.timeZone, `${wrong.past}Z`, "a running", undefined],
-    ["invalid_datetime", "UTC", wrong.scheduledStartTime, "an unknown", wrong.revision],
+    ["invalid_datetime", "UTC", wrong.requestedStartTime, "an unknown", wrong.revision],
     ["invalid_datetime", "UTC", "", "a running", wrong.revision],
     ["past_scheduled_time", "UTC", wrong.past, "an unknown", wrong.revision],
     ["past_scheduled_time", "UTC", wrong.past, "a running", undefined],
-    ["job_not_found", "UTC", newTime.scheduledStartTime, "an unknown", wrong.revision],
-    ["revision_mismatch", "UTC", newTime.scheduledStartTime, "a running", wrong.revision],
-    ["invalid_status", "UTC", newTime.scheduledStartTime, "a running", 1],
+    ["job_not_found", "UTC", newTime.requestedStartTime, "an unknown", wrong.revision],
+    ["revision_mismatch", "UTC", newTime.requestedStartTime, "a running", wrong.revision],
+    ["invalid_status", "UTC", newTime.requestedStartTime, "a running", 1],
   ] as const)(
     "%s: zone %j, time %j, %s job, revision %s",
-    async (reason, timeZone, scheduledStartTime, job, expectedRevision) => {
+    async (reason, timeZone, requestedStartTime, job, expectedRevision) => {
       const before = await everything(parts);
       const id = { "an unknown": "0a4e2f4a-9d47-4c9a-8f55-6f3d2f9f7c01", "a running": runningId }[job];
       const request = onJob(parts, id, { expectedRevision, ...aRequestId() });
-      const refused = await refusal(parts.jobs.reschedule(request, { scheduledStartTime, timeZone }));
+      const refused = await refusal(parts.jobs.reschedule(request, { requestedStartTime, timeZone }));
       expect(refused.reason).toBe(reason);
       expect(await everything(parts)).toEqual(before);
     },
@@ -49,17 +49,17 @@ describe("of several reasons to refuse a create the first is told", () => {
   const nobody = [{ phone: "junk", name: "", fields: {} }];
 
   test.each([
-    ["invalid_timezone", wrong.timeZone, wrong.scheduledStartTime],
+    ["invalid_timezone", wrong.timeZone, wrong.requestedStartTime],
     ["invalid_timezone", wrong.timeZone, wrong.past],
     ["invalid_timezone", wrong.timeZone, "2031-05-05T10:00:00Z"],
     ["invalid_timezone", wrong.timeZone, ""],
-    ["invalid_datetime", "UTC", wrong.scheduledStartTime],
+    ["invalid_datetime", "UTC", wrong.requestedStartTime],
     ["past_scheduled_time", "UTC", wrong.past],
-    ["no_valid_contacts", "UTC", newTime.scheduledStartTime],
+    ["no_valid_contacts", "UTC", newTime.requestedStartTime],
     ["no_valid_contacts", "", ""],
-  ])("%s: zone %j, time %j", async (reason, timeZone, scheduledStartTime) => {
+  ])("%s: zone %j, time %j", async (reason, timeZone, requestedStartTime) => {
     const before = await everything(parts);
-    const job = aNewJob({ timeZone, scheduledStartTime, contacts: nobody });
+    const job = aNewJob({ timeZone, requestedStartTime, contacts: nobody });
     const refused = await refusal(parts.jobs.create({ caller: parts.caller, ...aRequestId() }, job));
     expect(refused.reason).toBe(reason);
     expect(await everything(parts)).toEqual(before);
@@ -67,7 +67,7 @@ describe("of several reasons to refuse a create the first is told", () => {
 });
 
 describe("a request id is looked up before anything else", () => {
-  const nonsense = { scheduledStartTime: wrong.scheduledStartTime, timeZone: wrong.timeZone };
+  const nonsense = { requestedStartTime: wrong.requestedStartTime, timeZone: wrong.timeZone };
 
   test("the same request is answered though its time would be refused by now", async () => {
     const { id } = await makeWholeJob(parts, { status: "scheduled" });
@@ -107,7 +107,7 @@ describe("past is judged by the database's clock", () => {
     const { id } = await makeWholeJob(parts);
     const ago = new Date(parts.clock.now() - 1_000).toISOString();
     const refused = await refusal(
-      parts.jobs.reschedule(onJob(parts, id), { scheduledStartTime: ago, timeZone: "" }),
+      parts.jobs.reschedule(onJob(parts, id), { requestedStartTime: ago, timeZone: "" }),
     );
     expect(refused).toMatchObject({
       reason: "past_scheduled_time",
@@ -119,9 +119,9 @@ describe("past is judged by the database's clock", () => {
     const { id } = await makeWholeJob(parts);
     const soon = new Date(parts.clock.now() + 60_000);
     const answer = await parts.jobs.reschedule(onJob(parts, id), {
-      scheduledStartTime: soon.toISOString(),
+      requestedStartTime: soon.toISOString(),
       timeZone: "",
     });
-    expect(answer.dueMs).toBe(soon.getTime());
+    expect(answer.scheduledStartTimeMs).toBe(soon.getTime());
   });
 });

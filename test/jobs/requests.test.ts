@@ -1,6 +1,8 @@
+import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
+import { claimRequest, keepAnswer } from "../../src/postgres/requests.ts";
 import {
   type Repeatable,
   aRequestId,
@@ -8,6 +10,7 @@ import {
   askingOtherwise,
   jobCommands,
   newTime,
+  newTimeAt,
 } from "../support/commands.ts";
 import { everything } from "../support/everything.ts";
 import { lookAt } from "../support/look.ts";
@@ -157,6 +160,57 @@ describe("the id of another request", () => {
   });
 });
 
+/** Each version that may run beside this one knows the instant of a start by this name. */
+const keptAs = "dueMs";
+const keptOf = async ({ requestId }: Repeatable) => {
+  const { answer } = await parts.db
+    .selectFrom("requests")
+    .select("answer")
+    .where("request_id", "=", requestId)
+    .executeTakeFirstOrThrow();
+  return answer;
+};
+
+describe("a kept answer", () => {
+  test("of a create has the instant of the start as other versions read it", async () => {
+    const id = aRequestId();
+    const { scheduledStartTimeMs } = await createWith(parts.jobs, id, newTime);
+    expect(scheduledStartTimeMs).toBe(newTimeAt.getTime());
+    const kept = await keptOf(id);
+    expect(kept).toHaveProperty(keptAs, scheduledStartTimeMs);
+    expect(kept).not.toHaveProperty("scheduledStartTimeMs");
+  });
+
+  test("of a reschedule has the instant of the start as other versions read it", async () => {
+    const id = aRequestId();
+    const { id: jobId } = await makeWholeJob(parts);
+    const { scheduledStartTimeMs } = await parts.jobs.reschedule(onJob(parts, jobId, id), newTime);
+    expect(scheduledStartTimeMs).toBe(newTimeAt.getTime());
+    const kept = await keptOf(id);
+    expect(kept).toHaveProperty(keptAs, scheduledStartTimeMs);
+    expect(kept).not.toHaveProperty("scheduledStartTimeMs");
+  });
+
+  test("of another version is told, and its Redis half done", async () => {
+    const id = aRequestId();
+    const scheduledJobId = randomUUID();
+    const created = {
+      batchJobId: randomUUID(),
+      status: "scheduled" as const,
+      totalContacts: 1,
+      scheduledJobId,
+    };
+    const key = { ...id, organizationId: parts.caller.organizationId, rpc: "CreateBatchJob" };
+    await parts.db.transaction().execute(async (trx) => {
+      await claimRequest(trx, { ...key, fingerprint: id.fingerprint() });
+      await keepAnswer(trx, { ...key, fingerprint: id.fingerprint() }, { ...created, [keptAs]: 4e12 });
+    });
+    const told = { ...created, scheduledStartTimeMs: 4e12, entryRemoved: false };
+    expect(await createWith(parts.jobs, id)).toEqual(told);
+    expect(await parts.schedule.dueTimes([scheduledJobId])).toEqual([4e12]);
+  });
+});
+
 describe("an id", () => {
   test("is free 24 hours later", async () => {
     const id = aRequestId();
@@ -208,7 +262,7 @@ describe("two calls at once with one id", () => {
     );
     expect(jobs.map((job) => job.id).toSorted()).toEqual(answers.map(([a]) => a.batchJobId).toSorted());
     const due = await parts.schedule.dueTimes(answers.map(([{ scheduledJobId }]) => scheduledJobId ?? ""));
-    expect(due).toEqual(answers.map(([{ dueMs }]) => dueMs));
+    expect(due).toEqual(answers.map(([{ scheduledStartTimeMs }]) => scheduledStartTimeMs));
   });
 
   test("move a job once, and name one new entry", async () => {

@@ -121,7 +121,7 @@ describe("reschedule", () => {
       statusBefore: status,
       oldScheduledJobId,
       newScheduledJobId,
-      dueMs: newTimeAt.getTime(),
+      scheduledStartTimeMs: newTimeAt.getTime(),
       entryRemoved,
     });
     expect(newScheduledJobId).not.toBe(oldScheduledJobId);

@@ -56,7 +56,7 @@ test("a created job has its entry after the same request again", async () => {
   const entry = first.scheduledJobId ?? "";
   expect(await parts.redis.zscore(parts.keys.due, entry)).toBeNull();
   expect(await createWith(parts.jobs, id, newTime)).toEqual(first);
-  expect(await parts.redis.zscore(parts.keys.due, entry)).toBe(String(first.dueMs));
+  expect(await parts.redis.zscore(parts.keys.due, entry)).toBe(String(first.scheduledStartTimeMs));
 });
 
 test("the same start again gives no list to a job that was cancelled meanwhile", async () => {

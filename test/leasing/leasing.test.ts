@@ -83,8 +83,8 @@ describe("a lease", () => {
     "is not given of a job that is %s",
     async (status) => {
       await freshParts();
-      const scheduledStartTime = status === "scheduled" ? "2031-01-01T00:00:00" : "";
-      const made = await parts.jobs.create(onJob(parts, ""), aNewJob({ scheduledStartTime }));
+      const requestedStartTime = status === "scheduled" ? "2031-01-01T00:00:00" : "";
+      const made = await parts.jobs.create(onJob(parts, ""), aNewJob({ requestedStartTime }));
       const request = onJob(parts, made.batchJobId);
       if (status === "paused" || status === "cancelled") await parts.jobs.start(request);
       if (status === "paused") await parts.jobs.pause(request);

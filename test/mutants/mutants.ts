@@ -349,7 +349,7 @@ const locked: Mutant[] = [
   {
     guard: "a due job whose row is locked is tried again at once, and not when its claim runs out",
     file: "src/starting/scheduler.ts",
-    text: "schedule.rescore([...later, ...soon])",
+    text: "schedule.rescore([...later, ...held])",
     instead: "schedule.rescore(later)",
     test: "test/starting/scheduler.test.ts",
     title: "because someone has locked its row: the pass waits for nobody, and a later one starts it",
@@ -652,7 +652,7 @@ const sweeps: Mutant[] = [
   {
     guard: "a list that is longer than Postgres knows stops no fan-out",
     file: "src/starting/fan-out.ts",
-    text: "if (position.last > total) return;",
+    text: "if (position.last > totalContacts) return;",
     instead: "",
     test: postgresBehind,
     title: "stops no fan-out, and is started over by the sweep",

@@ -179,7 +179,7 @@ describe("of two organizations with the same ids", () => {
     await alone(() => parts.jobs.pause(onJob(parts, jobId, { requestId: "paused" })));
     await alone(() => parts.jobs.resume(onJob(parts, jobId)));
     await alone(() => parts.fanOut.run({ id: jobId, organizationId: caller.organizationId }));
-    const time = { scheduledStartTime: "2035-01-01T00:00:00Z", timeZone: "" };
+    const time = { requestedStartTime: "2035-01-01T00:00:00Z", timeZone: "" };
     await alone(() => parts.jobs.reschedule(onJob(parts, batchJobId), time));
     await parts.db
       .updateTable("batch_jobs")
@@ -193,7 +193,7 @@ describe("of two organizations with the same ids", () => {
       .where("status", "=", "scheduled")
       .$narrowType<{ scheduledJobId: string }>()
       .executeTakeFirstOrThrow();
-    await parts.schedule.rescore([{ ...due, dueMs: 0 }]);
+    await parts.schedule.rescore([{ ...due, scheduledStartTimeMs: 0 }]);
     await alone(() => runSchedulerPass(parts));
     expect(await parts.jobs.get(parts.caller, batchJobId)).toMatchObject({
       status: "running",

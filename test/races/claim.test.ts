@@ -71,7 +71,10 @@ async function twoReplicasClaim(
   const adding = (async () => {
     for (const job of jobs) {
       await stagger(parts.db, "entries");
-      await parts.schedule.add({ scheduledJobId: entryIdOf(job), dueMs: job.scheduled_at?.getTime() ?? 0 });
+      await parts.schedule.add({
+        scheduledJobId: entryIdOf(job),
+        scheduledStartTimeMs: job.scheduled_at?.getTime() ?? 0,
+      });
     }
     isOver = true;
   })();

@@ -19,7 +19,7 @@ import { startUnguarded } from "./unguarded.ts";
 
 const replicas = useTwoReplicas();
 
-const later = { scheduledStartTime: "2040-01-01T00:00:00", timeZone: "UTC" };
+const later = { requestedStartTime: "2040-01-01T00:00:00", timeZone: "UTC" };
 
 const started = {
   status: "running",

@@ -74,7 +74,10 @@ export function claimUnguarded({ schedule, redis, keys }: Parts): Schedule {
     ...schedule,
     async claim(nowMs: number, limit: number) {
       const due = await redis.zrange(keys.due, "-inf", String(nowMs), "BYSCORE", "LIMIT", 0, limit);
-      return { entries: due.map((scheduledJobId) => ({ scheduledJobId, dueMs: 0 })), nextDueMs: undefined };
+      return {
+        entries: due.map((scheduledJobId) => ({ scheduledJobId, scheduledStartTimeMs: 0 })),
+        nextDueMs: undefined,
+      };
     },
   };
 }

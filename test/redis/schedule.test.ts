@@ -8,7 +8,10 @@ import { subscribersOf } from "../support/redis-keys.ts";
 
 const freshParts = useFreshParts();
 
-const entry = (scheduledJobId: string, dueMs: number): Entry => ({ scheduledJobId, dueMs });
+const entry = (scheduledJobId: string, scheduledStartTimeMs: number): Entry => ({
+  scheduledJobId,
+  scheduledStartTimeMs,
+});
 
 async function standing({ redis, keys }: Parts): Promise<string[]> {
   return await redis.zrange(keys.due, "0", "-1", "WITHSCORES");

@@ -180,7 +180,7 @@ describe("a list of the largest entries", () => {
         contacts: [],
         retryOn: ["no_answer", "busy", "timeout", "voicemail", "blocked", "invalid_number", "carrier_error"],
         retryDelaysMs: times(10, () => 2_592_000_000),
-        scheduledStartTime: `2999-01-01T10:00:00.${"0".repeat(30)}`,
+        requestedStartTime: `2999-01-01T10:00:00.${"0".repeat(30)}`,
         timeZone: "America/Argentina/ComodRivadavia",
       });
       made.push((await parts.jobs.create(onJob(parts, ""), job)).batchJobId);
@@ -241,7 +241,7 @@ describe("a list of the largest entries", () => {
 
 test("a start time is not kept at any length", async () => {
   await using parts = await startParts();
-  const endless = aNewJob({ scheduledStartTime: `2999-01-01T10:00:00.${"0".repeat(31)}` });
+  const endless = aNewJob({ requestedStartTime: `2999-01-01T10:00:00.${"0".repeat(31)}` });
   await expect(parts.jobs.create(onJob(parts, ""), endless)).rejects.toMatchObject({
     reason: "invalid_datetime",
   });

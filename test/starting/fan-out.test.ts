@@ -97,7 +97,11 @@ describe("chunks", () => {
   });
 });
 
-const begun = (job: BatchJobRow) => ({ key: keyOf(job), revision: job.revision, total: job.total_contacts });
+const begun = (job: BatchJobRow) => ({
+  key: keyOf(job),
+  revision: job.revision,
+  totalContacts: job.total_contacts,
+});
 
 describe("the beginning of jobs that have just started", () => {
   test("puts all contacts on the lists, also where they are more than a chunk", async () => {
@@ -134,7 +138,7 @@ describe("the beginning of jobs that have just started", () => {
   test("puts contacts on the list, too, that were added before there was one", async () => {
     await using parts = await freshParts();
     const job = await makeJob(parts, { status: "running", contacts: 5 });
-    const rest = await parts.fanOut.begin([{ ...begun(job), total: 3 }]);
+    const rest = await parts.fanOut.begin([{ ...begun(job), totalContacts: 3 }]);
     await rest.get(job.id);
     expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(5));
   });

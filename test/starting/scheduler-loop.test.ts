@@ -70,7 +70,7 @@ async function msFromEntryToStart(parts: Parts, loop: { untilIdle(): Promise<voi
   const job = await makeJob(parts, { status: "scheduled", dueInMs: -1 });
   await loopSleeps(parts, loop);
   const addedMs = parts.clock.now();
-  await parts.schedule.add({ scheduledJobId: entryIdOf(job), dueMs: addedMs });
+  await parts.schedule.add({ scheduledJobId: entryIdOf(job), scheduledStartTimeMs: addedMs });
   return Number(await startedAt(parts, job.id)) - addedMs;
 }
 
@@ -215,7 +215,10 @@ describe("stopping the loop", () => {
     await loop.stop();
     expect(performance.now() - began).toBeLessThan(promptMs);
     const claims = loop.claims();
-    await parts.schedule.add({ scheduledJobId: "b3b1c6f4-0000-4000-8000-000000000000", dueMs: 1 });
+    await parts.schedule.add({
+      scheduledJobId: "b3b1c6f4-0000-4000-8000-000000000000",
+      scheduledStartTimeMs: 1,
+    });
     await parts.redis.ping();
     expect(loop.claims()).toBe(claims);
     expect(await parts.redis.zcard(parts.keys.due)).toBe(1);
@@ -233,7 +236,7 @@ describe("stopping the loop", () => {
       },
     });
     const job = await makeJob(parts, { status: "scheduled", dueInMs: -1 });
-    await parts.schedule.add({ scheduledJobId: entryIdOf(job), dueMs: 1 });
+    await parts.schedule.add({ scheduledJobId: entryIdOf(job), scheduledStartTimeMs: 1 });
     await inHand.promise;
     const stopped = loop.stop().then(() => "stopped");
     await parts.redis.ping();

@@ -103,8 +103,11 @@ describe("a pass", () => {
     await using parts = await freshParts();
     const job = await makeWholeJob(parts, { status: "scheduled", dueInMs: -1 });
     await parts.db.transaction().execute((trx) => writeCancel(trx, job));
-    await parts.schedule.add({ scheduledJobId: "b3b1c6f4-0000-4000-8000-000000000000", dueMs: 1 });
-    await parts.schedule.add({ scheduledJobId: "no uuid", dueMs: 2 });
+    await parts.schedule.add({
+      scheduledJobId: "b3b1c6f4-0000-4000-8000-000000000000",
+      scheduledStartTimeMs: 1,
+    });
+    await parts.schedule.add({ scheduledJobId: "no uuid", scheduledStartTimeMs: 2 });
     await runSchedulerPass(parts);
     expect(await parts.redis.zcard(parts.keys.due)).toBe(0);
     expect((await lookAt(parts, job.id)).row).toMatchObject({ status: "cancelled", revision: 2 });
@@ -211,7 +214,10 @@ describe("entries that were claimed", () => {
   test("have their old times again when Postgres fails", async () => {
     await using parts = await freshParts();
     await makeJobsWithKeys(parts, 3, { status: "scheduled", dueInMs: -5_000 });
-    await parts.schedule.add({ scheduledJobId: "b3b1c6f4-0000-4000-8000-000000000000", dueMs: 1 });
+    await parts.schedule.add({
+      scheduledJobId: "b3b1c6f4-0000-4000-8000-000000000000",
+      scheduledStartTimeMs: 1,
+    });
     const before = await parts.redis.zrange(parts.keys.due, "0", "-1", "WITHSCORES");
     const failing = runSchedulerPass({
       ...parts,

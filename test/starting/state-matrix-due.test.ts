@@ -33,7 +33,7 @@ test("a scheduled job runs when its time comes, and its lateness is kept", async
   const { started, ...outcome } = await parts.startDue([entry]);
   expect(outcome).toEqual({ done: [entry], later: [], locked: [] });
   expect(started).toEqual([
-    { key: { id, organizationId: parts.caller.organizationId }, revision: 2, total: 3 },
+    { key: { id, organizationId: parts.caller.organizationId }, revision: 2, totalContacts: 3 },
   ]);
   await parts.fanOut.begin(started);
   const is = await eventually(async () => {
@@ -81,7 +81,7 @@ test("a scheduled job whose time has not come by the database's clock is left fo
   const entry = entryIdOf(job);
   expect(await parts.startDue([entry])).toEqual({
     done: [],
-    later: [{ scheduledJobId: entry, dueMs: job.scheduled_at?.getTime() }],
+    later: [{ scheduledJobId: entry, scheduledStartTimeMs: job.scheduled_at?.getTime() }],
     locked: [],
     started: [],
   });

@@ -6,7 +6,7 @@ import { makeContacts } from "./make.ts";
 type Answer = { readonly entryRemoved: boolean };
 
 /** When `reschedule` has its jobs start, and the same instant. */
-export const newTime = { scheduledStartTime: "2031-05-05T10:00:00", timeZone: "europe/berlin" };
+export const newTime = { requestedStartTime: "2031-05-05T10:00:00", timeZone: "europe/berlin" };
 export const newTimeAt = new Date("2031-05-05T08:00:00Z");
 
 /** Every command on a job that exists. Two contacts are added, with phones that no job of makeJob has. */

@@ -51,8 +51,10 @@ export async function makeJobsWithKeys(
   making: Making,
 ): Promise<BatchJobRow[]> {
   const jobs = await makeJobs(parts, count, making);
-  const entries = jobs.flatMap(({ scheduled_job_id: scheduledJobId, scheduled_at: startAt }) =>
-    scheduledJobId === null || startAt === null ? [] : [{ scheduledJobId, dueMs: startAt.getTime() }],
+  const entries = jobs.flatMap(({ scheduled_job_id: scheduledJobId, scheduled_at: scheduledStartTime }) =>
+    scheduledJobId === null || scheduledStartTime === null
+      ? []
+      : [{ scheduledJobId, scheduledStartTimeMs: scheduledStartTime.getTime() }],
   );
   await parts.schedule.addMissing(entries);
   const running = jobs.filter((job) => job.status === "running");

@@ -25,7 +25,7 @@ export const aNewJob = (fields: Partial<NewJob> = {}): NewJob => ({
   maxAttempts: 3,
   retryOn: ["no_answer", "busy", "timeout"],
   retryDelaysMs: [300_000, 1_800_000],
-  scheduledStartTime: "",
+  requestedStartTime: "",
   timeZone: "",
   ...fields,
 });
@@ -124,7 +124,10 @@ export async function makeWholeJob(parts: Parts, making: Making = {}): Promise<B
   const job = await makeJob(parts, making);
   const key = { id: job.id, organizationId: job.organization_id };
   if (job.scheduled_job_id !== null && job.scheduled_at !== null) {
-    await parts.schedule.add({ scheduledJobId: job.scheduled_job_id, dueMs: job.scheduled_at.getTime() });
+    await parts.schedule.add({
+      scheduledJobId: job.scheduled_job_id,
+      scheduledStartTimeMs: job.scheduled_at.getTime(),
+    });
   }
   if (job.status === "running") {
     await parts.contactList.create(key, job.revision);

@@ -147,9 +147,7 @@ function writePage(
       if (line === "") continue;
       const ended = attempts.get(firstNumber + i) ?? [];
       const live = leases.get(firstNumber + i);
-      const last = ended.at(-1);
-      const resting = last?.isFollowed === true ? "waiting_retry" : (last?.outcome ?? "pending");
-      const status = shownStatus(live === undefined ? resting : "dialing", job.status);
+      const status = shownStatus((live ?? ended.at(-1))?.status ?? "pending", job.status);
       if (statuses.size > 0 && !statuses.has(status)) continue;
       rows.push(sheet.cellsOf({ contact: readContact(line), status, ended, live }));
     }

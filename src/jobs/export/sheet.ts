@@ -32,20 +32,20 @@ function resultCells({ status, ended, live }: SheetRow): string[] {
     status,
     String(last?.attempt ?? 0),
     ...(lastEnded === undefined ? noResult : resultOf(lastEnded)),
-    last === undefined ? "" : time(last.startedMs),
+    last === undefined ? "" : time(last.startedAtMs),
   ];
 }
 
 const endedCells = (attempt: EndedAttempt): string[] => [
-  time(attempt.startedMs),
+  time(attempt.startedAtMs),
   time(attempt.endedMs),
   ...resultOf(attempt),
   toCell(attempt.providerCallId),
   toCell(attempt.workerId),
 ];
 
-const liveCells = ({ startedMs, workerId }: LiveAttempt): string[] => [
-  time(startedMs),
+const liveCells = ({ startedAtMs, workerId }: LiveAttempt): string[] => [
+  time(startedAtMs),
   "",
   ...noResult,
   "",

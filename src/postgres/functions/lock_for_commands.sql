@@ -48,9 +48,9 @@ begin
   from unnest(job_ids) with ordinality as t (id, turn)
   cross join lateral (
     select id, status, failure_reason as "failureReason", revision, timezone as "timeZone",
-      requested_start_time as "requestedStartTime", (extract(epoch from scheduled_at) * 1000)::bigint as "scheduledMs",
-      scheduled_job_id as "scheduledJobId", (extract(epoch from started_at) * 1000)::bigint as "startedMs",
-      (extract(epoch from finished_at) * 1000)::bigint as "finishedMs", total_contacts as "total",
+      requested_start_time as "requestedStartTime", (extract(epoch from scheduled_at) * 1000)::bigint as "scheduledStartTimeMs",
+      scheduled_job_id as "scheduledJobId", (extract(epoch from started_at) * 1000)::bigint as "startedAtMs",
+      (extract(epoch from finished_at) * 1000)::bigint as "finishedAtMs", total_contacts as "totalContacts",
       pending_contacts as "pending", waiting_retry_contacts as "waitingRetry", dialing_contacts as "dialing",
       completed_contacts as "completed"
     from batch_jobs where id = t.id and organization_id = organization

@@ -173,7 +173,7 @@ test("a command that is refused touches none beside it", async () => {
     refusal(jobs.start(onJob(parts, foreign.id))),
     refusal(jobs.start(onJob(parts, "no id"))),
     refusal(jobs.reschedule(onJob(parts, good.id), { ...newTime, timeZone: "Mars/Olympus_Mons" })),
-    refusal(jobs.create(onJob(parts, ""), { ...anEmptyJob(), scheduledStartTime: "tomorrow" })),
+    refusal(jobs.create(onJob(parts, ""), { ...anEmptyJob(), requestedStartTime: "tomorrow" })),
   ]);
   expect(started).toMatchObject({ contactsEnqueued: 3 });
   expect(refused.map(({ reason }) => reason)).toEqual([
@@ -261,7 +261,7 @@ describe("if the transaction as a whole fails", () => {
   test("because a request id was taken meanwhile, that one is answered as the first call was", async () => {
     const request = onJob(parts, "", aRequestId());
     const { id } = await makeWholeJob(parts);
-    const first = { batchJobId: id, status: "pending", dueMs: null, scheduledJobId: null };
+    const first = { batchJobId: id, status: "pending", scheduledJobId: null };
     const key = {
       organizationId: parts.caller.organizationId,
       rpc: "CreateBatchJob",
@@ -272,11 +272,11 @@ describe("if the transaction as a whole fails", () => {
       await claimRequest(trx, key);
       const begun = [parts.jobs.create(request, anEmptyJob()), parts.jobs.start(onJob(parts, id))] as const;
       await untilOneWaits(parts, "write_commands");
-      await keepAnswer(trx, key, first);
+      await keepAnswer(trx, key, { ...first, dueMs: null });
       return begun;
     });
     const [created, started] = await Promise.all(calls);
-    expect(created).toEqual({ ...first, entryRemoved: false });
+    expect(created).toEqual({ ...first, scheduledStartTimeMs: null, entryRemoved: false });
     expect(started).toMatchObject({ revision: 2 });
   });
 });
@@ -290,7 +290,7 @@ test("a request id that somebody takes, and does not let go, holds up no command
     requestId: request.requestId,
     fingerprint: request.fingerprint(),
   };
-  const first = { batchJobId: id, status: "pending", dueMs: null, scheduledJobId: null };
+  const first = { batchJobId: id, status: "pending", scheduledJobId: null };
   const held = await parts.db.transaction().execute(async (trx) => {
     await claimRequest(trx, key);
     const begunAt = performance.now();
@@ -298,10 +298,10 @@ test("a request id that somebody takes, and does not let go, holds up no command
     await parts.jobs.start(onJob(parts, id));
     // Any other lock is waited for longer.
     expect(performance.now() - begunAt).toBeLessThan(4_000);
-    await keepAnswer(trx, key, first);
+    await keepAnswer(trx, key, { ...first, dueMs: null });
     return { creating };
   });
-  expect(await held.creating).toEqual({ ...first, entryRemoved: false });
+  expect(await held.creating).toEqual({ ...first, scheduledStartTimeMs: null, entryRemoved: false });
 });
 
 describe("a job that somebody else has locked", () => {
@@ -425,7 +425,7 @@ test("what a replica that ends between the commit and Redis leaves undone is don
   const soon = new Date(fresh.clock.now() + 50_000);
   const answers = await Promise.all([
     other.jobs.start(onJob(fresh, a.id)),
-    other.jobs.reschedule(onJob(fresh, b.id), { scheduledStartTime: soon.toISOString(), timeZone: "" }),
+    other.jobs.reschedule(onJob(fresh, b.id), { requestedStartTime: soon.toISOString(), timeZone: "" }),
     other.jobs.cancel(onJob(fresh, c.id)),
   ]);
   expect(answers.map(({ entryRemoved }) => entryRemoved)).toEqual([false, false, false]);

@@ -64,7 +64,7 @@ describe("an entry that stands for nothing is taken off", () => {
     await using other = await cutOff(parts);
     const inAMinute = new Date(parts.clock.now() + 50_000);
     await other.jobs.reschedule(onJob(parts, job.id), {
-      scheduledStartTime: inAMinute.toISOString(),
+      requestedStartTime: inAMinute.toISOString(),
       timeZone: "",
     });
     await settle(parts);
@@ -80,7 +80,7 @@ describe("an entry that stands for nothing is taken off", () => {
     await parts.schedule.markFilled();
     const job = await makeWholeJob(parts, entryOfItsOwn);
     for (const scheduledJobId of [randomUUID(), "no uuid", ""])
-      await parts.schedule.add({ scheduledJobId, dueMs: 1 });
+      await parts.schedule.add({ scheduledJobId, scheduledStartTimeMs: 1 });
     expect(await sweep(parts, 2)).toEqual({ entry_stale: 3 });
     expect(await dueEntries(parts)).toEqual({
       [job.scheduled_job_id ?? ""]: String(job.scheduled_at?.getTime()),
@@ -92,7 +92,10 @@ describe("an entry that stands for nothing is taken off", () => {
     await using parts = await freshParts();
     await parts.schedule.markFilled();
     const jobs = await makeJobsWithKeys(parts, 1_500, { status: "scheduled", contacts: 0 });
-    const junk = Array.from({ length: 1_500 }, () => ({ scheduledJobId: randomUUID(), dueMs: 1 }));
+    const junk = Array.from({ length: 1_500 }, () => ({
+      scheduledJobId: randomUUID(),
+      scheduledStartTimeMs: 1,
+    }));
     await parts.schedule.addMissing(junk);
     await eventually(async () => expect(await sweep(parts, 2)).toEqual({ entry_stale: 1_500 }));
     expect(await parts.redis.zcard(parts.keys.due)).toBe(jobs.length);
@@ -102,7 +105,10 @@ describe("an entry that stands for nothing is taken off", () => {
   test("slice by slice, so that no pass keeps more than one in mind", async () => {
     await using parts = await freshParts();
     await parts.schedule.markFilled();
-    const junk = Array.from({ length: 10_000 }, () => ({ scheduledJobId: randomUUID(), dueMs: 1 }));
+    const junk = Array.from({ length: 10_000 }, () => ({
+      scheduledJobId: randomUUID(),
+      scheduledStartTimeMs: 1,
+    }));
     await parts.schedule.addMissing(junk);
     const { entry_stale: removed } = await sweep(parts, 2);
     expect(removed).toBeGreaterThanOrEqual(500);
@@ -135,7 +141,7 @@ describe("an entry that is missing is added", () => {
     await parts.schedule.markFilled();
     await using other = await cutOff(parts);
     const soon = new Date(parts.clock.now() + 30_000).toISOString();
-    await other.jobs.create(onJob(parts, ""), aNewJob({ scheduledStartTime: soon }));
+    await other.jobs.create(onJob(parts, ""), aNewJob({ requestedStartTime: soon }));
     expect(await sweep(parts, 1)).toEqual({});
     await settle(parts);
     expect(await sweep(parts, 1)).toEqual({ entry_missing: 1 });
@@ -159,11 +165,11 @@ describe("an entry that is missing is added", () => {
     await using parts = await freshParts();
     await parts.schedule.markFilled();
     const { id } = await makeJob(parts);
-    const time = { scheduledStartTime: "2035-03-01T10:00", timeZone: "UTC" };
-    const { newScheduledJobId, dueMs } = await parts.jobs.reschedule(onJob(parts, id), time);
+    const time = { requestedStartTime: "2035-03-01T10:00", timeZone: "UTC" };
+    const { newScheduledJobId, scheduledStartTimeMs } = await parts.jobs.reschedule(onJob(parts, id), time);
     await removeKeysUnder(parts.redis, parts.prefix);
     expect(await sweep(parts, 1)).toEqual({ schedule_refilled: 1 });
-    expect(await dueEntries(parts)).toEqual({ [newScheduledJobId]: String(dueMs) });
+    expect(await dueEntries(parts)).toEqual({ [newScheduledJobId]: String(scheduledStartTimeMs) });
   });
 });
 
@@ -174,7 +180,7 @@ describe("an entry that stands too late", () => {
     const job = await makeJob(parts, { status: "scheduled", dueInMs: -20_000 });
     await parts.schedule.add({
       scheduledJobId: job.scheduled_job_id ?? "",
-      dueMs: parts.clock.now() + hourMs,
+      scheduledStartTimeMs: parts.clock.now() + hourMs,
     });
     expect(await sweep(parts, 1)).toEqual({ entry_late: 1 });
     expect((await lookAt(parts, job.id)).entry).toBe(String(job.scheduled_at?.getTime()));

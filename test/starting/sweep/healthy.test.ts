@@ -33,10 +33,10 @@ describe("nothing is repaired", () => {
     const stop = new AbortController();
     const commands = async (): Promise<void> => {
       while (!stop.signal.aborted) {
-        const scheduledStartTime = new Date(parts.clock.now() + 40_000).toISOString();
-        const { batchJobId } = await parts.jobs.create(onJob(parts, ""), aNewJob({ scheduledStartTime }));
+        const requestedStartTime = new Date(parts.clock.now() + 40_000).toISOString();
+        const { batchJobId } = await parts.jobs.create(onJob(parts, ""), aNewJob({ requestedStartTime }));
         const job = () => onJob(parts, batchJobId);
-        await parts.jobs.reschedule(job(), { scheduledStartTime, timeZone: "" });
+        await parts.jobs.reschedule(job(), { requestedStartTime, timeZone: "" });
         await parts.jobs.start(job());
         await parts.jobs.addContacts(job(), makeContacts(2, 100));
         await parts.jobs.cancel(job());

@@ -19,9 +19,9 @@ export function RescheduleDialog(props: {
 }) {
   const { job, outcome } = props;
   const { seen, hasChanged, notice } = useSeen(props.seen, job);
-  const scheduledAt = dateOf(props.seen.scheduledStartTime);
+  const scheduledStartTime = dateOf(props.seen.scheduledStartTime);
   const [picked, setPicked] = useState<Picked>(() =>
-    scheduledAt ? firstPick(scheduledAt, props.seen.timezone) : tomorrowMorning(),
+    scheduledStartTime ? firstPick(scheduledStartTime, props.seen.timezone) : tomorrowMorning(),
   );
   const isAllowed = job.allowedCommands.includes(BatchJobCommand.RESCHEDULE);
   const isRead = readStartTime(picked.date, picked.time, picked.zone, new Date()).kind === "instant";

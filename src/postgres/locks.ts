@@ -51,7 +51,8 @@ export async function lockFreeJobs(
 
 /**
  * A transaction that has locked this job, if it is to be had in a second, before it locks anything else. It comes to it
- * in its turn, however many there are that lock it one after the other, and nobody waits for it meanwhile.
+ * in its turn, however many there are that lock it one after the other, and nobody waits for it meanwhile. It may lock
+ * the organization then, since whoever has that waits for no job (open_leases for 50 ms, which ends by itself).
  */
 export async function afterJob<T>(
   db: Database,

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { endLeases } from "../../src/postgres/lease-ends.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
 import { eventually } from "../support/eventually.ts";
 import {
@@ -9,6 +10,7 @@ import {
   leaseOne,
   letRunOut,
   limitOrganization,
+  noDetails,
   release,
   reportAll,
   reportAndLease,
@@ -200,6 +202,20 @@ test("a late report on another job is recorded while one on the held job waits, 
   });
   expect(await begun.waiting).toMatchObject([recorded("completed")]);
   expect(await reportAll(parts, [ofHeld], "busy")).toMatchObject([{ kind: "already_recorded" }]);
+});
+
+test("a report on a job that is let go before late reports are looked at still waits for it", async () => {
+  const { parts, held, ofHeld } = await twoJobs();
+  const { organizationId } = parts.caller;
+  const reported = { key: ofHeld, outcome: "completed" as const, details: noDetails };
+  const results = await parts.recorder.record(organizationId, [reported, reported], (endings) =>
+    whileHeld(parts, held, () => endLeases(parts.db, organizationId, endings, { onlyExpired: false })),
+  );
+  expect(results).toEqual(["held", "held"]);
+  expect(kindsOf(await parts.recorder.recordHeld(organizationId, [reported, reported], results))).toEqual([
+    "already_recorded",
+    "recorded",
+  ]);
 });
 
 test("leases of other jobs run out while those of the held job are passed by, and those run out later", async () => {

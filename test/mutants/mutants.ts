@@ -770,7 +770,7 @@ const leasing: Mutant[] = [
     text: `if (held.has(key.jobId)) return "held";`,
     instead: "",
     test: "test/leasing/held-job.test.ts",
-    title: "of a call that reports on both the one is recorded at once",
+    title: "a report on a job that is let go before late reports are looked at still waits for it",
   },
   {
     guard: "what waits for a job comes to it in its turn",
@@ -778,7 +778,7 @@ const leasing: Mutant[] = [
     text: "await lockForCommands(trx, organizationId, { jobIds: [], requests: [], awaitedId: jobId });",
     instead: "",
     test: "test/leasing/held-job.test.ts",
-    title: "a report on a job that is never free is recorded in its turn",
+    title: "a late report on another job is recorded while one on the held job waits",
   },
   {
     guard: "a lease does not run out while its report waits",

@@ -5,7 +5,7 @@ if (major >= 24) await import("./server/cli.js");
 else {
   process.stderr.write(
     `The service needs Node 24 or newer and found ${process.version}; the client and the worker run on Node 20. On Linux ` +
-      `this brings one along: npx -p node-linux-${process.arch}@24 -p callsheet callsheet\n`,
+      `this brings one along: npx -y -p node-linux-${process.arch}@24 callsheet\n`,
   );
   process.exitCode = 1;
 }

@@ -1,7 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -77,7 +77,9 @@ async function makeClone(file: string, content: string) {
 
 /** Imports a file of TypeScript with these words, as one in the clone does. */
 async function importCode(content: string): Promise<{ codeOf: (error: unknown) => unknown }> {
-  const file = join(root, "node_modules/.cache", `documented-${randomUUID()}.ts`);
+  const cache = join(root, "node_modules/.cache");
+  await mkdir(cache, { recursive: true });
+  const file = join(cache, `documented-${randomUUID()}.ts`);
   await writeFile(file, content.replace("./src/", "../../src/"));
   try {
     return await import(file);

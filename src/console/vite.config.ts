@@ -1,5 +1,5 @@
 import { readFile, readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, gzip } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
@@ -41,7 +41,7 @@ function imagesAsFiles(): Plugin {
           if (!head.includes("svg+xml")) return "none";
           const source = decodeURIComponent(data);
           const reference = this.emitFile({ type: "asset", name: "image.svg", source });
-          return `url("/${this.getFileName(reference)}")`;
+          return `url("${posix.relative(posix.dirname(sheet.fileName), this.getFileName(reference))}")`;
         });
       }
     },

@@ -46,6 +46,23 @@ test("the page of the HTTP paths shows the document, whose paths are under the p
   expect(document.servers).toEqual([{ url: "/apps/callsheet", description: "This service." }]);
 });
 
+test("what the style sheets of the pages name is under the path, too", async () => {
+  const told: [string, number][] = [];
+  for (const name of ["", "docs"]) {
+    const page = `${service.httpUrl}/${name}`;
+    const html = await (await fetch(page)).text();
+    for (const [, href = ""] of html.matchAll(/<link[^>]* rel="stylesheet"[^>]* href="([^"]+)"/g)) {
+      const sheet = new URL(href, page);
+      for (const [, named = ""] of (await (await fetch(sheet)).text()).matchAll(/url\("?([^")]+)"?\)/g)) {
+        const { status } = await fetch(new URL(named, sheet));
+        told.push([named, status]);
+      }
+    }
+  }
+  expect(told.length).toBeGreaterThan(0);
+  expect(told.filter(([, status]) => status !== 200)).toEqual([]);
+});
+
 test("the HTTP paths are under the path and nowhere else, and what watches over a replica is at both", async () => {
   const { batchJobId } = await make("Over HTTP");
   const { origin } = new URL(service.httpUrl);

@@ -175,6 +175,21 @@ test.each([
   },
 );
 
+test.each(["## A client", "## A worker"])("the example of %s is TypeScript, too", async (heading) => {
+  const folder = await mkdtemp(join(project, "example-"));
+  const compilerOptions = {
+    module: "nodenext",
+    target: "es2022",
+    typeRoots: [join(root, "node_modules/@types")],
+    types: ["node"],
+    strict: true,
+    noEmit: true,
+  };
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["example.mts"] }));
+  await writeFile(join(folder, "example.mts"), readme.code(heading, "js"));
+  expect(await run(join(root, "node_modules/.bin/tsc"), ["-p", folder])).toBe("");
+});
+
 /** The example as it is written, but for the port of the test's service. */
 const example = (heading: string) =>
   readme.code(heading, "js").replaceAll("http://127.0.0.1:50051", service.grpcUrl);
@@ -298,11 +313,21 @@ describe("npx callsheet", () => {
     );
   });
 
-  test("says which Node it needs where it finds an older one", { timeout: 120_000 }, async () => {
-    const node = await nodeOf(majors[0] ?? "");
-    const bin = join(project, "node_modules/callsheet/bin.js");
-    await expect(run(node, [bin])).rejects.toThrow(
-      /The service needs Node 24 or newer and found v20\.\S+;.*npx -p/,
-    );
-  });
+  test(
+    "says which Node it needs where it finds an older one, and how to run it",
+    { timeout: 120_000 },
+    async () => {
+      const node = await nodeOf(majors[0] ?? "");
+      const bin = join(project, "node_modules/callsheet/bin.js");
+      const refused: unknown = await run(node, [bin]).catch((error: unknown) => error);
+      const told = /The service needs Node 24 or newer and found v20\.\S+;.*brings one along: (.+)/.exec(
+        String(refused),
+      );
+      const version = await run("sh", ["-c", `${told?.[1]} --version`], project);
+      const { version: expected } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
+        version: string;
+      };
+      expect(version).toBe(`${expected}\n`);
+    },
+  );
 });

@@ -520,6 +520,7 @@ describe("what bounds a connection holds with TLS, too:", async () => {
     const trickle = setInterval(() => slow.write("x"), 20);
     await Promise.all([whenClosed(still), whenClosed(slow)]);
     clearInterval(trickle);
+    expect([still.destroyed, slow.destroyed]).toEqual([true, true]);
   });
 });
 

@@ -17,7 +17,7 @@ const onlyOrdinary = "test/postgres/ordinary-role.test.ts";
 const order = [
   /\/soak\.test/,
   /\/redis-lost\.test/,
-  /\/postgres-failover\.test/,
+  /\/postgres-(failover|behind)\.test/,
   /\/postgres-lost\.test/,
   /\/replica-kills\.test/,
   /\/rolling\.test/,

@@ -34,6 +34,25 @@ function parse(network: string): { address: string; prefix: number } | undefined
   return most === -1 || given > most ? undefined : { address, prefix: given };
 }
 
+/**
+ * Those who may be one and the same: an address of IPv4, or the /64 that one of IPv6 is in, which is what the smallest
+ * customer of a provider has, and can take as many addresses from as he likes.
+ */
+export function neighboursOf(address: string): string {
+  // Without a colon, or with an address of IPv4 at its end, it has no more than one of IPv4.
+  if (!isIPv6(address) || address.includes(".")) return address;
+  const [head = "", tail = ""] = address.split("%", 1).join("").split("::");
+  const [first, last] = [groupsOf(head), groupsOf(tail)];
+  const all = [...first, ...Array<number>(Math.max(0, 8 - first.length - last.length)).fill(0), ...last];
+  return `${all
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(":")}::/64`;
+}
+
+const groupsOf = (part: string): number[] =>
+  part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16));
+
 const loopback = readNetworks("127.0.0.0/8,::1");
 
 /** Whether only this machine can reach what listens there. */

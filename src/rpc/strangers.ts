@@ -3,6 +3,7 @@ import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { ApiKeys } from "../access/api-keys.ts";
 import { type WrongKeys, createWrongKeys } from "../access/wrong-keys.ts";
 import { isApiKey, keyIn } from "../domain/api-key.ts";
+import { neighboursOf } from "../domain/networks.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { createLine, type Line } from "../timing/line.ts";
 import { needsKey, refusalKey } from "./gate.ts";
@@ -38,6 +39,9 @@ export type Arrival = {
    */
   turnAway(what: "call" | "connection"): void;
 };
+
+/** One whose address stands for all that its sender may have. */
+type Placed = Arrival & { readonly address: string };
 
 /** Lets callers in, and those whom this replica does not know in an order. */
 export type Strangers = { admit(arrival: Arrival): void };
@@ -79,7 +83,7 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
   /** How many calls of a connection wait for a look at their keys. */
   const lookingUp = new Map<object, number>();
 
-  function admitFamiliar(authorization: string, { connection, address = "", begin, turnAway }: Arrival) {
+  function admitFamiliar(authorization: string, { connection, address, begin, turnAway }: Placed) {
     inUse.add(connection);
     wrongKeys.sawValid(address);
     const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
@@ -99,14 +103,14 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
   }
 
   /** Begins in turn with what will be refused; why is asked when it begins. */
-  function admitRefused({ connection, address = "", begin, turnAway }: Arrival, why: () => unknown): void {
+  function admitRefused({ connection, address, begin, turnAway }: Placed, why: () => unknown): void {
     const member = { group: address, key: connection, mostWaiting: mostWithKey };
     const refuse = (settled: () => void) => begin(Object.assign(() => settled(), { refusal: why() }));
     if (!refused.enter(member, refuse)) turnAway("call");
   }
 
-  async function admitLookedUp(authorization: string, arrival: Arrival): Promise<void> {
-    const { connection, address = "", turnAway } = arrival;
+  async function admitLookedUp(authorization: string, arrival: Placed): Promise<void> {
+    const { connection, address, turnAway } = arrival;
     const share = Math.max(1, Math.floor(mostLookedUp / Math.max(1, lookingUp.size)));
     if ((lookingUp.get(connection) ?? 0) >= Math.min(mostWithKey, share)) return turnAway("call");
     let isValid: boolean;
@@ -120,8 +124,10 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
   }
 
   return {
-    admit(arrival) {
-      const { authorization = "", wanted, connection, address = "", isProxied, begin, turnAway } = arrival;
+    admit(given) {
+      const address = neighboursOf(given.address ?? "");
+      const arrival = { ...given, address };
+      const { authorization = "", wanted, connection, isProxied, begin, turnAway } = arrival;
       if (authorization !== "" && keys.isFamiliar(authorization))
         return admitFamiliar(authorization, arrival);
       const key = keyIn(authorization);

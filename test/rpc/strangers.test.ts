@@ -333,3 +333,27 @@ describe("behind a proxy that is trusted", () => {
     expect(seen).toEqual(["203.0.113.1", "2001:db8::1", "127.0.0.1"]);
   });
 });
+
+test("wrong keys from all over a /64 are counted together, and those of its neighbour apart", async () => {
+  const strangers = createStrangers({ isFamiliar: () => false, isValid: () => Promise.resolve(false) });
+  const refusalOf = (address: string) =>
+    new Promise<unknown>((resolve) => {
+      strangers.admit({
+        authorization: unknown,
+        wanted: "work",
+        connection: {},
+        address,
+        isProxied: false,
+        begin(settled) {
+          settled();
+          resolve(settled.refusal);
+        },
+        turnAway: resolve,
+      });
+    });
+  for (let i = 0; i < 20; i += 1) {
+    expect(await refusalOf(`2001:db8:1:2:${i}::9`)).toMatchObject({ reason: "invalid_api_key" });
+  }
+  expect(await refusalOf("2001:db8:1:2:ffff::9")).toMatchObject({ reason: "rate_limited" });
+  expect(await refusalOf("2001:db8:1:3::9")).toMatchObject({ reason: "invalid_api_key" });
+});

@@ -17,6 +17,8 @@ import { credentials } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { afterAll, describe, expect, test } from "vitest";
 import { deliveryOf } from "../../src/rpc/delivery.ts";
+import { createHttpServer } from "../../src/rpc/http/server.ts";
+import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { type Certificates, type OnLook, openCertificates } from "../../src/rpc/tls/certificates.ts";
 import type { TlsFiles } from "../../src/rpc/tls/files.ts";
 import { limitHandshakes } from "../../src/rpc/tls/handshakes.ts";
@@ -285,6 +287,14 @@ describe("files that change", () => {
       "TLS_KEY_FILE",
     ],
     ["is gone", (files: TlsFiles) => rm(files.keyFile), "TLS_KEY_FILE"],
+    [
+      "has expired",
+      async (files: TlsFiles) => {
+        const { cert, key } = await authority.issue({ name: "second", lastsMs: -60_000 });
+        await Promise.all([writeFile(files.certFile, cert), writeFile(files.keyFile, key)]);
+      },
+      "TLS_CERT_FILE",
+    ],
   ] as const)(
     "leave the old pair in use where the new one %s, and it is told once",
     async (_, harm, setting) => {
@@ -416,6 +426,103 @@ function noting(bytes: number) {
     },
   };
 }
+
+describe("what bounds a connection holds with TLS, too:", async () => {
+  const { certificates } = await open(await writePair(await authority.issue()));
+  const types = { http: "application/proto", grpc: "application/grpc" } as const;
+  const connectTo = (port: number) =>
+    connectHttp2(`https://localhost:${port}`, { ca: authority.cert }).on("error", () => {});
+  const headersOf = (name: keyof typeof types) => ({
+    ":method": "POST",
+    ":path": "/test.v1.Echo/One",
+    "content-type": types[name],
+    te: "trailers",
+  });
+
+  test.each(["http", "grpc"] as const)("250 calls at a time on the %s port", async (name) => {
+    let inHand = 0;
+    let most = 0;
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    const listeners = await startWith(certificates, {
+      // As those whose key is known.
+      strangers: { admit: ({ begin }) => begin(() => {}) },
+      async one() {
+        inHand += 1;
+        most = Math.max(most, inHand);
+        await released;
+        inHand -= 1;
+        return {};
+      },
+    });
+    const session = connectTo(listeners[name].port);
+    await once(session, "remoteSettings");
+    const body = name === "grpc" ? encodeEnvelope(0, new Uint8Array()) : new Uint8Array();
+    const answers = Array.from({ length: 300 }, () => {
+      const stream = session.request(headersOf(name)).on("error", () => {});
+      stream.end(body);
+      return whenClosed(stream.resume());
+    });
+    await eventually(() => expect(inHand).toBe(250), 20_000);
+    release();
+    await Promise.all(answers);
+    expect(most).toBe(250);
+    session.destroy();
+  });
+
+  test.each(["http", "grpc"] as const)("the bytes in hand on the %s port", async (name) => {
+    const seen = { bytes: 0 };
+    const mebibyte = 1_048_576;
+    const bytesInHand = createBytesInHand({
+      maxBytes: 4 * mebibyte,
+      onChange: (bytes) => (seen.bytes = bytes),
+    });
+    const listeners = await startWith(certificates, { bytesInHand });
+    const begin = () => {
+      const session = connectTo(listeners[name].port);
+      const stream = session.request(headersOf(name)).on("error", () => {});
+      // All of it but the last byte.
+      const bytes = new Uint8Array(1.5 * mebibyte);
+      stream.write((name === "grpc" ? encodeEnvelope(0, bytes) : bytes).subarray(0, bytes.length));
+      return { session, stream: stream.resume() };
+    };
+    const first = begin();
+    await eventually(() => expect(seen.bytes).toBeGreaterThan(1.4 * mebibyte));
+    const second = begin();
+    const [refused] = await once(second.stream, "response");
+    expect(refused).toMatchObject(name === "grpc" ? { "grpc-status": "14" } : { ":status": 503 });
+    first.session.destroy();
+    second.session.destroy();
+    await eventually(() => expect(seen.bytes).toBe(0));
+  });
+
+  test("the time that headers take over HTTP/1.1, be they silent or slow", async () => {
+    const { server } = createHttpServer(
+      {
+        certificates,
+        requestTimeout: 300_000,
+        keepAliveTimeout: 5_000,
+        connectionMaxAgeMs: Infinity,
+        headersTimeout: 300,
+      },
+      (_, response) => void response.end("here"),
+    );
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    stack.defer(() => void server.close());
+    const address = server.address();
+    const port = typeof address === "object" ? (address?.port ?? 0) : 0;
+    const opened = async () => {
+      const socket = connectTls({ host: "localhost", port, ca: authority.cert }).on("error", () => {});
+      await once(socket, "secureConnect");
+      socket.write("GET / HTTP/1.1\r\nhost: localhost\r\nx-long: ");
+      return socket.resume();
+    };
+    const [still, slow] = [await opened(), await opened()];
+    const trickle = setInterval(() => slow.write("x"), 20);
+    await Promise.all([whenClosed(still), whenClosed(slow)]);
+    clearInterval(trickle);
+    expect([still.destroyed, slow.destroyed]).toEqual([true, true]);
+  });
+});
 
 describe("over HTTP/2 on the HTTP port", async () => {
   const { certificates } = await open(await writePair(await authority.issue()));

@@ -23,20 +23,22 @@ export type HttpServerOptions = {
   /** How long a connection stays open that has nothing to do. */
   readonly keepAliveTimeout: number;
   readonly connectionMaxAgeMs: number;
+  /** How long the headers of a request may take to arrive; a minute if not given. */
+  readonly headersTimeout?: number;
 };
 
-/** How long the headers of a request may take to arrive. */
-const headersTimeout = 60_000;
+/** Node looks so often for those who are late. */
+const lookMs = 30_000;
 
 /** A server that does not listen yet. */
-export function createHttpServer(
-  { certificates, requestTimeout, keepAliveTimeout, connectionMaxAgeMs }: HttpServerOptions,
-  answer: Answer,
-): HttpServer {
+export function createHttpServer(options: HttpServerOptions, answer: Answer): HttpServer {
+  const { certificates, requestTimeout, keepAliveTimeout, connectionMaxAgeMs } = options;
+  const { headersTimeout = 60_000 } = options;
   const agesAtMs = new WeakMap<Socket, number>();
   const noteAge = (socket: Socket) => agesAtMs.set(socket, performance.now() + jittered(connectionMaxAgeMs));
   const isAged = ({ socket }: IncomingMessage) => (agesAtMs.get(socket) ?? Infinity) <= performance.now();
-  const timeouts = { requestTimeout, headersTimeout, keepAliveTimeout };
+  const connectionsCheckingInterval = Math.min(lookMs, headersTimeout);
+  const timeouts = { requestTimeout, headersTimeout, keepAliveTimeout, connectionsCheckingInterval };
   if (certificates === undefined) {
     const server = createServer(timeouts, answer).on("connection", noteAge);
     return { server, isAged, closeAllConnections: () => server.closeAllConnections() };

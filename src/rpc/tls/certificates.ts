@@ -43,10 +43,22 @@ export async function openCertificates(
     );
   }
 
+  /** One that has expired is no better than one that has not. */
+  function checkRenewal({ expiresAt }: Identity): void {
+    const nowMs = Date.now();
+    if (expiresAt.getTime() > nowMs || current.expiresAt.getTime() <= nowMs) return;
+    throw new Error(
+      `TLS_CERT_FILE: ${files.certFile} cannot be used: it expired at ${expiresAt.toISOString()}.`,
+    );
+  }
+
   async function look(): Promise<void> {
     try {
       const identity = await readIdentity(files);
-      if (identity.digest !== current.digest) use(identity);
+      if (identity.digest !== current.digest) {
+        checkRenewal(identity);
+        use(identity);
+      }
       suspicion = told = undefined;
     } catch (error) {
       const sentence = error instanceof Error ? error.message : String(error);

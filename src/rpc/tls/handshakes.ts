@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Server, TLSSocket } from "node:tls";
+import { neighboursOf } from "../../domain/networks.ts";
 
 export type HandshakeLimits = {
   /** A handshake may take so long, however busy its client is with it. */
@@ -35,6 +36,8 @@ export function limitHandshakes(server: Server, { longestMs, most }: HandshakeLi
 const placeOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
 
 function oldestOfMost(sockets: Iterable<Socket>): Socket | undefined {
-  const byAddress = [...Map.groupBy(sockets, ({ remoteAddress = "" }) => remoteAddress).values()];
+  const byAddress = [
+    ...Map.groupBy(sockets, ({ remoteAddress = "" }) => neighboursOf(remoteAddress)).values(),
+  ];
   return byAddress.reduce((one, other) => (other.length > one.length ? other : one), []).at(0);
 }

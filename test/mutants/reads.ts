@@ -7,8 +7,8 @@ export const reads: readonly Mutant[] = [
   {
     guard: "over a pooler no statement is prepared",
     file: "src/postgres/sure-commits.ts",
-    text: "toBring === undefined ? preparedName(sql) : undefined",
-    instead: "preparedName(sql)",
+    text: "toBring === undefined ? preparedName(text) : undefined",
+    instead: "preparedName(text)",
     test: "test/postgres/poolers.test.ts",
     title: "in transaction mode no statement is prepared, which the next process would not know",
   },

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { fromJsonString } from "@bufbuild/protobuf";
 import { type Client, type Interceptor, type Transport, createClient } from "@connectrpc/connect";
 import {
   createConnectTransport,
@@ -10,6 +12,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
   ContactWorkerService,
+  LeaseContactsResponseSchema,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
@@ -104,7 +107,7 @@ test.each(Object.entries(transports))(
         const reported = await client.reportOutcomes({ outcomes });
         dead.push(
           ...reported.outcomes.flatMap(({ leaseId, result }) =>
-            result === Result.RECORDED ? [] : [leaseId],
+            result === Result.RECORDED ? [] : [`${leaseId} ${Result[result]}`],
           ),
         );
       }
@@ -120,3 +123,37 @@ test.each(Object.entries(transports))(
   },
   120_000,
 );
+
+/** Leases one contact over Connect, and closes the connection as soon as the last byte of the answer is there. */
+async function leaseAndGo(batchJobId: string) {
+  const body = JSON.stringify({ workerId: "worker", maxContacts: 1, batchJobIds: [batchJobId], wait: "5s" });
+  const socket = connect(Number(new URL(service.httpUrl).port), "127.0.0.1");
+  socket.write(
+    `POST /${ContactWorkerService.typeName}/LeaseContacts HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${service.apiKey}\r\n` +
+      `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  );
+  let said = "";
+  for await (const bytes of socket) {
+    said += String(bytes);
+    const [head = "", answer = ""] = said.split("\r\n\r\n");
+    const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? Infinity);
+    if (answer.length < length) continue;
+    socket.destroy();
+    return fromJsonString(LeaseContactsResponseSchema, answer).contacts;
+  }
+  throw new Error("the answer broke off");
+}
+
+test("an answer that came whole counts, though its worker closes the connection at once", async () => {
+  const batchJobId = await startJob();
+  const client = createClient(ContactWorkerService, transports["gRPC"]?.() ?? expect.fail());
+  const results: Result[] = [];
+  for (let i = 0; i < 300; i += 1) {
+    const contacts = await leaseAndGo(batchJobId);
+    const outcomes = contacts.map(({ leaseId }) => ({ leaseId, outcome: Outcome.COMPLETED }));
+    const reported = await client.reportOutcomes({ outcomes });
+    results.push(...reported.outcomes.map(({ result }) => result));
+  }
+  expect(results).toEqual(results.map(() => Result.RECORDED));
+  expect(results).toHaveLength(300);
+}, 60_000);

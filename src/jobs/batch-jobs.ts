@@ -15,7 +15,7 @@ import type { FanOut } from "../starting/fan-out.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
 import { record } from "../postgres/audit.ts";
 import { databaseNow, insertJobs } from "../postgres/batch-jobs.ts";
-import type { SharesToWaitIn } from "../postgres/connections.ts";
+import type { Shares } from "../postgres/connections.ts";
 import { insertContacts } from "../postgres/contacts.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
 import type { ContactList } from "../redis/contact-list.ts";
@@ -39,7 +39,7 @@ const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
 
 /** The commands on batch jobs, and the queries: what the API does, without its wire format. */
 export function createBatchJobs(deps: {
-  shares: SharesToWaitIn;
+  shares: Shares;
   reads: Reads;
   schedule: Schedule;
   contactList: ContactList;

@@ -11,7 +11,6 @@ import type { Shares } from "../postgres/connections.ts";
 import { nextRetryAt } from "../postgres/candidates.ts";
 import { isPostgresUnavailable } from "../postgres/database.ts";
 import { type Ended, type Ending, endLeases } from "../postgres/lease-ends.ts";
-import type { Held } from "../postgres/locks.ts";
 import type { Opened, Opening } from "../postgres/leases.ts";
 import { takeTurn } from "../postgres/turn.ts";
 import type { Demand, Lease, LeaseRound, Prepared } from "./lease-round.ts";
@@ -103,18 +102,12 @@ const mostLastJobs = 10_000;
 const isReporting = (waiters: readonly Waiter[]): boolean =>
   waiters.some(({ isWithReports }) => isWithReports);
 
-/** Answers each call with the results of its own reports; `finish` waits for those that are not recorded yet. */
-async function answer(
-  calls: readonly ReportCall[],
-  recording: ReturnType<Recorder["record"]>,
-  finish: (reports: readonly ReportOf[], results: readonly (Reported | Held)[]) => Promise<Reported[]>,
-): Promise<void> {
+/** Answers each call with the results of its own reports. */
+async function answer(calls: readonly ReportCall[], recording: Promise<Reported[]>): Promise<void> {
   try {
     const results = await recording;
     let done = 0;
-    for (const { reports, resolve, reject } of calls) {
-      finish(reports, results.slice(done, (done += reports.length))).then(resolve, reject);
-    }
+    for (const { reports, resolve } of calls) resolve(results.slice(done, (done += reports.length)));
   } catch (error) {
     for (const { reject } of calls) reject(error);
     throw error;
@@ -272,9 +265,7 @@ export function createDesks(deps: {
         return turn.ended;
       },
     );
-    answer(calls, recording, (reports, results) =>
-      recorder.recordHeld(organizationId, reports, results),
-    ).catch(opened.reject);
+    answer(calls, recording).catch(opened.reject);
     return await opened.promise;
   }
 

@@ -2,8 +2,7 @@ import type { Logger } from "pino";
 import { retryDelayMs } from "../domain/attempt.ts";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import { type LeaseKey, readLeaseId } from "../domain/lease-id.ts";
-import type { Trx } from "../postgres/batch-jobs.ts";
-import type { SharesToWaitIn } from "../postgres/connections.ts";
+import type { Shares } from "../postgres/connections.ts";
 import {
   type CallDetails,
   type Ended,
@@ -12,13 +11,11 @@ import {
   removeLeases,
 } from "../postgres/lease-ends.ts";
 import { nameOf } from "../postgres/lease-rows.ts";
-import { type Held, afterJob } from "../postgres/locks.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { Metrics } from "../vitals/metrics.ts";
-import { createHeldJobs } from "./held-jobs.ts";
 import type { SettingsOf } from "./job-settings.ts";
-import { type Finished, type RecordedLate, reportLate } from "./late-reports.ts";
+import { type Finished, reportLate } from "./late-reports.ts";
 
 /** How a call ended, as a worker tells it. */
 export type Report = { readonly leaseId: string; readonly outcome: Outcome; readonly details: CallDetails };
@@ -39,18 +36,12 @@ export type ReportOf = Omit<Report, "leaseId"> & { readonly key: LeaseKey };
 export type Recorder = AsyncDisposable & {
   /**
    * Records outcomes: `end` ends the leases that are live, in a transaction of its own, and then it is looked what the
-   * other reports still count for. Jobs that somebody else has locked are passed by.
+   * other reports still count for.
    */
   record(
     organizationId: number,
     reports: readonly ReportOf[],
     end: (endings: readonly Ending[]) => Promise<Ended>,
-  ): Promise<(Reported | Held)[]>;
-  /** Records those of the reports whose jobs were passed by, once these are free; answers what became of all. */
-  recordHeld(
-    organizationId: number,
-    reports: readonly ReportOf[],
-    results: readonly (Reported | Held)[],
   ): Promise<Reported[]>;
   /** Takes leases back as if they had not been given; false for one that is not live. */
   release(organizationId: number, leaseIds: readonly string[]): Promise<boolean[]>;
@@ -59,16 +50,13 @@ export type Recorder = AsyncDisposable & {
    * call. Whoever has taken them over meanwhile keeps them: they have other nonces then.
    */
   takeBack(organizationId: number, leases: readonly LeaseKey[]): void;
-  /** Ends those of the leases whose time is over; answers the jobs that it passed by, since they were locked. */
-  expire(organizationId: number, keys: readonly LeaseKey[]): Promise<string[]>;
+  /** Ends those of the leases whose time is over. */
+  expire(organizationId: number, keys: readonly LeaseKey[]): Promise<void>;
 };
-
-/** Begins the transaction of late reports. */
-type BeginLate = (work: (trx: Trx) => Promise<RecordedLate>) => Promise<RecordedLate>;
 
 /** Ends attempts: by report, by the end of their time, or as if they had not been. Counts and jobs follow. */
 export function createRecorder(deps: {
-  shares: SharesToWaitIn;
+  shares: Shares;
   settingsOf: SettingsOf;
   contactList: ContactList;
   reservations: Reservations;
@@ -116,7 +104,7 @@ export function createRecorder(deps: {
       }),
     );
     for (const [i, { outcome }] of endings.entries()) {
-      if (contacts[i] !== undefined && contacts[i] !== "held") metrics.outcomes.inc({ outcome });
+      if (contacts[i] !== undefined) metrics.outcomes.inc({ outcome });
     }
     follow(organizationId, () => unlinkAll(organizationId, finished));
     return contacts;
@@ -126,18 +114,15 @@ export function createRecorder(deps: {
     organizationId: number,
     reports: readonly ReportOf[],
     end: (endings: readonly Ending[]) => Promise<Ended>,
-    beginLate: BeginLate,
-  ): Promise<(Reported | Held)[]> {
+  ): Promise<Reported[]> {
     const seen = new Set<string>();
     const isRepeated = reports.map(({ key }) => seen.size === seen.add(nameOf(key)).size);
     const first = reports.filter((_, i) => !isRepeated[i]);
     const contacts = await endAll(organizationId, first, end);
-    const held = new Set(first.flatMap(({ key }, i) => (contacts[i] === "held" ? key.jobId : [])));
     let next = 0;
-    const results = reports.map(({ key, outcome }, i): Reported | Held | undefined => {
+    const results = reports.map(({ outcome }, i): Reported | undefined => {
       const contact = isRepeated[i] ? undefined : contacts[next++];
-      if (held.has(key.jobId)) return "held";
-      if (contact === undefined || contact === "held") return undefined;
+      if (contact === undefined) return undefined;
       return {
         kind: "recorded",
         outcome,
@@ -147,30 +132,19 @@ export function createRecorder(deps: {
     });
     const rest = reports.filter((_, i) => results[i] === undefined);
     if (rest.length === 0) return results.filter((result) => result !== undefined);
-    const late = await beginLate((trx) => reportLate(trx, organizationId, rest));
+    const late = await reportLate(shares.of(organizationId), organizationId, rest);
     for (const result of late.results) {
-      if (result !== "held" && result.kind === "recorded") metrics.outcomes.inc({ outcome: result.outcome });
+      if (result.kind === "recorded") metrics.outcomes.inc({ outcome: result.outcome });
     }
     follow(organizationId, () => unlinkAll(organizationId, late.finished));
     let nextLate = 0;
     return results.map((result) => result ?? late.results[nextLate++] ?? { kind: "gone" });
   }
 
-  const recordWhenFree = createHeldJobs(shares, (organizationId, reports: readonly ReportOf[], jobId) => {
-    const begin = <T>(work: (trx: Trx) => Promise<T>) =>
-      afterJob(shares.of(organizationId), organizationId, jobId, work);
-    const end = (endings: readonly Ending[]) =>
-      begin((trx) => endLeases(trx, organizationId, endings, { onlyExpired: false }));
-    return record(organizationId, reports, end, begin);
-  });
-
-  /** Does the Redis half of released leases. */
-  function followRemoved(
-    organizationId: number,
-    keys: readonly LeaseKey[],
-    removed: readonly (boolean | Held)[],
-  ): void {
-    const listed = keys.filter((key, i) => removed[i] === true && key.attempt === 1);
+  async function release(organizationId: number, keys: readonly LeaseKey[]): Promise<boolean[]> {
+    const db = shares.of(organizationId);
+    const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
+    const listed = keys.filter((key, i) => removed[i] && key.attempt === 1);
     follow(organizationId, async () => {
       for (const [id, own] of Map.groupBy(listed, ({ jobId }) => jobId))
         await reservations.giveBack(
@@ -178,43 +152,11 @@ export function createRecorder(deps: {
           own.map(({ number }) => number),
         );
     });
-  }
-
-  const releaseWhenFree = createHeldJobs(
-    shares,
-    async (organizationId, items: readonly { key: LeaseKey }[], jobId) => {
-      const keys = items.map(({ key }) => key);
-      const removed = await afterJob(shares.of(organizationId), organizationId, jobId, (trx) =>
-        removeLeases(trx, organizationId, keys),
-      );
-      followRemoved(organizationId, keys, removed);
-      return removed;
-    },
-  );
-
-  async function release(organizationId: number, keys: readonly LeaseKey[]): Promise<boolean[]> {
-    const db = shares.of(organizationId);
-    const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
-    followRemoved(organizationId, keys, removed);
-    return await Promise.all(
-      keys.map((key, i) => {
-        const answer = removed[i] ?? false;
-        return answer === "held" ? releaseWhenFree(organizationId, { key }) : answer;
-      }),
-    );
+    return removed;
   }
 
   return {
-    record: (organizationId, reports, end) =>
-      record(organizationId, reports, end, (work) => shares.of(organizationId).transaction().execute(work)),
-
-    recordHeld: (organizationId, reports, results) =>
-      Promise.all(
-        reports.map((report, i) => {
-          const result = results[i] ?? "held";
-          return result === "held" ? recordWhenFree(organizationId, report) : result;
-        }),
-      ),
+    record,
 
     release: (organizationId, leaseIds) => release(organizationId, leaseIds.map(readLeaseId)),
 
@@ -230,10 +172,9 @@ export function createRecorder(deps: {
 
     async expire(organizationId, keys) {
       const endings = keys.map((key) => ({ key, outcome: "unknown" as const }));
-      const contacts = await endAll(organizationId, endings, (all) =>
+      await endAll(organizationId, endings, (all) =>
         endLeases(shares.of(organizationId), organizationId, all, { onlyExpired: true }),
       );
-      return [...new Set(keys.flatMap(({ jobId }, i) => (contacts[i] === "held" ? jobId : [])))];
     },
 
     async [Symbol.asyncDispose]() {

@@ -1,4 +1,4 @@
-import { type SqlBool, sql } from "kysely";
+import { sql } from "kysely";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
@@ -6,7 +6,7 @@ import { type CountChanges, moveCounts, noteMove } from "./contact-counts.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
-import { type Held, lockFreeJobs, lockOrganization } from "./locks.ts";
+import { lockJobs, lockOrganization } from "./locks.ts";
 
 /** What a worker tells of a call, beside its outcome. */
 export type CallDetails = {
@@ -26,11 +26,8 @@ export type Ending = LeaseKey & {
 
 export type Ended = {
   endedAt: Date;
-  /**
-   * What each contact is now; undefined for a lease that was not live any more, and is left alone. Of a job that
-   * somebody else has locked nothing is known yet.
-   */
-  contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | Held | undefined)[];
+  /** What each contact is now; undefined for a lease that was not live any more, and is left alone. */
+  contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | undefined)[];
   /** The jobs that have ended by this. */
   finished: { id: string; revision: number }[];
 };
@@ -47,7 +44,6 @@ export type EndedRow = {
   ended_ms: number;
   missed: number[] | null;
   going_on: (boolean | null)[];
-  held_ids: string[] | null;
   finished_ids: string[] | null;
   finished_revisions: number[] | null;
 };
@@ -80,9 +76,7 @@ export function readEnded(endings: readonly Ending[], row: EndedRow | undefined)
   if (row === undefined) throw new Error("ending leases gave no answer");
   const missed = new Set(row.missed);
   const isGoingOn = new Map(jobsOf(endings).map((id, i) => [id, row.going_on[i] ?? false]));
-  const held = new Set(row.held_ids);
   const contacts = endings.map(({ jobId, outcome, retryDelayMs }, i) => {
-    if (held.has(jobId)) return "held";
     if (missed.has(i + 1)) return undefined;
     if (retryDelayMs === null || isGoingOn.get(jobId) !== true)
       return { status: outcome, nextAttemptAt: null };
@@ -97,7 +91,7 @@ export function readEnded(endings: readonly Ending[], row: EndedRow | undefined)
 
 /**
  * Ends live leases: their attempts become history, and contacts, counts and jobs follow. With `onlyExpired` those whose
- * time is over, and as not reported. Jobs that somebody else has locked are passed by. One round trip and one commit.
+ * time is over, and as not reported. One round trip and one commit.
  */
 export async function endLeases(
   db: Database,
@@ -113,15 +107,15 @@ export async function endLeases(
 
 /**
  * Takes live leases back as if they had not been given; their contacts can be leased at once. Answers whether each was
- * live. Jobs that somebody else has locked are passed by.
+ * live.
  */
 export async function removeLeases(
   trx: Trx,
   organizationId: number,
   keys: readonly LeaseKey[],
-): Promise<(boolean | Held)[]> {
+): Promise<boolean[]> {
   await lockOrganization(trx, organizationId);
-  const { jobs, held } = await lockFreeJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
+  const jobs = await lockJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
   const own = keys.filter((k) => jobs.has(k.jobId));
   const { rows } = await sql<LeaseKey>`
     with removed as (
@@ -141,20 +135,18 @@ export async function removeLeases(
     noteMove(changes, jobId, "dialing", attempt === 1 ? "pending" : "waiting_retry");
   await moveCounts(trx, organizationId, changes);
   const removed = new Set(rows.map(nameOf));
-  return keys.map((key) => (held.has(key.jobId) ? "held" : removed.delete(nameOf(key))));
+  return keys.map((key) => removed.delete(nameOf(key)));
 }
 
-/** The live leases of other jobs whose time is over, and whose they are; the longest past first. */
+/** The live leases whose time is over, and whose they are; the longest past first. */
 export async function findExpired(
   db: Database,
   limit: number,
-  exceptJobIds: readonly string[],
 ): Promise<(LeaseKey & { organizationId: number })[]> {
   return await db
     .selectFrom("leases")
     .select(["organization_id as organizationId", "job_id as jobId", "number", "attempt", "nonce"])
     .where("expires_at", "<=", sql<Date>`(select clock_timestamp())`)
-    .where(sql<SqlBool>`job_id <> all(${exceptJobIds}::uuid[])`)
     .orderBy("expires_at")
     .limit(limit)
     .execute();

@@ -56,12 +56,7 @@ export async function leaseOne(parts: Parts, fields: Partial<LeaseRequest> = {})
   return first;
 }
 
-export const noDetails: CallDetails = {
-  errorCode: "",
-  failureReason: "",
-  callDurationMs: null,
-  providerCallId: "",
-};
+const noDetails: CallDetails = { errorCode: "", failureReason: "", callDurationMs: null, providerCallId: "" };
 
 export type Report = { leaseId: string; outcome: Outcome; details?: CallDetails };
 

@@ -108,7 +108,7 @@ export function overPool(
   return new Kysely<Tables>({
     dialect: new PostgresDialect({ pool: withSureCommits(pool, alone, options) }),
     log: (event) => {
-      if (event.level === "error" && codeOf(event.error) === "40P01") sharing.onDeadlock?.();
+      if (event.level === "error" && isDeadlock(event.error)) sharing.onDeadlock?.();
     },
   });
 }
@@ -140,6 +140,9 @@ export const isPostgresBusy = (error: unknown): boolean => busy.has(codeOf(error
 
 /** True if the statement waited too long for what others have locked. */
 export const isLockTimeout = (error: unknown): boolean => codeOf(error) === "55P03";
+
+/** True if the statement and others waited for each other, and this one was given up. */
+export const isDeadlock = (error: unknown): boolean => codeOf(error) === "40P01";
 
 /** True if the statement failed because Postgres could not be reached or could not do it now; it may have been done. */
 export function isPostgresUnavailable(error: unknown): boolean {

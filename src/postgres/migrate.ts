@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { Migrator } from "kysely/migration";
 import { jittered } from "../timing/loop.ts";
-import { type Database, codeOf, openDatabase } from "./database.ts";
+import { type Database, isDeadlock, isLockTimeout, openDatabase } from "./database.ts";
 import { makeFunctions } from "./functions/functions.ts";
 import { retireFunctions } from "./functions/retire.ts";
 import { type SchemaChanges, declaring, isNewerSchema, neededIn } from "./schema-range.ts";
@@ -52,13 +52,11 @@ const bookkeeping = {
 const oldestVersion = 150_000;
 
 /**
- * Others who need a table wait behind a migration that waits for it. So it gives way after this, and tries again
- * later, from the beginning.
+ * Others who need a table wait behind a migration that waits for it. So it gives way after this, and where it and they
+ * wait for each other, and tries again later, from the beginning.
  */
 const lockPatienceMs = 1_000;
 const pauseMs = 1_000;
-
-const lockTimedOut = "55P03";
 
 /**
  * Brings the schema up to date, in one transaction, then makes the functions of this version that are not there, in
@@ -81,7 +79,7 @@ export async function migrate(url: string, changes: SchemaChanges = migrations):
     for (;;) {
       const { error } = await migrator.migrateToLatest();
       if (error === undefined) break;
-      if (codeOf(error) === lockTimedOut) {
+      if (isLockTimeout(error) || isDeadlock(error)) {
         await delay(jittered(pauseMs));
         continue;
       }

@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { type Kysely, sql } from "kysely";
 import { Migrator } from "kysely/migration";
 import { Client } from "pg";
 import { describe, expect, inject, test } from "vitest";
@@ -300,4 +301,20 @@ describe("a database from before organizations were numbers", () => {
     await migrate(database.url);
     expect(await sizeOf()).toBeLessThan(1.02 * before);
   });
+});
+
+test.each([
+  ["waited for others for too long", "55P03"],
+  ["was given up as others and it waited for each other", "40P01"],
+])("a schema change that %s is tried again from the beginning", async (_, code) => {
+  await using database = await createEmptyDatabase();
+  let tries = 0;
+  const up = async (db: Kysely<never>): Promise<void> => {
+    tries += 1;
+    await sql`create table things ()`.execute(db);
+    if (tries > 1) return;
+    await sql`do ${sql.lit(`begin raise exception using errcode = '${code}'; end`)}`.execute(db);
+  };
+  await migrate(database.url, { ...migrations, "9000-things": { up } });
+  expect(tries).toBe(2);
 });

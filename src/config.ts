@@ -120,6 +120,13 @@ const checked = settings.superRefine((config, context) => {
   if (fault) context.addIssue({ code: "custom", path: [fault.path], message: fault.message });
 });
 
+/** The files beside the URL of Redis. */
+export const redisFilesOf = (config: Config) => ({
+  caFile: config.REDIS_CA_FILE,
+  certFile: config.REDIS_CERT_FILE,
+  keyFile: config.REDIS_KEY_FILE,
+});
+
 /** Reads the settings; throws one sentence for each that is wrong. An empty variable counts as not set. */
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const given = Object.entries(environment).filter(([, value]) => value !== "");

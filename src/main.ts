@@ -3,7 +3,7 @@ import { write } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import { type Config, readConfig } from "./config.ts";
+import { type Config, readConfig, redisFilesOf } from "./config.ts";
 import { keepApiKey } from "./embedded/api-key.ts";
 import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "./embedded/postgres.ts";
@@ -74,11 +74,7 @@ async function main(): Promise<never> {
       ...servers,
       databaseDirectUrl: config.DATABASE_DIRECT_URL,
       databasePoolSize: config.DATABASE_POOL_SIZE,
-      redisTls: {
-        caFile: config.REDIS_CA_FILE,
-        certFile: config.REDIS_CERT_FILE,
-        keyFile: config.REDIS_KEY_FILE,
-      },
+      redisTls: redisFilesOf(config),
       redisPrefix: config.REDIS_PREFIX,
       host: config.HOST,
       port: config.PORT,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Command } from "commander";
-import { type Config, readConfig } from "../config.ts";
+import { type Config, readConfig, redisFilesOf } from "../config.ts";
 import { chooseDataDirectory } from "../embedded/data-directory.ts";
 import { findEmbeddedPostgres } from "../embedded/postgres.ts";
 import { openDatabase } from "../postgres/database.ts";
@@ -10,6 +10,7 @@ import { obstacleOf } from "../postgres/obstacle.ts";
 import { type RedisClient, openRedis } from "../redis/connection.ts";
 import { judgeError } from "../redis/fitness.ts";
 import { type Keys, createKeys } from "../redis/keys.ts";
+import { readTls } from "../redis/tls.ts";
 import { comparisonChecks } from "./comparison.ts";
 import { type Finding, runChecks } from "./finding.ts";
 import { postgresChecks } from "./postgres-checks.ts";
@@ -55,7 +56,7 @@ async function examine(config: Config): Promise<Finding[]> {
     const sentence = "REDIS_URL is not set: an embedded Redis is looked at by its service alone.";
     return [...found, { check: "Redis", level: "warning", sentence }];
   }
-  const redis = openRedis(config.REDIS_URL);
+  const redis = openRedis(config.REDIS_URL, readTls(config.REDIS_URL, redisFilesOf(config)));
   stack.defer(() => redis.disconnect());
   const keys = createKeys(config.REDIS_PREFIX);
   const obstacle = await whyNoRedis(redis, keys);

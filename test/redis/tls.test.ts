@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Finding } from "../../src/doctor/finding.ts";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { certificateFault } from "../../src/redis/away.ts";
 import { openRedis } from "../../src/redis/connection.ts";
@@ -9,6 +10,8 @@ import {
   type CertificateFiles,
   createAuthorityFiles,
 } from "../support/certificate-files.ts";
+import { runProgram } from "../support/command.ts";
+import { cloneDatabase } from "../support/database.ts";
 import { connected } from "../support/parts.ts";
 import { startRedisServer } from "../support/redis-servers.ts";
 
@@ -65,6 +68,19 @@ test("with the files of the settings, Redis is used over TLS, and so is a databa
   expect(await redis.client("INFO")).toMatch(/ db=7 /);
   redis.disconnect();
 });
+
+test("the doctor looks at Redis over TLS, with the same files", async () => {
+  await using database = await cloneDatabase();
+  const { stdout } = await runProgram("src/doctor/doctor.ts", ["--json"], {
+    DATABASE_URL: database.url,
+    REDIS_URL: `rediss://localhost:${port}`,
+    REDIS_CA_FILE: ours.certificate,
+    REDIS_CERT_FILE: client.certificate,
+    REDIS_KEY_FILE: client.key,
+  });
+  const findings = JSON.parse(stdout) as Finding[];
+  expect(findings.find(({ check }) => check === "policy of Redis")).toMatchObject({ level: "ok" });
+}, 60_000);
 
 describe("a certificate is refused, and named,", () => {
   test("that another CA has signed", async () => {

@@ -5,9 +5,9 @@ import { promisify } from "node:util";
 import { parser } from "@prometheus-io/lezer-promql";
 import { parseYaml } from "@redocly/openapi-core";
 import { expect, test } from "vitest";
-import { addVitals, createMetrics } from "../src/vitals/metrics.ts";
 import { findDebianProgram } from "./support/debian-program.ts";
 import { quoted, readDocument, root } from "./support/readme.ts";
+import { toldMetrics } from "./support/told-metrics.ts";
 
 /*
  * deploy/: the alert rules and the dashboard, held to what a replica tells at /metrics and to docs/alerts.md.
@@ -52,13 +52,7 @@ function namesIn(expression: string): { metrics: string[]; labels: string[] } {
 
 /** Every series that a replica tells, with its labels, and those that Prometheus adds. */
 function toldSeries(): ReadonlyMap<string, ReadonlySet<string>> {
-  const metrics = createMetrics();
-  addVitals(metrics, {
-    isPostgresUp: () => true,
-    connections: () => [],
-    droppedLogLines: () => 0,
-    census: () => Promise.reject(new Error("there is no database here")),
-  });
+  const metrics = toldMetrics();
   return new Map(
     metrics.registry.getMetricsAsArray().flatMap((metric) => {
       const own = "labelNames" in metric ? (metric.labelNames as string[]) : [];

@@ -18,8 +18,8 @@ import {
   roles as rolesOption,
 } from "../src/gen/callsheet/v1/options_pb.ts";
 import { codeName, codes } from "../src/rpc/errors.ts";
-import { addVitals, createMetrics } from "../src/vitals/metrics.ts";
 import { quoted, readDocument, root } from "./support/readme.ts";
+import { toldMetrics } from "./support/told-metrics.ts";
 
 const api = readDocument("proto/README.md");
 const operating = readDocument("docs/operating.md");
@@ -94,13 +94,7 @@ test("the table of limits has the size of every request that has one of its own,
 });
 
 test("the table of metrics has every metric of the service with its type, labels and help, and no other", async () => {
-  const metrics = createMetrics();
-  addVitals(metrics, {
-    isPostgresUp: () => true,
-    connections: () => [],
-    droppedLogLines: () => 0,
-    census: () => Promise.reject(new Error("there is no database here")),
-  });
+  const metrics = toldMetrics();
   const declared = metrics.registry
     .getMetricsAsArray()
     .filter(({ name }) => name.startsWith("callsheet_"))

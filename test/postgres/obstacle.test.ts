@@ -20,7 +20,7 @@ import { freePort } from "../../src/embedded/server-process.ts";
 import { checkDatabase } from "../../src/postgres/fitness.ts";
 import { migrate } from "../../src/postgres/migrate.ts";
 import { type Obstacle, obstacleOf } from "../../src/postgres/obstacle.ts";
-import { hasOpenssl, makeCertificate } from "../support/certificate.ts";
+import { writeSelfSigned } from "../support/certificate-files.ts";
 import { eventually } from "../support/eventually.ts";
 
 // A Postgres of this file's own: its pg_hba.conf is changed, it gets a certificate, and it becomes a standby.
@@ -282,12 +282,12 @@ test("a server without TLS, where the URL asks for it", async () => {
   );
 });
 
-describe.runIf(hasOpenssl)("with a certificate (that openssl makes)", () => {
+describe("with a certificate", () => {
   const trusting = `?sslmode=verify-full&sslrootcert=${join(directory, "localhost.crt")}`;
   let onlyWithTls = "";
 
   beforeAll(async () => {
-    const { certificate, key } = makeCertificate(directory);
+    const { certificate, key } = await writeSelfSigned(directory);
     onlyWithTls = await makeRole();
     writeData("server.crt", readFileSync(certificate, "utf8"));
     writeData("server.key", readFileSync(key, "utf8"));

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { certificateFault, whyAway } from "../../src/redis/away.ts";
 import { openRedis } from "../../src/redis/connection.ts";
-import { hasOpenssl, makeCertificate } from "../support/certificate.ts";
+import { writeSelfSigned } from "../support/certificate-files.ts";
 import { type RedisServer, startRedisServer } from "../support/redis-servers.ts";
 
 /** What a client says of the server at this URL, and of its certificate. */
@@ -60,14 +60,14 @@ describe("a sentence says why Redis does not answer:", () => {
   });
 });
 
-describe.runIf(hasOpenssl)("where Redis speaks TLS (with a certificate that openssl makes)", () => {
+describe("where Redis speaks TLS", () => {
   let directory = "";
   let redis: RedisServer;
   let tlsPort = 0;
 
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), "callsheet-redis-tls-"));
-    const { certificate, key } = makeCertificate(directory);
+    const { certificate, key } = await writeSelfSigned(directory);
     tlsPort = await freePort();
     redis = await startRedisServer({
       "tls-port": String(tlsPort),

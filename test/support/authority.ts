@@ -1,11 +1,12 @@
 // oxlint-disable-next-line import/no-unassigned-import -- what @peculiar/x509 is built on looks for it
 import "reflect-metadata";
-import { randomBytes } from "node:crypto";
+import { randomBytes, type webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 import {
   BasicConstraintsExtension,
   PemConverter,
   SubjectAlternativeNameExtension,
+  type X509Certificate,
   X509CertificateGenerator,
 } from "@peculiar/x509";
 
@@ -34,6 +35,11 @@ const lasting = (ms: number) => ({
   signingAlgorithm: algorithm,
 });
 
+async function inPem(certificate: X509Certificate, privateKey: webcrypto.CryptoKey): Promise<Pair> {
+  const key = await crypto.subtle.exportKey("pkcs8", privateKey);
+  return { cert: certificate.toString("pem"), key: PemConverter.encode(key, "PRIVATE KEY") };
+}
+
 export async function createAuthority(name = "CN=test authority"): Promise<Authority> {
   const keys = await makeKeys();
   const own = await X509CertificateGenerator.createSelfSigned({
@@ -58,8 +64,15 @@ export async function createAuthority(name = "CN=test authority"): Promise<Autho
           ),
         ],
       });
-      const key = await crypto.subtle.exportKey("pkcs8", issued.privateKey);
-      return { cert: certificate.toString("pem"), key: PemConverter.encode(key, "PRIVATE KEY") };
+      return await inPem(certificate, issued.privateKey);
     },
   };
+}
+
+/** A certificate of the host `localhost` that nobody has signed but itself. */
+export async function createSelfSigned(): Promise<Pair> {
+  const keys = await makeKeys();
+  const extensions = [new SubjectAlternativeNameExtension([{ type: "dns", value: "localhost" }])];
+  const given = { ...lasting(dayMs), name: "CN=localhost", keys, extensions };
+  return await inPem(await X509CertificateGenerator.createSelfSigned(given), keys.privateKey);
 }

@@ -1,7 +1,7 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createAuthority } from "./authority.ts";
+import { type Pair, createAuthority, createSelfSigned } from "./authority.ts";
 
 export type CertificateFiles = { readonly certificate: string; readonly key: string };
 
@@ -15,6 +15,17 @@ export type AuthorityFiles = Disposable & {
 
 const hourMs = 3_600_000;
 
+function write({ cert, key }: Pair, path: string): CertificateFiles {
+  const files = { certificate: `${path}.crt`, key: `${path}.key` };
+  writeFileSync(files.certificate, cert);
+  writeFileSync(files.key, key);
+  return files;
+}
+
+/** A self-signed certificate of the host `localhost`, and its key, in this directory. */
+export const writeSelfSigned = async (directory: string): Promise<CertificateFiles> =>
+  write(await createSelfSigned(), join(directory, "localhost"));
+
 export async function createAuthorityFiles(): Promise<AuthorityFiles> {
   const authority = await createAuthority();
   const directory = mkdtempSync(join(tmpdir(), "callsheet-authority-"));
@@ -27,11 +38,8 @@ export async function createAuthorityFiles(): Promise<AuthorityFiles> {
     async issue(hosts, time = "now") {
       issued += 1;
       const lastsMs = time === "over" ? -hourMs : 24 * hourMs;
-      const { cert, key } = await authority.issue({ name: hosts[0] ?? "nobody", hosts, lastsMs });
-      const files = { certificate: join(directory, `${issued}.crt`), key: join(directory, `${issued}.key`) };
-      writeFileSync(files.certificate, cert);
-      writeFileSync(files.key, key);
-      return files;
+      const pair = await authority.issue({ name: hosts[0] ?? "nobody", hosts, lastsMs });
+      return write(pair, join(directory, String(issued)));
     },
     [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }),
   };

@@ -6,6 +6,14 @@ const address = "test/rpc/caller-address.test.ts";
 /** How the ports are reached: over TLS, from browsers, through proxies. */
 export const network: Mutant[] = [
   {
+    guard: "gRPC hears of the end of a request that ended, empty, before its turn",
+    file: "src/rpc/grpc/streams.ts",
+    text: "if (!stream.readableEnded) return;",
+    instead: "return;",
+    test: "test/rpc/requests.test.ts",
+    title: "a call that ended without a message before its turn came is answered",
+  },
+  {
     guard: "a certificate is served with its own key only",
     file: "src/rpc/tls/files.ts",
     text: "!chain[0].checkPrivateKey(keyIn(key))",

@@ -4,6 +4,7 @@ import { compressionGzip, createConnectTransport, createGrpcTransport } from "@c
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { compressionAlgorithms } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
+import { flags, frame, grpcHeaders, openRawHttp2, types } from "../../bench/raw-http2.ts";
 import { maxMessageBytes } from "../../src/rpc/listener.ts";
 import { all, notes, refusalOf } from "./calls.ts";
 import { echoClient, everyClient } from "./clients.ts";
@@ -115,6 +116,36 @@ describe("bytes that are no message", () => {
     expect(text).toContain(`grpc-message: ${encodeURIComponent(sentence)}`);
   });
 });
+
+/** Makes so many calls at once, each ended without a message, and resolves when all are answered. */
+async function callWithoutMessages({ grpc }: Listeners, method: string, count: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let answered = 0;
+  const { socket } = openRawHttp2(
+    { port: grpc.port, localAddress: "127.0.0.1" },
+    {
+      open({ socket: opened, nextStreamId }) {
+        const calls = Array.from({ length: count }, () => {
+          const id = nextStreamId();
+          const head = frame(types.headers, flags.endHeaders, id, grpcHeaders(`/test.v1.Echo/${method}`));
+          return [head, frame(types.data, flags.endStream, id)];
+        });
+        opened.write(Buffer.concat(calls.flat()));
+      },
+      end: () => (answered += 1) === count && resolve(),
+    },
+  );
+  await promise;
+  socket.destroy();
+}
+
+test.each(["One", "Up", "Both", "Nothing"])(
+  "a call that ended without a message before its turn came is answered: %s",
+  async (method) => {
+    await using listeners = await startEcho();
+    await expect(callWithoutMessages(listeners, method, 100)).resolves.toBeUndefined();
+  },
+);
 
 describe("a method", () => {
   test("that does not exist is unimplemented on gRPC", async () => {

@@ -83,10 +83,21 @@ export function ruleStreams(
     const timeoutMs = timeout === undefined ? undefined : grpcTimeoutMs(String(timeout));
     if (timeoutMs !== undefined && Number.isNaN(timeoutMs)) return refuseTimeout(stream);
     if (timeoutMs !== undefined && timeoutMs > longestTimeoutMs) delete headers["grpc-timeout"];
-    if (rule === undefined) return handle.call(inside, interceptors, stream, headers);
-    const all = [...interceptors, rule.takeOver(stream, settled)];
-    handle.call(serverWith(rule.maxBytes), all, stream, headers);
+    const all = rule === undefined ? interceptors : [...interceptors, rule.takeOver(stream, settled)];
+    const within = rule === undefined ? inside : serverWith(rule.maxBytes);
+    tellingOfItsEnd(stream, () => handle.call(within, all, stream, headers));
   }
+}
+
+/**
+ * Has those who begin to listen hear the end of a request that ended, without a message, before they did: Node tells of
+ * that as it comes, whoever listens.
+ */
+function tellingOfItsEnd(stream: ServerHttp2Stream, listen: () => void): void {
+  const before = new Set(stream.listeners("end"));
+  listen();
+  if (!stream.readableEnded) return;
+  for (const listener of stream.listeners("end")) if (!before.has(listener)) listener.call(stream);
 }
 
 /** Ends a connection that floods. */

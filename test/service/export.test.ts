@@ -175,4 +175,13 @@ describe("GET contacts.csv", () => {
     const response = await fetch(urlOf(await aJob(1)), { method: "DELETE" });
     expect([response.status, response.headers.get("allow")]).toEqual([405, "GET, POST"]);
   });
+
+  test("is asked for with POST where it is an RPC, as every stream is", async () => {
+    const response = await fetch(`${service.httpUrl}/callsheet.v1.BatchJobService/ExportContacts?message={}`);
+    expect([response.status, response.headers.get("allow"), await response.text()]).toEqual([
+      405,
+      "POST",
+      "ExportContacts is called with POST.\n",
+    ]);
+  });
 });

@@ -141,10 +141,12 @@ function isWelcome(
   { method: verb = "", headers, httpVersion }: IncomingMessage,
   response: ServerResponse,
 ): boolean {
-  const { allowedMethods, method, supportedContentType } = handler;
-  if (!allowedMethods.includes(verb)) {
-    response.setHeader("allow", allowedMethods.join(", "));
-    sendText(response, 405, `${method.name} is called with ${allowedMethods.join(" or ")}.`);
+  const { method, supportedContentType } = handler;
+  // Connect allows GET for streams that only read, too, and has nothing to answer to it.
+  const allowed = isStream(handler) ? ["POST"] : handler.allowedMethods;
+  if (!allowed.includes(verb)) {
+    response.setHeader("allow", allowed.join(", "));
+    sendText(response, 405, `${method.name} is called with ${allowed.join(" or ")}.`);
     return false;
   }
   if (method.methodKind === "bidi_streaming" && httpVersion.startsWith("1.")) {

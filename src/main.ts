@@ -61,7 +61,9 @@ function tlsFilesOf(config: Config): ServiceOptions["tls"] {
 /** Runs until it throws, and be it because it was asked to end. */
 async function main(): Promise<never> {
   const stop = new AbortController();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort(asked));
+  // Whoever signals a process group reaches npm too, which passes the signal on. The second one must not end what the
+  // first one has begun: servers would be left behind.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort(asked));
 
   const config = readConfig(process.env);
   await using stack = new AsyncDisposableStack();

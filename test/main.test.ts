@@ -100,6 +100,22 @@ describe("the program", () => {
     expect((await main.ended).exitCode).toBe(0);
   });
 
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "cuts nothing off at a second %s, as npm passes one on",
+    async (signal) => {
+      await using main = await startMain();
+      const hold = await holdJobs();
+      const call = callerFor("grpc-js", main)("createBatchJob", { ...aJob, name: signal });
+      await eventually(async () => expect(await hold.isWaitedFor()).toBe(true));
+      main.child.kill(signal);
+      await eventually(() => expect(fetch(`${main.httpUrl}/healthz`)).rejects.toThrow("fetch failed"));
+      main.child.kill(signal);
+      await hold[Symbol.asyncDispose]();
+      expect(await call).toMatchObject({ ok: { success: true } });
+      expect((await main.ended).exitCode).toBe(0);
+    },
+  );
+
   test("cuts a call that takes longer than SHUTDOWN_TIMEOUT", async () => {
     await using main = await startMain({ SHUTDOWN_TIMEOUT: "0.2" });
     const hold = await holdJobs();

@@ -46,19 +46,31 @@ const settingByPath = new Map(
   settingNames.map((name) => [OrganizationSettingsSchema.field[name].name, name] as const),
 );
 
-/** The settings that a request changes; null for one that goes back to what the service has. */
+/** The setting that a path of a mask names. */
+function readPath(path: string): (typeof settingNames)[number] {
+  const name = settingByPath.get(path);
+  if (name !== undefined) return name;
+  const field = "update_mask";
+  throw new BatchJobError(
+    "invalid_argument",
+    `The request's field ${field} is wrong: it may name ${[...settingByPath.keys()].join(", ")}, or be * for all of them.`,
+    { field },
+  );
+}
+
+/**
+ * The settings that a request changes; null for one that goes back to what the service has. An empty mask is none: not
+ * every client can tell one from the other.
+ */
 function readChanges({ settings, updateMask }: UpdateOrganizationRequest): SettingChanges {
-  const named = updateMask?.paths.map((path) => {
-    const name = settingByPath.get(path);
-    if (name !== undefined) return name;
-    const field = "update_mask";
-    throw new BatchJobError(
-      "invalid_argument",
-      `The request's field ${field} is wrong: it may name ${[...settingByPath.keys()].join(", ")}.`,
-      { field },
-    );
-  });
-  const names = named ?? settingNames.filter((name) => settings?.[name] !== undefined);
+  const { paths = [] } = updateMask ?? {};
+  const isGiven = (name: (typeof settingNames)[number]) => settings?.[name] !== undefined;
+  const isAll = paths.length === 1 && paths[0] === "*";
+  const names = isAll
+    ? settingNames
+    : paths.length === 0
+      ? settingNames.filter(isGiven)
+      : paths.map(readPath);
   return Object.fromEntries(names.map((name) => [name, settings?.[name] ?? null]));
 }
 

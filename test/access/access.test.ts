@@ -258,12 +258,25 @@ describe("an organization", () => {
     });
     const reset = { updateMask: { paths: ["lease_limit", "rate_read"] } };
     expect(settingsOf((await access.updateOrganization(reset)).organization)).toEqual({ leaseLimit: 100 });
+    // An empty mask is none, and * is all.
+    const given = { settings: { rateRead: 3, rateLease: 4 }, updateMask: { paths: [] } };
+    expect(settingsOf((await access.updateOrganization(given)).organization)).toEqual({
+      leaseLimit: 100,
+      rateRead: 3,
+      rateLease: 4,
+    });
+    const replaced = { settings: { rateRead: 5 }, updateMask: { paths: ["*"] } };
+    expect(settingsOf((await access.updateOrganization(replaced)).organization)).toEqual({
+      leaseLimit: 100,
+      rateRead: 5,
+    });
+    await access.updateOrganization({ updateMask: { paths: ["*"] } });
     // The first answer again, and nothing is done.
     expect(await access.updateOrganization({ settings, requestId: "u" })).toEqual(
       expect.objectContaining({ organization }),
     );
     expect(settingsOf((await access.getOrganization({})).organization)).toEqual({ leaseLimit: 100 });
-    expect((await recorded(organizationId)).slice(2)).toMatchObject([
+    expect((await recorded(organizationId)).slice(2, 5)).toMatchObject([
       {
         type: "organization.updated",
         api_key_id: id,
@@ -290,6 +303,7 @@ describe("an organization", () => {
       [{ settings: { leaseLimit: 0 } }, "settings.lease_limit"],
       [{ settings: { storedContactLimit: -1 } }, "settings.stored_contact_limit"],
       [{ settings: {}, updateMask: { paths: ["name"] } }, "update_mask"],
+      [{ settings: {}, updateMask: { paths: ["*", "rate_read"] } }, "update_mask"],
     ] as const;
     for (const [request, field] of wrong) {
       const { reason, metadata } = await refusal(

@@ -498,7 +498,8 @@ export type UpdateOrganizationRequest = Message<"callsheet.v1.UpdateOrganization
 
   /**
    * Which settings are changed, by the names of their fields; one that is named here and unset in `settings` is from
-   * then on as the service has it for all. If there is no mask, those that are set.
+   * then on as the service has it for all. `*` alone names all of them. If there is no mask, or an empty one, those
+   * that are set.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */

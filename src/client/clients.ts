@@ -1,5 +1,6 @@
 import { type Client, type Interceptor, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { AccessService } from "../gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
 import { persistent } from "./persistent.ts";
@@ -26,7 +27,7 @@ export type ClientOptions = {
 };
 
 /** Every service, by a short name. */
-const services = { jobs: BatchJobService, worker: ContactWorkerService };
+export const services = { jobs: BatchJobService, worker: ContactWorkerService, access: AccessService };
 
 export type Clients = { readonly [name in keyof typeof services]: Client<(typeof services)[name]> };
 
@@ -37,7 +38,8 @@ const pingIntervalMs = 20_000;
  * A client for each service. They share a connection, which is made when it is needed, made anew when it breaks, and
  * keeps no program from ending. Every unary call has a deadline, gets a request id where it takes one, and comes again
  * within that deadline while the service is away, the connection breaks, or the service says when to come again.
- * Nothing is done twice by that.
+ * Nothing is done twice by that. What a repeat of CreateApiKey answers has no secret, if it was done before: a secret
+ * is told once.
  */
 export function createClients(options: ClientOptions): Clients {
   const { url, apiKey, protocol = "grpc", timeoutMs = 30_000, tls = {} } = options;
@@ -59,5 +61,6 @@ export function createClients(options: ClientOptions): Clients {
   return {
     jobs: createClient(services.jobs, transport),
     worker: createClient(services.worker, transport),
+    access: createClient(services.access, transport),
   };
 }

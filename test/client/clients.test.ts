@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { afterAll, expect, test } from "vitest";
-import { type ClientOptions, createClients } from "../../src/client/clients.ts";
+import { type ClientOptions, createClients, services } from "../../src/client/clients.ts";
 import { persistent } from "../../src/client/persistent.ts";
 import { codeOf, mayComeAgain } from "../../src/client/repeats.ts";
 import {
@@ -11,6 +11,7 @@ import {
   CreateBatchJobRequestSchema,
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
 import { refusal } from "../support/refusal.ts";
 import { startProxy } from "../support/proxy.ts";
@@ -27,8 +28,9 @@ const ways = [
   { protocol: "connect", url: service.httpUrl },
 ] as const satisfies ClientOptions[] | object[];
 
-test.each(ways)("over $protocol both services take calls under the key", async ({ protocol, url }) => {
-  const { jobs, worker } = createClients({ url, protocol, apiKey });
+test.each(ways)("over $protocol every service takes calls under the key", async ({ protocol, url }) => {
+  const { jobs, worker, access } = createClients({ url, protocol, apiKey });
+  expect((await access.whoAmI({})).role).toBe(Role.ADMIN);
   const { batchJobId } = await jobs.createBatchJob(job);
   await jobs.startBatchJob({ batchJobId });
   const { contacts } = await worker.leaseContacts({
@@ -53,6 +55,19 @@ test.each(ways)(
     expect(batchJobs.map((found) => found.batchJobId)).toEqual([batchJobId]);
   },
 );
+
+test("a key whose secret was lost with the connection is made once, and answered without it", async () => {
+  await using proxy = await startProxy(service.grpcUrl);
+  const { access } = createClients({ url: proxy.url, apiKey });
+  const name = `Answered late ${randomUUID()}`;
+  const trap = proxy.trap((request) => request.includes(name), "drop the reply");
+  const { apiKey: made, secret } = await access.createApiKey({ name, role: Role.WORKER });
+  await trap.sprung;
+  const { apiKeys } = await access.listApiKeys({});
+  const found = apiKeys.filter((key) => key.name === name);
+  expect(found.map(({ apiKeyId }) => apiKeyId)).toEqual([made?.apiKeyId]);
+  expect(secret).toBe("");
+});
 
 test("a service that is away for a moment is waited for", async () => {
   await using proxy = await startProxy(service.grpcUrl);
@@ -216,7 +231,7 @@ test("a call to a service that never answers ends by its deadline", async () => 
 });
 
 test("every unary call may come again, and no stream", () => {
-  const methods = [BatchJobService, ContactWorkerService].flatMap((each) => each.methods);
+  const methods = Object.values(services).flatMap((each) => each.methods);
   const wrong = methods.filter((method) => mayComeAgain(method) !== (method.methodKind === "unary"));
   expect(wrong.map(({ name }) => name)).toEqual([]);
 });

@@ -128,15 +128,16 @@ test("what is to be known about it for each kind of module is right", async () =
 const isOldKind = (problem: object): boolean => Reflect.get(problem, "resolutionKind") === "node10";
 
 const typed = `
-import { type Clients, type CreateBatchJobResponse, codeOf, createClients } from "callsheet/client";
+import { type ApiKey, type Clients, type CreateBatchJobResponse, Role, codeOf, createClients } from "callsheet/client";
 import { type CallResult, type LeasedContact, Outcome, runWorker } from "callsheet/worker";
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
 type AnyOf<T> = { [key in keyof T]-?: IsAny<T[key]> extends true ? key : never }[keyof T];
-export const none: [AnyOf<Clients>, AnyOf<Clients["jobs"]>, AnyOf<Clients["worker"]>, AnyOf<LeasedContact>, AnyOf<CallResult>] extends
-  [never, never, never, never, never] ? true : false = true;
+export const none: [AnyOf<Clients>, AnyOf<Clients["jobs"]>, AnyOf<Clients["worker"]>, AnyOf<Clients["access"]>, AnyOf<LeasedContact>, AnyOf<CallResult>] extends
+  [never, never, never, never, never, never] ? true : false = true;
 
-const { jobs, worker } = createClients({ url: "http://127.0.0.1:1", apiKey: () => "cs_" });
+const { jobs, worker, access } = createClients({ url: "http://127.0.0.1:1", apiKey: () => "cs_" });
+export const keys: Promise<ApiKey | undefined> = access.createApiKey({ role: Role.WORKER }).then(({ apiKey }) => apiKey);
 export const made: Promise<CreateBatchJobResponse> = jobs.createBatchJob({ name: "A job", contacts: [{ phone: "+1" }] });
 // @ts-expect-error a misspelt field
 void jobs.createBatchJob({ nam: "A job" });

@@ -18,11 +18,24 @@ const callsheet = new Command("callsheet")
   .addCommand(
     new Command("start")
       .description("runs the service until a signal comes; this is also what no command at all does")
-      .action(runService),
+      .allowExcessArguments()
+      .action(async (_options, { args: [word] }: Command) => {
+        if (word !== undefined) return refuse(word);
+        await runService();
+      }),
     { isDefault: true },
   )
   .addCommand(keysCommand())
   .addCommand(organizationsCommand())
   .addCommand(doctorCommand());
+
+/** What is no command comes to the one that needs no name. */
+function refuse(word: string): void {
+  if (callsheet.args[0] === "start") callsheet.error(`error: start takes no argument, and got '${word}'`);
+  const names = callsheet.commands.map((command) => command.name());
+  callsheet.error(
+    `error: unknown command '${word}': the commands are ${names.slice(0, -1).join(", ")} and ${names.at(-1)}`,
+  );
+}
 
 await runCommand(callsheet);

@@ -18,6 +18,7 @@ const environment = (settings: Record<string, string>) => ({
 export function runProgram(
   file:
     | "src/access/keys.ts"
+    | "src/cli.ts"
     | "src/access/organizations.ts"
     | "src/doctor/doctor.ts"
     | "src/main.ts"

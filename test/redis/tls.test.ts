@@ -13,7 +13,10 @@ import {
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { connected } from "../support/parts.ts";
+import { eventually } from "../support/eventually.ts";
+import { startRedisCluster } from "../support/redis-cluster.ts";
 import { startRedisServer } from "../support/redis-servers.ts";
+import { startWatched } from "../support/sentinels.ts";
 
 // A Redis that speaks TLS, and asks for a client certificate, as Redis does unless it is told not to.
 const stack = new AsyncDisposableStack();
@@ -81,6 +84,30 @@ test("the doctor looks at Redis over TLS, with the same files", async () => {
   const findings = JSON.parse(stdout) as Finding[];
   expect(findings.find(({ check }) => check === "policy of Redis")).toMatchObject({ level: "ok" });
 }, 60_000);
+
+test("a cluster is used over TLS, at the ports for it that it tells of", async () => {
+  const tls = { caFile: ours.certificate, files: await ours.issue(["127.0.0.1"]) };
+  await using cluster = await startRedisCluster({ replicasEach: 0, nodeTimeoutMs: 15_000, tls });
+  const redis = await connected(openRedis(cluster.url, readTls(cluster.url, files(ours))));
+  const keys = Array.from({ length: 30 }, (_, i) => `{${i}}:key`);
+  for (const key of keys) await redis.set(key, "over TLS");
+  const held = await Promise.all(cluster.masters.map(({ admin }) => admin.dbsize()));
+  expect(held.reduce((sum, count) => sum + count)).toBe(keys.length);
+  expect(Math.min(...held)).toBeGreaterThan(0);
+  redis.disconnect();
+}, 60_000);
+
+test("the master of Sentinels is found and used over TLS, and so is who comes after it", async () => {
+  const tls = { caFile: ours.certificate, files: await ours.issue(["127.0.0.1"]) };
+  await using watched = await startWatched({ tls });
+  const redis = await connected(openRedis(watched.url, readTls(watched.url, files(ours))));
+  await redis.set("word", "before");
+  await watched.master.kill();
+  await watched.failedOver();
+  await eventually(async () => expect(await redis.set("word", "after")).toBe("OK"), 30_000);
+  expect(await watched.replica.admin.info("replication")).toContain("role:master");
+  redis.disconnect();
+}, 90_000);
 
 describe("a certificate is refused, and named,", () => {
   test("that another CA has signed", async () => {

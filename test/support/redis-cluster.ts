@@ -1,6 +1,6 @@
 import { freePort } from "../../src/embedded/server-process.ts";
 import { eventually } from "./eventually.ts";
-import { type RedisServer, startRedisServer } from "./redis-servers.ts";
+import { type RedisServer, type RedisTls, startRedisServer, tlsSettings } from "./redis-servers.ts";
 
 export type RedisCluster = AsyncDisposable & {
   /** Names two of the masters; the rest is for the client to find out. */
@@ -17,26 +17,30 @@ const slots = 16_384;
 
 /**
  * Starts a cluster of three masters, each with a replica if that is wanted. A node that does not answer the others for
- * `nodeTimeoutMs` is taken for dead.
+ * `nodeTimeoutMs` is taken for dead. With `tls` the nodes speak it with each other, and tell who comes over TLS of
+ * their ports for that.
  */
 export async function startRedisCluster(options: {
   replicasEach: 0 | 1;
   nodeTimeoutMs: number;
   password?: string;
+  tls?: RedisTls;
 }): Promise<RedisCluster> {
-  const { replicasEach, nodeTimeoutMs, password } = options;
+  const { replicasEach, nodeTimeoutMs, password, tls } = options;
   await using stack = new AsyncDisposableStack();
-  const nodes: { server: RedisServer; busPort: number }[] = [];
+  const nodes: { server: RedisServer; port: number; busPort: number }[] = [];
   for (let i = 0; i < mastersCount * (1 + replicasEach); i += 1) {
     const busPort = await freePort();
+    const tlsPort = await freePort();
     const server = await startRedisServer({
       "cluster-enabled": "yes",
       "cluster-node-timeout": String(nodeTimeoutMs),
       "cluster-port": String(busPort),
       "repl-diskless-sync-delay": "0",
       ...(password === undefined ? {} : { requirepass: password, masterauth: password }),
+      ...(tls === undefined ? {} : { ...tlsSettings(tlsPort, tls), "tls-cluster": "yes" }),
     });
-    nodes.push({ server: stack.use(server), busPort });
+    nodes.push({ server: stack.use(server), port: tls === undefined ? server.port : tlsPort, busPort });
   }
   const servers = nodes.map(({ server }) => server);
   const masters = servers.slice(0, mastersCount);
@@ -50,8 +54,8 @@ export async function startRedisCluster(options: {
   const [one, ...others] = nodes;
   // Nodes that do not get to know each other in time forget that they were to.
   await eventually(async () => {
-    for (const { server, busPort } of others) {
-      await one?.server.admin.call("CLUSTER", "MEET", "127.0.0.1", server.port, busPort);
+    for (const { port, busPort } of others) {
+      await one?.server.admin.call("CLUSTER", "MEET", "127.0.0.1", port, busPort);
     }
     for (const { admin } of servers) await untilInfo(admin, `cluster_known_nodes:${nodes.length}`, 5_000);
   }, 20_000);
@@ -68,9 +72,9 @@ export async function startRedisCluster(options: {
   }
   const running = stack.move();
   return {
-    url: masters
+    url: nodes
       .slice(0, 2)
-      .map(({ url }) => url)
+      .map(({ server, port }) => (tls === undefined ? server.url : `rediss://127.0.0.1:${port}`))
       .join(","),
     masters,
     replicas,

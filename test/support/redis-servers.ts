@@ -7,6 +7,7 @@ import { Redis } from "ioredis";
 import { chooseDataDirectory } from "../../src/embedded/data-directory.ts";
 import { findRedisBinary } from "../../src/embedded/redis-binary.ts";
 import { freePort } from "../../src/embedded/server-process.ts";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { eventually } from "./eventually.ts";
 
 /** A Redis server of a test's own, which it may configure, kill and connect to others as it likes. */
@@ -18,6 +19,18 @@ export type RedisServer = AsyncDisposable & {
   /** Ends it as a power cut would. */
   kill(): Promise<void>;
 };
+
+/** Certificates of servers that speak TLS with each other and with whoever has one of the same authority. */
+export type RedisTls = { readonly caFile: string; readonly files: CertificateFiles };
+
+/** The settings of a server that speaks TLS at this port, and with servers like itself. */
+export const tlsSettings = (port: number, { caFile, files }: RedisTls): Record<string, string> => ({
+  "tls-port": String(port),
+  "tls-cert-file": files.certificate,
+  "tls-key-file": files.key,
+  "tls-ca-cert-file": caFile,
+  "tls-replication": "yes",
+});
 
 /** Where the Redis binary was unpacked, if it is not installed. */
 export const redisPackageDirectory = join(chooseDataDirectory(undefined), "redis-package");

@@ -7,7 +7,13 @@ import { Redis } from "ioredis";
 import { findRedisBinary } from "../../src/embedded/redis-binary.ts";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { eventually } from "./eventually.ts";
-import { type RedisServer, redisPackageDirectory, startRedisServer } from "./redis-servers.ts";
+import {
+  type RedisServer,
+  type RedisTls,
+  redisPackageDirectory,
+  startRedisServer,
+  tlsSettings,
+} from "./redis-servers.ts";
 
 export const masterName = "calls";
 
@@ -23,13 +29,23 @@ export type Watched = AsyncDisposable & {
 const quorum = 2;
 const count = 3;
 
+/** A server, and the port at which it is to be reached by others. */
+async function startMember(settings: Record<string, string>, tls: RedisTls | undefined) {
+  const tlsPort = await freePort();
+  const ofTls = tls === undefined ? {} : tlsSettings(tlsPort, tls);
+  const server = await startRedisServer({ ...settings, ...ofTls });
+  return { server, port: tls === undefined ? server.port : tlsPort };
+}
+
 export async function startWatched(
-  options: { user?: string; sentinelPassword?: string; downAfterMs?: number } = {},
+  options: { user?: string; sentinelPassword?: string; downAfterMs?: number; tls?: RedisTls } = {},
 ): Promise<Watched> {
-  const { user = "", sentinelPassword, downAfterMs = 1_000 } = options;
+  const { user = "", sentinelPassword, downAfterMs = 1_000, tls } = options;
   await using stack = new AsyncDisposableStack();
-  const master = stack.use(await startRedisServer({ "repl-diskless-sync-delay": "0" }));
-  const replica = stack.use(await startRedisServer({ replicaof: `127.0.0.1 ${master.port}` }));
+  const first = await startMember({ "repl-diskless-sync-delay": "0" }, tls);
+  const master = stack.use(first.server);
+  const second = await startMember({ replicaof: `127.0.0.1 ${first.port}` }, tls);
+  const replica = stack.use(second.server);
   await eventually(async () => {
     if (!(await replica.admin.info("replication")).includes("link_status:up")) throw new Error("not yet");
   });
@@ -41,8 +57,11 @@ export async function startWatched(
   const directory = await mkdtemp(join(tmpdir(), "callsheet-sentinel-"));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   const admins: Redis[] = [];
+  const ports: number[] = [];
   for (let i = 0; i < count; i += 1) {
     const port = await freePort();
+    const tlsPort = await freePort();
+    ports.push(tls === undefined ? port : tlsPort);
     const config = join(directory, `${port}.conf`);
     const lines = [
       `port ${port}`,
@@ -50,7 +69,10 @@ export async function startWatched(
       ...(sentinelPassword === undefined
         ? []
         : [`requirepass ${sentinelPassword}`, `sentinel sentinel-pass ${sentinelPassword}`]),
-      `sentinel monitor ${masterName} 127.0.0.1 ${master.port} ${quorum}`,
+      ...Object.entries(tls === undefined ? {} : tlsSettings(tlsPort, tls)).map((setting) =>
+        setting.join(" "),
+      ),
+      `sentinel monitor ${masterName} 127.0.0.1 ${first.port} ${quorum}`,
       `sentinel down-after-milliseconds ${masterName} ${downAfterMs}`,
       `sentinel failover-timeout ${masterName} 5000`,
     ];
@@ -81,18 +103,18 @@ export async function startWatched(
         throw new Error("they do not know each other yet");
     }
   }, 30_000);
-  const hosts = admins.map((admin) => `127.0.0.1:${admin.options.port}`).join(",");
+  const hosts = ports.map((port) => `127.0.0.1:${port}`).join(",");
   const query = sentinelPassword === undefined ? "" : `?sentinel_password=${sentinelPassword}`;
   const running = stack.move();
   return {
-    url: `redis+sentinel://${user}${hosts}/${masterName}/3${query}`,
+    url: `${tls === undefined ? "redis" : "rediss"}+sentinel://${user}${hosts}/${masterName}/3${query}`,
     master,
     replica,
     failedOver: () =>
       eventually(async () => {
         for (const admin of admins) {
           const address = await admin.call("SENTINEL", "get-master-addr-by-name", masterName);
-          if (!Array.isArray(address) || Number(address[1]) !== replica.port) throw new Error("not yet");
+          if (!Array.isArray(address) || Number(address[1]) !== second.port) throw new Error("not yet");
         }
       }, 30_000),
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -1,0 +1,190 @@
+import { randomBytes } from "node:crypto";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { sql } from "kysely";
+import { afterAll, expect, inject, test } from "vitest";
+import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
+import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { openDatabase } from "../../src/postgres/database.ts";
+import { invariants } from "../../src/postgres/invariants.ts";
+import { createAuthorityFiles } from "../support/certificate-files.ts";
+import { cloneDatabase } from "../support/database.ts";
+import { type Random, createRandom, seedFrom } from "../support/random.ts";
+import { everyMethod } from "../service/every-rpc.ts";
+import { makeCall, shown } from "./calls.ts";
+import { type Verdict, judge } from "./judge.ts";
+import { sendRaw } from "./raw-bytes.ts";
+import { startMeasuredReplica } from "./replica.ts";
+import { openHttp1, openHttp2 } from "./send.ts";
+import { personal } from "./words.ts";
+import { type World, createWorld, keyOf, workAJob } from "./world.ts";
+
+/** How many inputs; 5,000 if not told. */
+const inputs = Number(process.env["FUZZ"] ?? 5_000);
+/** Where there is time for it, a part of them comes over TLS. */
+const isLong = inputs > 5_000;
+/** What all of them follow from, but for the ids of what there is. */
+const seed = Number(process.env["FUZZ_SEED"] ?? 17);
+/** One input alone. */
+const only = process.env["FUZZ_INPUT"];
+
+const atOnce = 64;
+const worldInputs = 500;
+const worldsBetweenLooks = isLong ? 20 : 1;
+
+const stack = new AsyncDisposableStack();
+afterAll(() => stack.disposeAsync(), 60_000);
+const database = stack.use(await cloneDatabase());
+
+const settings = {
+  DATABASE_URL: database.url,
+  REDIS_URL: inject("redisUrl"),
+  REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
+  // Who waits for a contact is not what this is about.
+  LONGEST_WAIT: "0.1",
+};
+
+/** A replica, and the ways in. */
+async function openReplica(tls: "TLS" | "plain text") {
+  const files: Record<string, string> = {};
+  if (tls === "TLS") {
+    const authority = stack.use(await createAuthorityFiles());
+    const { certificate, key } = await authority.issue(["127.0.0.1"]);
+    Object.assign(files, { TLS_CERT_FILE: certificate, TLS_KEY_FILE: key });
+  }
+  const replica = stack.use(await startMeasuredReplica({ ...settings, ...files }));
+  const { port, grpcPort } = replica;
+  const isTls = tls === "TLS";
+  const scheme = isTls ? "https" : "http";
+  return {
+    ...replica,
+    overGrpc: stack.use(openHttp2(`${scheme}://127.0.0.1:${grpcPort}`)),
+    overHttp: stack.use((isTls ? openHttp2 : openHttp1)(`${scheme}://127.0.0.1:${port}`)),
+    raw: [
+      { port, isTls },
+      { port: grpcPort, isTls },
+    ],
+  };
+}
+const plain = await openReplica("plain text");
+const replicas = isLong ? [plain, await openReplica("TLS")] : [plain];
+
+const db = openDatabase({ url: database.url, poolSize: 2 });
+stack.defer(() => db.destroy());
+const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${plain.grpcPort}` });
+const ordinaryKey = await keyOf(db, "ordinary");
+
+const openServices = [Health, ServerReflection, ServerReflectionAlpha];
+const methods = [...everyMethod, ...openServices.flatMap((service) => service.methods)];
+
+const strange = `Bearer cs_${"w".repeat(43)}`;
+
+/** Who calls: mostly somebody who may. */
+function authorizationFor(isChangeable: boolean, { apiKey, changeableKey }: World, random: Random): string {
+  if (random.chance(0.97)) return `Bearer ${isChangeable ? changeableKey : apiKey}`;
+  return random.pick(["", "Bearer ", "Basic x", "Bearer cs_short", strange]);
+}
+
+/** Plays one input: all of it follows from its number and the seed. */
+async function play(number: number, world: World): Promise<Verdict & { what: string }> {
+  const random = createRandom(seedFrom(seed, String(number)));
+  const { raw, overGrpc, overHttp } = random.chance(0.8) ? plain : random.pick(replicas);
+  if (random.chance(0.1)) return { what: "raw bytes", ...(await sendRaw(random.pick(raw), random)) };
+  const method = random.pick(methods);
+  const authorization = authorizationFor(method === AccessService.method.updateOrganization, world, random);
+  const asked = makeCall(method, { authorization, words: world.words, random });
+  const answered = await (asked.protocol === "gRPC" ? overGrpc : overHttp).send(asked);
+  const { answer, fault } = judge(asked, answered);
+  return {
+    what: `${method.name} as ${asked.form}`,
+    answer,
+    fault: fault && `${fault}\n  of ${shown(asked)}`,
+  };
+}
+
+/** How often each input was answered in each way, and what was wrong. */
+const answers = new Map<string, Map<string, number>>();
+const faults: string[] = [];
+
+function note(number: number, { what, answer, fault }: Verdict & { what: string }): void {
+  const counts = answers.get(what) ?? new Map<string, number>();
+  answers.set(what, counts.set(answer, (counts.get(answer) ?? 0) + 1));
+  if (fault !== undefined)
+    faults.push(`FUZZ=${inputs} FUZZ_SEED=${seed} FUZZ_INPUT=${number} ${what}: ${fault}`);
+}
+
+/** Plays these inputs, many at once, on what is new and whole. */
+async function playInWorld(from: number, to: number): Promise<void> {
+  const world = await createWorld(db, transport, `fuzz ${from}`);
+  const numbers = Array.from({ length: to - from }, (_, i) => from + i).values();
+  const playOn = async () => {
+    for (const number of numbers) note(number, await play(number, world));
+  };
+  await Promise.all(Array.from({ length: atOnce }, playOn));
+}
+
+const totals = () => {
+  const all = new Map<string, number>();
+  for (const [answer, count] of [...answers.values()].flatMap((counts) => [...counts]))
+    all.set(answer, (all.get(answer) ?? 0) + count);
+  return [...all].toSorted(([, a], [, b]) => b - a).map(([answer, count]) => `${answer} ${count}`);
+};
+
+/** What the proto has, in both forms, that never once was answered well. */
+const neverWell = () =>
+  everyMethod
+    .flatMap(({ name }) => [`${name} as json`, `${name} as proto`])
+    .filter((what) => !answers.get(what)?.has("ok"));
+
+/** What the replicas said that looks so; a few lines of it. */
+const linesWith = (isSo: (line: string) => boolean): string[] =>
+  replicas.flatMap(({ said }) => said().split("\n").filter(isSo).slice(0, 3));
+
+async function brokenInvariants() {
+  const found = Object.entries(invariants(sql<boolean>`true`)).map(async ([what, query]) => {
+    const { rows } = await query.execute(db);
+    return rows.map((row) => ({ what, row }));
+  });
+  return (await Promise.all(found)).flat();
+}
+
+test.skipIf(only === undefined)("one input, again", async () => {
+  const world = await createWorld(db, transport, "again");
+  const { what, answer, fault } = await play(Number(only), world);
+  process.stdout.write(`${what}: ${answer}\n`);
+  expect(fault).toBeUndefined();
+});
+
+test.skipIf(only !== undefined)(
+  "whatever comes is answered as it is promised, by a service that stays as it is",
+  { timeout: 120_000 + inputs * 20 },
+  async () => {
+    const began = performance.now();
+    const heaps: number[] = [];
+    for (let from = 0; from < inputs; from += worldInputs) {
+      await playInWorld(from, Math.min(inputs, from + worldInputs));
+      // Between them somebody else works, as if nothing were.
+      expect(await workAJob(transport, ordinaryKey)).toBe(5);
+      if ((from / worldInputs) % worldsBetweenLooks === 0) heaps.push(await plain.heap());
+      if (isLong) process.stdout.write(`${from + worldInputs} inputs, ${faults.length} faults\n`);
+    }
+    heaps.push(await plain.heap());
+    const seconds = Math.round((performance.now() - began) / 1_000);
+    process.stdout.write(
+      `${inputs} inputs of seed ${seed} in ${seconds} s: ${totals().join(", ")}; heap ${heaps.join(", ")} MB\n`,
+    );
+
+    expect(faults.slice(0, 20), `${faults.length} faults of seed ${seed}`).toEqual([]);
+    expect(replicas.filter(({ hasEnded }) => hasEnded())).toEqual([]);
+    expect((heaps.at(-1) ?? 0) - (heaps[0] ?? 0), `heap: ${heaps.join(", ")} MB`).toBeLessThan(20);
+    // A fuzz that is refused at the door tries nothing.
+    expect(neverWell()).toEqual([]);
+    expect(await brokenInvariants()).toEqual([]);
+    expect(linesWith((line) => /"level":(50|60)|unexpected error|uncaught|unhandled/i.test(line))).toEqual(
+      [],
+    );
+    const secrets = [personal.name, personal.phone, ordinaryKey, strange];
+    expect(linesWith((line) => secrets.some((secret) => line.includes(secret)))).toEqual([]);
+  },
+);

@@ -7,7 +7,7 @@ import {
   fromBinary,
   toBinary,
 } from "@bufbuild/protobuf";
-import { Client, Metadata, credentials } from "@grpc/grpc-js";
+import { type ClientOptions, Client, Metadata, credentials } from "@grpc/grpc-js";
 
 export type Call = <I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
@@ -15,8 +15,12 @@ export type Call = <I extends DescMessage, O extends DescMessage>(
 ) => Promise<MessageShape<O>>;
 
 /** Unary calls over grpc-js with the generated messages: the least that a worker of its own language could do. */
-export function openGrpcClient(address: string, apiKey: string): { call: Call; close: () => void } {
-  const client = new Client(address, credentials.createInsecure());
+export function openGrpcClient(
+  address: string,
+  apiKey: string,
+  options: ClientOptions = {},
+): { call: Call; close: () => void } {
+  const client = new Client(address, credentials.createInsecure(), options);
   const metadata = new Metadata();
   metadata.set("authorization", `Bearer ${apiKey}`);
   const call: Call = (method, request) =>

@@ -1266,9 +1266,9 @@ const files: Mutant[] = [
   },
   {
     guard: "who leaves while it waits for a slot keeps none",
-    file: "src/jobs/import/slots.ts",
-    text: "waiting = waiting.filter((each) => each !== self);",
-    instead: "",
+    file: "src/timing/seats.ts",
+    text: "leave();\n        reject(reason);",
+    instead: "reject(reason);",
     test: readers,
     title: "keep no place for one that left while it waited",
   },

@@ -72,7 +72,7 @@ describe.each(bothListeners)("%s", (name) => {
         return batchJob.allowedCommands.length;
       }),
     );
-    expect(allowedCommands).toEqual([0, 5, 5]);
+    expect(allowedCommands).toEqual([0, 6, 6]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { reads } from "./reads.ts";
 import { network } from "./network.ts";
+import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
 
 /**
@@ -1404,6 +1405,7 @@ export const mutants: readonly Mutant[] = [
   ...workers,
   ...beginnings,
   ...shares,
+  ...callingHours,
   ...network,
   ...reads,
   ...upgrades,

@@ -1,5 +1,6 @@
 import { reads } from "./reads.ts";
 import { network } from "./network.ts";
+import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
 
 /**
@@ -1444,6 +1445,7 @@ export const mutants: readonly Mutant[] = [
   ...workers,
   ...beginnings,
   ...shares,
+  ...callingHours,
   ...network,
   ...reads,
   ...upgrades,

@@ -138,11 +138,14 @@ function portsFault({ PORT, GRPC_PORT }: Config): Fault | undefined {
 function serversFault(config: Config): Fault | undefined {
   if (config.DATABASE_DIRECT_URL !== undefined && config.DATABASE_URL === undefined)
     return { path: "DATABASE_URL", message: "must be given too: DATABASE_DIRECT_URL is the same database" };
-  const file = (["REDIS_CA_FILE", "REDIS_CERT_FILE", "REDIS_KEY_FILE"] as const).find(
+  const needless = (["REDIS_CA_FILE", "REDIS_CERT_FILE", "REDIS_KEY_FILE"] as const).find(
     (name) => config[name] !== undefined,
   );
-  if (file === undefined || config.REDIS_URL !== undefined) return undefined;
-  return { path: "REDIS_URL", message: `must be given too, and begin with rediss: ${file} is for its TLS` };
+  if (needless === undefined || config.REDIS_URL !== undefined) return undefined;
+  return {
+    path: "REDIS_URL",
+    message: `must be given too, and begin with rediss: ${needless} is for its TLS`,
+  };
 }
 
 /** The files beside the URL of Redis. */

@@ -1416,6 +1416,14 @@ const access: readonly Mutant[] = [
     title: "leaves an organization one admin, when all revoke themselves at once",
   },
   {
+    guard: "a key that was revoked makes no other, though its replica has not heard of it",
+    file: "src/access/access.ts",
+    text: "if ((await findValidKeys(trx, [caller])).size === 0) throw invalidApiKey();",
+    instead: "",
+    test: "test/access/access.test.ts",
+    title: "leaves the key no moment to make another, or to change anything, where its replica has not heard",
+  },
+  {
     guard: "the secret of a key is in the answer to the call that made it, and in no other",
     file: "src/access/access.ts",
     text: 'let secret = "";',

@@ -1,5 +1,6 @@
 import { BatchJobError } from "./batch-job-error.ts";
 import type { Outcome, StoredContactStatus } from "./contact.ts";
+import type { CallingHours } from "./hours.ts";
 
 export const jobStatuses = [
   "pending",
@@ -77,6 +78,8 @@ export type BatchJob = {
   readonly counts: Readonly<Record<StoredContactStatus, number>>;
   /** False while the phones are not known of a job whose contacts all came from one file. */
   readonly hasAllPhones: boolean;
+  /** How many sets of time zones its contacts are in; 0 for a job whose contacts may be called at any time. */
+  readonly zoneSets: number;
 };
 
 /** A batch job as it is created, all of its contacts pending. */
@@ -98,6 +101,8 @@ export type NewBatchJob = Pick<
   | "totalContacts"
 > & {
   readonly status: "pending" | "scheduled";
+  /** Undefined for a job whose contacts may be called at any time. */
+  readonly callingHours: CallingHours | undefined;
   /** What its start goes on from, where that is traced. */
   readonly traceparent: string | undefined;
 };

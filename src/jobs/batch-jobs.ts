@@ -12,6 +12,7 @@ import { type RedisHalf, createRedisHalves, goOn } from "./redis-halves.ts";
 import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
 import type { FanOut } from "../starting/fan-out.ts";
+import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
 import { record } from "../postgres/audit.ts";
 import { databaseNow, insertJobs } from "../postgres/batch-jobs.ts";
@@ -44,6 +45,7 @@ export function createBatchJobs(deps: {
   schedule: Schedule;
   contactList: ContactList;
   fanOut: FanOut;
+  openings: Pick<Openings, "wake">;
   logger: Logger;
 }) {
   const { shares } = deps;

@@ -8,7 +8,7 @@ import { afterPatience } from "../timing/patience.ts";
 import { createRecent } from "../timing/recent.ts";
 import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections.ts";
-import { nextRetryAt } from "../postgres/candidates.ts";
+import { nextDueAt } from "../postgres/candidates.ts";
 import { isPostgresUnavailable } from "../postgres/database.ts";
 import { type Ended, type Ending, endLeases } from "../postgres/lease-ends.ts";
 import type { Opened, Opening } from "../postgres/leases.ts";
@@ -341,10 +341,10 @@ export function createDesks(deps: {
   }
 
   async function idleMs({ organizationId, waiters }: Desk): Promise<number> {
-    const due = await nextRetryAt(shares.of(organizationId), organizationId);
-    const toRetry = due === null ? Infinity : due.getTime() - clock.now();
+    const due = await nextDueAt(shares.of(organizationId), organizationId);
+    const toDue = due === null ? Infinity : due.getTime() - clock.now();
     const toDeadline = Math.min(...[...waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
-    return Math.max(1, Math.min(jittered(floorMs), toRetry, toDeadline));
+    return Math.max(1, Math.min(jittered(floorMs), toDue, toDeadline));
   }
 
   async function sleep(desk: Desk): Promise<void> {

@@ -814,7 +814,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a report is given the room that it makes",
-    file: "src/leasing/desk.ts",
+    file: "src/leasing/desk-turn.ts",
     text: "ending.set(key.jobId, (ending.get(key.jobId) ?? 0) + 1);",
     instead: "",
     test: "test/leasing/lease-next.test.ts",
@@ -822,7 +822,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "no report fails because nothing can be leased with it",
-    file: "src/leasing/desk.ts",
+    file: "src/leasing/desk-turn.ts",
     text: "if (endings.length === 0 || openings.length === 0 || isPostgresUnavailable(error)) throw error;",
     instead: "if (endings.length >= 0) throw error;",
     test: "test/leasing/lease-next.test.ts",
@@ -830,7 +830,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "no report waits for a Redis that hangs",
-    file: "src/leasing/desk.ts",
+    file: "src/leasing/desk-turn.ts",
     text: "else callOff = afterPatience(reservingMs, giveUp);",
     instead: "",
     test: "test/leasing/lease-next.test.ts",
@@ -838,7 +838,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a report is in the turn of what is leased with it",
-    file: "src/leasing/desk.ts",
+    file: "src/leasing/desk-turn.ts",
     text: "groups === undefined || next === undefined || next.isOver || served.has(next)",
     instead: "next === undefined || next.isOver || !served.has(next)",
     test: "test/leasing/lease-next.test.ts",

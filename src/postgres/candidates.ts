@@ -8,9 +8,9 @@ const timeNow = sql<Date>`(select clock_timestamp())`;
 const zoneSetOfJob = sql`
   zone_sets z where b.zone_sets > 0 and z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set = 0`;
 
-/** Contacts of the job b may be leased now, as far as its hours say. */
-const isOpen = sql`(b.zone_sets = 0 or exists (
-  select from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow}))`;
+/** Contacts of the job b may be leased now, as far as its hours say. Looked up job by job. */
+const isOpen = sql`(b.zone_sets = 0 or (
+  select true from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow} limit 1))`;
 
 /** A running job that may have contacts to give: how many it may give, and how many it may have. */
 export type Candidate = { id: string; free: number; pending: number; due: number };

@@ -61,10 +61,11 @@ export async function scheduledEntries(
     .execute();
 }
 
-const isAsleep = sql<boolean>`zone_sets > 0 and exists (
-  select from zone_sets z
-  where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.next_look_at is null
-)`.as("isAsleep");
+/** Looked up job by job. */
+const isAsleep = sql<boolean>`zone_sets > 0 and coalesce((
+  select true from zone_sets z
+  where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.next_look_at is null limit 1
+), false)`.as("isAsleep");
 
 export type RunningJob = JobKey & {
   revision: number;

@@ -76,9 +76,9 @@ export async function lockZoneSets(
     order by id for no key update ${whereLocked === "wait" ? sql`` : sql`skip locked`}
   `.execute(trx);
   const { rows } = await sql<{ jobId: string; zoneSet: number; isThere: boolean; now: Date }>`
-    select z.job_id as "jobId", z.zone_set as "zoneSet", clock_timestamp() as now, exists (
-      select from batch_jobs where organization_id = z.organization_id and id = z.job_id
-    ) as "isThere"
+    select z.job_id as "jobId", z.zone_set as "zoneSet", clock_timestamp() as now, coalesce((
+      select true from batch_jobs where organization_id = z.organization_id and id = z.job_id limit 1
+    ), false) as "isThere"
     from ${asJobRows(jobIds.map((id) => ({ organizationId, id })))}
     join zone_sets z on z.organization_id = asked.organization_id and z.job_id = asked.id
   `.execute(trx);

@@ -804,8 +804,8 @@ export const Outcome = {
   UNKNOWN: 10,
 
   /**
-   * No call was placed, such as because the lease's `call_before` had passed. Only reported: it ends no attempt, and the
-   * contact is as if it had not been leased.
+   * No call was placed, such as because the lease's `call_before` had passed. Only reported: it ends no attempt, and
+   * the contact is as if it had not been leased.
    *
    * @generated from enum value: OUTCOME_NOT_DIALED = 11;
    */

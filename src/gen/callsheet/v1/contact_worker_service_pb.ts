@@ -626,8 +626,8 @@ export const ContactWorkerService: GenService<{
    * contact can be leased. The answer is bounded, and its leases are released if it cannot be written, as in
    * LeaseContacts; what was reported stays.
    *
-   * OUTCOME_NOT_DIALED gives a lease back as ReleaseLeases does: no attempt is recorded, and a repetition finds the lease
-   * gone.
+   * OUTCOME_NOT_DIALED gives a lease back as ReleaseLeases does: no attempt is recorded, and a repetition finds the
+   * lease gone.
    *
    * Reports are never limited. `lease_next` counts as a call of LeaseContacts: where the organization has made as many
    * as it may, the outcomes are recorded all the same, and the answer has no contacts but those that an earlier call

@@ -66,8 +66,8 @@ function lastDialMs(
  * Leases contacts, calls them, reports the outcomes and leases the next ones with that, until its signal aborts. While
  * the service is away it tries again, ever less often, and calls go on as long as their leases are sure to last. A
  * contact whose `call_before` has passed is not called, and goes back. A request that can never succeed, such as one
- * with a wrong key, makes it throw once its calls have ended; it leases nothing any more by then, and a call whose lease
- * it cannot extend is lost when that lease runs out.
+ * with a wrong key, makes it throw once its calls have ended; it leases nothing any more by then, and a call whose
+ * lease it cannot extend is lost when that lease runs out.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const { client, call, concurrency, onError } = options;

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { openLeases } from "../../src/postgres/leases.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
-import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { purgeDeletedContacts } from "../../src/postgres/contacts.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { type NewJob, createBatchJobs } from "../../src/jobs/batch-jobs.ts";
@@ -159,11 +158,7 @@ describe("outside its hours a job", () => {
         return parts.reservations.take(...given);
       },
     };
-    await using round = createLeaseRound({
-      ...parts,
-      reservations,
-      settingsOf: createJobSettings(parts.db),
-    });
+    await using round = createLeaseRound({ ...parts, reservations });
     await using leasing = createLeasing({ ...parts, round, floorMs: 20 });
     expect(await lease({ ...parts, leasing }, { waitMs: 300 })).toEqual([]);
     expect(taken).toBe(0);

@@ -62,17 +62,6 @@ const wrongCreations: [string, JsonObject, string[]][] = [
   ["a delay just below 0", { retryDelays: ["-0.000000001s"] }, ["retry_delays[0]"]],
   ["a delay of more than 30 days", { retryDelays: ["2592000.001s"] }, ["retry_delays[0]"]],
   ["a delay of 10,000 years", { retryDelays: ["315576000000s"] }, ["retry_delays[0]"]],
-  ["hours without a window", { callingHours: {} }, ["calling_hours.windows"]],
-  [
-    "a window that passes midnight",
-    { callingHours: { windows: [{ days: [1], start: "22:00", end: "02:00" }] } },
-    ["calling_hours.windows[0].end"],
-  ],
-  [
-    "hours that close early by more than an hour",
-    { callingHours: { windows: [{ days: [1], start: "09:00", end: "17:00" }], closeEarly: "3601s" } },
-    ["calling_hours.close_early"],
-  ],
   ["a request id of 65 characters", { requestId: times(65, "x") }, ["request_id"]],
   ["a control character in the request id", { requestId: "tab\t" }, ["request_id"]],
   [
@@ -106,6 +95,7 @@ const jobMethods: Method[] = [
   "startBatchJob",
   "rescheduleBatchJob",
   "cancelBatchJob",
+  "updateBatchJob",
   "deleteBatchJob",
   "getBatchJob",
   "listContacts",
@@ -115,6 +105,7 @@ const jobCommands = jobMethods.filter((method) => !["getBatchJob", "listContacts
 /** What a method needs besides its job. */
 const besides: Partial<Record<Method, JsonObject>> = {
   addContacts: { contacts: makeContacts(1, 500) },
+  updateBatchJob: { name: "Another" },
   rescheduleBatchJob: { scheduledStartTime: "2031-03-01T10:00:00" },
 };
 

@@ -19,9 +19,9 @@ import {
   protoReportedOutcomes,
   readReportedOutcomes,
 } from "./convert.ts";
-import { deliveryOf } from "./delivery.ts";
-import { callerOf } from "./gate.ts";
-import { traceOf } from "./tracing.ts";
+import { deliveryOf } from "./calls/delivery.ts";
+import { callerOf } from "./gate/gate.ts";
+import { traceOf } from "./calls/tracing.ts";
 
 const defaultLeaseMs = 2 * 60_000;
 

@@ -14,7 +14,6 @@ import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
 import type { JobSettings } from "../domain/batch-job.ts";
 import type { FanOut } from "../starting/fan-out.ts";
-import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
 import { record } from "../postgres/audit.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
@@ -47,7 +46,6 @@ export function createBatchJobs(deps: {
   schedule: Schedule;
   contactList: ContactList;
   fanOut: FanOut;
-  openings: Pick<Openings, "wake">;
   logger: Logger;
 }) {
   const { shares } = deps;

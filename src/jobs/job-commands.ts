@@ -24,9 +24,6 @@ export type JobCommand<A, G> = {
 
 type Left = { readonly job: JobKey; readonly revision: number; readonly scheduledJobId: string | null };
 
-/** Of a job that has come to run; an earlier version does not say it. */
-type Running = { readonly zoneSets?: number };
-
 const keyOf = ({ id }: JobState, { caller }: JobCommandRequest): JobKey => ({
   id,
   organizationId: caller.organizationId,
@@ -38,12 +35,11 @@ const leaveRedis = ({ job, revision, scheduledJobId }: Left): RedisHalf => ({
   list: { change: "unlink", key: job, revision },
 });
 
-type Started = Left &
-  Running & {
-    readonly statusBefore: JobStatus;
-    readonly contactsEnqueued: number;
-    readonly startedAtMs: number;
-  };
+type Started = Left & {
+  readonly statusBefore: JobStatus;
+  readonly contactsEnqueued: number;
+  readonly startedAtMs: number;
+};
 
 const start: JobCommand<Started, void> = {
   rpc: "StartBatchJob",
@@ -64,15 +60,14 @@ const start: JobCommand<Started, void> = {
         statusBefore: before.status,
         scheduledJobId: before.scheduledJobId,
         contactsEnqueued: job.pending,
-        zoneSets: job.zoneSets,
         startedAtMs: now.getTime(),
       },
       data: { statusBefore: before.status, contactsEnqueued: job.pending },
     };
   },
-  redisHalf: ({ job, revision, scheduledJobId, contactsEnqueued, zoneSets }) => ({
+  redisHalf: ({ job, revision, scheduledJobId, contactsEnqueued }) => ({
     takeOff: scheduledJobId,
-    list: { change: "begin", key: job, revision, totalContacts: contactsEnqueued, zoneSets },
+    list: { change: "begin", key: job, revision, totalContacts: contactsEnqueued },
   }),
 };
 
@@ -130,7 +125,7 @@ const pause: JobCommand<Left, void> = {
   redisHalf: leaveRedis,
 };
 
-type Resumed = Omit<Left, "scheduledJobId"> & Running & { readonly status: JobStatus };
+type Resumed = Omit<Left, "scheduledJobId"> & { readonly status: JobStatus };
 
 const resume: JobCommand<Resumed, void> = {
   rpc: "ResumeBatchJob",
@@ -139,17 +134,12 @@ const resume: JobCommand<Resumed, void> = {
     const job = resumed(jobFor("resume", request), now.getTime());
     return {
       changed: job,
-      answer: {
-        job: keyOf(job, request),
-        revision: job.revision,
-        status: job.status,
-        zoneSets: job.zoneSets,
-      },
+      answer: { job: keyOf(job, request), revision: job.revision, status: job.status },
       data: { status: job.status },
     };
   },
-  redisHalf: ({ job, revision, status, zoneSets }) =>
-    status === "running" ? { list: { change: "create", key: job, revision, zoneSets } } : {},
+  redisHalf: ({ job, revision, status }) =>
+    status === "running" ? { list: { change: "create", key: job, revision } } : {},
 };
 
 type Cancelled = Left & { readonly statusBefore: JobStatus; readonly contactsCancelled: number };

@@ -2,7 +2,6 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { BatchJobs } from "../jobs/batch-jobs.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
-import { toCallingHours } from "./calling-hours.ts";
 import {
   createMessage,
   pauseMessage,
@@ -147,11 +146,7 @@ export function batchJobService(
 
     async getBatchJob(request, context) {
       const caller = callerOf(context);
-      const job = await jobs.get(caller, request.batchJobId);
-      const batchJob = toBatchJob(job, caller.role);
-      const hours = await jobs.callingHours(job);
-      if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
-      return { batchJob };
+      return { batchJob: toBatchJob(await jobs.get(caller, request.batchJobId), caller.role) };
     },
 
     async listBatchJobs(request, context) {

@@ -63,8 +63,7 @@ export function createDueStarts(deps: {
       if (job.startLagMs !== null) metrics.startLagSeconds.observe(job.startLagMs / 1000);
       logger.info(fields, "batch job started");
       const key = { id: job.id, organizationId: job.organizationId };
-      const { revision, totalContacts, zoneSets } = job;
-      running.push({ key, revision, totalContacts, zoneSets });
+      running.push({ key, revision: job.revision, totalContacts: job.totalContacts });
     }
     return running;
   }

@@ -36,7 +36,6 @@ const tables = [
   "leases",
   "attempts",
   "retries",
-  "zone_sets",
   "deleted_jobs",
   "requests",
 ];

@@ -100,12 +100,12 @@ async function show(): Promise<number> {
   const startsAt = scheduledStartTime ? timestampDate(scheduledStartTime).toISOString() : "";
   print(`Created a job of ${totalContacts} contacts from a CSV file; it starts by itself at ${startsAt}.`);
 
-  const done = new AbortController();
+  const ended = new AbortController();
   const working = runWorker({
     client: createClient(ContactWorkerService, transport),
     concurrency: 100,
     call: simulatedDialer({ seed: 1, longestMs: 1_000 }),
-    signal: AbortSignal.any([done.signal, stop.signal]),
+    signal: AbortSignal.any([ended.signal, stop.signal]),
   });
 
   const bar = progress({ max: totalContacts });
@@ -126,7 +126,7 @@ async function show(): Promise<number> {
     shown = done;
   }
   bar.stop(last?.startLag ? `ended; it had started ${last.startLag.nanos / 1e6} ms after its time` : "ended");
-  done.abort();
+  ended.abort();
   await working;
 
   print("");

@@ -93,6 +93,8 @@ export type LeasesTable = JobRef & {
   attempt: number;
   /** Tells this lease from others in the same attempt, which were released. */
   nonce: number;
+  /** Of the calls that it was taken over from, the last one last; null if there are none. */
+  earlier_nonces: ColumnType<never, undefined, never>;
   worker_id: string;
   request_id: string;
   /** Of the call that has it. Of two calls with one request id the later one has the larger ticket. */
@@ -102,7 +104,7 @@ export type LeasesTable = JobRef & {
 };
 
 /** The attempts that have ended. The last one of a contact says what has become of it. */
-export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket"> & {
+export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "earlier_nonces"> & {
   ended_at: Date;
   outcome: Outcome;
   /** When its contact is to be called again, or was; null if never. */

@@ -6,9 +6,10 @@ import type { Shares } from "../postgres/connections.ts";
 import { isUuid } from "../domain/job-id.ts";
 import { readLeaseId, writeLeaseId } from "../domain/lease-id.ts";
 import { drawTicket, extendLeases, takeOverLeases } from "../postgres/leases.ts";
-import { type Ask, createDesks } from "./desk.ts";
+import { createDesks } from "./desk.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, Report, Reported } from "./recorder.ts";
+import type { Ask } from "./waiter.ts";
 
 export type LeaseRequest = Omit<Ask, "ticket">;
 

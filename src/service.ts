@@ -162,7 +162,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { tls, basePath = "", corsOrigins = [] } = options;
   const certificates =
     tls && opened.use(await openCertificates(tls, { logger, onLook: (seen) => noteTls(metrics, seen) }));
-  const porch = await openPorch({ ...options, certificates, basePath });
+  const porch = await openPorch({ ...options, certificates, basePath, corsOrigins });
   opened.defer(() => porch.close());
   function waitsFor(sentence: string | undefined): void {
     porch.waitsFor(sentence);

@@ -165,7 +165,6 @@ export type Tables = {
   batch_jobs: BatchJobsTable;
   contact_blocks: ContactBlocksTable;
   contact_phones: ContactPhonesTable;
-  current_contacts: ContactRow;
   leases: LeasesTable;
   attempts: AttemptsTable;
   all_attempts: AllAttemptsView;

@@ -1331,9 +1331,9 @@ const files: Mutant[] = [
   },
   {
     guard: "who leaves while it waits for a slot keeps none",
-    file: "src/jobs/import/slots.ts",
-    text: "waiting = waiting.filter((each) => each !== self);",
-    instead: "",
+    file: "src/timing/seats.ts",
+    text: "leave();\n        reject(reason);",
+    instead: "reject(reason);",
     test: readers,
     title: "keep no place for one that left while it waited",
   },
@@ -1438,6 +1438,14 @@ const access: readonly Mutant[] = [
     instead: "role = 'admin'))::int + 1 as admins",
     test: "test/access/access.test.ts",
     title: "leaves an organization one admin, when all revoke themselves at once",
+  },
+  {
+    guard: "a key that was revoked makes no other, though its replica has not heard of it",
+    file: "src/access/access.ts",
+    text: "if ((await findValidKeys(trx, [caller])).size === 0) throw invalidApiKey();",
+    instead: "",
+    test: "test/access/access.test.ts",
+    title: "leaves the key no moment to make another, or to change anything, where its replica has not heard",
   },
   {
     guard: "the secret of a key is in the answer to the call that made it, and in no other",

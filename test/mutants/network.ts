@@ -88,8 +88,8 @@ export const network: Mutant[] = [
   {
     guard: "other machines do not reach the ports in plain text unless it is allowed",
     file: "src/config.ts",
-    text: "config.ALLOW_PLAINTEXT || isLoopback(HOST)",
-    instead: 'config.ALLOW_PLAINTEXT || HOST !== ""',
+    text: "ALLOW_PLAINTEXT || isLoopback(HOST)",
+    instead: 'ALLOW_PLAINTEXT || HOST !== ""',
     test: "test/main.test.ts",
     title: "other machines would reach it in plain text",
   },

@@ -65,7 +65,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  const port = await listen(server, options);
+  const port = await listen(server, options, "GRPC_PORT");
 
   async function stop(graceMs: number): Promise<void> {
     const closed = new Promise((resolve) => server.close(resolve));

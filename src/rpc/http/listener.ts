@@ -118,7 +118,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     if (!isUpload(request) && door?.takes(pathOf(request)) !== true) response.writeContinue();
     receive(request, response);
   });
-  const port = await listen(server, options);
+  const port = await listen(server, options, "PORT");
 
   async function stop(graceMs: number): Promise<void> {
     const closed = new Promise((resolve) => server.close(resolve));

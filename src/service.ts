@@ -54,29 +54,30 @@ import { type RedisTlsFiles, readTls } from "./redis/tls.ts";
 import { accessService } from "./rpc/access-service.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
-import { findAddressThrough } from "./rpc/caller-address.ts";
+import { findAddressThrough } from "./rpc/gate/caller-address.ts";
 import { createLargeTurns } from "./rpc/requests/large-turns.ts";
 import { createBytesInHand, heapShare } from "./rpc/requests/bytes-in-hand.ts";
 import { consoleDirectory, consolePages } from "./rpc/http/console-pages.ts";
 import { createErrorTranslation, errorInterceptor } from "./rpc/errors.ts";
-import { createGate } from "./rpc/gate.ts";
+import { createGate } from "./rpc/gate/gate.ts";
 import { startGrpcListener } from "./rpc/grpc/listener.ts";
 import { createHealth } from "./rpc/health.ts";
 import { startHttpListener } from "./rpc/http/listener.ts";
 import type { Page } from "./rpc/http/pages.ts";
-import { observationInterceptor } from "./rpc/observation.ts";
-import { openCallsInterceptor } from "./rpc/open-calls.ts";
+import { observationInterceptor } from "./rpc/calls/observation.ts";
+import { openCallsInterceptor } from "./rpc/calls/open-calls.ts";
 import { openPorch } from "./rpc/http/porch.ts";
 import { reflectionEntries } from "./rpc/reflection.ts";
-import { createRefused } from "./rpc/refusals.ts";
+import { createRefused } from "./rpc/gate/refusals.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
-import { createStrangers } from "./rpc/strangers.ts";
-import { tracingInterceptor } from "./rpc/tracing.ts";
+import { createStrangers } from "./rpc/gate/strangers.ts";
+import { tracingInterceptor } from "./rpc/calls/tracing.ts";
 import { openCertificates } from "./rpc/tls/certificates.ts";
 import type { TlsFiles } from "./rpc/tls/files.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { openApiPage } from "./rest/openapi-page.ts";
 import { createRest } from "./rest/serve.ts";
+import { createOpenings, startOpenings } from "./starting/openings.ts";
 import { startScheduler } from "./starting/scheduler.ts";
 import { startSweep } from "./starting/sweep.ts";
 import { createWatching } from "./jobs/watching.ts";
@@ -229,12 +230,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
+  const openings = opened.use(
+    createOpenings({ db, logger, onOpened: (organizationId) => freed(organizationId) }),
+  );
+  opened.use(startOpenings({ openings, logger }));
   const dueStarts = createDueStarts({ db: connections.starts, metrics, logger, traces });
-  const jobs = createBatchJobs({ shares, reads: connections, schedule, contactList, fanOut, logger });
+  const jobs = createBatchJobs({
+    shares,
+    reads: connections,
+    schedule,
+    contactList,
+    fanOut,
+    openings,
+    logger,
+  });
   const contactImport = createContactImport({
     directUrl,
     shares,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
     limits: importLimits,
     metrics,
   });
@@ -265,8 +278,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const watching = opened.use(
     createWatching({ db: connections.lookUps, logger, metrics, guard: pulse.guard }),
   );
-  opened.use(startScheduler({ ...dueStarts, schedule, fanOut, clock, subscriber, metrics, logger }));
-  opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
+  opened.use(
+    startScheduler({ ...dueStarts, schedule, fanOut, openings, clock, subscriber, metrics, logger }),
+  );
+  opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, openings, clock, metrics }));
 
   const limiter = createLimiter({
     buckets: createBuckets(redis, keys),

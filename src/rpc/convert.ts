@@ -175,6 +175,9 @@ export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof B
     maxAttempts: job.maxAttempts,
     retryOn: job.retryOn.map((outcome) => protoOutcomes[outcome]),
     retryDelays: job.retryDelaysMs.map(durationFromMs),
+    ...(job.callsPerSecond === null ? {} : { callsPerSecond: job.callsPerSecond }),
+    ...(job.rampUpMs === null ? {} : { rampUp: durationFromMs(job.rampUpMs) }),
+    priority: job.priority,
     counts: toCounts(job),
   };
 }

@@ -120,6 +120,8 @@ export type LeasesTable = JobRef & {
   attempt: number;
   /** Tells this lease from others in the same attempt, which were released. */
   nonce: number;
+  /** Of the calls that it was taken over from, the last one last; null if there are none. */
+  earlier_nonces: ColumnType<never, undefined, never>;
   worker_id: string;
   request_id: string;
   /** Of the call that has it. Of two calls with one request id the later one has the larger ticket. */
@@ -131,7 +133,7 @@ export type LeasesTable = JobRef & {
 };
 
 /** The attempts that have ended. The last one of a contact says what has become of it. */
-export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_before"> & {
+export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_before" | "earlier_nonces"> & {
   ended_at: Date;
   outcome: Outcome;
   /** When its contact is to be called again, or was; null if never. */

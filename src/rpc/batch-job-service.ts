@@ -1,6 +1,7 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { BatchJobs } from "../jobs/batch-jobs.ts";
+import type { Holds } from "../jobs/holds.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import {
   createMessage,
@@ -32,6 +33,7 @@ import { callerOf } from "./gate.ts";
 /** Converts, calls, converts: what each RPC does is in batch-jobs.ts. */
 export function batchJobService(
   jobs: BatchJobs,
+  holds: Holds,
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
@@ -146,7 +148,8 @@ export function batchJobService(
 
     async getBatchJob(request, context) {
       const caller = callerOf(context);
-      return { batchJob: toBatchJob(await jobs.get(caller, request.batchJobId), caller.role) };
+      const job = await jobs.get(caller, request.batchJobId);
+      return { batchJob: toBatchJob(job, caller.role, await holds.ofJob(job)) };
     },
 
     async listBatchJobs(request, context) {
@@ -163,12 +166,16 @@ export function batchJobService(
     },
 
     async getContact(request, context) {
-      const { contact, attempts } = await jobs.getContact(
+      const { job, contact, attempts } = await jobs.getContact(
         callerOf(context),
         request.batchJobId,
         request.number,
       );
-      return { contact: toContact(contact), attempts: attempts.map(toAttempt) };
+      const hold = await holds.ofContact(job, contact);
+      return {
+        contact: toContact(contact, hold),
+        attempts: attempts.map(toAttempt),
+      };
     },
 
     async *watchBatchJobs(request, context) {
@@ -185,7 +192,10 @@ export function batchJobService(
         readContactStatuses(request.statuses),
         { size: request.pageSize, token: request.pageToken },
       );
-      return { contacts: page.contacts.map(toContact), nextPageToken: page.nextPageToken };
+      return {
+        contacts: page.contacts.map((contact) => toContact(contact)),
+        nextPageToken: page.nextPageToken,
+      };
     },
 
     async *exportContacts(request, context) {

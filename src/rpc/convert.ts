@@ -5,6 +5,7 @@ import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactStatus, Outcome, RejectedRow, Rejection, RejectionReason } from "../domain/contact.ts";
+import type { Hold, HoldReason } from "../domain/holds.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import {
   type AttemptSchema,
@@ -13,6 +14,8 @@ import {
   BatchJobStatus,
   type ContactSchema,
   ContactStatus as ProtoContactStatus,
+  HoldReason as ProtoHoldReason,
+  type HoldSchema,
   Outcome as ProtoOutcome,
   type RejectedContactSchema,
   RejectionReason as ProtoRejectionReason,
@@ -136,8 +139,27 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
   };
 }
 
+const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
+  not_started: ProtoHoldReason.NOT_STARTED,
+  paused: ProtoHoldReason.PAUSED,
+  retry_delay: ProtoHoldReason.RETRY_DELAY,
+  job_limit: ProtoHoldReason.JOB_LIMIT,
+  organization_limit: ProtoHoldReason.ORGANIZATION_LIMIT,
+  no_worker: ProtoHoldReason.NO_WORKER,
+};
+
+const toHold = ({ reason, contacts, until }: Hold): MessageInitShape<typeof HoldSchema> => ({
+  reason: protoHoldReasons[reason],
+  contacts,
+  ...at("until", until),
+});
+
 /** The job as a caller of this role sees it. */
-export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof BatchJobSchema> {
+export function toBatchJob(
+  job: BatchJob,
+  role: Role,
+  holds: readonly Hold[] = [],
+): MessageInitShape<typeof BatchJobSchema> {
   const mayCommand = role === "admin" || role === "operator";
   const allowed = allowedCommands({ id: job.id, status: job.status, dialing: job.counts.dialing });
   return {
@@ -163,10 +185,11 @@ export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof B
     retryOn: job.retryOn.map((outcome) => protoOutcomes[outcome]),
     retryDelays: job.retryDelaysMs.map(durationFromMs),
     counts: toCounts(job),
+    holds: holds.map(toHold),
   };
 }
 
-export function toContact(contact: Contact): MessageInitShape<typeof ContactSchema> {
+export function toContact(contact: Contact, hold?: Hold): MessageInitShape<typeof ContactSchema> {
   return {
     batchJobId: contact.jobId,
     number: contact.number,
@@ -177,6 +200,7 @@ export function toContact(contact: Contact): MessageInitShape<typeof ContactSche
     attempts: contact.attempts,
     lastOutcome: contact.lastOutcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[contact.lastOutcome],
     ...(contact.status === "waiting_retry" ? at("nextAttemptAt", contact.nextAttemptAt) : {}),
+    ...(hold === undefined ? {} : { hold: toHold(hold) }),
   };
 }
 

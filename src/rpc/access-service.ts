@@ -19,7 +19,7 @@ import {
 } from "../gen/callsheet/v1/access_service_pb.ts";
 import { toCommand } from "./commands.ts";
 import { at, protoRoles, readRoles } from "./convert.ts";
-import { callerOf } from "./gate.ts";
+import { callerOf } from "./gate/gate.ts";
 
 const toApiKey = (key: ApiKey): MessageInitShape<typeof ApiKeySchema> => ({
   apiKeyId: key.id,

@@ -3,9 +3,9 @@ import type { Server } from "node:net";
 import type { HandlerContext, Interceptor } from "@connectrpc/connect";
 import type { BytesInHand } from "./requests/bytes-in-hand.ts";
 import type { LargeTurns } from "./requests/large-turns.ts";
-import type { FindAddress } from "./caller-address.ts";
-import type { Refused } from "./refusals.ts";
-import type { Strangers } from "./strangers.ts";
+import type { FindAddress } from "./gate/caller-address.ts";
+import type { Refused } from "./gate/refusals.ts";
+import type { Strangers } from "./gate/strangers.ts";
 import type { ServiceTable } from "./service-table.ts";
 import type { Certificates } from "./tls/certificates.ts";
 

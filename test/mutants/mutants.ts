@@ -799,7 +799,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a call that was answered early leaves nothing behind that goes on",
-    file: "src/rpc/open-calls.ts",
+    file: "src/rpc/calls/open-calls.ts",
     text: "controller.abort(over);",
     instead: "",
     test: "test/leasing/answered-early.test.ts",
@@ -1021,7 +1021,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "what asks whether a replica is well waits for no flood of anything else",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "health: createLine({ inTurn: mostHealthInTurn }),",
     instead: "health: withoutKey,",
     test: "test/rpc/strangers.test.ts",
@@ -1029,7 +1029,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "a key that nobody has seen yet waits for no wrong one",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "if (isValid) admitFamiliar(authorization, arrival);",
     instead: "if (isValid) admitRefused(arrival, () => undefined);",
     test: "test/rpc/strangers.test.ts",
@@ -1093,7 +1093,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "calls under one known key wait for no flood under another",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "group: authorization, key: connection, mostWaiting: mostWithKey",
     instead: `group: "", key: familiar, mostWaiting: mostWithKey`,
     test: "test/rpc/strangers.test.ts",
@@ -1109,7 +1109,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "a connection that floods is closed only if nobody with a key calls there",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "inUse.add(connection);",
     instead: "",
     test: "test/rpc/strangers.test.ts",

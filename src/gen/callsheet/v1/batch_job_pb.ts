@@ -175,8 +175,8 @@ export type BatchJob = Message<"callsheet.v1.BatchJob"> & {
   counts?: ContactCounts | undefined;
 
   /**
-   * Why contacts are not being leased now; each contact that is pending or waiting is under one reason, or under none if
-   * it is being leased. Only in the answer of GetBatchJob.
+   * Why contacts are not being leased now. Each contact that is pending or waiting is under one reason, or under none
+   * if it is being leased. Only in the answer of GetBatchJob.
    *
    * @generated from field: repeated callsheet.v1.Hold holds = 24;
    */

@@ -1,5 +1,6 @@
 import { BatchJobError } from "./batch-job-error.ts";
 import type { Outcome, StoredContactStatus } from "./contact.ts";
+import type { CallingHours } from "./hours.ts";
 
 export const jobStatuses = [
   "pending",
@@ -84,6 +85,8 @@ export type BatchJob = {
   readonly counts: Readonly<Record<StoredContactStatus, number>>;
   /** False while the phones are not known of a job whose contacts all came from one file. */
   readonly hasAllPhones: boolean;
+  /** How many sets of time zones its contacts are in; 0 for a job whose contacts may be called at any time. */
+  readonly zoneSets: number;
 };
 
 /** What of a job its creation gives, and may be changed until it is final. */
@@ -106,6 +109,8 @@ export type NewBatchJob = JobSettings &
     | "totalContacts"
   > & {
     readonly status: "pending" | "scheduled";
+    /** Undefined for a job whose contacts may be called at any time. */
+    readonly callingHours: CallingHours | undefined;
     /** What its start goes on from, where that is traced. */
     readonly traceparent: string | undefined;
   };

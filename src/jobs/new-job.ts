@@ -8,6 +8,7 @@ import {
   sortOut,
 } from "../domain/contact.ts";
 import type { NewBatchJob } from "../domain/batch-job.ts";
+import type { CallingHours } from "../domain/hours.ts";
 import type { StartTime } from "../domain/job-state.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
@@ -25,6 +26,8 @@ export type NewJob = {
   /** Empty for a job that waits for a start. */
   readonly requestedStartTime: string;
   readonly timeZone: string;
+  /** Undefined for a job whose contacts may be called at any time. */
+  readonly callingHours?: CallingHours | undefined;
 };
 
 /** How many rejected contacts an answer shows. */
@@ -78,6 +81,7 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
     retryOn: job.retryOn,
     retryDelaysMs: job.retryDelaysMs,
     totalContacts: accepted.length,
+    callingHours: job.callingHours,
     traceparent: trace?.traceparent,
   };
   const answer = {

@@ -4,7 +4,7 @@ import { type Alarm, createAlarm } from "../timing/alarm.ts";
 import { jittered } from "../timing/loop.ts";
 import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections.ts";
-import { nextRetryAt } from "../postgres/candidates.ts";
+import { nextDueAt } from "../postgres/candidates.ts";
 import { type Desk, createDeskTurns } from "./desk-turn.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, ReportOf, Reported } from "./recorder.ts";
@@ -48,10 +48,10 @@ export function createDesks(deps: {
   const takeOneTurn = createDeskTurns({ ...deps, stopping: stop.signal });
 
   async function idleMs({ organizationId, waiters }: OpenDesk): Promise<number> {
-    const due = await nextRetryAt(shares.of(organizationId), organizationId);
-    const toRetry = due === null ? Infinity : due.getTime() - clock.now();
+    const due = await nextDueAt(shares.of(organizationId), organizationId);
+    const toDue = due === null ? Infinity : due.getTime() - clock.now();
     const toDeadline = Math.min(...[...waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
-    return Math.max(1, Math.min(jittered(floorMs), toRetry, toDeadline));
+    return Math.max(1, Math.min(jittered(floorMs), toDue, toDeadline));
   }
 
   async function sleep(desk: OpenDesk): Promise<void> {

@@ -4,6 +4,14 @@ import type { Database } from "./database.ts";
 /** Read once in a statement, so that an index can be searched for it. */
 const timeNow = sql<Date>`(select clock_timestamp())`;
 
+/** The row that says when contacts of the job b are open; only a job with hours has one. */
+const zoneSetOfJob = sql`
+  zone_sets z where b.zone_sets > 0 and z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set = 0`;
+
+/** Contacts of the job b may be leased now, as far as its hours say. Looked up job by job. */
+const isOpen = sql`(b.zone_sets = 0 or (
+  select true from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow} limit 1))`;
+
 /**
  * A running job that may have contacts to give: how many it may give, how many it may have, and what its workers need.
  */
@@ -44,6 +52,7 @@ export async function findCandidates(
     where b.organization_id = o.id and b.status = 'running' and b.id ${side} ${afterJobId}
       and (b.concurrent_call_limit > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
       and (b.pending_contacts > 0 or b.waiting_retry_contacts > 0)
+      and ${isOpen}
       and (${onlyJobIds.length === 0} or b.id = any(${onlyJobIds}::uuid[]))
     order by b.id
     limit ${limit}`;
@@ -63,17 +72,26 @@ export async function findCandidates(
   };
 }
 
-/** When the next retry of a running job of the organization comes due. */
-export async function nextRetryAt(db: Database, organizationId: number): Promise<Date | null> {
+/**
+ * When there may next be contacts to give, without a command or a report: a retry of a running job of the organization
+ * comes due, or its hours begin.
+ */
+export async function nextDueAt(db: Database, organizationId: number): Promise<Date | null> {
   const { rows } = await sql<{ dueAt: Date | null }>`
-    select min(r.due_at) as "dueAt"
+    select min(next.due_at) as "dueAt"
     from batch_jobs b
     cross join lateral (
-      select due_at from retries
-      where organization_id = b.organization_id and job_id = b.id and due_at > ${timeNow}
-      order by due_at limit 1
-    ) as r
-    where b.organization_id = ${organizationId} and b.status = 'running' and b.waiting_retry_contacts > 0
+      (
+        select due_at from retries
+        where b.waiting_retry_contacts > 0 and organization_id = b.organization_id and job_id = b.id
+          and due_at > ${timeNow} and ${isOpen}
+        order by due_at limit 1
+      )
+      union all
+      select z.open_from from ${zoneSetOfJob} and z.open_from > ${timeNow}
+    ) as next
+    where b.organization_id = ${organizationId} and b.status = 'running'
+      and (b.waiting_retry_contacts > 0 or (b.zone_sets > 0 and b.pending_contacts > 0))
   `.execute(db);
   return rows[0]?.dueAt ?? null;
 }

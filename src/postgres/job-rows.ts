@@ -34,6 +34,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   total_contacts: true,
   has_all_phones: true,
   phones_up_to: true,
+  zone_sets: true,
 };
 
 const columns = [...Object.keys(ownColumns), ...storedContactStatuses.map((status) => `${status}_contacts`)];
@@ -86,6 +87,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
     unknown: row.unknown_contacts,
   },
   hasAllPhones: row.has_all_phones,
+  zoneSets: row.zone_sets,
 });
 
 export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
@@ -105,5 +107,7 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   retry_delays_ms: [...job.retryDelaysMs],
   total_contacts: job.totalContacts,
   pending_contacts: job.totalContacts,
+  calling_hours: job.callingHours === undefined ? null : JSON.stringify(job.callingHours),
+  zone_sets: job.callingHours === undefined ? 0 : 1,
   ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

@@ -23,6 +23,7 @@ import * as access from "./migrations/0014-access.ts";
 import * as traceContext from "./migrations/0015-trace-context.ts";
 import * as oneReader from "./migrations/0016-one-reader.ts";
 import * as jobUpdates from "./migrations/0017-job-updates.ts";
+import * as callingHours from "./migrations/0018-calling-hours.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -43,6 +44,7 @@ export const migrations: SchemaChanges = {
   "0015-trace-context": traceContext,
   "0016-one-reader": oneReader,
   "0017-job-updates": jobUpdates,
+  "0018-calling-hours": callingHours,
 };
 
 const bookkeeping = {

@@ -66,6 +66,10 @@ export type BatchJobsTable = ContactCountColumns & {
   has_all_phones: Filled<boolean>;
   /** Until then: the last of its contacts whose phone is there. */
   phones_up_to: Filled<number>;
+  /** Null for a job without hours; zone-sets.ts reads it. */
+  calling_hours: ColumnType<never, string | null | undefined, never>;
+  /** How many zone_sets there are of it; with none its contacts may be leased at any time. */
+  zone_sets: Filled<number>;
   /** What its next start or its leases go on from, where that was traced; traces.ts reads and writes it. */
   trace_context: ColumnType<never, string | undefined, never>;
 };
@@ -75,6 +79,18 @@ type JobRef = { organization_id: number; job_id: string };
 
 /** Who the contacts of a job are; contact-blocks.ts reads and writes `contacts`. */
 export type ContactBlocksTable = JobRef & { first_number: number; contacts: string };
+
+/** The contacts of a job that are in the same time zones, and when they may be leased. */
+export type ZoneSetsTable = JobRef & {
+  /** 0 for the job's own time zone. */
+  zone_set: number;
+  /** The time in which it is open now, or will be next; null for never. */
+  open_from: ColumnType<Date | null, null | undefined, Date | null>;
+  open_until: ColumnType<Date | null, null | undefined, Date | null>;
+  call_before: ColumnType<Date | null, null | undefined, Date | null>;
+  /** When the next such time is to be reckoned; null while the job does not run. */
+  next_look_at: ColumnType<Date | null, null | undefined, Date | null>;
+};
 
 /** A phone without its plus sign. */
 export type ContactPhonesTable = JobRef & { phone: number };
@@ -101,10 +117,12 @@ export type LeasesTable = JobRef & {
   ticket: Filled<number>;
   leased_at: Date;
   expires_at: Date;
+  /** When the hours end in which it was given; null if there are none. */
+  call_before: Filled<Date | null>;
 };
 
 /** The attempts that have ended. The last one of a contact says what has become of it. */
-export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket"> & {
+export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_before"> & {
   ended_at: Date;
   outcome: Outcome;
   /** When its contact is to be called again, or was; null if never. */
@@ -162,6 +180,7 @@ export type Tables = {
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;
   contact_blocks: ContactBlocksTable;
+  zone_sets: ZoneSetsTable;
   contact_phones: ContactPhonesTable;
   leases: LeasesTable;
   attempts: AttemptsTable;

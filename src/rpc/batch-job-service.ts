@@ -3,6 +3,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { toCallingHours } from "./calling-hours.ts";
 import {
   createMessage,
   pauseMessage,
@@ -149,7 +150,10 @@ export function batchJobService(
     async getBatchJob(request, context) {
       const caller = callerOf(context);
       const job = await jobs.get(caller, request.batchJobId);
-      return { batchJob: toBatchJob(job, caller.role, await holds.ofJob(job)) };
+      const [held, hours] = await Promise.all([holds.ofJob(job), jobs.callingHours(job)]);
+      const batchJob = toBatchJob(job, caller.role, held);
+      if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
+      return { batchJob };
     },
 
     async listBatchJobs(request, context) {

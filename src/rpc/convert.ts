@@ -4,7 +4,14 @@ import type { Attempt, BatchJob, Contact } from "../jobs/batch-jobs.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { ContactStatus, Outcome, RejectedRow, Rejection, RejectionReason } from "../domain/contact.ts";
+import type {
+  ContactStatus,
+  Outcome,
+  RejectedRow,
+  Rejection,
+  RejectionReason,
+  ReportedOutcome,
+} from "../domain/contact.ts";
 import type { Hold, HoldReason } from "../domain/holds.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import {
@@ -57,6 +64,11 @@ export const protoOutcomes: Record<Outcome, ProtoOutcome> = {
   unknown: ProtoOutcome.UNKNOWN,
 };
 
+export const protoReportedOutcomes: Record<ReportedOutcome, ProtoOutcome> = {
+  ...protoOutcomes,
+  not_dialed: ProtoOutcome.NOT_DIALED,
+};
+
 export const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
   pending: ProtoContactStatus.PENDING,
   dialing: ProtoContactStatus.DIALING,
@@ -96,6 +108,7 @@ const reader = <Word extends string>(table: Record<Word, number>) => {
 
 export const readStatuses = reader(protoStatuses);
 export const readOutcomes = reader(protoOutcomes);
+export const readReportedOutcomes = reader(protoReportedOutcomes);
 export const readContactStatuses = reader(protoContactStatuses);
 export const readRoles = reader(protoRoles);
 

@@ -6,6 +6,7 @@ import { startClock } from "../../src/vitals/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { createDueStarts } from "../../src/starting/due-starts.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
+import { createOpenings } from "../../src/starting/openings.ts";
 import {
   type ExportLimits,
   createContactExport,
@@ -90,12 +91,15 @@ export async function startParts(
       ...(options.chunkSize === undefined ? {} : { chunkSize: options.chunkSize }),
     }),
   );
+  const openings = stack.use(
+    createOpenings({ db, logger, onOpened: (organizationId) => leasing.ring(organizationId) }),
+  );
   const dueStarts = createDueStarts({ db, metrics, logger });
-  const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, logger });
+  const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, openings, logger });
   const contactImport = createContactImport({
     directUrl: database.url,
     shares,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
     limits: { ...defaultLimits, ...options.importLimits },
     metrics,
   });
@@ -125,7 +129,7 @@ export async function startParts(
   const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, onAsk, reservingMs }));
   const holds = createHolds({ lookUps: db, askers });
   const watching = stack.use(createWatching({ db, logger, metrics }));
-  const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
+  const sweep = createSweep({ db, schedule, contactList, fanOut, openings, clock, metrics, logger });
   const caller: Caller = {
     apiKeyId: "00000000-0000-0000-0000-000000000001",
     organizationId: await ensureOrganization(db, "test"),
@@ -153,6 +157,7 @@ export async function startParts(
     watching,
     clock,
     fanOut,
+    openings,
     ...dueStarts,
     jobs,
     contactImport,

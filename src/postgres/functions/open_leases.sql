@@ -10,9 +10,9 @@
 --   worker_ids, request_ids, tickets, durations_ms   of each caller; '' and 0 for a call without a request id
 --   most_bytes      how large the answer of each caller may be; one contact always fits
 -- Answers
---   a row for each lease;
---   one without a nonce for each listed number that is open and had no room, or whose job was passed by (the other
---   listed numbers are not open);
+--   a row for each lease, with the end of the hours in which it is given, if there are any;
+--   one without a nonce for each listed number that is open and had no room, or whose job was passed by or is outside
+--   its hours (the other listed numbers are not open);
 --   one without a number for each caller whose request id has live leases, and who gets no others.
 -- Locks
 --   the organization's row, then the rows of the jobs, all until the commit. A job that somebody else has locked is
@@ -33,7 +33,7 @@ create function open_leases(
   organization int, job_ids uuid[], due_counts int[], listed_jobs int[], listed_numbers int[], callers int[],
   worker_ids text[], request_ids text[], tickets bigint[], durations_ms bigint[], most_bytes bigint
 ) returns table (
-  job int, number int, nonce bigint, attempt int, caller int, leased_ms bigint, contact text
+  job int, number int, nonce bigint, attempt int, caller int, leased_ms bigint, call_before_ms bigint, contact text
 )
 language plpgsql
 set enable_seqscan = off
@@ -78,15 +78,23 @@ begin
 
   return query
   with turns as materialized (
-    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 360 for all
+    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
     -- the rest, such as the marks around 50 fields.
-    select t.turn, b.organization_id, b.id, b.max_attempts, b.retry_on, t.due, octet_length(b.from_phone_number_id) + 360 as base,
-      case when b.id = any(locked) then b.concurrent_call_limit - b.dialing_contacts else 0 end as room
+    select t.turn, b.organization_id, b.id, b.max_attempts, b.retry_on, t.due,
+      octet_length(b.from_phone_number_id) + 376 as base, z.call_before,
+      case
+        when b.id = any(locked) and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
+        then b.concurrent_call_limit - b.dialing_contacts else 0
+      end as room
     from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
     cross join lateral (select * from batch_jobs where organization_id = organization and id = t.id limit 1) as b
+    left join lateral (
+      select open_from, open_until, call_before from zone_sets
+      where b.zone_sets > 0 and organization_id = b.organization_id and job_id = b.id and zone_set = 0 limit 1
+    ) as z on true
     where b.status = 'running'
   ), retry as (
-    select t.turn, t.room, t.base, t.organization_id, t.id as job_id, r.number, a.attempt,
+    select t.turn, t.room, t.base, t.call_before, t.organization_id, t.id as job_id, r.number, a.attempt,
       false as is_listed, r.due_at, 0::bigint as place
     from turns t
     cross join lateral (
@@ -101,7 +109,7 @@ begin
     ) as a
     where a.next_attempt_at <= begun and a.attempt < t.max_attempts and a.outcome = any (t.retry_on)
   ), listed as (
-    select t.turn, t.room, t.base, t.organization_id, t.id as job_id, l.number, 0 as attempt,
+    select t.turn, t.room, t.base, t.call_before, t.organization_id, t.id as job_id, l.number, 0 as attempt,
       true as is_listed, null::timestamptz as due_at, l.place
     from unnest(listed_jobs, listed_numbers) with ordinality as l (turn, number, place)
     join turns t on t.turn = l.turn
@@ -123,7 +131,7 @@ begin
     from (select *, row_number() over (order by rank > room, turn, rank) as slot from ranked) as r
   ), read as (
     select p.organization_id, p.job_id, p.number, p.attempt, p.is_listed, p.turn, p.slot, p.caller, p.has_room,
-      b.contact, p.base + octet_length(b.contact) as size
+      p.call_before, b.contact, p.base + octet_length(b.contact) as size
     from placed p
     left join lateral (
       select contact_line(contacts, p.number - first_number + 1) as contact from contact_blocks
@@ -139,9 +147,10 @@ begin
     from fitted where fits and contact <> ''
   ), written as (
     insert into leases (
-      organization_id, job_id, number, attempt, nonce, worker_id, request_id, ticket, leased_at, expires_at)
+      organization_id, job_id, number, attempt, nonce, worker_id, request_id, ticket, leased_at, expires_at,
+      call_before)
     select organization_id, job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller],
-      tickets[caller], begun, begun + durations_ms[caller] * interval '1 millisecond'
+      tickets[caller], begun, begun + durations_ms[caller] * interval '1 millisecond', call_before
     from opened
   ), taken as (
     delete from retries r using opened o
@@ -161,12 +170,13 @@ begin
     from (select count(*)::int as leased from opened) as s
     where o.id = organization and s.leased > 0
   )
-  select turn::int, number, new_nonce, next_attempt, caller, (extract(epoch from begun) * 1000)::bigint, contact
+  select turn::int, number, new_nonce, next_attempt, caller, (extract(epoch from begun) * 1000)::bigint,
+    (extract(epoch from call_before) * 1000)::bigint, contact
   from opened
   union all
-  select turn::int, number, null, null, null, null, null
+  select turn::int, number, null, null, null, null, null, null
   from fitted where is_listed and fits is not true
   union all
-  select null, null, null, null, place::int, null, null
+  select null, null, null, null, place::int, null, null, null
   from unnest(request_ids) with ordinality as asked (id, place) where id = any(repeated);
 end $$;

@@ -24,6 +24,8 @@ import * as traceContext from "./migrations/0015-trace-context.ts";
 import * as oneReader from "./migrations/0016-one-reader.ts";
 import * as jobUpdates from "./migrations/0017-job-updates.ts";
 import * as callingHours from "./migrations/0018-calling-hours.ts";
+import * as pace from "./migrations/0019-pace.ts";
+import * as earlierNonces from "./migrations/0020-earlier-nonces.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -45,6 +47,8 @@ export const migrations: SchemaChanges = {
   "0016-one-reader": oneReader,
   "0017-job-updates": jobUpdates,
   "0018-calling-hours": callingHours,
+  "0019-pace": pace,
+  "0020-earlier-nonces": earlierNonces,
 };
 
 const bookkeeping = {

@@ -21,12 +21,11 @@ import {
   BatchJobStatus,
   type ContactSchema,
   ContactStatus as ProtoContactStatus,
-  HoldReason as ProtoHoldReason,
-  type HoldSchema,
   Outcome as ProtoOutcome,
   type RejectedContactSchema,
   RejectionReason as ProtoRejectionReason,
 } from "../gen/callsheet/v1/batch_job_pb.ts";
+import { HoldReason as ProtoHoldReason, type HoldSchema } from "../gen/callsheet/v1/hold_pb.ts";
 import type { RejectedRowSchema } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { Role as ProtoRole } from "../gen/callsheet/v1/options_pb.ts";
 
@@ -197,6 +196,9 @@ export function toBatchJob(
     maxAttempts: job.maxAttempts,
     retryOn: job.retryOn.map((outcome) => protoOutcomes[outcome]),
     retryDelays: job.retryDelaysMs.map(durationFromMs),
+    ...(job.callsPerSecond === null ? {} : { callsPerSecond: job.callsPerSecond }),
+    ...(job.rampUpMs === null ? {} : { rampUp: durationFromMs(job.rampUpMs) }),
+    priority: job.priority,
     counts: toCounts(job),
     holds: holds.map(toHold),
   };

@@ -6,6 +6,8 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { CallingHours } from "./calling_hours_pb.ts";
 import { file_callsheet_v1_calling_hours } from "./calling_hours_pb.ts";
+import type { Hold } from "./hold_pb.ts";
+import { file_callsheet_v1_hold } from "./hold_pb.ts";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/batch_job.proto.
  */
 export const file_callsheet_v1_batch_job: GenFile = /*@__PURE__*/
-  fileDesc("ChxjYWxsc2hlZXQvdjEvYmF0Y2hfam9iLnByb3RvEgxjYWxsc2hlZXQudjEi9wYKCEJhdGNoSm9iEhQKDGJhdGNoX2pvYl9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhwKFGZyb21fcGhvbmVfbnVtYmVyX2lkGAQgASgJEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIWCg5mYWlsdXJlX3JlYXNvbhgGIAEoCRI3ChBhbGxvd2VkX2NvbW1hbmRzGAcgAygOMh0uY2FsbHNoZWV0LnYxLkJhdGNoSm9iQ29tbWFuZBIQCghyZXZpc2lvbhgIIAEoAxIQCgh0aW1lem9uZRgJIAEoCRIcChRyZXF1ZXN0ZWRfc3RhcnRfdGltZRgKIAEoCRI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQc2NoZWR1bGVkX2pvYl9pZBgMIAEoCRIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoJc3RhcnRfbGFnGBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh0KFWNvbmN1cnJlbnRfY2FsbF9saW1pdBgSIAEoBRIUCgxtYXhfYXR0ZW1wdHMYEyABKAUSJwoIcmV0cnlfb24YFCADKA4yFS5jYWxsc2hlZXQudjEuT3V0Y29tZRIvCgxyZXRyeV9kZWxheXMYFSADKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoGY291bnRzGBYgASgLMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RDb3VudHMSMQoNY2FsbGluZ19ob3VycxgXIAEoCzIaLmNhbGxzaGVldC52MS5DYWxsaW5nSG91cnMSIQoFaG9sZHMYGCADKAsyEi5jYWxsc2hlZXQudjEuSG9sZCJtCgRIb2xkEigKBnJlYXNvbhgBIAEoDjIYLmNhbGxzaGVldC52MS5Ib2xkUmVhc29uEhAKCGNvbnRhY3RzGAIgASgFEikKBXVudGlsGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKjAgoNQ29udGFjdENvdW50cxINCgV0b3RhbBgBIAEoBRIPCgdwZW5kaW5nGAIgASgFEhUKDXdhaXRpbmdfcmV0cnkYAyABKAUSDwoHZGlhbGluZxgEIAEoBRIRCgljb21wbGV0ZWQYBSABKAUSEQoJbm9fYW5zd2VyGAYgASgFEgwKBGJ1c3kYByABKAUSDwoHdGltZW91dBgIIAEoBRIRCgl2b2ljZW1haWwYCSABKAUSDwoHYmxvY2tlZBgKIAEoBRIWCg5pbnZhbGlkX251bWJlchgLIAEoBRIVCg1jYXJyaWVyX2Vycm9yGAwgASgFEg4KBmZhaWxlZBgNIAEoBRIPCgd1bmtub3duGA4gASgFEhEKCWNhbmNlbGxlZBgPIAEoBSLxAgoHQ29udGFjdBIUCgxiYXRjaF9qb2JfaWQYASABKAkSDgoGbnVtYmVyGAIgASgFEg0KBXBob25lGAMgASgJEgwKBG5hbWUYBCABKAkSMQoGZmllbGRzGAUgAygLMiEuY2FsbHNoZWV0LnYxLkNvbnRhY3QuRmllbGRzRW50cnkSKwoGc3RhdHVzGAYgASgOMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RTdGF0dXMSEAoIYXR0ZW1wdHMYByABKAUSKwoMbGFzdF9vdXRjb21lGAggASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSMwoPbmV4dF9hdHRlbXB0X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgRob2xkGAsgASgLMhIuY2FsbHNoZWV0LnYxLkhvbGQaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLyAgoHQXR0ZW1wdBIPCgdhdHRlbXB0GAEgASgFEhAKCGxlYXNlX2lkGAIgASgJEhEKCXdvcmtlcl9pZBgDIAEoCRItCglsZWFzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGxlYXNlX2V4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgdvdXRjb21lGAcgASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSEgoKZXJyb3JfY29kZRgIIAEoCRIWCg5mYWlsdXJlX3JlYXNvbhgJIAEoCRIwCg1jYWxsX2R1cmF0aW9uGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHByb3ZpZGVyX2NhbGxfaWQYCyABKAkikgEKDENvbnRhY3RJbnB1dBINCgVwaG9uZRgBIAEoCRIMCgRuYW1lGAIgASgJEjYKBmZpZWxkcxgDIAMoCzImLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXQuRmllbGRzRW50cnkaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ7Cg9SZWplY3RlZENvbnRhY3QSDQoFaW5kZXgYASABKAUSDQoFcGhvbmUYAiABKAkSLQoGcmVhc29uGAMgASgOMh0uY2FsbHNoZWV0LnYxLlJlamVjdGlvblJlYXNvbhINCgVmaWVsZBgEIAEoCRIMCgRydWxlGAUgASgJKogCCg5CYXRjaEpvYlN0YXR1cxIgChxCQVRDSF9KT0JfU1RBVFVTX1VOU1BFQ0lGSUVEEAASHAoYQkFUQ0hfSk9CX1NUQVRVU19QRU5ESU5HEAESHgoaQkFUQ0hfSk9CX1NUQVRVU19TQ0hFRFVMRUQQAhIcChhCQVRDSF9KT0JfU1RBVFVTX1JVTk5JTkcQAxIbChdCQVRDSF9KT0JfU1RBVFVTX1BBVVNFRBAEEh4KGkJBVENIX0pPQl9TVEFUVVNfQ09NUExFVEVEEAUSGwoXQkFUQ0hfSk9CX1NUQVRVU19GQUlMRUQQBhIeChpCQVRDSF9KT0JfU1RBVFVTX0NBTkNFTExFRBAHKqwCCg9CYXRjaEpvYkNvbW1hbmQSIQodQkFUQ0hfSk9CX0NPTU1BTkRfVU5TUEVDSUZJRUQQABIbChdCQVRDSF9KT0JfQ09NTUFORF9TVEFSVBABEiAKHEJBVENIX0pPQl9DT01NQU5EX1JFU0NIRURVTEUQAhIbChdCQVRDSF9KT0JfQ09NTUFORF9QQVVTRRADEhwKGEJBVENIX0pPQl9DT01NQU5EX1JFU1VNRRAEEhwKGEJBVENIX0pPQl9DT01NQU5EX0NBTkNFTBAFEhwKGEJBVENIX0pPQl9DT01NQU5EX0RFTEVURRAGEiIKHkJBVENIX0pPQl9DT01NQU5EX0FERF9DT05UQUNUUxAHEhwKGEJBVENIX0pPQl9DT01NQU5EX1VQREFURRAIKpsCCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX0NPTVBMRVRFRBABEhUKEU9VVENPTUVfTk9fQU5TV0VSEAISEAoMT1VUQ09NRV9CVVNZEAMSEwoPT1VUQ09NRV9USU1FT1VUEAQSFQoRT1VUQ09NRV9WT0lDRU1BSUwQBRITCg9PVVRDT01FX0JMT0NLRUQQBhIaChZPVVRDT01FX0lOVkFMSURfTlVNQkVSEAcSGQoVT1VUQ09NRV9DQVJSSUVSX0VSUk9SEAgSEgoOT1VUQ09NRV9GQUlMRUQQCRITCg9PVVRDT01FX1VOS05PV04QChIWChJPVVRDT01FX05PVF9ESUFMRUQQCyrOAwoNQ29udGFjdFN0YXR1cxIeChpDT05UQUNUX1NUQVRVU19VTlNQRUNJRklFRBAAEhoKFkNPTlRBQ1RfU1RBVFVTX1BFTkRJTkcQARIaChZDT05UQUNUX1NUQVRVU19ESUFMSU5HEAISIAocQ09OVEFDVF9TVEFUVVNfV0FJVElOR19SRVRSWRADEhwKGENPTlRBQ1RfU1RBVFVTX0NPTVBMRVRFRBAEEhwKGENPTlRBQ1RfU1RBVFVTX05PX0FOU1dFUhAFEhcKE0NPTlRBQ1RfU1RBVFVTX0JVU1kQBhIaChZDT05UQUNUX1NUQVRVU19USU1FT1VUEAcSHAoYQ09OVEFDVF9TVEFUVVNfVk9JQ0VNQUlMEAgSGgoWQ09OVEFDVF9TVEFUVVNfQkxPQ0tFRBAJEiEKHUNPTlRBQ1RfU1RBVFVTX0lOVkFMSURfTlVNQkVSEAoSIAocQ09OVEFDVF9TVEFUVVNfQ0FSUklFUl9FUlJPUhALEhkKFUNPTlRBQ1RfU1RBVFVTX0ZBSUxFRBAMEhoKFkNPTlRBQ1RfU1RBVFVTX1VOS05PV04QDRIcChhDT05UQUNUX1NUQVRVU19DQU5DRUxMRUQQDiqpAQoPUmVqZWN0aW9uUmVhc29uEiAKHFJFSkVDVElPTl9SRUFTT05fVU5TUEVDSUZJRUQQABIpCiVSRUpFQ1RJT05fUkVBU09OX0lOVkFMSURfUEhPTkVfRk9STUFUEAESJAogUkVKRUNUSU9OX1JFQVNPTl9EVVBMSUNBVEVfUEhPTkUQAhIjCh9SRUpFQ1RJT05fUkVBU09OX0lOVkFMSURfRklFTERTEAMq1QEKCkhvbGRSZWFzb24SGwoXSE9MRF9SRUFTT05fVU5TUEVDSUZJRUQQABIbChdIT0xEX1JFQVNPTl9OT1RfU1RBUlRFRBABEhYKEkhPTERfUkVBU09OX1BBVVNFRBACEhsKF0hPTERfUkVBU09OX1JFVFJZX0RFTEFZEAMSGQoVSE9MRF9SRUFTT05fSk9CX0xJTUlUEAQSIgoeSE9MRF9SRUFTT05fT1JHQU5JWkFUSU9OX0xJTUlUEAUSGQoVSE9MRF9SRUFTT05fTk9fV09SS0VSEAZiBnByb3RvMw", [file_callsheet_v1_calling_hours, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChxjYWxsc2hlZXQvdjEvYmF0Y2hfam9iLnByb3RvEgxjYWxsc2hlZXQudjEi6QcKCEJhdGNoSm9iEhQKDGJhdGNoX2pvYl9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhwKFGZyb21fcGhvbmVfbnVtYmVyX2lkGAQgASgJEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIWCg5mYWlsdXJlX3JlYXNvbhgGIAEoCRI3ChBhbGxvd2VkX2NvbW1hbmRzGAcgAygOMh0uY2FsbHNoZWV0LnYxLkJhdGNoSm9iQ29tbWFuZBIQCghyZXZpc2lvbhgIIAEoAxIQCgh0aW1lem9uZRgJIAEoCRIcChRyZXF1ZXN0ZWRfc3RhcnRfdGltZRgKIAEoCRI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQc2NoZWR1bGVkX2pvYl9pZBgMIAEoCRIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoJc3RhcnRfbGFnGBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh0KFWNvbmN1cnJlbnRfY2FsbF9saW1pdBgSIAEoBRIUCgxtYXhfYXR0ZW1wdHMYEyABKAUSJwoIcmV0cnlfb24YFCADKA4yFS5jYWxsc2hlZXQudjEuT3V0Y29tZRIvCgxyZXRyeV9kZWxheXMYFSADKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoGY291bnRzGBYgASgLMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RDb3VudHMSMQoNY2FsbGluZ19ob3VycxgXIAEoCzIaLmNhbGxzaGVldC52MS5DYWxsaW5nSG91cnMSHQoQY2FsbHNfcGVyX3NlY29uZBgYIAEoAUgAiAEBEioKB3JhbXBfdXAYGSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIcHJpb3JpdHkYGiABKAUSIQoFaG9sZHMYKCADKAsyEi5jYWxsc2hlZXQudjEuSG9sZEITChFfY2FsbHNfcGVyX3NlY29uZCKjAgoNQ29udGFjdENvdW50cxINCgV0b3RhbBgBIAEoBRIPCgdwZW5kaW5nGAIgASgFEhUKDXdhaXRpbmdfcmV0cnkYAyABKAUSDwoHZGlhbGluZxgEIAEoBRIRCgljb21wbGV0ZWQYBSABKAUSEQoJbm9fYW5zd2VyGAYgASgFEgwKBGJ1c3kYByABKAUSDwoHdGltZW91dBgIIAEoBRIRCgl2b2ljZW1haWwYCSABKAUSDwoHYmxvY2tlZBgKIAEoBRIWCg5pbnZhbGlkX251bWJlchgLIAEoBRIVCg1jYXJyaWVyX2Vycm9yGAwgASgFEg4KBmZhaWxlZBgNIAEoBRIPCgd1bmtub3duGA4gASgFEhEKCWNhbmNlbGxlZBgPIAEoBSLxAgoHQ29udGFjdBIUCgxiYXRjaF9qb2JfaWQYASABKAkSDgoGbnVtYmVyGAIgASgFEg0KBXBob25lGAMgASgJEgwKBG5hbWUYBCABKAkSMQoGZmllbGRzGAUgAygLMiEuY2FsbHNoZWV0LnYxLkNvbnRhY3QuRmllbGRzRW50cnkSKwoGc3RhdHVzGAYgASgOMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RTdGF0dXMSEAoIYXR0ZW1wdHMYByABKAUSKwoMbGFzdF9vdXRjb21lGAggASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSMwoPbmV4dF9hdHRlbXB0X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgRob2xkGAsgASgLMhIuY2FsbHNoZWV0LnYxLkhvbGQaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLyAgoHQXR0ZW1wdBIPCgdhdHRlbXB0GAEgASgFEhAKCGxlYXNlX2lkGAIgASgJEhEKCXdvcmtlcl9pZBgDIAEoCRItCglsZWFzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGxlYXNlX2V4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgdvdXRjb21lGAcgASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSEgoKZXJyb3JfY29kZRgIIAEoCRIWCg5mYWlsdXJlX3JlYXNvbhgJIAEoCRIwCg1jYWxsX2R1cmF0aW9uGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHByb3ZpZGVyX2NhbGxfaWQYCyABKAkikgEKDENvbnRhY3RJbnB1dBINCgVwaG9uZRgBIAEoCRIMCgRuYW1lGAIgASgJEjYKBmZpZWxkcxgDIAMoCzImLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXQuRmllbGRzRW50cnkaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ7Cg9SZWplY3RlZENvbnRhY3QSDQoFaW5kZXgYASABKAUSDQoFcGhvbmUYAiABKAkSLQoGcmVhc29uGAMgASgOMh0uY2FsbHNoZWV0LnYxLlJlamVjdGlvblJlYXNvbhINCgVmaWVsZBgEIAEoCRIMCgRydWxlGAUgASgJKogCCg5CYXRjaEpvYlN0YXR1cxIgChxCQVRDSF9KT0JfU1RBVFVTX1VOU1BFQ0lGSUVEEAASHAoYQkFUQ0hfSk9CX1NUQVRVU19QRU5ESU5HEAESHgoaQkFUQ0hfSk9CX1NUQVRVU19TQ0hFRFVMRUQQAhIcChhCQVRDSF9KT0JfU1RBVFVTX1JVTk5JTkcQAxIbChdCQVRDSF9KT0JfU1RBVFVTX1BBVVNFRBAEEh4KGkJBVENIX0pPQl9TVEFUVVNfQ09NUExFVEVEEAUSGwoXQkFUQ0hfSk9CX1NUQVRVU19GQUlMRUQQBhIeChpCQVRDSF9KT0JfU1RBVFVTX0NBTkNFTExFRBAHKqwCCg9CYXRjaEpvYkNvbW1hbmQSIQodQkFUQ0hfSk9CX0NPTU1BTkRfVU5TUEVDSUZJRUQQABIbChdCQVRDSF9KT0JfQ09NTUFORF9TVEFSVBABEiAKHEJBVENIX0pPQl9DT01NQU5EX1JFU0NIRURVTEUQAhIbChdCQVRDSF9KT0JfQ09NTUFORF9QQVVTRRADEhwKGEJBVENIX0pPQl9DT01NQU5EX1JFU1VNRRAEEhwKGEJBVENIX0pPQl9DT01NQU5EX0NBTkNFTBAFEhwKGEJBVENIX0pPQl9DT01NQU5EX0RFTEVURRAGEiIKHkJBVENIX0pPQl9DT01NQU5EX0FERF9DT05UQUNUUxAHEhwKGEJBVENIX0pPQl9DT01NQU5EX1VQREFURRAIKpsCCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX0NPTVBMRVRFRBABEhUKEU9VVENPTUVfTk9fQU5TV0VSEAISEAoMT1VUQ09NRV9CVVNZEAMSEwoPT1VUQ09NRV9USU1FT1VUEAQSFQoRT1VUQ09NRV9WT0lDRU1BSUwQBRITCg9PVVRDT01FX0JMT0NLRUQQBhIaChZPVVRDT01FX0lOVkFMSURfTlVNQkVSEAcSGQoVT1VUQ09NRV9DQVJSSUVSX0VSUk9SEAgSEgoOT1VUQ09NRV9GQUlMRUQQCRITCg9PVVRDT01FX1VOS05PV04QChIWChJPVVRDT01FX05PVF9ESUFMRUQQCyrOAwoNQ29udGFjdFN0YXR1cxIeChpDT05UQUNUX1NUQVRVU19VTlNQRUNJRklFRBAAEhoKFkNPTlRBQ1RfU1RBVFVTX1BFTkRJTkcQARIaChZDT05UQUNUX1NUQVRVU19ESUFMSU5HEAISIAocQ09OVEFDVF9TVEFUVVNfV0FJVElOR19SRVRSWRADEhwKGENPTlRBQ1RfU1RBVFVTX0NPTVBMRVRFRBAEEhwKGENPTlRBQ1RfU1RBVFVTX05PX0FOU1dFUhAFEhcKE0NPTlRBQ1RfU1RBVFVTX0JVU1kQBhIaChZDT05UQUNUX1NUQVRVU19USU1FT1VUEAcSHAoYQ09OVEFDVF9TVEFUVVNfVk9JQ0VNQUlMEAgSGgoWQ09OVEFDVF9TVEFUVVNfQkxPQ0tFRBAJEiEKHUNPTlRBQ1RfU1RBVFVTX0lOVkFMSURfTlVNQkVSEAoSIAocQ09OVEFDVF9TVEFUVVNfQ0FSUklFUl9FUlJPUhALEhkKFUNPTlRBQ1RfU1RBVFVTX0ZBSUxFRBAMEhoKFkNPTlRBQ1RfU1RBVFVTX1VOS05PV04QDRIcChhDT05UQUNUX1NUQVRVU19DQU5DRUxMRUQQDiqpAQoPUmVqZWN0aW9uUmVhc29uEiAKHFJFSkVDVElPTl9SRUFTT05fVU5TUEVDSUZJRUQQABIpCiVSRUpFQ1RJT05fUkVBU09OX0lOVkFMSURfUEhPTkVfRk9STUFUEAESJAogUkVKRUNUSU9OX1JFQVNPTl9EVVBMSUNBVEVfUEhPTkUQAhIjCh9SRUpFQ1RJT05fUkVBU09OX0lOVkFMSURfRklFTERTEANiBnByb3RvMw", [file_callsheet_v1_calling_hours, file_callsheet_v1_hold, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A named list of contacts with its settings, schedule and status.
@@ -184,10 +186,32 @@ export type BatchJob = Message<"callsheet.v1.BatchJob"> & {
   callingHours?: CallingHours | undefined;
 
   /**
+   * At most so many contacts of this job are leased a second. Unset for as many as the limits allow.
+   *
+   * @generated from field: optional double calls_per_second = 24;
+   */
+  callsPerSecond?: number | undefined;
+
+  /**
+   * Over so long from the start the number of contacts that may be dialing at once grows from 1 to
+   * `concurrent_call_limit`. Unset for a limit that holds from the start.
+   *
+   * @generated from field: google.protobuf.Duration ramp_up = 25;
+   */
+  rampUp?: Duration | undefined;
+
+  /**
+   * The running jobs of an organization share its room in proportion to their priorities.
+   *
+   * @generated from field: int32 priority = 26;
+   */
+  priority: number;
+
+  /**
    * Why contacts are not being leased now. Each contact that is pending or waiting is under one reason, or under none
    * if it is being leased. Only in the answer of GetBatchJob.
    *
-   * @generated from field: repeated callsheet.v1.Hold holds = 24;
+   * @generated from field: repeated callsheet.v1.Hold holds = 40;
    */
   holds: Hold[];
 };
@@ -198,41 +222,6 @@ export type BatchJob = Message<"callsheet.v1.BatchJob"> & {
  */
 export const BatchJobSchema: GenMessage<BatchJob> = /*@__PURE__*/
   messageDesc(file_callsheet_v1_batch_job, 0);
-
-/**
- * Why so many contacts are not being leased.
- *
- * @generated from message callsheet.v1.Hold
- */
-export type Hold = Message<"callsheet.v1.Hold"> & {
-  /**
-   * The reason.
-   *
-   * @generated from field: callsheet.v1.HoldReason reason = 1;
-   */
-  reason: HoldReason;
-
-  /**
-   * How many contacts are held. Retries that are due are counted up to 100,000; more of them are under RETRY_DELAY.
-   *
-   * @generated from field: int32 contacts = 2;
-   */
-  contacts: number;
-
-  /**
-   * Until when they are held at least. Unset where that is not known.
-   *
-   * @generated from field: google.protobuf.Timestamp until = 3;
-   */
-  until?: Timestamp | undefined;
-};
-
-/**
- * Describes the message callsheet.v1.Hold.
- * Use `create(HoldSchema)` to create a new message.
- */
-export const HoldSchema: GenMessage<Hold> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 1);
 
 /**
  * How many contacts of a batch job are in each status. The parts add up to `total`.
@@ -351,7 +340,7 @@ export type ContactCounts = Message<"callsheet.v1.ContactCounts"> & {
  * Use `create(ContactCountsSchema)` to create a new message.
  */
 export const ContactCountsSchema: GenMessage<ContactCounts> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 2);
+  messageDesc(file_callsheet_v1_batch_job, 1);
 
 /**
  * One person to call in one batch job.
@@ -435,7 +424,7 @@ export type Contact = Message<"callsheet.v1.Contact"> & {
  * Use `create(ContactSchema)` to create a new message.
  */
 export const ContactSchema: GenMessage<Contact> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 3);
+  messageDesc(file_callsheet_v1_batch_job, 2);
 
 /**
  * One attempt to call a contact: a lease that was not released.
@@ -526,7 +515,7 @@ export type Attempt = Message<"callsheet.v1.Attempt"> & {
  * Use `create(AttemptSchema)` to create a new message.
  */
 export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 4);
+  messageDesc(file_callsheet_v1_batch_job, 3);
 
 /**
  * One person to call, as given to CreateBatchJob and AddContacts. A contact that breaks a rule is rejected by itself,
@@ -566,7 +555,7 @@ export type ContactInput = Message<"callsheet.v1.ContactInput"> & {
  * Use `create(ContactInputSchema)` to create a new message.
  */
 export const ContactInputSchema: GenMessage<ContactInput> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 5);
+  messageDesc(file_callsheet_v1_batch_job, 4);
 
 /**
  * A contact that was not accepted.
@@ -615,7 +604,7 @@ export type RejectedContact = Message<"callsheet.v1.RejectedContact"> & {
  * Use `create(RejectedContactSchema)` to create a new message.
  */
 export const RejectedContactSchema: GenMessage<RejectedContact> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 6);
+  messageDesc(file_callsheet_v1_batch_job, 5);
 
 /**
  * Where a batch job stands. See the state table in proto/README.md for what may be done in each status.
@@ -1055,73 +1044,4 @@ export type RejectionReason = (typeof RejectionReason)[keyof typeof RejectionRea
  */
 export const RejectionReasonSchema: GenEnum<RejectionReason> = /*@__PURE__*/
   enumDesc(file_callsheet_v1_batch_job, 4);
-
-/**
- * What keeps contacts from being leased: the first reason that is so, in the order of their numbers.
- *
- * @generated from enum callsheet.v1.HoldReason
- */
-export const HoldReason = {
-  /**
-   * Not a reason.
-   *
-   * @generated from enum value: HOLD_REASON_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * The job has not started. `until` is the time for which it is scheduled.
-   *
-   * @generated from enum value: HOLD_REASON_NOT_STARTED = 1;
-   */
-  NOT_STARTED: 1,
-
-  /**
-   * The job is paused.
-   *
-   * @generated from enum value: HOLD_REASON_PAUSED = 2;
-   */
-  PAUSED: 2,
-
-  /**
-   * The delay before another attempt is not over. `until` is when the next of these contacts comes due.
-   *
-   * @generated from enum value: HOLD_REASON_RETRY_DELAY = 3;
-   */
-  RETRY_DELAY: 3,
-
-  /**
-   * As many contacts of the job are dialing as may be at once.
-   *
-   * @generated from enum value: HOLD_REASON_JOB_LIMIT = 4;
-   */
-  JOB_LIMIT: 4,
-
-  /**
-   * As many contacts of the organization are dialing as may be at once.
-   *
-   * @generated from enum value: HOLD_REASON_ORGANIZATION_LIMIT = 5;
-   */
-  ORGANIZATION_LIMIT: 5,
-
-  /**
-   * No worker has asked for contacts of the job for a minute.
-   *
-   * @generated from enum value: HOLD_REASON_NO_WORKER = 6;
-   */
-  NO_WORKER: 6,
-} as const;
-
-/**
- * What keeps contacts from being leased: the first reason that is so, in the order of their numbers.
- *
- * @generated from enum callsheet.v1.HoldReason
- */
-export type HoldReason = (typeof HoldReason)[keyof typeof HoldReason] | UnknownEnum;
-
-/**
- * Describes the enum callsheet.v1.HoldReason.
- */
-export const HoldReasonSchema: GenEnum<HoldReason> = /*@__PURE__*/
-  enumDesc(file_callsheet_v1_batch_job, 5);
 

@@ -15,6 +15,7 @@ import { createFanOut } from "./starting/fan-out.ts";
 import { AccessService } from "./gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
+import { createHolds } from "./jobs/holds.ts";
 import { createContactImport } from "./jobs/import/contact-import.ts";
 import { createRedisHalves } from "./jobs/redis-halves.ts";
 import {
@@ -24,8 +25,8 @@ import {
   exportsAtOnce,
 } from "./jobs/export/contact-export.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
+import { createAsking } from "./leasing/asking.ts";
 import { startExpiry } from "./leasing/expiry.ts";
-import { createJobSettings } from "./leasing/job-settings.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
 import { createLeaseTraces } from "./leasing/lease-traces.ts";
 import { createLeasing } from "./leasing/leasing.ts";
@@ -45,6 +46,7 @@ import { type Finding, pulseInterceptor, startPulse } from "./vitals/pulse.ts";
 import type { Traces } from "./vitals/traces.ts";
 import { startRedisWatch } from "./vitals/redis-watch.ts";
 import { openRedis } from "./redis/connection.ts";
+import { createAskers } from "./redis/askers.ts";
 import { createContactList } from "./redis/contact-list.ts";
 import { createKeys, readJobKey, writeJobKey } from "./redis/keys.ts";
 import { createBuckets } from "./redis/rates.ts";
@@ -55,29 +57,30 @@ import { type RedisTlsFiles, readTls } from "./redis/tls.ts";
 import { accessService } from "./rpc/access-service.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
-import { findAddressThrough } from "./rpc/caller-address.ts";
+import { findAddressThrough } from "./rpc/gate/caller-address.ts";
 import { createLargeTurns } from "./rpc/requests/large-turns.ts";
 import { createBytesInHand, heapShare } from "./rpc/requests/bytes-in-hand.ts";
 import { consoleDirectory, consolePages } from "./rpc/http/console-pages.ts";
 import { createErrorTranslation, errorInterceptor } from "./rpc/errors.ts";
-import { createGate } from "./rpc/gate.ts";
+import { createGate } from "./rpc/gate/gate.ts";
 import { startGrpcListener } from "./rpc/grpc/listener.ts";
 import { createHealth } from "./rpc/health.ts";
 import { startHttpListener } from "./rpc/http/listener.ts";
 import type { Page } from "./rpc/http/pages.ts";
-import { observationInterceptor } from "./rpc/observation.ts";
-import { openCallsInterceptor } from "./rpc/open-calls.ts";
+import { observationInterceptor } from "./rpc/calls/observation.ts";
+import { openCallsInterceptor } from "./rpc/calls/open-calls.ts";
 import { openPorch } from "./rpc/http/porch.ts";
 import { reflectionEntries } from "./rpc/reflection.ts";
-import { createRefused } from "./rpc/refusals.ts";
+import { createRefused } from "./rpc/gate/refusals.ts";
 import { serviceEntry } from "./rpc/service-table.ts";
-import { createStrangers } from "./rpc/strangers.ts";
-import { tracingInterceptor } from "./rpc/tracing.ts";
+import { createStrangers } from "./rpc/gate/strangers.ts";
+import { tracingInterceptor } from "./rpc/calls/tracing.ts";
 import { openCertificates } from "./rpc/tls/certificates.ts";
 import type { TlsFiles } from "./rpc/tls/files.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { openApiPage } from "./rest/openapi-page.ts";
 import { createRest } from "./rest/serve.ts";
+import { createOpenings, startOpenings } from "./starting/openings.ts";
 import { startScheduler } from "./starting/scheduler.ts";
 import { startSweep } from "./starting/sweep.ts";
 import { createWatching } from "./jobs/watching.ts";
@@ -163,7 +166,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { tls, basePath = "", corsOrigins = [] } = options;
   const certificates =
     tls && opened.use(await openCertificates(tls, { logger, onLook: (seen) => noteTls(metrics, seen) }));
-  const porch = await openPorch({ ...options, certificates, basePath });
+  const porch = await openPorch({ ...options, certificates, basePath, corsOrigins });
   opened.defer(() => porch.close());
   function waitsFor(sentence: string | undefined): void {
     porch.waitsFor(sentence);
@@ -230,12 +233,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
+  const openings = opened.use(
+    createOpenings({ db, logger, onOpened: (organizationId) => freed(organizationId) }),
+  );
+  opened.use(startOpenings({ openings, logger }));
   const dueStarts = createDueStarts({ db: connections.starts, metrics, logger, traces });
-  const jobs = createBatchJobs({ shares, reads: connections, schedule, contactList, fanOut, logger });
+  const jobs = createBatchJobs({
+    shares,
+    reads: connections,
+    schedule,
+    contactList,
+    fanOut,
+    openings,
+    logger,
+  });
   const contactImport = createContactImport({
     directUrl,
     shares,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
     limits: importLimits,
     metrics,
   });
@@ -256,19 +271,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     // Other replicas hear of it; a lost word costs them a second.
     redis.publish(keys.work, String(organizationId)).catch(() => {});
   };
-  const settingsOf = createJobSettings(connections.lookUps);
   const recorder = opened.use(
-    createRecorder({ shares, settingsOf, contactList, reservations, metrics, logger, onFreed: freed }),
+    createRecorder({ shares, contactList, reservations, metrics, logger, onFreed: freed }),
   );
-  const round = opened.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
-  const leasing = createLeasing({ shares, round, recorder, clock, logger });
+  const round = opened.use(createLeaseRound({ shares, reservations, clock, logger }));
+  const askers = createAskers(redis, keys);
+  const onAsk = createAsking(askers, logger);
+  const leasing = createLeasing({ shares, round, recorder, clock, logger, onAsk });
   onMessage(subscriber, keys.work, (organizationId) => leasing.ring(Number(organizationId)));
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(
     createWatching({ db: connections.lookUps, logger, metrics, guard: pulse.guard }),
   );
-  opened.use(startScheduler({ ...dueStarts, schedule, fanOut, clock, subscriber, metrics, logger }));
-  opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
+  opened.use(
+    startScheduler({ ...dueStarts, schedule, fanOut, openings, clock, subscriber, metrics, logger }),
+  );
+  opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, openings, clock, metrics }));
+
+  const holds = createHolds({ lookUps: connections.lookUps, askers });
 
   const limiter = createLimiter({
     buckets: createBuckets(redis, keys),
@@ -285,7 +305,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     AccessService.typeName,
   ]);
   const services = [
-    serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
+    serviceEntry(BatchJobService, batchJobService(jobs, holds, watching, contactImport, exportContacts)),
     serviceEntry(
       ContactWorkerService,
       contactWorkerService(leasing, recorder, { ...options, followStarts, limiter }),

@@ -1,5 +1,6 @@
 import { BatchJobError } from "./batch-job-error.ts";
 import type { Outcome, StoredContactStatus } from "./contact.ts";
+import type { CallingHours } from "./hours.ts";
 
 export const jobStatuses = [
   "pending",
@@ -14,7 +15,8 @@ export const jobStatuses = [
 export type JobStatus = (typeof jobStatuses)[number];
 
 /** A status, `stays` or `gone` says what becomes of the job; the other words refuse. */
-type Verdict = JobStatus | "stays" | "gone" | "already_running" | "invalid_status" | "already_terminal";
+type Verdict =
+  JobStatus | "stays" | "gone" | "already_running" | "invalid_status" | "already_terminal" | "not_updatable";
 
 /**
  * What each command makes of a job in each status: the one table that code, errors, documents and tests read.
@@ -33,13 +35,19 @@ export const stateTable = {
   cancel:       [ "cancelled",       "cancelled",       "cancelled",        "cancelled",       "already_terminal",  "already_terminal",  "already_terminal"],
   delete:       [ "gone",            "gone",            "invalid_status",   "gone",            "gone",              "gone",              "gone"],
   add_contacts: [ "stays",           "stays",           "stays",            "stays",           "already_terminal",  "already_terminal",  "already_terminal"],
+  update:       [ "stays",           "stays",           "stays",            "stays",           "not_updatable",     "not_updatable",     "not_updatable"],
 } as const satisfies Record<string, readonly Verdict[]>;
 
 export type Command = keyof typeof stateTable;
 
 export const commands = Object.keys(stateTable) as Command[];
 
-const refusals: ReadonlySet<Verdict> = new Set(["already_running", "invalid_status", "already_terminal"]);
+const refusals: ReadonlySet<Verdict> = new Set([
+  "already_running",
+  "invalid_status",
+  "already_terminal",
+  "not_updatable",
+]);
 
 const verdictOf = (command: Command, status: JobStatus): Verdict =>
   stateTable[command][jobStatuses.indexOf(status)] ?? "invalid_status";
@@ -72,35 +80,53 @@ export type BatchJob = {
   readonly maxAttempts: number;
   readonly retryOn: readonly Outcome[];
   readonly retryDelaysMs: readonly number[];
+  /** Null for as many as the limits allow. */
+  readonly callsPerSecond: number | null;
+  /** Over so long from its start the limit grows from one; null for a limit that holds from the start. */
+  readonly rampUpMs: number | null;
+  readonly priority: number;
   readonly totalContacts: number;
   /** How many of them are in each status. */
   readonly counts: Readonly<Record<StoredContactStatus, number>>;
   /** False while the phones are not known of a job whose contacts all came from one file. */
   readonly hasAllPhones: boolean;
+  /** How many sets of time zones its contacts are in; 0 for a job whose contacts may be called at any time. */
+  readonly zoneSets: number;
 };
 
-/** A batch job as it is created, all of its contacts pending. */
-export type NewBatchJob = Pick<
+/** What of a job its creation gives, and may be changed until it is final. */
+export type JobSettings = Pick<
   BatchJob,
-  | "id"
-  | "organizationId"
   | "name"
   | "description"
-  | "fromPhoneNumberId"
-  | "timeZone"
-  | "requestedStartTime"
-  | "scheduledStartTime"
-  | "scheduledJobId"
   | "concurrentCallLimit"
   | "maxAttempts"
   | "retryOn"
   | "retryDelaysMs"
-  | "totalContacts"
-> & {
-  readonly status: "pending" | "scheduled";
-  /** What its start goes on from, where that is traced. */
-  readonly traceparent: string | undefined;
-};
+  | "callsPerSecond"
+  | "rampUpMs"
+  | "priority"
+>;
+
+/** A batch job as it is created, all of its contacts pending. */
+export type NewBatchJob = JobSettings &
+  Pick<
+    BatchJob,
+    | "id"
+    | "organizationId"
+    | "fromPhoneNumberId"
+    | "timeZone"
+    | "requestedStartTime"
+    | "scheduledStartTime"
+    | "scheduledJobId"
+    | "totalContacts"
+  > & {
+    readonly status: "pending" | "scheduled";
+    /** Undefined for a job whose contacts may be called at any time. */
+    readonly callingHours: CallingHours | undefined;
+    /** What its start goes on from, where that is traced. */
+    readonly traceparent: string | undefined;
+  };
 
 /** How many of the job's contacts are not final. */
 export const openContacts = ({ counts }: BatchJob): number =>
@@ -118,6 +144,7 @@ export function checkAllowed(command: Command, job: Subject): void {
     case "already_running":
       throw new BatchJobError("already_running", "The batch job is running already.", metadata);
     case "already_terminal":
+    case "not_updatable":
     case "invalid_status":
       throw new BatchJobError(
         verdict,

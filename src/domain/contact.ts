@@ -14,6 +14,9 @@ export const outcomes = [
 
 export type Outcome = (typeof outcomes)[number];
 
+/** What a worker may tell of a lease: how its attempt ended, or that no call was placed and there is no attempt. */
+export type ReportedOutcome = Outcome | "not_dialed";
+
 /** What a contact is, and what is counted. `cancelled` is not among them: it follows from the job. */
 export const storedContactStatuses = ["pending", "dialing", "waiting_retry", ...outcomes] as const;
 

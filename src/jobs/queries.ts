@@ -11,6 +11,7 @@ import {
   openContactStatuses,
   storedContactStatuses,
 } from "../domain/contact.ts";
+import type { CallingHours } from "../domain/hours.ts";
 import { createLongPages } from "./long-pages.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
@@ -20,6 +21,7 @@ import type { Connections } from "../postgres/connections.ts";
 import type { Database } from "../postgres/database.ts";
 import { search } from "../postgres/searches.ts";
 import { readJobs } from "../postgres/watching.ts";
+import { readCallingHours } from "../postgres/zone-sets.ts";
 
 export type { Attempt, BatchJob };
 
@@ -112,6 +114,10 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       return job;
     },
 
+    /** The hours of a job; undefined if its contacts may be called at any time. */
+    callingHours: async (job: BatchJob): Promise<CallingHours | undefined> =>
+      job.zoneSets === 0 ? undefined : await readCallingHours(reads.of(job.organizationId), job),
+
     /** One page of jobs, newest first; a short one where more would not fit, or where a search has taken enough. */
     async list(
       caller: Caller,
@@ -136,12 +142,12 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       };
     },
 
-    /** One contact and the history of its attempts, or contact_not_found. */
+    /** One contact of a job and the history of its attempts, or contact_not_found. */
     async getContact(
       caller: Caller,
       batchJobId: string,
       number: number,
-    ): Promise<{ contact: Contact; attempts: Attempt[] }> {
+    ): Promise<{ job: BatchJob; contact: Contact; attempts: Attempt[] }> {
       const db = reads.of(caller.organizationId);
       const job = await findJob(db, caller.organizationId, batchJobId);
       const found = await findContact(db, job.organizationId, job.id, number);
@@ -152,7 +158,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
           { batchJobId: job.id, number: String(number), totalContacts: String(job.totalContacts) },
         );
       }
-      return { contact: shown(found.contact, job), attempts: found.attempts };
+      return { job, contact: shown(found.contact, job), attempts: found.attempts };
     },
 
     /** One page of a job's contacts, by number; a short one as that of jobs. */

@@ -6,7 +6,6 @@ import type { Shares } from "../postgres/connections.ts";
 import { type Candidate, findCandidates } from "../postgres/candidates.ts";
 import type { LeaseTaker, Offer, Opened, StoredLease } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
-import type { SettingsOf } from "./job-settings.ts";
 
 /** What one caller of LeaseContacts wants. */
 export type Demand = {
@@ -74,12 +73,11 @@ type Taken = { candidate: Candidate; due: number; numbers: number[] };
 /** What Redis gives is only proposed: the transaction opens what is open, as far as both limits allow. */
 export function createLeaseRound(deps: {
   shares: Shares;
-  settingsOf: SettingsOf;
   reservations: Reservations;
   clock: Clock;
   logger: Logger;
 }): LeaseRound {
-  const { shares, settingsOf, reservations, clock, logger } = deps;
+  const { shares, reservations, clock, logger } = deps;
   const settling = new Set<Promise<unknown>>();
 
   /** Takes each job's share: retries as Postgres has them, the rest from its list. */
@@ -88,7 +86,14 @@ export function createLeaseRound(deps: {
     candidates: readonly Candidate[],
     wanted: number,
   ): Promise<Taken[]> {
-    const parts = shareOut(wanted, candidates.map(givesAtMost));
+    const parts = shareOut(
+      wanted,
+      candidates.map((candidate) => ({
+        most: givesAtMost(candidate),
+        has: candidate.dialing,
+        weight: candidate.priority,
+      })),
+    );
     const chosen = candidates.flatMap((candidate, i) => {
       const share = parts[i] ?? 0;
       const due = Math.min(candidate.due, share);
@@ -163,11 +168,7 @@ export function createLeaseRound(deps: {
         after = last?.id ?? after;
         taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
       }
-      // What is committed later is not lost because of what could not be read afterwards.
-      const settings = await settingsOf(
-        organizationId,
-        taken.map(({ candidate }) => candidate.id),
-      );
+      const settings = new Map(taken.map(({ candidate }) => [candidate.id, candidate]));
 
       return {
         offers: taken.map(({ candidate, due, numbers }) => ({ jobId: candidate.id, due, numbers })),

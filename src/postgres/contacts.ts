@@ -5,6 +5,7 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, ContactInput, StoredContact, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { blockBytes, blockOf, lineOf, readContact, writeLine } from "./contact-blocks.ts";
+import { contactStatus } from "./current-contacts.ts";
 import type { Database } from "./database.ts";
 import { often } from "./prepared.ts";
 import type { Numbers } from "../domain/numbers.ts";
@@ -173,7 +174,7 @@ export async function readContacts(
     Omit<StoredContact, keyof ContactInput | "jobId"> & { line: string; found: number }
   >`${often}
     select c.number, c.line, c.found,
-      contact_status(l.number is not null, a.outcome, a.next_attempt_at) as status,
+      ${contactStatus({ isLeased: sql`l.number is not null`, outcome: sql`a.outcome`, nextAttemptAt: sql`a.next_attempt_at` })} as status,
       coalesce(a.attempt, 0) + case when l.number is null then 0 else 1 end as attempts,
       a.outcome as "lastOutcome",
       case when l.number is null then a.next_attempt_at end as "nextAttemptAt"
@@ -357,6 +358,11 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
         .where("number", ">", first)
         .execute();
     }
+    await trx
+      .deleteFrom("zone_sets")
+      .where("organization_id", "=", organization_id)
+      .where("job_id", "=", job_id)
+      .execute();
     // As many phones as contacts, so that none are left when the last contacts go.
     await sql`
       delete from contact_phones where organization_id = ${organization_id} and job_id = ${job_id} and phone = any (array(

@@ -22,6 +22,10 @@ import * as rates from "./migrations/0013-rates.ts";
 import * as access from "./migrations/0014-access.ts";
 import * as traceContext from "./migrations/0015-trace-context.ts";
 import * as oneReader from "./migrations/0016-one-reader.ts";
+import * as jobUpdates from "./migrations/0017-job-updates.ts";
+import * as callingHours from "./migrations/0018-calling-hours.ts";
+import * as pace from "./migrations/0019-pace.ts";
+import * as earlierNonces from "./migrations/0020-earlier-nonces.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -41,6 +45,10 @@ export const migrations: SchemaChanges = {
   "0014-access": access,
   "0015-trace-context": traceContext,
   "0016-one-reader": oneReader,
+  "0017-job-updates": jobUpdates,
+  "0018-calling-hours": callingHours,
+  "0019-pace": pace,
+  "0020-earlier-nonces": earlierNonces,
 };
 
 const bookkeeping = {

@@ -61,10 +61,19 @@ export async function scheduledEntries(
     .execute();
 }
 
+/** Looked up job by job. */
+const isAsleep = sql<boolean>`zone_sets > 0 and coalesce((
+  select true from zone_sets z
+  where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.next_look_at is null limit 1
+), false)`.as("isAsleep");
+
 export type RunningJob = JobKey & {
   revision: number;
   totalContacts: number;
   pending: number;
+  zoneSets: number;
+  /** Nobody has reckoned when its contacts may be leased. */
+  isAsleep: boolean;
   isSettled: boolean;
 };
 
@@ -78,6 +87,8 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
       "revision",
       "total_contacts as totalContacts",
       "pending_contacts as pending",
+      "zone_sets as zoneSets",
+      isAsleep,
       isSettled,
     ])
     .where("status", "=", "running")
@@ -88,12 +99,12 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
     .execute();
 }
 
-export type JobState = { status: JobStatus; revision: number; totalContacts: number };
+export type JobNow = { status: JobStatus; revision: number; totalContacts: number };
 
 /** The jobs as they are now, by id; one that is gone is not among them. */
-export async function jobStates(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobState>> {
+export async function jobsNow(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobNow>> {
   if (jobs.length === 0) return new Map();
-  const { rows } = await sql<JobState & { id: string }>`${often}
+  const { rows } = await sql<JobNow & { id: string }>`${often}
     select b.id, b.status, b.revision, b.total_contacts as "totalContacts"
     from ${asJobRows(jobs)}
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id

@@ -19,7 +19,7 @@ import {
 } from "../gen/callsheet/v1/access_service_pb.ts";
 import { toCommand } from "./commands.ts";
 import { at, protoRoles, readRoles } from "./convert.ts";
-import { callerOf } from "./gate.ts";
+import { callerOf } from "./gate/gate.ts";
 
 const toApiKey = (key: ApiKey): MessageInitShape<typeof ApiKeySchema> => ({
   apiKeyId: key.id,
@@ -58,19 +58,14 @@ function readPath(path: string): (typeof settingNames)[number] {
   );
 }
 
-/**
- * The settings that a request changes; null for one that goes back to what the service has. An empty mask is none: not
- * every client can tell one from the other.
- */
+/** The settings that a request changes; null for one that goes back to what the service has. */
 function readChanges({ settings, updateMask }: UpdateOrganizationRequest): SettingChanges {
   const { paths = [] } = updateMask ?? {};
-  const isGiven = (name: (typeof settingNames)[number]) => settings?.[name] !== undefined;
   const isAll = paths.length === 1 && paths[0] === "*";
-  const names = isAll
-    ? settingNames
-    : paths.length === 0
-      ? settingNames.filter(isGiven)
-      : paths.map(readPath);
+  const named = isAll ? settingNames : paths.map(readPath);
+  const given = settingNames.filter((name) => settings?.[name] !== undefined);
+  // Many clients cannot help sending a mask: one that names nothing is none.
+  const names = named.length > 0 ? named : given;
   return Object.fromEntries(names.map((name) => [name, settings?.[name] ?? null]));
 }
 

@@ -1,7 +1,9 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { BatchJobs } from "../jobs/batch-jobs.ts";
+import type { Holds } from "../jobs/holds.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { toCallingHours } from "./calling-hours.ts";
 import {
   createMessage,
   pauseMessage,
@@ -23,14 +25,16 @@ import {
   toRejectedRow,
 } from "./convert.ts";
 import { readImport } from "./import-stream.ts";
+import { readChanges } from "./job-settings.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
 import type { ExportContacts } from "../jobs/export/contact-export.ts";
 import type { Watching } from "../jobs/watching.ts";
-import { callerOf } from "./gate.ts";
+import { callerOf } from "./gate/gate.ts";
 
 /** Converts, calls, converts: what each RPC does is in batch-jobs.ts. */
 export function batchJobService(
   jobs: BatchJobs,
+  holds: Holds,
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
@@ -133,6 +137,11 @@ export function batchJobService(
       };
     },
 
+    async updateBatchJob(request, context) {
+      const { job } = await jobs.update(toJobCommand(request, context), readChanges(request));
+      return { batchJob: toBatchJob(job, callerOf(context).role) };
+    },
+
     async deleteBatchJob(request, context) {
       await jobs.delete(toJobCommand(request, context));
       return {};
@@ -140,7 +149,11 @@ export function batchJobService(
 
     async getBatchJob(request, context) {
       const caller = callerOf(context);
-      return { batchJob: toBatchJob(await jobs.get(caller, request.batchJobId), caller.role) };
+      const job = await jobs.get(caller, request.batchJobId);
+      const [held, hours] = await Promise.all([holds.ofJob(job), jobs.callingHours(job)]);
+      const batchJob = toBatchJob(job, caller.role, held);
+      if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
+      return { batchJob };
     },
 
     async listBatchJobs(request, context) {
@@ -157,12 +170,16 @@ export function batchJobService(
     },
 
     async getContact(request, context) {
-      const { contact, attempts } = await jobs.getContact(
+      const { job, contact, attempts } = await jobs.getContact(
         callerOf(context),
         request.batchJobId,
         request.number,
       );
-      return { contact: toContact(contact), attempts: attempts.map(toAttempt) };
+      const hold = await holds.ofContact(job, contact);
+      return {
+        contact: toContact(contact, hold),
+        attempts: attempts.map(toAttempt),
+      };
     },
 
     async *watchBatchJobs(request, context) {
@@ -179,7 +196,10 @@ export function batchJobService(
         readContactStatuses(request.statuses),
         { size: request.pageSize, token: request.pageToken },
       );
-      return { contacts: page.contacts.map(toContact), nextPageToken: page.nextPageToken };
+      return {
+        contacts: page.contacts.map((contact) => toContact(contact)),
+        nextPageToken: page.nextPageToken,
+      };
     },
 
     async *exportContacts(request, context) {

@@ -4,7 +4,15 @@ import type { Attempt, BatchJob, Contact } from "../jobs/batch-jobs.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { ContactStatus, Outcome, RejectedRow, Rejection, RejectionReason } from "../domain/contact.ts";
+import type {
+  ContactStatus,
+  Outcome,
+  RejectedRow,
+  Rejection,
+  RejectionReason,
+  ReportedOutcome,
+} from "../domain/contact.ts";
+import type { Hold, HoldReason } from "../domain/holds.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import {
   type AttemptSchema,
@@ -17,6 +25,7 @@ import {
   type RejectedContactSchema,
   RejectionReason as ProtoRejectionReason,
 } from "../gen/callsheet/v1/batch_job_pb.ts";
+import { HoldReason as ProtoHoldReason, type HoldSchema } from "../gen/callsheet/v1/hold_pb.ts";
 import type { RejectedRowSchema } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { Role as ProtoRole } from "../gen/callsheet/v1/options_pb.ts";
 
@@ -38,6 +47,7 @@ const protoCommands: Record<Command, BatchJobCommand> = {
   cancel: BatchJobCommand.CANCEL,
   delete: BatchJobCommand.DELETE,
   add_contacts: BatchJobCommand.ADD_CONTACTS,
+  update: BatchJobCommand.UPDATE,
 };
 
 export const protoOutcomes: Record<Outcome, ProtoOutcome> = {
@@ -51,6 +61,11 @@ export const protoOutcomes: Record<Outcome, ProtoOutcome> = {
   carrier_error: ProtoOutcome.CARRIER_ERROR,
   failed: ProtoOutcome.FAILED,
   unknown: ProtoOutcome.UNKNOWN,
+};
+
+export const protoReportedOutcomes: Record<ReportedOutcome, ProtoOutcome> = {
+  ...protoOutcomes,
+  not_dialed: ProtoOutcome.NOT_DIALED,
 };
 
 export const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
@@ -92,6 +107,7 @@ const reader = <Word extends string>(table: Record<Word, number>) => {
 
 export const readStatuses = reader(protoStatuses);
 export const readOutcomes = reader(protoOutcomes);
+export const readReportedOutcomes = reader(protoReportedOutcomes);
 export const readContactStatuses = reader(protoContactStatuses);
 export const readRoles = reader(protoRoles);
 
@@ -135,8 +151,27 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
   };
 }
 
+const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
+  not_started: ProtoHoldReason.NOT_STARTED,
+  paused: ProtoHoldReason.PAUSED,
+  retry_delay: ProtoHoldReason.RETRY_DELAY,
+  job_limit: ProtoHoldReason.JOB_LIMIT,
+  organization_limit: ProtoHoldReason.ORGANIZATION_LIMIT,
+  no_worker: ProtoHoldReason.NO_WORKER,
+};
+
+const toHold = ({ reason, contacts, until }: Hold): MessageInitShape<typeof HoldSchema> => ({
+  reason: protoHoldReasons[reason],
+  contacts,
+  ...at("until", until),
+});
+
 /** The job as a caller of this role sees it. */
-export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof BatchJobSchema> {
+export function toBatchJob(
+  job: BatchJob,
+  role: Role,
+  holds: readonly Hold[] = [],
+): MessageInitShape<typeof BatchJobSchema> {
   const mayCommand = role === "admin" || role === "operator";
   const allowed = allowedCommands({ id: job.id, status: job.status, dialing: job.counts.dialing });
   return {
@@ -161,11 +196,15 @@ export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof B
     maxAttempts: job.maxAttempts,
     retryOn: job.retryOn.map((outcome) => protoOutcomes[outcome]),
     retryDelays: job.retryDelaysMs.map(durationFromMs),
+    ...(job.callsPerSecond === null ? {} : { callsPerSecond: job.callsPerSecond }),
+    ...(job.rampUpMs === null ? {} : { rampUp: durationFromMs(job.rampUpMs) }),
+    priority: job.priority,
     counts: toCounts(job),
+    holds: holds.map(toHold),
   };
 }
 
-export function toContact(contact: Contact): MessageInitShape<typeof ContactSchema> {
+export function toContact(contact: Contact, hold?: Hold): MessageInitShape<typeof ContactSchema> {
   return {
     batchJobId: contact.jobId,
     number: contact.number,
@@ -176,6 +215,7 @@ export function toContact(contact: Contact): MessageInitShape<typeof ContactSche
     attempts: contact.attempts,
     lastOutcome: contact.lastOutcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[contact.lastOutcome],
     ...(contact.status === "waiting_retry" ? at("nextAttemptAt", contact.nextAttemptAt) : {}),
+    ...(hold === undefined ? {} : { hold: toHold(hold) }),
   };
 }
 

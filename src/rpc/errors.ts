@@ -3,7 +3,7 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { BatchJobError, type ErrorReason } from "../domain/batch-job-error.ts";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { asConnectError, isOfItsEnd } from "./last-resort.ts";
+import { asConnectError, isOfItsEnd } from "./calls/last-resort.ts";
 
 /** The Connect code of each reason. */
 export const codes: Record<ErrorReason, Code> = {
@@ -13,6 +13,7 @@ export const codes: Record<ErrorReason, Code> = {
   already_running: Code.FailedPrecondition,
   invalid_status: Code.FailedPrecondition,
   already_terminal: Code.FailedPrecondition,
+  not_updatable: Code.FailedPrecondition,
   no_contacts: Code.FailedPrecondition,
   invalid_timezone: Code.InvalidArgument,
   invalid_datetime: Code.InvalidArgument,

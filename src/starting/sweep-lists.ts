@@ -1,8 +1,9 @@
 import type { Clock } from "../vitals/clock.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { Openings } from "./openings.ts";
 import { beforeAllJobs } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
-import { type JobState, type RunningJob, jobStates, runningJobs } from "../postgres/sweep.ts";
+import { type JobNow, type RunningJob, jobsNow, runningJobs } from "../postgres/sweep.ts";
 import { type ContactList, type Position, isAhead, revisionOf } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
 import { createSuspicions, settledMs } from "./suspicions.ts";
@@ -16,13 +17,14 @@ export function createListSweep(deps: {
   db: Database;
   contactList: ContactList;
   fanOut: FanOut;
+  openings: Pick<Openings, "wake">;
   clock: Clock;
   /** Told how much a rule has put right. */
   note: (rule: string, count: number) => void;
   /** Told of a job of which Redis knows more than Postgres. */
   noteAhead: () => void;
 }) {
-  const { db, contactList, fanOut, clock, note, noteAhead } = deps;
+  const { db, contactList, fanOut, openings, clock, note, noteAhead } = deps;
   /** The unfinished, the drained and the lost fan-outs of the last pass, and where they stood. */
   const suspicions = createSuspicions();
   /** Jobs that had keys in the last pass and did not run: no more than one slice has. */
@@ -45,7 +47,7 @@ export function createListSweep(deps: {
     return isSettled && (position === undefined || ageMs !== undefined) ? { job, position, rule } : undefined;
   }
 
-  async function repair({ job, position, rule }: Finding, now: JobState): Promise<void> {
+  async function repair({ job, position, rule }: Finding, now: JobNow): Promise<void> {
     if (position === undefined) await contactList.create(job, job.revision);
     else if (rule === "list_drained") await contactList.restart(job, position, job.revision);
     else if (rule === "position_ahead") {
@@ -56,6 +58,12 @@ export function createListSweep(deps: {
     }
     note(rule, 1);
     void fanOut.run(job);
+  }
+
+  /** Wakes jobs with hours whose replica died when they had come to run. Of the others their replica is about to. */
+  async function wakeAll(asleep: readonly RunningJob[]): Promise<void> {
+    await openings.wake(asleep.map((job) => ({ key: job, zoneSets: job.zoneSets })));
+    note("hours_asleep", asleep.filter(({ isSettled }) => isSettled).length);
   }
 
   return {
@@ -77,10 +85,11 @@ export function createListSweep(deps: {
       let after = { organizationId: 0, id: beforeAllJobs };
       for (let full = true; full;) {
         const jobs = await runningJobs(db, after, chunkSize);
+        await wakeAll(jobs.filter(({ isAsleep }) => isAsleep));
         const reachable = jobs.filter(({ organizationId }) => !failures.has(organizationId));
         const looks = await Promise.all(reachable.map((job) => guarded(job, () => examine(job))));
         const findings = looks.filter((finding) => finding !== undefined);
-        const states = await jobStates(
+        const states = await jobsNow(
           db,
           findings.map(({ job }) => job),
         );
@@ -111,7 +120,7 @@ export function createListSweep(deps: {
       const leftBefore = jobs.filter(({ id }) => before.has(id));
       const read = async (job: JobKey) => void positions.set(job.id, await contactList.position(job));
       await Promise.all(leftBefore.map((job) => tried(read(job))));
-      const states = await jobStates(db, jobs);
+      const states = await jobsNow(db, jobs);
       const idle = jobs.filter(({ id }) => states.get(id)?.status !== "running");
       left = idle.filter(({ id }) => !before.has(id));
       const remove = async (job: JobKey): Promise<void> => {

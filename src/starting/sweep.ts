@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Clock } from "../vitals/clock.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { Openings } from "./openings.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
@@ -13,6 +14,7 @@ import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 import { createEntrySweep } from "./sweep-entries.ts";
 import { createListSweep } from "./sweep-lists.ts";
+import { createRetrySweep } from "./sweep-retries.ts";
 
 /*
  * The sweep compares Redis with Postgres and puts Redis right. Every replica runs it; every write is conditional, so
@@ -31,6 +33,7 @@ type Deps = {
   readonly schedule: Schedule;
   readonly contactList: ContactList;
   readonly fanOut: FanOut;
+  readonly openings: Pick<Openings, "wake">;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -61,11 +64,13 @@ export function createSweep(deps: Deps): Sweep {
   }
 
   const entries = createEntrySweep({ ...deps, note });
+  const retries = createRetrySweep(deps);
   const lists = createListSweep({ ...deps, note, noteAhead });
   const parts = {
     "filling the schedule": () => entries.refill(),
     "adding entries": () => entries.addMissing(),
     "taking entries off": () => entries.removeStale(),
+    "ending retries": () => retries.judgeAll(),
     "looking at lists": () => lists.examineRunning(),
     "removing what was left": () => lists.removeLeft(),
   };

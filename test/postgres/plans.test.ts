@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { findCandidates, nextRetryAt } from "../../src/postgres/candidates.ts";
+import { findCandidates, nextReadyAt } from "../../src/postgres/candidates.ts";
 import { findExpired } from "../../src/postgres/lease-ends.ts";
 import { drawTicket } from "../../src/postgres/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -29,7 +29,7 @@ import { pageOfContacts, pageOfJobs } from "../../src/postgres/offset-pages.ts";
 import {
   deleteOldJobs,
   entriesDueSoon,
-  jobStates,
+  jobsNow,
   runningJobs,
   scheduledEntries,
 } from "../../src/postgres/sweep.ts";
@@ -131,7 +131,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 10,
     work: (db) => runningJobs(db, { organizationId: 0, id: beforeAllJobs }, 1_000),
   },
-  "confirming running jobs": { rows: 1, work: (db) => jobStates(db, [keyOf(jobs.running), noJob()]) },
+  "confirming running jobs": { rows: 1, work: (db) => jobsNow(db, [keyOf(jobs.running), noJob()]) },
   "adding 1,000 contacts, half of them known": {
     rows: 500,
     work: (db) =>
@@ -224,7 +224,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 10,
     work: (db) => findCandidates(db, parts.caller.organizationId, beforeAllJobs, [], 32),
   },
-  "looking for the next retry": { rows: 10, work: (db) => nextRetryAt(db, parts.caller.organizationId) },
+  "looking for the next retry": { rows: 10, work: (db) => nextReadyAt(db, parts.caller.organizationId) },
   "drawing a ticket": {
     rows: 10,
     work: (db) => drawTicket(db, parts.caller.organizationId, "a request"),

@@ -38,7 +38,7 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   fromPhoneNumberId: text(128),
   status: 7,
   failureReason: "no_call_completed",
-  allowedCommands: [1, 2, 3, 4, 5, 6, 7],
+  allowedCommands: [1, 2, 3, 4, 5, 6, 7, 8],
   revision: 2n ** 53n,
   timezone: "x".repeat(64),
   requestedStartTime: "x".repeat(60),
@@ -53,6 +53,9 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   maxAttempts: 10,
   retryOn: [2, 3, 4, 5, 6, 7, 8, 9, 10],
   retryDelays: times(10, () => time),
+  callsPerSecond: 1_000,
+  rampUp: time,
+  priority: 10,
   counts: {
     total: int32,
     pending: int32,
@@ -129,6 +132,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   PauseBatchJob: done,
   ResumeBatchJob: done,
   CancelBatchJob: { ...done, redisJobCancelled: true, contactsCancelled: int32 },
+  UpdateBatchJob: { batchJob: largestJob() },
   DeleteBatchJob: {},
   GetBatchJob: { batchJob: largestJob() },
   WatchBatchJobs: { batchJob: largestJob() },
@@ -224,7 +228,7 @@ describe("a list of the largest entries", () => {
           size: 1_000,
           token,
         });
-        const contacts = page.contacts.map(toContact);
+        const contacts = page.contacts.map((contact) => toContact(contact));
         const answer = create(ListContactsResponseSchema, { contacts, nextPageToken: page.nextPageToken });
         bytes.push(toBinary(ListContactsResponseSchema, answer).length);
         seen.push(...page.contacts.map(({ number }) => number));

@@ -54,9 +54,17 @@ const wrongCreations: [string, JsonObject, string[]][] = [
   ["11 attempts", { maxAttempts: 11 }, ["max_attempts"]],
   ["retries after a completed call", { retryOn: ["OUTCOME_COMPLETED"] }, ["retry_on[0]"]],
   ["retries after no outcome", { retryOn: ["OUTCOME_BUSY", "OUTCOME_UNSPECIFIED"] }, ["retry_on[1]"]],
-  ["retries after an outcome that there is not", { retryOn: [11] }, ["retry_on[0]"]],
+  ["retries after an outcome that there is not", { retryOn: [12] }, ["retry_on[0]"]],
+  ["retries of those that were not dialed", { retryOn: ["OUTCOME_NOT_DIALED"] }, ["retry_on[0]"]],
   ["retries after a negative outcome", { retryOn: [-1] }, ["retry_on[0]"]],
   ["retries after one outcome twice", { retryOn: ["OUTCOME_BUSY", 3] }, ["retry_on"]],
+  ["a pace of 0", { callsPerSecond: 0 }, ["calls_per_second"]],
+  ["a pace that is not a number", { callsPerSecond: "NaN" }, ["calls_per_second"]],
+  ["a pace of 1,001 a second", { callsPerSecond: 1_001 }, ["calls_per_second"]],
+  ["a ramp of 31 days", { rampUp: "2678400s" }, ["ramp_up"]],
+  ["a ramp that goes back", { rampUp: "-1s" }, ["ramp_up"]],
+  ["a priority of 0", { priority: 0 }, ["priority"]],
+  ["a priority of 11", { priority: 11 }, ["priority"]],
   ["a negative delay", { retryDelays: ["60s", "-1s"] }, ["retry_delays[1]"]],
   ["a delay just below 0", { retryDelays: ["-0.000000001s"] }, ["retry_delays[0]"]],
   ["a delay of more than 30 days", { retryDelays: ["2592000.001s"] }, ["retry_delays[0]"]],
@@ -94,6 +102,7 @@ const jobMethods: Method[] = [
   "startBatchJob",
   "rescheduleBatchJob",
   "cancelBatchJob",
+  "updateBatchJob",
   "deleteBatchJob",
   "getBatchJob",
   "listContacts",
@@ -103,6 +112,7 @@ const jobCommands = jobMethods.filter((method) => !["getBatchJob", "listContacts
 /** What a method needs besides its job. */
 const besides: Partial<Record<Method, JsonObject>> = {
   addContacts: { contacts: makeContacts(1, 500) },
+  updateBatchJob: { name: "Another" },
   rescheduleBatchJob: { scheduledStartTime: "2031-03-01T10:00:00" },
 };
 

@@ -6,16 +6,18 @@ import { startClock } from "../../src/vitals/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { createDueStarts } from "../../src/starting/due-starts.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
+import { createOpenings } from "../../src/starting/openings.ts";
 import {
   type ExportLimits,
   createContactExport,
   defaultExportLimits,
   exportsAtOnce,
 } from "../../src/jobs/export/contact-export.ts";
+import { createHolds } from "../../src/jobs/holds.ts";
 import { createContactImport } from "../../src/jobs/import/contact-import.ts";
 import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
 import { type Limits, defaultLimits } from "../../src/jobs/import/pieces.ts";
-import { createJobSettings } from "../../src/leasing/job-settings.ts";
+import { createAsking } from "../../src/leasing/asking.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { createRecorder } from "../../src/leasing/recorder.ts";
@@ -24,6 +26,7 @@ import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { openExports } from "../../src/postgres/exports.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
+import { createAskers } from "../../src/redis/askers.ts";
 import { createContactList } from "../../src/redis/contact-list.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { checkFitness } from "../../src/redis/fitness.ts";
@@ -88,13 +91,15 @@ export async function startParts(
       ...(options.chunkSize === undefined ? {} : { chunkSize: options.chunkSize }),
     }),
   );
+  const openings = stack.use(
+    createOpenings({ db, logger, onOpened: (organizationId) => leasing.ring(organizationId) }),
+  );
   const dueStarts = createDueStarts({ db, metrics, logger });
-  const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, logger });
-  const settingsOf = createJobSettings(db);
+  const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, openings, logger });
   const contactImport = createContactImport({
     directUrl: database.url,
     shares,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
     limits: { ...defaultLimits, ...options.importLimits },
     metrics,
   });
@@ -109,7 +114,6 @@ export async function startParts(
   const recorder = stack.use(
     createRecorder({
       shares,
-      settingsOf,
       contactList,
       reservations,
       metrics,
@@ -119,10 +123,13 @@ export async function startParts(
   );
   // Redis is slow where the machine is busy.
   const reservingMs = 1_000;
-  const round = stack.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
-  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, reservingMs }));
+  const round = stack.use(createLeaseRound({ shares, reservations, clock, logger }));
+  const askers = createAskers(redis, keys);
+  const onAsk = createAsking(askers, logger);
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, onAsk, reservingMs }));
+  const holds = createHolds({ lookUps: db, askers });
   const watching = stack.use(createWatching({ db, logger, metrics }));
-  const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
+  const sweep = createSweep({ db, schedule, contactList, fanOut, openings, clock, metrics, logger });
   const caller: Caller = {
     apiKeyId: "00000000-0000-0000-0000-000000000001",
     organizationId: await ensureOrganization(db, "test"),
@@ -145,9 +152,12 @@ export async function startParts(
     recorder,
     round,
     leasing,
+    askers,
+    holds,
     watching,
     clock,
     fanOut,
+    openings,
     ...dueStarts,
     jobs,
     contactImport,

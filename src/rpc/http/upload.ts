@@ -2,12 +2,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type DescMessage, create, toJson } from "@bufbuild/protobuf";
 import { BatchJobError } from "../../domain/batch-job-error.ts";
 import { BatchJobService, ImportContactsRequestSchema } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
-import type { CallsInHand } from "../calls-in-hand.ts";
+import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { toConnectError } from "../errors.ts";
 import { cutOff } from "./over-http2.ts";
 import { sendText } from "./pages.ts";
-import { clientLeft } from "../last-resort.ts";
-import type { InvokeMethod } from "../invoke.ts";
+import { clientLeft } from "../calls/last-resort.ts";
+import type { InvokeMethod } from "../calls/invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
 

@@ -7,16 +7,18 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Attempt, BatchJob, BatchJobStatus, Contact, ContactInput, ContactStatus, Outcome, RejectedContact, RejectionReason } from "./batch_job_pb.ts";
 import { file_callsheet_v1_batch_job } from "./batch_job_pb.ts";
+import type { CallingHours } from "./calling_hours_pb.ts";
+import { file_callsheet_v1_calling_hours } from "./calling_hours_pb.ts";
 import { file_callsheet_v1_options } from "./options_pb.ts";
-import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file callsheet/v1/batch_job_service.proto.
  */
 export const file_callsheet_v1_batch_job_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRjYWxsc2hlZXQvdjEvYmF0Y2hfam9iX3NlcnZpY2UucHJvdG8SDGNhbGxzaGVldC52MSLvBAoVQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBIsCgRuYW1lGAIgASgJQh66SBtyGRABGMgBMhJeW15ccHtDY31ccHtDc31dKiQSRgoLZGVzY3JpcHRpb24YAyABKAlCMbpILnIsGOgHMideW15ceDAwLVx4MDhceDBiLVx4MWZceDdmLVx4OWZccHtDc31dKiQSPAoUZnJvbV9waG9uZV9udW1iZXJfaWQYBCABKAlCHrpIG3IZEAEYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBI3Cghjb250YWN0cxgFIAMoCzIaLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXRCCbpIBpIBAxCQThIuChVjb25jdXJyZW50X2NhbGxfbGltaXQYBiABKAVCCrpIBxoFGOgHKAFIAIgBARIkCgxtYXhfYXR0ZW1wdHMYByABKAVCCbpIBhoEGAooAUgBiAEBEj4KCHJldHJ5X29uGAggAygOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWVCFbpIEpIBDxAUGAEiCYIBBhABIAAgARJHCgxyZXRyeV9kZWxheXMYCSADKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CFrpIE5IBEBAKIgyqAQkiBQiAmp4BMgASHAoUc2NoZWR1bGVkX3N0YXJ0X3RpbWUYCiABKAkSEAoIdGltZXpvbmUYCyABKAlCGAoWX2NvbmN1cnJlbnRfY2FsbF9saW1pdEIPCg1fbWF4X2F0dGVtcHRzIqsCChZDcmVhdGVCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSFgoOdG90YWxfY29udGFjdHMYBCABKAUSLAoGc3RhdHVzGAUgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEjgKFHNjaGVkdWxlZF9zdGFydF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIfChdyZWplY3RlZF9jb250YWN0c19jb3VudBgHIAEoBRI4ChFyZWplY3RlZF9jb250YWN0cxgIIAMoCzIdLmNhbGxzaGVldC52MS5SZWplY3RlZENvbnRhY3Qi4AEKEkFkZENvbnRhY3RzUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQBI5Cghjb250YWN0cxgEIAMoCzIaLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXRCC7pICJIBBQgBEJBOQhQKEl9leHBlY3RlZF9yZXZpc2lvbiKgAQoTQWRkQ29udGFjdHNSZXNwb25zZRIWCg5hY2NlcHRlZF9jb3VudBgBIAEoBRIWCg50b3RhbF9jb250YWN0cxgCIAEoBRIfChdyZWplY3RlZF9jb250YWN0c19jb3VudBgDIAEoBRI4ChFyZWplY3RlZF9jb250YWN0cxgEIAMoCzIdLmNhbGxzaGVldC52MS5SZWplY3RlZENvbnRhY3QimwEKFUltcG9ydENvbnRhY3RzUmVxdWVzdBI0CgZoZWFkZXIYASABKAsyIi5jYWxsc2hlZXQudjEuSW1wb3J0Q29udGFjdHNIZWFkZXJIABINCgNjc3YYAiABKAxIABIuCgNlbmQYAyABKAsyHy5jYWxsc2hlZXQudjEuSW1wb3J0Q29udGFjdHNFbmRIAEINCgRwYXJ0EgW6SAIIASKnAQoUSW1wb3J0Q29udGFjdHNIZWFkZXISLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIjEKEUltcG9ydENvbnRhY3RzRW5kEhwKC3RvdGFsX2J5dGVzGAEgASgDQge6SAQiAigAIp8BChZJbXBvcnRDb250YWN0c1Jlc3BvbnNlEhYKDmFjY2VwdGVkX2NvdW50GAEgASgFEhYKDnRvdGFsX2NvbnRhY3RzGAIgASgFEh8KF3JlamVjdGVkX2NvbnRhY3RzX2NvdW50GAMgASgFEjQKEXJlamVjdGVkX2NvbnRhY3RzGAQgAygLMhkuY2FsbHNoZWV0LnYxLlJlamVjdGVkUm93InYKC1JlamVjdGVkUm93EgwKBGxpbmUYASABKAUSDQoFcGhvbmUYAiABKAkSLQoGcmVhc29uGAMgASgOMh0uY2FsbHNoZWV0LnYxLlJlamVjdGlvblJlYXNvbhINCgVmaWVsZBgEIAEoCRIMCgRydWxlGAUgASgJIqcBChRTdGFydEJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24i5QEKFVN0YXJ0QmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEiwKBnN0YXR1cxgEIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIZChFjb250YWN0c19lbnF1ZXVlZBgFIAEoBRIbChNyZWRpc19qb2JfY2FuY2VsbGVkGAYgASgIEi4KCnN0YXJ0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItwBChlSZXNjaGVkdWxlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAEhwKFHNjaGVkdWxlZF9zdGFydF90aW1lGAQgASgJEhAKCHRpbWV6b25lGAUgASgJQhQKEl9leHBlY3RlZF9yZXZpc2lvbiL1AQoaUmVzY2hlZHVsZUJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoGc3RhdHVzGAUgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhkKEW9sZF9qb2JfY2FuY2VsbGVkGAYgASgIEhwKFG5ld19zY2hlZHVsZWRfam9iX2lkGAcgASgJIqgBChVDYW5jZWxCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIrcBChZDYW5jZWxCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzEhsKE3JlZGlzX2pvYl9jYW5jZWxsZWQYBSABKAgSGgoSY29udGFjdHNfY2FuY2VsbGVkGAYgASgFIqcBChRQYXVzZUJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQEIUChJfZXhwZWN0ZWRfcmV2aXNpb24ifQoVUGF1c2VCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzIqgBChVSZXN1bWVCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIn4KFlJlc3VtZUJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRIsCgZzdGF0dXMYBCABKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXMiTQoRR2V0Q29udGFjdFJlcXVlc3QSHwoMYmF0Y2hfam9iX2lkGAEgASgJQgm6SAZyBBABGEASFwoGbnVtYmVyGAIgASgFQge6SAQaAigBImUKEkdldENvbnRhY3RSZXNwb25zZRImCgdjb250YWN0GAEgASgLMhUuY2FsbHNoZWV0LnYxLkNvbnRhY3QSJwoIYXR0ZW1wdHMYAiADKAsyFS5jYWxsc2hlZXQudjEuQXR0ZW1wdCJDChVXYXRjaEJhdGNoSm9ic1JlcXVlc3QSKgoNYmF0Y2hfam9iX2lkcxgBIAMoCUITukgQkgENCAEQ6AciBnIEEAEYQCJDChZXYXRjaEJhdGNoSm9ic1Jlc3BvbnNlEikKCWJhdGNoX2pvYhgBIAEoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYiKoAQoVRGVsZXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiIYChZEZWxldGVCYXRjaEpvYlJlc3BvbnNlIjUKEkdldEJhdGNoSm9iUmVxdWVzdBIfCgxiYXRjaF9qb2JfaWQYASABKAlCCbpIBnIEEAEYQCJAChNHZXRCYXRjaEpvYlJlc3BvbnNlEikKCWJhdGNoX2pvYhgBIAEoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYiLAAQoUTGlzdEJhdGNoSm9ic1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAiABKAkSQwoIc3RhdHVzZXMYAyADKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXNCE7pIEJIBDRAUGAEiB4IBBBABIAASMwoNbmFtZV9jb250YWlucxgEIAEoCUIcukgZchcYyAEyEl5bXlxwe0NjfVxwe0NzfV0qJCJcChVMaXN0QmF0Y2hKb2JzUmVzcG9uc2USKgoKYmF0Y2hfam9icxgBIAMoCzIWLmNhbGxzaGVldC52MS5CYXRjaEpvYhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiqgEKE0xpc3RDb250YWN0c1JlcXVlc3QSHwoMYmF0Y2hfam9iX2lkGAEgASgJQgm6SAZyBBABGEASGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAyABKAkSQgoIc3RhdHVzZXMYBCADKA4yGy5jYWxsc2hlZXQudjEuQ29udGFjdFN0YXR1c0ITukgQkgENEBQYASIHggEEEAEgACJYChRMaXN0Q29udGFjdHNSZXNwb25zZRInCghjb250YWN0cxgBIAMoCzIVLmNhbGxzaGVldC52MS5Db250YWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKWAQoVRXhwb3J0Q29udGFjdHNSZXF1ZXN0Eh8KDGJhdGNoX2pvYl9pZBgBIAEoCUIJukgGcgQQARhAEkIKCHN0YXR1c2VzGAIgAygOMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RTdGF0dXNCE7pIEJIBDRAUGAEiB4IBBBABIAASGAoQaW5jbHVkZV9hdHRlbXB0cxgDIAEoCCIlChZFeHBvcnRDb250YWN0c1Jlc3BvbnNlEgsKA2NzdhgBIAEoDDK7DAoPQmF0Y2hKb2JTZXJ2aWNlEm0KDkNyZWF0ZUJhdGNoSm9iEiMuY2FsbHNoZWV0LnYxLkNyZWF0ZUJhdGNoSm9iUmVxdWVzdBokLmNhbGxzaGVldC52MS5DcmVhdGVCYXRjaEpvYlJlc3BvbnNlIhCKtRgBApC1GICAgAKYtRgCEmQKC0FkZENvbnRhY3RzEiAuY2FsbHNoZWV0LnYxLkFkZENvbnRhY3RzUmVxdWVzdBohLmNhbGxzaGVldC52MS5BZGRDb250YWN0c1Jlc3BvbnNlIhCKtRgBApC1GICAgAKYtRgCEm8KDkltcG9ydENvbnRhY3RzEiMuY2FsbHNoZWV0LnYxLkltcG9ydENvbnRhY3RzUmVxdWVzdBokLmNhbGxzaGVldC52MS5JbXBvcnRDb250YWN0c1Jlc3BvbnNlIhCKtRgBApC1GICAgAiYtRgDKAESYwoNU3RhcnRCYXRjaEpvYhIiLmNhbGxzaGVldC52MS5TdGFydEJhdGNoSm9iUmVxdWVzdBojLmNhbGxzaGVldC52MS5TdGFydEJhdGNoSm9iUmVzcG9uc2UiCYq1GAECmLUYAhJyChJSZXNjaGVkdWxlQmF0Y2hKb2ISJy5jYWxsc2hlZXQudjEuUmVzY2hlZHVsZUJhdGNoSm9iUmVxdWVzdBooLmNhbGxzaGVldC52MS5SZXNjaGVkdWxlQmF0Y2hKb2JSZXNwb25zZSIJirUYAQKYtRgCEmMKDVBhdXNlQmF0Y2hKb2ISIi5jYWxsc2hlZXQudjEuUGF1c2VCYXRjaEpvYlJlcXVlc3QaIy5jYWxsc2hlZXQudjEuUGF1c2VCYXRjaEpvYlJlc3BvbnNlIgmKtRgBApi1GAISZgoOUmVzdW1lQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuUmVzdW1lQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLlJlc3VtZUJhdGNoSm9iUmVzcG9uc2UiCYq1GAECmLUYAhJmCg5DYW5jZWxCYXRjaEpvYhIjLmNhbGxzaGVldC52MS5DYW5jZWxCYXRjaEpvYlJlcXVlc3QaJC5jYWxsc2hlZXQudjEuQ2FuY2VsQmF0Y2hKb2JSZXNwb25zZSIJirUYAQKYtRgCEmYKDkRlbGV0ZUJhdGNoSm9iEiMuY2FsbHNoZWV0LnYxLkRlbGV0ZUJhdGNoSm9iUmVxdWVzdBokLmNhbGxzaGVldC52MS5EZWxldGVCYXRjaEpvYlJlc3BvbnNlIgmKtRgBApi1GAISYQoLR2V0QmF0Y2hKb2ISIC5jYWxsc2hlZXQudjEuR2V0QmF0Y2hKb2JSZXF1ZXN0GiEuY2FsbHNoZWV0LnYxLkdldEJhdGNoSm9iUmVzcG9uc2UiDZACAYq1GAICA5i1GAESZwoNTGlzdEJhdGNoSm9icxIiLmNhbGxzaGVldC52MS5MaXN0QmF0Y2hKb2JzUmVxdWVzdBojLmNhbGxzaGVldC52MS5MaXN0QmF0Y2hKb2JzUmVzcG9uc2UiDZACAYq1GAICA5i1GAESXgoKR2V0Q29udGFjdBIfLmNhbGxzaGVldC52MS5HZXRDb250YWN0UmVxdWVzdBogLmNhbGxzaGVldC52MS5HZXRDb250YWN0UmVzcG9uc2UiDZACAYq1GAICA5i1GAESbAoOV2F0Y2hCYXRjaEpvYnMSIy5jYWxsc2hlZXQudjEuV2F0Y2hCYXRjaEpvYnNSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLldhdGNoQmF0Y2hKb2JzUmVzcG9uc2UiDZACAYq1GAICA5i1GAEwARJkCgxMaXN0Q29udGFjdHMSIS5jYWxsc2hlZXQudjEuTGlzdENvbnRhY3RzUmVxdWVzdBoiLmNhbGxzaGVldC52MS5MaXN0Q29udGFjdHNSZXNwb25zZSINkAIBirUYAgIDmLUYARJsCg5FeHBvcnRDb250YWN0cxIjLmNhbGxzaGVldC52MS5FeHBvcnRDb250YWN0c1JlcXVlc3QaJC5jYWxsc2hlZXQudjEuRXhwb3J0Q29udGFjdHNSZXNwb25zZSINkAIBirUYAgIDmLUYATABYgZwcm90bzM", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiRjYWxsc2hlZXQvdjEvYmF0Y2hfam9iX3NlcnZpY2UucHJvdG8SDGNhbGxzaGVldC52MSLdBgoVQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBIsCgRuYW1lGAIgASgJQh66SBtyGRABGMgBMhJeW15ccHtDY31ccHtDc31dKiQSRgoLZGVzY3JpcHRpb24YAyABKAlCMbpILnIsGOgHMideW15ceDAwLVx4MDhceDBiLVx4MWZceDdmLVx4OWZccHtDc31dKiQSPAoUZnJvbV9waG9uZV9udW1iZXJfaWQYBCABKAlCHrpIG3IZEAEYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBI3Cghjb250YWN0cxgFIAMoCzIaLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXRCCbpIBpIBAxCQThIuChVjb25jdXJyZW50X2NhbGxfbGltaXQYBiABKAVCCrpIBxoFGOgHKAFIAIgBARIkCgxtYXhfYXR0ZW1wdHMYByABKAVCCbpIBhoEGAooAUgBiAEBEkAKCHJldHJ5X29uGAggAygOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWVCF7pIFJIBERAUGAEiC4IBCBABIAAgASALEkcKDHJldHJ5X2RlbGF5cxgJIAMoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIWukgTkgEQEAoiDKoBCSIFCICangEyABIcChRzY2hlZHVsZWRfc3RhcnRfdGltZRgKIAEoCRIQCgh0aW1lem9uZRgLIAEoCRIxCg1jYWxsaW5nX2hvdXJzGAwgASgLMhouY2FsbHNoZWV0LnYxLkNhbGxpbmdIb3VycxI2ChBjYWxsc19wZXJfc2Vjb25kGA0gASgBQhe6SBQSEhkAAAAAAECPQCl7FK5H4XqEP0gCiAEBEjsKB3JhbXBfdXAYDiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CD7pIDKoBCSIFCICangEyABIgCghwcmlvcml0eRgPIAEoBUIJukgGGgQYCigBSAOIAQFCGAoWX2NvbmN1cnJlbnRfY2FsbF9saW1pdEIPCg1fbWF4X2F0dGVtcHRzQhMKEV9jYWxsc19wZXJfc2Vjb25kQgsKCV9wcmlvcml0eSKrAgoWQ3JlYXRlQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEhYKDnRvdGFsX2NvbnRhY3RzGAQgASgFEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYByABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYCCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IuABChJBZGRDb250YWN0c1JlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEASOQoIY29udGFjdHMYBCADKAsyGi5jYWxsc2hlZXQudjEuQ29udGFjdElucHV0Qgu6SAiSAQUIARCQTkIUChJfZXhwZWN0ZWRfcmV2aXNpb24ioAEKE0FkZENvbnRhY3RzUmVzcG9uc2USFgoOYWNjZXB0ZWRfY291bnQYASABKAUSFgoOdG90YWxfY29udGFjdHMYAiABKAUSHwoXcmVqZWN0ZWRfY29udGFjdHNfY291bnQYAyABKAUSOAoRcmVqZWN0ZWRfY29udGFjdHMYBCADKAsyHS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRDb250YWN0IpsBChVJbXBvcnRDb250YWN0c1JlcXVlc3QSNAoGaGVhZGVyGAEgASgLMiIuY2FsbHNoZWV0LnYxLkltcG9ydENvbnRhY3RzSGVhZGVySAASDQoDY3N2GAIgASgMSAASLgoDZW5kGAMgASgLMh8uY2FsbHNoZWV0LnYxLkltcG9ydENvbnRhY3RzRW5kSABCDQoEcGFydBIFukgCCAEipwEKFEltcG9ydENvbnRhY3RzSGVhZGVyEi8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiIxChFJbXBvcnRDb250YWN0c0VuZBIcCgt0b3RhbF9ieXRlcxgBIAEoA0IHukgEIgIoACKfAQoWSW1wb3J0Q29udGFjdHNSZXNwb25zZRIWCg5hY2NlcHRlZF9jb3VudBgBIAEoBRIWCg50b3RhbF9jb250YWN0cxgCIAEoBRIfChdyZWplY3RlZF9jb250YWN0c19jb3VudBgDIAEoBRI0ChFyZWplY3RlZF9jb250YWN0cxgEIAMoCzIZLmNhbGxzaGVldC52MS5SZWplY3RlZFJvdyJ2CgtSZWplY3RlZFJvdxIMCgRsaW5lGAEgASgFEg0KBXBob25lGAIgASgJEi0KBnJlYXNvbhgDIAEoDjIdLmNhbGxzaGVldC52MS5SZWplY3Rpb25SZWFzb24SDQoFZmllbGQYBCABKAkSDAoEcnVsZRgFIAEoCSKnAQoUU3RhcnRCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIuUBChVTdGFydEJhdGNoSm9iUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCBIPCgdtZXNzYWdlGAIgASgJEhQKDGJhdGNoX2pvYl9pZBgDIAEoCRIsCgZzdGF0dXMYBCABKA4yHC5jYWxsc2hlZXQudjEuQmF0Y2hKb2JTdGF0dXMSGQoRY29udGFjdHNfZW5xdWV1ZWQYBSABKAUSGwoTcmVkaXNfam9iX2NhbmNlbGxlZBgGIAEoCBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLcAQoZUmVzY2hlZHVsZUJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQBIcChRzY2hlZHVsZWRfc3RhcnRfdGltZRgEIAEoCRIQCgh0aW1lem9uZRgFIAEoCUIUChJfZXhwZWN0ZWRfcmV2aXNpb24i9QEKGlJlc2NoZWR1bGVCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSOAoUc2NoZWR1bGVkX3N0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIZChFvbGRfam9iX2NhbmNlbGxlZBgGIAEoCBIcChRuZXdfc2NoZWR1bGVkX2pvYl9pZBgHIAEoCSKoAQoVQ2FuY2VsQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiK3AQoWQ2FuY2VsQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEiwKBnN0YXR1cxgEIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIbChNyZWRpc19qb2JfY2FuY2VsbGVkGAUgASgIEhoKEmNvbnRhY3RzX2NhbmNlbGxlZBgGIAEoBSKnAQoUUGF1c2VCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIn0KFVBhdXNlQmF0Y2hKb2JSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIEg8KB21lc3NhZ2UYAiABKAkSFAoMYmF0Y2hfam9iX2lkGAMgASgJEiwKBnN0YXR1cxgEIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cyKoAQoVUmVzdW1lQmF0Y2hKb2JSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBInChFleHBlY3RlZF9yZXZpc2lvbhgCIAEoA0IHukgEIgIoAUgAiAEBEh8KDGJhdGNoX2pvYl9pZBgDIAEoCUIJukgGcgQQARhAQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJ+ChZSZXN1bWVCYXRjaEpvYlJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgSDwoHbWVzc2FnZRgCIAEoCRIUCgxiYXRjaF9qb2JfaWQYAyABKAkSLAoGc3RhdHVzGAQgASgOMhwuY2FsbHNoZWV0LnYxLkJhdGNoSm9iU3RhdHVzIk0KEUdldENvbnRhY3RSZXF1ZXN0Eh8KDGJhdGNoX2pvYl9pZBgBIAEoCUIJukgGcgQQARhAEhcKBm51bWJlchgCIAEoBUIHukgEGgIoASJlChJHZXRDb250YWN0UmVzcG9uc2USJgoHY29udGFjdBgBIAEoCzIVLmNhbGxzaGVldC52MS5Db250YWN0EicKCGF0dGVtcHRzGAIgAygLMhUuY2FsbHNoZWV0LnYxLkF0dGVtcHQiQwoVV2F0Y2hCYXRjaEpvYnNSZXF1ZXN0EioKDWJhdGNoX2pvYl9pZHMYASADKAlCE7pIEJIBDQgBEOgHIgZyBBABGEAiQwoWV2F0Y2hCYXRjaEpvYnNSZXNwb25zZRIpCgliYXRjaF9qb2IYASABKAsyFi5jYWxsc2hlZXQudjEuQmF0Y2hKb2IitwYKFVVwZGF0ZUJhdGNoSm9iUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSJwoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKANCB7pIBCICKAFIAIgBARIfCgxiYXRjaF9qb2JfaWQYAyABKAlCCbpIBnIEEAEYQBIvCgt1cGRhdGVfbWFzaxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSMQoEbmFtZRgFIAEoCUIeukgbchkQARjIATISXlteXHB7Q2N9XHB7Q3N9XSokSAGIAQESSwoLZGVzY3JpcHRpb24YBiABKAlCMbpILnIsGOgHMideW15ceDAwLVx4MDhceDBiLVx4MWZceDdmLVx4OWZccHtDc31dKiRIAogBARIuChVjb25jdXJyZW50X2NhbGxfbGltaXQYByABKAVCCrpIBxoFGOgHKAFIA4gBARIkCgxtYXhfYXR0ZW1wdHMYCCABKAVCCbpIBhoEGAooAUgEiAEBEkAKCHJldHJ5X29uGAkgAygOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWVCF7pIFJIBERAUGAEiC4IBCBABIAAgASALEkcKDHJldHJ5X2RlbGF5cxgKIAMoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIWukgTkgEQEAoiDKoBCSIFCICangEyABI2ChBjYWxsc19wZXJfc2Vjb25kGAsgASgBQhe6SBQSEhkAAAAAAECPQCl7FK5H4XqEP0gFiAEBEjsKB3JhbXBfdXAYDCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CD7pIDKoBCSIFCICangEyABIgCghwcmlvcml0eRgNIAEoBUIJukgGGgQYCigBSAaIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uQgcKBV9uYW1lQg4KDF9kZXNjcmlwdGlvbkIYChZfY29uY3VycmVudF9jYWxsX2xpbWl0Qg8KDV9tYXhfYXR0ZW1wdHNCEwoRX2NhbGxzX3Blcl9zZWNvbmRCCwoJX3ByaW9yaXR5IkMKFlVwZGF0ZUJhdGNoSm9iUmVzcG9uc2USKQoJYmF0Y2hfam9iGAEgASgLMhYuY2FsbHNoZWV0LnYxLkJhdGNoSm9iIqgBChVEZWxldGVCYXRjaEpvYlJlcXVlc3QSLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEicKEWV4cGVjdGVkX3JldmlzaW9uGAIgASgDQge6SAQiAigBSACIAQESHwoMYmF0Y2hfam9iX2lkGAMgASgJQgm6SAZyBBABGEBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIhgKFkRlbGV0ZUJhdGNoSm9iUmVzcG9uc2UiNQoSR2V0QmF0Y2hKb2JSZXF1ZXN0Eh8KDGJhdGNoX2pvYl9pZBgBIAEoCUIJukgGcgQQARhAIkAKE0dldEJhdGNoSm9iUmVzcG9uc2USKQoJYmF0Y2hfam9iGAEgASgLMhYuY2FsbHNoZWV0LnYxLkJhdGNoSm9iIsABChRMaXN0QmF0Y2hKb2JzUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgCIAEoCRJDCghzdGF0dXNlcxgDIAMoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1c0ITukgQkgENEBQYASIHggEEEAEgABIzCg1uYW1lX2NvbnRhaW5zGAQgASgJQhy6SBlyFxjIATISXlteXHB7Q2N9XHB7Q3N9XSokIlwKFUxpc3RCYXRjaEpvYnNSZXNwb25zZRIqCgpiYXRjaF9qb2JzGAEgAygLMhYuY2FsbHNoZWV0LnYxLkJhdGNoSm9iEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKqAQoTTGlzdENvbnRhY3RzUmVxdWVzdBIfCgxiYXRjaF9qb2JfaWQYASABKAlCCbpIBnIEEAEYQBIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgDIAEoCRJCCghzdGF0dXNlcxgEIAMoDjIbLmNhbGxzaGVldC52MS5Db250YWN0U3RhdHVzQhO6SBCSAQ0QFBgBIgeCAQQQASAAIlgKFExpc3RDb250YWN0c1Jlc3BvbnNlEicKCGNvbnRhY3RzGAEgAygLMhUuY2FsbHNoZWV0LnYxLkNvbnRhY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpYBChVFeHBvcnRDb250YWN0c1JlcXVlc3QSHwoMYmF0Y2hfam9iX2lkGAEgASgJQgm6SAZyBBABGEASQgoIc3RhdHVzZXMYAiADKA4yGy5jYWxsc2hlZXQudjEuQ29udGFjdFN0YXR1c0ITukgQkgENEBQYASIHggEEEAEgABIYChBpbmNsdWRlX2F0dGVtcHRzGAMgASgIIiUKFkV4cG9ydENvbnRhY3RzUmVzcG9uc2USCwoDY3N2GAEgASgMMqMNCg9CYXRjaEpvYlNlcnZpY2USbQoOQ3JlYXRlQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuQ3JlYXRlQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkNyZWF0ZUJhdGNoSm9iUmVzcG9uc2UiEIq1GAECkLUYgICAApi1GAISZAoLQWRkQ29udGFjdHMSIC5jYWxsc2hlZXQudjEuQWRkQ29udGFjdHNSZXF1ZXN0GiEuY2FsbHNoZWV0LnYxLkFkZENvbnRhY3RzUmVzcG9uc2UiEIq1GAECkLUYgICAApi1GAISbwoOSW1wb3J0Q29udGFjdHMSIy5jYWxsc2hlZXQudjEuSW1wb3J0Q29udGFjdHNSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkltcG9ydENvbnRhY3RzUmVzcG9uc2UiEIq1GAECkLUYgICACJi1GAMoARJjCg1TdGFydEJhdGNoSm9iEiIuY2FsbHNoZWV0LnYxLlN0YXJ0QmF0Y2hKb2JSZXF1ZXN0GiMuY2FsbHNoZWV0LnYxLlN0YXJ0QmF0Y2hKb2JSZXNwb25zZSIJirUYAQKYtRgCEnIKElJlc2NoZWR1bGVCYXRjaEpvYhInLmNhbGxzaGVldC52MS5SZXNjaGVkdWxlQmF0Y2hKb2JSZXF1ZXN0GiguY2FsbHNoZWV0LnYxLlJlc2NoZWR1bGVCYXRjaEpvYlJlc3BvbnNlIgmKtRgBApi1GAISYwoNUGF1c2VCYXRjaEpvYhIiLmNhbGxzaGVldC52MS5QYXVzZUJhdGNoSm9iUmVxdWVzdBojLmNhbGxzaGVldC52MS5QYXVzZUJhdGNoSm9iUmVzcG9uc2UiCYq1GAECmLUYAhJmCg5SZXN1bWVCYXRjaEpvYhIjLmNhbGxzaGVldC52MS5SZXN1bWVCYXRjaEpvYlJlcXVlc3QaJC5jYWxsc2hlZXQudjEuUmVzdW1lQmF0Y2hKb2JSZXNwb25zZSIJirUYAQKYtRgCEmYKDkNhbmNlbEJhdGNoSm9iEiMuY2FsbHNoZWV0LnYxLkNhbmNlbEJhdGNoSm9iUmVxdWVzdBokLmNhbGxzaGVldC52MS5DYW5jZWxCYXRjaEpvYlJlc3BvbnNlIgmKtRgBApi1GAISZgoOVXBkYXRlQmF0Y2hKb2ISIy5jYWxsc2hlZXQudjEuVXBkYXRlQmF0Y2hKb2JSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLlVwZGF0ZUJhdGNoSm9iUmVzcG9uc2UiCYq1GAECmLUYAhJmCg5EZWxldGVCYXRjaEpvYhIjLmNhbGxzaGVldC52MS5EZWxldGVCYXRjaEpvYlJlcXVlc3QaJC5jYWxsc2hlZXQudjEuRGVsZXRlQmF0Y2hKb2JSZXNwb25zZSIJirUYAQKYtRgCEmEKC0dldEJhdGNoSm9iEiAuY2FsbHNoZWV0LnYxLkdldEJhdGNoSm9iUmVxdWVzdBohLmNhbGxzaGVldC52MS5HZXRCYXRjaEpvYlJlc3BvbnNlIg2QAgGKtRgCAgOYtRgBEmcKDUxpc3RCYXRjaEpvYnMSIi5jYWxsc2hlZXQudjEuTGlzdEJhdGNoSm9ic1JlcXVlc3QaIy5jYWxsc2hlZXQudjEuTGlzdEJhdGNoSm9ic1Jlc3BvbnNlIg2QAgGKtRgCAgOYtRgBEl4KCkdldENvbnRhY3QSHy5jYWxsc2hlZXQudjEuR2V0Q29udGFjdFJlcXVlc3QaIC5jYWxsc2hlZXQudjEuR2V0Q29udGFjdFJlc3BvbnNlIg2QAgGKtRgCAgOYtRgBEmwKDldhdGNoQmF0Y2hKb2JzEiMuY2FsbHNoZWV0LnYxLldhdGNoQmF0Y2hKb2JzUmVxdWVzdBokLmNhbGxzaGVldC52MS5XYXRjaEJhdGNoSm9ic1Jlc3BvbnNlIg2QAgGKtRgCAgOYtRgBMAESZAoMTGlzdENvbnRhY3RzEiEuY2FsbHNoZWV0LnYxLkxpc3RDb250YWN0c1JlcXVlc3QaIi5jYWxsc2hlZXQudjEuTGlzdENvbnRhY3RzUmVzcG9uc2UiDZACAYq1GAICA5i1GAESbAoORXhwb3J0Q29udGFjdHMSIy5jYWxsc2hlZXQudjEuRXhwb3J0Q29udGFjdHNSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLkV4cG9ydENvbnRhY3RzUmVzcG9uc2UiDZACAYq1GAICA5i1GAEwAWIGcHJvdG8z", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_calling_hours, file_callsheet_v1_options, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * The request of CreateBatchJob.
@@ -75,7 +77,7 @@ export type CreateBatchJobRequest = Message<"callsheet.v1.CreateBatchJobRequest"
 
   /**
    * The outcomes after which a contact is tried again. no_answer, busy and timeout if none is given; OUTCOME_COMPLETED
-   * is refused. For no second attempt at all set `max_attempts` to 1.
+   * and OUTCOME_NOT_DIALED are refused. For no second attempt at all set `max_attempts` to 1.
    *
    * @generated from field: repeated callsheet.v1.Outcome retry_on = 8;
    */
@@ -97,11 +99,43 @@ export type CreateBatchJobRequest = Message<"callsheet.v1.CreateBatchJobRequest"
   scheduledStartTime: string;
 
   /**
-   * As for RescheduleBatchJob.
+   * As for RescheduleBatchJob. The hours are those of this zone.
    *
    * @generated from field: string timezone = 11;
    */
   timezone: string;
+
+  /**
+   * When contacts may be called: outside of these hours none is leased, and what has no end by then goes on when they
+   * begin again. At any time if not given.
+   *
+   * @generated from field: callsheet.v1.CallingHours calling_hours = 12;
+   */
+  callingHours?: CallingHours | undefined;
+
+  /**
+   * At most so many contacts of this job are leased a second, and with them calls begin: spread evenly, over all
+   * replicas, within 2 % in any ten seconds. 0.01 to 1,000; as many as the limits allow if not given.
+   *
+   * @generated from field: optional double calls_per_second = 13;
+   */
+  callsPerSecond?: number | undefined;
+
+  /**
+   * Over so long from the start the number of contacts that may be dialing at once grows evenly from 1 to
+   * `concurrent_call_limit`. At most 30 days; if it is not given, or 0, the limit holds from the start.
+   *
+   * @generated from field: google.protobuf.Duration ramp_up = 14;
+   */
+  rampUp?: Duration | undefined;
+
+  /**
+   * The running jobs of an organization share its room in this proportion: as long as they have contacts to be called,
+   * one with 10 has twice as many dialing as one with 5. None starves. 1 to 10; 5 if not given.
+   *
+   * @generated from field: optional int32 priority = 15;
+   */
+  priority?: number | undefined;
 };
 
 /**
@@ -1015,6 +1049,134 @@ export const WatchBatchJobsResponseSchema: GenMessage<WatchBatchJobsResponse> = 
   messageDesc(file_callsheet_v1_batch_job_service, 22);
 
 /**
+ * The request of UpdateBatchJob.
+ *
+ * @generated from message callsheet.v1.UpdateBatchJobRequest
+ */
+export type UpdateBatchJobRequest = Message<"callsheet.v1.UpdateBatchJobRequest"> & {
+  /**
+   * Makes the call safe to repeat; see the service.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * If given, the job must be at this revision.
+   *
+   * @generated from field: optional int64 expected_revision = 2;
+   */
+  expectedRevision?: bigint | undefined;
+
+  /**
+   * The batch job.
+   *
+   * @generated from field: string batch_job_id = 3;
+   */
+  batchJobId: string;
+
+  /**
+   * Which settings are changed, by the names of the fields below. One that is named here and not given becomes what it
+   * is where CreateBatchJob is not given it; a job's name must be given. If there is no mask, those that are given are
+   * changed. Something must be.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 4;
+   */
+  updateMask?: FieldMask | undefined;
+
+  /**
+   * As for CreateBatchJob.
+   *
+   * @generated from field: optional string name = 5;
+   */
+  name?: string | undefined;
+
+  /**
+   * As for CreateBatchJob.
+   *
+   * @generated from field: optional string description = 6;
+   */
+  description?: string | undefined;
+
+  /**
+   * As for CreateBatchJob. While more contacts are dialing than a lowered limit allows, none is leased.
+   *
+   * @generated from field: optional int32 concurrent_call_limit = 7;
+   */
+  concurrentCallLimit?: number | undefined;
+
+  /**
+   * As for CreateBatchJob.
+   *
+   * @generated from field: optional int32 max_attempts = 8;
+   */
+  maxAttempts?: number | undefined;
+
+  /**
+   * As for CreateBatchJob.
+   *
+   * @generated from field: repeated callsheet.v1.Outcome retry_on = 9;
+   */
+  retryOn: Outcome[];
+
+  /**
+   * As for CreateBatchJob, for attempts that end from now on.
+   *
+   * @generated from field: repeated google.protobuf.Duration retry_delays = 10;
+   */
+  retryDelays: Duration[];
+
+  /**
+   * As for CreateBatchJob.
+   *
+   * @generated from field: optional double calls_per_second = 11;
+   */
+  callsPerSecond?: number | undefined;
+
+  /**
+   * As for CreateBatchJob.
+   *
+   * @generated from field: google.protobuf.Duration ramp_up = 12;
+   */
+  rampUp?: Duration | undefined;
+
+  /**
+   * As for CreateBatchJob.
+   *
+   * @generated from field: optional int32 priority = 13;
+   */
+  priority?: number | undefined;
+};
+
+/**
+ * Describes the message callsheet.v1.UpdateBatchJobRequest.
+ * Use `create(UpdateBatchJobRequestSchema)` to create a new message.
+ */
+export const UpdateBatchJobRequestSchema: GenMessage<UpdateBatchJobRequest> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 23);
+
+/**
+ * The answer of UpdateBatchJob.
+ *
+ * @generated from message callsheet.v1.UpdateBatchJobResponse
+ */
+export type UpdateBatchJobResponse = Message<"callsheet.v1.UpdateBatchJobResponse"> & {
+  /**
+   * The job as it is now; in the answer to a repetition, as it is then.
+   *
+   * @generated from field: callsheet.v1.BatchJob batch_job = 1;
+   */
+  batchJob?: BatchJob | undefined;
+};
+
+/**
+ * Describes the message callsheet.v1.UpdateBatchJobResponse.
+ * Use `create(UpdateBatchJobResponseSchema)` to create a new message.
+ */
+export const UpdateBatchJobResponseSchema: GenMessage<UpdateBatchJobResponse> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job_service, 24);
+
+/**
  * The request of DeleteBatchJob.
  *
  * @generated from message callsheet.v1.DeleteBatchJobRequest
@@ -1047,7 +1209,7 @@ export type DeleteBatchJobRequest = Message<"callsheet.v1.DeleteBatchJobRequest"
  * Use `create(DeleteBatchJobRequestSchema)` to create a new message.
  */
 export const DeleteBatchJobRequestSchema: GenMessage<DeleteBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 23);
+  messageDesc(file_callsheet_v1_batch_job_service, 25);
 
 /**
  * The answer of DeleteBatchJob: the job is gone. Its contacts' rows are removed afterwards.
@@ -1062,7 +1224,7 @@ export type DeleteBatchJobResponse = Message<"callsheet.v1.DeleteBatchJobRespons
  * Use `create(DeleteBatchJobResponseSchema)` to create a new message.
  */
 export const DeleteBatchJobResponseSchema: GenMessage<DeleteBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 24);
+  messageDesc(file_callsheet_v1_batch_job_service, 26);
 
 /**
  * The request of GetBatchJob.
@@ -1083,7 +1245,7 @@ export type GetBatchJobRequest = Message<"callsheet.v1.GetBatchJobRequest"> & {
  * Use `create(GetBatchJobRequestSchema)` to create a new message.
  */
 export const GetBatchJobRequestSchema: GenMessage<GetBatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 25);
+  messageDesc(file_callsheet_v1_batch_job_service, 27);
 
 /**
  * The answer of GetBatchJob.
@@ -1104,7 +1266,7 @@ export type GetBatchJobResponse = Message<"callsheet.v1.GetBatchJobResponse"> & 
  * Use `create(GetBatchJobResponseSchema)` to create a new message.
  */
 export const GetBatchJobResponseSchema: GenMessage<GetBatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 26);
+  messageDesc(file_callsheet_v1_batch_job_service, 28);
 
 /**
  * The request of ListBatchJobs.
@@ -1146,7 +1308,7 @@ export type ListBatchJobsRequest = Message<"callsheet.v1.ListBatchJobsRequest"> 
  * Use `create(ListBatchJobsRequestSchema)` to create a new message.
  */
 export const ListBatchJobsRequestSchema: GenMessage<ListBatchJobsRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 27);
+  messageDesc(file_callsheet_v1_batch_job_service, 29);
 
 /**
  * The answer of ListBatchJobs.
@@ -1174,7 +1336,7 @@ export type ListBatchJobsResponse = Message<"callsheet.v1.ListBatchJobsResponse"
  * Use `create(ListBatchJobsResponseSchema)` to create a new message.
  */
 export const ListBatchJobsResponseSchema: GenMessage<ListBatchJobsResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 28);
+  messageDesc(file_callsheet_v1_batch_job_service, 30);
 
 /**
  * The request of ListContacts.
@@ -1216,7 +1378,7 @@ export type ListContactsRequest = Message<"callsheet.v1.ListContactsRequest"> & 
  * Use `create(ListContactsRequestSchema)` to create a new message.
  */
 export const ListContactsRequestSchema: GenMessage<ListContactsRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 29);
+  messageDesc(file_callsheet_v1_batch_job_service, 31);
 
 /**
  * The answer of ListContacts.
@@ -1244,7 +1406,7 @@ export type ListContactsResponse = Message<"callsheet.v1.ListContactsResponse"> 
  * Use `create(ListContactsResponseSchema)` to create a new message.
  */
 export const ListContactsResponseSchema: GenMessage<ListContactsResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 30);
+  messageDesc(file_callsheet_v1_batch_job_service, 32);
 
 /**
  * The request of ExportContacts.
@@ -1282,7 +1444,7 @@ export type ExportContactsRequest = Message<"callsheet.v1.ExportContactsRequest"
  * Use `create(ExportContactsRequestSchema)` to create a new message.
  */
 export const ExportContactsRequestSchema: GenMessage<ExportContactsRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 31);
+  messageDesc(file_callsheet_v1_batch_job_service, 33);
 
 /**
  * A piece of the answer of ExportContacts.
@@ -1303,7 +1465,7 @@ export type ExportContactsResponse = Message<"callsheet.v1.ExportContactsRespons
  * Use `create(ExportContactsResponseSchema)` to create a new message.
  */
 export const ExportContactsResponseSchema: GenMessage<ExportContactsResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job_service, 32);
+  messageDesc(file_callsheet_v1_batch_job_service, 34);
 
 /**
  * Creates, schedules, starts, moves, cancels and shows batch jobs.
@@ -1427,6 +1589,21 @@ export const BatchJobService: GenService<{
     methodKind: "unary";
     input: typeof CancelBatchJobRequestSchema;
     output: typeof CancelBatchJobResponseSchema;
+  },
+  /**
+   * Changes settings of a batch job that is not final; one that is is refused as `not_updatable`.
+   *
+   * What narrows holds from the answer on, on every replica; no call in progress is taken from its worker by it.
+   * Contacts that wait for another attempt which `max_attempts` or `retry_on` no longer allow are never called again,
+   * and become final with their last outcome, some of many a few seconds later. A contact that is final stays so, and
+   * one that waits keeps its time.
+   *
+   * @generated from rpc callsheet.v1.BatchJobService.UpdateBatchJob
+   */
+  updateBatchJob: {
+    methodKind: "unary";
+    input: typeof UpdateBatchJobRequestSchema;
+    output: typeof UpdateBatchJobResponseSchema;
   },
   /**
    * Deletes a batch job and its contacts. Refused while it is running, or while a contact is dialing.

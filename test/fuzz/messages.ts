@@ -111,6 +111,23 @@ function wholeNumber(field: DescField, rules: Rules, making: Making): Value {
   return integer(field, field.name === "total_bytes" && random.chance(0.9) ? making.fileBytes : value);
 }
 
+/** Likewise, and what is no number at all. */
+function fraction(field: DescField, rules: Rules, { random }: Making): Value {
+  const { greaterThan: above, lessThan: below } =
+    rules.case === "double" ? rules.value : { greaterThan: undefined, lessThan: undefined };
+  const [least, most] = [above?.value ?? 0, below?.value ?? 100];
+  const value = random.chance(0.85)
+    ? random.pick([least, least + 0.1, most, 0.5, 1, 2.5])
+    : random.pick([least - 1, most + 0.1, -0, 5e-324, 1e300, NaN, Infinity, -Infinity]);
+  return {
+    json: Number.isFinite(value) ? value : String(value),
+    write: (writer, number) =>
+      field.scalar === ScalarType.FLOAT
+        ? writer.tag(number, WireType.Bit32).float(value)
+        : writer.tag(number, WireType.Bit64).double(value),
+  };
+}
+
 const integer = (field: DescField, value: number | bigint): Value => ({
   json: typeof value === "bigint" && field.scalar === ScalarType.INT64 ? String(value) : Number(value),
   write: (writer, number) => writer.tag(number, WireType.Varint).int64(value),
@@ -201,13 +218,23 @@ function oddTime(texts: readonly string[], making: Making): Value {
   return { json: random.pick(texts), write: secondsAndNanos(random.pick(oddSeconds), nanos) };
 }
 
-/** Names of fields of the message that is beside the mask. */
+/** What no mask names. */
+const unmasked: ReadonlySet<string> = new Set([
+  "request_id",
+  "expected_revision",
+  "batch_job_id",
+  "update_mask",
+]);
+
+/** Names of fields of the message that is beside the mask, or of those that are beside it themselves. */
 function fieldMask({ parent }: DescField, making: Making): Value {
   const { random } = making;
-  const beside = parent.fields.flatMap(({ message }) => message?.fields ?? []).filter(({ scalar }) => scalar);
+  const beside = parent.fields.filter(({ name }) => !unmasked.has(name));
+  const ours = beside.filter(({ message }) => message?.typeName.startsWith("callsheet.") === true);
+  const maskable = ours.length > 0 ? ours.flatMap(({ message }) => message?.fields ?? []) : beside;
   const isOdd = random.chance(making.wrong);
   making.isOdd ||= isOdd;
-  const named = beside.filter(() => random.chance(0.5));
+  const named = maskable.filter(() => random.chance(0.4));
   const paths = named.map(({ name }) => name);
   const odd = random.pick(["*", "__proto__", "a.b.c", ",", "leaseLimit ", ""]);
   return {
@@ -273,6 +300,9 @@ function single(field: DescField, rules: Rules, making: Making, depth: number): 
       const json = random.chance(0.5);
       return { json, write: (writer, number) => writer.tag(number, WireType.Varint).bool(json) };
     }
+    case ScalarType.DOUBLE:
+    case ScalarType.FLOAT:
+      return fraction(field, rules, making);
     default:
       return wholeNumber(field, rules, making);
   }

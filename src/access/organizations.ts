@@ -20,6 +20,7 @@ const options: Record<keyof OrganizationSettings, { least: number; most: number;
   rateCommand: { least: 0, most: 1_000_000, what: "so many commands a second, 0 for no limit" },
   rateImport: { least: 0, most: 1_000_000, what: "so many imports a second, 0 for no limit" },
   rateLease: { least: 0, most: 1_000_000, what: "so many calls for leases a second, 0 for no limit" },
+  suppressedPhoneLimit: { least: 0, most: 2_000_000_000, what: "it may suppress so many phones" },
 };
 
 const settings = Object.entries(options) as [keyof OrganizationSettings, (typeof options)["leaseLimit"]][];

@@ -11,6 +11,7 @@ import {
   removeLeases,
 } from "../postgres/lease-ends.ts";
 import { nameOf } from "../postgres/lease-rows.ts";
+import type { Suppressed } from "../postgres/leases.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { Metrics } from "../vitals/metrics.ts";
@@ -50,6 +51,8 @@ export type Recorder = AsyncDisposable & {
    * call. Whoever has taken them over meanwhile keeps them: they have other nonces then.
    */
   takeBack(organizationId: number, leases: readonly LeaseKey[]): void;
+  /** Follows contacts that were to be leased, and have ended because their phone is suppressed. */
+  noteSuppressed(organizationId: number, suppressed: readonly Suppressed[]): void;
   /** Ends those of the leases whose time is over. */
   expire(organizationId: number, keys: readonly LeaseKey[]): Promise<void>;
 };
@@ -168,6 +171,14 @@ export function createRecorder(deps: {
         )
         .finally(() => following.delete(taken));
       following.add(taken);
+    },
+
+    noteSuppressed(organizationId, suppressed) {
+      for (const { count } of suppressed) metrics.suppressedContacts.inc(count);
+      const finished = suppressed.flatMap(({ jobId: id, finalRevision: revision }) =>
+        revision === undefined ? [] : [{ id, revision }],
+      );
+      if (finished.length > 0) follow(organizationId, () => unlinkAll(organizationId, finished));
     },
 
     async expire(organizationId, keys) {

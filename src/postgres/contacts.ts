@@ -174,8 +174,13 @@ export async function readContacts(
   >`${often}
     select c.number, c.line, c.found,
       contact_status(l.number is not null, a.outcome, a.next_attempt_at) as status,
-      coalesce(a.attempt, 0) + case when l.number is null then 0 else 1 end as attempts,
-      a.outcome as "lastOutcome",
+      coalesce(a.attempt - case when a.outcome = 'suppressed' then 1 else 0 end, 0)
+        + case when l.number is null then 0 else 1 end as attempts,
+      case when a.outcome = 'suppressed' then (
+        select outcome from attempts
+        where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number
+          and attempt = a.attempt - 1
+      ) else a.outcome end as "lastOutcome",
       case when l.number is null then a.next_attempt_at end as "nextAttemptAt"
     from (
       select n.number, b.line, count(*) over ()::int as found,

@@ -11,6 +11,7 @@ export type OrganizationSettings = {
   readonly rateCommand: number | null;
   readonly rateImport: number | null;
   readonly rateLease: number | null;
+  readonly suppressedPhoneLimit: number | null;
 };
 
 /** New settings, of those that change; null goes back to what the service has for all. */
@@ -22,6 +23,7 @@ export type Organization = {
   readonly createdAt: Date;
   readonly dialing: number;
   readonly storedContacts: number;
+  readonly suppressedPhones: number;
   readonly settings: OrganizationSettings;
 };
 
@@ -32,6 +34,7 @@ const columns = {
   rateCommand: "rate_command",
   rateImport: "rate_import",
   rateLease: "rate_lease",
+  suppressedPhoneLimit: "suppressed_phone_limit",
 } as const satisfies Record<keyof OrganizationSettings, string>;
 
 export const settingNames = Object.keys(columns) as (keyof OrganizationSettings)[];
@@ -39,16 +42,18 @@ export const settingNames = Object.keys(columns) as (keyof OrganizationSettings)
 async function select(db: Database | Trx, which: RawBuilder<unknown>): Promise<Organization[]> {
   const { rows } = await sql<Omit<Organization, "settings"> & OrganizationSettings>`
     select o.id, o.name, o.created_at as "createdAt", o.dialing, coalesce(s.contacts, 0) as "storedContacts",
+      o.suppressed_phones as "suppressedPhones",
       ${sql.join(Object.entries(columns).map(([name, column]) => sql`o.${sql.ref(column)} as ${sql.ref(name)}`))}
     from organizations o left join stored_contacts s on s.organization_id = o.id
     where ${which} order by o.name
   `.execute(db);
-  return rows.map(({ id, name, createdAt, dialing, storedContacts, ...settings }) => ({
+  return rows.map(({ id, name, createdAt, dialing, storedContacts, suppressedPhones, ...settings }) => ({
     id,
     name,
     createdAt,
     dialing,
     storedContacts,
+    suppressedPhones,
     settings,
   }));
 }

@@ -1,7 +1,7 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { ContactInput, Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { ContactInput, FinalContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
 
 /** A column that the database fills at insert. */
 type Filled<T> = Generated<T>;
@@ -22,6 +22,10 @@ export type OrganizationsTable = {
   rate_lease: number | null;
   /** How many contacts its jobs may have together; null for no limit. */
   stored_contact_limit: number | null;
+  /** How many phones it has suppressed. */
+  suppressed_phones: Filled<number>;
+  /** How many those may be; null for no limit. */
+  suppressed_phone_limit: number | null;
 };
 
 export type ApiKeysTable = {
@@ -101,10 +105,13 @@ export type LeasesTable = JobRef & {
   expires_at: Date;
 };
 
-/** The attempts that have ended. The last one of a contact says what has become of it. */
+/**
+ * The attempts that have ended. The last one of a contact says what has become of it; one that is `suppressed` is no
+ * attempt: its contact was not called again, or never.
+ */
 export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket"> & {
   ended_at: Date;
-  outcome: Outcome;
+  outcome: FinalContactStatus;
   /** When its contact is to be called again, or was; null if never. */
   next_attempt_at: Date | null;
   reported_at: Date | null;
@@ -152,6 +159,18 @@ export type AuditTable = {
   data: ColumnType<unknown, string | null, never>;
 };
 
+/** Who is not called, for each organization. */
+export type SuppressedPhonesTable = {
+  organization_id: number;
+  /** Without its plus sign. */
+  phone: number;
+  /** Or last changed. */
+  added_at: Date;
+  /** Infinity for never. */
+  expires_at: ColumnType<Date | number, Date | string | undefined, never>;
+  reason: string;
+};
+
 export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
 
 export type Tables = {
@@ -170,6 +189,7 @@ export type Tables = {
   requests: RequestsTable;
   audit: AuditTable;
   stored_contacts: StoredContactsTable;
+  suppressed_phones: SuppressedPhonesTable;
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;

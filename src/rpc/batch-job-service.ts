@@ -1,7 +1,7 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { BatchJobs } from "../jobs/batch-jobs.ts";
-import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import type { BatchJobService, ImportContactsHeader } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import {
   createMessage,
   pauseMessage,
@@ -63,7 +63,7 @@ export function batchJobService(
     },
 
     async importContacts(parts, context) {
-      const { header, file } = await readImport(parts);
+      const { header, file } = await readImport<ImportContactsHeader>(parts);
       const { requestId, batchJobId, expectedRevision } = header;
       const imported = await contactImport.run(
         { caller: callerOf(context), requestId, batchJobId, expectedRevision },

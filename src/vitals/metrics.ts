@@ -67,6 +67,11 @@ export function createMetrics() {
       labelNames: ["outcome"],
       registers,
     }),
+    suppressedContacts: new Counter({
+      name: "callsheet_suppressed_contacts_total",
+      help: "Contacts that ended without a call because their phone is suppressed.",
+      registers,
+    }),
     importedContacts: new Counter({
       name: "callsheet_import_contacts_total",
       help: "Rows of files that were added to jobs, by result: accepted or rejected.",

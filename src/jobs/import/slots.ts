@@ -64,8 +64,11 @@ export function createSlotTaking({ atOnce, perOrganization }: Slots) {
   };
 }
 
+/** Does the work, which takes a file of the organization, in its turn. */
+export type InTurn = <T>(organizationId: number, work: () => Promise<T>) => Promise<T>;
+
 /** Lets so many files be taken at once. */
-export function createSlots(slots: Slots) {
+export function createSlots(slots: Slots): InTurn {
   const take = createSlotTaking(slots);
   return async function inTurn<T>(organizationId: number, work: () => Promise<T>): Promise<T> {
     const leave = await take(organizationId);

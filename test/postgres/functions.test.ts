@@ -239,9 +239,9 @@ test("no migration carries the text of a function, but of those that read what i
       readFileSync(join(migrations, file), "utf8"),
     ),
   );
-  // The first is from before functions had files. In the others are the format of blocks and what makes a status: a view
-  // reads by them, too, so that they stay under their names. What a migration makes for itself is gone with it, and a
-  // trigger, which no version calls, is a part of its table.
+  // The first is from before functions had files. In the others are the format of blocks and what makes a status: a
+  // view reads by them, too, so that they stay under their names. What a migration makes for itself is gone with it, and
+  // a trigger, which no version calls, is a part of its table.
   expect(carrying).toEqual(["0008-last-attempts.ts", "0016-one-reader.ts", "0017-suppressed-phones.ts"]);
 });
 

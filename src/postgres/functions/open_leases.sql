@@ -1,5 +1,5 @@
 -- Opens leases on contacts of jobs of one organization: those that are due again first, then those from the lists. Of
--- what it is offered it ends those whose phone is suppressed, which takes no room, whether there is room for them or not.
+-- what it is offered it ends those whose phone is suppressed; they take no room.
 --
 -- Arguments
 --   organization    whose jobs they are; a job of another gives nothing

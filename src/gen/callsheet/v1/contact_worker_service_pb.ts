@@ -724,8 +724,8 @@ export const ContactWorkerService: GenService<{
     output: typeof ExtendLeasesResponseSchema;
   },
   /**
-   * Tells of leases whether their contacts may be called still: for a worker that does not call at once. A contact whose
-   * phone was suppressed since it was leased is not to be called; its lease is released then, and the contact ends.
+   * Tells of leases whether their contacts may be called still: for a worker that does not call at once. A contact
+   * whose phone was suppressed since it was leased is not to be called; release its lease, and the contact ends.
    *
    * It changes nothing, and promises nothing for later: what it answers was so while it was asked.
    *

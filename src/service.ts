@@ -27,7 +27,6 @@ import {
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
 import { createSlots } from "./jobs/import/slots.ts";
 import { startExpiry } from "./leasing/expiry.ts";
-import { createJobSettings } from "./leasing/job-settings.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
 import { createLeaseTraces } from "./leasing/lease-traces.ts";
 import { createLeasing } from "./leasing/leasing.ts";
@@ -260,11 +259,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     // Other replicas hear of it; a lost word costs them a second.
     redis.publish(keys.work, String(organizationId)).catch(() => {});
   };
-  const settingsOf = createJobSettings(connections.lookUps);
   const recorder = opened.use(
-    createRecorder({ shares, settingsOf, contactList, reservations, metrics, logger, onFreed: freed }),
+    createRecorder({ shares, contactList, reservations, metrics, logger, onFreed: freed }),
   );
-  const round = opened.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
+  const round = opened.use(createLeaseRound({ shares, reservations, clock, logger }));
   const leasing = createLeasing({ shares, round, recorder, clock, logger });
   onMessage(subscriber, keys.work, (organizationId) => leasing.ring(Number(organizationId)));
   opened.use(startExpiry({ db, recorder, logger }));

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { beforeAllJobs, isUuid } from "../domain/job-id.ts";
 import { standingEntries } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
-import { entriesDueSoon, jobStates, runningJobs } from "../postgres/sweep.ts";
+import { entriesDueSoon, jobsNow, runningJobs } from "../postgres/sweep.ts";
 import type { RedisClient } from "../redis/connection.ts";
 import { createContactList } from "../redis/contact-list.ts";
 import type { Keys } from "../redis/keys.ts";
@@ -59,7 +59,7 @@ export function comparisonChecks(deps: {
 
   async function leftKeys(): Promise<string[]> {
     const { jobs } = await contactList.scan(new Map(), most);
-    const states = await jobStates(db, jobs);
+    const states = await jobsNow(db, jobs);
     return jobs.filter(({ id }) => states.get(id)?.status !== "running").map(({ id }) => id);
   }
 

@@ -6,6 +6,7 @@ export const errorReasons = [
   "already_running",
   "invalid_status",
   "already_terminal",
+  "not_updatable",
   "no_contacts",
   "invalid_timezone",
   "invalid_datetime",

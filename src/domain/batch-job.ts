@@ -14,7 +14,8 @@ export const jobStatuses = [
 export type JobStatus = (typeof jobStatuses)[number];
 
 /** A status, `stays` or `gone` says what becomes of the job; the other words refuse. */
-type Verdict = JobStatus | "stays" | "gone" | "already_running" | "invalid_status" | "already_terminal";
+type Verdict =
+  JobStatus | "stays" | "gone" | "already_running" | "invalid_status" | "already_terminal" | "not_updatable";
 
 /**
  * What each command makes of a job in each status: the one table that code, errors, documents and tests read.
@@ -33,13 +34,19 @@ export const stateTable = {
   cancel:       [ "cancelled",       "cancelled",       "cancelled",        "cancelled",       "already_terminal",  "already_terminal",  "already_terminal"],
   delete:       [ "gone",            "gone",            "invalid_status",   "gone",            "gone",              "gone",              "gone"],
   add_contacts: [ "stays",           "stays",           "stays",            "stays",           "already_terminal",  "already_terminal",  "already_terminal"],
+  update:       [ "stays",           "stays",           "stays",            "stays",           "not_updatable",     "not_updatable",     "not_updatable"],
 } as const satisfies Record<string, readonly Verdict[]>;
 
 export type Command = keyof typeof stateTable;
 
 export const commands = Object.keys(stateTable) as Command[];
 
-const refusals: ReadonlySet<Verdict> = new Set(["already_running", "invalid_status", "already_terminal"]);
+const refusals: ReadonlySet<Verdict> = new Set([
+  "already_running",
+  "invalid_status",
+  "already_terminal",
+  "not_updatable",
+]);
 
 const verdictOf = (command: Command, status: JobStatus): Verdict =>
   stateTable[command][jobStatuses.indexOf(status)] ?? "invalid_status";
@@ -79,28 +86,29 @@ export type BatchJob = {
   readonly hasAllPhones: boolean;
 };
 
-/** A batch job as it is created, all of its contacts pending. */
-export type NewBatchJob = Pick<
+/** What of a job its creation gives, and may be changed until it is final. */
+export type JobSettings = Pick<
   BatchJob,
-  | "id"
-  | "organizationId"
-  | "name"
-  | "description"
-  | "fromPhoneNumberId"
-  | "timeZone"
-  | "requestedStartTime"
-  | "scheduledStartTime"
-  | "scheduledJobId"
-  | "concurrentCallLimit"
-  | "maxAttempts"
-  | "retryOn"
-  | "retryDelaysMs"
-  | "totalContacts"
-> & {
-  readonly status: "pending" | "scheduled";
-  /** What its start goes on from, where that is traced. */
-  readonly traceparent: string | undefined;
-};
+  "name" | "description" | "concurrentCallLimit" | "maxAttempts" | "retryOn" | "retryDelaysMs"
+>;
+
+/** A batch job as it is created, all of its contacts pending. */
+export type NewBatchJob = JobSettings &
+  Pick<
+    BatchJob,
+    | "id"
+    | "organizationId"
+    | "fromPhoneNumberId"
+    | "timeZone"
+    | "requestedStartTime"
+    | "scheduledStartTime"
+    | "scheduledJobId"
+    | "totalContacts"
+  > & {
+    readonly status: "pending" | "scheduled";
+    /** What its start goes on from, where that is traced. */
+    readonly traceparent: string | undefined;
+  };
 
 /** How many of the job's contacts are not final. */
 export const openContacts = ({ counts }: BatchJob): number =>
@@ -118,6 +126,7 @@ export function checkAllowed(command: Command, job: Subject): void {
     case "already_running":
       throw new BatchJobError("already_running", "The batch job is running already.", metadata);
     case "already_terminal":
+    case "not_updatable":
     case "invalid_status":
       throw new BatchJobError(
         verdict,

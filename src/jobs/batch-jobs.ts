@@ -6,15 +6,17 @@ import { type JobCommand, jobCommands } from "./job-commands.ts";
 import { toldAnswer } from "./kept-answers.ts";
 import { type NewJob, type NewJobAnswer, decideJob, summaryOf } from "./new-job.ts";
 import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
+import { halfOfUpdate, updateJob } from "./updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
 import { type RedisHalf, createRedisHalves, goOn } from "./redis-halves.ts";
 import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
+import type { JobSettings } from "../domain/batch-job.ts";
 import type { FanOut } from "../starting/fan-out.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
 import { record } from "../postgres/audit.ts";
-import { databaseNow, insertJobs } from "../postgres/batch-jobs.ts";
+import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { insertContacts } from "../postgres/contacts.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
@@ -136,6 +138,18 @@ export function createBatchJobs(deps: {
           redisHalf: ({ toFanOut }) => goOn(toFanOut),
         }),
       );
+    },
+
+    /** Changes settings; answers the job as it is afterwards, and after a repetition as it is then. */
+    async update(request: JobCommandRequest, changes: Partial<JobSettings>) {
+      const { organizationId } = request.caller;
+      const db = shares.of(organizationId);
+      const { batchJobId, entryRemoved } = await runApart(request, {
+        rpc: "UpdateBatchJob",
+        decide: (trx) => updateJob(trx, request, changes),
+        redisHalf: (updated) => halfOfUpdate(updated, organizationId),
+      });
+      return { job: await findJob(db, organizationId, batchJobId), entryRemoved };
     },
 
     async reschedule(request: JobCommandRequest, start: { requestedStartTime: string; timeZone: string }) {

@@ -1,72 +1,14 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type Alarm, createAlarm } from "../timing/alarm.ts";
-import type { Caller } from "../domain/caller.ts";
-import { beforeAllJobs } from "../domain/job-id.ts";
 import { jittered } from "../timing/loop.ts";
-import { afterPatience } from "../timing/patience.ts";
-import { createRecent } from "../timing/recent.ts";
 import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { nextRetryAt } from "../postgres/candidates.ts";
-import { isPostgresUnavailable } from "../postgres/database.ts";
-import { type Ended, type Ending, endLeases } from "../postgres/lease-ends.ts";
-import type { Opened, Opening } from "../postgres/leases.ts";
-import { takeTurn } from "../postgres/turn.ts";
-import type { Demand, Lease, LeaseRound, Prepared } from "./lease-round.ts";
+import { type Desk, createDeskTurns } from "./desk-turn.ts";
+import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, ReportOf, Reported } from "./recorder.ts";
-
-/** A call that may have leases, under its ticket. */
-export type Ask = Demand & {
-  readonly caller: Caller;
-  readonly waitMs: number;
-  /** Only contacts of these jobs; none means all. */
-  readonly jobIds: readonly string[];
-  readonly signal: AbortSignal;
-};
-
-type Waiter = {
-  readonly ask: Ask;
-  /** The same for those who want contacts of the same jobs. */
-  readonly kind: string;
-  /** Its own reports end in the turn that it has; it waits for no other. */
-  readonly isWithReports: boolean;
-  readonly deadlineMs: number;
-  isOver: boolean;
-  /** So many turns in a row gave it nothing, though there may have been something. */
-  dryTurns: number;
-  /** Ends the call; leases for a caller that has gone are released. */
-  readonly settle: (leases: readonly Lease[]) => void;
-  /** Ends the call with nothing; what is leased for it later is released. */
-  readonly leave: () => void;
-  readonly fail: (error: unknown) => void;
-};
-
-/** A call that reports. */
-type ReportCall = {
-  readonly reports: readonly ReportOf[];
-  /** Has its place in the turn in which these are recorded. */
-  readonly next: Waiter | undefined;
-  readonly resolve: (results: Reported[]) => void;
-  readonly reject: (error: unknown) => void;
-};
-
-/** Waiters that want contacts of the same jobs, and what was reserved for them. */
-type Group = { readonly waiters: readonly Waiter[]; readonly prepared: Prepared };
-
-/** The calls of one organization that wait: they have their turns together, one after another. */
-type Desk = {
-  readonly organizationId: number;
-  readonly waiters: Set<Waiter>;
-  reportCalls: ReportCall[];
-  readonly alarm: Alarm;
-  /** What is being reserved for the next turn. */
-  preparing: Promise<readonly Group[]> | undefined;
-  /** Reports have waited for that, in vain, and wait for it no more. */
-  isLate: boolean;
-  /** To be told of a report that comes while something is being reserved. */
-  onReport: (() => void) | undefined;
-};
+import { type Ask, type Waiter, createWaiter } from "./waiter.ts";
 
 export type Desks = AsyncDisposable & {
   /** Has the call served with those that wait; undefined if its caller has gone, or has repeated it. */
@@ -84,40 +26,10 @@ export type Desks = AsyncDisposable & {
   ring(organizationId: number): void;
 };
 
-/** Bounds a transaction: so many calls of at most 1,000 reports. */
-const mostReportCalls = 100;
+/** A desk, and what wakes it. */
+type OpenDesk = Desk & { readonly alarm: Alarm };
 
-/** And so many kinds of calls that only wait, each for contacts of other jobs. */
-const mostIdleKinds = 16;
-
-/** So many turns without a contact end a search through more jobs than one turn looks at. */
-const mostDryTurns = 32;
-
-/** Reports wait no longer for what may be leased in their turn: a Redis that hangs delays none. */
-const usualReservingMs = 50;
-
-/** About 2 MB. Of an organization that is forgotten the first job has the next turn. */
-const mostLastJobs = 10_000;
-
-const isReporting = (waiters: readonly Waiter[]): boolean =>
-  waiters.some(({ isWithReports }) => isWithReports);
-
-/** Answers each call with the results of its own reports. */
-async function answer(calls: readonly ReportCall[], recording: Promise<Reported[]>): Promise<void> {
-  try {
-    const results = await recording;
-    let done = 0;
-    for (const { reports, resolve } of calls) resolve(results.slice(done, (done += reports.length)));
-  } catch (error) {
-    for (const { reject } of calls) reject(error);
-    throw error;
-  }
-}
-
-/**
- * Serves the calls of each organization in turns. A turn records what is reported at the time, and leases to those who
- * wait, in one transaction; what it may lease is reserved before, so that nobody waits for Redis under a lock.
- */
+/** Serves the calls of each organization in turns, as long as there are some. */
 export function createDesks(deps: {
   shares: Shares;
   round: LeaseRound;
@@ -126,229 +38,23 @@ export function createDesks(deps: {
   logger: Logger;
   /** What a lost wake-up costs at most. */
   floorMs: number;
-  /** How long reports wait for what may be leased in their turn. */
   reservingMs?: number;
-  /** Takes over the live leases of a call's request id; undefined if a later call has them. */
   takeOver: (ask: Ask) => Promise<readonly Lease[] | undefined>;
 }): Desks {
-  const { shares, round, recorder, clock, logger, floorMs, takeOver, reservingMs = usualReservingMs } = deps;
-  const desks = new Map<number, Desk>();
-  /** The job of each organization that had the last turn, of those that were served last. */
-  const lastJobs = createRecent<number, string>(mostLastJobs);
+  const { shares, recorder, clock, logger, floorMs } = deps;
+  const desks = new Map<number, OpenDesk>();
   const serving = new Set<Promise<void>>();
   const stop = new AbortController();
+  const takeOneTurn = createDeskTurns({ ...deps, stopping: stop.signal });
 
-  /**
-   * Ends a waiting call whose request id has leases of another call: with these leases, or with none if it is the
-   * older.
-   */
-  async function settleRepeated(waiter: Waiter): Promise<boolean> {
-    if (waiter.isOver) return false;
-    try {
-      const leases = await takeOver(waiter.ask);
-      // Perhaps they have ended meanwhile; then it waits on.
-      if (leases?.length !== 0) waiter.settle(leases ?? []);
-      return leases !== undefined && leases.length > 0;
-    } catch (error) {
-      waiter.fail(error);
-      return false;
-    }
-  }
-
-  /** Reserves contacts for those who are here, as if what is reported had ended. Those for whom that fails are told. */
-  async function prepare(desk: Desk): Promise<readonly Group[]> {
-    const calls = desk.reportCalls.slice(0, mostReportCalls);
-    const ending = new Map<string, number>();
-    for (const { key } of calls.flatMap(({ reports }) => reports)) {
-      ending.set(key.jobId, (ending.get(key.jobId) ?? 0) + 1);
-    }
-    for (const { next } of calls) if (next !== undefined && !next.isOver) desk.waiters.add(next);
-    const kinds = [...Map.groupBy(desk.waiters, ({ kind }) => kind).values()];
-    const others = kinds.filter((waiters) => !isReporting(waiters)).slice(0, mostIdleKinds);
-    const chosen = [...kinds.filter(isReporting), ...others];
-    // Those that are left out come first the next time.
-    if (chosen.length < kinds.length) {
-      for (const waiter of others.flat()) {
-        desk.waiters.delete(waiter);
-        desk.waiters.add(waiter);
-      }
-    }
-    const afterJobId = lastJobs.get(desk.organizationId) ?? beforeAllJobs;
-    const groups = await Promise.all(
-      chosen.map(async (waiters): Promise<Group[]> => {
-        const demands = waiters.map(({ ask }) => ask);
-        const onlyJobIds = demands[0]?.jobIds ?? [];
-        try {
-          const choice = { onlyJobIds, afterJobId, ending };
-          return [{ waiters, prepared: await round.prepare(desk.organizationId, demands, choice) }];
-        } catch (error) {
-          for (const waiter of waiters) waiter.fail(error);
-          return [];
-        }
-      }),
-    );
-    return groups.flat();
-  }
-
-  /** What has been reserved; undefined once reports have waited for it long enough. */
-  async function preparedInTime(desk: Desk): Promise<readonly Group[] | undefined> {
-    desk.preparing ??= prepare(desk);
-    const late = Promise.withResolvers<undefined>();
-    let callOff: (() => void) | undefined;
-    const giveUp = (): void => {
-      desk.isLate = true;
-      late.resolve(undefined);
-    };
-    const hurry = (): void => {
-      desk.onReport = undefined;
-      if (desk.isLate) giveUp();
-      else callOff = afterPatience(reservingMs, giveUp);
-    };
-    if (desk.reportCalls.length > 0) hurry();
-    else desk.onReport = hurry;
-    const groups = await Promise.race([desk.preparing, late.promise]);
-    desk.onReport = undefined;
-    callOff?.();
-    if (groups === undefined) return undefined;
-    desk.preparing = undefined;
-    desk.isLate = false;
-    return groups;
-  }
-
-  /** The reports of this turn: those of calls that want nothing, or for whom something may be reserved. */
-  function takeReportCalls(desk: Desk, groups: readonly Group[] | undefined): readonly ReportCall[] {
-    const served = new Set(groups?.flatMap(({ waiters }) => waiters));
-    const calls = desk.reportCalls
-      .filter(({ next }) => groups === undefined || next === undefined || next.isOver || served.has(next))
-      .slice(0, mostReportCalls);
-    const taken = new Set(calls);
-    desk.reportCalls = desk.reportCalls.filter((call) => !taken.has(call));
-    return calls;
-  }
-
-  /**
-   * Ends what was reported and opens what was reserved. Whatever is wrong with the leases, the reports are recorded.
-   */
-  async function endAndOpen(
-    organizationId: number,
-    endings: readonly Ending[],
-    openings: readonly Opening[],
-  ): Promise<{ ended: Ended; opened: Opened[] | Error }> {
-    const db = shares.of(organizationId);
-    try {
-      return await takeTurn(db, organizationId, endings, openings);
-    } catch (error) {
-      if (endings.length === 0 || openings.length === 0 || isPostgresUnavailable(error)) throw error;
-      logger.error({ err: error }, "nothing could be leased; what was reported with it is recorded alone");
-      const ended = await endLeases(db, organizationId, endings, { onlyExpired: false });
-      return { ended, opened: error instanceof Error ? error : new Error("nothing could be leased") };
-    }
-  }
-
-  /**
-   * One transaction. Answers what was opened once it is committed; the calls that reported are answered by themselves.
-   */
-  async function record(
-    organizationId: number,
-    calls: readonly ReportCall[],
-    openings: readonly Opening[],
-  ): Promise<Opened[] | Error> {
-    if (calls.length === 0 && openings.length === 0) return [];
-    if (calls.length === 0) return (await endAndOpen(organizationId, [], openings)).opened;
-    const opened = Promise.withResolvers<Opened[] | Error>();
-    const recording = recorder.record(
-      organizationId,
-      calls.flatMap(({ reports }) => reports),
-      async (endings) => {
-        const turn = await endAndOpen(organizationId, endings, openings);
-        opened.resolve(turn.opened);
-        return turn.ended;
-      },
-    );
-    answer(calls, recording).catch(opened.reject);
-    return await opened.promise;
-  }
-
-  /** Gives a group what was opened for it; answers whether another turn may give more at once. */
-  async function serveGroup(
-    { waiters, prepared }: Group,
-    takers: readonly Waiter[],
-    opened: Opened | undefined,
-  ): Promise<boolean> {
-    const { leases, isStale } =
-      opened === undefined ? { leases: [], isStale: false } : prepared.conclude(opened);
-    let served = false;
-    for (const [place, waiter] of takers.entries()) {
-      const given = leases[place] ?? [];
-      if (given.length === 0) continue;
-      waiter.settle(given);
-      served = true;
-    }
-    for (const place of opened?.repeated ?? []) {
-      const waiter = takers[place];
-      if (waiter !== undefined && (await settleRepeated(waiter))) served = true;
-    }
-    const mayGive = isStale || !prepared.isWhole;
-    let searches = false;
-    for (const waiter of waiters) {
-      if (waiter.isOver) continue;
-      waiter.dryTurns = served ? 0 : waiter.dryTurns + 1;
-      const isDry = !served && (!mayGive || waiter.dryTurns >= mostDryTurns);
-      const isLate = waiter.deadlineMs <= performance.now() || stop.signal.aborted;
-      if (waiter.isWithReports || (isDry && isLate)) waiter.settle([]);
-      else if (!isDry) searches = true;
-    }
-    return searches || isStale;
-  }
-
-  /** Answers whether another turn may give more at once. */
-  async function takeOneTurn(desk: Desk): Promise<boolean> {
-    const { organizationId } = desk;
-    const wantsLeases =
-      desk.waiters.size > 0 || desk.reportCalls.some(({ next }) => next !== undefined && !next.isOver);
-    const groups = wantsLeases || desk.preparing !== undefined ? await preparedInTime(desk) : ([] as const);
-    const calls = takeReportCalls(desk, groups);
-    const taking = (groups ?? []).map((group) => {
-      const waiters = group.waiters.filter(({ isOver }) => !isOver);
-      lastJobs.set(organizationId, group.prepared.after);
-      return { group, waiters, takers: group.prepared.takersOf(waiters.map(({ ask }) => ask)) };
-    });
-    const opening = taking.filter(
-      ({ group: { prepared }, takers }) => prepared.offers.length > 0 && takers.length > 0,
-    );
-    for (const one of taking) if (!opening.includes(one)) one.group.prepared.giveBack();
-    const openings = opening.map(({ group, takers }) => ({ offers: group.prepared.offers, takers }));
-    let opened: Opened[] | Error;
-    try {
-      opened = await record(organizationId, calls, openings);
-    } catch (error) {
-      opened = error instanceof Error ? error : new Error("nothing could be leased");
-    }
-    if (opened instanceof Error) {
-      for (const { group } of taking) for (const waiter of group.waiters) waiter.fail(opened);
-      for (const { next } of calls) next?.leave();
-      return false;
-    }
-    for (const { suppressed } of opened) recorder.noteSuppressed(organizationId, suppressed);
-    let mayGiveMore = false;
-    for (const one of taking) {
-      const place = opening.indexOf(one);
-      const got = place === -1 ? undefined : opened[place];
-      mayGiveMore = (await serveGroup(one.group, one.waiters, got)) || mayGiveMore;
-    }
-    // Nothing was reserved in time for those that are left.
-    for (const { next } of calls) next?.settle([]);
-    return mayGiveMore;
-  }
-
-  async function idleMs({ organizationId, waiters }: Desk): Promise<number> {
+  async function idleMs({ organizationId, waiters }: OpenDesk): Promise<number> {
     const due = await nextRetryAt(shares.of(organizationId), organizationId);
     const toRetry = due === null ? Infinity : due.getTime() - clock.now();
     const toDeadline = Math.min(...[...waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
     return Math.max(1, Math.min(jittered(floorMs), toRetry, toDeadline));
   }
 
-  async function sleep(desk: Desk): Promise<void> {
+  async function sleep(desk: OpenDesk): Promise<void> {
     try {
       await desk.alarm.sleep(await idleMs(desk));
     } catch (error) {
@@ -357,7 +63,7 @@ export function createDesks(deps: {
     for (const waiter of desk.waiters) waiter.dryTurns = 0;
   }
 
-  async function serve(desk: Desk): Promise<void> {
+  async function serve(desk: OpenDesk): Promise<void> {
     try {
       // What came with the same packet comes along.
       await nextTurn();
@@ -375,10 +81,10 @@ export function createDesks(deps: {
     }
   }
 
-  function deskOf(organizationId: number): Desk {
+  function deskOf(organizationId: number): OpenDesk {
     const known = desks.get(organizationId);
     if (known !== undefined) return known;
-    const desk: Desk = {
+    const desk: OpenDesk = {
       organizationId,
       waiters: new Set(),
       reportCalls: [],
@@ -393,40 +99,15 @@ export function createDesks(deps: {
     return desk;
   }
 
-  function begin(desk: Desk, ask: Ask, isWithReports: boolean) {
-    const { promise, resolve, reject } = Promise.withResolvers<readonly Lease[] | undefined>();
-    const end = (): void => {
-      waiter.isOver = true;
-      desk.waiters.delete(waiter);
-      ask.signal.removeEventListener("abort", waiter.leave);
-    };
-    const waiter: Waiter = {
-      ask,
-      kind: ask.jobIds.toSorted().join(),
+  function begin(desk: OpenDesk, ask: Ask, isWithReports: boolean) {
+    return createWaiter(ask, {
       isWithReports,
-      deadlineMs: performance.now() + ask.waitMs,
-      isOver: false,
-      dryTurns: 0,
-      settle(leases) {
-        const isGone = ask.signal.aborted || waiter.isOver;
-        end();
-        if (isGone) recorder.takeBack(desk.organizationId, leases);
-        resolve(isGone ? undefined : leases);
-      },
-      leave() {
-        end();
-        resolve(undefined);
-      },
-      fail(error) {
-        end();
-        reject(error);
-      },
-    };
-    ask.signal.addEventListener("abort", waiter.leave);
-    return { waiter, promise };
+      takeBack: (leases) => recorder.takeBack(desk.organizationId, leases),
+      onEnd: (waiter) => desk.waiters.delete(waiter),
+    });
   }
 
-  function enqueue(desk: Desk, reports: readonly ReportOf[], next?: Waiter): Promise<Reported[]> {
+  function enqueue(desk: OpenDesk, reports: readonly ReportOf[], next?: Waiter): Promise<Reported[]> {
     const { promise, resolve, reject } = Promise.withResolvers<Reported[]>();
     desk.reportCalls.push({ reports, next, resolve, reject });
     desk.onReport?.();
@@ -438,10 +119,10 @@ export function createDesks(deps: {
     wait(ask) {
       if (ask.signal.aborted) return Promise.resolve(undefined);
       const desk = deskOf(ask.caller.organizationId);
-      const { waiter, promise } = begin(desk, ask, false);
+      const { waiter, answer } = begin(desk, ask, false);
       desk.waiters.add(waiter);
       desk.alarm.ring();
-      return promise;
+      return answer;
     },
 
     async report(organizationId, reports, ask) {
@@ -449,8 +130,8 @@ export function createDesks(deps: {
       if (ask === undefined || ask.signal.aborted || stop.signal.aborted) {
         return { results: await enqueue(desk, reports), leases: [] };
       }
-      const { waiter, promise } = begin(desk, ask, true);
-      const [recorded, leased] = await Promise.allSettled([enqueue(desk, reports, waiter), promise]);
+      const { waiter, answer } = begin(desk, ask, true);
+      const [recorded, leased] = await Promise.allSettled([enqueue(desk, reports, waiter), answer]);
       const leases = leased.status === "fulfilled" ? (leased.value ?? []) : [];
       if (recorded.status === "rejected") {
         recorder.takeBack(organizationId, leases);

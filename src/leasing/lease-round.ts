@@ -6,7 +6,6 @@ import type { Shares } from "../postgres/connections.ts";
 import { type Candidate, findCandidates } from "../postgres/candidates.ts";
 import type { LeaseTaker, Offer, Opened, StoredLease } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
-import type { SettingsOf } from "./job-settings.ts";
 import { createLookAhead } from "./look-ahead.ts";
 
 /** What one caller of LeaseContacts wants. */
@@ -75,12 +74,11 @@ type Taken = { candidate: Candidate; due: number; numbers: number[] };
 /** What Redis gives is only proposed: the transaction opens what is open, as far as both limits allow. */
 export function createLeaseRound(deps: {
   shares: Shares;
-  settingsOf: SettingsOf;
   reservations: Reservations;
   clock: Clock;
   logger: Logger;
 }): LeaseRound {
-  const { shares, settingsOf, reservations, clock, logger } = deps;
+  const { shares, reservations, clock, logger } = deps;
   const settling = new Set<Promise<unknown>>();
   const lookAhead = createLookAhead();
 
@@ -172,11 +170,7 @@ export function createLeaseRound(deps: {
         after = last?.id ?? after;
         taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
       }
-      // What is committed later is not lost because of what could not be read afterwards.
-      const settings = await settingsOf(
-        organizationId,
-        taken.map(({ candidate }) => candidate.id),
-      );
+      const settings = new Map(taken.map(({ candidate }) => [candidate.id, candidate]));
 
       return {
         offers: taken.map(({ candidate, due, numbers }) => ({ jobId: candidate.id, due, numbers })),

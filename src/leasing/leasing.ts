@@ -12,9 +12,10 @@ import {
   extendLeases,
   takeOverLeases,
 } from "../postgres/leases.ts";
-import { type Ask, createDesks } from "./desk.ts";
+import { createDesks } from "./desk.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, Report, Reported } from "./recorder.ts";
+import type { Ask } from "./waiter.ts";
 
 export type LeaseRequest = Omit<Ask, "ticket">;
 

@@ -1,5 +1,4 @@
 import type { Logger } from "pino";
-import { retryDelayMs } from "../domain/attempt.ts";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import { type LeaseKey, readLeaseId } from "../domain/lease-id.ts";
 import type { Shares } from "../postgres/connections.ts";
@@ -15,7 +14,6 @@ import type { Suppressed } from "../postgres/leases.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { Metrics } from "../vitals/metrics.ts";
-import type { SettingsOf } from "./job-settings.ts";
 import { type Finished, reportLate } from "./late-reports.ts";
 
 /** How a call ended, as a worker tells it. */
@@ -60,7 +58,6 @@ export type Recorder = AsyncDisposable & {
 /** Ends attempts: by report, by the end of their time, or as if they had not been. Counts and jobs follow. */
 export function createRecorder(deps: {
   shares: Shares;
-  settingsOf: SettingsOf;
   contactList: ContactList;
   reservations: Reservations;
   metrics: Metrics;
@@ -68,7 +65,7 @@ export function createRecorder(deps: {
   /** Called when leases of an organization have ended. */
   onFreed: (organizationId: number) => void;
 }): Recorder {
-  const { shares, settingsOf, contactList, reservations, metrics, logger, onFreed } = deps;
+  const { shares, contactList, reservations, metrics, logger, onFreed } = deps;
   const following = new Set<Promise<unknown>>();
 
   /** Does the Redis half of ended leases, for which nobody's answer waits. */
@@ -95,16 +92,8 @@ export function createRecorder(deps: {
     endings: readonly (Omit<ReportOf, "details"> & { details?: CallDetails })[],
     end: (endings: readonly Ending[]) => Promise<Ended>,
   ) {
-    const settings = await settingsOf(
-      organizationId,
-      endings.map(({ key }) => key.jobId),
-    );
     const { contacts, finished } = await end(
-      endings.map(({ key, outcome, details }) => {
-        const rules = settings.get(key.jobId);
-        const delayMs = rules === undefined ? null : retryDelayMs(outcome, key.attempt, rules);
-        return { ...key, outcome, retryDelayMs: delayMs, details };
-      }),
+      endings.map(({ key, outcome, details }) => ({ ...key, outcome, details })),
     );
     for (const [i, { outcome }] of endings.entries()) {
       if (contacts[i] !== undefined) metrics.outcomes.inc({ outcome });

@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { type Trx, jobNotFound } from "./batch-jobs.ts";
+import { contactsOfBlock } from "./contact-blocks.ts";
 import { type Database, codeOf } from "./database.ts";
 
 /*
@@ -81,7 +82,7 @@ async function enterSome(
             select max(first_number) from contact_blocks
             where organization_id = ${organizationId} and job_id = ${jobId} and first_number <= ${job.phones_up_to}::int + 1), 1)
         ) as blocks
-        cross join lateral contacts_of_block(first_number, contacts) as c
+        cross join lateral ${contactsOfBlock(sql`first_number`, sql`contacts`)} as c
       ) as lines
       where number > ${job.phones_up_to}::int and number <= ${upTo}::int
       order by phone

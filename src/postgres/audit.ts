@@ -10,6 +10,7 @@ import type { Database } from "./database.ts";
 export type AuditType =
   | "batch_job.created"
   | "batch_job.contacts_added"
+  | "batch_job.updated"
   | "batch_job.scheduled"
   | "batch_job.started"
   | "batch_job.paused"

@@ -66,7 +66,8 @@ export async function insertJobs(trx: Trx, jobs: readonly NewBatchJob[]): Promis
   if (jobs.length > 0) await trx.insertInto("batch_jobs").values(jobs.map(toInsert)).execute();
 }
 
-const moved = { revision: sql<number>`revision + 1`, updated_at: now };
+/** What every change of a job writes. */
+export const moved = { revision: sql<number>`revision + 1`, updated_at: now };
 
 /** What is to be known of a job that has just been started, or has failed for want of contacts. */
 export type StartedBatchJob = Pick<

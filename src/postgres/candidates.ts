@@ -4,8 +4,17 @@ import type { Database } from "./database.ts";
 /** Read once in a statement, so that an index can be searched for it. */
 const timeNow = sql<Date>`(select clock_timestamp())`;
 
-/** A running job that may have contacts to give: how many it may give, and how many it may have. */
-export type Candidate = { id: string; free: number; pending: number; due: number };
+/**
+ * A running job that may have contacts to give: how many it may give, how many it may have, and what its workers need.
+ */
+export type Candidate = {
+  id: string;
+  free: number;
+  pending: number;
+  due: number;
+  fromPhoneNumberId: string;
+  maxAttempts: number;
+};
 
 /** Which jobs are looked at: no others than these, if any are given. */
 export type Choice = {
@@ -37,6 +46,7 @@ export async function findCandidates(
   const endingInAll = [...ending.values()].reduce((sum, count) => sum + count, 0);
   const some = (side: RawBuilder<unknown>) => sql`
     select b.id, b.concurrent_call_limit - b.dialing_contacts as free, b.pending_contacts as pending,
+      b.from_phone_number_id as "fromPhoneNumberId", b.max_attempts as "maxAttempts",
       case when b.waiting_retry_contacts = 0 then 0 else (
         select count(*)::int from (
           select from retries r

@@ -1,5 +1,5 @@
 import { type Database, openPool, overPool, poolPatienceMs, queryTimeoutOf } from "./database.ts";
-import { type TakeSeat, createSeats, createSharedSeats, takeEach } from "./seats.ts";
+import { type TakeSeat, createPoolSeats, createSharedSeats, takeEach } from "./seats.ts";
 
 /** A pool of which no organization holds more than a share. */
 export type Shares = {
@@ -69,7 +69,7 @@ export function openConnections(options: {
 
   function open(size: number, keptIdle: number, more: { statementTimeoutMs?: number } = {}) {
     const pool = openPool({ url, size, keptIdle, ...more });
-    const seats = createSeats(size);
+    const seats = createPoolSeats(size);
     return {
       pool,
       seats,
@@ -96,10 +96,10 @@ export function openConnections(options: {
   };
   // What nobody waits for itself waits as long as it takes.
   const unhurried = { onSlowCommit, patienceMs: Infinity };
-  const besideStarts = createSeats(sizes.background - 1);
-  const besideLookUps = createSeats(sizes.reads - 1);
+  const besideStarts = createPoolSeats(sizes.background - 1);
+  const besideLookUps = createPoolSeats(sizes.reads - 1);
   const mostSearches = Math.max(1, Math.floor((sizes.reads - 1) / 2));
-  const searches = createSeats(mostSearches);
+  const searches = createPoolSeats(mostSearches);
   const shareOfWork = createShares(sizes.work, beyondFirstOf(sizes.work));
   const shareOfReads = createShares(sizes.reads - 1);
   // Those who want to search wait for each other here, and hold nothing that other reads need meanwhile.
@@ -128,8 +128,7 @@ export function openConnections(options: {
     usage: () =>
       Object.entries({ background, reads, work }).map(([pool, { seats }]) => ({
         pool,
-        taken: seats.taken,
-        waiting: seats.waiting,
+        ...seats.usage(),
       })),
     async [Symbol.asyncDispose]() {
       await Promise.all([background, reads, work].map(({ pool }) => pool.end()));

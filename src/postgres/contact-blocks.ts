@@ -1,8 +1,9 @@
 import { type RawBuilder, sql } from "kysely";
 import type { ContactInput } from "../domain/contact.ts";
+import { functions } from "./functions/functions.ts";
 
 /*
- * The format of blocks, which SQL reads by the functions contact_line and contacts_of_block.
+ * The format of blocks. Functions of Postgres read it by another one, functions/contact_line.sql.
  *
  * Who the contacts of a job are never changes, and they are many. So they are in blocks of consecutive numbers: a line
  * for each, with its phone, its name and its fields as JSON, between tabs; none of these holds a tab or a line end.
@@ -73,6 +74,16 @@ export const blockOf = (line: RawBuilder<unknown>, place: RawBuilder<unknown>): 
 export const linesWithPlaces = (block: RawBuilder<unknown>): RawBuilder<unknown> =>
   sql`string_to_table(${block}, E'\\n') with ordinality`;
 
+/** The contacts of a block, in SQL: a table. */
+export const contactsOfBlock = (
+  firstNumber: RawBuilder<unknown>,
+  block: RawBuilder<unknown>,
+): RawBuilder<unknown> => sql`(
+  select ${firstNumber} + place::int - 1 as number, split_part(line, E'\\t', 1) as phone,
+    split_part(line, E'\\t', 2) as name, split_part(line, E'\\t', 3) as fields
+  from ${linesWithPlaces(block)} as t (line, place)
+)`;
+
 /** What a line of a block says. */
 export function readContact(line: string): ContactInput {
   const [phone = "", name = "", fields = "{}"] = line.split("\t");
@@ -85,6 +96,6 @@ export const lineOf = (
   jobId: RawBuilder<unknown>,
   number: RawBuilder<unknown>,
 ): RawBuilder<string | null> => sql`(
-  select contact_line(contacts, ${number} - first_number + 1) as line from contact_blocks
+  select ${sql.id(functions.contactLine.name)}(contacts, ${number} - first_number + 1) as line from contact_blocks
   where organization_id = ${organizationId} and job_id = ${jobId} and first_number <= ${number}
   order by first_number desc limit 1)`;

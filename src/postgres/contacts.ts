@@ -5,6 +5,7 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, ContactInput, StoredContact, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { blockBytes, blockOf, lineOf, readContact, writeLine } from "./contact-blocks.ts";
+import { contactStatus, endedAttempts } from "./current-contacts.ts";
 import type { Database } from "./database.ts";
 import { often } from "./prepared.ts";
 import type { Numbers } from "../domain/numbers.ts";
@@ -173,8 +174,8 @@ export async function readContacts(
     Omit<StoredContact, keyof ContactInput | "jobId"> & { line: string; found: number }
   >`${often}
     select c.number, c.line, c.found,
-      contact_status(l.number is not null, a.outcome, a.next_attempt_at) as status,
-      coalesce(a.attempt - case when a.outcome = 'suppressed' then 1 else 0 end, 0)
+      ${contactStatus({ isLeased: sql`l.number is not null`, outcome: sql`a.outcome`, nextAttemptAt: sql`a.next_attempt_at` })} as status,
+      coalesce(${endedAttempts({ attempt: sql`a.attempt`, outcome: sql`a.outcome` })}, 0)
         + case when l.number is null then 0 else 1 end as attempts,
       case when a.outcome = 'suppressed' then (
         select outcome from attempts

@@ -2,7 +2,7 @@ import { BatchJobError, databaseUnavailable, serviceBusy } from "../domain/batch
 import { Kysely, PostgresDialect } from "kysely";
 import { type CustomTypesConfig, Pool, types as pgTypes } from "pg";
 import { PatientClient } from "./patient-client.ts";
-import { type TakeSeat, createSeats } from "./seats.ts";
+import { type TakeSeat, createPoolSeats } from "./seats.ts";
 import { settle } from "./sessions.ts";
 import { type Statements, withSureCommits } from "./sure-commits.ts";
 import type { Tables } from "./tables.ts";
@@ -102,7 +102,7 @@ export function overPool(
   pool: Pool,
   sharing: Partial<Statements> & { takeSeat?: TakeSeat; onDeadlock?: () => void } = {},
 ): Database {
-  const seats = createSeats(pool.options.max);
+  const seats = createPoolSeats(pool.options.max);
   const options = { queryTimeoutMs: 0, takeSeat: () => seats.take(poolPatienceMs), ...sharing };
   const alone = { connectionString: pool.options.connectionString, application_name: "callsheet" };
   return new Kysely<Tables>({

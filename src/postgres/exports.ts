@@ -3,6 +3,7 @@ import type { FinalContactStatus, StoredContactStatus } from "../domain/contact.
 import type { JobKey } from "../domain/job-id.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { linesOf } from "./contact-blocks.ts";
+import { contactStatus } from "./current-contacts.ts";
 import { type Database, openPool, overPool, queryTimeoutOf } from "./database.ts";
 
 /** All that is read in it, one thing at a time, is as of one instant. */
@@ -101,10 +102,13 @@ const fromLines = (text: string): string[][] =>
   text === "" ? [] : text.split("\n").map((line) => line.split("\t"));
 
 const ownColumns = [sql`number`, sql`attempt`, inMs(sql`leased_at`), asJson(sql`worker_id`)];
-const liveColumns = [...ownColumns, sql`contact_status(true, null, null)`];
+const liveColumns = [
+  ...ownColumns,
+  contactStatus({ isLeased: sql`true`, outcome: sql`null`, nextAttemptAt: sql`null` }),
+];
 const endedColumns = [
   ...ownColumns,
-  sql`contact_status(false, outcome, next_attempt_at)`,
+  contactStatus({ isLeased: sql`false`, outcome: sql`outcome`, nextAttemptAt: sql`next_attempt_at` }),
   inMs(sql`ended_at`),
   sql`outcome`,
   asJson(sql`error_code`),

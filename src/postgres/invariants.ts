@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { storedContactStatuses } from "../domain/contact.ts";
+import { currentContacts } from "./current-contacts.ts";
 
 /**
  * What holds of the rows at any moment: each query selects what breaks it. `isOf` says of a `job_id` whether its job is
@@ -10,7 +11,7 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
     select job_id, number, array_agg(attempt order by attempt) from all_attempts where ${isOf}
     group by 1, 2 having max(attempt) <> count(*)`,
   "every contact of a job that has ended is final": sql`
-    select c.job_id, c.number, c.status from (select * from current_contacts where ${isOf}) as c
+    select c.job_id, c.number, c.status from (select * from ${currentContacts} as contacts where ${isOf}) as c
     join batch_jobs b on b.id = c.job_id
     where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
   "nobody is called again who was not to be": sql`
@@ -26,7 +27,7 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
             sql`count(*) filter (where status = ${sql.lit(status)}) as ${sql.ref(`${status}_rows`)}`,
         ),
       )}, count(*) as total_rows
-      from current_contacts where ${isOf} group by 1
+      from ${currentContacts} as contacts where ${isOf} group by 1
     ) as c on c.job_id = b.id
     where exists (select from (select b.id as job_id) as looked_at where ${isOf})
       and (total_contacts <> coalesce(total_rows, 0) or ${sql.join(
@@ -46,7 +47,7 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
     where o.suppressed_phones <> coalesce(s.phones, 0)`,
   "whoever waits for a retry is in the table of retries, and nobody else": sql`
     select coalesce(c.job_id, r.job_id), coalesce(c.number, r.number) from
-      (select * from current_contacts where status = 'waiting_retry' and ${isOf}) c
+      (select * from ${currentContacts} as contacts where status = 'waiting_retry' and ${isOf}) c
       full join (select * from retries where ${isOf}) r
         on r.organization_id = c.organization_id and r.job_id = c.job_id and r.number = c.number
     where c.job_id is null or r.job_id is null`,

@@ -30,6 +30,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   max_attempts: true,
   retry_on: true,
   retry_delays_ms: true,
+  retries_judged_to: true,
   total_contacts: true,
   has_all_phones: true,
   phones_up_to: true,

@@ -1,27 +1,40 @@
-import { type SqlBool, sql } from "kysely";
-import type { RetryRules } from "../domain/attempt.ts";
-import type { Database } from "./database.ts";
+import type { BatchJob, JobSettings } from "../domain/batch-job.ts";
+import { type Trx, moved } from "./batch-jobs.ts";
+import { toBatchJob } from "./job-rows.ts";
+import type { BatchJobsTable } from "./tables.ts";
 
-/** What of a job never changes and its leases need. */
-export type JobSettings = RetryRules & { readonly fromPhoneNumberId: string };
+const columns = {
+  name: "name",
+  description: "description",
+  concurrentCallLimit: "concurrent_call_limit",
+  maxAttempts: "max_attempts",
+  retryOn: "retry_on",
+  retryDelaysMs: "retry_delays_ms",
+} as const satisfies Record<keyof JobSettings, keyof BatchJobsTable>;
 
-/** The settings of those of the jobs that are the organization's, by id. */
-export async function readJobSettings(
-  db: Database,
-  organizationId: number,
-  jobIds: readonly string[],
-): Promise<Map<string, JobSettings>> {
-  const rows = await db
-    .selectFrom("batch_jobs")
-    .select([
-      "id",
-      "max_attempts as maxAttempts",
-      "retry_on as retryOn",
-      "retry_delays_ms as retryDelaysMs",
-      "from_phone_number_id as fromPhoneNumberId",
-    ])
-    .where("organization_id", "=", organizationId)
-    .where(sql<SqlBool>`id = any(${jobIds}::uuid[])`)
-    .execute();
-  return new Map(rows.map(({ id, ...settings }) => [id, settings]));
+export const settingNames = Object.keys(columns) as (keyof JobSettings)[];
+
+/** True if a contact that waits for a retry may have to wait for none any more. */
+const mayForbidRetries = (before: JobSettings, after: JobSettings): boolean =>
+  after.maxAttempts < before.maxAttempts ||
+  before.retryOn.some((outcome) => !after.retryOn.includes(outcome));
+
+/** Changes settings of a job that this transaction has locked; whoever waits for a retry is to be judged by them. */
+export async function changeSettings(
+  trx: Trx,
+  job: BatchJob,
+  changes: Partial<JobSettings>,
+): Promise<{ job: BatchJob; forbidsRetries: boolean }> {
+  const forbidsRetries = job.counts.waiting_retry > 0 && mayForbidRetries(job, { ...job, ...changes });
+  const set = settingNames
+    .filter((name) => changes[name] !== undefined)
+    .map((name) => [columns[name], changes[name]]);
+  const row = await trx
+    .updateTable("batch_jobs")
+    .set({ ...moved, ...Object.fromEntries(set), ...(forbidsRetries ? { retries_judged_to: 0 } : {}) })
+    .where("organization_id", "=", job.organizationId)
+    .where("id", "=", job.id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  return { job: toBatchJob(row), forbidsRetries };
 }

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { Outcome, RestingContactStatus } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
+import { contactStatus, endedAttempts } from "./current-contacts.ts";
 import type { CallDetails } from "./lease-ends.ts";
 import { asRows } from "./lease-rows.ts";
 
@@ -33,8 +34,8 @@ export async function readEndedAttempts(
   const { rows } = await sql<Omit<EndedAttempt, "contact"> & ContactInHand & { place: number }>`
     select g.place, a.job_id as "jobId", a.number, a.attempt, a.nonce, a.outcome,
       a.reported_at is not null as "isReported",
-      last.attempt - case when last.outcome = 'suppressed' then 1 else 0 end as attempts,
-      contact_status(false, last.outcome, last.next_attempt_at) as status,
+      ${endedAttempts({ attempt: sql`last.attempt`, outcome: sql`last.outcome` })} as attempts,
+      ${contactStatus({ isLeased: sql`false`, outcome: sql`last.outcome`, nextAttemptAt: sql`last.next_attempt_at` })} as status,
       last.next_attempt_at as "nextAttemptAt",
       exists (
         select from leases

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { retryDelayMs } from "../domain/attempt.ts";
 import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
@@ -7,6 +8,7 @@ import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 import { lockJobs, lockOrganization } from "./locks.ts";
+import { haveRetriesJudged } from "./retries.ts";
 
 /** What a worker tells of a call, beside its outcome. */
 export type CallDetails = {
@@ -19,8 +21,6 @@ export type CallDetails = {
 /** How the attempt of a live lease ends. */
 export type Ending = LeaseKey & {
   outcome: Outcome;
-  /** After how long the contact is to be called again if its job goes on; null for never. */
-  retryDelayMs: number | null;
   details: CallDetails | undefined;
 };
 
@@ -43,7 +43,8 @@ function textArray(texts: (string | null)[]): (string | null)[] | string {
 export type EndedRow = {
   ended_ms: number;
   missed: number[] | null;
-  going_on: (boolean | null)[];
+  waiting: number[] | null;
+  waiting_ms: number[] | null;
   finished_ids: string[] | null;
   finished_revisions: number[] | null;
 };
@@ -64,7 +65,6 @@ export function endCall(
       ${plainArray(endings.map((e) => turns.get(e.jobId) ?? 0))}, ${plainArray(endings.map((e) => e.number))},
       ${plainArray(endings.map((e) => e.attempt))}, ${plainArray(endings.map((e) => e.nonce))},
       ${plainArray(endings.map((e) => e.outcome))},
-      ${plainArray(endings.map((e) => e.retryDelayMs ?? "null"))},
       ${textArray(endings.map((e) => textOrNull(e.details?.errorCode)))},
       ${textArray(endings.map((e) => textOrNull(e.details?.failureReason)))},
       ${plainArray(endings.map((e) => e.details?.callDurationMs ?? "null"))},
@@ -75,12 +75,13 @@ export function endCall(
 export function readEnded(endings: readonly Ending[], row: EndedRow | undefined): Ended {
   if (row === undefined) throw new Error("ending leases gave no answer");
   const missed = new Set(row.missed);
-  const isGoingOn = new Map(jobsOf(endings).map((id, i) => [id, row.going_on[i] ?? false]));
-  const contacts = endings.map(({ jobId, outcome, retryDelayMs }, i) => {
+  const againMs = new Map(row.waiting?.map((place, i) => [place, row.waiting_ms?.[i] ?? 0]));
+  const contacts = endings.map(({ outcome }, i) => {
     if (missed.has(i + 1)) return undefined;
-    if (retryDelayMs === null || isGoingOn.get(jobId) !== true)
-      return { status: outcome, nextAttemptAt: null };
-    return { status: "waiting_retry" as const, nextAttemptAt: new Date(row.ended_ms + retryDelayMs) };
+    const nextMs = againMs.get(i + 1);
+    return nextMs === undefined
+      ? { status: outcome, nextAttemptAt: null }
+      : { status: "waiting_retry" as const, nextAttemptAt: new Date(nextMs) };
   });
   const finished = (row.finished_ids ?? []).map((id, i) => ({
     id,
@@ -117,7 +118,7 @@ export async function removeLeases(
   await lockOrganization(trx, organizationId);
   const jobs = await lockJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
   const own = keys.filter((k) => jobs.has(k.jobId));
-  const { rows } = await sql<LeaseKey>`
+  const { rows } = await sql<LeaseKey & { lastOutcome: Outcome | null }>`
     with removed as (
       delete from leases l using ${asRows(organizationId, own)}
       where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
@@ -128,12 +129,22 @@ export async function removeLeases(
       from removed r
       join attempts a on a.organization_id = r.organization_id and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
     )
-    select job_id as "jobId", number, nonce, attempt from removed
+    select r.job_id as "jobId", r.number, r.nonce, r.attempt, a.outcome as "lastOutcome"
+    from removed r
+    left join attempts a
+      on a.organization_id = r.organization_id and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
   `.execute(trx);
   const changes: CountChanges = new Map();
-  for (const { jobId, attempt } of rows)
+  const toJudge = new Set<string>();
+  for (const { jobId, attempt, lastOutcome } of rows) {
     noteMove(changes, jobId, "dialing", attempt === 1 ? "pending" : "waiting_retry");
+    // What the job is set to may have changed since the lease was given.
+    const rules = jobs.get(jobId);
+    if (lastOutcome !== null && rules && retryDelayMs(lastOutcome, attempt - 1, rules) === null)
+      toJudge.add(jobId);
+  }
   await moveCounts(trx, organizationId, changes);
+  await haveRetriesJudged(trx, organizationId, [...toJudge]);
   const removed = new Set(rows.map(nameOf));
   return keys.map((key) => removed.delete(nameOf(key)));
 }

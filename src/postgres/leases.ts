@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import { largestAnswerBytes } from "../domain/answer-size.ts";
 import type { ContactInput } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
-import { readContact } from "./contact-blocks.ts";
+import { lineOf, readContact } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
@@ -188,11 +188,8 @@ export async function checkLeases(
   const { rows } = await sql<CheckedLease & { place: number }>`
     select g.place::int as place, l.expires_at as "expiresAt", exists (
       select from suppressed_phones
-      where organization_id = g.organization_id and phone = contact_phone((
-          select contact_line(contacts, g.number - first_number + 1) from contact_blocks
-          where organization_id = g.organization_id and job_id = g.job_id and first_number <= g.number
-          order by first_number desc limit 1
-        )) and expires_at > clock_timestamp()
+      where organization_id = g.organization_id and expires_at > clock_timestamp()
+        and phone = ${sql.id(functions.contactPhone.name)}(${lineOf(sql`g.organization_id`, sql`g.job_id`, sql`g.number`)})
     ) as "isSuppressed"
     from ${asRows(organizationId, keys)}
     cross join lateral (

@@ -22,7 +22,8 @@ import * as rates from "./migrations/0013-rates.ts";
 import * as access from "./migrations/0014-access.ts";
 import * as traceContext from "./migrations/0015-trace-context.ts";
 import * as oneReader from "./migrations/0016-one-reader.ts";
-import * as suppressedPhones from "./migrations/0017-suppressed-phones.ts";
+import * as jobUpdates from "./migrations/0017-job-updates.ts";
+import * as suppressedPhones from "./migrations/0018-suppressed-phones.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -42,7 +43,8 @@ export const migrations: SchemaChanges = {
   "0014-access": access,
   "0015-trace-context": traceContext,
   "0016-one-reader": oneReader,
-  "0017-suppressed-phones": suppressedPhones,
+  "0017-job-updates": jobUpdates,
+  "0018-suppressed-phones": suppressedPhones,
 };
 
 const bookkeeping = {

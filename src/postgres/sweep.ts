@@ -88,12 +88,12 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
     .execute();
 }
 
-export type JobState = { status: JobStatus; revision: number; totalContacts: number };
+export type JobNow = { status: JobStatus; revision: number; totalContacts: number };
 
 /** The jobs as they are now, by id; one that is gone is not among them. */
-export async function jobStates(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobState>> {
+export async function jobsNow(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobNow>> {
   if (jobs.length === 0) return new Map();
-  const { rows } = await sql<JobState & { id: string }>`${often}
+  const { rows } = await sql<JobNow & { id: string }>`${often}
     select b.id, b.status, b.revision, b.total_contacts as "totalContacts"
     from ${asJobRows(jobs)}
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id

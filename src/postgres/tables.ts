@@ -63,6 +63,8 @@ export type BatchJobsTable = ContactCountColumns & {
   max_attempts: number;
   retry_on: Outcome[];
   retry_delays_ms: number[];
+  /** Those who wait for a retry, from the next number on, are to be judged anew by what the job is set to; or null. */
+  retries_judged_to: number | null;
   total_contacts: Filled<number>;
   /** False while contact_phones lacks the phones of a job whose contacts all came from one file. */
   has_all_phones: Filled<boolean>;
@@ -180,7 +182,6 @@ export type Tables = {
   batch_jobs: BatchJobsTable;
   contact_blocks: ContactBlocksTable;
   contact_phones: ContactPhonesTable;
-  current_contacts: ContactRow;
   leases: LeasesTable;
   attempts: AttemptsTable;
   all_attempts: AllAttemptsView;

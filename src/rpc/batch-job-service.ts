@@ -23,6 +23,7 @@ import {
   toRejectedRow,
 } from "./convert.ts";
 import { readImport } from "./import-stream.ts";
+import { readChanges } from "./job-settings.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
 import type { ExportContacts } from "../jobs/export/contact-export.ts";
 import type { Watching } from "../jobs/watching.ts";
@@ -131,6 +132,11 @@ export function batchJobService(
         redisJobCancelled: cancelled.entryRemoved,
         contactsCancelled: cancelled.contactsCancelled,
       };
+    },
+
+    async updateBatchJob(request, context) {
+      const { job } = await jobs.update(toJobCommand(request, context), readChanges(request));
+      return { batchJob: toBatchJob(job, callerOf(context).role) };
     },
 
     async deleteBatchJob(request, context) {

@@ -5,8 +5,8 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { CreateBatchJobRequest } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CommandRequest, JobCommandRequest, NewJob } from "../jobs/batch-jobs.ts";
-import { readDuration, readOutcomes } from "./convert.ts";
 import { callerOf } from "./gate.ts";
+import { readSettings } from "./job-settings.ts";
 import { traceOf } from "./tracing.ts";
 
 type Command = Message & { readonly requestId: string };
@@ -37,29 +37,11 @@ export const toJobCommand = (request: JobCommand, context: Context): JobCommandR
   expectedRevision: request.expectedRevision,
 });
 
-const defaults = {
-  concurrentCallLimit: 5,
-  maxAttempts: 3,
-  retryOn: ["no_answer", "busy", "timeout"],
-  retryDelaysMs: [5 * 60_000, 30 * 60_000],
-} as const;
-
-const orElse = <T>(values: T[], fallback: readonly T[]): readonly T[] =>
-  values.length > 0 ? values : fallback;
-
 /** The job that a request describes, with the settings that it does not give. */
 export const toNewJob = (request: CreateBatchJobRequest): NewJob => ({
-  name: request.name,
-  description: request.description,
+  ...readSettings(request),
   fromPhoneNumberId: request.fromPhoneNumberId,
   contacts: request.contacts,
-  concurrentCallLimit: request.concurrentCallLimit ?? defaults.concurrentCallLimit,
-  maxAttempts: request.maxAttempts ?? defaults.maxAttempts,
-  retryOn: orElse(readOutcomes(request.retryOn), defaults.retryOn),
-  retryDelaysMs: orElse(
-    request.retryDelays.map((delay, i) => readDuration(`retry_delays[${i}]`, delay)),
-    defaults.retryDelaysMs,
-  ),
   requestedStartTime: request.scheduledStartTime,
   timeZone: request.timezone,
 });

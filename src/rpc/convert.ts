@@ -38,6 +38,7 @@ const protoCommands: Record<Command, BatchJobCommand> = {
   cancel: BatchJobCommand.CANCEL,
   delete: BatchJobCommand.DELETE,
   add_contacts: BatchJobCommand.ADD_CONTACTS,
+  update: BatchJobCommand.UPDATE,
 };
 
 export const protoOutcomes: Record<Outcome, ProtoOutcome> = {

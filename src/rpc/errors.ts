@@ -13,6 +13,7 @@ export const codes: Record<ErrorReason, Code> = {
   already_running: Code.FailedPrecondition,
   invalid_status: Code.FailedPrecondition,
   already_terminal: Code.FailedPrecondition,
+  not_updatable: Code.FailedPrecondition,
   no_contacts: Code.FailedPrecondition,
   invalid_timezone: Code.InvalidArgument,
   invalid_datetime: Code.InvalidArgument,

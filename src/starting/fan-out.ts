@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { Metrics } from "../vitals/metrics.ts";
 import { type Chunk, readChunk, wholeChunk } from "../postgres/contacts.ts";
-import { type JobState, jobStates } from "../postgres/sweep.ts";
+import { type JobNow, jobsNow } from "../postgres/sweep.ts";
 import type { Database } from "../postgres/database.ts";
 import { type ContactList, type Position, isFirstRun } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
@@ -156,7 +156,7 @@ export function createFanOut(deps: {
       // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away. One
       // that was given more contacts had none to put them on.
       const keys = onLists.map(({ key }) => key);
-      const states = await jobStates(db, keys).catch(() => new Map<string, JobState>());
+      const states = await jobsNow(db, keys).catch(() => new Map<string, JobNow>());
       const isDone = ({ key, totalContacts }: StartedJob): boolean => {
         const state = states.get(key.id);
         return (

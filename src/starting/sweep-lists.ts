@@ -2,7 +2,7 @@ import type { Clock } from "../vitals/clock.ts";
 import type { FanOut } from "./fan-out.ts";
 import { beforeAllJobs } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
-import { type JobState, type RunningJob, jobStates, runningJobs } from "../postgres/sweep.ts";
+import { type JobNow, type RunningJob, jobsNow, runningJobs } from "../postgres/sweep.ts";
 import { type ContactList, type Position, isAhead, revisionOf } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
 import { createSuspicions, settledMs } from "./suspicions.ts";
@@ -45,7 +45,7 @@ export function createListSweep(deps: {
     return isSettled && (position === undefined || ageMs !== undefined) ? { job, position, rule } : undefined;
   }
 
-  async function repair({ job, position, rule }: Finding, now: JobState): Promise<void> {
+  async function repair({ job, position, rule }: Finding, now: JobNow): Promise<void> {
     if (position === undefined) await contactList.create(job, job.revision);
     else if (rule === "list_drained") await contactList.restart(job, position, job.revision);
     else if (rule === "position_ahead") {
@@ -80,7 +80,7 @@ export function createListSweep(deps: {
         const reachable = jobs.filter(({ organizationId }) => !failures.has(organizationId));
         const looks = await Promise.all(reachable.map((job) => guarded(job, () => examine(job))));
         const findings = looks.filter((finding) => finding !== undefined);
-        const states = await jobStates(
+        const states = await jobsNow(
           db,
           findings.map(({ job }) => job),
         );
@@ -111,7 +111,7 @@ export function createListSweep(deps: {
       const leftBefore = jobs.filter(({ id }) => before.has(id));
       const read = async (job: JobKey) => void positions.set(job.id, await contactList.position(job));
       await Promise.all(leftBefore.map((job) => tried(read(job))));
-      const states = await jobStates(db, jobs);
+      const states = await jobsNow(db, jobs);
       const idle = jobs.filter(({ id }) => states.get(id)?.status !== "running");
       left = idle.filter(({ id }) => !before.has(id));
       const remove = async (job: JobKey): Promise<void> => {

@@ -14,6 +14,7 @@ import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 import { createEntrySweep } from "./sweep-entries.ts";
 import { createListSweep } from "./sweep-lists.ts";
+import { createRetrySweep } from "./sweep-retries.ts";
 
 /*
  * The sweep compares Redis with Postgres and puts Redis right. Every replica runs it; every write is conditional, so
@@ -62,11 +63,13 @@ export function createSweep(deps: Deps): Sweep {
   }
 
   const entries = createEntrySweep({ ...deps, note });
+  const retries = createRetrySweep(deps);
   const lists = createListSweep({ ...deps, note, noteAhead });
   const parts = {
     "filling the schedule": () => entries.refill(),
     "adding entries": () => entries.addMissing(),
     "taking entries off": () => entries.removeStale(),
+    "ending retries": () => retries.judgeAll(),
     "looking at lists": () => lists.examineRunning(),
     "removing what was left": () => lists.removeLeft(),
   };

@@ -14,6 +14,9 @@ const noInstant: Flaw = {
 const readInstant = (cell: string): number | undefined =>
   cell === "" ? undefined : instant.test(cell) ? Date.parse(cell.replace(" ", "T")) : NaN;
 
+const cellAt = (values: readonly string[], at: number | undefined): string =>
+  at === undefined ? "" : (fromCell(values[at] ?? "") ?? "");
+
 /** Reads the rows of a file of phones by the record that names its columns; what is in other columns is left out. */
 export function createPhoneRows(given: readonly string[], otherReason: string) {
   const titles = given.map((title) => title.trim());
@@ -25,9 +28,6 @@ export function createPhoneRows(given: readonly string[], otherReason: string) {
   };
   const reasonAt = placeOf("reason");
   const expiryAt = placeOf("expires_at");
-  const cellAt = (values: readonly string[], at: number | undefined): string =>
-    at === undefined ? "" : (fromCell(values[at] ?? "") ?? "");
-
   return {
     phoneOf: (values: readonly string[]): string => plainPhone(values[phoneAt] ?? ""),
     read(values: readonly string[], nowMs: number): SuppressedPhoneInput | Flaw {

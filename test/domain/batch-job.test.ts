@@ -23,6 +23,7 @@ const promised: Record<Command, string> = {
   cancel: "cancelled cancelled cancelled cancelled already_terminal already_terminal already_terminal",
   delete: "gone gone invalid_status gone gone gone gone",
   add_contacts: "stays stays stays stays already_terminal already_terminal already_terminal",
+  update: "stays stays stays stays not_updatable not_updatable not_updatable",
 };
 
 const promisedStatuses: Record<Command, JobStatus[]> = {
@@ -33,13 +34,14 @@ const promisedStatuses: Record<Command, JobStatus[]> = {
   cancel: ["pending", "scheduled", "running", "paused"],
   delete: ["pending", "scheduled", "paused", "completed", "failed", "cancelled"],
   add_contacts: ["pending", "scheduled", "running", "paused"],
+  update: ["pending", "scheduled", "running", "paused"],
 };
 
 const promisedCommands: Record<JobStatus, Command[]> = {
-  pending: ["start", "reschedule", "cancel", "delete", "add_contacts"],
-  scheduled: ["start", "reschedule", "cancel", "delete", "add_contacts"],
-  running: ["pause", "cancel", "add_contacts"],
-  paused: ["resume", "cancel", "delete", "add_contacts"],
+  pending: ["start", "reschedule", "cancel", "delete", "add_contacts", "update"],
+  scheduled: ["start", "reschedule", "cancel", "delete", "add_contacts", "update"],
+  running: ["pause", "cancel", "add_contacts", "update"],
+  paused: ["resume", "cancel", "delete", "add_contacts", "update"],
   completed: ["delete"],
   failed: ["delete"],
   cancelled: ["delete"],
@@ -50,7 +52,7 @@ const cells = commands.flatMap((command) =>
     .split(" ")
     .map((verdict, i) => ({ command, verdict, i, status: columns[i] ?? "pending", id: "job-1", dialing: 0 })),
 );
-const isRefusal = ({ verdict }: { verdict: string }) => /^(already_|invalid_)/.test(verdict);
+const isRefusal = ({ verdict }: { verdict: string }) => /^(already_|invalid_|not_)/.test(verdict);
 
 test("the statuses are those of the contract, in its order", () => {
   expect(jobStatuses).toEqual(columns);
@@ -134,6 +136,11 @@ describe("a message says what would have worked", () => {
       "add_contacts",
       "cancelled",
       "The batch job is cancelled; to add contacts it must be pending, scheduled, running, or paused.",
+    ],
+    [
+      "update",
+      "completed",
+      "The batch job is completed; to update it must be pending, scheduled, running, or paused.",
     ],
   ] as const)("%s of a %s job: %s", async (command, status, message) => {
     const refused = await refusal(() => checkAllowed(command, { id: "job-1", status, dialing: 0 }));

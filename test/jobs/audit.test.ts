@@ -32,6 +32,7 @@ const types = {
   cancel: "batch_job.cancelled",
   delete: "batch_job.deleted",
   add_contacts: "batch_job.contacts_added",
+  update: "batch_job.updated",
 };
 
 const us = () => ({ actor: "api_key", api_key_id: parts.caller.apiKeyId });

@@ -131,11 +131,14 @@ describe("a job without contacts", () => {
     expect(await everything(parts)).toEqual(before);
   });
 
-  test.each(["reschedule", "cancel", "delete", "add_contacts"] as const)("takes %s", async (command) => {
-    const { id } = await makeWholeJob(parts, { contacts: 0 });
-    await jobCommands[command](parts.jobs, onJob(parts, id));
-    expect((await lookAt(parts, id)).row?.revision).not.toBe(1);
-  });
+  test.each(["reschedule", "cancel", "delete", "add_contacts", "update"] as const)(
+    "takes %s",
+    async (command) => {
+      const { id } = await makeWholeJob(parts, { contacts: 0 });
+      await jobCommands[command](parts.jobs, onJob(parts, id));
+      expect((await lookAt(parts, id)).row?.revision).not.toBe(1);
+    },
+  );
 });
 
 describe("a dialing contact", () => {

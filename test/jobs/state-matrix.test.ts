@@ -67,6 +67,9 @@ describe("refused, with nothing changed", () => {
     ["add_contacts", "completed", "already_terminal", open],
     ["add_contacts", "failed", "already_terminal", open],
     ["add_contacts", "cancelled", "already_terminal", open],
+    ["update", "completed", "not_updatable", open],
+    ["update", "failed", "not_updatable", open],
+    ["update", "cancelled", "not_updatable", open],
   ] as const)("%s of a %s job: %s", async (command, status, reason, allowedStatuses) => {
     const { id } = rowOf(await makeSubject(status));
     const refused = await refusal(jobCommands[command](parts.jobs, onJob(parts, id)));
@@ -280,4 +283,20 @@ describe("add contacts", () => {
     });
     await expectOthersUntouched(was);
   });
+});
+
+describe("update", () => {
+  test.each(["pending", "scheduled", "running", "paused"] as const)(
+    "a %s job stays, and is set otherwise",
+    async (status) => {
+      const was = await makeSubject(status);
+      const { id } = rowOf(was);
+      expect(await jobCommands.update(parts.jobs, onJob(parts, id))).toEqual({
+        job: { ...(await parts.jobs.get(parts.caller, id)), maxAttempts: 7, revision: 2 },
+        entryRemoved: false,
+      });
+      expect(await lookAt(parts, id)).toEqual({ ...was, row: oneRevisionOn(was, { max_attempts: 7 }) });
+      await expectOthersUntouched(was);
+    },
+  );
 });

@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 import { storedContactStatuses } from "../../src/domain/contact.ts";
 import { writeLeaseId } from "../../src/domain/lease-id.ts";
+import { currentContacts } from "../../src/postgres/current-contacts.ts";
 import type { Parts } from "../support/parts.ts";
 import { overlaps } from "./history.ts";
 import type { Model } from "./model.ts";
@@ -12,7 +13,10 @@ async function read({ db, caller }: Pick<Parts, "db" | "caller">) {
     .where("organization_id", "=", caller.organizationId)
     .execute();
   const ids = ["00000000-0000-0000-0000-000000000000", ...jobs.map(({ id }) => id)];
-  const inJobs = { contacts: db.selectFrom("current_contacts"), attempts: db.selectFrom("all_attempts") };
+  const inJobs = {
+    contacts: db.selectFrom(currentContacts.as("contacts")),
+    attempts: db.selectFrom("all_attempts"),
+  };
   const [contacts, attempts, retries, organization] = await Promise.all([
     inJobs.contacts.selectAll().where("job_id", "in", ids).orderBy("number").execute(),
     inJobs.attempts.selectAll().where("job_id", "in", ids).orderBy("number").orderBy("attempt").execute(),

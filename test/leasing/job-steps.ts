@@ -38,6 +38,7 @@ export async function createJob(model: Model, { replicas: [parts] }: Real, makin
     limit,
     maxAttempts,
     retryOn,
+    isToJudge: false,
     contacts: contacts.map(aPendingContact),
   };
   model.jobs.set(id, job);
@@ -93,6 +94,25 @@ const add = step(
   hasJobs,
 );
 
+/** A change of what is retried. */
+const update = step(
+  "update",
+  fc.record({
+    which,
+    replica,
+    maxAttempts: fc.integer({ min: 1, max: 3 }),
+    retryOn: fc.subarray([...outcomes], { minLength: 1 }),
+  }),
+  async (model, { replicas }, { which: n, replica: on, ...changes }) => {
+    const job = jobAt(model, n);
+    const isAllowed = model.allows("update", job);
+    const call = replicas[on].jobs.update(onJob(replicas[on], job.id), changes);
+    await (isAllowed ? call : refusal(call));
+    if (isAllowed) model.update(job, changes);
+  },
+  hasJobs,
+);
+
 const remove = step(
   "delete",
   fc.record({ which, replica }),
@@ -111,5 +131,6 @@ export const jobSteps: fc.Arbitrary<Step>[] = [
   ...times(2, step("create", making, createJob)),
   ...(["start", "pause", "resume", "resume", "cancel"] as const).map(command),
   ...times(2, add),
+  ...times(2, update),
   remove,
 ];

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
-import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { functions } from "../../src/postgres/functions/functions.ts";
@@ -85,8 +84,7 @@ const untilWaiting = (count: number) =>
 function neverReserving(): Parts {
   const { shares, clock, logger, recorder } = parts;
   const reservations = { ...parts.reservations, take: () => new Promise<never>(() => {}) };
-  const settingsOf = createJobSettings(parts.db);
-  const round = createLeaseRound({ shares, settingsOf, reservations, clock, logger });
+  const round = createLeaseRound({ shares, reservations, clock, logger });
   const leasing = createLeasing({ shares, round, recorder, clock, logger });
   return { ...parts, leasing };
 }

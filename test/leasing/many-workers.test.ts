@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Outcome } from "../../src/domain/contact.ts";
 import type { Lease } from "../../src/leasing/lease-round.ts";
+import { currentContacts } from "../../src/postgres/current-contacts.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { mostAtOnce, overlaps } from "./history.ts";
@@ -109,7 +110,7 @@ test("many workers on two replicas call everyone as often as they should, and ne
     expect(everyone.map((_, i) => histories.get(i + 1)?.map(({ outcome }) => outcome))).toEqual(expected);
 
     const contacts = await parts.db
-      .selectFrom("current_contacts")
+      .selectFrom(currentContacts.as("contacts"))
       .select(["status", "attempts"])
       .where("job_id", "=", job.id)
       .orderBy("number")

@@ -12,12 +12,14 @@ export type ModelJob = {
   limit: number;
   maxAttempts: number;
   retryOn: readonly Outcome[];
+  /** A contact waits for a retry that it may not have any more, until the sweep looks. */
+  isToJudge: boolean;
   contacts: ModelContact[];
 };
 
 type Place = { job: ModelJob; contact: ModelContact; attempt: ModelAttempt };
 export type Given = { leaseId: string; jobId: string; number: number; attempt: number };
-type Change = "start" | "pause" | "resume" | "cancel" | "add";
+type Change = "start" | "pause" | "resume" | "cancel" | "add" | "update";
 
 /** Where each command is allowed; none of the jobs here is scheduled. */
 const allowed: Record<Change | "delete", readonly JobStatus[]> = {
@@ -26,6 +28,7 @@ const allowed: Record<Change | "delete", readonly JobStatus[]> = {
   resume: ["paused"],
   cancel: ["pending", "running", "paused"],
   add: ["pending", "running", "paused"],
+  update: ["pending", "running", "paused"],
   delete: ["pending", "paused", "completed", "failed", "cancelled"],
 };
 
@@ -63,6 +66,19 @@ export function createModel(organizationLimit: number) {
     return true;
   }
 
+  const mayRetry = (job: ModelJob, { attempts }: ModelContact): boolean =>
+    attempts.length < job.maxAttempts && job.retryOn.some((outcome) => outcome === attempts.at(-1)?.outcome);
+
+  /** Ends the retries that the job does not allow. */
+  function judgeRetries(job: ModelJob): void {
+    job.isToJudge = false;
+    if (!["running", "paused"].includes(job.status)) return;
+    const waiting = job.contacts.filter(({ status }) => status === "waiting_retry");
+    const givenUp = waiting.filter((contact) => !mayRetry(job, contact));
+    for (const contact of givenUp) contact.status = contact.attempts.at(-1)?.outcome ?? "pending";
+    if (givenUp.length > 0 && job.status === "running") finish(job);
+  }
+
   function completeAfterAll(job: ModelJob): void {
     if (job.failureReason !== "no_call_completed") return;
     job.status = "completed";
@@ -82,11 +98,12 @@ export function createModel(organizationLimit: number) {
 
   const release = (leaseIds: readonly string[]) =>
     leaseIds.map((leaseId) => {
-      const contact = findLive(leaseId)?.contact;
-      if (contact === undefined) return false;
+      const { job, contact } = findLive(leaseId) ?? {};
+      if (job === undefined || contact === undefined) return false;
       contact.attempts.pop();
       contact.status = contact.attempts.length === 0 ? "pending" : "waiting_retry";
       contact.isDue = true;
+      if (contact.status === "waiting_retry" && !mayRetry(job, contact)) job.isToJudge = true;
       return true;
     });
 
@@ -110,6 +127,19 @@ export function createModel(organizationLimit: number) {
       if (command === "cancel") job.status = "cancelled";
     },
 
+    update(job: ModelJob, changes: Pick<ModelJob, "maxAttempts" | "retryOn">): void {
+      const isNarrower =
+        changes.maxAttempts < job.maxAttempts ||
+        job.retryOn.some((outcome) => !changes.retryOn.includes(outcome));
+      Object.assign(job, changes);
+      job.revision += 1;
+      if (isNarrower && job.contacts.some(({ status }) => status === "waiting_retry")) judgeRetries(job);
+    },
+
+    sweep(): void {
+      for (const job of jobs.values()) if (job.isToJudge) judgeRetries(job);
+    },
+
     /** Takes over leases that were given, and fails if they should not have been. */
     open(given: readonly Given[]): void {
       for (const { leaseId, jobId, number, attempt } of given) {
@@ -117,7 +147,8 @@ export function createModel(organizationLimit: number) {
         const contact = job?.contacts[number - 1];
         if (job === undefined || contact === undefined) throw new Error("a lease of no contact");
         const { status, isDue, attempts } = contact;
-        const mayOpen = status === "pending" || (status === "waiting_retry" && isDue);
+        const mayOpen =
+          status === "pending" || (status === "waiting_retry" && isDue && mayRetry(job, contact));
         const is = { status: job.status, mayOpen, attempt };
         expect(is).toEqual({ status: "running", mayOpen: true, attempt: attempts.length + 1 });
         const opened = { leaseId, outcome: null, isReported: false, isLost: false };

@@ -41,7 +41,7 @@ async function workOff(model: Model, real: Real): Promise<readonly string[]> {
   for (let rounds = 0; inHand().length > 0 && rounds < 100; rounds += 1) {
     await makeRetriesDue(model, real);
     await expire(model, real, [1]);
-    await sweepOnce(real, 0);
+    await sweepOnce(model, real, 0);
     model.open(await lease(parts, { maxContacts: 10 }));
     await reportLive("busy");
   }

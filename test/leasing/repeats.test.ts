@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
-import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing, type LeaseRequest } from "../../src/leasing/leasing.ts";
 import { drawTicket, openLeases, takeOverLeases } from "../../src/postgres/leases.ts";
@@ -248,7 +247,7 @@ describe("a call that was held up on its way, and repeated meanwhile,", () => {
     };
     await using stale = createLeasing({
       ...other,
-      round: createLeaseRound({ ...other, reservations, settingsOf: createJobSettings(other.db) }),
+      round: createLeaseRound({ ...other, reservations }),
     });
     const gone = new AbortController();
     const call = lease({ ...other, leasing: stale }, { requestId, signal: gone.signal });

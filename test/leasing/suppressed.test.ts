@@ -234,22 +234,22 @@ describe("a lease that is live when its phone is suppressed", () => {
   });
 });
 
-describe("a late report of a contact that has ended as suppressed since", () => {
-  async function suppressedAfterUnknown() {
-    const jobId = await runJob(parts, {
-      contacts: makeContacts(2),
-      retryOn: ["unknown", "busy"],
-      retryDelaysMs: [0],
-    });
-    const given = await leaseOne(parts);
-    await runOut(parts, [given]);
-    await suppress(parts, phones(1));
-    // The other contact keeps the job running.
-    expect(numbersOf(await lease(parts, { maxContacts: 2 }))).toEqual([2]);
-    expect(await contactOf(jobId, 1)).toMatchObject({ contact: { status: "suppressed", attempts: 1 } });
-    return { jobId, given };
-  }
+async function suppressedAfterUnknown() {
+  const jobId = await runJob(parts, {
+    contacts: makeContacts(2),
+    retryOn: ["unknown", "busy"],
+    retryDelaysMs: [0],
+  });
+  const given = await leaseOne(parts);
+  await runOut(parts, [given]);
+  await suppress(parts, phones(1));
+  // The other contact keeps the job running.
+  expect(numbersOf(await lease(parts, { maxContacts: 2 }))).toEqual([2]);
+  expect(await contactOf(jobId, 1)).toMatchObject({ contact: { status: "suppressed", attempts: 1 } });
+  return { jobId, given };
+}
 
+describe("a late report of a contact that has ended as suppressed since", () => {
   test("is how the contact ended, if its outcome is final", async () => {
     const { jobId, given } = await suppressedAfterUnknown();
     expect(await report(parts, [{ leaseId: given.leaseId, outcome: "completed" }])).toEqual([
@@ -274,16 +274,16 @@ describe("a late report of a contact that has ended as suppressed since", () => 
   });
 });
 
-describe("an addition beside a lease that is being opened", () => {
-  /** Waits until so many statements of this database wait for a lock. */
-  const untilWaiting = (db: Database, count: number) =>
-    eventually(async () => {
-      const { rows } = await sql<{ count: number }>`
-        select count(*)::int as count from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
-      expect(rows[0]?.count).toBe(count);
-    });
+/** Waits until so many statements of this database wait for a lock. */
+const untilWaiting = (db: Database, count: number) =>
+  eventually(async () => {
+    const { rows } = await sql<{ count: number }>`
+      select count(*)::int as count from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
+    expect(rows[0]?.count).toBe(count);
+  });
 
+describe("an addition beside a lease that is being opened", () => {
   test("is answered after the lease is there for all to see, if that did not see the phone", async () => {
     const jobId = await runJob(parts, { contacts: makeContacts(1) });
     const { organizationId } = parts.caller;

@@ -1,5 +1,4 @@
 import { inject } from "vitest";
-import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { createRecorder } from "../../src/leasing/recorder.ts";
@@ -12,7 +11,7 @@ export async function wired(
   parts: Parts,
   { floorMs }: { floorMs: number },
 ): Promise<Parts & AsyncDisposable> {
-  const { db, shares, redis, contactList, reservations, clock, metrics, logger, keys } = parts;
+  const { shares, redis, contactList, reservations, clock, metrics, logger, keys } = parts;
   const stack = new AsyncDisposableStack();
   const subscriber = openRedis(inject("redisUrl"));
   stack.defer(() => subscriber.disconnect());
@@ -20,11 +19,8 @@ export async function wired(
     leasing.ring(organizationId);
     void redis.publish(keys.work, String(organizationId));
   };
-  const settingsOf = createJobSettings(db);
-  const recorder = stack.use(
-    createRecorder({ shares, settingsOf, contactList, reservations, metrics, logger, onFreed }),
-  );
-  const round = stack.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
+  const recorder = stack.use(createRecorder({ shares, contactList, reservations, metrics, logger, onFreed }));
+  const round = stack.use(createLeaseRound({ shares, reservations, clock, logger }));
   const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, floorMs }));
   const subscribed = Promise.withResolvers<void>();
   subscriber.once("ready", () =>

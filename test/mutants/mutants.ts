@@ -1,5 +1,6 @@
 import { reads } from "./reads.ts";
 import { network } from "./network.ts";
+import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
 
 /**
@@ -814,7 +815,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a report is given the room that it makes",
-    file: "src/leasing/desk.ts",
+    file: "src/leasing/desk-turn.ts",
     text: "ending.set(key.jobId, (ending.get(key.jobId) ?? 0) + 1);",
     instead: "",
     test: "test/leasing/lease-next.test.ts",
@@ -822,7 +823,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "no report fails because nothing can be leased with it",
-    file: "src/leasing/desk.ts",
+    file: "src/leasing/desk-turn.ts",
     text: "if (endings.length === 0 || openings.length === 0 || isPostgresUnavailable(error)) throw error;",
     instead: "if (endings.length >= 0) throw error;",
     test: "test/leasing/lease-next.test.ts",
@@ -830,7 +831,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "no report waits for a Redis that hangs",
-    file: "src/leasing/desk.ts",
+    file: "src/leasing/desk-turn.ts",
     text: "else callOff = afterPatience(reservingMs, giveUp);",
     instead: "",
     test: "test/leasing/lease-next.test.ts",
@@ -838,7 +839,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a report is in the turn of what is leased with it",
-    file: "src/leasing/desk.ts",
+    file: "src/leasing/desk-turn.ts",
     text: "groups === undefined || next === undefined || next.isOver || served.has(next)",
     instead: "next === undefined || next.isOver || !served.has(next)",
     test: "test/leasing/lease-next.test.ts",
@@ -879,10 +880,50 @@ const leasing: Mutant[] = [
   {
     guard: "nobody is called again once the job has ended",
     file: endLeases,
-    text: "case when going_on[g.job] then ending + g.delay_ms * interval '1 millisecond' end as next_at",
-    instead: "ending + g.delay_ms * interval '1 millisecond' as next_at",
+    text: "case when going_on[g.job] and g.outcome",
+    instead: "case when g.outcome",
     test: "test/leasing/in-hand.test.ts",
     title: "counts what it cancels exactly, and lets the calls in progress end",
+  },
+  {
+    guard: "a contact is called again only after an outcome that its job tries again",
+    file: endLeases,
+    text: " and g.outcome = any (string_to_array(retried[g.job], ' ')) then",
+    instead: " then",
+    test: "test/leasing/outcomes.test.ts",
+    title: "is the contact's final status where the job does not retry it",
+  },
+  {
+    guard: "a job that is final is not changed",
+    file: "src/jobs/updating.ts",
+    text: `check("update", before);`,
+    instead: "",
+    test: "test/jobs/state-matrix.test.ts",
+    title: "%s of a %s job: %s",
+  },
+  {
+    guard: "nobody is leased whom a change has forbidden to be called again",
+    file: openLeases,
+    text: " and a.attempt < t.max_attempts and a.outcome = any (t.retry_on)",
+    instead: "",
+    test: "test/jobs/updating.test.ts",
+    title: "hold before the retries are ended, which are more than one transaction judges",
+  },
+  {
+    guard: "a change that forbids retries ends them",
+    file: "src/postgres/job-settings.ts",
+    text: "...(forbidsRetries ? { retries_judged_to: 0 } : {})",
+    instead: "",
+    test: "test/jobs/updating.test.ts",
+    title: "end at once the retries that are more, and the job with the last contact",
+  },
+  {
+    guard: "what was released after its retry was forbidden comes to its end",
+    file: "src/postgres/lease-ends.ts",
+    text: "      toJudge.add(jobId);",
+    instead: "      void jobId;",
+    test: "test/jobs/updating.test.ts",
+    title: "hold for a second attempt that is given back: it is not made again",
   },
   {
     guard: "a job ends with its last open contact, and not before",
@@ -1266,9 +1307,9 @@ const files: Mutant[] = [
   },
   {
     guard: "who leaves while it waits for a slot keeps none",
-    file: "src/jobs/import/slots.ts",
-    text: "waiting = waiting.filter((each) => each !== self);",
-    instead: "",
+    file: "src/timing/seats.ts",
+    text: "leave();\n        reject(reason);",
+    instead: "reject(reason);",
     test: readers,
     title: "keep no place for one that left while it waited",
   },
@@ -1404,6 +1445,7 @@ export const mutants: readonly Mutant[] = [
   ...workers,
   ...beginnings,
   ...shares,
+  ...callingHours,
   ...network,
   ...reads,
   ...upgrades,

@@ -47,7 +47,6 @@ test("leasing, taking over, extending and reporting touch no more rows than they
       const endings = taken.leases.map((lease, i) => ({
         ...lease,
         outcome: i % 2 === 0 ? ("completed" as const) : ("busy" as const),
-        retryDelayMs: i % 2 === 0 ? null : 60_000,
         details: undefined,
       }));
       const { contacts } = await endLeases(trx, organizationId, endings, { onlyExpired: false });

@@ -90,7 +90,7 @@ test("a lease whose time is not over is left alone by those who end what has run
   const { leases } = await open(parts, await makeOffer(parts, { limit: 1 }));
   const endings = leases
     .flat()
-    .map((lease) => ({ ...lease, outcome: "unknown" as const, retryDelayMs: null, details: undefined }));
+    .map((lease) => ({ ...lease, outcome: "unknown" as const, details: undefined }));
   const ended = await endLeases(parts.db, parts.caller.organizationId, endings, { onlyExpired: true });
   expect(ended).toMatchObject({ contacts: [undefined], finished: [] });
 });

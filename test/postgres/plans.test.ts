@@ -29,7 +29,7 @@ import { pageOfContacts, pageOfJobs } from "../../src/postgres/offset-pages.ts";
 import {
   deleteOldJobs,
   entriesDueSoon,
-  jobStates,
+  jobsNow,
   runningJobs,
   scheduledEntries,
 } from "../../src/postgres/sweep.ts";
@@ -131,7 +131,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 10,
     work: (db) => runningJobs(db, { organizationId: 0, id: beforeAllJobs }, 1_000),
   },
-  "confirming running jobs": { rows: 1, work: (db) => jobStates(db, [keyOf(jobs.running), noJob()]) },
+  "confirming running jobs": { rows: 1, work: (db) => jobsNow(db, [keyOf(jobs.running), noJob()]) },
   "adding 1,000 contacts, half of them known": {
     rows: 500,
     work: (db) =>

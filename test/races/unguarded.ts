@@ -7,6 +7,7 @@ import type { Numbers } from "../../src/domain/numbers.ts";
 import type { ContactList, Position } from "../../src/redis/contact-list.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import type { Schedule } from "../../src/redis/schedule.ts";
+import { currentContacts } from "../../src/postgres/current-contacts.ts";
 import { keyOf } from "../support/make-many.ts";
 import type { Parts } from "../support/parts.ts";
 
@@ -42,7 +43,7 @@ export async function fanOutUnguarded(
   const seen = await contactList.position(keyOf(job));
   if (seen === undefined) return;
   const rows = await db
-    .selectFrom("current_contacts")
+    .selectFrom(currentContacts.as("contacts"))
     .select("number")
     .where("job_id", "=", job.id)
     .where("number", ">", seen.last)

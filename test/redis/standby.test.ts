@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
+import { currentContacts } from "../../src/postgres/current-contacts.ts";
 import { lease, leaseOne, limitOrganization, reportAll, runJob } from "../leasing/leases.ts";
 import { aNewJob, makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { entryIdOf, keyOf } from "../support/make-many.ts";
@@ -43,7 +44,7 @@ async function startPair() {
 /** Every attempt that there is, and how each contact ended. */
 async function worked({ db }: Parts, jobId: string) {
   const contacts = await db
-    .selectFrom("current_contacts")
+    .selectFrom(currentContacts.as("contacts"))
     .select("status")
     .where("job_id", "=", jobId)
     .execute();

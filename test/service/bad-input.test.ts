@@ -94,6 +94,7 @@ const jobMethods: Method[] = [
   "startBatchJob",
   "rescheduleBatchJob",
   "cancelBatchJob",
+  "updateBatchJob",
   "deleteBatchJob",
   "getBatchJob",
   "listContacts",
@@ -103,6 +104,7 @@ const jobCommands = jobMethods.filter((method) => !["getBatchJob", "listContacts
 /** What a method needs besides its job. */
 const besides: Partial<Record<Method, JsonObject>> = {
   addContacts: { contacts: makeContacts(1, 500) },
+  updateBatchJob: { name: "Another" },
   rescheduleBatchJob: { scheduledStartTime: "2031-03-01T10:00:00" },
 };
 

@@ -72,7 +72,7 @@ describe.each(bothListeners)("%s", (name) => {
         return batchJob.allowedCommands.length;
       }),
     );
-    expect(allowedCommands).toEqual([0, 5, 5]);
+    expect(allowedCommands).toEqual([0, 6, 6]);
   });
 });
 
@@ -86,6 +86,7 @@ describe("another organization's", async () => {
     getContact: { number: 1 },
     addContacts: { contacts: makeContacts(1, 500) },
     rescheduleBatchJob: { scheduledStartTime: "2031-03-01T10:00:00" },
+    updateBatchJob: { name: "Mine" },
   };
 
   describe.each(bothListeners)("job, asked for by %s,", (name) => {

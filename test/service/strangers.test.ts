@@ -288,6 +288,7 @@ const attempts: Record<string, () => Promise<void>> = {
   PauseBatchJob: onTheirJob((jobs, job) => jobs.pauseBatchJob(job)),
   ResumeBatchJob: onTheirJob((jobs, job) => jobs.resumeBatchJob(job)),
   CancelBatchJob: onTheirJob((jobs, job) => jobs.cancelBatchJob(job)),
+  UpdateBatchJob: onTheirJob((jobs, job) => jobs.updateBatchJob({ ...job, name: "Mine" })),
   DeleteBatchJob: onTheirJob((jobs, job) => jobs.deleteBatchJob(job)),
   GetBatchJob: onTheirJob((jobs, job) => jobs.getBatchJob(job)),
   GetContact: onTheirJob((jobs, job) => jobs.getContact({ ...job, number: 1 })),

@@ -66,6 +66,17 @@ const auditOf = async () =>
     .orderBy("sequence")
     .execute();
 
+const phoneOf = (i: number) => `+1${String(4_150_000_000 + i)}`;
+
+/** Where the rows of the list are, and who has locked them last. */
+const places = async () =>
+  (
+    await sql<{ ctid: string; xmax: string }>`
+      select ctid::text, xmax::text from suppressed_phones where organization_id = ${organizationId}`.execute(
+      db,
+    )
+  ).rows;
+
 describe("phones that are added", () => {
   test("are on the list as they are read, with their reasons, until they expire", async () => {
     const expiresAt = inAnHour();
@@ -138,16 +149,9 @@ describe("phones that are added", () => {
   test("that are there as they are given are not written again", async () => {
     const phones = [{ phone: ada, reason }];
     await list.addSuppressedPhones({ phones });
-    const place = async () =>
-      (
-        await sql<{ ctid: string; xmax: string }>`
-          select ctid::text, xmax::text from suppressed_phones where organization_id = ${organizationId}`.execute(
-          db,
-        )
-      ).rows;
-    const before = await place();
+    const before = await places();
     expect(await list.addSuppressedPhones({ phones })).toMatchObject({ addedCount: 0, alreadyCount: 1 });
-    expect(await place()).toEqual(before);
+    expect(await places()).toEqual(before);
   });
 
   test("once are added once under one request id, also after they were removed", async () => {
@@ -176,7 +180,6 @@ describe("phones that are added", () => {
   });
 
   test("at the same time by many are all there, and counted", async () => {
-    const phoneOf = (i: number) => `+1415555${String(1_000 + i)}`;
     const calls = Array.from({ length: 12 }, (_, call) =>
       list.addSuppressedPhones({
         // In other orders, and each of them by three.
@@ -218,12 +221,12 @@ describe("phones that are removed", () => {
   });
 });
 
-describe("an entry that has expired", () => {
-  const expireAll = () =>
-    sql`
-      update suppressed_phones set expires_at = clock_timestamp() - interval '1 second'
-      where organization_id = ${organizationId} and expires_at < 'infinity'`.execute(db);
+const expireAll = () =>
+  sql`
+    update suppressed_phones set expires_at = clock_timestamp() - interval '1 second'
+    where organization_id = ${organizationId} and expires_at < 'infinity'`.execute(db);
 
+describe("an entry that has expired", () => {
   test("is on the list no more, and is added anew", async () => {
     const phones = [{ phone: ada, reason, expiresAt: inAnHour() }];
     await list.addSuppressedPhones({ phones });
@@ -252,23 +255,23 @@ describe("an entry that has expired", () => {
   });
 });
 
+async function allPages(asked: { pageSize: number; reason?: string }) {
+  const phones: string[] = [];
+  for (let pageToken = "", more = true; more;) {
+    const page = await list.listSuppressedPhones({ ...asked, pageToken });
+    expect(page.suppressedPhones.length).toBeLessThanOrEqual(asked.pageSize);
+    phones.push(...page.suppressedPhones.map(({ phone }) => phone));
+    pageToken = page.nextPageToken;
+    more = pageToken !== "";
+  }
+  return phones;
+}
+
 describe("the list", () => {
   const many = Array.from({ length: 25 }, (_, i) => ({
     phone: `+1415555${String(2_000 + i)}`,
     reason: i % 5 === 0 ? "rare" : reason,
   }));
-
-  async function allPages(asked: { pageSize: number; reason?: string }) {
-    const phones: string[] = [];
-    for (let pageToken = "", more = true; more;) {
-      const page = await list.listSuppressedPhones({ ...asked, pageToken });
-      expect(page.suppressedPhones.length).toBeLessThanOrEqual(asked.pageSize);
-      phones.push(...page.suppressedPhones.map(({ phone }) => phone));
-      pageToken = page.nextPageToken;
-      more = pageToken !== "";
-    }
-    return phones;
-  }
 
   test("is shown in pages, in the order of phones, all of it or what has a reason", async () => {
     await list.addSuppressedPhones({ phones: many.toReversed() });
@@ -288,25 +291,30 @@ describe("the list", () => {
   });
 });
 
-describe("a file of phones", () => {
-  async function* messages(csv: string, header: { requestId?: string; reason?: string }, size = 7) {
-    yield { part: { case: "header" as const, value: header } };
-    const bytes = Buffer.from(csv);
-    for (let at = 0; at < bytes.length; at += size) {
-      yield { part: { case: "csv" as const, value: bytes.subarray(at, at + size) } };
-    }
-    const end = create(ImportSuppressedPhonesEndSchema, { totalBytes: BigInt(bytes.length) });
-    yield { part: { case: "end" as const, value: end } };
+async function* messages(csv: string, header: { requestId?: string; reason?: string }, size = 7) {
+  yield { part: { case: "header" as const, value: header } };
+  const bytes = Buffer.from(csv);
+  for (let at = 0; at < bytes.length; at += size) {
+    yield { part: { case: "csv" as const, value: bytes.subarray(at, at + size) } };
   }
-  const importing = (csv: string, header: { requestId?: string; reason?: string } = {}, size?: number) =>
-    list.importSuppressedPhones(messages(csv, header, size));
-  const upload = (csv: string, query = "") =>
-    fetch(`${service.httpUrl}/suppressed-phones.csv${query}`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${key}` },
-      body: csv,
-    });
+  const end = create(ImportSuppressedPhonesEndSchema, { totalBytes: BigInt(bytes.length) });
+  yield { part: { case: "end" as const, value: end } };
+}
+const importing = (csv: string, header: { requestId?: string; reason?: string } = {}, size?: number) =>
+  list.importSuppressedPhones(messages(csv, header, size));
+const upload = (csv: string, query = "") =>
+  fetch(`${service.httpUrl}/suppressed-phones.csv${query}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}` },
+    body: csv,
+  });
 
+async function* broken() {
+  yield { part: { case: "header" as const, value: { reason } } };
+  yield { part: { case: "csv" as const, value: Buffer.from(`phone\n${ada}\n`) } };
+}
+
+describe("a file of phones", () => {
   test("is added by its columns, with the reason of the call where a row has none", async () => {
     const until = new Date(Date.now() + 3_600_000).toISOString();
     const csv = [
@@ -346,7 +354,6 @@ describe("a file of phones", () => {
   });
 
   test("of many more phones than are added at a time is added whole", async () => {
-    const phoneOf = (i: number) => `+1${String(4_150_000_000 + i)}`;
     const all = Array.from({ length: 45_000 }, (_, i) => phoneOf(i)).toReversed();
     const csv = `phone\n${all.join("\n")}\n`;
     expect(await importing(csv, { reason }, 64 * 1024)).toMatchObject({
@@ -388,10 +395,6 @@ describe("a file of phones", () => {
   });
 
   test("that breaks off is refused", async () => {
-    async function* broken() {
-      yield* [...[{ part: { case: "header" as const, value: { reason } } }]];
-      yield { part: { case: "csv" as const, value: Buffer.from(`phone\n${ada}\n`) } };
-    }
     expect(await refusal(list.importSuppressedPhones(broken()))).toMatchObject({
       reason: "invalid_argument",
       metadata: { field: "end" },

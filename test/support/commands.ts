@@ -18,6 +18,7 @@ export const jobCommands = {
   cancel: (jobs, request) => jobs.cancel(request),
   delete: (jobs, request) => jobs.delete(request),
   add_contacts: (jobs, request) => jobs.addContacts(request, makeContacts(2, 900_000)),
+  update: (jobs, request) => jobs.update(request, { maxAttempts: 7 }),
 } satisfies Record<Command, (jobs: BatchJobs, request: JobCommandRequest) => Promise<Answer>>;
 
 /** Commands on jobs in statuses that allow them, and whether such a job has an entry to take off the schedule. */
@@ -34,6 +35,8 @@ export const allowedCases = [
   { command: "delete", status: "completed", entryRemoved: false },
   { command: "add_contacts", status: "pending", entryRemoved: false },
   { command: "add_contacts", status: "running", entryRemoved: false },
+  { command: "update", status: "pending", entryRemoved: false },
+  { command: "update", status: "paused", entryRemoved: false },
 ] as const satisfies { command: Command; status: JobStatus; entryRemoved: boolean }[];
 
 /** A status that allows the command. */

@@ -1,4 +1,5 @@
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import { currentContacts } from "../../src/postgres/current-contacts.ts";
 import type { Parts } from "./parts.ts";
 
 /** Everything there is of one job, to compare before and after. */
@@ -22,7 +23,7 @@ export async function lookAt(parts: Parts, jobId: string): Promise<Whole> {
     position,
     list: await redis.lrange(keys.contacts(key), 0, -1),
     contacts: await db
-      .selectFrom("current_contacts")
+      .selectFrom(currentContacts.as("contacts"))
       .select(["number", "phone", "status"])
       .where("job_id", "=", jobId)
       .orderBy("number")

@@ -18,7 +18,6 @@ import { type Limits, defaultLimits } from "../../src/jobs/import/pieces.ts";
 import { createSlots } from "../../src/jobs/import/slots.ts";
 import { createPhoneImport } from "../../src/suppression/phone-import.ts";
 import { createSuppression } from "../../src/suppression/suppression.ts";
-import { createJobSettings } from "../../src/leasing/job-settings.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { createRecorder } from "../../src/leasing/recorder.ts";
@@ -93,7 +92,6 @@ export async function startParts(
   );
   const dueStarts = createDueStarts({ db, metrics, logger });
   const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, logger });
-  const settingsOf = createJobSettings(db);
   const files = {
     shares,
     limits: { ...defaultLimits, ...options.importLimits },
@@ -118,7 +116,6 @@ export async function startParts(
   const recorder = stack.use(
     createRecorder({
       shares,
-      settingsOf,
       contactList,
       reservations,
       metrics,
@@ -128,7 +125,7 @@ export async function startParts(
   );
   // Redis is slow where the machine is busy.
   const reservingMs = 1_000;
-  const round = stack.use(createLeaseRound({ shares, settingsOf, reservations, clock, logger }));
+  const round = stack.use(createLeaseRound({ shares, reservations, clock, logger }));
   const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, reservingMs }));
   const watching = stack.use(createWatching({ db, logger, metrics }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });

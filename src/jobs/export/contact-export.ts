@@ -18,6 +18,7 @@ import {
   readCalls,
 } from "../../postgres/exports.ts";
 import { afterPatience } from "../../timing/patience.ts";
+import { afterWaiting, onceAborted, whichever } from "../../timing/seats.ts";
 import type { Metrics } from "../../vitals/metrics.ts";
 import { createSlotTaking } from "../import/slots.ts";
 import { shownStatus } from "../queries.ts";
@@ -173,13 +174,9 @@ export function createContactExport(deps: {
   const takeSlot = createSlotTaking(exportsAtOnce);
 
   async function takeInTime(caller: Caller, signal: AbortSignal): Promise<() => void> {
-    const busy = new AbortController();
-    const callOff = afterPatience(slotPatienceMs, () => busy.abort(serviceBusy()));
-    try {
-      return await takeSlot(caller.organizationId, AbortSignal.any([signal, busy.signal]));
-    } finally {
-      callOff();
-    }
+    signal.throwIfAborted();
+    const inTime = afterWaiting(slotPatienceMs, serviceBusy);
+    return await takeSlot(caller.organizationId, whichever(onceAborted(signal), inTime));
   }
 
   /** The whole file, read from one snapshot. */

@@ -1,5 +1,6 @@
 -- Ends live leases of one organization with their outcomes: the attempts become history, and contacts, counts and jobs
--- follow. Leases that are not live any more are left alone.
+-- follow. Leases that are not live any more are left alone. Whether a contact is called again, and when, follows from
+-- what its job is set to under the lock, as domain/attempt.ts says of late reports.
 --
 -- Arguments
 --   organization  whose jobs they are; leases of another's are not ended, nor are its jobs locked
@@ -7,11 +8,10 @@
 --   job_ids       the jobs, in the order of their ids
 --   jobs          for each lease: which of the jobs, from 1
 --   numbers, attempts, nonces, outcomes   of each lease
---   delays_ms     after how long the contact is to be called again if its job goes on; null for never
 --   error_codes, failure_reasons, durations_ms, provider_call_ids   what was reported; null for nothing
 -- Answers
---   one row: the time, the places (from 1) of the leases that it did not end, whether each job goes on (null if it is
---   not there), and the jobs that have ended by this, with their new revisions.
+--   one row: the time, the places (from 1) of the leases that it did not end, those of the contacts that are to be
+--   called again, and when, and the jobs that have ended by this, with their new revisions.
 -- Locks
 --   the organization's row, then the rows of the jobs in the order that they are given in, all until the commit.
 -- Repeated
@@ -27,9 +27,9 @@
 --   loop.
 create function end_leases(
   organization int, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], attempts int[],
-  nonces bigint[], outcomes text[], delays_ms bigint[], error_codes text[], failure_reasons text[],
-  durations_ms bigint[], provider_call_ids text[],
-  out ended_ms bigint, out missed int[], out going_on boolean[], out finished_ids uuid[],
+  nonces bigint[], outcomes text[], error_codes text[], failure_reasons text[], durations_ms bigint[],
+  provider_call_ids text[],
+  out ended_ms bigint, out missed int[], out waiting int[], out waiting_ms bigint[], out finished_ids uuid[],
   out finished_revisions bigint[]
 )
 language plpgsql
@@ -41,26 +41,37 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   ending timestamptz(3);
+  going_on boolean[];
+  -- Of each job the outcomes that are tried again, as one text, and the delay after each attempt that is not the last.
+  retried text[];
+  delays_ms bigint[];
   found_job batch_jobs;
 begin
   perform from organizations o where o.id = organization for no key update;
-  select array_agg(b.status in ('running', 'paused') order by t.turn)
-  into going_on
+  select array_agg(b.status in ('running', 'paused') order by t.turn),
+    array_agg(array_to_string(b.retry_on, ' ') order by t.turn),
+    array_agg(array(
+      select case when a < b.max_attempts then
+        coalesce(b.retry_delays_ms[a], b.retry_delays_ms[cardinality(b.retry_delays_ms)], 0) end
+      from generate_series(1, 10) as a
+    ) order by t.turn)
+  into going_on, retried, delays_ms
   from unnest(job_ids) with ordinality as t (id, turn)
   left join lateral (
-    select status from batch_jobs where organization_id = organization and id = t.id for no key update
+    select status, max_attempts, retry_on, retry_delays_ms from batch_jobs
+    where organization_id = organization and id = t.id for no key update
   ) as b on true;
   ending := date_trunc('milliseconds', clock_timestamp());
   ended_ms := extract(epoch from ending) * 1000;
 
   with given as materialized (
     select g.*, organization as organization_id, job_ids[g.job] as job_id,
-      case when going_on[g.job] then ending + g.delay_ms * interval '1 millisecond' end as next_at
+      case when going_on[g.job] and g.outcome = any (string_to_array(retried[g.job], ' ')) then
+        ending + delays_ms[g.job][g.attempt] * interval '1 millisecond' end as next_at
     from unnest(
-      jobs, numbers, attempts, nonces, outcomes, delays_ms, error_codes, failure_reasons, durations_ms,
-      provider_call_ids
+      jobs, numbers, attempts, nonces, outcomes, error_codes, failure_reasons, durations_ms, provider_call_ids
     ) with ordinality as g (
-      job, number, attempt, nonce, outcome, delay_ms, error_code, failure_reason, duration_ms, provider_call_id, place
+      job, number, attempt, nonce, outcome, error_code, failure_reason, duration_ms, provider_call_id, place
     )
     where going_on[g.job] is not null
   ), ended as (
@@ -113,9 +124,12 @@ begin
     from (select count(*)::int as ended from ended) as s
     where o.id = organization and s.ended > 0
   )
-  select array_agg(p.place) into missed
-  from generate_series(1, cardinality(numbers)) as p (place)
-  where p.place not in (select place from ended);
+  select (
+      select array_agg(p.place) from generate_series(1, cardinality(numbers)) as p (place)
+      where p.place not in (select place from ended)
+    ), array_agg(place), array_agg(extract(epoch from next_at) * 1000)
+  into missed, waiting, waiting_ms
+  from ended where next_at is not null;
 
   for turn in 1 .. cardinality(job_ids) loop
     select * into found_job from batch_jobs where organization_id = organization and id = job_ids[turn];

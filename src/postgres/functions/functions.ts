@@ -6,8 +6,8 @@ import type { Database } from "../database.ts";
 
 /*
  * Each hot function is a file of SQL beside this one. Its name in the database ends in a hash of the file's text,
- * comments included: a start makes what is not there, and versions that run side by side, or are started again, each
- * call the functions that they were written for.
+ * comments included, and of the names of those of ours that it calls: a start makes what is not there, and versions
+ * that run side by side, or are started again, each call the functions that they were written for.
  *
  * While replicas of two versions run, nobody knows who still calls a function. So a start notes at each of its own
  * which schema its version knows, and one goes when the schema has lost what all who called it need (retire.ts). A
@@ -15,30 +15,46 @@ import type { Database } from "../database.ts";
  */
 
 export type SqlFunction = {
+  /** In its file, and in those of functions that call it. */
+  readonly plainName: string;
   /** In the database. */
   readonly name: string;
   readonly definition: string;
 };
 
-/** The function that a file of SQL defines, with its version in its name. */
-export function versioned(plainName: string, text: string): SqlFunction {
-  const [head, body, ...others] = text.split(`create function ${plainName}(`);
+const callOf = (name: string): RegExp => new RegExp(`\\b${name}\\(`, "g");
+
+/**
+ * The function that a file of SQL defines, with its version in its name. The functions that it calls stand in its text
+ * by their plain names, and are made before it.
+ */
+export function versioned(plainName: string, text: string, calls: readonly SqlFunction[] = []): SqlFunction {
+  const whole = calls.reduce((t, called) => t.replace(callOf(called.plainName), `${called.name}(`), text);
+  const [head, body, ...others] = whole.split(`create function ${plainName}(`);
   if (head === undefined || body === undefined || others.length > 0) {
     throw new Error(`${plainName}.sql must say "create function ${plainName}(" once.`);
   }
-  const name = `${plainName}_${createHash("sha256").update(text).digest("hex").slice(0, 12)}`;
-  return { name, definition: `${head}create function ${name}(${body}` };
+  const name = `${plainName}_${createHash("sha256").update(whole).digest("hex").slice(0, 12)}`;
+  return { plainName, name, definition: `${head}create function ${name}(${body}` };
 }
 
-const read = (plainName: string): SqlFunction =>
-  versioned(plainName, readFileSync(join(import.meta.dirname, `${plainName}.sql`), "utf8"));
+const read = (plainName: string, calls?: readonly SqlFunction[]): SqlFunction =>
+  versioned(plainName, readFileSync(join(import.meta.dirname, `${plainName}.sql`), "utf8"), calls);
 
-/** Read when this file is imported, and like it: our own source, once for each process. */
+const contactLine = read("contact_line");
+const contactPhone = read("contact_phone");
+
+/**
+ * Read when this file is imported, and like it: our own source, once for each process. One that others call stands
+ * before them, and they say so.
+ */
 export const functions = {
-  openLeases: read("open_leases"),
+  contactLine,
+  contactPhone,
+  openLeases: read("open_leases", [contactLine, contactPhone]),
   endLeases: read("end_leases"),
   extendLeases: read("extend_leases"),
-  takeOverLeases: read("take_over_leases"),
+  takeOverLeases: read("take_over_leases", [contactLine, contactPhone]),
   lockForCommands: read("lock_for_commands"),
   writeCommands: read("write_commands"),
   noteEntriesRemoved: read("note_entries_removed"),

@@ -83,7 +83,8 @@ begin
   with turns as materialized (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 360 for all
     -- the rest, such as the marks around 50 fields.
-    select t.turn, b.organization_id, b.id, t.due, octet_length(b.from_phone_number_id) + 360 as base,
+    select t.turn, b.organization_id, b.id, b.max_attempts, b.retry_on, t.due,
+      octet_length(b.from_phone_number_id) + 360 as base,
       b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts as open_contacts,
       case when b.completed_contacts > 0 then 'completed' else 'failed' end as ends_as,
       case when b.id = any(locked) then b.concurrent_call_limit - b.dialing_contacts else 0 end as room
@@ -100,11 +101,11 @@ begin
       order by due_at limit case when t.room > 0 then t.due else 0 end
     ) as r
     cross join lateral (
-      select attempt, next_attempt_at from attempts
+      select attempt, outcome, next_attempt_at from attempts
       where organization_id = t.organization_id and job_id = t.id and number = r.number
       order by attempt desc limit 1
     ) as a
-    where a.next_attempt_at <= begun
+    where a.next_attempt_at <= begun and a.attempt < t.max_attempts and a.outcome = any (t.retry_on)
   ), listed as (
     select t.turn, t.room, t.base, t.open_contacts, t.ends_as, t.organization_id, t.id as job_id, l.number, 0 as attempt,
       true as is_listed, null::timestamptz as due_at, l.place

@@ -16,6 +16,8 @@ export async function retireFunctions(
     const { rows } = await sql<{ name: string }>`
       select proname as name from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
       where nspname = ${schema} and ${knownInMark} < ${needed}`.execute(trx);
-    for (const { name } of rows) await sql`drop function ${sql.id(schema, name)}`.execute(trx);
+    if (rows.length === 0) return;
+    // Together, for one may be of use to another.
+    await sql`drop function ${sql.join(rows.map(({ name }) => sql.id(schema, name)))}`.execute(trx);
   });
 }

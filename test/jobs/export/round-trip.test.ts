@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import type { ContactInput } from "../../../src/domain/contact.ts";
+import { currentContacts } from "../../../src/postgres/current-contacts.ts";
 import { cellsOf, fileOf } from "../../support/exports.ts";
 import { aNewJob, createJobWith, onJob } from "../../support/make.ts";
 import { startParts } from "../../support/parts.ts";
@@ -16,7 +17,7 @@ const person = (fields: Record<string, string>, name = "", i = 0) => ({
 
 const contactsOf = async (jobId: string) =>
   await parts.db
-    .selectFrom("current_contacts")
+    .selectFrom(currentContacts.as("contacts"))
     .select(["number", "phone", "name", "fields"])
     .where("job_id", "=", jobId)
     .orderBy("number")

@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { type ContactInput, duplicatePhone, sortOut } from "../../../src/domain/contact.ts";
 import { allowedStatuses, jobStatuses } from "../../../src/domain/batch-job.ts";
+import { currentContacts } from "../../../src/postgres/current-contacts.ts";
 import { eventually } from "../../support/eventually.ts";
 import { everything } from "../../support/everything.ts";
 import { useFreshParts } from "../../support/fresh.ts";
@@ -42,7 +43,7 @@ const importInto = (
 
 const storedContacts = async ({ db }: Parts, jobId: string) =>
   await db
-    .selectFrom("current_contacts")
+    .selectFrom(currentContacts.as("contacts"))
     .select(["number", "phone", "name", "fields"])
     .where("job_id", "=", jobId)
     .orderBy("number")

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { currentContacts } from "../../../src/postgres/current-contacts.ts";
 import { useFreshParts } from "../../support/fresh.ts";
 import { makeJob, onJob } from "../../support/make.ts";
 import type { Parts } from "../../support/parts.ts";
@@ -27,7 +28,7 @@ async function importFile(parts: Parts, file: Uint8Array | string) {
 
 async function contactsOf(parts: Parts, jobId: string): Promise<unknown[]> {
   const rows = await parts.db
-    .selectFrom("current_contacts")
+    .selectFrom(currentContacts.as("contacts"))
     .select(["phone", "name", "fields"])
     .where("job_id", "=", jobId)
     .orderBy("number")

@@ -20,7 +20,7 @@ const seed = process.env["PROPERTY_SEED"];
 const seconds = Number(process.env["PROPERTY_SECONDS"] ?? 8);
 
 type Given = {
-  readonly command: Exclude<Command, "add_contacts"> | "create";
+  readonly command: Exclude<Command, "add_contacts" | "update"> | "create";
   /** Which of the jobs; one more than there are is a job that is not there. */
   readonly job: number;
   readonly expectedRevision: number | undefined;

@@ -5,7 +5,8 @@ import { type Kysely, sql } from "kysely";
  *
  * Such a contact has a row in attempts, after those of its attempts, that is none: its outcome is `suppressed`. So
  * whatever asks whether a contact is pending, or what has become of it, finds that where it looks for it anyway, and a
- * version that knows nothing of suppressed phones leases it no more either. The views leave the row out.
+ * version that knows nothing of suppressed phones leases it no more either. The view of all attempts leaves
+ * the row out.
  */
 
 const finalCounts = [
@@ -59,11 +60,6 @@ export async function up(db: Kysely<never>): Promise<void> {
         add constraint outcome_is_known check (
           outcome in (${sql.join(finalCounts.map((outcome) => sql.lit(outcome)))})) not valid`,
 
-    // The phone in the line of a contact; null for no line.
-    sql`
-      create function contact_phone(line text) returns bigint
-      language sql immutable parallel safe
-      return nullif(substr(split_part(line, E'\\t', 1), 2), '')::bigint`,
     sql`
       create or replace view all_attempts as
       select organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome,
@@ -73,29 +69,6 @@ export async function up(db: Kysely<never>): Promise<void> {
       select organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, null, null,
         null, null, null, null, null
       from leases`,
-    sql`
-      create or replace view current_contacts as
-      select b.organization_id, b.job_id, c.number, c.phone collate "C" as phone, c.name collate "C" as name,
-        c.fields::jsonb as fields,
-        contact_status(l.number is not null, a.outcome, a.next_attempt_at) as status,
-        coalesce(a.attempt - case when a.outcome = 'suppressed' then 1 else 0 end, 0)
-          + case when l.number is null then 0 else 1 end as attempts,
-        case when a.outcome = 'suppressed' then before.outcome else a.outcome end as last_outcome,
-        case when l.number is null then a.next_attempt_at end as next_attempt_at
-      from contact_blocks b
-      cross join lateral contacts_of_block(b.first_number, b.contacts) as c
-      left join lateral (
-        select attempt, outcome, next_attempt_at from attempts
-        where organization_id = b.organization_id and job_id = b.job_id and number = c.number
-        order by attempt desc limit 1
-      ) as a on true
-      left join lateral (
-        select outcome from attempts
-        where a.outcome = 'suppressed' and organization_id = b.organization_id and job_id = b.job_id
-          and number = c.number and attempt = a.attempt - 1
-      ) as before on true
-      left join leases l
-        on l.organization_id = b.organization_id and l.job_id = b.job_id and l.number = c.number`,
   ];
   for (const statement of statements) await statement.execute(db);
 }

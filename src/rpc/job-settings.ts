@@ -1,0 +1,74 @@
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { JobSettings } from "../domain/batch-job.ts";
+import {
+  type CreateBatchJobRequest,
+  type UpdateBatchJobRequest,
+  UpdateBatchJobRequestSchema,
+} from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { readDuration, readOutcomes } from "./convert.ts";
+
+type Request = CreateBatchJobRequest | UpdateBatchJobRequest;
+
+const defaults = {
+  concurrentCallLimit: 5,
+  maxAttempts: 3,
+  retryOn: ["no_answer", "busy", "timeout"],
+  retryDelaysMs: [5 * 60_000, 30 * 60_000],
+} as const;
+
+const orElse = <T>(values: T[], fallback: readonly T[]): readonly T[] =>
+  values.length > 0 ? values : fallback;
+
+/**
+ * What a job is set to by the fields of a request that creates or changes it, by their names; what a request does not
+ * give has its default.
+ */
+const readers = {
+  name: ({ name = "" }) => ({ name }),
+  description: ({ description = "" }) => ({ description }),
+  concurrentCallLimit: ({ concurrentCallLimit = defaults.concurrentCallLimit }) => ({ concurrentCallLimit }),
+  maxAttempts: ({ maxAttempts = defaults.maxAttempts }) => ({ maxAttempts }),
+  retryOn: ({ retryOn }) => ({ retryOn: orElse(readOutcomes(retryOn), defaults.retryOn) }),
+  retryDelays: ({ retryDelays }) => ({
+    retryDelaysMs: orElse(
+      retryDelays.map((delay, i) => readDuration(`retry_delays[${i}]`, delay)),
+      defaults.retryDelaysMs,
+    ),
+  }),
+} satisfies Partial<Record<keyof Request, (request: Request) => Partial<JobSettings>>>;
+
+type Field = keyof typeof readers;
+
+const fields = Object.keys(readers) as Field[];
+const fieldByPath = new Map(
+  fields.map((field) => [UpdateBatchJobRequestSchema.field[field].name, field] as const),
+);
+
+const isGiven = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 : value !== undefined);
+
+const refuse = (field: string, rule: string): never => {
+  throw new BatchJobError("invalid_argument", `The request's field ${field} is wrong: ${rule}.`, { field });
+};
+
+/** Every setting. */
+export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
+  ...readers.name(request),
+  ...readers.description(request),
+  ...readers.concurrentCallLimit(request),
+  ...readers.maxAttempts(request),
+  ...readers.retryOn(request),
+  ...readers.retryDelays(request),
+});
+
+/** The settings that a request changes: those that its mask names, or where it has none, those that it gives. */
+export function readChanges(request: UpdateBatchJobRequest): Partial<JobSettings> {
+  const paths = [...fieldByPath.keys()].join(", ");
+  const named =
+    request.updateMask?.paths.map(
+      (path) => fieldByPath.get(path) ?? refuse("update_mask", `it may name ${paths}`),
+    ) ?? [];
+  const changed = named.length > 0 ? named : fields.filter((field) => isGiven(request[field]));
+  if (changed.length === 0) refuse("update_mask", `nothing is to be changed; give one of ${paths}`);
+  if (changed.includes("name") && !isGiven(request.name)) refuse("name", "a job has one; give it");
+  return Object.assign({}, ...changed.map((field) => readers[field](request)));
+}

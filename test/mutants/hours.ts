@@ -1,0 +1,40 @@
+import type { Mutant } from "./mutants.ts";
+
+const hours = "src/domain/hours.ts";
+const test = "test/domain/hours.test.ts";
+
+/** When calls are allowed. */
+export const callingHours: Mutant[] = [
+  {
+    guard: "in no zone nobody is called",
+    file: hours,
+    text: "zones.length === 0 ? [] : [within]",
+    instead: "[within]",
+    test,
+    title: "is never there for",
+  },
+  {
+    guard: "an opening closes early by the longest of the times that its hours say",
+    file: hours,
+    text: "Math.max(0, ...hours.map((each) => each.closeEarlyMs))",
+    instead: "hours[0]?.closeEarlyMs ?? 0",
+    test,
+    title: "closes as early as either says",
+  },
+  {
+    guard: "an opening that would close before it opens is none",
+    file: hours,
+    text: "closesMs > Math.max(fromMs, atMs)",
+    instead: "closesMs > atMs - 86_400_000",
+    test,
+    title: "is passed over where it would close before it opens",
+  },
+  {
+    guard: "local time is that of each instant, however the clocks change meanwhile",
+    file: "src/domain/zone-offsets.ts",
+    text: "if (next === offsetMs) continue;",
+    instead: "if (next === offsetMs || atMs > 0) continue;",
+    test,
+    title: "both passes of a doubled hour are open",
+  },
+];

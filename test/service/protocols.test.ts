@@ -38,6 +38,7 @@ const noContacts = {
   carrierError: 0,
   failed: 0,
   unknown: 0,
+  suppressed: 0,
   cancelled: 0,
 };
 
@@ -218,6 +219,7 @@ describe.each(everyCaller)("%s", (name) => {
             "BATCH_JOB_COMMAND_CANCEL",
             "BATCH_JOB_COMMAND_DELETE",
             "BATCH_JOB_COMMAND_ADD_CONTACTS",
+            "BATCH_JOB_COMMAND_UPDATE",
           ],
           revision: "1",
           timezone: "Europe/Kyiv",

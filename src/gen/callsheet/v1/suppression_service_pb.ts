@@ -619,9 +619,9 @@ export const SuppressionService: GenService<{
    * came before a failure stays on the list. Send the file again then; what is there already costs little.
    *
    * The stream is one `header`, the file in `csv` messages of any size, and one `end`. The file is CSV as
-   * ImportContacts takes it. Its first line names the columns: one is `phone`, or has one of the usual names of that; `reason` and
-   * `expires_at` (ISO 8601 with an offset, as `2027-01-31T00:00:00Z`; empty for never) may be there; what is in other
-   * columns is not looked at. An entry that breaks a rule is rejected, and the others are accepted.
+   * ImportContacts takes it. Its first line names the columns: one is `phone`, or has one of the usual names of that;
+   * `reason` and `expires_at` (ISO 8601 with an offset, as `2027-01-31T00:00:00Z`; empty for never) may be there; what
+   * is in other columns is not looked at. An entry that breaks a rule is rejected, and the others are accepted.
    *
    * Over HTTP the same is `POST /suppressed-phones.csv` with the file as body, and `request_id` and `reason` in the
    * query.

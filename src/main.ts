@@ -15,6 +15,7 @@ import { isTracingWanted, openTraces } from "./vitals/traces.ts";
 import { isPostgresUnavailable } from "./postgres/database.ts";
 import { obstacleOf } from "./postgres/obstacle.ts";
 import { inUrl } from "./rpc/listener.ts";
+import { readIdentity } from "./rpc/tls/files.ts";
 import { type ServiceOptions, startService } from "./service.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -66,6 +67,9 @@ async function main(): Promise<never> {
   const config = readConfig(process.env);
   await using stack = new AsyncDisposableStack();
   const log = stack.use(openLog(config.LOG_LEVEL));
+  const tls = tlsFilesOf(config);
+  // Before a server is started for nothing.
+  if (tls !== undefined) await readIdentity(tls);
   const traces = isTracingWanted(process.env) ? stack.use(await openTraces(log)) : undefined;
   const servers = await startServers(config, stack, stop);
   stop.signal.throwIfAborted();
@@ -78,7 +82,7 @@ async function main(): Promise<never> {
       redisPrefix: config.REDIS_PREFIX,
       host: config.HOST,
       port: config.PORT,
-      tls: tlsFilesOf(config),
+      tls,
       corsOrigins: config.CORS_ORIGINS,
       basePath: config.BASE_PATH,
       trustedProxies: config.TRUST_PROXY,

@@ -26,6 +26,45 @@ const defaults = {
 
 const longEnough = `cs_${"a".repeat(32)}`;
 
+/** Every setting, and not as it is if not set. */
+const allGiven = {
+  DATABASE_URL: "postgresql://user:p%40ss@db.example:5432/callsheet?sslmode=require",
+  DATABASE_DIRECT_URL: "postgres://user@db.example:5433/callsheet",
+  DATABASE_POOL_SIZE: "100",
+  REDIS_URL: "rediss://a:6379,rediss://b:6380",
+  REDIS_CA_FILE: "/etc/callsheet/redis-ca.crt",
+  REDIS_CERT_FILE: "/etc/callsheet/redis.crt",
+  REDIS_KEY_FILE: "/etc/callsheet/redis.key",
+  REDIS_PREFIX: "eu-1.callsheet_2",
+  HOST: "0.0.0.0",
+  TLS_CERT_FILE: "/etc/callsheet/tls.crt",
+  TLS_KEY_FILE: "/etc/callsheet/tls.key",
+  TLS_CLIENT_CA_FILE: "/etc/callsheet/clients.crt",
+  ALLOW_PLAINTEXT: "false",
+  BASE_PATH: "/apps/callsheet",
+  CORS_ORIGINS: "https://app.example.com, http://localhost:5173",
+  TRUST_PROXY: "10.0.0.0/8, fd00::/8",
+  PORT: "0",
+  GRPC_PORT: "65535",
+  CALLSHEET_DATA_DIR: "data",
+  CALLSHEET_BOOTSTRAP_API_KEY: longEnough,
+  LOG_LEVEL: "silent",
+  SHUTDOWN_TIMEOUT: "0.5",
+  SHUTDOWN_DELAY: "12",
+  CONNECTION_MAX_AGE: "0",
+  IMPORT_MAX_BYTES: "1000",
+  RETENTION_DAYS: "90",
+  IMPORT_TIMEOUT: "60",
+  EXPORT_TIMEOUT: "90",
+  RATE_READ: "1000",
+  RATE_COMMAND: "200",
+  RATE_IMPORT: "1",
+  RATE_LEASE: "1000000",
+  ESTIMATED_CALL_SECONDS: "90",
+  KEEP_ALIVE_TIMEOUT: "610",
+  LONGEST_WAIT: "50.5",
+};
+
 describe("a setting that is wrong is named in a sentence", () => {
   test.each([
     ["DATABASE_URL", "mysql://localhost/x"],
@@ -85,7 +124,7 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["GRPC_PORT", "NaN"],
     ["CALLSHEET_BOOTSTRAP_API_KEY", "secret"],
     ["CALLSHEET_BOOTSTRAP_API_KEY", `cs_${"a".repeat(31)}`],
-    ["CALLSHEET_BOOTSTRAP_API_KEY", `${longEnough} `],
+    ["CALLSHEET_BOOTSTRAP_API_KEY", `${longEnough} x`],
     ["CALLSHEET_BOOTSTRAP_API_KEY", `CS_${"a".repeat(32)}`],
     ["LOG_LEVEL", "verbose"],
     ["LOG_LEVEL", "INFO"],
@@ -95,8 +134,39 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["SHUTDOWN_TIMEOUT", "Infinity"],
     ["CONNECTION_MAX_AGE", "3601"],
     ["CONNECTION_MAX_AGE", "never"],
+    ["CONNECTION_MAX_AGE", "1800s"],
+    ["KEEP_ALIVE_TIMEOUT", "0"],
+    ["IMPORT_TIMEOUT", "0"],
+    ["EXPORT_TIMEOUT", "0.5"],
+    ["EXPORT_TIMEOUT", "1e2"],
+    ["LONGEST_WAIT", "-0"],
+    ["RATE_READ", "99999999999999999999"],
+    ["RETENTION_DAYS", "36501"],
+    ["REDIS_URL", "redis://a,rediss://b"],
+    ["HOST", "[::]"],
+    ["HOST", "*"],
+    ["HOST", "0.0.0.0:8080"],
+    ["HOST", "http://0.0.0.0"],
+    ["HOST", "::1::"],
   ])("%s=%j", (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name}: [^\\n]+\\.$`));
+  });
+
+  const everyName = Object.keys(allGiven);
+
+  test.each(everyName)("%s, blank, or in quotation marks as some files of settings leave them", (name) => {
+    const right = Object.entries(allGiven).find(([one]) => one === name)?.[1] ?? "";
+    for (const value of [" ", "\n", `"${right}"`, `'${right}'`])
+      expect(() => readConfig({ ...allGiven, [name]: value })).toThrow(new RegExp(`^${name}: [^\\n]+\\.$`));
+  });
+
+  test.each([
+    ["PORT", "65536", "must be a whole number from 0 to 65535"],
+    ["SHUTDOWN_DELAY", "3601", "must be a number of seconds from 0 to 3600"],
+    ["IMPORT_MAX_BYTES", "10000000000000", "must be a number of bytes from 1 to 9999999999999"],
+    ["LOG_LEVEL", "warning", "must be one of trace, debug, info, warn, error, fatal, silent"],
+  ])("with what would do: %s=%s", (name, value, sentence) => {
+    expect(() => readConfig({ [name]: value })).toThrow(`${name}: ${sentence}.`);
   });
 
   test("and so is every other one that is wrong", () => {
@@ -180,43 +250,9 @@ describe("settings", () => {
   });
 
   test("are read from text", () => {
-    const given = {
-      DATABASE_URL: "postgresql://user:p%40ss@db.example:5432/callsheet?sslmode=require",
-      DATABASE_DIRECT_URL: "postgres://user@db.example:5433/callsheet",
-      DATABASE_POOL_SIZE: "100",
-      REDIS_URL: "rediss://a:6379,redis://b:6380",
-      REDIS_PREFIX: "eu-1.callsheet_2",
-      HOST: "0.0.0.0",
-      TLS_CERT_FILE: "/etc/callsheet/tls.crt",
-      TLS_KEY_FILE: "/etc/callsheet/tls.key",
-      TLS_CLIENT_CA_FILE: "/etc/callsheet/clients.crt",
-      ALLOW_PLAINTEXT: "false",
-      BASE_PATH: "/apps/callsheet",
-      CORS_ORIGINS: "https://app.example.com, http://localhost:5173",
-      TRUST_PROXY: "10.0.0.0/8, fd00::/8",
-      PORT: "0",
-      GRPC_PORT: "65535",
-      CALLSHEET_DATA_DIR: "data",
-      CALLSHEET_BOOTSTRAP_API_KEY: longEnough,
-      LOG_LEVEL: "silent",
-      SHUTDOWN_TIMEOUT: "0.5",
-      SHUTDOWN_DELAY: "12",
-      CONNECTION_MAX_AGE: "0",
-      IMPORT_MAX_BYTES: "1000",
-      RETENTION_DAYS: "90",
-      IMPORT_TIMEOUT: "60",
-      EXPORT_TIMEOUT: "90",
-      RATE_READ: "1000",
-      RATE_COMMAND: "200",
-      RATE_IMPORT: "1",
-      RATE_LEASE: "1000000",
-      ESTIMATED_CALL_SECONDS: "90",
-      KEEP_ALIVE_TIMEOUT: "610",
-      LONGEST_WAIT: "50.5",
-    };
-    expect(readConfig(given)).toEqual({
-      ...given,
-      DATABASE_URL: `${given.DATABASE_URL}&uselibpqcompat=true`,
+    expect(readConfig(allGiven)).toEqual({
+      ...allGiven,
+      DATABASE_URL: `${allGiven.DATABASE_URL}&uselibpqcompat=true`,
       ALLOW_PLAINTEXT: false,
       CORS_ORIGINS: ["https://app.example.com", "http://localhost:5173"],
       TRUST_PROXY: { has: expect.any(Function) },
@@ -241,8 +277,18 @@ describe("settings", () => {
   });
 });
 
+test("blanks and line ends around a setting are no part of it", () => {
+  const wrapped = Object.entries(allGiven).map(([name, value]) => [name, ` ${value}\r\n`]);
+  expect(JSON.stringify(readConfig(Object.fromEntries(wrapped)))).toBe(JSON.stringify(readConfig(allGiven)));
+});
+
 describe("settings that go together", () => {
   test.each([
+    [{ PORT: "9000", GRPC_PORT: "9000" }, /^GRPC_PORT: must be another one than PORT, which is 9000 too\.$/],
+    [{ GRPC_PORT: "8080" }, /^GRPC_PORT: must be another one than PORT/],
+    [{ DATABASE_DIRECT_URL: "postgres://a/b" }, /^DATABASE_URL: must be given too/],
+    [{ REDIS_CA_FILE: "a" }, /^REDIS_URL: must be given too, and begin with rediss: REDIS_CA_FILE /],
+    [{ REDIS_KEY_FILE: "a" }, /^REDIS_URL: must be given too, and begin with rediss: REDIS_KEY_FILE /],
     [{ TLS_CERT_FILE: "a" }, /^TLS_KEY_FILE: must be given too/],
     [{ TLS_KEY_FILE: "a" }, /^TLS_CERT_FILE: must be given too/],
     [{ TLS_CLIENT_CA_FILE: "a" }, /^TLS_KEY_FILE: must be given too/],
@@ -259,6 +305,7 @@ describe("settings that go together", () => {
     { HOST: "0.0.0.0", ALLOW_PLAINTEXT: "true" },
     { HOST: "0.0.0.0", TLS_CERT_FILE: "a", TLS_KEY_FILE: "b" },
     { HOST: "localhost" },
+    { HOST: "localhost", PORT: "0", GRPC_PORT: "0" },
     { HOST: "127.8.0.1" },
     { HOST: "::1" },
     { HOST: "::ffff:127.0.0.1" },

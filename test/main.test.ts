@@ -1,5 +1,6 @@
 import { randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { createServer } from "node:net";
@@ -189,12 +190,13 @@ test("with a certificate the program is reached over TLS only, and tells when it
 });
 
 /** The program with its way to Postgres cut, once it answers on its port. */
-async function startWaiting() {
+async function startWaiting(given: Record<string, string> = {}) {
   const proxy = await startProxy(database.url);
   await proxy.cut();
   const port = String(await freePort());
   const httpUrl = `http://127.0.0.1:${port}`;
-  const program = startProgram("src/main.ts", { ...settings(), DATABASE_URL: proxy.url, PORT: port });
+  const cutOff = { DATABASE_URL: proxy.url, PORT: port };
+  const program = startProgram("src/main.ts", { ...settings(), ...cutOff, ...given });
   const page = async (path: string) => {
     const response = await fetch(`${httpUrl}${path}`);
     return { status: response.status, body: await response.text() };
@@ -227,6 +229,21 @@ describe("while Postgres is away at the start", () => {
     await main.proxy[Symbol.asyncDispose]();
   });
 
+  test("a page of an origin that may call is told so, too, and no other is", async () => {
+    const origin = "https://app.example.com";
+    await using main = await startWaiting({ CORS_ORIGINS: origin });
+    const url = `${main.httpUrl}/callsheet.v1.BatchJobService/ListBatchJobs`;
+    const ask = async (from: string, init: RequestInit) => {
+      const { status, headers } = await fetch(url, { ...init, headers: { ...init.headers, origin: from } });
+      return { status, mayBeSeenBy: headers.get("access-control-allow-origin") };
+    };
+    const preflight = { method: "OPTIONS", headers: { "access-control-request-method": "POST" } };
+    expect(await ask(origin, preflight)).toEqual({ status: 204, mayBeSeenBy: origin });
+    expect(await ask(origin, { method: "POST" })).toEqual({ status: 503, mayBeSeenBy: origin });
+    for (const init of [preflight, { method: "POST" }])
+      expect(await ask("https://evil.example.com", init)).toEqual({ status: 503, mayBeSeenBy: null });
+  });
+
   test("SIGTERM ends it with exit code 0", async () => {
     await using main = await startWaiting();
     main.child.kill("SIGTERM");
@@ -250,7 +267,7 @@ describe("the program ends with exit code 1 and one sentence", () => {
     expect(await runProgram("src/main.ts", [], { ...settings(), ...wrong })).toEqual({
       exitCode: 1,
       stdout: "",
-      stderr: `Cannot listen on 127.0.0.1:${port}: the port is in use.\n`,
+      stderr: `Cannot listen on 127.0.0.1:${port} (HOST, ${taken}): the port is in use; free it, or set ${taken} to another.\n`,
     });
     server.close();
   });
@@ -258,7 +275,11 @@ describe("the program ends with exit code 1 and one sentence", () => {
   test.each([
     ["a setting is wrong", { PORT: "eighty" }, "PORT"],
     ["there is no such database", { DATABASE_URL: nowhere }, "has no database nowhere"],
-    ["the host is none", { HOST: "::1::", ALLOW_PLAINTEXT: "true" }, "Cannot listen on [::1::]:0"],
+    [
+      "the host is not this machine's",
+      { HOST: "192.0.2.1", ALLOW_PLAINTEXT: "true" },
+      "set HOST to one that it has",
+    ],
     ["other machines would reach it in plain text", { HOST: "0.0.0.0" }, "ALLOW_PLAINTEXT=true"],
     [
       "the certificate is not there",
@@ -269,6 +290,16 @@ describe("the program ends with exit code 1 and one sentence", () => {
     const ended = await runProgram("src/main.ts", [], { ...settings(), ...wrong });
     expect(ended).toEqual({ exitCode: 1, stdout: "", stderr: expect.stringMatching(oneSentence) });
     expect(ended.stderr).toContain(word);
+  });
+
+  test("before it starts a server of its own for nothing", async () => {
+    const dataDirectory = join(tmpdir(), `callsheet-${randomBytes(6).toString("hex")}`);
+    const wrong = { TLS_CERT_FILE: "/nowhere.crt", TLS_KEY_FILE: "/nowhere.key" };
+    const { DATABASE_URL: _, ...others } = settings();
+    const given = { ...others, ...wrong, CALLSHEET_DATA_DIR: dataDirectory };
+    const ended = await runProgram("src/main.ts", [], given);
+    expect(ended).toEqual({ exitCode: 1, stdout: "", stderr: expect.stringMatching(oneSentence) });
+    expect(existsSync(dataDirectory)).toBe(false);
   });
 
   test("when its role may not create tables", async () => {

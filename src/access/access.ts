@@ -5,16 +5,19 @@ import { isUuid } from "../domain/job-id.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
 import { pageSizeOf } from "../jobs/queries.ts";
+import { invalidApiKey } from "./api-keys.ts";
 import {
   type ApiKey,
   countValidKeys,
   findKey,
+  findValidKeys,
   insertKey,
   listKeysOf,
   revokeKey,
 } from "../postgres/api-keys.ts";
+import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
-import { lockOrganization } from "../postgres/locks.ts";
+import { type LockedOrganization, lockOrganization } from "../postgres/locks.ts";
 import {
   type Organization,
   type SettingChanges,
@@ -58,6 +61,16 @@ const keyNotFound = (id: string) =>
   );
 
 /**
+ * Locks the caller's organization, if the caller's key is valid still. A replica takes a key for some seconds after
+ * another one has revoked it: in these it must make no key that outlives it.
+ */
+async function lockFor(trx: Trx, caller: Caller): Promise<LockedOrganization> {
+  const locked = await lockOrganization(trx, caller.organizationId);
+  if ((await findValidKeys(trx, [caller])).size === 0) throw invalidApiKey();
+  return locked;
+}
+
+/**
  * The keys and the settings of an organization. What changes them locks the organization's row first: so keys are
  * counted exactly, and the last one stays, however many ask at once.
  */
@@ -81,7 +94,7 @@ export function createAccess({ shares, reads }: { shares: Shares; reads: Shares 
         rpc: "CreateApiKey",
         redisHalf,
         async decide(trx) {
-          const { now } = await lockOrganization(trx, organizationId);
+          const { now } = await lockFor(trx, request.caller);
           if (asked.expiresAtMs !== null && asked.expiresAtMs <= now.getTime()) {
             throw new BatchJobError(
               "invalid_argument",
@@ -133,7 +146,7 @@ export function createAccess({ shares, reads }: { shares: Shares; reads: Shares 
         rpc: "RevokeApiKey",
         redisHalf,
         async decide(trx) {
-          const { now } = await lockOrganization(trx, organizationId);
+          const { now } = await lockFor(trx, request.caller);
           const found = isUuid(id) ? await findKey(trx, organizationId, id) : undefined;
           if (found === undefined) throw keyNotFound(id);
           if (found.revokedAt !== null) return found;
@@ -161,7 +174,7 @@ export function createAccess({ shares, reads }: { shares: Shares; reads: Shares 
         rpc: "UpdateOrganization",
         redisHalf,
         async decide(trx) {
-          await lockOrganization(trx, organizationId);
+          await lockFor(trx, request.caller);
           return await updateOrganization(trx, organizationId, changes, byOf(request));
         },
       });

@@ -57,3 +57,9 @@ const loopback = readNetworks("127.0.0.0/8,::1");
 
 /** Whether only this machine can reach what listens there. */
 export const isLoopback = (host: string): boolean => host === "localhost" || loopback.has(host);
+
+/** What is wrong with an address to listen on: it is one by itself, or a name. */
+export const hostFault = (host: string): string | undefined =>
+  isIP(host) !== 0 || /^[\w-]+(?:\.[\w-]+)*\.?$/.test(host)
+    ? undefined
+    : "must be an address such as 0.0.0.0 or ::, or the name of a host, without brackets, scheme or port";

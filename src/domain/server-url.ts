@@ -60,6 +60,9 @@ export function redisUrlFault(urls: string): string | undefined {
   if (!nodes.every((url) => /^rediss?:\/\/./.test(url))) {
     return `must be a redis:// URL, several separated by commas, or redis+sentinel://HOSTS/MASTER; ${advice}`;
   }
+  if (new Set(nodes.map((url) => url.startsWith("rediss"))).size > 1) {
+    return "names nodes with TLS and nodes without; all must begin with rediss://, or all with redis://";
+  }
   const areUrls = nodes.every((url) => URL.canParse(url) && !namesAnother(url) && isDecodable(new URL(url)));
   return areUrls ? undefined : `is not a URL that can be read as it was meant; ${advice}`;
 }

@@ -39,7 +39,7 @@ export async function findCallers(db: Database, hashes: readonly Buffer[]): Prom
 
 /** The ids of those of the callers' keys that are neither expired nor revoked. */
 export async function findValidKeys(
-  db: Database,
+  db: Database | Trx,
   callers: readonly Pick<Caller, "organizationId" | "apiKeyId">[],
 ): Promise<Set<string>> {
   const { rows } = await sql<{ id: string }>`

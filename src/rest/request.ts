@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { HandlerContext } from "@connectrpc/connect";
-import { callerOf } from "../rpc/gate.ts";
+import { callerOf } from "../rpc/gate/gate.ts";
 import { readCall } from "../rpc/http/request.ts";
 import type { Hold } from "../rpc/requests/bytes-in-hand.ts";
 import type { LargeTurns } from "../rpc/requests/large-turns.ts";

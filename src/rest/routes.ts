@@ -10,7 +10,7 @@ import {
   toNewJob,
 } from "../rpc/commands.ts";
 import { protoContactStatuses, readContactStatuses } from "../rpc/convert.ts";
-import { callerOf } from "../rpc/gate.ts";
+import { callerOf } from "../rpc/gate/gate.ts";
 import { nameFirstPhone, readNewJob } from "./create-body.ts";
 import { mostBodyBytes } from "./form.ts";
 import { checkOrganization, parse, parseJson } from "./input.ts";

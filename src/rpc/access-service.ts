@@ -19,7 +19,7 @@ import {
 } from "../gen/callsheet/v1/access_service_pb.ts";
 import { toCommand } from "./commands.ts";
 import { at, protoRoles, readRoles } from "./convert.ts";
-import { callerOf } from "./gate.ts";
+import { callerOf } from "./gate/gate.ts";
 
 const toApiKey = (key: ApiKey): MessageInitShape<typeof ApiKeySchema> => ({
   apiKeyId: key.id,
@@ -49,7 +49,8 @@ const settingByPath = new Map(
 
 /** The settings that a request changes; null for one that goes back to what the service has. */
 function readChanges({ settings, updateMask }: UpdateOrganizationRequest): SettingChanges {
-  const named = updateMask?.paths.map((path) => {
+  // Many clients cannot help sending a mask: one that names nothing is none.
+  const named = (updateMask?.paths ?? []).map((path) => {
     const name = settingByPath.get(path);
     if (name !== undefined) return name;
     const field = "update_mask";
@@ -59,7 +60,8 @@ function readChanges({ settings, updateMask }: UpdateOrganizationRequest): Setti
       { field },
     );
   });
-  const names = named ?? settingNames.filter((name) => settings?.[name] !== undefined);
+  const given = settingNames.filter((name) => settings?.[name] !== undefined);
+  const names = named.length > 0 ? named : given;
   return Object.fromEntries(names.map((name) => [name, settings?.[name] ?? null]));
 }
 

@@ -27,7 +27,7 @@ import { readChanges } from "./job-settings.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
 import type { ExportContacts } from "../jobs/export/contact-export.ts";
 import type { Watching } from "../jobs/watching.ts";
-import { callerOf } from "./gate.ts";
+import { callerOf } from "./gate/gate.ts";
 
 /** Converts, calls, converts: what each RPC does is in batch-jobs.ts. */
 export function batchJobService(

@@ -5,9 +5,9 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { CreateBatchJobRequest } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CommandRequest, JobCommandRequest, NewJob } from "../jobs/batch-jobs.ts";
-import { callerOf } from "./gate.ts";
+import { callerOf } from "./gate/gate.ts";
 import { readSettings } from "./job-settings.ts";
-import { traceOf } from "./tracing.ts";
+import { traceOf } from "./calls/tracing.ts";
 
 type Command = Message & { readonly requestId: string };
 type JobCommand = Command & { readonly batchJobId: string; readonly expectedRevision?: bigint | undefined };

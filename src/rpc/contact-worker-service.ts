@@ -14,9 +14,9 @@ import type { FollowStarts } from "../leasing/lease-traces.ts";
 import type { Leasing } from "../leasing/leasing.ts";
 import type { Recorder, Report } from "../leasing/recorder.ts";
 import { at, readDuration, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
-import { deliveryOf } from "./delivery.ts";
-import { callerOf } from "./gate.ts";
-import { traceOf } from "./tracing.ts";
+import { deliveryOf } from "./calls/delivery.ts";
+import { callerOf } from "./gate/gate.ts";
+import { traceOf } from "./calls/tracing.ts";
 
 const defaultLeaseMs = 2 * 60_000;
 

@@ -3,7 +3,7 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { BatchJobError, type ErrorReason } from "../domain/batch-job-error.ts";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
-import { asConnectError, isOfItsEnd } from "./last-resort.ts";
+import { asConnectError, isOfItsEnd } from "./calls/last-resort.ts";
 
 /** The Connect code of each reason. */
 export const codes: Record<ErrorReason, Code> = {

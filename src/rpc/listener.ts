@@ -3,9 +3,9 @@ import type { Server } from "node:net";
 import type { HandlerContext, Interceptor } from "@connectrpc/connect";
 import type { BytesInHand } from "./requests/bytes-in-hand.ts";
 import type { LargeTurns } from "./requests/large-turns.ts";
-import type { FindAddress } from "./caller-address.ts";
-import type { Refused } from "./refusals.ts";
-import type { Strangers } from "./strangers.ts";
+import type { FindAddress } from "./gate/caller-address.ts";
+import type { Refused } from "./gate/refusals.ts";
+import type { Strangers } from "./gate/strangers.ts";
 import type { ServiceTable } from "./service-table.ts";
 import type { Certificates } from "./tls/certificates.ts";
 
@@ -52,11 +52,15 @@ export type Listener = {
   stop(graceMs: number): Promise<void>;
 };
 
-const reasons: Record<string, string> = {
-  EADDRINUSE: "the port is in use",
-  EACCES: "this user may not use that port",
-  EADDRNOTAVAIL: "this machine does not have that address",
-  ENOTFOUND: "there is no such host",
+/** Which setting a port is. */
+export type PortVariable = "PORT" | "GRPC_PORT";
+
+const reasons: Record<string, (variable: PortVariable) => string> = {
+  EADDRINUSE: (variable) => `the port is in use; free it, or set ${variable} to another`,
+  EACCES: (variable) => `this user may not use that port; set ${variable} to one from 1024 on`,
+  EADDRNOTAVAIL: () => "this machine does not have that address; set HOST to one that it has",
+  EAFNOSUPPORT: () => "this machine has no such addresses; set HOST to one that it has",
+  ENOTFOUND: () => "there is no such host; set HOST to an address of this machine",
 };
 
 /** A host as it stands before a port: an IPv6 address in brackets. */
@@ -66,12 +70,14 @@ export const inUrl = (host: string): string => (host.includes(":") ? `[${host}]`
 export async function listen(
   server: Server,
   { host, port }: Pick<ListenerOptions, "host" | "port">,
+  variable: PortVariable,
 ): Promise<number> {
   try {
     await once(server.listen({ host, port }), "listening");
   } catch (cause) {
     const { code = "", message } = cause as NodeJS.ErrnoException;
-    throw new Error(`Cannot listen on ${inUrl(host)}:${port}: ${reasons[code] ?? message}.`, { cause });
+    const reason = reasons[code]?.(variable) ?? message;
+    throw new Error(`Cannot listen on ${inUrl(host)}:${port} (HOST, ${variable}): ${reason}.`, { cause });
   }
   const address = server.address();
   return address && typeof address === "object" ? address.port : port;

@@ -12,7 +12,7 @@ import type { PhoneImport } from "../suppression/phone-import.ts";
 import type { Suppression } from "../suppression/suppression.ts";
 import { toCommand } from "./commands.ts";
 import { at, protoRejectionReasons } from "./convert.ts";
-import { callerOf } from "./gate.ts";
+import { callerOf } from "./gate/gate.ts";
 import { readImport } from "./import-stream.ts";
 
 const toSuppressedPhone = (entry: SuppressedPhone): MessageInitShape<typeof SuppressedPhoneSchema> => ({

@@ -8,7 +8,7 @@ import { startLastUses } from "../../src/access/last-uses.ts";
 import { generateApiKey, hashApiKey } from "../../src/domain/api-key.ts";
 import { AccessService, type Organization } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
-import { findKey } from "../../src/postgres/api-keys.ts";
+import { findKey, revokeApiKey } from "../../src/postgres/api-keys.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
@@ -192,6 +192,25 @@ describe("RevokeApiKey", () => {
     expect(await recorded(organizationId)).toEqual(before);
   });
 
+  test("leaves the key no moment to make another, or to change anything, where its replica has not heard", async () => {
+    const { access, organizationId } = await anOrganization();
+    const { secret, apiKey } = await access.createApiKey({ role: Role.ADMIN });
+    const stolen = accessWith(secret);
+    const { apiKey: bystander } = await stolen.createApiKey({ role: Role.VIEWER });
+    const revoked = await revokeApiKey(db, apiKey?.apiKeyId ?? "");
+    const before = await recorded(organizationId);
+    const asked = await Promise.all([
+      refusal(stolen.createApiKey({ role: Role.ADMIN })),
+      refusal(stolen.revokeApiKey({ apiKeyId: bystander?.apiKeyId ?? "" })),
+      refusal(stolen.updateOrganization({ settings: { leaseLimit: 1 } })),
+    ]);
+    expect([revoked, ...asked.map(({ reason }) => reason)]).toEqual([
+      true,
+      ...asked.map(() => "invalid_api_key"),
+    ]);
+    expect(await recorded(organizationId)).toEqual(before);
+  });
+
   test("refuses what is no key of the organization", async () => {
     const { access } = await anOrganization();
     const { id } = await anOrganization();
@@ -263,6 +282,12 @@ describe("an organization", () => {
       expect.objectContaining({ organization }),
     );
     expect(settingsOf((await access.getOrganization({})).organization)).toEqual({ leaseLimit: 100 });
+    // What clients send that always send a mask.
+    const unmasked = { settings: { rateRead: 3 }, updateMask: { paths: [] } };
+    expect(settingsOf((await access.updateOrganization(unmasked)).organization)).toEqual({
+      leaseLimit: 100,
+      rateRead: 3,
+    });
     expect((await recorded(organizationId)).slice(2)).toMatchObject([
       {
         type: "organization.updated",
@@ -280,6 +305,7 @@ describe("an organization", () => {
         },
       },
       { data: { before: { leaseLimit: 9, rateRead: 0 }, after: { leaseLimit: 100, rateRead: null } } },
+      { data: { before: { rateRead: null }, after: { rateRead: 3 } } },
     ]);
   });
 

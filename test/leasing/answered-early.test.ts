@@ -18,8 +18,8 @@ import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_
 import type { Leasing } from "../../src/leasing/leasing.ts";
 import { contactWorkerService } from "../../src/rpc/contact-worker-service.ts";
 import { createErrorTranslation } from "../../src/rpc/errors.ts";
-import { createGate } from "../../src/rpc/gate.ts";
-import { openCallsInterceptor } from "../../src/rpc/open-calls.ts";
+import { createGate } from "../../src/rpc/gate/gate.ts";
+import { openCallsInterceptor } from "../../src/rpc/calls/open-calls.ts";
 import { serviceEntry } from "../../src/rpc/service-table.ts";
 import { refusalOf } from "../rpc/calls.ts";
 import { type Listeners, startEcho } from "../rpc/echo.ts";

@@ -800,7 +800,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a call that was answered early leaves nothing behind that goes on",
-    file: "src/rpc/open-calls.ts",
+    file: "src/rpc/calls/open-calls.ts",
     text: "controller.abort(over);",
     instead: "",
     test: "test/leasing/answered-early.test.ts",
@@ -1022,7 +1022,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "what asks whether a replica is well waits for no flood of anything else",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "health: createLine({ inTurn: mostHealthInTurn }),",
     instead: "health: withoutKey,",
     test: "test/rpc/strangers.test.ts",
@@ -1030,7 +1030,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "a key that nobody has seen yet waits for no wrong one",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "if (isValid) admitFamiliar(authorization, arrival);",
     instead: "if (isValid) admitRefused(arrival, () => undefined);",
     test: "test/rpc/strangers.test.ts",
@@ -1094,7 +1094,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "calls under one known key wait for no flood under another",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "group: authorization, key: connection, mostWaiting: mostWithKey",
     instead: `group: "", key: familiar, mostWaiting: mostWithKey`,
     test: "test/rpc/strangers.test.ts",
@@ -1110,7 +1110,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "a connection that floods is closed only if nobody with a key calls there",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "inUse.add(connection);",
     instead: "",
     test: "test/rpc/strangers.test.ts",
@@ -1415,6 +1415,14 @@ const access: readonly Mutant[] = [
     instead: "role = 'admin'))::int + 1 as admins",
     test: "test/access/access.test.ts",
     title: "leaves an organization one admin, when all revoke themselves at once",
+  },
+  {
+    guard: "a key that was revoked makes no other, though its replica has not heard of it",
+    file: "src/access/access.ts",
+    text: "if ((await findValidKeys(trx, [caller])).size === 0) throw invalidApiKey();",
+    instead: "",
+    test: "test/access/access.test.ts",
+    title: "leaves the key no moment to make another, or to change anything, where its replica has not heard",
   },
   {
     guard: "the secret of a key is in the answer to the call that made it, and in no other",

@@ -55,7 +55,7 @@ export const network: Mutant[] = [
   },
   {
     guard: "nobody but a trusted proxy says where a call comes from",
-    file: "src/rpc/caller-address.ts",
+    file: "src/rpc/gate/caller-address.ts",
     text: "trusted?.has(peer) !== true",
     instead: "trusted === undefined",
     test: address,
@@ -63,7 +63,7 @@ export const network: Mutant[] = [
   },
   {
     guard: "a header that came through a proxy as its client wrote it is not believed",
-    file: "src/rpc/caller-address.ts",
+    file: "src/rpc/gate/caller-address.ts",
     text: "first === second ? first : peer",
     instead: "first ?? second",
     test: address,
@@ -71,7 +71,7 @@ export const network: Mutant[] = [
   },
   {
     guard: "a flood through a proxy does not end the proxy's connection",
-    file: "src/rpc/strangers.ts",
+    file: "src/rpc/gate/strangers.ts",
     text: "isProxied || inUse.has(connection)",
     instead: "inUse.has(connection)",
     test: "test/rpc/strangers.test.ts",
@@ -88,8 +88,8 @@ export const network: Mutant[] = [
   {
     guard: "other machines do not reach the ports in plain text unless it is allowed",
     file: "src/config.ts",
-    text: "config.ALLOW_PLAINTEXT || isLoopback(HOST)",
-    instead: 'config.ALLOW_PLAINTEXT || HOST !== ""',
+    text: "ALLOW_PLAINTEXT || isLoopback(HOST)",
+    instead: 'ALLOW_PLAINTEXT || HOST !== ""',
     test: "test/main.test.ts",
     title: "other machines would reach it in plain text",
   },

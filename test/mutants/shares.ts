@@ -52,7 +52,7 @@ export const shares: Mutant[] = [
   },
   {
     guard: "streams without a key are bounded",
-    file: "src/rpc/open-calls.ts",
+    file: "src/rpc/calls/open-calls.ts",
     text: "if (caller === undefined && keyless >= most) throw translate(tooManyKeyless(most));",
     instead: "",
     test: "test/rpc/open-calls.test.ts",
@@ -76,7 +76,7 @@ export const shares: Mutant[] = [
   },
   {
     guard: "a connection of age is not closed while calls cross its end",
-    file: "src/rpc/connection-age.ts",
+    file: "src/rpc/calls/connection-age.ts",
     text: "if (session.closed || isQuiet) close();",
     instead: "close();",
     test: "test/rpc/connection-age.test.ts",

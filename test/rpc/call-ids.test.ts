@@ -5,9 +5,9 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { createErrorTranslation } from "../../src/rpc/errors.ts";
-import { createGate } from "../../src/rpc/gate.ts";
-import { observationInterceptor } from "../../src/rpc/observation.ts";
-import { createRefused } from "../../src/rpc/refusals.ts";
+import { createGate } from "../../src/rpc/gate/gate.ts";
+import { observationInterceptor } from "../../src/rpc/calls/observation.ts";
+import { createRefused } from "../../src/rpc/gate/refusals.ts";
 
 import { serviceEntry } from "../../src/rpc/service-table.ts";
 import { createMetrics } from "../../src/vitals/metrics.ts";

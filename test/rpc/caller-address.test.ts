@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { readNetworks } from "../../src/domain/networks.ts";
-import { findAddressThrough } from "../../src/rpc/caller-address.ts";
+import { findAddressThrough } from "../../src/rpc/gate/caller-address.ts";
 
 const find = findAddressThrough(readNetworks("10.0.0.0/8,fd00::/8,192.0.2.1"));
 

@@ -82,6 +82,7 @@ describe("an answer", () => {
         "grpc-status-details-bin",
         "retry-after",
         "etag",
+        "callsheet-call-id",
       ]),
     );
   });

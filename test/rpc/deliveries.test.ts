@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import type { HandlerContext, Interceptor } from "@connectrpc/connect";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { describe, expect, test } from "vitest";
-import { deliveryOf } from "../../src/rpc/delivery.ts";
+import { deliveryOf } from "../../src/rpc/calls/delivery.ts";
 import { eventually } from "../support/eventually.ts";
 import { refusalOf } from "./calls.ts";
 import { echoClient, everyClient } from "./clients.ts";

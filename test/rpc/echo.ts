@@ -14,7 +14,7 @@ import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { startGrpcListener } from "../../src/rpc/grpc/listener.ts";
 import { type HttpListenerOptions, startHttpListener } from "../../src/rpc/http/listener.ts";
 import { type Listener, type ListenerOptions, maxMessageBytes } from "../../src/rpc/listener.ts";
-import { createStrangers } from "../../src/rpc/strangers.ts";
+import { createStrangers } from "../../src/rpc/gate/strangers.ts";
 import { serviceEntry } from "../../src/rpc/service-table.ts";
 
 /** The message of every method of Echo, both ways. */

@@ -185,18 +185,19 @@ describe("stop", () => {
 });
 
 describe.each([
-  ["gRPC", startGrpcListener],
+  ["gRPC", "GRPC_PORT", startGrpcListener],
   [
     "HTTP",
+    "PORT",
     (options: Parameters<typeof startGrpcListener>[0]) => startHttpListener({ ...options, pages: {} }),
   ],
-])("the %s listener", (_, start) => {
+] as const)("the %s listener", (_, setting, start) => {
   const options = { host: "127.0.0.1", port: 0, services: [], interceptors: [], gate: () => {} };
 
   test("says which port is in use", async () => {
     const { port, stop } = await start(options);
     await expect(start({ ...options, port })).rejects.toThrow(
-      `Cannot listen on 127.0.0.1:${port}: the port is in use.`,
+      `Cannot listen on 127.0.0.1:${port} (HOST, ${setting}): the port is in use; free it, or set ${setting} to another.`,
     );
     await stop(0);
   });
@@ -204,7 +205,7 @@ describe.each([
   test("says which host there is not", async () => {
     const host = "no-such-host.invalid";
     await expect(start({ ...options, host, port: 7 })).rejects.toThrow(
-      /^Cannot listen on no-such-host.invalid:7: /,
+      /^Cannot listen on no-such-host.invalid:7 \(HOST, /,
     );
   });
 

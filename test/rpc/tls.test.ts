@@ -16,7 +16,7 @@ import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { credentials } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { afterAll, describe, expect, test } from "vitest";
-import { deliveryOf } from "../../src/rpc/delivery.ts";
+import { deliveryOf } from "../../src/rpc/calls/delivery.ts";
 import { createHttpServer } from "../../src/rpc/http/server.ts";
 import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { type Certificates, type OnLook, openCertificates } from "../../src/rpc/tls/certificates.ts";

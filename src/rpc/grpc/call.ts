@@ -3,21 +3,21 @@ import { fromBinary, toBinary, type DescMessage, type Message } from "@bufbuild/
 import { Code, ConnectError, type MethodImplSpec } from "@connectrpc/connect";
 import { status, type ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import type { BytesInHand } from "../requests/bytes-in-hand.ts";
-import type { CallsInHand } from "../calls-in-hand.ts";
-import { deliveryOf } from "../delivery.ts";
+import type { CallsInHand } from "../calls/calls-in-hand.ts";
+import { deliveryOf } from "../calls/delivery.ts";
 import { createGrpcContext, whyCancelled, type GrpcContext } from "./context.ts";
-import { maybeCallerOf } from "../gate.ts";
-import type { InvokeMethod } from "../invoke.ts";
+import { maybeCallerOf } from "../gate/gate.ts";
+import type { InvokeMethod } from "../calls/invoke.ts";
 import { toMetadata, toStatus } from "./metadata.ts";
 import { type RequestWatch, watchRequest } from "./request.ts";
 import { createGrpcWire, type GrpcWire } from "./wire.ts";
-import { asConnectError } from "../last-resort.ts";
+import { asConnectError } from "../calls/last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
-import type { Refused } from "../refusals.ts";
+import type { Refused } from "../gate/refusals.ts";
 import type { LargeTurns } from "../requests/large-turns.ts";
 import type { RequestLimits } from "../requests/limits.ts";
-import { settledKey } from "../strangers.ts";
-import { undecodable } from "../undecodable.ts";
+import { settledKey } from "../gate/strangers.ts";
+import { undecodable } from "../calls/undecodable.ts";
 
 /** What it takes to answer the calls of one method. */
 export type GrpcMethod = {

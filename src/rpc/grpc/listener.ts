@@ -9,16 +9,16 @@ import {
   setLogVerbosity,
 } from "@grpc/grpc-js";
 import { createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
-import { createCallsInHand } from "../calls-in-hand.ts";
-import { closeAtAge } from "../connection-age.ts";
+import { createCallsInHand } from "../calls/calls-in-hand.ts";
+import { closeAtAge } from "../calls/connection-age.ts";
 import { answerGrpcCall, type GrpcMethod } from "./call.ts";
-import { composeMethod } from "../invoke.ts";
+import { composeMethod } from "../calls/invoke.ts";
 import { ruleStreams, type StreamRule } from "./streams.ts";
-import { findAddressThrough } from "../caller-address.ts";
+import { findAddressThrough } from "../gate/caller-address.ts";
 import { listen, maxMessageBytes, type Listener, type ListenerOptions } from "../listener.ts";
 import type { Certificates } from "../tls/certificates.ts";
 import { limitHandshakes, usualHandshakes } from "../tls/handshakes.ts";
-import { createStrangers, settling, wantedOf } from "../strangers.ts";
+import { createStrangers, settling, wantedOf } from "../gate/strangers.ts";
 import { createLargeTurns } from "../requests/large-turns.ts";
 import { requestLimits } from "../requests/limits.ts";
 
@@ -65,7 +65,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  const port = await listen(server, options);
+  const port = await listen(server, options, "GRPC_PORT");
 
   async function stop(graceMs: number): Promise<void> {
     const closed = new Promise((resolve) => server.close(resolve));

@@ -1,7 +1,7 @@
 import { constants, type IncomingHttpHeaders, type Http2Session, type ServerHttp2Stream } from "node:http2";
 import { status, type ChannelOptions, type Server, type ServerInterceptor } from "@grpc/grpc-js";
-import type { FindAddress } from "../caller-address.ts";
-import type { Strangers, Wanted } from "../strangers.ts";
+import type { FindAddress } from "../gate/caller-address.ts";
+import type { Strangers, Wanted } from "../gate/strangers.ts";
 import { grpcTimeoutMs, longestTimeoutMs } from "../requests/limits.ts";
 
 /** What is to be done with the calls of one method. */

@@ -10,21 +10,21 @@ import {
 import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { type BytesInHand, createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
-import type { CallsInHand } from "../calls-in-hand.ts";
-import { deliveryOf } from "../delivery.ts";
+import type { CallsInHand } from "../calls/calls-in-hand.ts";
+import { deliveryOf } from "../calls/delivery.ts";
 import { idempotencyKey } from "./idempotency-key.ts";
-import { maybeCallerOf } from "../gate.ts";
+import { maybeCallerOf } from "../gate/gate.ts";
 import { sendText } from "./pages.ts";
 import { hasLeft } from "./over-http2.ts";
 import { retryAfter, withRetryAfter } from "./retry-after.ts";
 import { readCall } from "./request.ts";
 import { answerInTime } from "./in-time.ts";
 import { maxMessageBytes, type ListenerOptions } from "../listener.ts";
-import type { Refused } from "../refusals.ts";
+import type { Refused } from "../gate/refusals.ts";
 import { type LargeTurns, createLargeTurns } from "../requests/large-turns.ts";
 import { longestTimeoutMs, requestLimits, type RequestLimits } from "../requests/limits.ts";
-import { settledKey, settling } from "../strangers.ts";
-import { blameCaller } from "../undecodable.ts";
+import { settledKey, settling } from "../gate/strangers.ts";
+import { blameCaller } from "../calls/undecodable.ts";
 import { isWebText, toWebText, webTextType } from "./web-text.ts";
 
 export type Rpc = {

@@ -33,6 +33,7 @@ const exposed = [
   "Allow",
   "Accept-Post",
   "WWW-Authenticate",
+  "callsheet-call-id",
 ].join(", ");
 
 /** Allows these origins, and no other, to call with a key that the page has: no cookie is ever asked for. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { CallsInHand } from "../calls-in-hand.ts";
+import type { CallsInHand } from "../calls/calls-in-hand.ts";
 
 /** Paths that somebody else than the RPCs answers, among the same calls in hand. */
 export type Door = {

@@ -7,10 +7,10 @@ import {
   ExportContactsRequestSchema,
   type ExportContactsResponse,
 } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
-import type { CallsInHand } from "../calls-in-hand.ts";
+import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { protoContactStatuses } from "../convert.ts";
 import { toConnectError } from "../errors.ts";
-import type { InvokeMethod } from "../invoke.ts";
+import type { InvokeMethod } from "../calls/invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
 import { contactsOfJob } from "./upload.ts";

@@ -1,5 +1,5 @@
 import type { Interceptor } from "@connectrpc/connect";
-import { asConnectError } from "../last-resort.ts";
+import { asConnectError } from "../calls/last-resort.ts";
 
 type Response = Awaited<ReturnType<ReturnType<Interceptor>>>;
 

@@ -1,17 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createCallsInHand } from "../calls-in-hand.ts";
+import { createCallsInHand } from "../calls/calls-in-hand.ts";
 import { answerPage, sendText, type Page, type Pages } from "./pages.ts";
 import { withoutBasePath } from "./base-path.ts";
 import { answerRpc, createRpcs } from "./call.ts";
 import { createOrder } from "./in-order.ts";
 import { createCors } from "./cors.ts";
 import { createDownloads } from "./download.ts";
-import { createStrangers, wantedOf, type Wanted } from "../strangers.ts";
+import { createStrangers, wantedOf, type Wanted } from "../gate/strangers.ts";
 import { createUploads, isUpload } from "./upload.ts";
 import type { OpenDoor } from "./door.ts";
 import { connectionOf, cutOff, onceWritten } from "./over-http2.ts";
 import { createHttpServer } from "./server.ts";
-import { findAddressThrough } from "../caller-address.ts";
+import { findAddressThrough } from "../gate/caller-address.ts";
 import { listen, type Listener, type ListenerOptions } from "../listener.ts";
 
 export type HttpListenerOptions = ListenerOptions & {
@@ -118,7 +118,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     if (!isUpload(request) && door?.takes(pathOf(request)) !== true) response.writeContinue();
     receive(request, response);
   });
-  const port = await listen(server, options);
+  const port = await listen(server, options, "PORT");
 
   async function stop(graceMs: number): Promise<void> {
     const closed = new Promise((resolve) => server.close(resolve));

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest, Http2ServerResponse, type ServerHttp2Session } from "node:http2";
-import type { Sessions } from "../connection-age.ts";
+import type { Sessions } from "../calls/connection-age.ts";
 
 /** One connection has so many requests at most at a time. */
 export const mostStreams = 250;

@@ -2,11 +2,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { createHandlerContext, type Interceptor } from "@connectrpc/connect";
 import { codeToHttpStatus, errorToJson } from "@connectrpc/connect/protocol-connect";
-import type { CallsInHand } from "../calls-in-hand.ts";
-import { composeMethod, type InvokeMethod } from "../invoke.ts";
+import type { CallsInHand } from "../calls/calls-in-hand.ts";
+import { composeMethod, type InvokeMethod } from "../calls/invoke.ts";
 import { answerInTime } from "./in-time.ts";
-import { settledKey, settling } from "../strangers.ts";
-import { asConnectError } from "../last-resort.ts";
+import { settledKey, settling } from "../gate/strangers.ts";
+import { asConnectError } from "../calls/last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { withRetryAfter } from "./retry-after.ts";
 

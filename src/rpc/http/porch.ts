@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { withoutBasePath } from "./base-path.ts";
+import { createCors } from "./cors.ts";
 import { answerPage, type Pages } from "./pages.ts";
 import { createHttpServer } from "./server.ts";
 import { listen, type ListenerOptions } from "../listener.ts";
@@ -24,13 +25,18 @@ export async function openPorch({
   port,
   certificates,
   basePath = "",
-}: Pick<ListenerOptions, "host" | "port" | "certificates"> & { basePath?: string }): Promise<Porch> {
+  corsOrigins = [],
+}: Pick<ListenerOptions, "host" | "port" | "certificates"> & {
+  basePath?: string;
+  corsOrigins?: readonly string[];
+}): Promise<Porch> {
   let sentence: string | undefined;
   const pages: Pages = {
     "/healthz": () => ({ body: "ok\n" }),
     "/readyz": () => ({ status: 503, body: `not ready: ${sentence ?? "Callsheet is starting."}\n` }),
   };
   const withinBase = withoutBasePath(basePath);
+  const cors = createCors(corsOrigins);
   const { server, closeAllConnections } = createHttpServer({ certificates, ...timeouts }, answer);
   function answer(request: IncomingMessage, response: ServerResponse) {
     // So that nothing is left when the port changes hands.
@@ -39,6 +45,9 @@ export async function openPorch({
     request.resume();
     const page = pages[withinBase(request.url ?? "").split("?", 1)[0] ?? ""];
     if (page) return void answerPage(page, request, response);
+    // A page of another origin is to be told the same, and not that there is no network.
+    cors.mark(request, response);
+    if (cors.isPreflight(request)) return cors.answerPreflight(response);
     response.setHeader("retry-after", "1");
     // As Connect writes an error, and as the published paths do; others go by the status.
     const message = "Callsheet is starting; try again.";
@@ -46,7 +55,7 @@ export async function openPorch({
     response.writeHead(503, { "content-type": "application/json" });
     response.end(JSON.stringify({ code: "unavailable", message, ...published }));
   }
-  if (port !== 0) await listen(server, { host, port });
+  if (port !== 0) await listen(server, { host, port }, "PORT");
   return {
     waitsFor: (given) => void (sentence = given),
     async close() {

@@ -7,7 +7,7 @@ import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Hold } from "../requests/bytes-in-hand.ts";
 import type { LargeTurns } from "../requests/large-turns.ts";
-import { clientLeft } from "../last-resort.ts";
+import { clientLeft } from "../calls/last-resort.ts";
 import {
   grpcTimeoutMs,
   longestTimeoutMs,

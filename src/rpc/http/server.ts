@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { createSecureServer } from "node:http2";
 import type { Server, Socket } from "node:net";
 import { jittered } from "../../timing/loop.ts";
-import { closeSessionsAtAge } from "../connection-age.ts";
+import { closeSessionsAtAge } from "../calls/connection-age.ts";
 import type { Certificates } from "../tls/certificates.ts";
 import { limitHandshakes, usualHandshakes } from "../tls/handshakes.ts";
 import { AnswerOverHttp2, closeIdleSessions, mostStreams } from "./over-http2.ts";

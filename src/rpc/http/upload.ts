@@ -6,11 +6,11 @@ import {
   ImportSuppressedPhonesRequestSchema,
   SuppressionService,
 } from "../../gen/callsheet/v1/suppression_service_pb.ts";
-import type { CallsInHand } from "../calls-in-hand.ts";
+import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { toConnectError } from "../errors.ts";
 import { cutOff } from "./over-http2.ts";
 import { sendText } from "./pages.ts";
-import { clientLeft } from "../last-resort.ts";
+import { clientLeft } from "../calls/last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
 

@@ -8,7 +8,7 @@ import {
   tooMany,
   tooManyUnknown,
 } from "./shape.ts";
-import { undecodable } from "../undecodable.ts";
+import { undecodable } from "../calls/undecodable.ts";
 
 /** A character takes no more in UTF-8. */
 const bytesOfCharacter = 4;

@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { max_request_bytes } from "../../gen/callsheet/v1/options_pb.ts";
 import { checkJson } from "./check-json.ts";
 import { countBinary } from "./count-binary.ts";
-import { needsKey } from "../gate.ts";
+import { needsKey } from "../gate/gate.ts";
 import { shapeOf } from "./shape.ts";
 
 /** How much one request of a method may be. */

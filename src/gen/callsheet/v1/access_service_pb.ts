@@ -513,7 +513,7 @@ export type UpdateOrganizationRequest = Message<"callsheet.v1.UpdateOrganization
 
   /**
    * Which settings are changed, by the names of their fields; one that is named here and unset in `settings` is from
-   * then on as the service has it for all. If there is no mask, those that are set.
+   * then on as the service has it for all. If there is no mask, or it names nothing, those that are set.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */
@@ -596,8 +596,8 @@ export const AccessService: GenService<{
     output: typeof ListApiKeysResponseSchema;
   },
   /**
-   * Revokes a key for ever. Every replica refuses it within 5 seconds, and ends what is open under it. A key that is
-   * revoked already is answered as it is.
+   * Revokes a key for ever. Every replica refuses it within 5 seconds, and ends what is open under it; from the first
+   * moment on it makes and revokes no key, and changes no settings. A key that is revoked already is answered as it is.
    *
    * A key may revoke itself. The last key with ROLE_ADMIN that is neither revoked nor expired is refused as
    * `last_admin_key`: without it nobody could make another over the API. Make that other one first; at the command line

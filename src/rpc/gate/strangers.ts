@@ -1,11 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
-import type { ApiKeys } from "../access/api-keys.ts";
-import { type WrongKeys, createWrongKeys } from "../access/wrong-keys.ts";
-import { isApiKey, keyIn } from "../domain/api-key.ts";
-import { neighboursOf } from "../domain/networks.ts";
-import { Health } from "../gen/grpc/health/v1/health_pb.ts";
-import { createLine, type Line } from "../timing/line.ts";
+import type { ApiKeys } from "../../access/api-keys.ts";
+import { type WrongKeys, createWrongKeys } from "../../access/wrong-keys.ts";
+import { isApiKey, keyIn } from "../../domain/api-key.ts";
+import { neighboursOf } from "../../domain/networks.ts";
+import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { createLine, type Line } from "../../timing/line.ts";
 import { needsKey, refusalKey } from "./gate.ts";
 
 /** What is asked for: what needs a key, whether the replica is well, its metrics, or anything else. */

@@ -1,6 +1,6 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
-import { jittered } from "../timing/loop.ts";
+import { jittered } from "../../timing/loop.ts";
 
 /** A connection on which nothing came for so long is likely to be left alone for the moment that its end takes. */
 const quietMs = 250;

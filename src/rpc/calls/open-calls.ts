@@ -1,10 +1,10 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
-import type { WhileValid } from "../access/api-keys.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
-import { ContactWorkerService } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
-import { jittered } from "../timing/loop.ts";
-import type { Metrics } from "../vitals/metrics.ts";
-import { maybeCallerOf } from "./gate.ts";
+import type { WhileValid } from "../../access/api-keys.ts";
+import { BatchJobError } from "../../domain/batch-job-error.ts";
+import { ContactWorkerService } from "../../gen/callsheet/v1/contact_worker_service_pb.ts";
+import { jittered } from "../../timing/loop.ts";
+import type { Metrics } from "../../vitals/metrics.ts";
+import { maybeCallerOf } from "../gate/gate.ts";
 
 type Request = Parameters<ReturnType<Interceptor>>[0];
 

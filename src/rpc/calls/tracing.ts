@@ -5,11 +5,11 @@ import {
   type Interceptor,
   createContextKey,
 } from "@connectrpc/connect";
-import type { CallTrace } from "../domain/call-trace.ts";
-import { isUuid } from "../domain/job-id.ts";
-import type { Traces } from "../vitals/traces.ts";
-import { codeName } from "./errors.ts";
-import { maybeCallerOf, needsKey } from "./gate.ts";
+import type { CallTrace } from "../../domain/call-trace.ts";
+import { isUuid } from "../../domain/job-id.ts";
+import type { Traces } from "../../vitals/traces.ts";
+import { codeName } from "../errors.ts";
+import { maybeCallerOf, needsKey } from "../gate/gate.ts";
 
 const traceKey = createContextKey<CallTrace | undefined>(undefined);
 

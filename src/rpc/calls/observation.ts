@@ -2,12 +2,12 @@ import { randomUUID } from "node:crypto";
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
-import { isUuid } from "../domain/job-id.ts";
-import type { Metrics } from "../vitals/metrics.ts";
-import { callIdHeader, codeName } from "./errors.ts";
-import { maybeCallerOf } from "./gate.ts";
-import { markObserved } from "./refusals.ts";
+import { BatchJobService } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
+import { isUuid } from "../../domain/job-id.ts";
+import type { Metrics } from "../../vitals/metrics.ts";
+import { callIdHeader, codeName } from "../errors.ts";
+import { maybeCallerOf } from "../gate/gate.ts";
+import { markObserved } from "../gate/refusals.ts";
 
 /** The ids in a request, as far as the log may show what a caller put there. */
 function idsIn(message: object): { requestId?: string; batchJobId?: string } {

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { isIP } from "node:net";
 import { parse } from "forwarded-parse";
-import type { Networks } from "../domain/networks.ts";
+import type { Networks } from "../../domain/networks.ts";
 
 /** Where a call comes from, and whether a trusted proxy is between, on whose connection others call too. */
 export type CallerAddress = { readonly address: string | undefined; readonly isProxied: boolean };

@@ -6,8 +6,8 @@ import {
   type HandlerContext,
 } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import type { Metrics } from "../vitals/metrics.ts";
-import { callIdHeader, codeName } from "./errors.ts";
+import type { Metrics } from "../../vitals/metrics.ts";
+import { callIdHeader, codeName } from "../errors.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 
 const observedKey = createContextKey(false);

@@ -5,21 +5,21 @@ import {
   type Interceptor,
   createContextKey,
 } from "@connectrpc/connect";
-import type { Authenticate } from "../access/api-keys.ts";
-import type { Limiter } from "../access/rates.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
-import type { Caller, Role } from "../domain/caller.ts";
-import type { RateClass } from "../domain/rates.ts";
+import type { Authenticate } from "../../access/api-keys.ts";
+import type { Limiter } from "../../access/rates.ts";
+import { BatchJobError } from "../../domain/batch-job-error.ts";
+import type { Caller, Role } from "../../domain/caller.ts";
+import type { RateClass } from "../../domain/rates.ts";
 import {
   type Role as ProtoRole,
   RateClass as ProtoRateClass,
   rate_class,
   roles as rolesOption,
-} from "../gen/callsheet/v1/options_pb.ts";
-import { Health } from "../gen/grpc/health/v1/health_pb.ts";
-import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
-import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { protoRoles } from "./convert.ts";
+} from "../../gen/callsheet/v1/options_pb.ts";
+import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { protoRoles } from "../convert.ts";
 import type { Refused } from "./refusals.ts";
 
 /** These need no API key; every other service does. */

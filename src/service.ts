@@ -80,6 +80,7 @@ import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { suppressionService } from "./rpc/suppression-service.ts";
 import { openApiPage } from "./rest/openapi-page.ts";
 import { createRest } from "./rest/serve.ts";
+import { createOpenings, startOpenings } from "./starting/openings.ts";
 import { startScheduler } from "./starting/scheduler.ts";
 import { startSweep } from "./starting/sweep.ts";
 import { createWatching } from "./jobs/watching.ts";
@@ -234,13 +235,25 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   onMessage(subscriber, keys.leftFanOut, (message) => void fanOut.run(readJobKey(message)));
+  const openings = opened.use(
+    createOpenings({ db, logger, onOpened: (organizationId) => freed(organizationId) }),
+  );
+  opened.use(startOpenings({ openings, logger }));
   const dueStarts = createDueStarts({ db: connections.starts, metrics, logger, traces });
-  const jobs = createBatchJobs({ shares, reads: connections, schedule, contactList, fanOut, logger });
+  const jobs = createBatchJobs({
+    shares,
+    reads: connections,
+    schedule,
+    contactList,
+    fanOut,
+    openings,
+    logger,
+  });
   const files = { shares, limits: importLimits, inTurn: createSlots(filesAtOnce), metrics };
   const contactImport = createContactImport({
     ...files,
     directUrl,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
   });
   const exportsDb = openExports({
     url: databaseUrl,
@@ -269,8 +282,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const watching = opened.use(
     createWatching({ db: connections.lookUps, logger, metrics, guard: pulse.guard }),
   );
-  opened.use(startScheduler({ ...dueStarts, schedule, fanOut, clock, subscriber, metrics, logger }));
-  opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, clock, metrics }));
+  opened.use(
+    startScheduler({ ...dueStarts, schedule, fanOut, openings, clock, subscriber, metrics, logger }),
+  );
+  opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, openings, clock, metrics }));
 
   const limiter = createLimiter({
     buckets: createBuckets(redis, keys),

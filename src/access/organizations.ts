@@ -13,13 +13,17 @@ import { organizationName, print, runCommand, withDatabase } from "./command-lin
 const by = { actor: "command_line", requestId: "" } as const;
 
 /** What can be set, as UpdateOrganization takes it. */
-const options: Record<keyof OrganizationSettings, { least: number; most: number; what: string }> = {
+const options: Record<
+  keyof OrganizationSettings,
+  { least: number; most: number; isFine?: boolean; what: string }
+> = {
   leaseLimit: { least: 1, most: 1_000_000, what: "so many contacts may be dialing at once" },
   storedContactLimit: { least: 0, most: 2_000_000_000, what: "its jobs may have so many contacts together" },
   rateRead: { least: 0, most: 1_000_000, what: "so many reads a second, 0 for no limit" },
   rateCommand: { least: 0, most: 1_000_000, what: "so many commands a second, 0 for no limit" },
   rateImport: { least: 0, most: 1_000_000, what: "so many imports a second, 0 for no limit" },
   rateLease: { least: 0, most: 1_000_000, what: "so many calls for leases a second, 0 for no limit" },
+  callsPerSecond: { least: 0.01, most: 1_000, isFine: true, what: "its jobs begin so many calls a second" },
   suppressedPhoneLimit: { least: 0, most: 2_000_000_000, what: "it may suppress so many phones" },
 };
 
@@ -28,12 +32,14 @@ const flagOf = (setting: string): string =>
   `--${setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 const numberFrom =
-  ({ least, most }: { least: number; most: number }) =>
+  ({ least, most, isFine = false }: { least: number; most: number; isFine?: boolean }) =>
   (text: string): number | "default" => {
     if (text === "default") return text;
     const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`give a whole number from ${least} to ${most}, or "default".`);
+    const isNumber = isFine ? /^\d+(?:\.\d+)?$/ : /^\d+$/;
+    if (isNumber.test(text) && value >= least && value <= most) return value;
+    const number = isFine ? "number" : "whole number";
+    throw new InvalidArgumentError(`give a ${number} from ${least} to ${most}, or "default".`);
   };
 
 type Given = { readonly [S in keyof OrganizationSettings]?: number | "default" };

@@ -1,5 +1,6 @@
 import { BatchJobError } from "./batch-job-error.ts";
 import type { Outcome, StoredContactStatus } from "./contact.ts";
+import type { CallingHours } from "./hours.ts";
 
 export const jobStatuses = [
   "pending",
@@ -79,17 +80,32 @@ export type BatchJob = {
   readonly maxAttempts: number;
   readonly retryOn: readonly Outcome[];
   readonly retryDelaysMs: readonly number[];
+  /** Null for as many as the limits allow. */
+  readonly callsPerSecond: number | null;
+  /** Over so long from its start the limit grows from one; null for a limit that holds from the start. */
+  readonly rampUpMs: number | null;
+  readonly priority: number;
   readonly totalContacts: number;
   /** How many of them are in each status. */
   readonly counts: Readonly<Record<StoredContactStatus, number>>;
   /** False while the phones are not known of a job whose contacts all came from one file. */
   readonly hasAllPhones: boolean;
+  /** How many sets of time zones its contacts are in; 0 for a job whose contacts may be called at any time. */
+  readonly zoneSets: number;
 };
 
 /** What of a job its creation gives, and may be changed until it is final. */
 export type JobSettings = Pick<
   BatchJob,
-  "name" | "description" | "concurrentCallLimit" | "maxAttempts" | "retryOn" | "retryDelaysMs"
+  | "name"
+  | "description"
+  | "concurrentCallLimit"
+  | "maxAttempts"
+  | "retryOn"
+  | "retryDelaysMs"
+  | "callsPerSecond"
+  | "rampUpMs"
+  | "priority"
 >;
 
 /** A batch job as it is created, all of its contacts pending. */
@@ -106,6 +122,8 @@ export type NewBatchJob = JobSettings &
     | "totalContacts"
   > & {
     readonly status: "pending" | "scheduled";
+    /** Undefined for a job whose contacts may be called at any time. */
+    readonly callingHours: CallingHours | undefined;
     /** What its start goes on from, where that is traced. */
     readonly traceparent: string | undefined;
   };

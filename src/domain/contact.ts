@@ -14,6 +14,9 @@ export const outcomes = [
 
 export type Outcome = (typeof outcomes)[number];
 
+/** What a worker may tell of a lease: how its attempt ended, or that no call was placed and there is no attempt. */
+export type ReportedOutcome = Outcome | "not_dialed";
+
 /** How a contact ends: after an attempt, or without one, because its phone is suppressed. */
 export const finalContactStatuses = [...outcomes, "suppressed"] as const;
 

@@ -18,6 +18,8 @@ export type JobState = {
   readonly waitingRetry: number;
   readonly dialing: number;
   readonly completed: number;
+  /** How many sets of time zones its contacts are in; 0 if they may be called at any time. */
+  readonly zoneSets: number;
 };
 
 export type StartTime = {

@@ -14,6 +14,7 @@ import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
 import type { JobSettings } from "../domain/batch-job.ts";
 import type { FanOut } from "../starting/fan-out.ts";
+import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
 import { record } from "../postgres/audit.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
@@ -46,6 +47,7 @@ export function createBatchJobs(deps: {
   schedule: Schedule;
   contactList: ContactList;
   fanOut: FanOut;
+  openings: Pick<Openings, "wake">;
   logger: Logger;
 }) {
   const { shares } = deps;

@@ -24,6 +24,9 @@ export type JobCommand<A, G> = {
 
 type Left = { readonly job: JobKey; readonly revision: number; readonly scheduledJobId: string | null };
 
+/** Of a job that has come to run; an earlier version does not say it. */
+type Running = { readonly zoneSets?: number };
+
 const keyOf = ({ id }: JobState, { caller }: JobCommandRequest): JobKey => ({
   id,
   organizationId: caller.organizationId,
@@ -35,11 +38,12 @@ const leaveRedis = ({ job, revision, scheduledJobId }: Left): RedisHalf => ({
   list: { change: "unlink", key: job, revision },
 });
 
-type Started = Left & {
-  readonly statusBefore: JobStatus;
-  readonly contactsEnqueued: number;
-  readonly startedAtMs: number;
-};
+type Started = Left &
+  Running & {
+    readonly statusBefore: JobStatus;
+    readonly contactsEnqueued: number;
+    readonly startedAtMs: number;
+  };
 
 const start: JobCommand<Started, void> = {
   rpc: "StartBatchJob",
@@ -60,14 +64,15 @@ const start: JobCommand<Started, void> = {
         statusBefore: before.status,
         scheduledJobId: before.scheduledJobId,
         contactsEnqueued: job.pending,
+        zoneSets: job.zoneSets,
         startedAtMs: now.getTime(),
       },
       data: { statusBefore: before.status, contactsEnqueued: job.pending },
     };
   },
-  redisHalf: ({ job, revision, scheduledJobId, contactsEnqueued }) => ({
+  redisHalf: ({ job, revision, scheduledJobId, contactsEnqueued, zoneSets }) => ({
     takeOff: scheduledJobId,
-    list: { change: "begin", key: job, revision, totalContacts: contactsEnqueued },
+    list: { change: "begin", key: job, revision, totalContacts: contactsEnqueued, zoneSets },
   }),
 };
 
@@ -125,7 +130,7 @@ const pause: JobCommand<Left, void> = {
   redisHalf: leaveRedis,
 };
 
-type Resumed = Omit<Left, "scheduledJobId"> & { readonly status: JobStatus };
+type Resumed = Omit<Left, "scheduledJobId"> & Running & { readonly status: JobStatus };
 
 const resume: JobCommand<Resumed, void> = {
   rpc: "ResumeBatchJob",
@@ -134,12 +139,17 @@ const resume: JobCommand<Resumed, void> = {
     const job = resumed(jobFor("resume", request), now.getTime());
     return {
       changed: job,
-      answer: { job: keyOf(job, request), revision: job.revision, status: job.status },
+      answer: {
+        job: keyOf(job, request),
+        revision: job.revision,
+        status: job.status,
+        zoneSets: job.zoneSets,
+      },
       data: { status: job.status },
     };
   },
-  redisHalf: ({ job, revision, status }) =>
-    status === "running" ? { list: { change: "create", key: job, revision } } : {},
+  redisHalf: ({ job, revision, status, zoneSets }) =>
+    status === "running" ? { list: { change: "create", key: job, revision, zoneSets } } : {},
 };
 
 type Cancelled = Left & { readonly statusBefore: JobStatus; readonly contactsCancelled: number };

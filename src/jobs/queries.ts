@@ -11,6 +11,7 @@ import {
   openContactStatuses,
   storedContactStatuses,
 } from "../domain/contact.ts";
+import type { CallingHours } from "../domain/hours.ts";
 import { createLongPages } from "./long-pages.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
@@ -20,6 +21,7 @@ import type { Connections } from "../postgres/connections.ts";
 import type { Database } from "../postgres/database.ts";
 import { search } from "../postgres/searches.ts";
 import { readJobs } from "../postgres/watching.ts";
+import { readCallingHours } from "../postgres/zone-sets.ts";
 
 export type { Attempt, BatchJob };
 
@@ -111,6 +113,10 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       if (job === undefined) throw jobNotFound(batchJobId);
       return job;
     },
+
+    /** The hours of a job; undefined if its contacts may be called at any time. */
+    callingHours: async (job: BatchJob): Promise<CallingHours | undefined> =>
+      job.zoneSets === 0 ? undefined : await readCallingHours(reads.of(job.organizationId), job),
 
     /** One page of jobs, newest first; a short one where more would not fit, or where a search has taken enough. */
     async list(

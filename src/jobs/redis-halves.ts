@@ -6,6 +6,7 @@ import type { ContactList } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
 import type { Entry, Schedule } from "../redis/schedule.ts";
 import type { FanOut } from "../starting/fan-out.ts";
+import type { Openings } from "../starting/openings.ts";
 import { patiently } from "../timing/patience.ts";
 
 /** What a command is to do in Redis once it is committed; it may be done again. */
@@ -24,9 +25,15 @@ type ListChange =
       readonly key: JobKey;
       readonly revision: number;
       readonly totalContacts: number;
+      readonly zoneSets: number | undefined;
     }
   /** The job runs again. */
-  | { readonly change: "create"; readonly key: JobKey; readonly revision: number }
+  | {
+      readonly change: "create";
+      readonly key: JobKey;
+      readonly revision: number;
+      readonly zoneSets: number | undefined;
+    }
   /** The job runs, and was given more contacts. */
   | { readonly change: "go on"; readonly key: JobKey }
   /** The job does not run any more. */
@@ -87,9 +94,10 @@ export function createRedisHalves(deps: {
   schedule: Schedule;
   contactList: ContactList;
   fanOut: FanOut;
+  openings: Pick<Openings, "wake">;
   logger: Logger;
 }): DoRedisHalves {
-  const { schedule, contactList, fanOut, logger } = deps;
+  const { schedule, contactList, fanOut, openings, logger } = deps;
 
   const leave = (error: unknown): undefined => {
     logger.warn({ err: error }, "the Redis half of a command is left to the sweep");
@@ -140,6 +148,12 @@ export function createRedisHalves(deps: {
     if (commands.length === 0) return [];
     const time = startTime(redisHalfMs);
     const halves = doAll(commands.map(({ redisHalf }) => redisHalf)).map((half) => half.catch(leave));
+    // Nobody waits for it.
+    void openings.wake(
+      commands.flatMap(({ redisHalf: { list } }) =>
+        list?.change === "begin" || list?.change === "create" ? [list] : [],
+      ),
+    );
     async function note(): Promise<(Done | undefined)[]> {
       const done = await Promise.all(halves.map(time.within));
       const repeatable = commands.flatMap(({ key }, i) => {

@@ -10,7 +10,7 @@ import {
   readEndedAttempts,
   recordLateReports,
 } from "../postgres/late-reports.ts";
-import type { Reported, ReportOf } from "./recorder.ts";
+import type { CallReport, Reported } from "./recorder.ts";
 
 /** The jobs that a transaction has ended, with their new revisions. */
 export type Finished = { id: string; revision: number };
@@ -19,7 +19,7 @@ export type Finished = { id: string; revision: number };
 export async function reportLate(
   db: Database,
   organizationId: number,
-  reports: readonly ReportOf[],
+  reports: readonly CallReport[],
 ): Promise<{ results: Reported[]; finished: Finished[] }> {
   return await db.transaction().execute(async (trx) => {
     const { now } = await lockOrganization(trx, organizationId);
@@ -32,7 +32,7 @@ export async function reportLate(
     const changes: CountChanges = new Map();
     const late: LateReport[] = [];
 
-    function record(hand: EndedAttempt, job: BatchJob, { outcome, details }: ReportOf): void {
+    function record(hand: EndedAttempt, job: BatchJob, { outcome, details }: CallReport): void {
       const delayMs = isGoingOn(job.status) ? retryDelayMs(outcome, hand.attempt, job) : null;
       const wasSuppressed = hand.contact.status === "suppressed";
       const status = delayMs === null ? outcome : wasSuppressed ? "suppressed" : "waiting_retry";

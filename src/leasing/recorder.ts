@@ -1,11 +1,12 @@
 import type { Logger } from "pino";
-import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { ContactStatus, Outcome, ReportedOutcome } from "../domain/contact.ts";
 import { type LeaseKey, readLeaseId } from "../domain/lease-id.ts";
 import type { Shares } from "../postgres/connections.ts";
 import {
   type CallDetails,
   type Ended,
   type Ending,
+  type Removed,
   endLeases,
   removeLeases,
 } from "../postgres/lease-ends.ts";
@@ -17,14 +18,18 @@ import type { Metrics } from "../vitals/metrics.ts";
 import { type Finished, reportLate } from "./late-reports.ts";
 
 /** How a call ended, as a worker tells it. */
-export type Report = { readonly leaseId: string; readonly outcome: Outcome; readonly details: CallDetails };
+export type Report = {
+  readonly leaseId: string;
+  readonly outcome: ReportedOutcome;
+  readonly details: CallDetails;
+};
 
 /** What became of a report: `gone` if another attempt was opened, or the lease was released or never there. */
 export type Reported =
   | {
       readonly kind: "recorded" | "already_recorded";
-      readonly outcome: Outcome;
-      readonly contactStatus: StoredContactStatus;
+      readonly outcome: ReportedOutcome;
+      readonly contactStatus: ContactStatus;
       readonly nextAttemptAt: Date | null;
     }
   | { readonly kind: "gone" };
@@ -32,10 +37,15 @@ export type Reported =
 /** A report whose lease can have been given. */
 export type ReportOf = Omit<Report, "leaseId"> & { readonly key: LeaseKey };
 
+/** A report that a call was placed, or may have been. */
+export type CallReport = ReportOf & { readonly outcome: Outcome };
+
+const isOfCall = (report: ReportOf): report is CallReport => report.outcome !== "not_dialed";
+
 export type Recorder = AsyncDisposable & {
   /**
-   * Records outcomes: `end` ends the leases that are live, in a transaction of its own, and then it is looked what the
-   * other reports still count for.
+   * Records outcomes: leases under which nobody was called are taken back, `end` ends the others that are live, in a
+   * transaction of its own, and then it is looked what the other reports still count for.
    */
   record(
     organizationId: number,
@@ -46,9 +56,12 @@ export type Recorder = AsyncDisposable & {
   release(organizationId: number, leaseIds: readonly string[]): Promise<boolean[]>;
   /**
    * Releases leases that their caller was not given. Where that fails they are left to run out, or to a repeat of the
-   * call. Whoever has taken them over meanwhile keeps them: they have other nonces then.
+   * call. Whoever has taken them over meanwhile keeps them: they have other nonces then. What the call itself has taken
+   * over is left to the call that it was taken from, whose caller may be there still.
    */
   takeBack(organizationId: number, leases: readonly LeaseKey[]): void;
+  /** Releases leases that their caller has, and has no use for. Where that fails they are left to run out. */
+  drop(organizationId: number, leases: readonly LeaseKey[]): void;
   /** Follows contacts that were to be leased, and have ended because their phone is suppressed. */
   noteSuppressed(organizationId: number, suppressed: readonly Suppressed[]): void;
   /** Ends those of the leases whose time is over. */
@@ -89,7 +102,7 @@ export function createRecorder(deps: {
   /** Ends live leases; answers what each contact is now, undefined for a lease that was not live. */
   async function endAll(
     organizationId: number,
-    endings: readonly (Omit<ReportOf, "details"> & { details?: CallDetails })[],
+    endings: readonly (Omit<CallReport, "details"> & { details?: CallDetails })[],
     end: (endings: readonly Ending[]) => Promise<Ended>,
   ) {
     const { contacts, finished } = await end(
@@ -110,19 +123,24 @@ export function createRecorder(deps: {
     const seen = new Set<string>();
     const isRepeated = reports.map(({ key }) => seen.size === seen.add(nameOf(key)).size);
     const first = reports.filter((_, i) => !isRepeated[i]);
-    const contacts = await endAll(organizationId, first, end);
+    const notDialed = first.filter((report) => !isOfCall(report)).map(({ key }) => key);
+    const putBack = notDialed.length === 0 ? [] : await takeAway(organizationId, notDialed, { by: "worker" });
+    const contacts = await endAll(organizationId, first.filter(isOfCall), end);
     let next = 0;
-    const results = reports.map(({ outcome }, i): Reported | undefined => {
-      const contact = isRepeated[i] ? undefined : contacts[next++];
-      if (contact === undefined) return undefined;
+    let nextBack = 0;
+    const results = reports.map((report, i): Reported | undefined => {
+      const isCall = isOfCall(report);
+      if (isRepeated[i]) return isCall ? undefined : { kind: "gone" };
+      const contact = isCall ? contacts[next++] : putBack[nextBack++];
+      if (contact === undefined) return isCall ? undefined : { kind: "gone" };
       return {
         kind: "recorded",
-        outcome,
+        outcome: report.outcome,
         contactStatus: contact.status,
         nextAttemptAt: contact.nextAttemptAt,
       };
     });
-    const rest = reports.filter((_, i) => results[i] === undefined);
+    const rest = reports.filter((_, i) => results[i] === undefined).filter(isOfCall);
     if (rest.length === 0) return results.filter((result) => result !== undefined);
     const late = await reportLate(shares.of(organizationId), organizationId, rest);
     for (const result of late.results) {
@@ -133,10 +151,15 @@ export function createRecorder(deps: {
     return results.map((result) => result ?? late.results[nextLate++] ?? { kind: "gone" });
   }
 
-  async function release(organizationId: number, keys: readonly LeaseKey[]): Promise<boolean[]> {
+  /** Takes leases back as if they had not been given; answers what each contact is then, if its lease was live. */
+  async function takeAway(
+    organizationId: number,
+    keys: readonly LeaseKey[],
+    options: { by: "worker" | "call" },
+  ): Promise<(Removed | undefined)[]> {
     const db = shares.of(organizationId);
-    const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
-    const listed = keys.filter((key, i) => removed[i] && key.attempt === 1);
+    const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys, options));
+    const listed = keys.filter((key, i) => removed[i] !== undefined && key.attempt === 1);
     follow(organizationId, async () => {
       for (const [id, own] of Map.groupBy(listed, ({ jobId }) => jobId))
         await reservations.giveBack(
@@ -147,20 +170,30 @@ export function createRecorder(deps: {
     return removed;
   }
 
+  /** Releases leases that no worker has; nobody waits for it. */
+  function releaseBeside(
+    organizationId: number,
+    leases: readonly LeaseKey[],
+    options: { by: "worker" | "call" },
+  ): void {
+    if (leases.length === 0) return;
+    const released = takeAway(organizationId, leases, options)
+      .catch((error: unknown) => logger.warn({ err: error }, "leases that no worker has are left to run out"))
+      .finally(() => following.delete(released));
+    following.add(released);
+  }
+
   return {
     record,
 
-    release: (organizationId, leaseIds) => release(organizationId, leaseIds.map(readLeaseId)),
-
-    takeBack(organizationId, leases) {
-      if (leases.length === 0) return;
-      const taken = release(organizationId, leases)
-        .catch((error: unknown) =>
-          logger.warn({ err: error }, "leases that no worker has are left to run out"),
-        )
-        .finally(() => following.delete(taken));
-      following.add(taken);
+    async release(organizationId, leaseIds) {
+      const removed = await takeAway(organizationId, leaseIds.map(readLeaseId), { by: "worker" });
+      return removed.map((contact) => contact !== undefined);
     },
+
+    takeBack: (organizationId, leases) => releaseBeside(organizationId, leases, { by: "call" }),
+
+    drop: (organizationId, leases) => releaseBeside(organizationId, leases, { by: "worker" }),
 
     noteSuppressed(organizationId, suppressed) {
       for (const { count } of suppressed) metrics.suppressedContacts.inc(count);

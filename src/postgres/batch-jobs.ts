@@ -8,6 +8,7 @@ import { jobColumns, toBatchJob, toInsert } from "./job-rows.ts";
 import { plainArray } from "./lease-rows.ts";
 import { often } from "./prepared.ts";
 import type { BatchJobRow, Tables } from "./tables.ts";
+import { insertZoneSets } from "./zone-sets.ts";
 
 export type Trx = Transaction<Tables>;
 
@@ -63,7 +64,12 @@ export async function lockScheduledJob(trx: Trx, scheduledJobId: string): Promis
 }
 
 export async function insertJobs(trx: Trx, jobs: readonly NewBatchJob[]): Promise<void> {
-  if (jobs.length > 0) await trx.insertInto("batch_jobs").values(jobs.map(toInsert)).execute();
+  if (jobs.length === 0) return;
+  await trx.insertInto("batch_jobs").values(jobs.map(toInsert)).execute();
+  await insertZoneSets(
+    trx,
+    jobs.filter(({ callingHours }) => callingHours !== undefined),
+  );
 }
 
 /** What every change of a job writes. */
@@ -72,7 +78,7 @@ export const moved = { revision: sql<number>`revision + 1`, updated_at: now };
 /** What is to be known of a job that has just been started, or has failed for want of contacts. */
 export type StartedBatchJob = Pick<
   BatchJob,
-  "id" | "organizationId" | "status" | "revision" | "totalContacts" | "startLagMs"
+  "id" | "organizationId" | "status" | "revision" | "totalContacts" | "zoneSets" | "startLagMs"
 >;
 
 /**
@@ -85,7 +91,7 @@ export async function startDueJobs(
 ): Promise<StartedBatchJob[]> {
   const { rows } = await sql<StartedBatchJob>`
     select id, organization_id as "organizationId", status, revision, total_contacts as "totalContacts",
-      start_lag_ms as "startLagMs"
+      zone_sets as "zoneSets", start_lag_ms as "startLagMs"
     from ${sql.id(functions.startDueJobs.name)}(${plainArray(scheduledJobIds)})
   `.execute(db);
   return rows;

@@ -1,15 +1,27 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Database } from "./database.ts";
+import { callsAllowed, limitNow, nextCall, nextRoom } from "./pace.ts";
 
 /** Read once in a statement, so that an index can be searched for it. */
 const timeNow = sql<Date>`(select clock_timestamp())`;
 
+/** The row that says when contacts of the job b are open; only a job with hours has one. */
+const zoneSetOfJob = sql`
+  zone_sets z where b.zone_sets > 0 and z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set = 0`;
+
+/** Contacts of the job b may be leased now, as far as its hours say. Looked up job by job. */
+const isOpen = sql`(b.zone_sets = 0 or (
+  select true from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow} limit 1))`;
+
 /**
- * A running job that may have contacts to give: how many it may give, how many it may have, and what its workers need.
+ * A running job that may have contacts to give: how many it may give, and has given, how many it may have, and what its
+ * workers need.
  */
 export type Candidate = {
   id: string;
   free: number;
+  dialing: number;
+  priority: number;
   pending: number;
   due: number;
   fromPhoneNumberId: string;
@@ -45,7 +57,8 @@ export async function findCandidates(
   const aheadIds = [...lookAhead.keys()];
   const endingInAll = [...ending.values()].reduce((sum, count) => sum + count, 0);
   const some = (side: RawBuilder<unknown>) => sql`
-    select b.id, b.concurrent_call_limit - b.dialing_contacts as free, b.pending_contacts as pending,
+    select b.id, ${limitNow("b")} - b.dialing_contacts as free, ${callsAllowed("b")} as allowed,
+      b.dialing_contacts as dialing, b.priority, b.pending_contacts as pending,
       b.from_phone_number_id as "fromPhoneNumberId", b.max_attempts as "maxAttempts",
       case when b.waiting_retry_contacts = 0 then 0 else (
         select count(*)::int from (
@@ -60,38 +73,69 @@ export async function findCandidates(
       end as due
     from batch_jobs b
     where b.organization_id = o.id and b.status = 'running' and b.id ${side} ${afterJobId}
-      and (b.concurrent_call_limit > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
+      and (${limitNow("b")} > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
+      and ${callsAllowed("b")} is distinct from 0
       and (b.pending_contacts > 0 or b.waiting_retry_contacts > 0)
+      and ${isOpen}
       and (${onlyJobIds.length === 0} or b.id = any(${onlyJobIds}::uuid[]))
     order by b.id
     limit ${limit}`;
-  const { rows } = await sql<Candidate & { id: string | null; organizationFree: number }>`
-    select o.lease_limit - o.dialing + ${endingInAll}::int as "organizationFree", j.*
+  type Row = Candidate & { id: string | null; allowed: number | null; organizationFree: number };
+  const { rows } = await sql<Row>`
+    select least(o.lease_limit - o.dialing + ${endingInAll}::int, ${callsAllowed("o")}) as "organizationFree", j.*
     from organizations o
     left join lateral (
       select * from (${some(sql`>`)}) as later union all select * from (${some(sql`<=`)}) as sooner limit ${limit}
-    ) as j on o.lease_limit + ${endingInAll}::int > o.dialing
+    ) as j on o.lease_limit + ${endingInAll}::int > o.dialing and ${callsAllowed("o")} is distinct from 0
     where o.id = ${organizationId}
   `.execute(db);
   return {
     organizationFree: rows[0]?.organizationFree ?? 0,
     candidates: rows
       .filter((row) => row.id !== null)
-      .map((row) => ({ ...row, free: row.free + (ending.get(row.id) ?? 0) })),
+      .map(({ allowed, ...row }) => {
+        const ended = ending.get(row.id) ?? 0;
+        return {
+          ...row,
+          free: Math.min(row.free + ended, allowed ?? Infinity),
+          dialing: row.dialing - ended,
+        };
+      }),
   };
 }
 
-/** When the next retry of a running job of the organization comes due. */
-export async function nextRetryAt(db: Database, organizationId: number): Promise<Date | null> {
-  const { rows } = await sql<{ dueAt: Date | null }>`
-    select min(r.due_at) as "dueAt"
-    from batch_jobs b
-    cross join lateral (
-      select due_at from retries
-      where organization_id = b.organization_id and job_id = b.id and due_at > ${timeNow}
-      order by due_at limit 1
-    ) as r
-    where b.organization_id = ${organizationId} and b.status = 'running' and b.waiting_retry_contacts > 0
+/**
+/**
+ * When there may next be contacts to give that could not be given when somebody looked, so many ms ago: a retry of a
+ * running job of the organization comes due, or its hours begin, or its pace, that of the organization, or its growing
+ * limit allows one more call. It is in the past for what has come meanwhile.
+ */
+export async function nextReadyAt(
+  db: Database,
+  organizationId: number,
+  lookedMsAgo = 0,
+): Promise<Date | null> {
+  const since = sql<Date>`(select clock_timestamp() - ${Math.ceil(lookedMsAgo)}::int * interval '1 ms')`;
+  const { rows } = await sql<{ readyAt: Date | null }>`
+    select least(
+      min(next.ready_at), min(${nextCall("b", since)}), min(${nextRoom("b", since)}), ${nextCall("o", since)}
+    ) as "readyAt"
+    from organizations o
+    left join batch_jobs b on b.organization_id = o.id and b.status = 'running'
+      and (b.waiting_retry_contacts > 0 or (b.zone_sets > 0 and b.pending_contacts > 0)
+        or b.calls_per_second is not null or b.ramp_up_ms is not null)
+    left join lateral (
+      (
+        select due_at as ready_at from retries
+        where b.waiting_retry_contacts > 0 and organization_id = b.organization_id and job_id = b.id
+          and due_at > ${since} and ${isOpen}
+        order by due_at limit 1
+      )
+      union all
+      select z.open_from from ${zoneSetOfJob} and z.open_from > ${since}
+    ) as next on true
+    where o.id = ${organizationId}
+    group by o.id
   `.execute(db);
-  return rows[0]?.dueAt ?? null;
+  return rows[0]?.readyAt ?? null;
 }

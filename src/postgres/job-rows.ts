@@ -30,10 +30,15 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   max_attempts: true,
   retry_on: true,
   retry_delays_ms: true,
+  calls_per_second: true,
+  next_call_at: true,
+  ramp_up_ms: true,
+  priority: true,
   retries_judged_to: true,
   total_contacts: true,
   has_all_phones: true,
   phones_up_to: true,
+  zone_sets: true,
 };
 
 const columns = [...Object.keys(ownColumns), ...storedContactStatuses.map((status) => `${status}_contacts`)];
@@ -69,6 +74,9 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   maxAttempts: row.max_attempts,
   retryOn: row.retry_on,
   retryDelaysMs: row.retry_delays_ms,
+  callsPerSecond: row.calls_per_second,
+  rampUpMs: row.ramp_up_ms,
+  priority: row.priority,
   totalContacts: row.total_contacts,
   counts: {
     pending: row.pending_contacts,
@@ -87,6 +95,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
     suppressed: row.suppressed_contacts,
   },
   hasAllPhones: row.has_all_phones,
+  zoneSets: row.zone_sets,
 });
 
 export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
@@ -104,7 +113,12 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   max_attempts: job.maxAttempts,
   retry_on: [...job.retryOn],
   retry_delays_ms: [...job.retryDelaysMs],
+  calls_per_second: job.callsPerSecond,
+  ramp_up_ms: job.rampUpMs,
+  priority: job.priority,
   total_contacts: job.totalContacts,
   pending_contacts: job.totalContacts,
+  calling_hours: job.callingHours === undefined ? null : JSON.stringify(job.callingHours),
+  zone_sets: job.callingHours === undefined ? 0 : 1,
   ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { retryDelayMs } from "../domain/attempt.ts";
-import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { ContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { type CountChanges, moveCounts, noteMove } from "./contact-counts.ts";
@@ -106,47 +106,76 @@ export async function endLeases(
   return readEnded(endings, rows[0]);
 }
 
+/** What a contact is whose lease was taken back. */
+export type Removed = { readonly status: ContactStatus; readonly nextAttemptAt: Date | null };
+
 /**
- * Takes live leases back as if they had not been given; their contacts can be leased at once. Answers whether each was
- * live.
+ * Takes live leases back as if they had not been given; their contacts can be leased at once. Answers what each contact
+ * is then; undefined for a lease that was not live.
+ *
+ * `by` a call whose caller has gone they are taken from that call only: a lease that it has taken over is that of the
+ * call before it again, unless that has taken it back, too.
  */
 export async function removeLeases(
   trx: Trx,
   organizationId: number,
   keys: readonly LeaseKey[],
-): Promise<boolean[]> {
+  { by }: { by: "worker" | "call" },
+): Promise<(Removed | undefined)[]> {
   await lockOrganization(trx, organizationId);
   const jobs = await lockJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
   const own = keys.filter((k) => jobs.has(k.jobId));
-  const { rows } = await sql<LeaseKey & { lastOutcome: Outcome | null }>`
-    with removed as (
-      delete from leases l using ${asRows(organizationId, own)}
+  const { rows } = await sql<LeaseKey & { lastOutcome: Outcome | null; nextAttemptAt: Date | null }>`
+    with given as materialized (
+      select *, ${by === "call"}::boolean as is_of_call from ${asRows(organizationId, own)}
+    ), given_back as (
+      update leases l
+      set nonce = (array_remove(l.earlier_nonces || l.nonce, g.nonce))[cardinality(l.earlier_nonces)],
+        earlier_nonces = nullif(trim_array(array_remove(l.earlier_nonces || l.nonce, g.nonce), 1), '{}')
+      from given g
+      where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
+        and g.is_of_call and g.nonce = any(l.earlier_nonces || l.nonce) and l.earlier_nonces is not null
+    ), removed as (
+      delete from leases l using given g
       where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
+        and not (g.is_of_call and l.earlier_nonces is not null)
       returning l.*
+    ), before as (
+      select r.organization_id, r.job_id, r.number, r.nonce, r.attempt, a.outcome, a.next_attempt_at
+      from removed r
+      left join attempts a on a.organization_id = r.organization_id and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
     ), waiting as (
       insert into retries (organization_id, job_id, number, due_at)
-      select r.organization_id, r.job_id, r.number, a.next_attempt_at
-      from removed r
-      join attempts a on a.organization_id = r.organization_id and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
+      select organization_id, job_id, number, next_attempt_at from before where attempt > 1
     )
-    select r.job_id as "jobId", r.number, r.nonce, r.attempt, a.outcome as "lastOutcome"
-    from removed r
-    left join attempts a
-      on a.organization_id = r.organization_id and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
+    select job_id as "jobId", number, nonce, attempt, outcome as "lastOutcome", next_attempt_at as "nextAttemptAt"
+    from before
   `.execute(trx);
   const changes: CountChanges = new Map();
   const toJudge = new Set<string>();
-  for (const { jobId, attempt, lastOutcome } of rows) {
-    noteMove(changes, jobId, "dialing", attempt === 1 ? "pending" : "waiting_retry");
+  const removed = new Map<string, Removed>();
+  for (const row of rows) {
+    const { jobId, attempt, lastOutcome, nextAttemptAt } = row;
+    const status = attempt === 1 ? "pending" : "waiting_retry";
+    noteMove(changes, jobId, "dialing", status);
     // What the job is set to may have changed since the lease was given.
     const rules = jobs.get(jobId);
     if (lastOutcome !== null && rules && retryDelayMs(lastOutcome, attempt - 1, rules) === null)
       toJudge.add(jobId);
+    const isCancelled = rules?.status === "cancelled";
+    removed.set(
+      nameOf(row),
+      isCancelled ? { status: "cancelled", nextAttemptAt: null } : { status, nextAttemptAt },
+    );
   }
   await moveCounts(trx, organizationId, changes);
   await haveRetriesJudged(trx, organizationId, [...toJudge]);
-  const removed = new Set(rows.map(nameOf));
-  return keys.map((key) => removed.delete(nameOf(key)));
+  // Each lease is taken back once.
+  return keys.map((key) => {
+    const one = removed.get(nameOf(key));
+    removed.delete(nameOf(key));
+    return one;
+  });
 }
 
 /** The live leases whose time is over, and whose they are; the longest past first. */

@@ -7,7 +7,12 @@ import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 
-export type StoredLease = LeaseKey & ContactInput & { expiresAt: Date };
+export type StoredLease = LeaseKey &
+  ContactInput & {
+    expiresAt: Date;
+    /** When the hours end in which it was given; null if there are none. */
+    callBefore: Date | null;
+  };
 
 /** What one job may give: so many retries that are due, and these numbers from its list, none of them twice. */
 export type Offer = { jobId: string; due: number; numbers: readonly number[] };
@@ -56,8 +61,11 @@ export type OpenedRow = {
   attempt: number;
   caller: number | null;
   leasedMs: number;
+  callBeforeMs: number | null;
   contact: string;
 };
+
+const dateOrNull = (ms: number | null): Date | null => (ms === null ? null : new Date(ms));
 
 /** The call of the function that opens leases, each answer of which has at most so many bytes. */
 export const openCall = (
@@ -79,7 +87,7 @@ export function readOpened({ offers, takers }: Opening, rows: readonly OpenedRow
   const left = offers.map((): number[] => []);
   const repeated: number[] = [];
   const suppressed: Suppressed[] = [];
-  for (const { job, number, nonce, attempt, caller, leasedMs, contact } of rows) {
+  for (const { job, number, nonce, attempt, caller, leasedMs, callBeforeMs, contact } of rows) {
     const offer = job - 1;
     const jobId = offers[offer]?.jobId ?? "";
     const taker = (caller ?? 0) - 1;
@@ -94,6 +102,7 @@ export function readOpened({ offers, takers }: Opening, rows: readonly OpenedRow
         attempt,
         nonce,
         expiresAt: new Date(leasedMs + (takers[taker]?.durationMs ?? 0)),
+        callBefore: dateOrNull(callBeforeMs),
         ...readContact(contact),
       });
   }
@@ -112,7 +121,8 @@ export async function openLeases(
 ): Promise<Opened> {
   const opening = { offers, takers };
   const { rows } = await sql<OpenedRow>`
-    select job, number, nonce, attempt, caller, leased_ms as "leasedMs", contact
+    select job, number, nonce, attempt, caller, leased_ms as "leasedMs",
+      call_before_ms as "callBeforeMs", contact
     from ${openCall(organizationId, opening)}
   `.execute(db);
   return readOpened(opening, rows);
@@ -157,22 +167,26 @@ export async function takeOverLeases(
     Omit<LeaseKey, "number"> & {
       number: number | null;
       expiresMs: number;
+      callBeforeMs: number | null;
       fromPhoneNumberId: string;
       maxAttempts: number;
       contact: string | null;
     }
   >`
     select job_id as "jobId", number, attempt, nonce, expires_ms as "expiresMs",
-      from_phone_number_id as "fromPhoneNumberId", max_attempts as "maxAttempts", contact
+      call_before_ms as "callBeforeMs", from_phone_number_id as "fromPhoneNumberId", max_attempts as "maxAttempts", contact
     from ${sql.id(functions.takeOverLeases.name)}(
       ${organizationId}, ${requestId}, ${ticket}, ${workerId}, ${durationMs}, ${most}, ${largestAnswerBytes}
     )
   `.execute(db);
   const taken: TakenOver = { leases: [], surplus: [], isLate: false };
-  for (const { contact, expiresMs, number, ...row } of rows) {
+  for (const { contact, expiresMs, callBeforeMs, number, ...row } of rows) {
     if (number === null) taken.isLate = true;
     else if (contact === null) taken.surplus.push({ ...row, number });
-    else taken.leases.push({ ...row, number, expiresAt: new Date(expiresMs), ...readContact(contact) });
+    else {
+      const times = { expiresAt: new Date(expiresMs), callBefore: dateOrNull(callBeforeMs) };
+      taken.leases.push({ ...row, number, ...times, ...readContact(contact) });
+    }
   }
   return taken;
 }

@@ -23,7 +23,10 @@ import * as access from "./migrations/0014-access.ts";
 import * as traceContext from "./migrations/0015-trace-context.ts";
 import * as oneReader from "./migrations/0016-one-reader.ts";
 import * as jobUpdates from "./migrations/0017-job-updates.ts";
-import * as suppressedPhones from "./migrations/0018-suppressed-phones.ts";
+import * as callingHours from "./migrations/0018-calling-hours.ts";
+import * as pace from "./migrations/0019-pace.ts";
+import * as earlierNonces from "./migrations/0020-earlier-nonces.ts";
+import * as suppressedPhones from "./migrations/0021-suppressed-phones.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -44,7 +47,10 @@ export const migrations: SchemaChanges = {
   "0015-trace-context": traceContext,
   "0016-one-reader": oneReader,
   "0017-job-updates": jobUpdates,
-  "0018-suppressed-phones": suppressedPhones,
+  "0018-calling-hours": callingHours,
+  "0019-pace": pace,
+  "0020-earlier-nonces": earlierNonces,
+  "0021-suppressed-phones": suppressedPhones,
 };
 
 const bookkeeping = {

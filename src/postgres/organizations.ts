@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import { type By, record } from "./audit.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { nextCallAt } from "./pace.ts";
 
 /** What can be set for an organization; null is what the service has for all. */
 export type OrganizationSettings = {
@@ -11,6 +12,7 @@ export type OrganizationSettings = {
   readonly rateCommand: number | null;
   readonly rateImport: number | null;
   readonly rateLease: number | null;
+  readonly callsPerSecond: number | null;
   readonly suppressedPhoneLimit: number | null;
 };
 
@@ -34,6 +36,7 @@ const columns = {
   rateCommand: "rate_command",
   rateImport: "rate_import",
   rateLease: "rate_lease",
+  callsPerSecond: "calls_per_second",
   suppressedPhoneLimit: "suppressed_phone_limit",
 } as const satisfies Record<keyof OrganizationSettings, string>;
 
@@ -101,8 +104,11 @@ export async function updateOrganization(
   if (names.length === 0) return before;
   const assignments = names.map(
     (name) =>
-      sql`${sql.ref(columns[name])} = ${changes[name] === null ? sql`default` : sql`${changes[name]}::int`}`,
+      sql`${sql.ref(columns[name])} = ${changes[name] === null ? sql`default` : sql`${changes[name]}::float8`}`,
   );
+  if (changes.callsPerSecond !== undefined) {
+    assignments.push(sql`next_call_at = ${nextCallAt(changes.callsPerSecond)}`);
+  }
   await sql`update organizations set ${sql.join(assignments)} where id = ${id}`.execute(trx);
   const after = await findOrganization(trx, id);
   const data = { before: picked(before.settings, names), after: picked(after.settings, names) };

@@ -20,6 +20,9 @@ export type OrganizationsTable = {
   rate_command: number | null;
   rate_import: number | null;
   rate_lease: number | null;
+  calls_per_second: number | null;
+  /** When its next call may begin; moved on by leases, and of no meaning without a pace. */
+  next_call_at: Date | null;
   /** How many contacts its jobs may have together; null for no limit. */
   stored_contact_limit: number | null;
   /** How many phones it has suppressed. */
@@ -63,6 +66,12 @@ export type BatchJobsTable = ContactCountColumns & {
   max_attempts: number;
   retry_on: Outcome[];
   retry_delays_ms: number[];
+  calls_per_second: number | null;
+  /** As that of an organization. */
+  next_call_at: Date | null;
+  /** Over so long from the start its limit grows from one; null for a limit that holds from the start. */
+  ramp_up_ms: number | null;
+  priority: Filled<number>;
   /** Those who wait for a retry, from the next number on, are to be judged anew by what the job is set to; or null. */
   retries_judged_to: number | null;
   total_contacts: Filled<number>;
@@ -70,6 +79,10 @@ export type BatchJobsTable = ContactCountColumns & {
   has_all_phones: Filled<boolean>;
   /** Until then: the last of its contacts whose phone is there. */
   phones_up_to: Filled<number>;
+  /** Null for a job without hours; zone-sets.ts reads it. */
+  calling_hours: ColumnType<never, string | null | undefined, never>;
+  /** How many zone_sets there are of it; with none its contacts may be leased at any time. */
+  zone_sets: Filled<number>;
   /** What its next start or its leases go on from, where that was traced; traces.ts reads and writes it. */
   trace_context: ColumnType<never, string | undefined, never>;
 };
@@ -79,6 +92,18 @@ type JobRef = { organization_id: number; job_id: string };
 
 /** Who the contacts of a job are; contact-blocks.ts reads and writes `contacts`. */
 export type ContactBlocksTable = JobRef & { first_number: number; contacts: string };
+
+/** The contacts of a job that are in the same time zones, and when they may be leased. */
+export type ZoneSetsTable = JobRef & {
+  /** 0 for the job's own time zone. */
+  zone_set: number;
+  /** The time in which it is open now, or will be next; null for never. */
+  open_from: ColumnType<Date | null, null | undefined, Date | null>;
+  open_until: ColumnType<Date | null, null | undefined, Date | null>;
+  call_before: ColumnType<Date | null, null | undefined, Date | null>;
+  /** When the next such time is to be reckoned; null while the job does not run. */
+  next_look_at: ColumnType<Date | null, null | undefined, Date | null>;
+};
 
 /** A phone without its plus sign. */
 export type ContactPhonesTable = JobRef & { phone: number };
@@ -99,19 +124,23 @@ export type LeasesTable = JobRef & {
   attempt: number;
   /** Tells this lease from others in the same attempt, which were released. */
   nonce: number;
+  /** Of the calls that it was taken over from, the last one last; null if there are none. */
+  earlier_nonces: ColumnType<never, undefined, never>;
   worker_id: string;
   request_id: string;
   /** Of the call that has it. Of two calls with one request id the later one has the larger ticket. */
   ticket: Filled<number>;
   leased_at: Date;
   expires_at: Date;
+  /** When the hours end in which it was given; null if there are none. */
+  call_before: Filled<Date | null>;
 };
 
 /**
  * The attempts that have ended. The last one of a contact says what has become of it; one that is `suppressed` is no
  * attempt: its contact was not called again, or never.
  */
-export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket"> & {
+export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_before" | "earlier_nonces"> & {
   ended_at: Date;
   outcome: FinalContactStatus;
   /** When its contact is to be called again, or was; null if never. */
@@ -181,6 +210,7 @@ export type Tables = {
   api_keys: ApiKeysTable;
   batch_jobs: BatchJobsTable;
   contact_blocks: ContactBlocksTable;
+  zone_sets: ZoneSetsTable;
   contact_phones: ContactPhonesTable;
   leases: LeasesTable;
   attempts: AttemptsTable;

@@ -2,6 +2,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { BatchJobs } from "../jobs/batch-jobs.ts";
 import type { BatchJobService, ImportContactsHeader } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { toCallingHours } from "./calling-hours.ts";
 import {
   createMessage,
   pauseMessage,
@@ -146,7 +147,11 @@ export function batchJobService(
 
     async getBatchJob(request, context) {
       const caller = callerOf(context);
-      return { batchJob: toBatchJob(await jobs.get(caller, request.batchJobId), caller.role) };
+      const job = await jobs.get(caller, request.batchJobId);
+      const batchJob = toBatchJob(job, caller.role);
+      const hours = await jobs.callingHours(job);
+      if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
+      return { batchJob };
     },
 
     async listBatchJobs(request, context) {

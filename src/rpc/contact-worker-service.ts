@@ -2,7 +2,7 @@ import { type Duration, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { Limiter } from "../access/rates.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import type { Outcome } from "../domain/contact.ts";
+import type { ReportedOutcome } from "../domain/contact.ts";
 import {
   CheckedLease_State as State,
   type ContactWorkerService,
@@ -13,7 +13,13 @@ import type { Lease } from "../leasing/lease-round.ts";
 import type { FollowStarts } from "../leasing/lease-traces.ts";
 import type { Leasing } from "../leasing/leasing.ts";
 import type { Recorder, Report } from "../leasing/recorder.ts";
-import { at, readDuration, protoContactStatuses, protoOutcomes, readOutcomes } from "./convert.ts";
+import {
+  at,
+  readDuration,
+  protoContactStatuses,
+  protoReportedOutcomes,
+  readReportedOutcomes,
+} from "./convert.ts";
 import { deliveryOf } from "./calls/delivery.ts";
 import { callerOf } from "./gate/gate.ts";
 import { traceOf } from "./calls/tracing.ts";
@@ -77,6 +83,7 @@ export function contactWorkerService(
       attempt: lease.attempt,
       maxAttempts: lease.maxAttempts,
       leaseExpiresAt: timestampFromDate(lease.expiresAt),
+      ...at("callBefore", lease.callBefore),
       ...(trace !== undefined && { traceparent: trace.traceparent }),
     }));
   }
@@ -133,7 +140,7 @@ export function contactWorkerService(
 
     async reportOutcomes(request, context) {
       const reports = request.outcomes.map((reported, i): Report => {
-        const [outcome = "unknown" satisfies Outcome] = readOutcomes([reported.outcome]);
+        const [outcome = "unknown" satisfies ReportedOutcome] = readReportedOutcomes([reported.outcome]);
         const { leaseId, errorCode, failureReason, providerCallId, callDuration } = reported;
         const callDurationMs = readOne(`outcomes[${i}].call_duration`, callDuration, null);
         return {
@@ -165,7 +172,7 @@ export function contactWorkerService(
           return {
             leaseId,
             result: result.kind === "recorded" ? Result.RECORDED : Result.ALREADY_RECORDED,
-            outcome: protoOutcomes[result.outcome],
+            outcome: protoReportedOutcomes[result.outcome],
             contactStatus: protoContactStatuses[result.contactStatus],
             ...at("nextAttemptAt", result.nextAttemptAt),
           };

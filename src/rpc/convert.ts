@@ -4,7 +4,14 @@ import type { Attempt, BatchJob, Contact } from "../jobs/batch-jobs.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { ContactStatus, Outcome, RejectedRow, Rejection, RejectionReason } from "../domain/contact.ts";
+import type {
+  ContactStatus,
+  Outcome,
+  RejectedRow,
+  Rejection,
+  RejectionReason,
+  ReportedOutcome,
+} from "../domain/contact.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import {
   type AttemptSchema,
@@ -54,6 +61,11 @@ export const protoOutcomes: Record<Outcome, ProtoOutcome> = {
   unknown: ProtoOutcome.UNKNOWN,
 };
 
+export const protoReportedOutcomes: Record<ReportedOutcome, ProtoOutcome> = {
+  ...protoOutcomes,
+  not_dialed: ProtoOutcome.NOT_DIALED,
+};
+
 export const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
   pending: ProtoContactStatus.PENDING,
   dialing: ProtoContactStatus.DIALING,
@@ -94,6 +106,7 @@ const reader = <Word extends string>(table: Record<Word, number>) => {
 
 export const readStatuses = reader(protoStatuses);
 export const readOutcomes = reader(protoOutcomes);
+export const readReportedOutcomes = reader(protoReportedOutcomes);
 export const readContactStatuses = reader(protoContactStatuses);
 export const readRoles = reader(protoRoles);
 
@@ -164,6 +177,9 @@ export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof B
     maxAttempts: job.maxAttempts,
     retryOn: job.retryOn.map((outcome) => protoOutcomes[outcome]),
     retryDelays: job.retryDelaysMs.map(durationFromMs),
+    ...(job.callsPerSecond === null ? {} : { callsPerSecond: job.callsPerSecond }),
+    ...(job.rampUpMs === null ? {} : { rampUp: durationFromMs(job.rampUpMs) }),
+    priority: job.priority,
     counts: toCounts(job),
   };
 }

@@ -63,7 +63,8 @@ export function createDueStarts(deps: {
       if (job.startLagMs !== null) metrics.startLagSeconds.observe(job.startLagMs / 1000);
       logger.info(fields, "batch job started");
       const key = { id: job.id, organizationId: job.organizationId };
-      running.push({ key, revision: job.revision, totalContacts: job.totalContacts });
+      const { revision, totalContacts, zoneSets } = job;
+      running.push({ key, revision, totalContacts, zoneSets });
     }
     return running;
   }

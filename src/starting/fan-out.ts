@@ -25,7 +25,13 @@ export type FanOut = AsyncDisposable & {
   isRunning(jobId: string): boolean;
 };
 
-export type StartedJob = { readonly key: JobKey; readonly revision: number; readonly totalContacts: number };
+export type StartedJob = {
+  readonly key: JobKey;
+  readonly revision: number;
+  readonly totalContacts: number;
+  /** How many sets of time zones its contacts are in; none, or 0, if they may be called at any time. */
+  readonly zoneSets?: number | undefined;
+};
 
 type Run = { promise: Promise<void>; again: boolean };
 

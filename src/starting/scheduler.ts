@@ -4,6 +4,7 @@ import { createAlarm } from "../timing/alarm.ts";
 import type { Clock } from "../vitals/clock.ts";
 import type { DueStarts, LockedEntry } from "./due-starts.ts";
 import type { FanOut, StartedJob } from "./fan-out.ts";
+import type { Openings } from "./openings.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
@@ -14,6 +15,7 @@ type Deps = {
   readonly schedule: Schedule;
   readonly startDue: DueStarts["startDue"];
   readonly fanOut: Pick<FanOut, "begin">;
+  readonly openings: Pick<Openings, "wake">;
   readonly clock: Clock;
   /** Told of entries whose jobs' rows were locked, each time that this is found. They are tried again all the same. */
   readonly onLocked?: (entries: readonly LockedEntry[]) => void;
@@ -54,7 +56,7 @@ const timerSlackMs = 1;
  * none. Entries whose start could not be decided keep their old times, and it throws.
  */
 export async function runSchedulerPass(
-  { schedule, startDue, fanOut, clock, onLocked }: Deps,
+  { schedule, startDue, fanOut, openings, clock, onLocked }: Deps,
   signal?: AbortSignal,
 ): Promise<number | undefined> {
   const claim = () => schedule.claim(clock.now(), batchSize, holdMs);
@@ -70,6 +72,7 @@ export async function runSchedulerPass(
     try {
       const { done, later, locked, started } = await startDue(some.map((entry) => entry.scheduledJobId));
       withoutLists.push(...started);
+      void openings.wake(started);
       if (some.length < batchSize || withoutLists.length >= mostWithoutLists) beginFanOuts();
       const soonMs = clock.now() + lockedPauseMs;
       const held = locked.map(({ scheduledJobId }): Entry => ({
@@ -119,7 +122,7 @@ export function startScheduler(
     readonly floorMs?: number;
   },
 ): AsyncDisposable {
-  const { schedule, startInTurn, fanOut, clock, subscriber, metrics, logger } = deps;
+  const { schedule, startInTurn, fanOut, openings, clock, subscriber, metrics, logger } = deps;
   const { floorMs = defaultFloorMs } = deps;
   const alarm = createAlarm();
   schedule.onWake(subscriber, alarm.ring);
@@ -139,7 +142,9 @@ export function startScheduler(
 
   async function startQueued(scheduledJobId: string): Promise<void> {
     try {
-      await fanOut.begin(await startInTurn(scheduledJobId));
+      const started = await startInTurn(scheduledJobId);
+      void openings.wake(started);
+      await fanOut.begin(started);
     } catch (error) {
       logger.warn({ err: error, scheduledJobId }, "a due job waits for its row, which others keep locked");
     }

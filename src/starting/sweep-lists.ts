@@ -1,5 +1,6 @@
 import type { Clock } from "../vitals/clock.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { Openings } from "./openings.ts";
 import { beforeAllJobs } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
 import { type JobNow, type RunningJob, jobsNow, runningJobs } from "../postgres/sweep.ts";
@@ -16,13 +17,14 @@ export function createListSweep(deps: {
   db: Database;
   contactList: ContactList;
   fanOut: FanOut;
+  openings: Pick<Openings, "wake">;
   clock: Clock;
   /** Told how much a rule has put right. */
   note: (rule: string, count: number) => void;
   /** Told of a job of which Redis knows more than Postgres. */
   noteAhead: () => void;
 }) {
-  const { db, contactList, fanOut, clock, note, noteAhead } = deps;
+  const { db, contactList, fanOut, openings, clock, note, noteAhead } = deps;
   /** The unfinished, the drained and the lost fan-outs of the last pass, and where they stood. */
   const suspicions = createSuspicions();
   /** Jobs that had keys in the last pass and did not run: no more than one slice has. */
@@ -58,6 +60,12 @@ export function createListSweep(deps: {
     void fanOut.run(job);
   }
 
+  /** Wakes jobs with hours whose replica died when they had come to run. Of the others their replica is about to. */
+  async function wakeAll(asleep: readonly RunningJob[]): Promise<void> {
+    await openings.wake(asleep.map((job) => ({ key: job, zoneSets: job.zoneSets })));
+    note("hours_asleep", asleep.filter(({ isSettled }) => isSettled).length);
+  }
+
   return {
     /**
      * Looks at every running job. One that cannot be looked at holds up no other; of its organization, whose keys are
@@ -77,6 +85,7 @@ export function createListSweep(deps: {
       let after = { organizationId: 0, id: beforeAllJobs };
       for (let full = true; full;) {
         const jobs = await runningJobs(db, after, chunkSize);
+        await wakeAll(jobs.filter(({ isAsleep }) => isAsleep));
         const reachable = jobs.filter(({ organizationId }) => !failures.has(organizationId));
         const looks = await Promise.all(reachable.map((job) => guarded(job, () => examine(job))));
         const findings = looks.filter((finding) => finding !== undefined);

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Clock } from "../vitals/clock.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { Openings } from "./openings.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
@@ -33,6 +34,7 @@ type Deps = {
   readonly schedule: Schedule;
   readonly contactList: ContactList;
   readonly fanOut: FanOut;
+  readonly openings: Pick<Openings, "wake">;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly logger: Logger;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { hostname } from "node:os";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { coalesce } from "../timing/coalesce.ts";
 import { Outcome } from "../gen/callsheet/v1/batch_job_pb.ts";
@@ -51,10 +51,24 @@ const answerWithinMs = 30_000;
 const giveBackWithinMs = 5_000;
 
 /**
+ * Until when the call must begin, reckoned as if the lease had been opened when it was asked for: no clock is compared
+ * with another, and nobody is called after their hours.
+ */
+function lastDialMs(
+  { callBefore, leaseExpiresAt }: LeasedContact,
+  askedAtMs: number,
+  leaseMs: number,
+): number {
+  if (callBefore === undefined || leaseExpiresAt === undefined) return Infinity;
+  return askedAtMs + timestampMs(callBefore) - (timestampMs(leaseExpiresAt) - leaseMs);
+}
+
+/**
  * Leases contacts, calls them, reports the outcomes and leases the next ones with that, until its signal aborts. While
  * the service is away it tries again, ever less often, and calls go on as long as their leases are sure to last. A
- * request that can never succeed, such as one with a wrong key, makes it throw once its calls have ended; it leases
- * nothing any more by then, and a call whose lease it cannot extend is lost when that lease runs out.
+ * contact whose `call_before` has passed is not called, and goes back. A request that can never succeed, such as one
+ * with a wrong key, makes it throw once its calls have ended; it leases nothing any more by then, and a call whose
+ * lease it cannot extend is lost when that lease runs out.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const { client, call, concurrency, onError } = options;
@@ -121,9 +135,12 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     }
   }
 
-  async function work(contact: LeasedContact, lease: KeptLease): Promise<void> {
+  async function work(contact: LeasedContact, lease: KeptLease, dialByMs: number): Promise<void> {
     try {
-      const ended = await reportOf(contact, lease.lost);
+      const isLate = performance.now() >= dialByMs;
+      const ended = isLate
+        ? toReport(contact, { outcome: Outcome.NOT_DIALED })
+        : await reportOf(contact, lease.lost);
       lease.callEnded();
       if (ended !== undefined) await report(ended);
     } finally {
@@ -131,8 +148,8 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     }
   }
 
-  function begin(contact: LeasedContact, askedAtMs: number): void {
-    const working = work(contact, keeper.keep(contact.leaseId, askedAtMs))
+  function begin(contact: LeasedContact, openedAtMs: number, dialByMs: number): void {
+    const working = work(contact, keeper.keep(contact.leaseId, openedAtMs), dialByMs)
       .catch((error: unknown) => broken.abort(error))
       .finally(() => {
         calls.delete(working);
@@ -155,7 +172,9 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     }
     if (haveWaited) contacts = await withoutSuppressed(contacts);
     signal.throwIfAborted();
-    for (const contact of contacts) begin(contact, openedAtMs);
+    for (const contact of contacts) {
+      begin(contact, openedAtMs, lastDialMs(contact, askedAtMs, leaseDurationMs));
+    }
   }
 
   /** Gives those back whose phones were suppressed while they waited. */

@@ -94,6 +94,7 @@ describe("start", () => {
       statusBefore: status,
       scheduledJobId,
       contactsEnqueued: 3,
+      zoneSets: 0,
       startedAtMs: is.row?.started_at?.getTime(),
       entryRemoved,
     });
@@ -175,6 +176,7 @@ describe("resume", () => {
       job: { id, organizationId },
       revision: 2,
       status: "running",
+      zoneSets: 0,
       entryRemoved: false,
     });
     expect(await lookAt(parts, id)).toEqual({

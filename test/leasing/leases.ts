@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { expect } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
-import type { Outcome } from "../../src/domain/contact.ts";
+import type { Outcome, ReportedOutcome } from "../../src/domain/contact.ts";
 import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
 import type { LeaseRequest } from "../../src/leasing/leasing.ts";
@@ -58,7 +58,7 @@ export async function leaseOne(parts: Parts, fields: Partial<LeaseRequest> = {})
 
 const noDetails: CallDetails = { errorCode: "", failureReason: "", callDurationMs: null, providerCallId: "" };
 
-export type Report = { leaseId: string; outcome: Outcome; details?: CallDetails };
+export type Report = { leaseId: string; outcome: ReportedOutcome; details?: CallDetails };
 
 const withDetails = (reports: readonly Report[]) =>
   reports.map(({ leaseId, outcome, details = noDetails }) => ({ leaseId, outcome, details }));

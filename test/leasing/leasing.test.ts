@@ -40,6 +40,7 @@ describe("a lease", () => {
       number: 1,
       attempt: 1,
       expiresAt: expect.any(Date),
+      callBefore: null,
       phone: "+14155550123",
       name: "Ada",
       fields: { plan: "gold" },

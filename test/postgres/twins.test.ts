@@ -36,6 +36,7 @@ const tables = [
   "leases",
   "attempts",
   "retries",
+  "zone_sets",
   "deleted_jobs",
   "requests",
 ];

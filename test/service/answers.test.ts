@@ -54,6 +54,9 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   maxAttempts: 10,
   retryOn: [2, 3, 4, 5, 6, 7, 8, 9, 10],
   retryDelays: times(10, () => time),
+  callsPerSecond: 1_000,
+  rampUp: time,
+  priority: 10,
   counts: {
     total: int32,
     pending: int32,

@@ -41,7 +41,15 @@ export const refusedAs = (reason: string, code: string, metadata: JsonObject, me
 
 /** Every row that a command could write. */
 export async function allRows(db: Database): Promise<Record<string, unknown[]>> {
-  const tables = ["batch_jobs", "contact_blocks", "attempts", "deleted_jobs", "requests", "audit"];
+  const tables = [
+    "batch_jobs",
+    "zone_sets",
+    "contact_blocks",
+    "attempts",
+    "deleted_jobs",
+    "requests",
+    "audit",
+  ];
   const rows = tables.map(async (table) => {
     const { rows: all } = await sql`select * from ${sql.table(table)} as t order by t::text`.execute(db);
     return [table, all] as const;

@@ -6,6 +6,7 @@ import { startClock } from "../../src/vitals/clock.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { createDueStarts } from "../../src/starting/due-starts.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
+import { createOpenings } from "../../src/starting/openings.ts";
 import {
   type ExportLimits,
   createContactExport,
@@ -90,8 +91,11 @@ export async function startParts(
       ...(options.chunkSize === undefined ? {} : { chunkSize: options.chunkSize }),
     }),
   );
+  const openings = stack.use(
+    createOpenings({ db, logger, onOpened: (organizationId) => leasing.ring(organizationId) }),
+  );
   const dueStarts = createDueStarts({ db, metrics, logger });
-  const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, logger });
+  const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, openings, logger });
   const files = {
     shares,
     limits: { ...defaultLimits, ...options.importLimits },
@@ -101,7 +105,7 @@ export async function startParts(
   const contactImport = createContactImport({
     ...files,
     directUrl: database.url,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, logger }),
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
   });
   const suppression = createSuppression({ shares, reads: shares, now: clock.now });
   const importPhones = createPhoneImport({ ...files, now: clock.now });
@@ -128,7 +132,7 @@ export async function startParts(
   const round = stack.use(createLeaseRound({ shares, reservations, clock, logger }));
   const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, reservingMs }));
   const watching = stack.use(createWatching({ db, logger, metrics }));
-  const sweep = createSweep({ db, schedule, contactList, fanOut, clock, metrics, logger });
+  const sweep = createSweep({ db, schedule, contactList, fanOut, openings, clock, metrics, logger });
   const caller: Caller = {
     apiKeyId: "00000000-0000-0000-0000-000000000001",
     organizationId: await ensureOrganization(db, "test"),
@@ -154,6 +158,7 @@ export async function startParts(
     watching,
     clock,
     fanOut,
+    openings,
     ...dueStarts,
     jobs,
     contactImport,

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
 import { sql } from "kysely";
 import { pino } from "pino";
@@ -9,6 +9,7 @@ import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobStatus, ContactStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
   ContactWorkerService,
+  type LeasedContact,
   type ReportOutcomesRequest,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { RetryInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
@@ -98,6 +99,34 @@ function watchCalls(change = (report: ReportOutcomesRequest): ReportOutcomesRequ
   const transport = transportTo(grpcUrl(), apiKey, [note, changing]);
   return { calls, client: createClient(ContactWorkerService, transport) };
 }
+
+test("a worker that comes to a contact after its hours gives it back and does not call", async () => {
+  const batchJobId = await startJob(1);
+  const late = [true, false];
+  const told: Outcome[] = [];
+  const seeing: Interceptor = (next) => async (request) => {
+    if (!request.stream && request.method.localName === "reportOutcomes") {
+      const { outcomes } = request.message as ReportOutcomesRequest;
+      told.push(...outcomes.map(({ outcome }) => outcome));
+    }
+    const answer = await next(request);
+    if (answer.stream || !("contacts" in answer.message)) return answer;
+    for (const contact of answer.message.contacts as LeasedContact[]) {
+      const leasedMs = timestampMs(contact.leaseExpiresAt ?? timestampFromMs(0)) - 120_000;
+      contact.callBefore = timestampFromMs(leasedMs + (late.shift() === true ? 0 : 60_000));
+    }
+    return answer;
+  };
+  await using _ = work(batchJobId, {
+    client: createClient(ContactWorkerService, transportTo(grpcUrl(), apiKey, [seeing])),
+    concurrency: 1,
+    leaseDurationMs: 120_000,
+    call: async () => ({ outcome: Outcome.COMPLETED }),
+  });
+  await untilEnded(batchJobId);
+  expect(told).toEqual([Outcome.NOT_DIALED, Outcome.COMPLETED]);
+  expect((await contactOf(batchJobId)).attempts).toMatchObject([{ attempt: 1, outcome: Outcome.COMPLETED }]);
+});
 
 test("a worker takes the next contacts with its reports", async () => {
   const batchJobId = await startJob(40);

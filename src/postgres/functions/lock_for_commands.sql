@@ -52,7 +52,7 @@ begin
       scheduled_job_id as "scheduledJobId", (extract(epoch from started_at) * 1000)::bigint as "startedAtMs",
       (extract(epoch from finished_at) * 1000)::bigint as "finishedAtMs", total_contacts as "totalContacts",
       pending_contacts as "pending", waiting_retry_contacts as "waitingRetry", dialing_contacts as "dialing",
-      completed_contacts as "completed"
+      completed_contacts as "completed", zone_sets as "zoneSets"
     from batch_jobs where id = t.id and organization_id = organization
     for no key update skip locked
   ) as b;

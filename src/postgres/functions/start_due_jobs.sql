@@ -17,7 +17,7 @@
 create function start_due_jobs(
   entries uuid[]
 ) returns table (
-  id uuid, organization_id int, status text, revision bigint, total_contacts int, start_lag_ms bigint
+  id uuid, organization_id int, status text, revision bigint, total_contacts int, zone_sets smallint, start_lag_ms bigint
 )
 language plpgsql
 set enable_seqscan = off
@@ -49,5 +49,5 @@ begin
     start_lag_ms = (date_part('epoch', begun - scheduled_at) * 1000)::bigint,
     scheduled_job_id = null, revision = revision + 1, updated_at = starting
   where ctid = any (array(select place from due))
-  returning b.id, b.organization_id, b.status, b.revision, b.total_contacts, b.start_lag_ms;
+  returning b.id, b.organization_id, b.status, b.revision, b.total_contacts, b.zone_sets, b.start_lag_ms;
 end $$;

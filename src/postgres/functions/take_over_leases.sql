@@ -1,6 +1,8 @@
 -- Gives the live leases that an organization's calls have opened under a request id to the call that has this ticket:
 -- under new nonces, so that what those calls release, report or extend is not there any more. A call with a later
--- ticket keeps what it has.
+-- ticket keeps what it has. The last eight nonces are kept, for the case that this call's caller has gone, and one of
+-- the others has not: tickets are drawn in the order in which calls come to Postgres, not in that in which they were
+-- made. None of the leases ends earlier by it than its worker was told.
 --
 -- Arguments
 --   organization      whose jobs they are
@@ -24,8 +26,8 @@ create function take_over_leases(
   organization int, request text, new_ticket bigint, new_worker_id text, duration_ms bigint, most int,
   most_bytes bigint
 ) returns table (
-  job_id uuid, number int, attempt int, nonce bigint, expires_ms bigint, from_phone_number_id text, max_attempts int,
-  contact text
+  job_id uuid, number int, attempt int, nonce bigint, expires_ms bigint, call_before_ms bigint, from_phone_number_id text,
+  max_attempts int, contact text
 )
 language plpgsql
 set enable_seqscan = off
@@ -45,7 +47,7 @@ begin
   from leases l
   where l.organization_id = organization and l.request_id = request and l.request_id <> '' and l.expires_at > begun;
   if latest > new_ticket then
-    return query select null::uuid, null::int, null::int, null::bigint, null::bigint, null, null::int, null;
+    return query select null::uuid, null::int, null::int, null::bigint, null::bigint, null::bigint, null, null::int, null;
     return;
   end if;
 
@@ -63,14 +65,15 @@ begin
     update leases l
     -- 48 random bits, as many as a lease's nonce has.
     set nonce = (random() * (2::bigint ^ 48 - 1))::bigint, ticket = new_ticket, worker_id = new_worker_id,
-      expires_at = begun + duration_ms * interval '1 millisecond'
+      earlier_nonces = (l.earlier_nonces || l.nonce)[coalesce(cardinality(l.earlier_nonces), 0) - 6:],
+      expires_at = greatest(l.expires_at, begun + duration_ms * interval '1 millisecond')
     from held h where l.organization_id = h.organization_id and l.job_id = h.job_id and l.number = h.number
-    returning h.*, l.attempt, l.nonce, l.expires_at
+    returning h.*, l.attempt, l.nonce, l.expires_at, l.call_before
   ), read as (
-    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 360 for all
+    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
     -- the rest, such as the marks around 50 fields.
     select t.*, b.contact, s.phone is not null as is_suppressed,
-      sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 360) over (order by t.place) as bytes
+      sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 376) over (order by t.place) as bytes
     from taken t
     cross join lateral (
       select contact_line(contacts, t.number - first_number + 1) as contact from contact_blocks
@@ -82,7 +85,8 @@ begin
       where organization_id = t.organization_id and phone = contact_phone(b.contact) and expires_at > begun limit 1
     ) as s on true
   )
-  select job_id, number, attempt, nonce, (extract(epoch from expires_at) * 1000)::bigint, from_phone_number_id,
-    max_attempts, case when place <= most and (place = 1 or bytes <= most_bytes) and not is_suppressed then contact end
+  select job_id, number, attempt, nonce, (extract(epoch from expires_at) * 1000)::bigint,
+    (extract(epoch from call_before) * 1000)::bigint, from_phone_number_id, max_attempts,
+    case when place <= most and (place = 1 or bytes <= most_bytes) and not is_suppressed then contact end
   from read order by place;
 end $$;

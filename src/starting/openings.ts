@@ -1,0 +1,117 @@
+import type { Logger } from "pino";
+import { findOpening } from "../domain/hours.ts";
+import { jittered } from "../timing/loop.ts";
+import { startServiceLoop } from "../vitals/loops.ts";
+import type { Database } from "../postgres/database.ts";
+import {
+  type SetOpening,
+  type ZoneSet,
+  findOver,
+  lockZoneSets,
+  writeOpenings,
+} from "../postgres/zone-sets.ts";
+import type { JobKey } from "../domain/job-id.ts";
+import type { StartedJob } from "./fan-out.ts";
+
+/*
+ * When the contacts of a job with hours may be leased is reckoned here, since Postgres knows of no time zone that the
+ * service does not know: the time in which a set of zones is open, or the next one. Postgres judges by it, and those
+ * who wait for contacts know from it when to look again; so nothing has to happen when it begins. When it is over the
+ * next one is reckoned, which has time: hours begin and end with minutes.
+ */
+
+/** A job that has come to run. */
+export type Woken = Pick<StartedJob, "key" | "zoneSets">;
+
+/** Disposing waits for what is being reckoned. */
+export type Openings = AsyncDisposable & {
+  /** Reckons when the contacts of those of the jobs that have hours may be leased. What fails is left to the sweep. */
+  wake(jobs: readonly Woken[]): Promise<void>;
+  /** Reckons the next time of sets whose time is over, at most of a batch of them; true if there may be more. */
+  pass(): Promise<boolean>;
+};
+
+const batchSize = 1_000;
+/** So many jobs are locked together. */
+const mostTogether = 100;
+const pauseMs = 1_000;
+const dayMs = 24 * 60 * 60 * 1_000;
+
+/** A job that does not run is woken when it does. One that has no opening is looked at again the next day. */
+function reckon({ jobId, zoneSet, status, hours, zones }: ZoneSet, nowMs: number): SetOpening {
+  if (status !== "running") return { jobId, zoneSet, opening: undefined, nextLookAtMs: undefined };
+  const opening = findOpening(hours, zones, nowMs);
+  return { jobId, zoneSet, opening, nextLookAtMs: opening?.untilMs ?? nowMs + dayMs };
+}
+
+export function createOpenings(deps: {
+  db: Database;
+  logger: Logger;
+  /** Told of an organization that may have contacts to give now. */
+  onOpened: (organizationId: number) => void;
+}): Openings {
+  const { db, logger, onOpened } = deps;
+  const waking = new Set<Promise<void>>();
+
+  async function moveOn(
+    organizationId: number,
+    jobIds: readonly string[],
+    whereLocked: "wait" | "leave out",
+  ): Promise<void> {
+    await db.transaction().execute(async (trx) => {
+      const { sets, now } = await lockZoneSets(trx, organizationId, jobIds, whereLocked);
+      await writeOpenings(
+        trx,
+        organizationId,
+        sets.map((set) => reckon(set, now.getTime())),
+      );
+    });
+    onOpened(organizationId);
+  }
+
+  async function moveAllOn(jobs: readonly JobKey[], whereLocked: "wait" | "leave out"): Promise<void> {
+    for (const [organizationId, own] of Map.groupBy(jobs, (job) => job.organizationId)) {
+      const ids = [...new Set(own.map(({ id }) => id))];
+      for (let done = 0; done < ids.length; done += mostTogether) {
+        await moveOn(organizationId, ids.slice(done, done + mostTogether), whereLocked);
+      }
+    }
+  }
+
+  return {
+    async wake(jobs) {
+      const withHours = jobs.filter(({ zoneSets = 0 }) => zoneSets > 0).map(({ key }) => key);
+      if (withHours.length === 0) return;
+      const woken = moveAllOn(withHours, "wait")
+        .catch((error: unknown) =>
+          logger.warn(
+            { err: error },
+            "jobs that run give no contacts until the sweep has their hours reckoned",
+          ),
+        )
+        .finally(() => waking.delete(woken));
+      waking.add(woken);
+      await woken;
+    },
+
+    async pass() {
+      const over = await findOver(db, batchSize);
+      await moveAllOn(over, "leave out");
+      return over.length === batchSize;
+    },
+
+    async [Symbol.asyncDispose]() {
+      while (waking.size > 0) await Promise.all(waking);
+    },
+  };
+}
+
+/** Has the next time reckoned of whatever is over, every second until disposed. */
+export function startOpenings(deps: { openings: Openings; logger: Logger }): AsyncDisposable {
+  const { openings, logger } = deps;
+  return startServiceLoop("the reckoning of calling hours", {
+    pass: async () => ((await openings.pass()) ? 0 : jittered(pauseMs)),
+    retryMs: pauseMs,
+    logger,
+  });
+}

@@ -1,0 +1,93 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { afterAll, describe, expect, test } from "vitest";
+import { openDatabase } from "../../src/postgres/database.ts";
+import { startTestService } from "../support/service.ts";
+import { answered, bothListeners, callerFor } from "./callers.ts";
+import { allRows, refusedAs } from "./refused.ts";
+
+const service = await startTestService();
+const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
+afterAll(async () => {
+  await db.destroy();
+  await service[Symbol.asyncDispose]();
+});
+
+const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1", timezone: "America/New_York" };
+const workdays = { days: [1, 2, 3, 4, 5], start: "09:00", end: "17:30" };
+
+const wrong: [string, JsonObject, string, RegExp][] = [
+  ["no window", {}, "calling_hours.windows", /without a window nobody is ever called/],
+  [
+    "a window that passes midnight",
+    { windows: [{ days: [1], start: "22:00", end: "02:00" }] },
+    "calling_hours.windows[0].end",
+    /write two instead: 22:00 to 24:00 on days 1, and 00:00 to 02:00 on days 2/,
+  ],
+  [
+    "windows that overlap",
+    { windows: [workdays, { days: [5], start: "17:00", end: "20:00" }] },
+    "calling_hours.windows[1]",
+    /write one window from 09:00 to 20:00/,
+  ],
+  [
+    "a date that there is not",
+    { windows: [workdays], exceptions: [{ date: "2027-02-29" }] },
+    "calling_hours.exceptions[0].date",
+    /a date on the calendar/,
+  ],
+];
+
+/** Those of a job that is created with these fields. */
+async function hoursOf(call: ReturnType<typeof callerFor>, fields: JsonObject) {
+  const { batchJobId } = await answered<{ batchJobId: string }>(
+    call("createBatchJob", { ...aJob, ...fields }),
+  );
+  const { batchJob } = await answered<{ batchJob: JsonObject }>(call("getBatchJob", { batchJobId }));
+  return batchJob["callingHours"];
+}
+
+const nanos = { windows: [workdays], closeEarly: "3600.000000001s" };
+
+describe.each(bothListeners)("%s", (name) => {
+  const call = callerFor(name, service);
+
+  test("shows the hours of a job as they were given, to those who ask for it", async () => {
+    const callingHours = {
+      windows: [workdays, { days: [6], start: "10:00", end: "24:00" }],
+      exceptions: [
+        { date: "2027-12-24", windows: [{ start: "09:00", end: "12:00" }] },
+        { date: "2027-12-25", windows: [] },
+      ],
+      closeEarly: "90s",
+    };
+    const { batchJobId } = await answered<{ batchJobId: string }>(
+      call("createBatchJob", { ...aJob, callingHours }),
+    );
+    expect(await answered(call("getBatchJob", { batchJobId }))).toMatchObject({
+      batchJob: { batchJobId, callingHours },
+    });
+    const { batchJobs } = await answered<{ batchJobs: JsonObject[] }>(call("listBatchJobs", {}));
+    expect(batchJobs[0]).toMatchObject({ batchJobId });
+    expect(batchJobs[0]).not.toHaveProperty("callingHours");
+  });
+
+  test("closes two minutes early if nothing else is said, and has no hours if none are given", async () => {
+    expect(await hoursOf(call, { callingHours: { windows: [workdays] } })).toMatchObject({
+      closeEarly: "120s",
+    });
+    expect(await hoursOf(call, {})).toBeUndefined();
+  });
+
+  test.each(wrong)("refuses hours with %s, and says what to write", async (_, callingHours, field, says) => {
+    const before = await allRows(db);
+    expect(await call("createBatchJob", { ...aJob, callingHours })).toEqual(
+      refusedAs("invalid_argument", "invalid_argument", { field }, says),
+    );
+    expect(await allRows(db)).toEqual(before);
+  });
+
+  test("refuses to close early by more than an hour", async () => {
+    const answer = await call("createBatchJob", { ...aJob, callingHours: nanos });
+    expect(answer).toMatchObject({ refused: { message: expect.stringContaining("close_early") } });
+  });
+});

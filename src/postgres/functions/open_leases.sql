@@ -216,13 +216,13 @@ begin
     set dialing_contacts = b.dialing_contacts + m.leased, pending_contacts = b.pending_contacts - m.from_list,
       waiting_retry_contacts = b.waiting_retry_contacts - (m.gone - m.from_list),
       suppressed_contacts = b.suppressed_contacts + m.suppressed,
-      next_call_at = greatest(coalesce(b.next_call_at, begun), begun - slack)
-        + interval '1 second' * (m.leased / b.calls_per_second),
       status = coalesce(m.ended_as, b.status),
       failure_reason = case when m.ended_as = 'failed' then 'no_call_completed' else b.failure_reason end,
       finished_at = case when m.ended_as is null then b.finished_at else begun end,
       updated_at = case when m.ended_as is null then b.updated_at else begun end,
-      revision = b.revision + case when m.ended_as is null then 0 else 1 end
+      revision = b.revision + case when m.ended_as is null then 0 else 1 end,
+      next_call_at = greatest(coalesce(b.next_call_at, begun), begun - slack)
+        + interval '1 second' * (m.leased / b.calls_per_second)
     from moved m where b.organization_id = m.organization_id and b.id = m.job_id
     returning m.turn, m.suppressed, case when m.ended_as is not null then b.revision end as revision
   ), summed as (

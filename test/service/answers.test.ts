@@ -57,6 +57,9 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   callsPerSecond: 1_000,
   rampUp: time,
   priority: 10,
+  startWithin: time,
+  pauseWhen: { window: 10_000, share: 1, outcomes: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
+  pauseReason: "pause_when",
   counts: {
     total: int32,
     pending: int32,
@@ -252,7 +255,7 @@ describe("a list of the largest entries", () => {
           size: 1_000,
           token,
         });
-        const contacts = page.contacts.map(toContact);
+        const contacts = page.contacts.map((contact) => toContact(contact));
         const answer = create(ListContactsResponseSchema, { contacts, nextPageToken: page.nextPageToken });
         bytes.push(toBinary(ListContactsResponseSchema, answer).length);
         seen.push(...page.contacts.map(({ number }) => number));

@@ -205,7 +205,7 @@ export function createRecorder(deps: {
       const finished = suppressed.flatMap(({ jobId: id, finalRevision: revision }) =>
         revision === undefined ? [] : [{ id, revision }],
       );
-      if (finished.length > 0) follow(organizationId, () => unlinkAll(organizationId, finished));
+      if (finished.length > 0) follow(organizationId, () => unlinkAll(organizationId, { finished }));
     },
 
     async expire(organizationId, keys) {

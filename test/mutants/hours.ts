@@ -53,4 +53,12 @@ export const callingHours: Mutant[] = [
     test: "test/redis/askers.test.ts",
     title: "of one organization no more than a thousand are kept",
   },
+  {
+    guard: "contacts are said to be held while the hours of their job are closed",
+    file: "src/postgres/surroundings.ts",
+    text: "coalesce(z.open_from <= clock.now and clock.now < z.open_until, false)",
+    instead: "true",
+    test: "test/jobs/holds.test.ts",
+    title: "while its hours are closed, until they open",
+  },
 ];

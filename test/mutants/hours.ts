@@ -40,8 +40,8 @@ export const callingHours: Mutant[] = [
   {
     guard: "a job is not said to want for workers while nobody knows",
     file: "src/domain/holds.ts",
-    text: 'around.hasWorker === false ? "no_worker" : null',
-    instead: 'around.hasWorker === true ? null : "no_worker"',
+    text: "around.hasWorker === false ?",
+    instead: "around.hasWorker !== true ?",
     test: "test/domain/holds.test.ts",
     title: "by nothing that is known where nobody knows of workers",
   },

@@ -112,12 +112,19 @@ export function createRecorder(deps: {
     following.add(followed);
   }
 
-  const unlinkAll = async (organizationId: number, finished: readonly Finished[]): Promise<void> => {
-    for (const { id, revision } of finished) {
-      logger.info({ batchJobId: id }, "batch job ended");
+  /** Of jobs that run no more. */
+  async function unlinkAll(
+    organizationId: number,
+    { finished, paused = [] }: { finished: readonly Finished[]; paused?: readonly Finished[] },
+  ): Promise<void> {
+    for (const { id } of finished) logger.info({ batchJobId: id }, "batch job ended");
+    for (const { id } of paused) {
+      logger.warn({ batchJobId: id }, "batch job paused itself: too many of its last attempts ended badly");
+    }
+    for (const { id, revision } of [...finished, ...paused]) {
       await contactList.unlink({ id, organizationId }, revision);
     }
-  };
+  }
 
   /** Ends live leases; answers what each contact is now, undefined for a lease that was not live. */
   async function endAll(
@@ -125,14 +132,13 @@ export function createRecorder(deps: {
     endings: readonly (Omit<CallReport, "details"> & { details?: CallDetails })[],
     end: (endings: readonly Ending[]) => Promise<Ended>,
   ) {
-    const { contacts, finished } = await end(
-      endings.map(({ key, outcome, details }) => ({ ...key, outcome, details })),
-    );
+    const ended = await end(endings.map(({ key, outcome, details }) => ({ ...key, outcome, details })));
     for (const [i, { outcome }] of endings.entries()) {
-      if (contacts[i] !== undefined && contacts[i] !== "held") metrics.outcomes.inc({ outcome });
+      const contact = ended.contacts[i];
+      if (contact !== undefined && contact !== "held") metrics.outcomes.inc({ outcome });
     }
-    follow(organizationId, () => unlinkAll(organizationId, finished));
-    return contacts;
+    follow(organizationId, () => unlinkAll(organizationId, ended));
+    return ended.contacts;
   }
 
   /** Takes leases back as if they had not been given; answers what each contact is then, if its lease was live. */
@@ -198,7 +204,7 @@ export function createRecorder(deps: {
     if (rest.length === 0) return results.filter((result) => result !== undefined);
     const late = await steps.orHeld(rest.length, async () => {
       const recorded = await steps.begin((trx) => reportLate(trx, organizationId, rest));
-      follow(organizationId, () => unlinkAll(organizationId, recorded.finished));
+      follow(organizationId, () => unlinkAll(organizationId, recorded));
       return recorded.results;
     });
     for (const result of late) {

@@ -33,6 +33,8 @@ export type Ended = {
   contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | Held | undefined)[];
   /** The jobs that have ended by this. */
   finished: { id: string; revision: number }[];
+  /** The jobs that have paused themselves. */
+  paused: { id: string; revision: number }[];
 };
 
 const textOrNull = (text: string | undefined): string | null => (text === "" ? null : (text ?? null));
@@ -51,6 +53,8 @@ export type EndedRow = {
   held_ids: string[] | null;
   finished_ids: string[] | null;
   finished_revisions: number[] | null;
+  paused_ids: string[] | null;
+  paused_revisions: number[] | null;
 };
 
 const jobsOf = (endings: readonly Ending[]): string[] => [...new Set(endings.map((e) => e.jobId))].toSorted();
@@ -76,6 +80,9 @@ export function endCall(
     )`;
 }
 
+const jobsIn = (ids: string[] | null, revisions: number[] | null) =>
+  (ids ?? []).map((id, i) => ({ id, revision: revisions?.[i] ?? 0 }));
+
 export function readEnded(endings: readonly Ending[], row: EndedRow | undefined): Ended {
   if (row === undefined) throw new Error("ending leases gave no answer");
   const missed = new Set(row.missed);
@@ -89,11 +96,12 @@ export function readEnded(endings: readonly Ending[], row: EndedRow | undefined)
       ? { status: outcome, nextAttemptAt: null }
       : { status: "waiting_retry" as const, nextAttemptAt: new Date(nextMs) };
   });
-  const finished = (row.finished_ids ?? []).map((id, i) => ({
-    id,
-    revision: row.finished_revisions?.[i] ?? 0,
-  }));
-  return { endedAt: new Date(row.ended_ms), contacts, finished };
+  return {
+    endedAt: new Date(row.ended_ms),
+    contacts,
+    finished: jobsIn(row.finished_ids, row.finished_revisions),
+    paused: jobsIn(row.paused_ids, row.paused_revisions),
+  };
 }
 
 /**

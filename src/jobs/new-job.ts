@@ -1,33 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import {
-  type ContactInput,
-  type FlawedInput,
-  type Outcome,
-  type Rejection,
-  sortOut,
-} from "../domain/contact.ts";
-import type { NewBatchJob } from "../domain/batch-job.ts";
-import type { CallingHours } from "../domain/hours.ts";
+import { type ContactInput, type FlawedInput, type Rejection, sortOut } from "../domain/contact.ts";
+import type { JobSettings, NewBatchJob } from "../domain/batch-job.ts";
 import type { StartTime } from "../domain/job-state.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
 import type { CommandRequest } from "./command.ts";
 
-export type NewJob = {
-  readonly name: string;
-  readonly description: string;
+export type NewJob = JobSettings & {
   readonly fromPhoneNumberId: string;
   readonly contacts: readonly (ContactInput | FlawedInput)[];
-  readonly concurrentCallLimit: number;
-  readonly maxAttempts: number;
-  readonly retryOn: readonly Outcome[];
-  readonly retryDelaysMs: readonly number[];
   /** Empty for a job that waits for a start. */
   readonly requestedStartTime: string;
   readonly timeZone: string;
-  /** Undefined for a job whose contacts may be called at any time. */
-  readonly callingHours?: CallingHours | undefined;
 };
 
 /** How many rejected contacts an answer shows. */

@@ -8,8 +8,8 @@ const timeNow = sql<Date>`(select clock_timestamp())`;
 const zoneSetOfJob = sql`
   zone_sets z where b.zone_sets > 0 and z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set = 0`;
 
-/** Contacts of the job b may be leased now, as far as its hours say. Looked up job by job. */
-const isOpen = sql`(b.zone_sets = 0 or (
+/** Contacts of the job b of the organization o may be leased now, as far as hours say. Looked up job by job. */
+const isOpen = sql`b.hours_revision = o.hours_revision and (b.zone_sets = 0 or (
   select true from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow} limit 1))`;
 
 /**
@@ -79,7 +79,8 @@ export async function findCandidates(
 export async function nextDueAt(db: Database, organizationId: number): Promise<Date | null> {
   const { rows } = await sql<{ dueAt: Date | null }>`
     select min(next.due_at) as "dueAt"
-    from batch_jobs b
+    from organizations o
+    join batch_jobs b on b.organization_id = o.id
     cross join lateral (
       (
         select due_at from retries
@@ -90,7 +91,7 @@ export async function nextDueAt(db: Database, organizationId: number): Promise<D
       union all
       select z.open_from from ${zoneSetOfJob} and z.open_from > ${timeNow}
     ) as next
-    where b.organization_id = ${organizationId} and b.status = 'running'
+    where o.id = ${organizationId} and b.status = 'running' and b.hours_revision = o.hours_revision
       and (b.waiting_retry_contacts > 0 or (b.zone_sets > 0 and b.pending_contacts > 0))
   `.execute(db);
   return rows[0]?.dueAt ?? null;

@@ -24,6 +24,7 @@ import * as traceContext from "./migrations/0015-trace-context.ts";
 import * as oneReader from "./migrations/0016-one-reader.ts";
 import * as jobUpdates from "./migrations/0017-job-updates.ts";
 import * as callingHours from "./migrations/0018-calling-hours.ts";
+import * as organizationHours from "./migrations/0019-organization-hours.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -45,6 +46,7 @@ export const migrations: SchemaChanges = {
   "0016-one-reader": oneReader,
   "0017-job-updates": jobUpdates,
   "0018-calling-hours": callingHours,
+  "0019-organization-hours": organizationHours,
 };
 
 const bookkeeping = {

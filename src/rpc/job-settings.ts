@@ -5,6 +5,7 @@ import {
   type UpdateBatchJobRequest,
   UpdateBatchJobRequestSchema,
 } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { readCallingHoursOf } from "./calling-hours.ts";
 import { readDuration, readOutcomes } from "./convert.ts";
 
 type Request = CreateBatchJobRequest | UpdateBatchJobRequest;
@@ -35,6 +36,9 @@ const readers = {
       defaults.retryDelaysMs,
     ),
   }),
+  callingHours: ({ callingHours }) => ({
+    callingHours: callingHours === undefined ? null : readCallingHoursOf("calling_hours", callingHours),
+  }),
 } satisfies Partial<Record<keyof Request, (request: Request) => Partial<JobSettings>>>;
 
 type Field = keyof typeof readers;
@@ -58,6 +62,7 @@ export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
   ...readers.maxAttempts(request),
   ...readers.retryOn(request),
   ...readers.retryDelays(request),
+  ...readers.callingHours(request),
 });
 
 /** The settings that a request changes: those that its mask names, or where it has none, those that it gives. */

@@ -40,6 +40,11 @@ describe.each(bothListeners)("over %s", (name) => {
     maxAttempts: 10,
     retryOn: ["OUTCOME_VOICEMAIL", "OUTCOME_UNKNOWN"],
     retryDelays: ["1s", "2s"],
+    callingHours: {
+      windows: [{ days: [1, 2], start: "09:00", end: "24:00" }],
+      exceptions: [{ date: "2027-12-25", windows: [] }],
+      closeEarly: "0s",
+    },
   };
 
   test("what is given is changed where there is no mask, and nothing else", async () => {
@@ -78,7 +83,8 @@ describe.each(bothListeners)("over %s", (name) => {
     });
   });
 
-  const paths = "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays";
+  const paths =
+    "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays, calling_hours";
 
   test.each([
     ["a path that there is not", { updateMask: "fromPhoneNumberId", name: "A" }, "update_mask", paths],

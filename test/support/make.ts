@@ -25,6 +25,7 @@ export const aNewJob = (fields: Partial<NewJob> = {}): NewJob => ({
   maxAttempts: 3,
   retryOn: ["no_answer", "busy", "timeout"],
   retryDelaysMs: [300_000, 1_800_000],
+  callingHours: null,
   requestedStartTime: "",
   timeZone: "",
   ...fields,

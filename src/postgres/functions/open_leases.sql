@@ -45,12 +45,14 @@ as $$
 #variable_conflict use_column
 declare
   most int;
+  -- Of the hours beyond which no job of the organization calls.
+  floor_revision int;
   patience text := current_setting('lock_timeout');
   locked uuid[];
   begun timestamptz(3);
   repeated text[];
 begin
-  select least(o.lease_limit - o.dialing, cardinality(callers)) into most
+  select least(o.lease_limit - o.dialing, cardinality(callers)), o.hours_revision into most, floor_revision
   from organizations o where o.id = organization for no key update;
   select coalesce(array_agg(b.id), '{}') into locked
   from unnest(job_ids) as t (id)
@@ -83,7 +85,8 @@ begin
     select t.turn, b.organization_id, b.id, b.max_attempts, b.retry_on, t.due,
       octet_length(b.from_phone_number_id) + 376 as base, z.call_before,
       case
-        when b.id = any(locked) and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
+        when b.id = any(locked) and b.hours_revision = floor_revision
+          and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
         then b.concurrent_call_limit - b.dialing_contacts else 0
       end as room
     from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)

@@ -177,7 +177,8 @@ export type BatchJob = Message<"callsheet.v1.BatchJob"> & {
   counts?: ContactCounts | undefined;
 
   /**
-   * When its contacts may be called; unset for a job without hours. Only in the answer of GetBatchJob.
+   * When its contacts may be called; unset for a job without hours. Only in the answers of GetBatchJob and
+   * UpdateBatchJob.
    *
    * @generated from field: callsheet.v1.CallingHours calling_hours = 23;
    */

@@ -62,7 +62,8 @@ function tlsFilesOf(config: Config): ServiceOptions["tls"] {
 /** Runs until it throws, and be it because it was asked to end. */
 async function main(): Promise<never> {
   const stop = new AbortController();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort(asked));
+  // npm hands on what a terminal has sent to both already: the second one must not end what the first has begun.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort(asked));
 
   const config = readConfig(process.env);
   await using stack = new AsyncDisposableStack();

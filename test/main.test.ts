@@ -89,6 +89,15 @@ describe("the program", () => {
     expect((await main.ended).exitCode).toBe(0);
   });
 
+  test("ends as well where Ctrl-C comes twice, as npm sends it on", async () => {
+    await using main = await startMain({ SHUTDOWN_DELAY: "1" });
+    main.child.kill("SIGINT");
+    const ready = async () => (await fetch(`${main.httpUrl}/readyz`)).status;
+    await eventually(async () => expect(await ready()).toBe(503));
+    main.child.kill("SIGINT");
+    expect((await main.ended).exitCode).toBe(0);
+  });
+
   test.each(["plain fetch", "grpc-js"] as const)("answers a call in hand after SIGTERM: %s", async (name) => {
     await using main = await startMain();
     const hold = await holdJobs();

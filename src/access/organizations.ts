@@ -19,13 +19,14 @@ const by = { actor: "command_line", requestId: "" } as const;
 type NumberSetting = Exclude<keyof OrganizationSettings, "callingHours">;
 
 /** What can be set, as UpdateOrganization takes it. */
-const options: Record<NumberSetting, { least: number; most: number; what: string }> = {
+const options: Record<NumberSetting, { least: number; most: number; isFine?: boolean; what: string }> = {
   leaseLimit: { least: 1, most: 1_000_000, what: "so many contacts may be dialing at once" },
   storedContactLimit: { least: 0, most: 2_000_000_000, what: "its jobs may have so many contacts together" },
   rateRead: { least: 0, most: 1_000_000, what: "so many reads a second, 0 for no limit" },
   rateCommand: { least: 0, most: 1_000_000, what: "so many commands a second, 0 for no limit" },
   rateImport: { least: 0, most: 1_000_000, what: "so many imports a second, 0 for no limit" },
   rateLease: { least: 0, most: 1_000_000, what: "so many calls for leases a second, 0 for no limit" },
+  callsPerSecond: { least: 0.01, most: 1_000, isFine: true, what: "its jobs begin so many calls a second" },
 };
 
 const settings = Object.entries(options) as [NumberSetting, (typeof options)["leaseLimit"]][];
@@ -34,12 +35,14 @@ const flagOf = (setting: string): string =>
   `--${setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 const numberFrom =
-  ({ least, most }: { least: number; most: number }) =>
+  ({ least, most, isFine = false }: { least: number; most: number; isFine?: boolean }) =>
   (text: string): number | "default" => {
     if (text === "default") return text;
     const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`give a whole number from ${least} to ${most}, or "default".`);
+    const isNumber = isFine ? /^\d+(?:\.\d+)?$/ : /^\d+$/;
+    if (isNumber.test(text) && value >= least && value <= most) return value;
+    const number = isFine ? "number" : "whole number";
+    throw new InvalidArgumentError(`give a ${number} from ${least} to ${most}, or "default".`);
   };
 
 /** Hours as JSON, as UpdateOrganization takes them there. */

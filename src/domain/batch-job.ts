@@ -80,6 +80,11 @@ export type BatchJob = {
   readonly maxAttempts: number;
   readonly retryOn: readonly Outcome[];
   readonly retryDelaysMs: readonly number[];
+  /** Null for as many as the limits allow. */
+  readonly callsPerSecond: number | null;
+  /** Over so long from its start the limit grows from one; null for a limit that holds from the start. */
+  readonly rampUpMs: number | null;
+  readonly priority: number;
   readonly totalContacts: number;
   /** How many of them are in each status. */
   readonly counts: Readonly<Record<StoredContactStatus, number>>;
@@ -92,7 +97,15 @@ export type BatchJob = {
 /** What of a job its creation gives, and may be changed until it is final. */
 export type JobSettings = Pick<
   BatchJob,
-  "name" | "description" | "concurrentCallLimit" | "maxAttempts" | "retryOn" | "retryDelaysMs"
+  | "name"
+  | "description"
+  | "concurrentCallLimit"
+  | "maxAttempts"
+  | "retryOn"
+  | "retryDelaysMs"
+  | "callsPerSecond"
+  | "rampUpMs"
+  | "priority"
 > & {
   /** Null for a job that has none of its own. */
   readonly callingHours: CallingHours | null;

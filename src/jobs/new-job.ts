@@ -48,23 +48,18 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
   const start =
     job.requestedStartTime === "" ? undefined : readStartTime(job.requestedStartTime, job.timeZone, now);
   const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
-  const { accepted, rejected } = sortOut(job.contacts);
+  const { contacts, requestedStartTime: _, timeZone: __, ...settings } = job;
+  const { accepted, rejected } = sortOut(contacts);
   checkAnyAccepted(job.contacts.length, rejected);
   const created: NewBatchJob = {
+    ...settings,
     id: randomUUID(),
     organizationId: caller.organizationId,
-    name: job.name,
-    description: job.description,
-    fromPhoneNumberId: job.fromPhoneNumberId,
     status: start === undefined ? "pending" : "scheduled",
     timeZone,
     requestedStartTime: start?.requestedStartTime ?? null,
     scheduledStartTime: start?.scheduledStartTime ?? null,
     scheduledJobId: start === undefined ? null : randomUUID(),
-    concurrentCallLimit: job.concurrentCallLimit,
-    maxAttempts: job.maxAttempts,
-    retryOn: job.retryOn,
-    retryDelaysMs: job.retryDelaysMs,
     totalContacts: accepted.length,
     callingHours: job.callingHours,
     traceparent: trace?.traceparent,

@@ -4,7 +4,7 @@ import { type Alarm, createAlarm } from "../timing/alarm.ts";
 import { jittered } from "../timing/loop.ts";
 import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections.ts";
-import { nextDueAt } from "../postgres/candidates.ts";
+import { nextReadyAt } from "../postgres/candidates.ts";
 import { type Desk, createDeskTurns } from "./desk-turn.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, ReportOf, Reported } from "./recorder.ts";
@@ -29,6 +29,9 @@ export type Desks = AsyncDisposable & {
 /** A desk, and what wakes it. */
 type OpenDesk = Desk & { readonly alarm: Alarm };
 
+/** Instants are cut to milliseconds, and turns begin a little before they look. */
+const clockSlackMs = 2;
+
 /** Serves the calls of each organization in turns, as long as there are some. */
 export function createDesks(deps: {
   shares: Shares;
@@ -47,16 +50,18 @@ export function createDesks(deps: {
   const stop = new AbortController();
   const takeOneTurn = createDeskTurns({ ...deps, stopping: stop.signal });
 
-  async function idleMs({ organizationId, waiters }: OpenDesk): Promise<number> {
-    const due = await nextDueAt(shares.of(organizationId), organizationId);
-    const toDue = due === null ? Infinity : due.getTime() - clock.now();
+  /** What may have become ready since the last turn looked was not seen by it. */
+  async function idleMs({ organizationId, waiters }: OpenDesk, lookedAtMs: number): Promise<number> {
+    const lookedMsAgo = performance.now() - lookedAtMs + clockSlackMs;
+    const ready = await nextReadyAt(shares.of(organizationId), organizationId, lookedMsAgo);
+    const toReady = ready === null ? Infinity : ready.getTime() - clock.now();
     const toDeadline = Math.min(...[...waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
-    return Math.max(1, Math.min(jittered(floorMs), toDue, toDeadline));
+    return Math.max(1, Math.min(jittered(floorMs), toReady, toDeadline));
   }
 
-  async function sleep(desk: OpenDesk): Promise<void> {
+  async function sleep(desk: OpenDesk, lookedAtMs: number): Promise<void> {
     try {
-      await desk.alarm.sleep(await idleMs(desk));
+      await desk.alarm.sleep(await idleMs(desk, lookedAtMs));
     } catch (error) {
       for (const waiter of desk.waiters) waiter.fail(error);
     }
@@ -67,10 +72,12 @@ export function createDesks(deps: {
     try {
       // What came with the same packet comes along.
       await nextTurn();
+      let lookedAtMs = performance.now();
       while (desk.reportCalls.length > 0 || desk.waiters.size > 0 || desk.preparing !== undefined) {
+        if (desk.preparing === undefined) lookedAtMs = performance.now();
         const mayGiveMore = await takeOneTurn(desk);
         const isBusy = mayGiveMore || desk.reportCalls.length > 0 || desk.preparing !== undefined;
-        if (!isBusy && desk.waiters.size > 0) await sleep(desk);
+        if (!isBusy && desk.waiters.size > 0) await sleep(desk, lookedAtMs);
       }
     } catch (error) {
       logger.error({ err: error }, "the calls of an organization could not be served");

@@ -86,7 +86,14 @@ export function createLeaseRound(deps: {
     candidates: readonly Candidate[],
     wanted: number,
   ): Promise<Taken[]> {
-    const parts = shareOut(wanted, candidates.map(givesAtMost));
+    const parts = shareOut(
+      wanted,
+      candidates.map((candidate) => ({
+        most: givesAtMost(candidate),
+        has: candidate.dialing,
+        weight: candidate.priority,
+      })),
+    );
     const chosen = candidates.flatMap((candidate, i) => {
       const share = parts[i] ?? 0;
       const due = Math.min(candidate.due, share);

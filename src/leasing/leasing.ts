@@ -54,24 +54,34 @@ export function createLeasing(deps: {
   recorder: Recorder;
   clock: Clock;
   logger: Logger;
+  /** Hears of each call that asks for contacts. */
+  onAsk?: (request: LeaseRequest) => void;
   floorMs?: number;
   reservingMs?: number;
 }): Leasing {
-  const { shares, recorder, logger } = deps;
+  const { shares, recorder, logger, onAsk = () => {} } = deps;
   const desks = createDesks({ floorMs: defaultFloorMs, ...deps, takeOver });
   const stop = new AbortController();
+  /** The last call to come under each request id, while it draws its ticket. */
+  const drawing = new Map<string, LeaseRequest>();
 
   /**
    * Takes over what other calls have leased under the request id; undefined if a later call has it. What does not fit
    * into the answer is released.
    */
-  async function takeOver({ maxContacts, caller, ...taker }: Ask): Promise<readonly Lease[] | undefined> {
+  async function takeOver({
+    maxContacts,
+    caller,
+    signal,
+    ...taker
+  }: Ask): Promise<readonly Lease[] | undefined> {
     const { organizationId } = caller;
     const taken = await takeOverLeases(shares.of(organizationId), organizationId, {
       ...taker,
       most: maxContacts,
     });
-    recorder.takeBack(organizationId, taken.surplus);
+    if (signal.aborted) recorder.takeBack(organizationId, taken.surplus);
+    else recorder.drop(organizationId, taken.surplus);
     return taken.isLate
       ? undefined
       : taken.leases.map((lease) => ({ ...lease, leaseId: writeLeaseId(lease) }));
@@ -88,18 +98,29 @@ export function createLeasing(deps: {
     return undefined;
   }
 
+  /** Draws the call's ticket; undefined if the call has been repeated meanwhile, and its ticket may be the later. */
+  async function drawUnlessRepeated(request: LeaseRequest) {
+    const { caller, requestId } = request;
+    const { organizationId } = caller;
+    const name = `${organizationId} ${requestId}`;
+    drawing.set(name, request);
+    try {
+      const drawn = await drawTicket(shares.of(organizationId), organizationId, requestId);
+      return drawing.get(name) === request ? drawn : undefined;
+    } finally {
+      if (drawing.get(name) === request) drawing.delete(name);
+    }
+  }
+
   /**
    * The ticket is drawn by itself, before anything is done under it: a statement that was held up on its way comes
-   * with the ticket of its time, and takes nothing from a call that was later.
+   * with the ticket of its time, and takes nothing from a call that was later. Undefined if a later call is known.
    */
-  async function underTicket(request: LeaseRequest): Promise<{ ask: Ask; isRepeat: boolean }> {
-    const { caller, requestId } = request;
-    if (requestId === "") return { ask: { ...request, ticket: 0 }, isRepeat: false };
-    const { ticket, isRepeat } = await drawTicket(
-      shares.of(caller.organizationId),
-      caller.organizationId,
-      requestId,
-    );
+  async function underTicket(request: LeaseRequest): Promise<{ ask: Ask; isRepeat: boolean } | undefined> {
+    if (request.requestId === "") return { ask: { ...request, ticket: 0 }, isRepeat: false };
+    const drawn = await drawUnlessRepeated(request);
+    if (drawn === undefined) return undefined;
+    const { ticket, isRepeat } = drawn;
     const ask = { ...request, ticket };
     // Whoever has left may be the older one, though the ticket is the later.
     if (!ask.signal.aborted) desks.endOlder(ask);
@@ -107,7 +128,9 @@ export function createLeasing(deps: {
   }
 
   async function leaseUnderTicket(request: LeaseRequest): Promise<readonly Lease[] | undefined> {
-    const { ask, isRepeat } = await underTicket(request);
+    const drawn = await underTicket(request);
+    if (drawn === undefined) return undefined;
+    const { ask, isRepeat } = drawn;
     const taken = isRepeat ? await takeOverFor(ask) : [];
     if (taken?.length !== 0) return taken;
     const given = await desks.wait(ask);
@@ -129,6 +152,7 @@ export function createLeasing(deps: {
     async lease(request) {
       if (stop.signal.aborted || request.signal.aborted) return [];
       const asked = withKnownJobs(request);
+      if (asked !== undefined) onAsk(asked);
       return (asked && (await leaseUnderTicket(asked))) ?? [];
     },
 
@@ -137,6 +161,7 @@ export function createLeasing(deps: {
       const keyed = reports.map(({ leaseId, ...report }) => ({ ...report, key: readLeaseId(leaseId) }));
       const isLimited = next?.isLimited === true;
       const request = next && withKnownJobs({ ...next, caller, waitMs: 0 });
+      if (request !== undefined) onAsk(request);
       const drawn = request && (await orNothing(underTicket(request)));
       if (drawn?.isRepeat !== true) {
         return await desks.report(organizationId, keyed, isLimited ? undefined : drawn?.ask);

@@ -55,9 +55,12 @@ export type Recorder = AsyncDisposable & {
   release(organizationId: number, leaseIds: readonly string[]): Promise<boolean[]>;
   /**
    * Releases leases that their caller was not given. Where that fails they are left to run out, or to a repeat of the
-   * call. Whoever has taken them over meanwhile keeps them: they have other nonces then.
+   * call. Whoever has taken them over meanwhile keeps them: they have other nonces then. What the call itself has taken
+   * over is left to the call that it was taken from, whose caller may be there still.
    */
   takeBack(organizationId: number, leases: readonly LeaseKey[]): void;
+  /** Releases leases that their caller has, and has no use for. Where that fails they are left to run out. */
+  drop(organizationId: number, leases: readonly LeaseKey[]): void;
   /** Ends those of the leases whose time is over. */
   expire(organizationId: number, keys: readonly LeaseKey[]): Promise<void>;
 };
@@ -118,7 +121,7 @@ export function createRecorder(deps: {
     const isRepeated = reports.map(({ key }) => seen.size === seen.add(nameOf(key)).size);
     const first = reports.filter((_, i) => !isRepeated[i]);
     const notDialed = first.filter((report) => !isOfCall(report)).map(({ key }) => key);
-    const putBack = notDialed.length === 0 ? [] : await takeAway(organizationId, notDialed);
+    const putBack = notDialed.length === 0 ? [] : await takeAway(organizationId, notDialed, { by: "worker" });
     const contacts = await endAll(organizationId, first.filter(isOfCall), end);
     let next = 0;
     let nextBack = 0;
@@ -149,9 +152,10 @@ export function createRecorder(deps: {
   async function takeAway(
     organizationId: number,
     keys: readonly LeaseKey[],
+    options: { by: "worker" | "call" },
   ): Promise<(Removed | undefined)[]> {
     const db = shares.of(organizationId);
-    const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys));
+    const removed = await db.transaction().execute((trx) => removeLeases(trx, organizationId, keys, options));
     const listed = keys.filter((key, i) => removed[i] !== undefined && key.attempt === 1);
     follow(organizationId, async () => {
       for (const [id, own] of Map.groupBy(listed, ({ jobId }) => jobId))
@@ -163,23 +167,30 @@ export function createRecorder(deps: {
     return removed;
   }
 
-  const release = async (organizationId: number, keys: readonly LeaseKey[]): Promise<boolean[]> =>
-    (await takeAway(organizationId, keys)).map((removed) => removed !== undefined);
+  /** Releases leases that no worker has; nobody waits for it. */
+  function releaseBeside(
+    organizationId: number,
+    leases: readonly LeaseKey[],
+    options: { by: "worker" | "call" },
+  ): void {
+    if (leases.length === 0) return;
+    const released = takeAway(organizationId, leases, options)
+      .catch((error: unknown) => logger.warn({ err: error }, "leases that no worker has are left to run out"))
+      .finally(() => following.delete(released));
+    following.add(released);
+  }
 
   return {
     record,
 
-    release: (organizationId, leaseIds) => release(organizationId, leaseIds.map(readLeaseId)),
-
-    takeBack(organizationId, leases) {
-      if (leases.length === 0) return;
-      const taken = release(organizationId, leases)
-        .catch((error: unknown) =>
-          logger.warn({ err: error }, "leases that no worker has are left to run out"),
-        )
-        .finally(() => following.delete(taken));
-      following.add(taken);
+    async release(organizationId, leaseIds) {
+      const removed = await takeAway(organizationId, leaseIds.map(readLeaseId), { by: "worker" });
+      return removed.map((contact) => contact !== undefined);
     },
+
+    takeBack: (organizationId, leases) => releaseBeside(organizationId, leases, { by: "call" }),
+
+    drop: (organizationId, leases) => releaseBeside(organizationId, leases, { by: "worker" }),
 
     async expire(organizationId, keys) {
       const endings = keys.map((key) => ({ key, outcome: "unknown" as const }));

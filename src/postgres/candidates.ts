@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Database } from "./database.ts";
+import { callsAllowed, limitNow, nextCall, nextRoom } from "./pace.ts";
 
 /** Read once in a statement, so that an index can be searched for it. */
 const timeNow = sql<Date>`(select clock_timestamp())`;
@@ -13,11 +14,14 @@ const isOpen = sql`b.hours_revision = o.hours_revision and (b.zone_sets = 0 or (
   select true from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow} limit 1))`;
 
 /**
- * A running job that may have contacts to give: how many it may give, how many it may have, and what its workers need.
+ * A running job that may have contacts to give: how many it may give, and has given, how many it may have, and what its
+ * workers need.
  */
 export type Candidate = {
   id: string;
   free: number;
+  dialing: number;
+  priority: number;
   pending: number;
   due: number;
   fromPhoneNumberId: string;
@@ -39,7 +43,8 @@ export async function findCandidates(
   const endingIds = [...ending.keys()];
   const endingInAll = [...ending.values()].reduce((sum, count) => sum + count, 0);
   const some = (side: RawBuilder<unknown>) => sql`
-    select b.id, b.concurrent_call_limit - b.dialing_contacts as free, b.pending_contacts as pending,
+    select b.id, ${limitNow("b")} - b.dialing_contacts as free, ${callsAllowed("b")} as allowed,
+      b.dialing_contacts as dialing, b.priority, b.pending_contacts as pending,
       b.from_phone_number_id as "fromPhoneNumberId", b.max_attempts as "maxAttempts",
       case when b.waiting_retry_contacts = 0 then 0 else (
         select count(*)::int from (
@@ -50,49 +55,70 @@ export async function findCandidates(
       end as due
     from batch_jobs b
     where b.organization_id = o.id and b.status = 'running' and b.id ${side} ${afterJobId}
-      and (b.concurrent_call_limit > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
+      and (${limitNow("b")} > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
+      and ${callsAllowed("b")} is distinct from 0
       and (b.pending_contacts > 0 or b.waiting_retry_contacts > 0)
       and ${isOpen}
       and (${onlyJobIds.length === 0} or b.id = any(${onlyJobIds}::uuid[]))
     order by b.id
     limit ${limit}`;
-  const { rows } = await sql<Candidate & { id: string | null; organizationFree: number }>`
-    select o.lease_limit - o.dialing + ${endingInAll}::int as "organizationFree", j.*
+  type Row = Candidate & { id: string | null; allowed: number | null; organizationFree: number };
+  const { rows } = await sql<Row>`
+    select least(o.lease_limit - o.dialing + ${endingInAll}::int, ${callsAllowed("o")}) as "organizationFree", j.*
     from organizations o
     left join lateral (
       select * from (${some(sql`>`)}) as later union all select * from (${some(sql`<=`)}) as sooner limit ${limit}
-    ) as j on o.lease_limit + ${endingInAll}::int > o.dialing
+    ) as j on o.lease_limit + ${endingInAll}::int > o.dialing and ${callsAllowed("o")} is distinct from 0
     where o.id = ${organizationId}
   `.execute(db);
   return {
     organizationFree: rows[0]?.organizationFree ?? 0,
     candidates: rows
       .filter((row) => row.id !== null)
-      .map((row) => ({ ...row, free: row.free + (ending.get(row.id) ?? 0) })),
+      .map(({ allowed, ...row }) => {
+        const ended = ending.get(row.id) ?? 0;
+        return {
+          ...row,
+          free: Math.min(row.free + ended, allowed ?? Infinity),
+          dialing: row.dialing - ended,
+        };
+      }),
   };
 }
 
 /**
- * When there may next be contacts to give, without a command or a report: a retry of a running job of the organization
- * comes due, or its hours begin.
+ * When there may next be contacts to give that could not be given when somebody looked, so many ms ago: a retry of a
+ * running job of the organization comes due, or its hours begin, or its pace, that of the organization, or its growing
+ * limit allows one more call. It is in the past for what has come meanwhile.
  */
-export async function nextDueAt(db: Database, organizationId: number): Promise<Date | null> {
-  const { rows } = await sql<{ dueAt: Date | null }>`
-    select min(next.due_at) as "dueAt"
+export async function nextReadyAt(
+  db: Database,
+  organizationId: number,
+  lookedMsAgo = 0,
+): Promise<Date | null> {
+  const since = sql<Date>`(select clock_timestamp() - ${Math.ceil(lookedMsAgo)}::int * interval '1 ms')`;
+  const { rows } = await sql<{ readyAt: Date | null }>`
+    select least(
+      min(next.ready_at), min(${nextCall("b", since)}) filter (where ${isOpen}),
+      min(${nextRoom("b", since)}) filter (where ${isOpen}), ${nextCall("o", since)}
+    ) as "readyAt"
     from organizations o
-    join batch_jobs b on b.organization_id = o.id
-    cross join lateral (
+    left join batch_jobs b on b.organization_id = o.id and b.status = 'running'
+      and b.hours_revision = o.hours_revision
+      and (b.waiting_retry_contacts > 0 or (b.zone_sets > 0 and b.pending_contacts > 0)
+        or b.calls_per_second is not null or b.ramp_up_ms is not null)
+    left join lateral (
       (
-        select due_at from retries
+        select due_at as ready_at from retries
         where b.waiting_retry_contacts > 0 and organization_id = b.organization_id and job_id = b.id
-          and due_at > ${timeNow} and ${isOpen}
+          and due_at > ${since} and ${isOpen}
         order by due_at limit 1
       )
       union all
-      select z.open_from from ${zoneSetOfJob} and z.open_from > ${timeNow}
-    ) as next
-    where o.id = ${organizationId} and b.status = 'running' and b.hours_revision = o.hours_revision
-      and (b.waiting_retry_contacts > 0 or (b.zone_sets > 0 and b.pending_contacts > 0))
+      select z.open_from from ${zoneSetOfJob} and z.open_from > ${since}
+    ) as next on true
+    where o.id = ${organizationId}
+    group by o.id
   `.execute(db);
-  return rows[0]?.dueAt ?? null;
+  return rows[0]?.readyAt ?? null;
 }

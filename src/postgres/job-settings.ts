@@ -1,6 +1,7 @@
 import type { BatchJob, JobSettings } from "../domain/batch-job.ts";
 import { type Trx, moved } from "./batch-jobs.ts";
 import { toBatchJob } from "./job-rows.ts";
+import { nextCallAt } from "./pace.ts";
 import type { BatchJobsTable } from "./tables.ts";
 
 const columns = {
@@ -10,6 +11,9 @@ const columns = {
   maxAttempts: "max_attempts",
   retryOn: "retry_on",
   retryDelaysMs: "retry_delays_ms",
+  callsPerSecond: "calls_per_second",
+  rampUpMs: "ramp_up_ms",
+  priority: "priority",
 } as const satisfies Record<keyof PlainSettings, keyof BatchJobsTable>;
 
 /** Those that are a column each, and nothing else; hours are in zone-sets.ts. */
@@ -36,7 +40,12 @@ export async function changeSettings(
     .map((name) => [columns[name], changes[name]]);
   const row = await trx
     .updateTable("batch_jobs")
-    .set({ ...moved, ...Object.fromEntries(set), ...(forbidsRetries ? { retries_judged_to: 0 } : {}) })
+    .set({
+      ...moved,
+      ...Object.fromEntries(set),
+      ...(forbidsRetries ? { retries_judged_to: 0 } : {}),
+      ...(changes.callsPerSecond === undefined ? {} : { next_call_at: nextCallAt(changes.callsPerSecond) }),
+    })
     .where("organization_id", "=", job.organizationId)
     .where("id", "=", job.id)
     .returningAll()

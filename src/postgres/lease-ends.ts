@@ -112,19 +112,33 @@ export type Removed = { readonly status: ContactStatus; readonly nextAttemptAt: 
 /**
  * Takes live leases back as if they had not been given; their contacts can be leased at once. Answers what each contact
  * is then; undefined for a lease that was not live.
+ *
+ * `by` a call whose caller has gone they are taken from that call only: a lease that it has taken over is that of the
+ * call before it again, unless that has taken it back, too.
  */
 export async function removeLeases(
   trx: Trx,
   organizationId: number,
   keys: readonly LeaseKey[],
+  { by }: { by: "worker" | "call" },
 ): Promise<(Removed | undefined)[]> {
   await lockOrganization(trx, organizationId);
   const jobs = await lockJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
   const own = keys.filter((k) => jobs.has(k.jobId));
   const { rows } = await sql<LeaseKey & { lastOutcome: Outcome | null; nextAttemptAt: Date | null }>`
-    with removed as (
-      delete from leases l using ${asRows(organizationId, own)}
+    with given as materialized (
+      select *, ${by === "call"}::boolean as is_of_call from ${asRows(organizationId, own)}
+    ), given_back as (
+      update leases l
+      set nonce = (array_remove(l.earlier_nonces || l.nonce, g.nonce))[cardinality(l.earlier_nonces)],
+        earlier_nonces = nullif(trim_array(array_remove(l.earlier_nonces || l.nonce, g.nonce), 1), '{}')
+      from given g
+      where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
+        and g.is_of_call and g.nonce = any(l.earlier_nonces || l.nonce) and l.earlier_nonces is not null
+    ), removed as (
+      delete from leases l using given g
       where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
+        and not (g.is_of_call and l.earlier_nonces is not null)
       returning l.*
     ), before as (
       select r.organization_id, r.job_id, r.number, r.nonce, r.attempt, a.outcome, a.next_attempt_at

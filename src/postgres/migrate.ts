@@ -24,7 +24,9 @@ import * as traceContext from "./migrations/0015-trace-context.ts";
 import * as oneReader from "./migrations/0016-one-reader.ts";
 import * as jobUpdates from "./migrations/0017-job-updates.ts";
 import * as callingHours from "./migrations/0018-calling-hours.ts";
-import * as organizationHours from "./migrations/0019-organization-hours.ts";
+import * as pace from "./migrations/0019-pace.ts";
+import * as earlierNonces from "./migrations/0020-earlier-nonces.ts";
+import * as organizationHours from "./migrations/0021-organization-hours.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -46,7 +48,9 @@ export const migrations: SchemaChanges = {
   "0016-one-reader": oneReader,
   "0017-job-updates": jobUpdates,
   "0018-calling-hours": callingHours,
-  "0019-organization-hours": organizationHours,
+  "0019-pace": pace,
+  "0020-earlier-nonces": earlierNonces,
+  "0021-organization-hours": organizationHours,
 };
 
 const bookkeeping = {

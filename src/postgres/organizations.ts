@@ -3,6 +3,7 @@ import type { CallingHours } from "../domain/hours.ts";
 import { type By, record } from "./audit.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { nextCallAt } from "./pace.ts";
 
 /** What can be set for an organization; null is what the service has for all. */
 export type OrganizationSettings = {
@@ -12,6 +13,7 @@ export type OrganizationSettings = {
   readonly rateCommand: number | null;
   readonly rateImport: number | null;
   readonly rateLease: number | null;
+  readonly callsPerSecond: number | null;
   /** Beyond these hours none of its jobs calls. */
   readonly callingHours: CallingHours | null;
 };
@@ -35,6 +37,7 @@ const columns = {
   rateCommand: "rate_command",
   rateImport: "rate_import",
   rateLease: "rate_lease",
+  callsPerSecond: "calls_per_second",
   callingHours: "calling_hours",
 } as const satisfies Record<keyof OrganizationSettings, string>;
 
@@ -87,7 +90,7 @@ export async function insertOrganization(trx: Trx, name: string, by: By): Promis
 
 const valueOf = (value: number | CallingHours | null) => {
   if (value === null) return sql`default`;
-  return typeof value === "number" ? sql`${value}::int` : sql`${JSON.stringify(value)}::jsonb`;
+  return typeof value === "number" ? sql`${value}::float8` : sql`${JSON.stringify(value)}::jsonb`;
 };
 
 const picked = (settings: OrganizationSettings, names: readonly (keyof OrganizationSettings)[]) =>
@@ -104,6 +107,9 @@ export async function updateOrganization(
   const names = settingNames.filter((name) => changes[name] !== undefined);
   if (names.length === 0) return before;
   const assignments = names.map((name) => sql`${sql.ref(columns[name])} = ${valueOf(changes[name] ?? null)}`);
+  if (changes.callsPerSecond !== undefined) {
+    assignments.push(sql`next_call_at = ${nextCallAt(changes.callsPerSecond)}`);
+  }
   // The jobs give nothing until they are reckoned under the hours that there are now.
   if (names.includes("callingHours")) assignments.push(sql`hours_revision = hours_revision + 1`);
   await sql`update organizations set ${sql.join(assignments)} where id = ${id}`.execute(trx);

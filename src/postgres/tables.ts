@@ -20,6 +20,9 @@ export type OrganizationsTable = {
   rate_command: number | null;
   rate_import: number | null;
   rate_lease: number | null;
+  calls_per_second: number | null;
+  /** When its next call may begin; moved on by leases, and of no meaning without a pace. */
+  next_call_at: Date | null;
   /** How many contacts its jobs may have together; null for no limit. */
   stored_contact_limit: number | null;
   /** Beyond these hours none of its jobs calls; zone-sets.ts and organizations.ts read them. */
@@ -63,6 +66,12 @@ export type BatchJobsTable = ContactCountColumns & {
   max_attempts: number;
   retry_on: Outcome[];
   retry_delays_ms: number[];
+  calls_per_second: number | null;
+  /** As that of an organization. */
+  next_call_at: Date | null;
+  /** Over so long from the start its limit grows from one; null for a limit that holds from the start. */
+  ramp_up_ms: number | null;
+  priority: Filled<number>;
   /** Those who wait for a retry, from the next number on, are to be judged anew by what the job is set to; or null. */
   retries_judged_to: number | null;
   total_contacts: Filled<number>;
@@ -117,6 +126,8 @@ export type LeasesTable = JobRef & {
   attempt: number;
   /** Tells this lease from others in the same attempt, which were released. */
   nonce: number;
+  /** Of the calls that it was taken over from, the last one last; null if there are none. */
+  earlier_nonces: ColumnType<never, undefined, never>;
   worker_id: string;
   request_id: string;
   /** Of the call that has it. Of two calls with one request id the later one has the larger ticket. */
@@ -128,7 +139,7 @@ export type LeasesTable = JobRef & {
 };
 
 /** The attempts that have ended. The last one of a contact says what has become of it. */
-export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_before"> & {
+export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_before" | "earlier_nonces"> & {
   ended_at: Date;
   outcome: Outcome;
   /** When its contact is to be called again, or was; null if never. */

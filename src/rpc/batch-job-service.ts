@@ -1,6 +1,7 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
+import type { Holds } from "../jobs/holds.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toCallingHours } from "./calling-hours.ts";
 import {
@@ -33,14 +34,15 @@ import { callerOf } from "./gate/gate.ts";
 /** Converts, calls, converts: what each RPC does is in batch-jobs.ts. */
 export function batchJobService(
   jobs: BatchJobs,
+  holds: Holds,
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
 ): ServiceImpl<typeof BatchJobService> {
   /** A job with what is not read for lists of them. */
   async function showWhole(job: BatchJob, context: HandlerContext) {
-    const batchJob = toBatchJob(job, callerOf(context).role);
-    const hours = await jobs.callingHours(job);
+    const [held, hours] = await Promise.all([holds.ofJob(job), jobs.callingHours(job)]);
+    const batchJob = toBatchJob(job, callerOf(context).role, held);
     if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
     return batchJob;
   }
@@ -172,12 +174,16 @@ export function batchJobService(
     },
 
     async getContact(request, context) {
-      const { contact, attempts } = await jobs.getContact(
+      const { job, contact, attempts } = await jobs.getContact(
         callerOf(context),
         request.batchJobId,
         request.number,
       );
-      return { contact: toContact(contact), attempts: attempts.map(toAttempt) };
+      const hold = await holds.ofContact(job, contact);
+      return {
+        contact: toContact(contact, hold),
+        attempts: attempts.map(toAttempt),
+      };
     },
 
     async *watchBatchJobs(request, context) {
@@ -194,7 +200,10 @@ export function batchJobService(
         readContactStatuses(request.statuses),
         { size: request.pageSize, token: request.pageToken },
       );
-      return { contacts: page.contacts.map(toContact), nextPageToken: page.nextPageToken };
+      return {
+        contacts: page.contacts.map((contact) => toContact(contact)),
+        nextPageToken: page.nextPageToken,
+      };
     },
 
     async *exportContacts(request, context) {

@@ -15,6 +15,7 @@ const defaults = {
   maxAttempts: 3,
   retryOn: ["no_answer", "busy", "timeout"],
   retryDelaysMs: [5 * 60_000, 30 * 60_000],
+  priority: 5,
 } as const;
 
 const orElse = <T>(values: T[], fallback: readonly T[]): readonly T[] =>
@@ -36,6 +37,12 @@ const readers = {
       defaults.retryDelaysMs,
     ),
   }),
+  callsPerSecond: ({ callsPerSecond = null }) => ({ callsPerSecond }),
+  rampUp: ({ rampUp }) => {
+    const rampUpMs = rampUp === undefined ? 0 : readDuration("ramp_up", rampUp);
+    return { rampUpMs: rampUpMs === 0 ? null : rampUpMs };
+  },
+  priority: ({ priority = defaults.priority }) => ({ priority }),
   callingHours: ({ callingHours }) => ({
     callingHours: callingHours === undefined ? null : readCallingHoursOf("calling_hours", callingHours),
   }),
@@ -62,6 +69,9 @@ export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
   ...readers.maxAttempts(request),
   ...readers.retryOn(request),
   ...readers.retryDelays(request),
+  ...readers.callsPerSecond(request),
+  ...readers.rampUp(request),
+  ...readers.priority(request),
   ...readers.callingHours(request),
 });
 

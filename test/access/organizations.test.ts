@@ -32,6 +32,7 @@ test("create makes an organization with what is set for it, and records that", a
     rateCommand: null,
     rateImport: null,
     rateLease: null,
+    callsPerSecond: null,
     callingHours: null,
   });
   const by = { actor: "command_line", api_key_id: null, request_id: "" };

@@ -2,8 +2,9 @@ import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
-import { createLeaseRound } from "../../src/leasing/lease-round.ts";
+import { type Lease, createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing, type LeaseRequest } from "../../src/leasing/leasing.ts";
+import { removeLeases } from "../../src/postgres/lease-ends.ts";
 import { drawTicket, openLeases, takeOverLeases } from "../../src/postgres/leases.ts";
 import { eventually } from "../support/eventually.ts";
 import { lookAt } from "../support/look.ts";
@@ -273,6 +274,65 @@ describe("a call that was held up on its way, and repeated meanwhile,", () => {
       opened.leases.flat().map((key) => ({ leaseId: writeLeaseId(key) })),
     );
   });
+});
+
+/** On this replica a call is at this statement, with a later ticket than its repeat, and its caller goes. */
+async function beginLateCall(statement: string) {
+  await using own = new AsyncDisposableStack();
+  const proxy = own.use(await startProxy(here.databaseUrl));
+  const replica = own.use(await startParts({ beside: { databaseUrl: proxy.url, prefix: here.prefix } }));
+  const slow = { ...replica, caller: parts.caller };
+  const gone = new AbortController();
+  const { sprung } = proxy.trap((sent) => sent.includes(statement), "hold the request");
+  const call = lease(slow, { requestId, maxContacts: 3, signal: gone.signal });
+  await sprung;
+  const running = own.move();
+  return { slow, call, gone, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+const takenBack = (leases: readonly Lease[]) =>
+  parts.db
+    .transaction()
+    .execute((trx) => removeLeases(trx, parts.caller.organizationId, leases, { by: "call" }));
+
+describe("a call that takes over from its repeat, as the one with the later ticket,", () => {
+  test("leaves the leases to the repeat if its caller goes meanwhile", async () => {
+    const { jobId } = await leaseThree();
+    const again = await lease(other, { requestId, maxContacts: 3, durationMs: 600_000 });
+    await using late = await beginLateCall("take_over_leases");
+    late.gone.abort();
+    expect(await late.call).toEqual([]);
+    await eventually(() => expectAllLive(parts, again));
+    const live = await parts.db.selectFrom("leases").selectAll().where("job_id", "=", jobId).execute();
+    expect(live.map(({ expires_at: at }) => at)).toEqual(again.map(({ expiresAt }) => expiresAt));
+    expect(await reportAll(parts, again, "completed")).toMatchObject(again.map(() => ({ kind: "recorded" })));
+  });
+
+  test.each([
+    { order: [0, 1, 2], left: [[2], [2], []] },
+    { order: [2, 1, 0], left: [[1], [0], []] },
+    { order: [1, 2, 0], left: [[2], [0], []] },
+    { order: [2, 0, 1], left: [[1], [1], []] },
+  ])("leaves them to the last that has not taken them back, in order $order", async ({ order, left }) => {
+    const { first, jobId } = await leaseThree();
+    const again = await lease(other, { requestId, maxContacts: 3 });
+    const calls = [first, again, await lease(parts, { requestId, maxContacts: 3 })];
+    for (const [i, call] of order.entries()) {
+      const removed = await takenBack(calls[call] ?? []);
+      await expectAllLive(parts, left[i]?.flatMap((whose) => calls[whose] ?? []) ?? []);
+      expect(removed.map((contact) => contact !== undefined)).toEqual([1, 2, 3].map(() => i === 2));
+    }
+    expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({ counts: { dialing: 0, pending: 5 } });
+  });
+});
+
+test("a call that has its ticket only after its repeat has come to the same replica takes nothing", async () => {
+  await leaseThree();
+  await using late = await beginLateCall("lease_tickets");
+  const again = await lease(late.slow, { requestId, maxContacts: 3 });
+  expect(again).toHaveLength(3);
+  expect(await late.call).toEqual([]);
+  await expectAllLive(parts, again);
 });
 
 test("a request id is of one organization only", async () => {

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { findCandidates, nextDueAt } from "../../src/postgres/candidates.ts";
+import { findCandidates, nextReadyAt } from "../../src/postgres/candidates.ts";
 import { findExpired } from "../../src/postgres/lease-ends.ts";
 import { drawTicket } from "../../src/postgres/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -224,7 +224,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 10,
     work: (db) => findCandidates(db, parts.caller.organizationId, beforeAllJobs, [], 32),
   },
-  "looking for the next retry": { rows: 10, work: (db) => nextDueAt(db, parts.caller.organizationId) },
+  "looking for the next retry": { rows: 10, work: (db) => nextReadyAt(db, parts.caller.organizationId) },
   "drawing a ticket": {
     rows: 10,
     work: (db) => drawTicket(db, parts.caller.organizationId, "a request"),

@@ -53,6 +53,9 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   maxAttempts: 10,
   retryOn: [2, 3, 4, 5, 6, 7, 8, 9, 10],
   retryDelays: times(10, () => time),
+  callsPerSecond: 1_000,
+  rampUp: time,
+  priority: 10,
   counts: {
     total: int32,
     pending: int32,
@@ -225,7 +228,7 @@ describe("a list of the largest entries", () => {
           size: 1_000,
           token,
         });
-        const contacts = page.contacts.map(toContact);
+        const contacts = page.contacts.map((contact) => toContact(contact));
         const answer = create(ListContactsResponseSchema, { contacts, nextPageToken: page.nextPageToken });
         bytes.push(toBinary(ListContactsResponseSchema, answer).length);
         seen.push(...page.contacts.map(({ number }) => number));

@@ -18,6 +18,9 @@ const aJob = {
   maxAttempts: 4,
   retryOn: ["OUTCOME_BUSY"],
   retryDelays: ["60s"],
+  callsPerSecond: 20,
+  rampUp: "3600s",
+  priority: 7,
 };
 
 type Job = JsonObject & { batchJobId: string; revision: string };
@@ -40,6 +43,9 @@ describe.each(bothListeners)("over %s", (name) => {
     maxAttempts: 10,
     retryOn: ["OUTCOME_VOICEMAIL", "OUTCOME_UNKNOWN"],
     retryDelays: ["1s", "2s"],
+    callsPerSecond: 0.5,
+    rampUp: "60s",
+    priority: 10,
     callingHours: {
       windows: [{ days: [1, 2], start: "09:00", end: "24:00" }],
       exceptions: [{ date: "2027-12-25", windows: [] }],
@@ -72,19 +78,24 @@ describe.each(bothListeners)("over %s", (name) => {
 
   test("what the mask names and is not given becomes what it is when a job is created without it", async () => {
     const job = await create();
-    const updateMask = "description,concurrentCallLimit,maxAttempts,retryOn,retryDelays";
-    expect(await change(job, { updateMask })).toMatchObject({
+    const updateMask =
+      "description,concurrentCallLimit,maxAttempts,retryOn,retryDelays,callsPerSecond,rampUp,priority";
+    const changed = await change(job, { updateMask });
+    expect(changed).not.toHaveProperty("callsPerSecond");
+    expect(changed).not.toHaveProperty("rampUp");
+    expect(changed).toMatchObject({
       name: aJob.name,
       description: "",
       concurrentCallLimit: 5,
       maxAttempts: 3,
       retryOn: ["OUTCOME_NO_ANSWER", "OUTCOME_BUSY", "OUTCOME_TIMEOUT"],
       retryDelays: ["300s", "1800s"],
+      priority: 5,
     });
   });
 
   const paths =
-    "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays, calling_hours";
+    "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays, calls_per_second, ramp_up, priority, calling_hours";
 
   test.each([
     ["a path that there is not", { updateMask: "fromPhoneNumberId", name: "A" }, "update_mask", paths],

@@ -29,6 +29,9 @@
 --   given, and by a lateral look-up, with a limit, where there is another index that could be tried. In a join the
 --   organization is a column of what is given, and no constant, for which alone rows could be found too; nor is there a
 --   "not exists" that looks at two tables, since rows could be found for the columns of one of them.
+--   A pace is an instant: next_call_at of a job or an organization that has one is when its next call may begin, and
+--   each lease moves it on by the time between two. No more than 150 ms in which nobody asked are made up for, so that
+--   in any ten seconds there are 1.5 % more at most.
 create function open_leases(
   organization int, job_ids uuid[], due_counts int[], listed_jobs int[], listed_numbers int[], callers int[],
   worker_ids text[], request_ids text[], tickets bigint[], durations_ms bigint[], most_bytes bigint
@@ -44,15 +47,19 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
+  slack constant interval := '150 ms';
   most int;
   -- Of the hours beyond which no job of the organization calls.
   floor_revision int;
+  pace float8;
+  next_call timestamptz;
   patience text := current_setting('lock_timeout');
   locked uuid[];
   begun timestamptz(3);
   repeated text[];
 begin
-  select least(o.lease_limit - o.dialing, cardinality(callers)), o.hours_revision into most, floor_revision
+  select least(o.lease_limit - o.dialing, cardinality(callers)), o.hours_revision, o.calls_per_second, o.next_call_at
+  into most, floor_revision, pace, next_call
   from organizations o where o.id = organization for no key update;
   select coalesce(array_agg(b.id), '{}') into locked
   from unnest(job_ids) as t (id)
@@ -70,6 +77,11 @@ begin
     end;
   end if;
   begun := date_trunc('milliseconds', clock_timestamp());
+  if pace is not null then
+    next_call := greatest(coalesce(next_call, begun), begun - slack);
+    most := case when next_call > begun then 0
+      else least(most, 1 + floor(extract(epoch from begun - next_call) * pace)) end;
+  end if;
   select coalesce(array_agg(distinct asked.id), '{}') into repeated
   from unnest(request_ids) as asked (id)
   cross join lateral (
@@ -87,7 +99,17 @@ begin
       case
         when b.id = any(locked) and b.hours_revision = floor_revision
           and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
-        then b.concurrent_call_limit - b.dialing_contacts else 0
+        then least(
+          case when b.ramp_up_ms is null then b.concurrent_call_limit else least(b.concurrent_call_limit,
+            1 + floor((b.concurrent_call_limit - 1) * extract(epoch from begun - b.started_at) * 1000 / b.ramp_up_ms)
+          )::int end - b.dialing_contacts,
+          case
+            when b.calls_per_second is null then null
+            when b.next_call_at is null then 1
+            when b.next_call_at > begun then 0
+            else 1 + floor(extract(epoch from least(begun - b.next_call_at, slack)) * b.calls_per_second)
+          end::int
+        ) else 0
       end as room
     from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
     cross join lateral (select * from batch_jobs where organization_id = organization and id = t.id limit 1) as b
@@ -166,10 +188,13 @@ begin
   ), counted as (
     update batch_jobs b
     set dialing_contacts = b.dialing_contacts + m.leased, pending_contacts = b.pending_contacts - m.from_list,
-      waiting_retry_contacts = b.waiting_retry_contacts - (m.leased - m.from_list)
+      waiting_retry_contacts = b.waiting_retry_contacts - (m.leased - m.from_list),
+      next_call_at = greatest(coalesce(b.next_call_at, begun), begun - slack)
+        + interval '1 second' * (m.leased / b.calls_per_second)
     from moved m where b.organization_id = m.organization_id and b.id = m.job_id
   ), summed as (
-    update organizations o set dialing = o.dialing + s.leased
+    update organizations o
+    set dialing = o.dialing + s.leased, next_call_at = next_call + interval '1 second' * (s.leased / pace)
     from (select count(*)::int as leased from opened) as s
     where o.id = organization and s.leased > 0
   )

@@ -1,6 +1,8 @@
 -- Gives the live leases that an organization's calls have opened under a request id to the call that has this ticket:
 -- under new nonces, so that what those calls release, report or extend is not there any more. A call with a later
--- ticket keeps what it has.
+-- ticket keeps what it has. The last eight nonces are kept, for the case that this call's caller has gone, and one of
+-- the others has not: tickets are drawn in the order in which calls come to Postgres, not in that in which they were
+-- made. None of the leases ends earlier by it than its worker was told.
 --
 -- Arguments
 --   organization      whose jobs they are
@@ -63,7 +65,8 @@ begin
     update leases l
     -- 48 random bits, as many as a lease's nonce has.
     set nonce = (random() * (2::bigint ^ 48 - 1))::bigint, ticket = new_ticket, worker_id = new_worker_id,
-      expires_at = begun + duration_ms * interval '1 millisecond'
+      earlier_nonces = (l.earlier_nonces || l.nonce)[coalesce(cardinality(l.earlier_nonces), 0) - 6:],
+      expires_at = greatest(l.expires_at, begun + duration_ms * interval '1 millisecond')
     from held h where l.organization_id = h.organization_id and l.job_id = h.job_id and l.number = h.number
     returning h.*, l.attempt, l.nonce, l.expires_at, l.call_before
   ), read as (

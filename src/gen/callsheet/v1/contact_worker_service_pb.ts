@@ -587,8 +587,9 @@ export const ContactWorkerService: GenService<{
    * released.
    *
    * A repeat with the same `request_id`, on any replica, takes over what the call has leased and is live still: as new
-   * leases, with new ids, that last as long as the repeat asks for. The ids of the earlier call are gone from then on,
-   * whether its answer arrived or not.
+   * leases, with new ids, that last as long as the repeat asks for, or as they did if that is longer. The ids of the
+   * earlier call are gone from then on, whether its answer arrived or not, unless the repeat's cannot be written to its
+   * caller.
    *
    * @generated from rpc callsheet.v1.ContactWorkerService.LeaseContacts
    */

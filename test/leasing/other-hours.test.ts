@@ -10,7 +10,9 @@ import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { forNewOrganization, lease, runJob } from "./leases.ts";
 
-/* Hours that change while jobs run: those of a job, and those of an organization, beyond which none of its jobs calls. */
+/*
+ * Hours that change while jobs run: those of a job, and those of an organization, beyond which none of its jobs calls.
+ */
 
 let shared: Parts;
 let parts: Parts;

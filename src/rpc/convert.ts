@@ -154,9 +154,11 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
 const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
   not_started: ProtoHoldReason.NOT_STARTED,
   paused: ProtoHoldReason.PAUSED,
+  calling_hours: ProtoHoldReason.CALLING_HOURS,
   retry_delay: ProtoHoldReason.RETRY_DELAY,
   job_limit: ProtoHoldReason.JOB_LIMIT,
   organization_limit: ProtoHoldReason.ORGANIZATION_LIMIT,
+  pace: ProtoHoldReason.PACE,
   no_worker: ProtoHoldReason.NO_WORKER,
 };
 
@@ -199,6 +201,16 @@ export function toBatchJob(
     ...(job.callsPerSecond === null ? {} : { callsPerSecond: job.callsPerSecond }),
     ...(job.rampUpMs === null ? {} : { rampUp: durationFromMs(job.rampUpMs) }),
     priority: job.priority,
+    ...(job.startWithinMs === null ? {} : { startWithin: durationFromMs(job.startWithinMs) }),
+    ...(job.pauseWhen === null
+      ? {}
+      : {
+          pauseWhen: {
+            ...job.pauseWhen,
+            outcomes: job.pauseWhen.outcomes.map((outcome) => protoOutcomes[outcome]),
+          },
+        }),
+    pauseReason: job.pauseReason ?? "",
     counts: toCounts(job),
     holds: holds.map(toHold),
   };

@@ -301,7 +301,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     logger,
   });
   const followStarts = createLeaseTraces(connections.lookUps, logger);
-  const access = createAccess({ shares, reads: connections.reads });
+  const access = createAccess({
+    shares,
+    reads: connections.reads,
+    onOtherHours: (organizationId) => void openings.moveFloor(organizationId),
+  });
   const suppression = createSuppression({ shares, reads: connections.reads, now: clock.now });
   const importPhones = createPhoneImport({ ...files, now: clock.now });
   const lastUses = opened.use(startLastUses({ db, logger }));

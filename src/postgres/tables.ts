@@ -29,6 +29,10 @@ export type OrganizationsTable = {
   suppressed_phones: Filled<number>;
   /** How many those may be; null for no limit. */
   suppressed_phone_limit: number | null;
+  /** Beyond these hours none of its jobs calls; zone-sets.ts and organizations.ts read them. */
+  calling_hours: ColumnType<never, never, never>;
+  /** Moves with them. */
+  hours_revision: Filled<number>;
 };
 
 export type ApiKeysTable = {
@@ -88,6 +92,8 @@ export type BatchJobsTable = ContactCountColumns & {
   calling_hours: ColumnType<never, string | null | undefined, never>;
   /** How many zone_sets there are of it; with none its contacts may be leased at any time. */
   zone_sets: Filled<number>;
+  /** The organization's, under which these were reckoned; under another one they give nothing. */
+  hours_revision: ColumnType<never, number | undefined, number>;
   /** What its next start or its leases go on from, where that was traced; traces.ts reads and writes it. */
   trace_context: ColumnType<never, string | undefined, never>;
 };

@@ -52,6 +52,8 @@ as $$
 declare
   slack constant interval := '150 ms';
   most int;
+  -- Of the hours beyond which no job of the organization calls.
+  floor_revision int;
   pace float8;
   next_call timestamptz;
   patience text := current_setting('lock_timeout');
@@ -59,8 +61,8 @@ declare
   begun timestamptz(3);
   repeated text[];
 begin
-  select least(o.lease_limit - o.dialing, cardinality(callers)), o.calls_per_second, o.next_call_at
-  into most, pace, next_call
+  select least(o.lease_limit - o.dialing, cardinality(callers)), o.hours_revision, o.calls_per_second, o.next_call_at
+  into most, floor_revision, pace, next_call
   from organizations o where o.id = organization for no key update;
   select coalesce(array_agg(b.id), '{}') into locked
   from unnest(job_ids) as t (id)
@@ -100,7 +102,8 @@ begin
       b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts as open_contacts,
       case when b.completed_contacts > 0 then 'completed' else 'failed' end as ends_as,
       case
-        when b.id = any(locked) and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
+        when b.id = any(locked) and b.hours_revision = floor_revision
+          and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
         then least(
           case when b.ramp_up_ms is null then b.concurrent_call_limit else least(b.concurrent_call_limit,
             1 + floor((b.concurrent_call_limit - 1) * extract(epoch from begun - b.started_at) * 1000 / b.ramp_up_ms)

@@ -59,7 +59,7 @@ export default defineConfig({
           ...limits,
           name: "Redis Cluster",
           include: [
-            "test/redis/{schedule,contact-list,rates}.test.ts",
+            "test/redis/{schedule,contact-list,rates,askers}.test.ts",
             "test/starting/scheduler*.test.ts",
             "test/starting/fan-out.test.ts",
             "test/races/*.test.ts",

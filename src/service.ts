@@ -15,6 +15,7 @@ import { createFanOut } from "./starting/fan-out.ts";
 import { AccessService } from "./gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
+import { createHolds } from "./jobs/holds.ts";
 import { createContactImport } from "./jobs/import/contact-import.ts";
 import { createRedisHalves } from "./jobs/redis-halves.ts";
 import {
@@ -24,6 +25,7 @@ import {
   exportsAtOnce,
 } from "./jobs/export/contact-export.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
+import { createAsking } from "./leasing/asking.ts";
 import { startExpiry } from "./leasing/expiry.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
 import { createLeaseTraces } from "./leasing/lease-traces.ts";
@@ -44,6 +46,7 @@ import { type Finding, pulseInterceptor, startPulse } from "./vitals/pulse.ts";
 import type { Traces } from "./vitals/traces.ts";
 import { startRedisWatch } from "./vitals/redis-watch.ts";
 import { openRedis } from "./redis/connection.ts";
+import { createAskers } from "./redis/askers.ts";
 import { createContactList } from "./redis/contact-list.ts";
 import { createKeys, readJobKey, writeJobKey } from "./redis/keys.ts";
 import { createBuckets } from "./redis/rates.ts";
@@ -272,7 +275,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     createRecorder({ shares, contactList, reservations, metrics, logger, onFreed: freed }),
   );
   const round = opened.use(createLeaseRound({ shares, reservations, clock, logger }));
-  const leasing = createLeasing({ shares, round, recorder, clock, logger });
+  const askers = createAskers(redis, keys);
+  const onAsk = createAsking(askers, logger);
+  const leasing = createLeasing({ shares, round, recorder, clock, logger, onAsk });
   onMessage(subscriber, keys.work, (organizationId) => leasing.ring(Number(organizationId)));
   opened.use(startExpiry({ db, recorder, logger }));
   const watching = opened.use(
@@ -282,6 +287,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     startScheduler({ ...dueStarts, schedule, fanOut, openings, clock, subscriber, metrics, logger }),
   );
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, openings, clock, metrics }));
+
+  const holds = createHolds({ lookUps: connections.lookUps, askers });
 
   const limiter = createLimiter({
     buckets: createBuckets(redis, keys),
@@ -298,7 +305,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     AccessService.typeName,
   ]);
   const services = [
-    serviceEntry(BatchJobService, batchJobService(jobs, watching, contactImport, exportContacts)),
+    serviceEntry(BatchJobService, batchJobService(jobs, holds, watching, contactImport, exportContacts)),
     serviceEntry(
       ContactWorkerService,
       contactWorkerService(leasing, recorder, { ...options, followStarts, limiter }),

@@ -5,6 +5,7 @@ import { codeToHttpStatus } from "@connectrpc/connect/protocol-connect";
 import { expect, test } from "vitest";
 import { readConfig } from "../src/config.ts";
 import { errorReasons } from "../src/domain/batch-job-error.ts";
+import { holdReasons } from "../src/domain/holds.ts";
 import { jobStatuses, stateTable } from "../src/domain/batch-job.ts";
 import { roles } from "../src/domain/caller.ts";
 import { AccessService } from "../src/gen/callsheet/v1/access_service_pb.ts";
@@ -54,6 +55,11 @@ test("the table of states is the one in the code", () => {
   expect(Object.fromEntries(rows.map(([command = "", ...verdicts]) => [command, verdicts]))).toEqual(
     stateTable,
   );
+});
+
+test("the table of holds has every reason, in the order in which they are judged, and no other", () => {
+  const { rows } = api.table("## Holds");
+  expect(rows.map(([reason = ""]) => quoted(reason)[0])).toEqual([...holdReasons]);
 });
 
 /** The roles that may call each method, and the class that its calls are counted by. */

@@ -142,12 +142,12 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       };
     },
 
-    /** One contact and the history of its attempts, or contact_not_found. */
+    /** One contact of a job and the history of its attempts, or contact_not_found. */
     async getContact(
       caller: Caller,
       batchJobId: string,
       number: number,
-    ): Promise<{ contact: Contact; attempts: Attempt[] }> {
+    ): Promise<{ job: BatchJob; contact: Contact; attempts: Attempt[] }> {
       const db = reads.of(caller.organizationId);
       const job = await findJob(db, caller.organizationId, batchJobId);
       const found = await findContact(db, job.organizationId, job.id, number);
@@ -158,7 +158,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
           { batchJobId: job.id, number: String(number), totalContacts: String(job.totalContacts) },
         );
       }
-      return { contact: shown(found.contact, job), attempts: found.attempts };
+      return { job, contact: shown(found.contact, job), attempts: found.attempts };
     },
 
     /** One page of a job's contacts, by number; a short one as that of jobs. */

@@ -54,10 +54,12 @@ export function createLeasing(deps: {
   recorder: Recorder;
   clock: Clock;
   logger: Logger;
+  /** Hears of each call that asks for contacts. */
+  onAsk?: (request: LeaseRequest) => void;
   floorMs?: number;
   reservingMs?: number;
 }): Leasing {
-  const { shares, recorder, logger } = deps;
+  const { shares, recorder, logger, onAsk = () => {} } = deps;
   const desks = createDesks({ floorMs: defaultFloorMs, ...deps, takeOver });
   const stop = new AbortController();
   /** The last call to come under each request id, while it draws its ticket. */
@@ -150,6 +152,7 @@ export function createLeasing(deps: {
     async lease(request) {
       if (stop.signal.aborted || request.signal.aborted) return [];
       const asked = withKnownJobs(request);
+      if (asked !== undefined) onAsk(asked);
       return (asked && (await leaseUnderTicket(asked))) ?? [];
     },
 
@@ -158,6 +161,7 @@ export function createLeasing(deps: {
       const keyed = reports.map(({ leaseId, ...report }) => ({ ...report, key: readLeaseId(leaseId) }));
       const isLimited = next?.isLimited === true;
       const request = next && withKnownJobs({ ...next, caller, waitMs: 0 });
+      if (request !== undefined) onAsk(request);
       const drawn = request && (await orNothing(underTicket(request)));
       if (drawn?.isRepeat !== true) {
         return await desks.report(organizationId, keyed, isLimited ? undefined : drawn?.ask);

@@ -33,6 +33,8 @@ export const createKeys = (prefix: string) => ({
   position: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:position`,
   /** List: contact numbers, in order. */
   contacts: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:contacts`,
+  /** Sorted set: ids of jobs, or `all`, that workers of the organization ask for contacts of → until when, unix ms. */
+  asked: (organizationId: number) => `${prefix}:{asked-${organizationId}}`,
   /** String: lives until the organization may make a second's worth of calls of the class at once. */
   bucket: (organizationId: number, rateClass: RateClass) =>
     `${prefix}:{rates-${organizationId}}:${rateClass}`,

@@ -1,6 +1,7 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { BatchJobs } from "../jobs/batch-jobs.ts";
+import type { Holds } from "../jobs/holds.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toCallingHours } from "./calling-hours.ts";
 import {
@@ -33,6 +34,7 @@ import { callerOf } from "./gate/gate.ts";
 /** Converts, calls, converts: what each RPC does is in batch-jobs.ts. */
 export function batchJobService(
   jobs: BatchJobs,
+  holds: Holds,
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
@@ -148,8 +150,8 @@ export function batchJobService(
     async getBatchJob(request, context) {
       const caller = callerOf(context);
       const job = await jobs.get(caller, request.batchJobId);
-      const batchJob = toBatchJob(job, caller.role);
-      const hours = await jobs.callingHours(job);
+      const [held, hours] = await Promise.all([holds.ofJob(job), jobs.callingHours(job)]);
+      const batchJob = toBatchJob(job, caller.role, held);
       if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
       return { batchJob };
     },
@@ -168,12 +170,16 @@ export function batchJobService(
     },
 
     async getContact(request, context) {
-      const { contact, attempts } = await jobs.getContact(
+      const { job, contact, attempts } = await jobs.getContact(
         callerOf(context),
         request.batchJobId,
         request.number,
       );
-      return { contact: toContact(contact), attempts: attempts.map(toAttempt) };
+      const hold = await holds.ofContact(job, contact);
+      return {
+        contact: toContact(contact, hold),
+        attempts: attempts.map(toAttempt),
+      };
     },
 
     async *watchBatchJobs(request, context) {
@@ -190,7 +196,10 @@ export function batchJobService(
         readContactStatuses(request.statuses),
         { size: request.pageSize, token: request.pageToken },
       );
-      return { contacts: page.contacts.map(toContact), nextPageToken: page.nextPageToken };
+      return {
+        contacts: page.contacts.map((contact) => toContact(contact)),
+        nextPageToken: page.nextPageToken,
+      };
     },
 
     async *exportContacts(request, context) {

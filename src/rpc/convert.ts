@@ -12,6 +12,7 @@ import type {
   RejectionReason,
   ReportedOutcome,
 } from "../domain/contact.ts";
+import type { Hold, HoldReason } from "../domain/holds.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import {
   type AttemptSchema,
@@ -24,6 +25,7 @@ import {
   type RejectedContactSchema,
   RejectionReason as ProtoRejectionReason,
 } from "../gen/callsheet/v1/batch_job_pb.ts";
+import { HoldReason as ProtoHoldReason, type HoldSchema } from "../gen/callsheet/v1/hold_pb.ts";
 import type { RejectedRowSchema } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { Role as ProtoRole } from "../gen/callsheet/v1/options_pb.ts";
 
@@ -149,8 +151,27 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
   };
 }
 
+const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
+  not_started: ProtoHoldReason.NOT_STARTED,
+  paused: ProtoHoldReason.PAUSED,
+  retry_delay: ProtoHoldReason.RETRY_DELAY,
+  job_limit: ProtoHoldReason.JOB_LIMIT,
+  organization_limit: ProtoHoldReason.ORGANIZATION_LIMIT,
+  no_worker: ProtoHoldReason.NO_WORKER,
+};
+
+const toHold = ({ reason, contacts, until }: Hold): MessageInitShape<typeof HoldSchema> => ({
+  reason: protoHoldReasons[reason],
+  contacts,
+  ...at("until", until),
+});
+
 /** The job as a caller of this role sees it. */
-export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof BatchJobSchema> {
+export function toBatchJob(
+  job: BatchJob,
+  role: Role,
+  holds: readonly Hold[] = [],
+): MessageInitShape<typeof BatchJobSchema> {
   const mayCommand = role === "admin" || role === "operator";
   const allowed = allowedCommands({ id: job.id, status: job.status, dialing: job.counts.dialing });
   return {
@@ -179,10 +200,11 @@ export function toBatchJob(job: BatchJob, role: Role): MessageInitShape<typeof B
     ...(job.rampUpMs === null ? {} : { rampUp: durationFromMs(job.rampUpMs) }),
     priority: job.priority,
     counts: toCounts(job),
+    holds: holds.map(toHold),
   };
 }
 
-export function toContact(contact: Contact): MessageInitShape<typeof ContactSchema> {
+export function toContact(contact: Contact, hold?: Hold): MessageInitShape<typeof ContactSchema> {
   return {
     batchJobId: contact.jobId,
     number: contact.number,
@@ -193,6 +215,7 @@ export function toContact(contact: Contact): MessageInitShape<typeof ContactSche
     attempts: contact.attempts,
     lastOutcome: contact.lastOutcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[contact.lastOutcome],
     ...(contact.status === "waiting_retry" ? at("nextAttemptAt", contact.nextAttemptAt) : {}),
+    ...(hold === undefined ? {} : { hold: toHold(hold) }),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Mutant } from "./mutants.ts";
 const hours = "src/domain/hours.ts";
 const test = "test/domain/hours.test.ts";
 
-/** When calls are allowed. */
+/** When calls are allowed, and why they are not made. */
 export const callingHours: Mutant[] = [
   {
     guard: "in no zone nobody is called",
@@ -36,5 +36,21 @@ export const callingHours: Mutant[] = [
     instead: "if (next === offsetMs || atMs > 0) continue;",
     test,
     title: "both passes of a doubled hour are open",
+  },
+  {
+    guard: "a job is not said to want for workers while nobody knows",
+    file: "src/domain/holds.ts",
+    text: 'around.hasWorker === false ? "no_worker" : null',
+    instead: 'around.hasWorker === true ? null : "no_worker"',
+    test: "test/domain/holds.test.ts",
+    title: "by nothing that is known where nobody knows of workers",
+  },
+  {
+    guard: "who asks for contacts fills no memory of Redis",
+    file: "src/redis/askers.ts",
+    text: 'redis.call("ZREMRANGEBYRANK", KEYS[1], 0, -1 - ARGV[2])',
+    instead: "",
+    test: "test/redis/askers.test.ts",
+    title: "of one organization no more than a thousand are kept",
   },
 ];

@@ -228,7 +228,7 @@ describe("a list of the largest entries", () => {
           size: 1_000,
           token,
         });
-        const contacts = page.contacts.map(toContact);
+        const contacts = page.contacts.map((contact) => toContact(contact));
         const answer = create(ListContactsResponseSchema, { contacts, nextPageToken: page.nextPageToken });
         bytes.push(toBinary(ListContactsResponseSchema, answer).length);
         seen.push(...page.contacts.map(({ number }) => number));

@@ -211,6 +211,7 @@ describe.each(everyCaller)("%s", (name) => {
           description: "first line\n\tsecond line",
           fromPhoneNumberId: "pn_1",
           status: "BATCH_JOB_STATUS_SCHEDULED",
+          holds: [{ reason: "HOLD_REASON_NOT_STARTED", contacts: 2, until: "2031-07-01T07:00:00Z" }],
           failureReason: "",
           allowedCommands: [
             "BATCH_JOB_COMMAND_START",
@@ -218,6 +219,7 @@ describe.each(everyCaller)("%s", (name) => {
             "BATCH_JOB_COMMAND_CANCEL",
             "BATCH_JOB_COMMAND_DELETE",
             "BATCH_JOB_COMMAND_ADD_CONTACTS",
+            "BATCH_JOB_COMMAND_UPDATE",
           ],
           revision: "1",
           timezone: "Europe/Kyiv",

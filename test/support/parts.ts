@@ -13,9 +13,11 @@ import {
   defaultExportLimits,
   exportsAtOnce,
 } from "../../src/jobs/export/contact-export.ts";
+import { createHolds } from "../../src/jobs/holds.ts";
 import { createContactImport } from "../../src/jobs/import/contact-import.ts";
 import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
 import { type Limits, defaultLimits } from "../../src/jobs/import/pieces.ts";
+import { createAsking } from "../../src/leasing/asking.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { createRecorder } from "../../src/leasing/recorder.ts";
@@ -24,6 +26,7 @@ import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { openExports } from "../../src/postgres/exports.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
+import { createAskers } from "../../src/redis/askers.ts";
 import { createContactList } from "../../src/redis/contact-list.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { checkFitness } from "../../src/redis/fitness.ts";
@@ -121,7 +124,10 @@ export async function startParts(
   // Redis is slow where the machine is busy.
   const reservingMs = 1_000;
   const round = stack.use(createLeaseRound({ shares, reservations, clock, logger }));
-  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, reservingMs }));
+  const askers = createAskers(redis, keys);
+  const onAsk = createAsking(askers, logger);
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, onAsk, reservingMs }));
+  const holds = createHolds({ lookUps: db, askers });
   const watching = stack.use(createWatching({ db, logger, metrics }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, openings, clock, metrics, logger });
   const caller: Caller = {
@@ -146,6 +152,8 @@ export async function startParts(
     recorder,
     round,
     leasing,
+    askers,
+    holds,
     watching,
     clock,
     fanOut,

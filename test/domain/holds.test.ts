@@ -1,0 +1,128 @@
+import { describe, expect, test } from "vitest";
+import type { BatchJob, JobStatus } from "../../src/domain/batch-job.ts";
+import { storedContactStatuses } from "../../src/domain/contact.ts";
+import { type Surroundings, holdOf, holdsOf } from "../../src/domain/holds.ts";
+
+const soon = new Date("2027-03-01T10:00:00Z");
+const now = new Date("2027-03-01T09:00:00Z");
+
+function job(
+  status: JobStatus,
+  counts: Partial<BatchJob["counts"]> = { pending: 5, waiting_retry: 3 },
+): BatchJob {
+  const none = Object.fromEntries(storedContactStatuses.map((each) => [each, 0]));
+  return {
+    status,
+    scheduledStartTime: status === "scheduled" ? soon : null,
+    concurrentCallLimit: 2,
+    counts: { ...none, ...counts },
+  } as BatchJob;
+}
+
+const around = (fields: Partial<Surroundings> = {}): Surroundings => ({
+  dueRetries: 0,
+  nextRetryAt: soon,
+  organizationFree: 10,
+  hasWorker: true,
+  ...fields,
+});
+
+const delayed = { reason: "retry_delay", contacts: 3, until: soon };
+
+describe("the contacts of a job are held", () => {
+  test.each([
+    ["until it is started", job("pending"), undefined, [{ reason: "not_started", contacts: 8, until: null }]],
+    [
+      "until its time comes",
+      job("scheduled"),
+      undefined,
+      [{ reason: "not_started", contacts: 8, until: soon }],
+    ],
+    ["while it is paused", job("paused"), around(), [{ reason: "paused", contacts: 8, until: null }]],
+    ["by their delays, and the others by nothing", job("running"), around(), [delayed]],
+    [
+      "by its limit, those that are due again too",
+      job("running", { pending: 5, waiting_retry: 3, dialing: 2 }),
+      around({ dueRetries: 1, hasWorker: false, organizationFree: 0 }),
+      [
+        { ...delayed, contacts: 2 },
+        { reason: "job_limit", contacts: 6, until: null },
+      ],
+    ],
+    [
+      "by the limit of its organization",
+      job("running", { pending: 5, dialing: 1 }),
+      around({ organizationFree: 0, hasWorker: false }),
+      [{ reason: "organization_limit", contacts: 5, until: null }],
+    ],
+    [
+      "for want of a worker",
+      job("running"),
+      around({ hasWorker: false }),
+      [delayed, { reason: "no_worker", contacts: 5, until: null }],
+    ],
+    [
+      "by nothing that is known where nobody knows of workers",
+      job("running"),
+      around({ hasWorker: undefined }),
+      [delayed],
+    ],
+    [
+      "by no more than there are, whatever has come due meanwhile",
+      job("running", { waiting_retry: 2 }),
+      around({ dueRetries: 7, hasWorker: false }),
+      [{ reason: "no_worker", contacts: 2, until: null }],
+    ],
+    ["by nothing where there are none", job("paused", {}), undefined, []],
+    ["by nothing once it is completed", job("completed"), undefined, []],
+    ["by nothing once it is cancelled", job("cancelled"), undefined, []],
+  ])("%s", (_, of, surroundings, holds) => {
+    expect(holdsOf(of, surroundings)).toEqual(holds);
+  });
+});
+
+const one = (reason: string, until: Date | null = null) => ({ reason, contacts: 1, until });
+
+describe("a contact is held", () => {
+  const pending = { status: "pending", nextAttemptAt: null } as const;
+  const waiting = { status: "waiting_retry", nextAttemptAt: soon } as const;
+  const due = { status: "waiting_retry", nextAttemptAt: now } as const;
+
+  test.each([
+    ["until its job is started", pending, job("pending"), undefined, one("not_started")],
+    ["while its job is paused, whatever else", waiting, job("paused"), around(), one("paused")],
+    ["by its delay", waiting, job("running"), around({ hasWorker: false }), one("retry_delay", soon)],
+    [
+      "by what holds all once its delay is over",
+      due,
+      job("running"),
+      around({ hasWorker: false }),
+      one("no_worker"),
+    ],
+    ["by its job's limit", pending, job("running", { dialing: 2 }), around(), one("job_limit")],
+    ["by nothing while others are leased", pending, job("running"), around(), undefined],
+    [
+      "by nothing while it is dialing",
+      { ...pending, status: "dialing" as const },
+      job("paused"),
+      around(),
+      undefined,
+    ],
+    [
+      "by nothing once it is final",
+      { ...pending, status: "busy" as const },
+      job("paused"),
+      around(),
+      undefined,
+    ],
+    [
+      "by nothing once it is cancelled",
+      { ...pending, status: "cancelled" as const },
+      job("cancelled"),
+      undefined,
+      undefined,
+    ],
+  ])("%s", (_, contact, of, surroundings, hold) => {
+    expect(holdOf(contact, of, surroundings, now)).toEqual(hold);
+  });
+});

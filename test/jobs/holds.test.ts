@@ -1,0 +1,129 @@
+import { sql } from "kysely";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createHolds } from "../../src/jobs/holds.ts";
+import { eventually } from "../support/eventually.ts";
+import { makeContacts, makeJob, onJob } from "../support/make.ts";
+import { type Parts, startParts } from "../support/parts.ts";
+import {
+  forNewOrganization,
+  lease,
+  leaseOne,
+  limitOrganization,
+  makeRetriesDue,
+  reportAll,
+  runJob,
+} from "../leasing/leases.ts";
+
+let shared: Parts;
+let parts: Parts;
+beforeAll(async () => {
+  shared = await startParts();
+});
+afterAll(() => shared[Symbol.asyncDispose]());
+beforeEach(async () => {
+  parts = await forNewOrganization(shared);
+});
+
+const holds = async (jobId: string) => await parts.holds.ofJob(await parts.jobs.get(parts.caller, jobId));
+
+async function holdOf(jobId: string, number: number) {
+  const { job, contact } = await parts.jobs.getContact(parts.caller, jobId, number);
+  return await parts.holds.ofContact(job, contact);
+}
+
+/** Says that a worker asks, without a lease. */
+const ask = () => parts.askers.note(parts.caller.organizationId, [], 60_000);
+
+describe("the contacts of a job are held", () => {
+  test("until it starts", async () => {
+    const { id, scheduled_at: until } = await makeJob(parts, { status: "scheduled", contacts: 4 });
+    expect(await holds(id)).toEqual([{ reason: "not_started", contacts: 4, until }]);
+    expect(await holdOf(id, 4)).toEqual({ reason: "not_started", contacts: 1, until });
+  });
+
+  test("while it is paused", async () => {
+    const jobId = await runJob(parts);
+    await lease(parts);
+    await parts.jobs.pause(onJob(parts, jobId));
+    expect(await holds(jobId)).toEqual([{ reason: "paused", contacts: 2, until: null }]);
+    expect(await holdOf(jobId, 1)).toBeUndefined();
+    expect(await holdOf(jobId, 2)).toEqual({ reason: "paused", contacts: 1, until: null });
+  });
+
+  test("by the delays of their retries, and not once those are over", async () => {
+    const jobId = await runJob(parts, { contacts: makeContacts(3), concurrentCallLimit: 2 });
+    await reportAll(parts, await lease(parts, { maxContacts: 2 }), "busy");
+    await sql`
+      update retries set due_at = due_at + number * interval '1 hour'
+      where organization_id = ${parts.caller.organizationId} and job_id = ${jobId}`.execute(parts.db);
+    const [delayed, ...others] = await holds(jobId);
+    expect(others).toEqual([]);
+    expect(delayed).toMatchObject({ reason: "retry_delay", contacts: 2 });
+    const inMs = (delayed?.until?.getTime() ?? 0) - Date.now();
+    // Five minutes and the hour of the first, not of the second.
+    expect(inMs).toBeGreaterThan(60 * 60_000);
+    expect(inMs).toBeLessThan(66 * 60_000);
+    expect(await holdOf(jobId, 1)).toMatchObject({ reason: "retry_delay", contacts: 1 });
+    expect(await holdOf(jobId, 3)).toBeUndefined();
+    await makeRetriesDue(parts, jobId);
+    expect(await holds(jobId)).toEqual([]);
+    expect(await holdOf(jobId, 1)).toBeUndefined();
+  });
+
+  test("by its limit", async () => {
+    const jobId = await runJob(parts, { contacts: makeContacts(5), concurrentCallLimit: 2 });
+    await lease(parts, { maxContacts: 2 });
+    expect(await holds(jobId)).toEqual([{ reason: "job_limit", contacts: 3, until: null }]);
+    expect(await holdOf(jobId, 5)).toEqual({ reason: "job_limit", contacts: 1, until: null });
+  });
+
+  test("by the limit of its organization, which another job may have used up", async () => {
+    await limitOrganization(parts, 1);
+    await runJob(parts);
+    await leaseOne(parts);
+    const jobId = await runJob(parts, { contacts: makeContacts(2, 10) });
+    expect(await holds(jobId)).toEqual([{ reason: "organization_limit", contacts: 2, until: null }]);
+  });
+
+  test("for want of a worker, until one asks for contacts of the job", async () => {
+    const { id: jobId } = await makeJob(parts, { status: "running", contacts: 3 });
+    const { id: another } = await makeJob(parts, { status: "running", contacts: 1 });
+    const without = [{ reason: "no_worker", contacts: 3, until: null }];
+    expect(await holds(jobId)).toEqual(without);
+    await lease(parts, { jobIds: [another.toUpperCase()] });
+    await eventually(async () => expect(await holds(another)).toEqual([]));
+    expect(await holds(jobId)).toEqual(without);
+    await lease(parts);
+    await eventually(async () => expect(await holds(jobId)).toEqual([]));
+  });
+
+  test("of another organization's worker nothing is said", async () => {
+    const { id: jobId } = await makeJob(parts, { status: "running", contacts: 3 });
+    await lease(await forNewOrganization(shared), {});
+    expect(await holds(jobId)).toMatchObject([{ reason: "no_worker" }]);
+  });
+
+  test("but nobody says for want of a worker while Redis does not answer", async () => {
+    const { id: jobId } = await makeJob(parts, { status: "running", contacts: 3 });
+    const job = await parts.jobs.get(parts.caller, jobId);
+    const silent = createHolds({
+      lookUps: parts.db,
+      askers: { ...parts.askers, has: () => new Promise<boolean>(() => {}) },
+    });
+    expect(await silent.ofJob(job)).toEqual([]);
+    const away = createHolds({
+      lookUps: parts.db,
+      askers: { ...parts.askers, has: () => Promise.reject(new Error("away")) },
+    });
+    expect(await away.ofJob(job)).toEqual([]);
+  });
+
+  test("by nothing while they are being leased, and once the job has ended", async () => {
+    const { id: running } = await makeJob(parts, { status: "running", contacts: 3 });
+    await ask();
+    expect(await holds(running)).toEqual([]);
+    const { id: cancelled } = await makeJob(parts, { status: "cancelled", contacts: 3 });
+    expect(await holds(cancelled)).toEqual([]);
+    expect(await holdOf(cancelled, 1)).toBeUndefined();
+  });
+});

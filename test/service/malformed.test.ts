@@ -236,5 +236,6 @@ test("nothing of all this has left a row", async () => {
     contact_blocks: [],
     deleted_jobs: [],
     requests: [],
+    zone_sets: [],
   });
 });

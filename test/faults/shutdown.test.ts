@@ -95,7 +95,7 @@ test("SIGTERM in a fan-out, with long polls, watchers and calls in hand: all are
 
 test(`no call fails, for a client with ordinary retries, while three replicas are restarted one after another ${sized(1, 5)} times`, async () => {
   const insist = createInsist(system);
-  await using stories = tellStories(system.replicas, system.apiKey, 6);
+  await using stories = tellStories(system.replicas, system.apiKey, { atATime: 6 });
   const told = (more: number) => () => {
     expect(stories.failures).toEqual([]);
     expect(stories.told()).toBeGreaterThan(more);

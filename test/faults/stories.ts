@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
+import { persistent } from "../../src/client/persistent.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
@@ -31,7 +32,7 @@ const ordinaryRetries = {
 
 const contacts = 5;
 
-/** Jobs that are worked from their beginning to their end, one after another, by clients with ordinary retries. */
+/** Jobs that are worked from their beginning to their end, one after another, by clients that try again for a while. */
 export type Stories = AsyncDisposable & {
   /** How many have come to their end. */
   told(): number;
@@ -41,13 +42,23 @@ export type Stories = AsyncDisposable & {
   stop(): Promise<void>;
 };
 
-/** So many stories at a time, each of whose calls goes to any of the replicas. Nobody else works their jobs. */
-export function tellStories(replicas: readonly Replica[], apiKey: string, atATime: number): Stories {
+/**
+ * So many stories at a time, each of whose calls goes to any of the replicas. Nobody else works their jobs. With a
+ * patience a call is tried again for so long, as the package's client does; without, as often as gRPC does it, which is
+ * for some seconds.
+ */
+export function tellStories(
+  replicas: readonly Replica[],
+  apiKey: string,
+  { atATime, patienceMs }: { atATime: number; patienceMs?: number },
+): Stories {
   const address = `ipv4:${replicas.map(({ grpcUrl }) => new URL(grpcUrl).host).join(",")}`;
   const plain = createGrpcJsTransport(address, ordinaryRetries);
-  const options = { headers: { authorization: `Bearer ${apiKey}` }, timeoutMs: 20_000 };
-  const jobs = createClient(BatchJobService, plain);
-  const worker = createClient(ContactWorkerService, plain);
+  const timeoutMs = patienceMs ?? 20_000;
+  const transport = patienceMs === undefined ? plain : persistent(plain, { timeoutMs });
+  const options = { headers: { authorization: `Bearer ${apiKey}` }, timeoutMs };
+  const jobs = createClient(BatchJobService, transport);
+  const worker = createClient(ContactWorkerService, transport);
   const stop = new AbortController();
   const failures: string[] = [];
   let told = 0;

@@ -89,12 +89,19 @@ export function createRecorder(deps: {
     following.add(followed);
   }
 
-  const unlinkAll = async (organizationId: number, finished: readonly Finished[]): Promise<void> => {
-    for (const { id, revision } of finished) {
-      logger.info({ batchJobId: id }, "batch job ended");
+  /** Of jobs that run no more. */
+  async function unlinkAll(
+    organizationId: number,
+    { finished, paused = [] }: { finished: readonly Finished[]; paused?: readonly Finished[] },
+  ): Promise<void> {
+    for (const { id } of finished) logger.info({ batchJobId: id }, "batch job ended");
+    for (const { id } of paused) {
+      logger.warn({ batchJobId: id }, "batch job paused itself: too many of its last attempts ended badly");
+    }
+    for (const { id, revision } of [...finished, ...paused]) {
       await contactList.unlink({ id, organizationId }, revision);
     }
-  };
+  }
 
   /** Ends live leases; answers what each contact is now, undefined for a lease that was not live. */
   async function endAll(
@@ -102,14 +109,12 @@ export function createRecorder(deps: {
     endings: readonly (Omit<CallReport, "details"> & { details?: CallDetails })[],
     end: (endings: readonly Ending[]) => Promise<Ended>,
   ) {
-    const { contacts, finished } = await end(
-      endings.map(({ key, outcome, details }) => ({ ...key, outcome, details })),
-    );
+    const ended = await end(endings.map(({ key, outcome, details }) => ({ ...key, outcome, details })));
     for (const [i, { outcome }] of endings.entries()) {
-      if (contacts[i] !== undefined) metrics.outcomes.inc({ outcome });
+      if (ended.contacts[i] !== undefined) metrics.outcomes.inc({ outcome });
     }
-    follow(organizationId, () => unlinkAll(organizationId, finished));
-    return contacts;
+    follow(organizationId, () => unlinkAll(organizationId, ended));
+    return ended.contacts;
   }
 
   async function record(
@@ -143,7 +148,7 @@ export function createRecorder(deps: {
     for (const result of late.results) {
       if (result.kind === "recorded") metrics.outcomes.inc({ outcome: result.outcome });
     }
-    follow(organizationId, () => unlinkAll(organizationId, late.finished));
+    follow(organizationId, () => unlinkAll(organizationId, late));
     let nextLate = 0;
     return results.map((result) => result ?? late.results[nextLate++] ?? { kind: "gone" });
   }

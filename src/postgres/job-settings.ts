@@ -14,6 +14,8 @@ const columns = {
   callsPerSecond: "calls_per_second",
   rampUpMs: "ramp_up_ms",
   priority: "priority",
+  startWithinMs: "start_within_ms",
+  pauseWhen: "pause_when",
 } as const satisfies Record<keyof JobSettings, keyof BatchJobsTable>;
 
 export const settingNames = Object.keys(columns) as (keyof JobSettings)[];
@@ -40,6 +42,7 @@ export async function changeSettings(
       ...Object.fromEntries(set),
       ...(forbidsRetries ? { retries_judged_to: 0 } : {}),
       ...(changes.callsPerSecond === undefined ? {} : { next_call_at: nextCallAt(changes.callsPerSecond) }),
+      ...(changes.pauseWhen === undefined ? {} : { recent_outcomes: null }),
     })
     .where("organization_id", "=", job.organizationId)
     .where("id", "=", job.id)

@@ -30,6 +30,8 @@ export type Ended = {
   contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | undefined)[];
   /** The jobs that have ended by this. */
   finished: { id: string; revision: number }[];
+  /** The jobs that have paused themselves. */
+  paused: { id: string; revision: number }[];
 };
 
 const textOrNull = (text: string | undefined): string | null => (text === "" ? null : (text ?? null));
@@ -47,6 +49,8 @@ export type EndedRow = {
   waiting_ms: number[] | null;
   finished_ids: string[] | null;
   finished_revisions: number[] | null;
+  paused_ids: string[] | null;
+  paused_revisions: number[] | null;
 };
 
 const jobsOf = (endings: readonly Ending[]): string[] => [...new Set(endings.map((e) => e.jobId))].toSorted();
@@ -72,6 +76,9 @@ export function endCall(
     )`;
 }
 
+const jobsIn = (ids: string[] | null, revisions: number[] | null) =>
+  (ids ?? []).map((id, i) => ({ id, revision: revisions?.[i] ?? 0 }));
+
 export function readEnded(endings: readonly Ending[], row: EndedRow | undefined): Ended {
   if (row === undefined) throw new Error("ending leases gave no answer");
   const missed = new Set(row.missed);
@@ -83,11 +90,12 @@ export function readEnded(endings: readonly Ending[], row: EndedRow | undefined)
       ? { status: outcome, nextAttemptAt: null }
       : { status: "waiting_retry" as const, nextAttemptAt: new Date(nextMs) };
   });
-  const finished = (row.finished_ids ?? []).map((id, i) => ({
-    id,
-    revision: row.finished_revisions?.[i] ?? 0,
-  }));
-  return { endedAt: new Date(row.ended_ms), contacts, finished };
+  return {
+    endedAt: new Date(row.ended_ms),
+    contacts,
+    finished: jobsIn(row.finished_ids, row.finished_revisions),
+    paused: jobsIn(row.paused_ids, row.paused_revisions),
+  };
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
-import type { JobStatus } from "../domain/batch-job.ts";
+import type { JobStatus, PauseWhen } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactInput, Outcome, StoredContactStatus } from "../domain/contact.ts";
 
@@ -68,6 +68,11 @@ export type BatchJobsTable = ContactCountColumns & {
   /** Over so long from the start its limit grows from one; null for a limit that holds from the start. */
   ramp_up_ms: number | null;
   priority: Filled<number>;
+  start_within_ms: number | null;
+  pause_when: PauseWhen | null;
+  /** Bits of the last attempts, kept by end_leases.sql for pause_when. */
+  recent_outcomes: ColumnType<never, never, null>;
+  pause_reason: string | null;
   /** Those who wait for a retry, from the next number on, are to be judged anew by what the job is set to; or null. */
   retries_judged_to: number | null;
   total_contacts: Filled<number>;

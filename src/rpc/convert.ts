@@ -199,6 +199,16 @@ export function toBatchJob(
     ...(job.callsPerSecond === null ? {} : { callsPerSecond: job.callsPerSecond }),
     ...(job.rampUpMs === null ? {} : { rampUp: durationFromMs(job.rampUpMs) }),
     priority: job.priority,
+    ...(job.startWithinMs === null ? {} : { startWithin: durationFromMs(job.startWithinMs) }),
+    ...(job.pauseWhen === null
+      ? {}
+      : {
+          pauseWhen: {
+            ...job.pauseWhen,
+            outcomes: job.pauseWhen.outcomes.map((outcome) => protoOutcomes[outcome]),
+          },
+        }),
+    pauseReason: job.pauseReason ?? "",
     counts: toCounts(job),
     holds: holds.map(toHold),
   };

@@ -56,6 +56,9 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   callsPerSecond: 1_000,
   rampUp: time,
   priority: 10,
+  startWithin: time,
+  pauseWhen: { window: 10_000, share: 1, outcomes: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
+  pauseReason: "pause_when",
   counts: {
     total: int32,
     pending: int32,

@@ -28,6 +28,8 @@ export const aNewJob = (fields: Partial<NewJob> = {}): NewJob => ({
   callsPerSecond: null,
   rampUpMs: null,
   priority: 5,
+  startWithinMs: null,
+  pauseWhen: null,
   requestedStartTime: "",
   timeZone: "",
   ...fields,

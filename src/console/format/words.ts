@@ -65,5 +65,6 @@ export const finished = (counts: ContactCounts): number =>
 
 export const failureReasonWords: Readonly<Record<string, string>> = {
   no_contacts: "Its time came while it had no contacts.",
+  start_missed: "It could not be started in time.",
   no_call_completed: "No call was completed.",
 };

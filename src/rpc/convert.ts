@@ -154,9 +154,11 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
 const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
   not_started: ProtoHoldReason.NOT_STARTED,
   paused: ProtoHoldReason.PAUSED,
+  calling_hours: ProtoHoldReason.CALLING_HOURS,
   retry_delay: ProtoHoldReason.RETRY_DELAY,
   job_limit: ProtoHoldReason.JOB_LIMIT,
   organization_limit: ProtoHoldReason.ORGANIZATION_LIMIT,
+  pace: ProtoHoldReason.PACE,
   no_worker: ProtoHoldReason.NO_WORKER,
 };
 

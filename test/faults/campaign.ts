@@ -27,8 +27,9 @@ const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
 
 /**
  * Takes one job through its life, as a backend would, until it is final: created, perhaps scheduled and moved, started
- * by hand or by its time, perhaps filled up, changed, paused and resumed, or cancelled. It is the only one that commands
- * the job, so that every answer can be foreseen but for how far the job has come by itself, and perhaps paused itself.
+ * by hand or by its time, perhaps filled up, changed, paused and resumed, or cancelled. It is the only one that
+ * commands the job, so that every answer can be foreseen but for how far the job has come by itself, and whether it has
+ * paused itself.
  */
 export async function runCampaign(
   { history }: System,

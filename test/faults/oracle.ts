@@ -44,7 +44,7 @@ const mostAtOnce = (by: "job_id" | "organization_id") => sql`
     where e.kind in ('opened', 'ended', 'released')
   ) as running group by 1`;
 
-/** The most leases of a job, or of an organization, in a second, beside what its pace allows with what it makes up for. */
+/** Leases of a job, or of an organization, in a second that are more than its pace allows with what it makes up for. */
 const mostInASecond = (by: "job_id" | "organization_id", paced: RawBuilder<unknown>) => sql`
   select id, leases, calls_per_second from (
     select a.${sql.ref(by)} as id, p.calls_per_second, count(*) over (

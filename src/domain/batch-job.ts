@@ -21,9 +21,9 @@ type Verdict =
 /**
  * What each command makes of a job in each status: the one table that code, errors, documents and tests read.
  *
- * Three conditions lie outside it: a job without contacts cannot be started (`no_contacts`; when its time comes it
- * fails), a job of which a contact is dialing cannot be deleted (`invalid_status`), and a job with nothing open ends by
- * being resumed.
+ * What lies outside it: a job without contacts cannot be started (`no_contacts`; when its time comes it fails, and so
+ * does one whose time has been missed), a job of which a contact is dialing cannot be deleted (`invalid_status`), a
+ * running job may pause itself, and a job with nothing open ends by being resumed.
  */
 // prettier-ignore
 export const stateTable = {
@@ -56,6 +56,13 @@ const verdictOf = (command: Command, status: JobStatus): Verdict =>
 export const allowedStatuses = (command: Command): JobStatus[] =>
   jobStatuses.filter((status) => !refusals.has(verdictOf(command, status)));
 
+/** A job pauses itself when of its last `window` attempts at least this share has ended in one of the outcomes. */
+export type PauseWhen = {
+  readonly window: number;
+  readonly share: number;
+  readonly outcomes: readonly Outcome[];
+};
+
 /** A batch job as it is stored. */
 export type BatchJob = {
   readonly id: string;
@@ -85,6 +92,11 @@ export type BatchJob = {
   /** Over so long from its start the limit grows from one; null for a limit that holds from the start. */
   readonly rampUpMs: number | null;
   readonly priority: number;
+  /** A start that its time is longer past than this fails the job; null for one that is made whenever it can be. */
+  readonly startWithinMs: number | null;
+  readonly pauseWhen: PauseWhen | null;
+  /** Why a paused job has paused itself; null for one that a command has paused. */
+  readonly pauseReason: string | null;
   readonly totalContacts: number;
   /** How many of them are in each status. */
   readonly counts: Readonly<Record<StoredContactStatus, number>>;
@@ -106,7 +118,12 @@ export type JobSettings = Pick<
   | "callsPerSecond"
   | "rampUpMs"
   | "priority"
->;
+  | "startWithinMs"
+  | "pauseWhen"
+> & {
+  /** Null for a job that has none of its own. */
+  readonly callingHours: CallingHours | null;
+};
 
 /** A batch job as it is created, all of its contacts pending. */
 export type NewBatchJob = JobSettings &
@@ -122,8 +139,6 @@ export type NewBatchJob = JobSettings &
     | "totalContacts"
   > & {
     readonly status: "pending" | "scheduled";
-    /** Undefined for a job whose contacts may be called at any time. */
-    readonly callingHours: CallingHours | undefined;
     /** What its start goes on from, where that is traced. */
     readonly traceparent: string | undefined;
   };

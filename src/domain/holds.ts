@@ -5,9 +5,11 @@ import type { ContactStatus } from "./contact.ts";
 export const holdReasons = [
   "not_started",
   "paused",
+  "calling_hours",
   "retry_delay",
   "job_limit",
   "organization_limit",
+  "pace",
   "no_worker",
 ] as const;
 
@@ -18,40 +20,64 @@ export type Hold = { readonly reason: HoldReason; readonly contacts: number; rea
 
 /** How things are around a running job. */
 export type Surroundings = {
+  /** Whether its calling hours allow calls now. */
+  readonly isOpen: boolean;
+  /** When they allow them next, where that has been reckoned. */
+  readonly opensAt: Date | null;
   /** How many of its retries have come due; they are not counted beyond some. */
   readonly dueRetries: number;
   readonly nextRetryAt: Date | null;
+  /** How many more leases it may have. */
+  readonly jobFree: number;
+  /** When its growing limit allows one more. */
+  readonly jobFreeAt: Date | null;
   /** How many more leases its organization may have. */
   readonly organizationFree: number;
+  /** When its pace, and that of its organization, allow the next call; null if they do now. */
+  readonly nextCallAt: Date | null;
   /** Whether a worker has asked for its contacts within a minute; undefined where nobody knows. */
   readonly hasWorker: boolean | undefined;
 };
 
-/** What holds the contacts that nothing of their own holds; null if they are being leased. */
-function holdOfAll(job: BatchJob, around: Surroundings): HoldReason | null {
-  if (job.counts.dialing >= job.concurrentCallLimit) return "job_limit";
-  if (around.organizationFree <= 0) return "organization_limit";
-  return around.hasWorker === false ? "no_worker" : null;
+type Why = Omit<Hold, "contacts">;
+
+/** What holds the contacts that nothing of their own holds; undefined if they are being leased. */
+function holdOfReady(around: Surroundings): Why | undefined {
+  if (around.jobFree <= 0) return { reason: "job_limit", until: around.jobFreeAt };
+  if (around.organizationFree <= 0) return { reason: "organization_limit", until: null };
+  if (around.nextCallAt !== null) return { reason: "pace", until: around.nextCallAt };
+  return around.hasWorker === false ? { reason: "no_worker", until: null } : undefined;
 }
 
-/** What holds a whole job; undefined for one that is running, and for one that has ended, of which nothing is held. */
-function holdOfJob({ status, scheduledStartTime }: BatchJob): Omit<Hold, "contacts"> | undefined {
-  if (status === "pending") return { reason: "not_started", until: null };
-  if (status === "scheduled") return { reason: "not_started", until: scheduledStartTime };
-  return status === "paused" ? { reason: "paused", until: null } : undefined;
+/** What holds all contacts of a job, whatever holds each of them. */
+function holdOfJob(job: BatchJob, around: Surroundings | undefined): Why | undefined {
+  switch (job.status) {
+    case "pending":
+      return { reason: "not_started", until: null };
+    case "scheduled":
+      return { reason: "not_started", until: job.scheduledStartTime };
+    case "paused":
+      return { reason: "paused", until: null };
+    case "running":
+      return around?.isOpen === false ? { reason: "calling_hours", until: around.opensAt } : undefined;
+    case "completed":
+    case "failed":
+    case "cancelled":
+      return undefined;
+  }
 }
 
 /** Why contacts of the job are not being leased, each contact under one reason. */
 export function holdsOf(job: BatchJob, around: Surroundings | undefined): Hold[] {
   const { pending, waiting_retry: waiting } = job.counts;
-  const whole = holdOfJob(job);
+  const whole = holdOfJob(job, around);
   if (whole !== undefined) return withContacts([{ ...whole, contacts: pending + waiting }]);
   if (job.status !== "running" || around === undefined) return [];
   const due = Math.min(around.dueRetries, waiting);
-  const reason = holdOfAll(job, around);
+  const why = holdOfReady(around);
   return withContacts([
     { reason: "retry_delay", contacts: waiting - due, until: around.nextRetryAt },
-    ...(reason === null ? [] : [{ reason, contacts: pending + due, until: null }]),
+    ...(why === undefined ? [] : [{ ...why, contacts: pending + due }]),
   ]);
 }
 
@@ -65,13 +91,17 @@ export function holdOf(
   now: Date,
 ): Hold | undefined {
   if (contact.status !== "pending" && contact.status !== "waiting_retry") return undefined;
-  const whole = holdOfJob(job);
-  if (whole !== undefined) return { ...whole, contacts: 1 };
-  if (job.status !== "running" || around === undefined) return undefined;
-  const { nextAttemptAt } = contact;
-  if (contact.status === "waiting_retry" && nextAttemptAt !== null && nextAttemptAt > now) {
-    return { reason: "retry_delay", contacts: 1, until: nextAttemptAt };
+  const why = holdOfJob(job, around) ?? (around && holdOfOne(contact, around, now));
+  return why && { ...why, contacts: 1 };
+}
+
+function holdOfOne(
+  { status, nextAttemptAt }: Parameters<typeof holdOf>[0],
+  around: Surroundings,
+  now: Date,
+): Why | undefined {
+  if (status === "waiting_retry" && nextAttemptAt !== null && nextAttemptAt > now) {
+    return { reason: "retry_delay", until: nextAttemptAt };
   }
-  const reason = holdOfAll(job, around);
-  return reason === null ? undefined : { reason, contacts: 1, until: null };
+  return holdOfReady(around);
 }

@@ -68,17 +68,24 @@ export async function insertJobs(trx: Trx, jobs: readonly NewBatchJob[]): Promis
   await trx.insertInto("batch_jobs").values(jobs.map(toInsert)).execute();
   await insertZoneSets(
     trx,
-    jobs.filter(({ callingHours }) => callingHours !== undefined),
+    jobs.filter(({ callingHours }) => callingHours !== null),
   );
 }
 
 /** What every change of a job writes. */
 export const moved = { revision: sql<number>`revision + 1`, updated_at: now };
 
-/** What is to be known of a job that has just been started, or has failed for want of contacts. */
+/** What is to be known of a job that has just been started, or has failed instead. */
 export type StartedBatchJob = Pick<
   BatchJob,
-  "id" | "organizationId" | "status" | "revision" | "totalContacts" | "zoneSets" | "startLagMs"
+  | "id"
+  | "organizationId"
+  | "status"
+  | "failureReason"
+  | "revision"
+  | "totalContacts"
+  | "zoneSets"
+  | "startLagMs"
 >;
 
 /**
@@ -90,7 +97,7 @@ export async function startDueJobs(
   scheduledJobIds: readonly string[],
 ): Promise<StartedBatchJob[]> {
   const { rows } = await sql<StartedBatchJob>`
-    select id, organization_id as "organizationId", status, revision, total_contacts as "totalContacts",
+    select id, organization_id as "organizationId", status, failure_reason as "failureReason", revision, total_contacts as "totalContacts",
       zone_sets as "zoneSets", start_lag_ms as "startLagMs"
     from ${sql.id(functions.startDueJobs.name)}(${plainArray(scheduledJobIds)})
   `.execute(db);

@@ -20,7 +20,7 @@ export async function takeTurn(
   }
   if (endings.length === 0 && openings.length === 1) {
     const opened = await openLeases(db, organizationId, first.offers, first.takers);
-    return { ended: { endedAt: new Date(), contacts: [], finished: [] }, opened: [opened] };
+    return { ended: { endedAt: new Date(), contacts: [], finished: [], paused: [] }, opened: [opened] };
   }
   // It is a function of what has ended, so that it is called after that.
   const mostBytes = sql`case when ended.ended_ms is not null then ${largestAnswerBytes}::bigint end`;

@@ -82,10 +82,11 @@ export const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
   carrier_error: ProtoContactStatus.CARRIER_ERROR,
   failed: ProtoContactStatus.FAILED,
   unknown: ProtoContactStatus.UNKNOWN,
+  suppressed: ProtoContactStatus.SUPPRESSED,
   cancelled: ProtoContactStatus.CANCELLED,
 };
 
-const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason> = {
+export const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason> = {
   invalid_phone_format: ProtoRejectionReason.INVALID_PHONE_FORMAT,
   duplicate_phone: ProtoRejectionReason.DUPLICATE_PHONE,
   invalid_fields: ProtoRejectionReason.INVALID_FIELDS,
@@ -147,6 +148,7 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
     carrierError: counts.carrier_error,
     failed: counts.failed,
     unknown: counts.unknown,
+    suppressed: counts.suppressed,
     cancelled: isCancelled ? open : 0,
   };
 }
@@ -154,9 +156,11 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
 const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
   not_started: ProtoHoldReason.NOT_STARTED,
   paused: ProtoHoldReason.PAUSED,
+  calling_hours: ProtoHoldReason.CALLING_HOURS,
   retry_delay: ProtoHoldReason.RETRY_DELAY,
   job_limit: ProtoHoldReason.JOB_LIMIT,
   organization_limit: ProtoHoldReason.ORGANIZATION_LIMIT,
+  pace: ProtoHoldReason.PACE,
   no_worker: ProtoHoldReason.NO_WORKER,
 };
 
@@ -199,6 +203,16 @@ export function toBatchJob(
     ...(job.callsPerSecond === null ? {} : { callsPerSecond: job.callsPerSecond }),
     ...(job.rampUpMs === null ? {} : { rampUp: durationFromMs(job.rampUpMs) }),
     priority: job.priority,
+    ...(job.startWithinMs === null ? {} : { startWithin: durationFromMs(job.startWithinMs) }),
+    ...(job.pauseWhen === null
+      ? {}
+      : {
+          pauseWhen: {
+            ...job.pauseWhen,
+            outcomes: job.pauseWhen.outcomes.map((outcome) => protoOutcomes[outcome]),
+          },
+        }),
+    pauseReason: job.pauseReason ?? "",
     counts: toCounts(job),
     holds: holds.map(toHold),
   };

@@ -5,6 +5,7 @@ import {
   type UpdateBatchJobRequest,
   UpdateBatchJobRequestSchema,
 } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { readCallingHoursOf } from "./calling-hours.ts";
 import { readDuration, readOutcomes } from "./convert.ts";
 
 type Request = CreateBatchJobRequest | UpdateBatchJobRequest;
@@ -15,6 +16,7 @@ const defaults = {
   retryOn: ["no_answer", "busy", "timeout"],
   retryDelaysMs: [5 * 60_000, 30 * 60_000],
   priority: 5,
+  pausingOutcomes: ["carrier_error", "failed"],
 } as const;
 
 const orElse = <T>(values: T[], fallback: readonly T[]): readonly T[] =>
@@ -42,6 +44,22 @@ const readers = {
     return { rampUpMs: rampUpMs === 0 ? null : rampUpMs };
   },
   priority: ({ priority = defaults.priority }) => ({ priority }),
+  startWithin: ({ startWithin }) => ({
+    startWithinMs: startWithin === undefined ? null : readDuration("start_within", startWithin),
+  }),
+  pauseWhen: ({ pauseWhen }) => ({
+    pauseWhen:
+      pauseWhen === undefined
+        ? null
+        : {
+            window: pauseWhen.window,
+            share: pauseWhen.share,
+            outcomes: orElse(readOutcomes(pauseWhen.outcomes), defaults.pausingOutcomes),
+          },
+  }),
+  callingHours: ({ callingHours }) => ({
+    callingHours: callingHours === undefined ? null : readCallingHoursOf("calling_hours", callingHours),
+  }),
 } satisfies Partial<Record<keyof Request, (request: Request) => Partial<JobSettings>>>;
 
 type Field = keyof typeof readers;
@@ -68,6 +86,9 @@ export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
   ...readers.callsPerSecond(request),
   ...readers.rampUp(request),
   ...readers.priority(request),
+  ...readers.startWithin(request),
+  ...readers.pauseWhen(request),
+  ...readers.callingHours(request),
 });
 
 /** The settings that a request changes: those that its mask names, or where it has none, those that it gives. */

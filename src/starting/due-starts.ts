@@ -57,7 +57,11 @@ export function createDueStarts(deps: {
     for (const job of jobs) {
       const fields = { batchJobId: job.id, contacts: job.totalContacts, startLagMs: job.startLagMs };
       if (job.status !== "running") {
-        logger.warn(fields, "batch job failed: its time came while it had no contacts");
+        const why =
+          job.failureReason === "start_missed"
+            ? "was longer past than it allows"
+            : "came while it had no contacts";
+        logger.warn(fields, `batch job failed: its time ${why}`);
         continue;
       }
       if (job.startLagMs !== null) metrics.startLagSeconds.observe(job.startLagMs / 1000);

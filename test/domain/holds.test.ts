@@ -14,15 +14,19 @@ function job(
   return {
     status,
     scheduledStartTime: status === "scheduled" ? soon : null,
-    concurrentCallLimit: 2,
     counts: { ...none, ...counts },
   } as BatchJob;
 }
 
 const around = (fields: Partial<Surroundings> = {}): Surroundings => ({
+  isOpen: true,
+  opensAt: null,
   dueRetries: 0,
   nextRetryAt: soon,
+  jobFree: 2,
+  jobFreeAt: null,
   organizationFree: 10,
+  nextCallAt: null,
   hasWorker: true,
   ...fields,
 });
@@ -43,7 +47,7 @@ describe("the contacts of a job are held", () => {
     [
       "by its limit, those that are due again too",
       job("running", { pending: 5, waiting_retry: 3, dialing: 2 }),
-      around({ dueRetries: 1, hasWorker: false, organizationFree: 0 }),
+      around({ dueRetries: 1, jobFree: 0, hasWorker: false, organizationFree: 0, nextCallAt: soon }),
       [
         { ...delayed, contacts: 2 },
         { reason: "job_limit", contacts: 6, until: null },
@@ -52,8 +56,26 @@ describe("the contacts of a job are held", () => {
     [
       "by the limit of its organization",
       job("running", { pending: 5, dialing: 1 }),
-      around({ organizationFree: 0, hasWorker: false }),
+      around({ organizationFree: 0, hasWorker: false, nextCallAt: soon }),
       [{ reason: "organization_limit", contacts: 5, until: null }],
+    ],
+    [
+      "while its hours are closed, whatever else",
+      job("running"),
+      around({ isOpen: false, opensAt: soon, jobFree: 0 }),
+      [{ reason: "calling_hours", contacts: 8, until: soon }],
+    ],
+    [
+      "until its limit has grown",
+      job("running", { pending: 5, dialing: 1 }),
+      around({ jobFree: -1, jobFreeAt: soon }),
+      [{ reason: "job_limit", contacts: 5, until: soon }],
+    ],
+    [
+      "by the pace",
+      job("running", { pending: 5 }),
+      around({ nextCallAt: soon, hasWorker: false }),
+      [{ reason: "pace", contacts: 5, until: soon }],
     ],
     [
       "for want of a worker",
@@ -99,7 +121,14 @@ describe("a contact is held", () => {
       around({ hasWorker: false }),
       one("no_worker"),
     ],
-    ["by its job's limit", pending, job("running", { dialing: 2 }), around(), one("job_limit")],
+    [
+      "until its job's hours open",
+      due,
+      job("running"),
+      around({ isOpen: false, opensAt: soon }),
+      one("calling_hours", soon),
+    ],
+    ["by its job's limit", pending, job("running", { dialing: 2 }), around({ jobFree: 0 }), one("job_limit")],
     ["by nothing while others are leased", pending, job("running"), around(), undefined],
     [
       "by nothing while it is dialing",

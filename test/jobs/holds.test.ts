@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createHolds } from "../../src/jobs/holds.ts";
 import { eventually } from "../support/eventually.ts";
+import { moveOpening, notNow } from "../support/hours.ts";
 import { makeContacts, makeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import {
@@ -68,6 +69,47 @@ describe("the contacts of a job are held", () => {
     await makeRetriesDue(parts, jobId);
     expect(await holds(jobId)).toEqual([]);
     expect(await holdOf(jobId, 1)).toBeUndefined();
+  });
+
+  test("while its hours are closed, until they open", async () => {
+    const jobId = await runJob(parts, { callingHours: notNow() });
+    const { from: until } = await moveOpening(parts, jobId, { fromMs: 600_000, untilMs: 900_000 });
+    expect(await holds(jobId)).toEqual([{ reason: "calling_hours", contacts: 3, until }]);
+    expect(await holdOf(jobId, 2)).toEqual({ reason: "calling_hours", contacts: 1, until });
+    await moveOpening(parts, jobId, { fromMs: -600_000, untilMs: -1 });
+    expect(await holds(jobId)).toEqual([{ reason: "calling_hours", contacts: 3, until: null }]);
+    await ask();
+    await moveOpening(parts, jobId, { fromMs: -600_000, untilMs: 600_000 });
+    expect(await holds(jobId)).toEqual([]);
+  });
+
+  test("by its pace, until the next call may begin", async () => {
+    const jobId = await runJob(parts, { callsPerSecond: 0.01 });
+    await leaseOne(parts);
+    const [hold] = await holds(jobId);
+    expect(hold).toMatchObject({ reason: "pace", contacts: 2 });
+    const inMs = (hold?.until?.getTime() ?? 0) - Date.now();
+    expect(inMs).toBeGreaterThan(40_000);
+    expect(inMs).toBeLessThan(101_000);
+  });
+
+  test("by the pace of its organization", async () => {
+    const jobId = await runJob(parts);
+    await parts.db
+      .updateTable("organizations")
+      .set({ calls_per_second: 0.01 })
+      .where("id", "=", parts.caller.organizationId)
+      .execute();
+    await leaseOne(parts);
+    expect(await holds(jobId)).toMatchObject([{ reason: "pace", contacts: 2 }]);
+  });
+
+  test("until a limit that grows allows one more", async () => {
+    const jobId = await runJob(parts, { concurrentCallLimit: 11, rampUpMs: 10 * 3_600_000 });
+    await leaseOne(parts);
+    const { startedAt } = await parts.jobs.get(parts.caller, jobId);
+    const until = new Date((startedAt?.getTime() ?? 0) + 3_600_001);
+    expect(await holds(jobId)).toEqual([{ reason: "job_limit", contacts: 2, until }]);
   });
 
   test("by its limit", async () => {

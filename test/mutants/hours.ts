@@ -40,8 +40,8 @@ export const callingHours: Mutant[] = [
   {
     guard: "a job is not said to want for workers while nobody knows",
     file: "src/domain/holds.ts",
-    text: 'around.hasWorker === false ? "no_worker" : null',
-    instead: 'around.hasWorker === true ? null : "no_worker"',
+    text: "around.hasWorker === false ?",
+    instead: "around.hasWorker !== true ?",
     test: "test/domain/holds.test.ts",
     title: "by nothing that is known where nobody knows of workers",
   },
@@ -52,5 +52,13 @@ export const callingHours: Mutant[] = [
     instead: "",
     test: "test/redis/askers.test.ts",
     title: "of one organization no more than a thousand are kept",
+  },
+  {
+    guard: "contacts are said to be held while the hours of their job are closed",
+    file: "src/postgres/surroundings.ts",
+    text: "coalesce(z.open_from <= clock.now and clock.now < z.open_until, false)",
+    instead: "true",
+    test: "test/jobs/holds.test.ts",
+    title: "while its hours are closed, until they open",
   },
 ];

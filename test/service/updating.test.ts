@@ -21,6 +21,8 @@ const aJob = {
   callsPerSecond: 20,
   rampUp: "3600s",
   priority: 7,
+  startWithin: "60s",
+  pauseWhen: { window: 20, share: 1, outcomes: ["OUTCOME_FAILED"] },
 };
 
 type Job = JsonObject & { batchJobId: string; revision: string };
@@ -46,6 +48,13 @@ describe.each(bothListeners)("over %s", (name) => {
     callsPerSecond: 0.5,
     rampUp: "60s",
     priority: 10,
+    startWithin: "600s",
+    pauseWhen: { window: 100, share: 0.5, outcomes: ["OUTCOME_BUSY"] },
+    callingHours: {
+      windows: [{ days: [1, 2], start: "09:00", end: "24:00" }],
+      exceptions: [{ date: "2027-12-25", windows: [] }],
+      closeEarly: "0s",
+    },
   };
 
   test("what is given is changed where there is no mask, and nothing else", async () => {
@@ -74,10 +83,12 @@ describe.each(bothListeners)("over %s", (name) => {
   test("what the mask names and is not given becomes what it is when a job is created without it", async () => {
     const job = await create();
     const updateMask =
-      "description,concurrentCallLimit,maxAttempts,retryOn,retryDelays,callsPerSecond,rampUp,priority";
+      "description,concurrentCallLimit,maxAttempts,retryOn,retryDelays,callsPerSecond,rampUp,priority,startWithin,pauseWhen";
     const changed = await change(job, { updateMask });
     expect(changed).not.toHaveProperty("callsPerSecond");
     expect(changed).not.toHaveProperty("rampUp");
+    expect(changed).not.toHaveProperty("startWithin");
+    expect(changed).not.toHaveProperty("pauseWhen");
     expect(changed).toMatchObject({
       name: aJob.name,
       description: "",
@@ -89,8 +100,15 @@ describe.each(bothListeners)("over %s", (name) => {
     });
   });
 
+  test("a job that is to pause itself does so after failures of the carrier and of workers, if no others are named", async () => {
+    const job = await create();
+    expect(await change(job, { pauseWhen: { window: 50, share: 0.25 } })).toMatchObject({
+      pauseWhen: { window: 50, share: 0.25, outcomes: ["OUTCOME_CARRIER_ERROR", "OUTCOME_FAILED"] },
+    });
+  });
+
   const paths =
-    "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays, calls_per_second, ramp_up, priority";
+    "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays, calls_per_second, ramp_up, priority, start_within, pause_when, calling_hours";
 
   test.each([
     ["a path that there is not", { updateMask: "fromPhoneNumberId", name: "A" }, "update_mask", paths],

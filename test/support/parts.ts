@@ -14,15 +14,19 @@ import {
   exportsAtOnce,
 } from "../../src/jobs/export/contact-export.ts";
 import { createHolds } from "../../src/jobs/holds.ts";
-import { createContactImport } from "../../src/jobs/import/contact-import.ts";
+import { createContactImport, filesAtOnce } from "../../src/jobs/import/contact-import.ts";
 import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
 import { type Limits, defaultLimits } from "../../src/jobs/import/pieces.ts";
+import { createSlots } from "../../src/jobs/import/slots.ts";
+import { createPhoneImport } from "../../src/suppression/phone-import.ts";
+import { createSuppression } from "../../src/suppression/suppression.ts";
 import { createAsking } from "../../src/leasing/asking.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { createRecorder } from "../../src/leasing/recorder.ts";
 import { createMetrics } from "../../src/vitals/metrics.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
+import type { SharesToWaitIn } from "../../src/postgres/connections.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { openExports } from "../../src/postgres/exports.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
@@ -33,6 +37,7 @@ import { checkFitness } from "../../src/redis/fitness.ts";
 import { createReservations } from "../../src/redis/reservations.ts";
 import { createSchedule } from "../../src/redis/schedule.ts";
 import { createSweep } from "../../src/starting/sweep.ts";
+import { createTurnsByKey } from "../../src/timing/turns.ts";
 import { createWatching } from "../../src/jobs/watching.ts";
 import { cloneDatabase } from "./database.ts";
 import { eventually } from "./eventually.ts";
@@ -68,7 +73,7 @@ export async function startParts(
   const database = beside === undefined ? stack.use(await cloneDatabase()) : { url: beside.databaseUrl };
   const db = openDatabase({ url: database.url, poolSize: 10 });
   stack.defer(() => db.destroy());
-  const shares = { of: () => db };
+  const shares: SharesToWaitIn = { of: () => db, inLine: createTurnsByKey() };
   const reads = { reads: shares, searches: shares, lookUps: db };
   const redis = await connected(openRedis(options.redisUrl ?? inject("redisUrl")));
   stack.defer(() => redis.disconnect());
@@ -96,13 +101,19 @@ export async function startParts(
   );
   const dueStarts = createDueStarts({ db, metrics, logger });
   const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, openings, logger });
-  const contactImport = createContactImport({
-    directUrl: database.url,
+  const files = {
     shares,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
     limits: { ...defaultLimits, ...options.importLimits },
+    inTurn: createSlots(filesAtOnce),
     metrics,
+  };
+  const contactImport = createContactImport({
+    ...files,
+    directUrl: database.url,
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
   });
+  const suppression = createSuppression({ shares, reads: shares, now: clock.now });
+  const importPhones = createPhoneImport({ ...files, now: clock.now });
   const exportLimits = { ...defaultExportLimits, ...options.exportLimits };
   const exportsDb = openExports({
     url: database.url,
@@ -161,6 +172,8 @@ export async function startParts(
     ...dueStarts,
     jobs,
     contactImport,
+    suppression,
+    importPhones,
     exportContacts,
     sweep,
     caller,

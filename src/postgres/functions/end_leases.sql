@@ -11,9 +11,13 @@
 --   error_codes, failure_reasons, durations_ms, provider_call_ids   what was reported; null for nothing
 -- Answers
 --   one row: the time, the places (from 1) of the leases that it did not end, those of the contacts that are to be
---   called again, and when, and the jobs that have ended by this, with their new revisions.
+--   called again, and when, the jobs that were passed by, and those that have ended by this, and that have paused
+--   themselves, with their new revisions.
 -- Locks
---   the organization's row, then the rows of the jobs in the order that they are given in, all until the commit.
+--   the organization's row, then the rows of the jobs, all until the commit. A job that somebody else has locked is
+--   passed by, since everybody of the organization would wait for it here. Its leases stay as they are; those that are
+--   live last ten seconds from now at least, unless only_expired: what was reported in time is not overtaken by the
+--   end of its lease while it waits.
 -- Repeated
 --   it changes nothing: what it has ended is not live any more, and is among the places.
 -- Form
@@ -29,8 +33,8 @@ create function end_leases(
   organization int, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], attempts int[],
   nonces bigint[], outcomes text[], error_codes text[], failure_reasons text[], durations_ms bigint[],
   provider_call_ids text[],
-  out ended_ms bigint, out missed int[], out waiting int[], out waiting_ms bigint[], out finished_ids uuid[],
-  out finished_revisions bigint[]
+  out ended_ms bigint, out missed int[], out waiting int[], out waiting_ms bigint[], out held_ids uuid[],
+  out finished_ids uuid[], out finished_revisions bigint[], out paused_ids uuid[], out paused_revisions bigint[]
 )
 language plpgsql
 set enable_seqscan = off
@@ -46,23 +50,53 @@ declare
   retried text[];
   delays_ms bigint[];
   found_job batch_jobs;
+  -- Of each running job that may pause itself the outcomes after which it does, and how its attempts end, as bits.
+  pausing text[];
+  judged int[];
+  ends text[];
+  recent bit varying;
+  most int;
+  seen int;
+  bad int;
+  is_enough boolean;
 begin
   perform from organizations o where o.id = organization for no key update;
   select array_agg(b.status in ('running', 'paused') order by t.turn),
     array_agg(array_to_string(b.retry_on, ' ') order by t.turn),
+    array_agg(case when b.status = 'running' then
+      array_to_string(array(select jsonb_array_elements_text(b.pause_when -> 'outcomes')), ' ') end order by t.turn),
     array_agg(array(
       select case when a < b.max_attempts then
         coalesce(b.retry_delays_ms[a], b.retry_delays_ms[cardinality(b.retry_delays_ms)], 0) end
       from generate_series(1, 10) as a
     ) order by t.turn)
-  into going_on, retried, delays_ms
+  into going_on, retried, pausing, delays_ms
   from unnest(job_ids) with ordinality as t (id, turn)
   left join lateral (
-    select status, max_attempts, retry_on, retry_delays_ms from batch_jobs
-    where organization_id = organization and id = t.id for no key update
+    select status, max_attempts, retry_on, retry_delays_ms, pause_when from batch_jobs
+    where organization_id = organization and id = t.id for no key update skip locked
   ) as b on true;
   ending := date_trunc('milliseconds', clock_timestamp());
   ended_ms := extract(epoch from ending) * 1000;
+  if array_position(going_on, null) is not null then
+    select array_agg(t.id) into held_ids
+    from unnest(job_ids) with ordinality as t (id, turn)
+    cross join lateral (
+      select from batch_jobs where organization_id = organization and id = t.id limit 1
+    ) as b
+    where going_on[t.turn] is null;
+  end if;
+  if held_ids is not null and not only_expired then
+    update leases l set expires_at = ending + interval '10 seconds'
+    from (
+      select organization as organization_id, job_ids[g.job] as job_id, g.number, g.attempt, g.nonce
+      from unnest(jobs, numbers, attempts, nonces) as g (job, number, attempt, nonce)
+      where job_ids[g.job] = any(held_ids)
+    ) as g
+    where g.organization_id = l.organization_id and g.job_id = l.job_id and g.number = l.number
+      and g.attempt = l.attempt and g.nonce = l.nonce and l.expires_at > ending
+      and l.expires_at < ending + interval '10 seconds';
+  end if;
 
   with given as materialized (
     select g.*, organization as organization_id, job_ids[g.job] as job_id,
@@ -79,7 +113,7 @@ begin
     where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number
       and l.attempt = g.attempt and l.nonce = g.nonce
       and (not only_expired or l.expires_at <= ending)
-    returning l.*, g.place, g.outcome, g.next_at, g.error_code, g.failure_reason, g.duration_ms, g.provider_call_id
+    returning l.*, g.job, g.place, g.outcome, g.next_at, g.error_code, g.failure_reason, g.duration_ms, g.provider_call_id
   ), history as (
     insert into attempts (
       organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome,
@@ -123,12 +157,15 @@ begin
     update organizations o set dialing = o.dialing - s.ended
     from (select count(*)::int as ended from ended) as s
     where o.id = organization and s.ended > 0
+  ), last as (
+    select job, string_agg((outcome = any (string_to_array(pausing[job], ' ')))::int::text, '' order by place) as bits
+    from ended where pausing[job] <> '' group by job
   )
-  select (
+  select (select array_agg(job order by job) from last), (select array_agg(bits order by job) from last), (
       select array_agg(p.place) from generate_series(1, cardinality(numbers)) as p (place)
       where p.place not in (select place from ended)
     ), array_agg(place), array_agg(extract(epoch from next_at) * 1000)
-  into missed, waiting, waiting_ms
+  into judged, ends, missed, waiting, waiting_ms
   from ended where next_at is not null;
 
   for turn in 1 .. cardinality(job_ids) loop
@@ -143,6 +180,32 @@ begin
       where organization_id = organization and id = job_ids[turn];
       finished_ids := finished_ids || job_ids[turn];
       finished_revisions := finished_revisions || (found_job.revision + 1);
+    elsif turn = any (judged) then
+      -- Judged anew after each attempt with which there is a whole window. Bits are numbered from 0.
+      most := found_job.pause_when -> 'window';
+      seen := coalesce(length(found_job.recent_outcomes), 0);
+      bad := coalesce(bit_count(found_job.recent_outcomes), 0);
+      recent := coalesce(found_job.recent_outcomes, '') || ends[array_position(judged, turn)]::varbit;
+      is_enough := false;
+      for n in seen + 1 .. length(recent) loop
+        bad := bad + get_bit(recent, n - 1) - case when n > most then get_bit(recent, n - 1 - most) else 0 end;
+        is_enough := n >= most and bad >= (found_job.pause_when -> 'share')::numeric * most;
+        exit when is_enough;
+      end loop;
+      update batch_jobs
+      set recent_outcomes = case when not is_enough then substring(recent from greatest(1, length(recent) - most + 1)) end,
+        status = case when is_enough then 'paused' else status end,
+        pause_reason = case when is_enough then 'pause_when' end,
+        updated_at = case when is_enough then ending else updated_at end,
+        revision = revision + is_enough::int
+      where organization_id = organization and id = job_ids[turn];
+      if is_enough then
+        insert into audit (organization_id, occurred_at, type, actor, request_id, batch_job_id, revision, data)
+        values (organization, ending, 'batch_job.paused', 'service', '', job_ids[turn], found_job.revision + 1,
+          json_build_object('pauseReason', 'pause_when', 'attempts', most, 'ofTheOutcomes', bad));
+        paused_ids := paused_ids || job_ids[turn];
+        paused_revisions := paused_revisions || (found_job.revision + 1);
+      end if;
     end if;
   end loop;
 end $$;

@@ -3,7 +3,9 @@
 -- Arguments
 --   entries  as the schedule has them; one that stands for nothing, or whose time has not come, starts nothing
 -- Answers
---   a row for each job that runs now, or has failed because it has no contacts
+--   a row for each job that runs now, or has failed because it has no contacts, or because its time is longer past than
+--   it allows; with how many sets of time zones its contacts are in, at least one if there are
+--   hours to be reckoned for it
 -- Locks
 --   the rows of those jobs, until the commit; a row that somebody else has locked is left alone.
 -- Repeated
@@ -17,7 +19,8 @@
 create function start_due_jobs(
   entries uuid[]
 ) returns table (
-  id uuid, organization_id int, status text, revision bigint, total_contacts int, zone_sets smallint, start_lag_ms bigint
+  id uuid, organization_id int, status text, failure_reason text, revision bigint, total_contacts int,
+  zone_sets smallint, start_lag_ms bigint
 )
 language plpgsql
 set enable_seqscan = off
@@ -42,12 +45,15 @@ begin
     ) as job
   )
   update batch_jobs b
-  set status = case when total_contacts > 0 then 'running' else 'failed' end,
-    failure_reason = case when total_contacts > 0 then null else 'no_contacts' end,
-    started_at = case when total_contacts > 0 then starting end,
-    finished_at = case when total_contacts > 0 then null else starting end,
+  set status = case when total_contacts > 0 and begun <= coalesce(scheduled_at + start_within_ms * interval '1 ms', 'infinity') then 'running' else 'failed' end,
+    failure_reason = case when begun > coalesce(scheduled_at + start_within_ms * interval '1 ms', 'infinity') then 'start_missed' when total_contacts = 0 then 'no_contacts' end,
+    started_at = case when total_contacts > 0 and begun <= coalesce(scheduled_at + start_within_ms * interval '1 ms', 'infinity') then starting end,
+    finished_at = case when total_contacts = 0 or begun > coalesce(scheduled_at + start_within_ms * interval '1 ms', 'infinity') then starting end,
     start_lag_ms = (date_part('epoch', begun - scheduled_at) * 1000)::bigint,
     scheduled_job_id = null, revision = revision + 1, updated_at = starting
   where ctid = any (array(select place from due))
-  returning b.id, b.organization_id, b.status, b.revision, b.total_contacts, b.zone_sets, b.start_lag_ms;
+  returning b.id, b.organization_id, b.status, b.failure_reason, b.revision, b.total_contacts,
+    case when b.hours_revision = (select o.hours_revision from organizations o where o.id = b.organization_id)
+      then b.zone_sets else greatest(b.zone_sets, 1::smallint) end,
+    b.start_lag_ms;
 end $$;

@@ -59,7 +59,8 @@ begin
     scheduled_at = timestamptz 'epoch' + t.scheduled_ms * millisecond, scheduled_job_id = t.scheduled_job_id,
     started_at = timestamptz 'epoch' + t.started_ms * millisecond,
     finished_at = timestamptz 'epoch' + t.finished_ms * millisecond,
-    updated_at = timestamptz 'epoch' + now_ms * millisecond
+    updated_at = timestamptz 'epoch' + now_ms * millisecond, pause_reason = null,
+    recent_outcomes = case when b.status = t.status then b.recent_outcomes end
   from t
   where b.organization_id = t.organization_id and b.id = t.id;
 

@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { CallingHours } from "./calling_hours_pb.ts";
 import { file_callsheet_v1_calling_hours } from "./calling_hours_pb.ts";
 import type { Hold } from "./hold_pb.ts";
@@ -16,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/batch_job.proto.
  */
 export const file_callsheet_v1_batch_job: GenFile = /*@__PURE__*/
-  fileDesc("ChxjYWxsc2hlZXQvdjEvYmF0Y2hfam9iLnByb3RvEgxjYWxsc2hlZXQudjEi6QcKCEJhdGNoSm9iEhQKDGJhdGNoX2pvYl9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhwKFGZyb21fcGhvbmVfbnVtYmVyX2lkGAQgASgJEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIWCg5mYWlsdXJlX3JlYXNvbhgGIAEoCRI3ChBhbGxvd2VkX2NvbW1hbmRzGAcgAygOMh0uY2FsbHNoZWV0LnYxLkJhdGNoSm9iQ29tbWFuZBIQCghyZXZpc2lvbhgIIAEoAxIQCgh0aW1lem9uZRgJIAEoCRIcChRyZXF1ZXN0ZWRfc3RhcnRfdGltZRgKIAEoCRI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQc2NoZWR1bGVkX2pvYl9pZBgMIAEoCRIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoJc3RhcnRfbGFnGBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh0KFWNvbmN1cnJlbnRfY2FsbF9saW1pdBgSIAEoBRIUCgxtYXhfYXR0ZW1wdHMYEyABKAUSJwoIcmV0cnlfb24YFCADKA4yFS5jYWxsc2hlZXQudjEuT3V0Y29tZRIvCgxyZXRyeV9kZWxheXMYFSADKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoGY291bnRzGBYgASgLMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RDb3VudHMSMQoNY2FsbGluZ19ob3VycxgXIAEoCzIaLmNhbGxzaGVldC52MS5DYWxsaW5nSG91cnMSHQoQY2FsbHNfcGVyX3NlY29uZBgYIAEoAUgAiAEBEioKB3JhbXBfdXAYGSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIcHJpb3JpdHkYGiABKAUSIQoFaG9sZHMYKCADKAsyEi5jYWxsc2hlZXQudjEuSG9sZEITChFfY2FsbHNfcGVyX3NlY29uZCKjAgoNQ29udGFjdENvdW50cxINCgV0b3RhbBgBIAEoBRIPCgdwZW5kaW5nGAIgASgFEhUKDXdhaXRpbmdfcmV0cnkYAyABKAUSDwoHZGlhbGluZxgEIAEoBRIRCgljb21wbGV0ZWQYBSABKAUSEQoJbm9fYW5zd2VyGAYgASgFEgwKBGJ1c3kYByABKAUSDwoHdGltZW91dBgIIAEoBRIRCgl2b2ljZW1haWwYCSABKAUSDwoHYmxvY2tlZBgKIAEoBRIWCg5pbnZhbGlkX251bWJlchgLIAEoBRIVCg1jYXJyaWVyX2Vycm9yGAwgASgFEg4KBmZhaWxlZBgNIAEoBRIPCgd1bmtub3duGA4gASgFEhEKCWNhbmNlbGxlZBgPIAEoBSLxAgoHQ29udGFjdBIUCgxiYXRjaF9qb2JfaWQYASABKAkSDgoGbnVtYmVyGAIgASgFEg0KBXBob25lGAMgASgJEgwKBG5hbWUYBCABKAkSMQoGZmllbGRzGAUgAygLMiEuY2FsbHNoZWV0LnYxLkNvbnRhY3QuRmllbGRzRW50cnkSKwoGc3RhdHVzGAYgASgOMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RTdGF0dXMSEAoIYXR0ZW1wdHMYByABKAUSKwoMbGFzdF9vdXRjb21lGAggASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSMwoPbmV4dF9hdHRlbXB0X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgRob2xkGAsgASgLMhIuY2FsbHNoZWV0LnYxLkhvbGQaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLyAgoHQXR0ZW1wdBIPCgdhdHRlbXB0GAEgASgFEhAKCGxlYXNlX2lkGAIgASgJEhEKCXdvcmtlcl9pZBgDIAEoCRItCglsZWFzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGxlYXNlX2V4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgdvdXRjb21lGAcgASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSEgoKZXJyb3JfY29kZRgIIAEoCRIWCg5mYWlsdXJlX3JlYXNvbhgJIAEoCRIwCg1jYWxsX2R1cmF0aW9uGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHByb3ZpZGVyX2NhbGxfaWQYCyABKAkikgEKDENvbnRhY3RJbnB1dBINCgVwaG9uZRgBIAEoCRIMCgRuYW1lGAIgASgJEjYKBmZpZWxkcxgDIAMoCzImLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXQuRmllbGRzRW50cnkaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ7Cg9SZWplY3RlZENvbnRhY3QSDQoFaW5kZXgYASABKAUSDQoFcGhvbmUYAiABKAkSLQoGcmVhc29uGAMgASgOMh0uY2FsbHNoZWV0LnYxLlJlamVjdGlvblJlYXNvbhINCgVmaWVsZBgEIAEoCRIMCgRydWxlGAUgASgJKogCCg5CYXRjaEpvYlN0YXR1cxIgChxCQVRDSF9KT0JfU1RBVFVTX1VOU1BFQ0lGSUVEEAASHAoYQkFUQ0hfSk9CX1NUQVRVU19QRU5ESU5HEAESHgoaQkFUQ0hfSk9CX1NUQVRVU19TQ0hFRFVMRUQQAhIcChhCQVRDSF9KT0JfU1RBVFVTX1JVTk5JTkcQAxIbChdCQVRDSF9KT0JfU1RBVFVTX1BBVVNFRBAEEh4KGkJBVENIX0pPQl9TVEFUVVNfQ09NUExFVEVEEAUSGwoXQkFUQ0hfSk9CX1NUQVRVU19GQUlMRUQQBhIeChpCQVRDSF9KT0JfU1RBVFVTX0NBTkNFTExFRBAHKqwCCg9CYXRjaEpvYkNvbW1hbmQSIQodQkFUQ0hfSk9CX0NPTU1BTkRfVU5TUEVDSUZJRUQQABIbChdCQVRDSF9KT0JfQ09NTUFORF9TVEFSVBABEiAKHEJBVENIX0pPQl9DT01NQU5EX1JFU0NIRURVTEUQAhIbChdCQVRDSF9KT0JfQ09NTUFORF9QQVVTRRADEhwKGEJBVENIX0pPQl9DT01NQU5EX1JFU1VNRRAEEhwKGEJBVENIX0pPQl9DT01NQU5EX0NBTkNFTBAFEhwKGEJBVENIX0pPQl9DT01NQU5EX0RFTEVURRAGEiIKHkJBVENIX0pPQl9DT01NQU5EX0FERF9DT05UQUNUUxAHEhwKGEJBVENIX0pPQl9DT01NQU5EX1VQREFURRAIKpsCCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX0NPTVBMRVRFRBABEhUKEU9VVENPTUVfTk9fQU5TV0VSEAISEAoMT1VUQ09NRV9CVVNZEAMSEwoPT1VUQ09NRV9USU1FT1VUEAQSFQoRT1VUQ09NRV9WT0lDRU1BSUwQBRITCg9PVVRDT01FX0JMT0NLRUQQBhIaChZPVVRDT01FX0lOVkFMSURfTlVNQkVSEAcSGQoVT1VUQ09NRV9DQVJSSUVSX0VSUk9SEAgSEgoOT1VUQ09NRV9GQUlMRUQQCRITCg9PVVRDT01FX1VOS05PV04QChIWChJPVVRDT01FX05PVF9ESUFMRUQQCyrOAwoNQ29udGFjdFN0YXR1cxIeChpDT05UQUNUX1NUQVRVU19VTlNQRUNJRklFRBAAEhoKFkNPTlRBQ1RfU1RBVFVTX1BFTkRJTkcQARIaChZDT05UQUNUX1NUQVRVU19ESUFMSU5HEAISIAocQ09OVEFDVF9TVEFUVVNfV0FJVElOR19SRVRSWRADEhwKGENPTlRBQ1RfU1RBVFVTX0NPTVBMRVRFRBAEEhwKGENPTlRBQ1RfU1RBVFVTX05PX0FOU1dFUhAFEhcKE0NPTlRBQ1RfU1RBVFVTX0JVU1kQBhIaChZDT05UQUNUX1NUQVRVU19USU1FT1VUEAcSHAoYQ09OVEFDVF9TVEFUVVNfVk9JQ0VNQUlMEAgSGgoWQ09OVEFDVF9TVEFUVVNfQkxPQ0tFRBAJEiEKHUNPTlRBQ1RfU1RBVFVTX0lOVkFMSURfTlVNQkVSEAoSIAocQ09OVEFDVF9TVEFUVVNfQ0FSUklFUl9FUlJPUhALEhkKFUNPTlRBQ1RfU1RBVFVTX0ZBSUxFRBAMEhoKFkNPTlRBQ1RfU1RBVFVTX1VOS05PV04QDRIcChhDT05UQUNUX1NUQVRVU19DQU5DRUxMRUQQDiqpAQoPUmVqZWN0aW9uUmVhc29uEiAKHFJFSkVDVElPTl9SRUFTT05fVU5TUEVDSUZJRUQQABIpCiVSRUpFQ1RJT05fUkVBU09OX0lOVkFMSURfUEhPTkVfRk9STUFUEAESJAogUkVKRUNUSU9OX1JFQVNPTl9EVVBMSUNBVEVfUEhPTkUQAhIjCh9SRUpFQ1RJT05fUkVBU09OX0lOVkFMSURfRklFTERTEANiBnByb3RvMw", [file_callsheet_v1_calling_hours, file_callsheet_v1_hold, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChxjYWxsc2hlZXQvdjEvYmF0Y2hfam9iLnByb3RvEgxjYWxsc2hlZXQudjEi3QgKCEJhdGNoSm9iEhQKDGJhdGNoX2pvYl9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhwKFGZyb21fcGhvbmVfbnVtYmVyX2lkGAQgASgJEiwKBnN0YXR1cxgFIAEoDjIcLmNhbGxzaGVldC52MS5CYXRjaEpvYlN0YXR1cxIWCg5mYWlsdXJlX3JlYXNvbhgGIAEoCRI3ChBhbGxvd2VkX2NvbW1hbmRzGAcgAygOMh0uY2FsbHNoZWV0LnYxLkJhdGNoSm9iQ29tbWFuZBIQCghyZXZpc2lvbhgIIAEoAxIQCgh0aW1lem9uZRgJIAEoCRIcChRyZXF1ZXN0ZWRfc3RhcnRfdGltZRgKIAEoCRI4ChRzY2hlZHVsZWRfc3RhcnRfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQc2NoZWR1bGVkX2pvYl9pZBgMIAEoCRIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoJc3RhcnRfbGFnGBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEh0KFWNvbmN1cnJlbnRfY2FsbF9saW1pdBgSIAEoBRIUCgxtYXhfYXR0ZW1wdHMYEyABKAUSJwoIcmV0cnlfb24YFCADKA4yFS5jYWxsc2hlZXQudjEuT3V0Y29tZRIvCgxyZXRyeV9kZWxheXMYFSADKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoGY291bnRzGBYgASgLMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RDb3VudHMSMQoNY2FsbGluZ19ob3VycxgXIAEoCzIaLmNhbGxzaGVldC52MS5DYWxsaW5nSG91cnMSHQoQY2FsbHNfcGVyX3NlY29uZBgYIAEoAUgAiAEBEioKB3JhbXBfdXAYGSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIcHJpb3JpdHkYGiABKAUSLwoMc3RhcnRfd2l0aGluGBsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEisKCnBhdXNlX3doZW4YHCABKAsyFy5jYWxsc2hlZXQudjEuUGF1c2VXaGVuEhQKDHBhdXNlX3JlYXNvbhgdIAEoCRIhCgVob2xkcxgoIAMoCzISLmNhbGxzaGVldC52MS5Ib2xkQhMKEV9jYWxsc19wZXJfc2Vjb25kIo8BCglQYXVzZVdoZW4SGgoGd2luZG93GAEgASgFQgq6SAcaBRiQTigUEiYKBXNoYXJlGAIgASgBQhe6SBQSEhkAAAAAAADwPyl7FK5H4XqEPxI+CghvdXRjb21lcxgDIAMoDjIVLmNhbGxzaGVldC52MS5PdXRjb21lQhW6SBKSAQ8QFBgBIgmCAQYQASAAIAsitwIKDUNvbnRhY3RDb3VudHMSDQoFdG90YWwYASABKAUSDwoHcGVuZGluZxgCIAEoBRIVCg13YWl0aW5nX3JldHJ5GAMgASgFEg8KB2RpYWxpbmcYBCABKAUSEQoJY29tcGxldGVkGAUgASgFEhEKCW5vX2Fuc3dlchgGIAEoBRIMCgRidXN5GAcgASgFEg8KB3RpbWVvdXQYCCABKAUSEQoJdm9pY2VtYWlsGAkgASgFEg8KB2Jsb2NrZWQYCiABKAUSFgoOaW52YWxpZF9udW1iZXIYCyABKAUSFQoNY2Fycmllcl9lcnJvchgMIAEoBRIOCgZmYWlsZWQYDSABKAUSDwoHdW5rbm93bhgOIAEoBRIRCgljYW5jZWxsZWQYDyABKAUSEgoKc3VwcHJlc3NlZBgQIAEoBSLxAgoHQ29udGFjdBIUCgxiYXRjaF9qb2JfaWQYASABKAkSDgoGbnVtYmVyGAIgASgFEg0KBXBob25lGAMgASgJEgwKBG5hbWUYBCABKAkSMQoGZmllbGRzGAUgAygLMiEuY2FsbHNoZWV0LnYxLkNvbnRhY3QuRmllbGRzRW50cnkSKwoGc3RhdHVzGAYgASgOMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RTdGF0dXMSEAoIYXR0ZW1wdHMYByABKAUSKwoMbGFzdF9vdXRjb21lGAggASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSMwoPbmV4dF9hdHRlbXB0X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgRob2xkGAsgASgLMhIuY2FsbHNoZWV0LnYxLkhvbGQaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLyAgoHQXR0ZW1wdBIPCgdhdHRlbXB0GAEgASgFEhAKCGxlYXNlX2lkGAIgASgJEhEKCXdvcmtlcl9pZBgDIAEoCRItCglsZWFzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGxlYXNlX2V4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgdvdXRjb21lGAcgASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSEgoKZXJyb3JfY29kZRgIIAEoCRIWCg5mYWlsdXJlX3JlYXNvbhgJIAEoCRIwCg1jYWxsX2R1cmF0aW9uGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHByb3ZpZGVyX2NhbGxfaWQYCyABKAkikgEKDENvbnRhY3RJbnB1dBINCgVwaG9uZRgBIAEoCRIMCgRuYW1lGAIgASgJEjYKBmZpZWxkcxgDIAMoCzImLmNhbGxzaGVldC52MS5Db250YWN0SW5wdXQuRmllbGRzRW50cnkaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ7Cg9SZWplY3RlZENvbnRhY3QSDQoFaW5kZXgYASABKAUSDQoFcGhvbmUYAiABKAkSLQoGcmVhc29uGAMgASgOMh0uY2FsbHNoZWV0LnYxLlJlamVjdGlvblJlYXNvbhINCgVmaWVsZBgEIAEoCRIMCgRydWxlGAUgASgJKogCCg5CYXRjaEpvYlN0YXR1cxIgChxCQVRDSF9KT0JfU1RBVFVTX1VOU1BFQ0lGSUVEEAASHAoYQkFUQ0hfSk9CX1NUQVRVU19QRU5ESU5HEAESHgoaQkFUQ0hfSk9CX1NUQVRVU19TQ0hFRFVMRUQQAhIcChhCQVRDSF9KT0JfU1RBVFVTX1JVTk5JTkcQAxIbChdCQVRDSF9KT0JfU1RBVFVTX1BBVVNFRBAEEh4KGkJBVENIX0pPQl9TVEFUVVNfQ09NUExFVEVEEAUSGwoXQkFUQ0hfSk9CX1NUQVRVU19GQUlMRUQQBhIeChpCQVRDSF9KT0JfU1RBVFVTX0NBTkNFTExFRBAHKqwCCg9CYXRjaEpvYkNvbW1hbmQSIQodQkFUQ0hfSk9CX0NPTU1BTkRfVU5TUEVDSUZJRUQQABIbChdCQVRDSF9KT0JfQ09NTUFORF9TVEFSVBABEiAKHEJBVENIX0pPQl9DT01NQU5EX1JFU0NIRURVTEUQAhIbChdCQVRDSF9KT0JfQ09NTUFORF9QQVVTRRADEhwKGEJBVENIX0pPQl9DT01NQU5EX1JFU1VNRRAEEhwKGEJBVENIX0pPQl9DT01NQU5EX0NBTkNFTBAFEhwKGEJBVENIX0pPQl9DT01NQU5EX0RFTEVURRAGEiIKHkJBVENIX0pPQl9DT01NQU5EX0FERF9DT05UQUNUUxAHEhwKGEJBVENIX0pPQl9DT01NQU5EX1VQREFURRAIKpsCCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX0NPTVBMRVRFRBABEhUKEU9VVENPTUVfTk9fQU5TV0VSEAISEAoMT1VUQ09NRV9CVVNZEAMSEwoPT1VUQ09NRV9USU1FT1VUEAQSFQoRT1VUQ09NRV9WT0lDRU1BSUwQBRITCg9PVVRDT01FX0JMT0NLRUQQBhIaChZPVVRDT01FX0lOVkFMSURfTlVNQkVSEAcSGQoVT1VUQ09NRV9DQVJSSUVSX0VSUk9SEAgSEgoOT1VUQ09NRV9GQUlMRUQQCRITCg9PVVRDT01FX1VOS05PV04QChIWChJPVVRDT01FX05PVF9ESUFMRUQQCyrtAwoNQ29udGFjdFN0YXR1cxIeChpDT05UQUNUX1NUQVRVU19VTlNQRUNJRklFRBAAEhoKFkNPTlRBQ1RfU1RBVFVTX1BFTkRJTkcQARIaChZDT05UQUNUX1NUQVRVU19ESUFMSU5HEAISIAocQ09OVEFDVF9TVEFUVVNfV0FJVElOR19SRVRSWRADEhwKGENPTlRBQ1RfU1RBVFVTX0NPTVBMRVRFRBAEEhwKGENPTlRBQ1RfU1RBVFVTX05PX0FOU1dFUhAFEhcKE0NPTlRBQ1RfU1RBVFVTX0JVU1kQBhIaChZDT05UQUNUX1NUQVRVU19USU1FT1VUEAcSHAoYQ09OVEFDVF9TVEFUVVNfVk9JQ0VNQUlMEAgSGgoWQ09OVEFDVF9TVEFUVVNfQkxPQ0tFRBAJEiEKHUNPTlRBQ1RfU1RBVFVTX0lOVkFMSURfTlVNQkVSEAoSIAocQ09OVEFDVF9TVEFUVVNfQ0FSUklFUl9FUlJPUhALEhkKFUNPTlRBQ1RfU1RBVFVTX0ZBSUxFRBAMEhoKFkNPTlRBQ1RfU1RBVFVTX1VOS05PV04QDRIcChhDT05UQUNUX1NUQVRVU19DQU5DRUxMRUQQDhIdChlDT05UQUNUX1NUQVRVU19TVVBQUkVTU0VEEA8qqQEKD1JlamVjdGlvblJlYXNvbhIgChxSRUpFQ1RJT05fUkVBU09OX1VOU1BFQ0lGSUVEEAASKQolUkVKRUNUSU9OX1JFQVNPTl9JTlZBTElEX1BIT05FX0ZPUk1BVBABEiQKIFJFSkVDVElPTl9SRUFTT05fRFVQTElDQVRFX1BIT05FEAISIwofUkVKRUNUSU9OX1JFQVNPTl9JTlZBTElEX0ZJRUxEUxADYgZwcm90bzM", [file_buf_validate_validate, file_callsheet_v1_calling_hours, file_callsheet_v1_hold, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A named list of contacts with its settings, schedule and status.
@@ -60,7 +61,8 @@ export type BatchJob = Message<"callsheet.v1.BatchJob"> & {
   status: BatchJobStatus;
 
   /**
-   * Why a failed job failed: `no_contacts` (its time came while it was empty) or `no_call_completed`. Otherwise empty.
+   * Why a failed job failed: `no_contacts` (its time came while it was empty), `start_missed` (it could not be started
+   * within `start_within`) or `no_call_completed`. Otherwise empty.
    *
    * @generated from field: string failure_reason = 6;
    */
@@ -179,7 +181,8 @@ export type BatchJob = Message<"callsheet.v1.BatchJob"> & {
   counts?: ContactCounts | undefined;
 
   /**
-   * When its contacts may be called; unset for a job without hours. Only in the answer of GetBatchJob.
+   * When its contacts may be called; unset for a job without hours. Only in the answers of GetBatchJob and
+   * UpdateBatchJob.
    *
    * @generated from field: callsheet.v1.CallingHours calling_hours = 23;
    */
@@ -208,6 +211,27 @@ export type BatchJob = Message<"callsheet.v1.BatchJob"> & {
   priority: number;
 
   /**
+   * So long after its time a scheduled start is made still. Unset for a start that is made as soon as it can be.
+   *
+   * @generated from field: google.protobuf.Duration start_within = 27;
+   */
+  startWithin?: Duration | undefined;
+
+  /**
+   * When the job pauses itself. Unset for never.
+   *
+   * @generated from field: callsheet.v1.PauseWhen pause_when = 28;
+   */
+  pauseWhen?: PauseWhen | undefined;
+
+  /**
+   * Why a paused job has paused itself: `pause_when`. Empty for one that a command has paused.
+   *
+   * @generated from field: string pause_reason = 29;
+   */
+  pauseReason: string;
+
+  /**
    * Why contacts are not being leased now. Each contact that is pending or waiting is under one reason, or under none
    * if it is being leased. Only in the answer of GetBatchJob.
    *
@@ -222,6 +246,42 @@ export type BatchJob = Message<"callsheet.v1.BatchJob"> & {
  */
 export const BatchJobSchema: GenMessage<BatchJob> = /*@__PURE__*/
   messageDesc(file_callsheet_v1_batch_job, 0);
+
+/**
+ * When a running job pauses itself: of its last `window` attempts at least `share` ended in one of `outcomes`. Attempts
+ * count from the start, or from the last resume, or change of this, on.
+ *
+ * @generated from message callsheet.v1.PauseWhen
+ */
+export type PauseWhen = Message<"callsheet.v1.PauseWhen"> & {
+  /**
+   * So many attempts are looked at; before there are as many the job does not pause itself. 20 to 10,000.
+   *
+   * @generated from field: int32 window = 1;
+   */
+  window: number;
+
+  /**
+   * At least this part of them; 0.01 to 1.
+   *
+   * @generated from field: double share = 2;
+   */
+  share: number;
+
+  /**
+   * Ended in one of these. carrier_error and failed if none is given.
+   *
+   * @generated from field: repeated callsheet.v1.Outcome outcomes = 3;
+   */
+  outcomes: Outcome[];
+};
+
+/**
+ * Describes the message callsheet.v1.PauseWhen.
+ * Use `create(PauseWhenSchema)` to create a new message.
+ */
+export const PauseWhenSchema: GenMessage<PauseWhen> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_batch_job, 1);
 
 /**
  * How many contacts of a batch job are in each status. The parts add up to `total`.
@@ -333,6 +393,13 @@ export type ContactCounts = Message<"callsheet.v1.ContactCounts"> & {
    * @generated from field: int32 cancelled = 15;
    */
   cancelled: number;
+
+  /**
+   * Final as suppressed.
+   *
+   * @generated from field: int32 suppressed = 16;
+   */
+  suppressed: number;
 };
 
 /**
@@ -340,7 +407,7 @@ export type ContactCounts = Message<"callsheet.v1.ContactCounts"> & {
  * Use `create(ContactCountsSchema)` to create a new message.
  */
 export const ContactCountsSchema: GenMessage<ContactCounts> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 1);
+  messageDesc(file_callsheet_v1_batch_job, 2);
 
 /**
  * One person to call in one batch job.
@@ -424,7 +491,7 @@ export type Contact = Message<"callsheet.v1.Contact"> & {
  * Use `create(ContactSchema)` to create a new message.
  */
 export const ContactSchema: GenMessage<Contact> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 2);
+  messageDesc(file_callsheet_v1_batch_job, 3);
 
 /**
  * One attempt to call a contact: a lease that was not released.
@@ -515,7 +582,7 @@ export type Attempt = Message<"callsheet.v1.Attempt"> & {
  * Use `create(AttemptSchema)` to create a new message.
  */
 export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 3);
+  messageDesc(file_callsheet_v1_batch_job, 4);
 
 /**
  * One person to call, as given to CreateBatchJob and AddContacts. A contact that breaks a rule is rejected by itself,
@@ -555,7 +622,7 @@ export type ContactInput = Message<"callsheet.v1.ContactInput"> & {
  * Use `create(ContactInputSchema)` to create a new message.
  */
 export const ContactInputSchema: GenMessage<ContactInput> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 4);
+  messageDesc(file_callsheet_v1_batch_job, 5);
 
 /**
  * A contact that was not accepted.
@@ -604,7 +671,7 @@ export type RejectedContact = Message<"callsheet.v1.RejectedContact"> & {
  * Use `create(RejectedContactSchema)` to create a new message.
  */
 export const RejectedContactSchema: GenMessage<RejectedContact> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_batch_job, 5);
+  messageDesc(file_callsheet_v1_batch_job, 6);
 
 /**
  * Where a batch job stands. See the state table in proto/README.md for what may be done in each status.
@@ -981,6 +1048,14 @@ export const ContactStatus = {
    * @generated from enum value: CONTACT_STATUS_CANCELLED = 14;
    */
   CANCELLED: 14,
+
+  /**
+   * Final, without an attempt: when this contact was to be called its phone number was on the organization's list of
+   * suppressed phones. It stays so when the phone number is taken off the list.
+   *
+   * @generated from enum value: CONTACT_STATUS_SUPPRESSED = 15;
+   */
+  SUPPRESSED: 15,
 } as const;
 
 /**

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/hold.proto.
  */
 export const file_callsheet_v1_hold: GenFile = /*@__PURE__*/
-  fileDesc("ChdjYWxsc2hlZXQvdjEvaG9sZC5wcm90bxIMY2FsbHNoZWV0LnYxIm0KBEhvbGQSKAoGcmVhc29uGAEgASgOMhguY2FsbHNoZWV0LnYxLkhvbGRSZWFzb24SEAoIY29udGFjdHMYAiABKAUSKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKtUBCgpIb2xkUmVhc29uEhsKF0hPTERfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXSE9MRF9SRUFTT05fTk9UX1NUQVJURUQQARIWChJIT0xEX1JFQVNPTl9QQVVTRUQQAhIbChdIT0xEX1JFQVNPTl9SRVRSWV9ERUxBWRADEhkKFUhPTERfUkVBU09OX0pPQl9MSU1JVBAEEiIKHkhPTERfUkVBU09OX09SR0FOSVpBVElPTl9MSU1JVBAFEhkKFUhPTERfUkVBU09OX05PX1dPUktFUhAGYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChdjYWxsc2hlZXQvdjEvaG9sZC5wcm90bxIMY2FsbHNoZWV0LnYxIm0KBEhvbGQSKAoGcmVhc29uGAEgASgOMhguY2FsbHNoZWV0LnYxLkhvbGRSZWFzb24SEAoIY29udGFjdHMYAiABKAUSKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKooCCgpIb2xkUmVhc29uEhsKF0hPTERfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXSE9MRF9SRUFTT05fTk9UX1NUQVJURUQQARIWChJIT0xEX1JFQVNPTl9QQVVTRUQQAhIdChlIT0xEX1JFQVNPTl9DQUxMSU5HX0hPVVJTEAMSGwoXSE9MRF9SRUFTT05fUkVUUllfREVMQVkQBBIZChVIT0xEX1JFQVNPTl9KT0JfTElNSVQQBRIiCh5IT0xEX1JFQVNPTl9PUkdBTklaQVRJT05fTElNSVQQBhIUChBIT0xEX1JFQVNPTl9QQUNFEAcSGQoVSE9MRF9SRUFTT05fTk9fV09SS0VSEAhiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * Why so many contacts are not being leased.
@@ -77,32 +77,46 @@ export const HoldReason = {
   PAUSED: 2,
 
   /**
-   * The delay before another attempt is not over. `until` is when the next of these contacts comes due.
+   * The calling hours of the job are closed. `until` is when they open.
    *
-   * @generated from enum value: HOLD_REASON_RETRY_DELAY = 3;
+   * @generated from enum value: HOLD_REASON_CALLING_HOURS = 3;
    */
-  RETRY_DELAY: 3,
+  CALLING_HOURS: 3,
 
   /**
-   * As many contacts of the job are dialing as may be at once.
+   * The delay before another attempt is not over. `until` is when the next of these contacts comes due.
    *
-   * @generated from enum value: HOLD_REASON_JOB_LIMIT = 4;
+   * @generated from enum value: HOLD_REASON_RETRY_DELAY = 4;
    */
-  JOB_LIMIT: 4,
+  RETRY_DELAY: 4,
+
+  /**
+   * As many contacts of the job are dialing as may be at once. `until` is when a limit that grows allows one more.
+   *
+   * @generated from enum value: HOLD_REASON_JOB_LIMIT = 5;
+   */
+  JOB_LIMIT: 5,
 
   /**
    * As many contacts of the organization are dialing as may be at once.
    *
-   * @generated from enum value: HOLD_REASON_ORGANIZATION_LIMIT = 5;
+   * @generated from enum value: HOLD_REASON_ORGANIZATION_LIMIT = 6;
    */
-  ORGANIZATION_LIMIT: 5,
+  ORGANIZATION_LIMIT: 6,
+
+  /**
+   * The pace of the job, or of the organization, allows the next call at `until`.
+   *
+   * @generated from enum value: HOLD_REASON_PACE = 7;
+   */
+  PACE: 7,
 
   /**
    * No worker has asked for contacts of the job for a minute.
    *
-   * @generated from enum value: HOLD_REASON_NO_WORKER = 6;
+   * @generated from enum value: HOLD_REASON_NO_WORKER = 8;
    */
-  NO_WORKER: 6,
+  NO_WORKER: 8,
 } as const;
 
 /**

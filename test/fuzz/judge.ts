@@ -178,6 +178,8 @@ export function judge(asked: Asked, answered: Answered): Verdict {
   if (end === "late") return { answer: "late", fault: "no answer in a minute" };
   if (asked.isCut && end === "left") return { answer: "cut" };
   if (end === "left" && answered.status === 0) return { answer: "silent", fault: "the stream did not begin" };
+  // Its time was over while the answer was written.
+  if (end === "broken" && asked.hasDeadline) return { answer: "broken off in time" };
   if (end === "broken") return { answer: "broken", fault: shown("it was broken off") };
   try {
     const { answer, fault } = judgeWhole(asked, answered);

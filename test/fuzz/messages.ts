@@ -383,8 +383,13 @@ function isGiven(field: DescField, random: Random): boolean {
 }
 
 /** One of the fields that exclude each other: of a stream's messages the first of them comes first, the last last. */
-function chosen(fields: readonly DescField[], { random, place }: Making): readonly DescField[] {
-  if (random.chance(0.02)) return fields;
+function chosen(fields: readonly DescField[], making: Making): readonly DescField[] {
+  const { random, place } = making;
+  if (random.chance(making.wrong)) {
+    // JSON that has two of them is no message.
+    making.isOdd = true;
+    return fields;
+  }
   if (place === "only" || random.chance(0.05)) return [random.pick(fields)];
   const at = { first: 0, middle: Math.min(1, fields.length - 1), last: fields.length - 1 }[place];
   return fields.slice(at, at + 1);

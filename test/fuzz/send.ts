@@ -17,7 +17,7 @@ export type Sender = Disposable & { send(asked: Asked): Promise<Answered> };
 
 /** Who has seen the first message of a stream that does not end goes this soon; who sees none, this late. */
 const lookMs = 10;
-const endlessMs = 5_000;
+const endlessMs = 20_000;
 /** Whatever is not answered in this time is a finding. */
 const patienceMs = 60_000;
 

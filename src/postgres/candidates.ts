@@ -9,8 +9,8 @@ const timeNow = sql<Date>`(select clock_timestamp())`;
 const zoneSetOfJob = sql`
   zone_sets z where b.zone_sets > 0 and z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set = 0`;
 
-/** Contacts of the job b may be leased now, as far as its hours say. Looked up job by job. */
-const isOpen = sql`(b.zone_sets = 0 or (
+/** Contacts of the job b of the organization o may be leased now, as far as hours say. Looked up job by job. */
+const isOpen = sql`b.hours_revision = o.hours_revision and (b.zone_sets = 0 or (
   select true from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow} limit 1))`;
 
 /**
@@ -28,6 +28,21 @@ export type Candidate = {
   maxAttempts: number;
 };
 
+/** Which jobs are looked at: no others than these, if any are given. */
+export type Choice = {
+  readonly afterJobId: string;
+  readonly onlyJobIds: readonly string[];
+  readonly limit: number;
+};
+
+/** By job: how many leases end before its contacts are leased, and how many more of its retries are looked at. */
+type Expected = {
+  readonly ending?: ReadonlyMap<string, number>;
+  readonly lookAhead?: ReadonlyMap<string, number>;
+};
+
+const none: ReadonlyMap<string, number> = new Map();
+
 /**
  * The organization's jobs that may give contacts, once so many leases of these jobs have ended as `ending` says: those
  * after `afterJobId` in the order of their ids, then those from the start. Takes no lock.
@@ -35,12 +50,11 @@ export type Candidate = {
 export async function findCandidates(
   db: Database,
   organizationId: number,
-  afterJobId: string,
-  onlyJobIds: readonly string[],
-  limit: number,
-  ending: ReadonlyMap<string, number> = new Map(),
+  { afterJobId, onlyJobIds, limit }: Choice,
+  { ending = none, lookAhead = none }: Expected = {},
 ): Promise<{ organizationFree: number; candidates: Candidate[] }> {
   const endingIds = [...ending.keys()];
+  const aheadIds = [...lookAhead.keys()];
   const endingInAll = [...ending.values()].reduce((sum, count) => sum + count, 0);
   const some = (side: RawBuilder<unknown>) => sql`
     select b.id, ${limitNow("b")} - b.dialing_contacts as free, ${callsAllowed("b")} as allowed,
@@ -51,6 +65,10 @@ export async function findCandidates(
           select from retries r
           where r.organization_id = b.organization_id and r.job_id = b.id and r.due_at <= ${timeNow}
           limit greatest(0, b.concurrent_call_limit - b.dialing_contacts + ${endingInAll}::int)
+            + coalesce((
+              select count from unnest(${aheadIds}::uuid[], ${[...lookAhead.values()]}::int[]) as ahead (id, count)
+              where ahead.id = b.id
+            ), 0)
         ) as due)
       end as due
     from batch_jobs b
@@ -87,7 +105,6 @@ export async function findCandidates(
 }
 
 /**
-/**
  * When there may next be contacts to give that could not be given when somebody looked, so many ms ago: a retry of a
  * running job of the organization comes due, or its hours begin, or its pace, that of the organization, or its growing
  * limit allows one more call. It is in the past for what has come meanwhile.
@@ -100,10 +117,12 @@ export async function nextReadyAt(
   const since = sql<Date>`(select clock_timestamp() - ${Math.ceil(lookedMsAgo)}::int * interval '1 ms')`;
   const { rows } = await sql<{ readyAt: Date | null }>`
     select least(
-      min(next.ready_at), min(${nextCall("b", since)}), min(${nextRoom("b", since)}), ${nextCall("o", since)}
+      min(next.ready_at), min(${nextCall("b", since)}) filter (where ${isOpen}),
+      min(${nextRoom("b", since)}) filter (where ${isOpen}), ${nextCall("o", since)}
     ) as "readyAt"
     from organizations o
     left join batch_jobs b on b.organization_id = o.id and b.status = 'running'
+      and b.hours_revision = o.hours_revision
       and (b.waiting_retry_contacts > 0 or (b.zone_sets > 0 and b.pending_contacts > 0)
         or b.calls_per_second is not null or b.ramp_up_ms is not null)
     left join lateral (

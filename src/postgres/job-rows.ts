@@ -98,6 +98,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
     carrier_error: row.carrier_error_contacts,
     failed: row.failed_contacts,
     unknown: row.unknown_contacts,
+    suppressed: row.suppressed_contacts,
   },
   hasAllPhones: row.has_all_phones,
   zoneSets: row.zone_sets,
@@ -125,7 +126,7 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   pause_when: job.pauseWhen,
   total_contacts: job.totalContacts,
   pending_contacts: job.totalContacts,
-  calling_hours: job.callingHours === undefined ? null : JSON.stringify(job.callingHours),
-  zone_sets: job.callingHours === undefined ? 0 : 1,
+  calling_hours: job.callingHours === null ? null : JSON.stringify(job.callingHours),
+  zone_sets: job.callingHours === null ? 0 : 1,
   ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

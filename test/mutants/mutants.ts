@@ -2,6 +2,7 @@ import { reads } from "./reads.ts";
 import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
+import { suppression } from "./suppression.ts";
 
 /**
  * A guard that is taken out, and the test that must then fail. test/README.md shows the guards; `npm run test:mutants`
@@ -688,10 +689,34 @@ const leasing: Mutant[] = [
   {
     guard: "no lease is given before the hours of its job begin, or once they are over",
     file: openLeases,
-    text: "(b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))",
-    instead: "true",
+    text: "and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))",
+    instead: "",
     test: "test/leasing/hours.test.ts",
     title: "gives nothing of what was reserved while it was open, and keeps it on its list",
+  },
+  {
+    guard: "a job gives nothing until it is reckoned under the hours that its organization has now",
+    file: openLeases,
+    text: "and b.hours_revision = floor_revision",
+    instead: "",
+    test: "test/leasing/other-hours.test.ts",
+    title: "give nothing of what was reserved before they changed",
+  },
+  {
+    guard: "a job that starts under hours of its organization is reckoned at once",
+    file: lockForCommands,
+    text: "then zone_sets else greatest(zone_sets, 1::smallint) end",
+    instead: "then zone_sets else zone_sets end",
+    test: "test/leasing/other-hours.test.ts",
+    title: "hold for a job that starts later, whenever it was created",
+  },
+  {
+    guard: "other hours of a job are reckoned before its change is answered",
+    file: "src/jobs/updating.ts",
+    text: "if (hasOtherHours) await reckonAll(",
+    instead: "if (!hasOtherHours) await reckonAll(",
+    test: "test/leasing/other-hours.test.ts",
+    title: "hold from the answer on while it runs",
   },
   {
     guard: "hours that are over are reckoned anew by nobody who has not locked the job",
@@ -1702,6 +1727,7 @@ export const mutants: readonly Mutant[] = [
   ...beginnings,
   ...shares,
   ...callingHours,
+  ...suppression,
   ...network,
   ...reads,
   ...upgrades,

@@ -2,7 +2,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
-import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import type { BatchJobService, ImportContactsHeader } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toCallingHours } from "./calling-hours.ts";
 import {
   createMessage,
@@ -75,7 +75,7 @@ export function batchJobService(
     },
 
     async importContacts(parts, context) {
-      const { header, file } = await readImport(parts);
+      const { header, file } = await readImport<ImportContactsHeader>(parts);
       const { requestId, batchJobId, expectedRevision } = header;
       const imported = await contactImport.run(
         { caller: callerOf(context), requestId, batchJobId, expectedRevision },

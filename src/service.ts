@@ -297,7 +297,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     logger,
   });
   const followStarts = createLeaseTraces(connections.lookUps, logger);
-  const access = createAccess({ shares, reads: connections.reads });
+  const access = createAccess({
+    shares,
+    reads: connections.reads,
+    onOtherHours: (organizationId) => void openings.moveFloor(organizationId),
+  });
   const lastUses = opened.use(startLastUses({ db, logger }));
   const health = createHealth([
     BatchJobService.typeName,

@@ -74,7 +74,13 @@ async function lockFor(trx: Trx, caller: Caller): Promise<LockedOrganization> {
  * The keys and the settings of an organization. What changes them locks the organization's row first: so keys are
  * counted exactly, and the last one stays, however many ask at once.
  */
-export function createAccess({ shares, reads }: { shares: Shares; reads: Shares }) {
+export function createAccess(deps: {
+  shares: Shares;
+  reads: Shares;
+  /** Told of an organization that has other hours now. */
+  onOtherHours: (organizationId: number) => void;
+}) {
+  const { shares, reads, onOtherHours } = deps;
   // Nothing of it is in Redis.
   const run = createCommandRunner({ shares, doRedisHalves: () => [] });
 
@@ -168,6 +174,7 @@ export function createAccess({ shares, reads }: { shares: Shares; reads: Shares 
       return await findOrganization(reads.of(organizationId), organizationId);
     },
 
+    /** Its hours hold from the answer on: its jobs give nothing until `onOtherHours` has had them reckoned. */
     async updateOrganization(request: CommandRequest, changes: SettingChanges): Promise<Organization> {
       const { organizationId } = request.caller;
       const { createdAt, ...updated } = await run<Kept<Organization>>(request, {
@@ -178,6 +185,7 @@ export function createAccess({ shares, reads }: { shares: Shares; reads: Shares 
           return await updateOrganization(trx, organizationId, changes, byOf(request));
         },
       });
+      if (changes.callingHours !== undefined) onOtherHours(organizationId);
       return { ...updated, createdAt: new Date(createdAt) };
     },
   };

@@ -1,4 +1,8 @@
 import { Command, InvalidArgumentError } from "commander";
+import { z } from "zod";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import { readCallingHours } from "../domain/hours-input.ts";
+import type { CallingHours } from "../domain/hours.ts";
 import { lockOrganization } from "../postgres/locks.ts";
 import {
   type OrganizationSettings,
@@ -12,11 +16,10 @@ import { organizationName, print, runCommand, withDatabase } from "./command-lin
 
 const by = { actor: "command_line", requestId: "" } as const;
 
+type NumberSetting = Exclude<keyof OrganizationSettings, "callingHours">;
+
 /** What can be set, as UpdateOrganization takes it. */
-const options: Record<
-  keyof OrganizationSettings,
-  { least: number; most: number; isFine?: boolean; what: string }
-> = {
+const options: Record<NumberSetting, { least: number; most: number; isFine?: boolean; what: string }> = {
   leaseLimit: { least: 1, most: 1_000_000, what: "so many contacts may be dialing at once" },
   storedContactLimit: { least: 0, most: 2_000_000_000, what: "its jobs may have so many contacts together" },
   rateRead: { least: 0, most: 1_000_000, what: "so many reads a second, 0 for no limit" },
@@ -26,7 +29,8 @@ const options: Record<
   callsPerSecond: { least: 0.01, most: 1_000, isFine: true, what: "its jobs begin so many calls a second" },
 };
 
-const settings = Object.entries(options) as [keyof OrganizationSettings, (typeof options)["leaseLimit"]][];
+const settings = Object.entries(options) as [NumberSetting, (typeof options)["leaseLimit"]][];
+const hoursFlag = "--calling-hours";
 const flagOf = (setting: string): string =>
   `--${setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
@@ -41,7 +45,36 @@ const numberFrom =
     throw new InvalidArgumentError(`give a ${number} from ${least} to ${most}, or "default".`);
   };
 
-type Given = { readonly [S in keyof OrganizationSettings]?: number | "default" };
+/** Hours as JSON, as UpdateOrganization takes them there. */
+function hoursFrom(text: string): CallingHours | "default" {
+  if (text === "default") return text;
+  try {
+    const { closeEarly, ...given } = hoursShape.parse(JSON.parse(text));
+    const closeEarlyMs = closeEarly === undefined ? undefined : Number(closeEarly.slice(0, -1)) * 1_000;
+    return readCallingHours({ ...given, closeEarlyMs }, "calling_hours");
+  } catch (error) {
+    if (error instanceof BatchJobError) throw new InvalidArgumentError(error.message);
+    throw new InvalidArgumentError(
+      `give JSON such as '{"windows":[{"days":[1,2,3,4,5],"start":"09:00","end":"17:00"}]}', with exceptions and closeEarly as in UpdateOrganization, or "default".`,
+    );
+  }
+}
+
+const windowShape = { start: z.string(), end: z.string() };
+const hoursShape = z.strictObject({
+  windows: z.array(z.strictObject({ days: z.array(z.int()), ...windowShape })).default([]),
+  exceptions: z
+    .array(z.strictObject({ date: z.string(), windows: z.array(z.strictObject(windowShape)).default([]) }))
+    .default([]),
+  closeEarly: z
+    .string()
+    .regex(/^\d{1,4}(?:\.\d{1,3})?s$/)
+    .optional(),
+});
+
+type Given = { readonly [S in NumberSetting]?: number | "default" } & {
+  readonly callingHours?: CallingHours | "default";
+};
 
 const changesIn = (given: Given): SettingChanges =>
   Object.fromEntries(
@@ -56,7 +89,11 @@ function withSettings(command: Command): Command {
       numberFrom(option),
     );
   }
-  return command;
+  return command.option(
+    `${hoursFlag} <json>`,
+    'beyond these hours none of its jobs calls; "default" for no such hours',
+    hoursFrom,
+  );
 }
 
 /** Makes, lists and changes organizations. */
@@ -89,6 +126,7 @@ export function organizationsCommand(): Command {
           const given = settings.flatMap(([setting]) =>
             set[setting] === null ? [] : [`${flagOf(setting).slice(2)} ${set[setting]}`],
           );
+          if (set.callingHours !== null) given.push("calling-hours");
           print(
             `${name}  created ${createdAt.toISOString()}  contacts ${storedContacts}  dialing ${dialing}  ${given.join("  ")}`,
           );
@@ -102,7 +140,7 @@ export function organizationsCommand(): Command {
     .action(async (name: string, given: Given) => {
       if (Object.keys(given).length === 0) {
         throw new Error(
-          `Nothing is to be changed; give at least one of ${settings.map(([s]) => flagOf(s)).join(", ")}.`,
+          `Nothing is to be changed; give at least one of ${[...settings.map(([s]) => flagOf(s)), hoursFlag].join(", ")}.`,
         );
       }
       await withDatabase(async (db) => {

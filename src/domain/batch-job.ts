@@ -120,7 +120,10 @@ export type JobSettings = Pick<
   | "priority"
   | "startWithinMs"
   | "pauseWhen"
->;
+> & {
+  /** Null for a job that has none of its own. */
+  readonly callingHours: CallingHours | null;
+};
 
 /** A batch job as it is created, all of its contacts pending. */
 export type NewBatchJob = JobSettings &
@@ -136,8 +139,6 @@ export type NewBatchJob = JobSettings &
     | "totalContacts"
   > & {
     readonly status: "pending" | "scheduled";
-    /** Undefined for a job whose contacts may be called at any time. */
-    readonly callingHours: CallingHours | undefined;
     /** What its start goes on from, where that is traced. */
     readonly traceparent: string | undefined;
   };

@@ -11,7 +11,7 @@ export const networksFault = (text: string): string | undefined =>
     .filter((network) => parse(network) === undefined)
     .map(
       (network) =>
-        `must be networks such as 10.0.0.0/8 or fd00::/8, with commas between them; not "${network}"`,
+        `must be networks such as 10.0.0.0/8 or fd00::/8, with commas between them; not ${JSON.stringify(network)}`,
     )
     .at(0);
 

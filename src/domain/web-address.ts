@@ -4,7 +4,7 @@ export function originsFault(text: string): string | undefined {
   if (wrong === undefined) return undefined;
   const nearest = originIn(wrong);
   const example = nearest === undefined ? "https://app.example.com" : nearest;
-  return `must be exact origins as browsers send them, with commas between them: ${example}, and not "${wrong}"`;
+  return `must be exact origins as browsers send them, with commas between them: ${example}, and not ${JSON.stringify(wrong)}`;
 }
 
 export const readOrigins = (text: string): string[] => text.split(",").map((origin) => origin.trim());

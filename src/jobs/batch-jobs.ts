@@ -18,7 +18,7 @@ import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
 import { record } from "../postgres/audit.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
-import type { Shares } from "../postgres/connections.ts";
+import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { insertContacts } from "../postgres/contacts.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
 import type { ContactList } from "../redis/contact-list.ts";
@@ -42,7 +42,7 @@ const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
 
 /** The commands on batch jobs, and the queries: what the API does, without its wire format. */
 export function createBatchJobs(deps: {
-  shares: Shares;
+  shares: SharesToWaitIn;
   reads: Reads;
   schedule: Schedule;
   contactList: ContactList;

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type ContactInput, type FlawedInput, type Rejection, sortOut } from "../domain/contact.ts";
 import type { JobSettings, NewBatchJob } from "../domain/batch-job.ts";
-import type { CallingHours } from "../domain/hours.ts";
 import type { StartTime } from "../domain/job-state.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
@@ -14,8 +13,6 @@ export type NewJob = JobSettings & {
   /** Empty for a job that waits for a start. */
   readonly requestedStartTime: string;
   readonly timeZone: string;
-  /** Undefined for a job whose contacts may be called at any time. */
-  readonly callingHours?: CallingHours | undefined;
 };
 
 /** How many rejected contacts an answer shows. */

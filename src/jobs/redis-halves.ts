@@ -6,7 +6,7 @@ import type { ContactList } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
 import type { Entry, Schedule } from "../redis/schedule.ts";
 import type { FanOut } from "../starting/fan-out.ts";
-import type { Openings } from "../starting/openings.ts";
+import type { Openings, Woken } from "../starting/openings.ts";
 import { patiently } from "../timing/patience.ts";
 
 /** What a command is to do in Redis once it is committed; it may be done again. */
@@ -16,6 +16,8 @@ export type RedisHalf = {
   /** The entry to take off the schedule. */
   readonly takeOff?: string | null;
   readonly list?: ListChange;
+  /** The job that has other hours now. */
+  readonly wake?: Woken;
 };
 
 type ListChange =
@@ -150,8 +152,8 @@ export function createRedisHalves(deps: {
     const halves = doAll(commands.map(({ redisHalf }) => redisHalf)).map((half) => half.catch(leave));
     // Nobody waits for it.
     void openings.wake(
-      commands.flatMap(({ redisHalf: { list } }) =>
-        list?.change === "begin" || list?.change === "create" ? [list] : [],
+      commands.flatMap(({ redisHalf: { list, wake } }) =>
+        list?.change === "begin" || list?.change === "create" ? [list] : (wake ?? []),
       ),
     );
     async function note(): Promise<(Done | undefined)[]> {

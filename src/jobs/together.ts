@@ -4,7 +4,7 @@ import { isUuid } from "../domain/job-id.ts";
 import type { AuditType } from "../postgres/audit.ts";
 import { type Trx, insertJobs } from "../postgres/batch-jobs.ts";
 import { isRequestIdTaken, lockForCommands, writeCommands } from "../postgres/commands.ts";
-import type { Shares } from "../postgres/connections.ts";
+import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { isLockTimeout, isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
 import { replaceTraces } from "../postgres/traces.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
@@ -56,11 +56,11 @@ async function goOnFrom(trx: Trx, organizationId: number, traces: ReadonlyMap<st
  * halves are done. Each is answered by itself, and alone if the transaction fails as a whole.
  *
  * Commands on jobs that somebody else has locked stand in the organization's line, which waits for the job of the
- * first and takes along whichever is free: however many are locked, one connection waits.
+ * first and takes along whichever is free: however many are locked, one connection waits, of commands and of reports.
  *
  * With a request id the answer is kept in the same transaction, and a repetition is answered with it.
  */
-export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHalves }) {
+export function createTogether(deps: { shares: SharesToWaitIn; doRedisHalves: DoRedisHalves }) {
   const { shares, doRedisHalves } = deps;
 
   /** Judges commands in one transaction, and writes what they come to. */
@@ -141,7 +141,7 @@ export function createTogether(deps: { shares: Shares; doRedisHalves: DoRedisHal
   /** Whoever is kept out again comes last the next time. */
   const inLine = coalesceByKey(
     (organizationId: number, commands: readonly InHand[]) =>
-      runTogether(organizationId, commands, commands[0]?.jobId),
+      shares.inLine(organizationId, () => runTogether(organizationId, commands, commands[0]?.jobId)),
     mostTogether,
   );
 

@@ -2,6 +2,8 @@ import type { JobSettings } from "../domain/batch-job.ts";
 import { record } from "../postgres/audit.ts";
 import type { Trx } from "../postgres/batch-jobs.ts";
 import { changeSettings, settingNames } from "../postgres/job-settings.ts";
+import { changeCallingHours, readCallingHours } from "../postgres/zone-sets.ts";
+import { reckonAll } from "../starting/openings.ts";
 import { judgeRetries } from "../postgres/retries.ts";
 import { type JobCommandRequest, check, lockForCommand } from "./checks.ts";
 import { byOf } from "./command.ts";
@@ -12,12 +14,14 @@ type Updated = {
   readonly batchJobId: string;
   /** Has ended by it, at this revision. */
   readonly endedAt: number | null;
+  /** It has other hours now. */
+  readonly hasOtherHours?: boolean;
 };
 
 /** What people have written, which may be about those who are called. */
 const unrecorded: ReadonlySet<string> = new Set(["name", "description"] satisfies (keyof JobSettings)[]);
 
-const recordable = (names: readonly (keyof JobSettings)[], job: JobSettings) =>
+const recordable = (names: readonly (keyof JobSettings)[], job: Partial<JobSettings>) =>
   Object.fromEntries(names.filter((name) => !unrecorded.has(name)).map((name) => [name, job[name]]));
 
 /** Changes settings of a job that is not final. */
@@ -29,7 +33,11 @@ export async function updateJob(
   const names = settingNames.filter((name) => changes[name] !== undefined);
   const before = await lockForCommand(trx, request);
   check("update", before);
+  const { callingHours } = changes;
+  const hasOtherHours = callingHours !== undefined;
+  const hoursBefore = hasOtherHours ? ((await readCallingHours(trx, before)) ?? null) : null;
   const { job: changed, forbidsRetries } = await changeSettings(trx, before, changes);
+  if (hasOtherHours) await changeCallingHours(trx, before, callingHours);
   const { job } = forbidsRetries ? await judgeRetries(trx, changed) : { job: changed };
   await record(trx, job.organizationId, [
     {
@@ -37,12 +45,24 @@ export async function updateJob(
       ...byOf(request),
       batchJobId: job.id,
       revision: changed.revision,
-      data: { changed: names, before: recordable(names, before), after: recordable(names, changed) },
+      data: {
+        changed: names,
+        before: recordable(names, { ...before, callingHours: hoursBefore }),
+        after: recordable(names, { ...changed, callingHours: callingHours ?? null }),
+      },
     },
   ]);
-  return { batchJobId: job.id, endedAt: job.finishedAt === null ? null : job.revision };
+  // What narrows holds once this is committed.
+  if (hasOtherHours) await reckonAll(trx, job.organizationId, [job.id]);
+  return { batchJobId: job.id, endedAt: job.finishedAt === null ? null : job.revision, hasOtherHours };
 }
 
-/** A job that has ended leaves nothing behind. */
-export const halfOfUpdate = ({ batchJobId: id, endedAt }: Updated, organizationId: number): RedisHalf =>
-  endedAt === null ? {} : { list: { change: "unlink", key: { id, organizationId }, revision: endedAt } };
+/** A job that has ended leaves nothing behind; one that is open now says so to those who wait for contacts. */
+export function halfOfUpdate(
+  { batchJobId: id, endedAt, hasOtherHours }: Updated,
+  organizationId: number,
+): RedisHalf {
+  const key = { id, organizationId };
+  if (endedAt !== null) return { list: { change: "unlink", key, revision: endedAt } };
+  return hasOtherHours === true ? { wake: { key, zoneSets: 1 } } : {};
+}

@@ -4,6 +4,7 @@ import type { Shares } from "../postgres/connections.ts";
 import { isPostgresUnavailable } from "../postgres/database.ts";
 import { type Ended, type Ending, endLeases } from "../postgres/lease-ends.ts";
 import type { Opened, Opening } from "../postgres/leases.ts";
+import type { Held } from "../postgres/locks.ts";
 import { takeTurn } from "../postgres/turn.ts";
 import { afterPatience } from "../timing/patience.ts";
 import { createRecent } from "../timing/recent.ts";
@@ -65,12 +66,18 @@ function takeReportCalls(desk: Desk, groups: readonly Group[] | undefined): read
   return calls;
 }
 
-/** Answers each call with the results of its own reports. */
-async function answer(calls: readonly ReportCall[], recording: Promise<Reported[]>): Promise<void> {
+/** Answers each call with the results of its own reports; `finish` waits for those that are not recorded yet. */
+async function answer(
+  calls: readonly ReportCall[],
+  recording: ReturnType<Recorder["record"]>,
+  finish: (reports: readonly ReportOf[], results: readonly (Reported | Held)[]) => Promise<Reported[]>,
+): Promise<void> {
   try {
     const results = await recording;
     let done = 0;
-    for (const { reports, resolve } of calls) resolve(results.slice(done, (done += reports.length)));
+    for (const { reports, resolve, reject } of calls) {
+      finish(reports, results.slice(done, (done += reports.length))).then(resolve, reject);
+    }
   } catch (error) {
     for (const { reject } of calls) reject(error);
     throw error;
@@ -214,7 +221,9 @@ export function createDeskTurns(deps: {
         return turn.ended;
       },
     );
-    answer(calls, recording).catch(opened.reject);
+    answer(calls, recording, (reports, results) =>
+      recorder.recordHeld(organizationId, reports, results),
+    ).catch(opened.reject);
     return await opened.promise;
   }
 

@@ -8,14 +8,22 @@ import type { Recorder } from "./recorder.ts";
 const batchSize = 1_000;
 const pauseMs = 1_000;
 
-/** Ends leases that have run out, at most a batch of them; true if there may be more. */
+/**
+ * Ends leases that have run out, at most a batch of them beside those of jobs that somebody else has locked, which are
+ * passed by; true if there may be more.
+ */
 export async function runExpiryPass(db: Database, recorder: Recorder): Promise<boolean> {
-  const expired = await findExpired(db, batchSize);
-  const byOrganization = Map.groupBy(expired, ({ organizationId }) => organizationId);
-  await Promise.all(
-    [...byOrganization].map(([organizationId, leases]) => recorder.expire(organizationId, leases)),
-  );
-  return expired.length === batchSize;
+  const passedBy = new Set<string>();
+  for (;;) {
+    const expired = await findExpired(db, batchSize, [...passedBy]);
+    const byOrganization = Map.groupBy(expired, ({ organizationId }) => organizationId);
+    const held = await Promise.all(
+      [...byOrganization].map(([organizationId, leases]) => recorder.expire(organizationId, leases)),
+    );
+    if (expired.length < batchSize) return false;
+    if (held.flat().length === 0) return true;
+    for (const id of held.flat()) passedBy.add(id);
+  }
 }
 
 /** Ends leases that have run out, every second until disposed. Every replica does; each lease ends once. */

@@ -1,9 +1,8 @@
 import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
 import { type BatchJob, openContacts } from "../domain/batch-job.ts";
 import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
-import { completeFailedJob, finishJob } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
-import { lockJobs, lockOrganization } from "../postgres/locks.ts";
+import { type Trx, completeFailedJob, finishJob } from "../postgres/batch-jobs.ts";
+import { type Held, lockFreeJobs, lockOrganization } from "../postgres/locks.ts";
 import {
   type EndedAttempt,
   type LateReport,
@@ -15,62 +14,67 @@ import type { CallReport, Reported } from "./recorder.ts";
 /** The jobs that a transaction has ended, with their new revisions. */
 export type Finished = { id: string; revision: number };
 
-/** Records reports of leases that are not live any more, as far as they still count, in one transaction. */
+export type RecordedLate = { results: (Reported | Held)[]; finished: Finished[] };
+
+/**
+ * Records reports of leases that are not live any more, as far as they still count. Jobs that somebody else has locked
+ * are passed by.
+ */
 export async function reportLate(
-  db: Database,
+  trx: Trx,
   organizationId: number,
   reports: readonly CallReport[],
-): Promise<{ results: Reported[]; finished: Finished[] }> {
-  return await db.transaction().execute(async (trx) => {
-    const { now } = await lockOrganization(trx, organizationId);
-    const jobs = await lockJobs(trx, organizationId, [...new Set(reports.map(({ key }) => key.jobId))]);
-    const attempts = await readEndedAttempts(
-      trx,
-      organizationId,
-      reports.map(({ key }) => key),
-    );
-    const changes: CountChanges = new Map();
-    const late: LateReport[] = [];
+): Promise<RecordedLate> {
+  const { now } = await lockOrganization(trx, organizationId);
+  const jobIds = [...new Set(reports.map(({ key }) => key.jobId))];
+  const { jobs, held } = await lockFreeJobs(trx, organizationId, jobIds);
+  const attempts = await readEndedAttempts(
+    trx,
+    organizationId,
+    reports.map(({ key }) => key),
+  );
+  const changes: CountChanges = new Map();
+  const late: LateReport[] = [];
 
-    function record(hand: EndedAttempt, job: BatchJob, { outcome, details }: CallReport): void {
-      const delayMs = isGoingOn(job.status) ? retryDelayMs(outcome, hand.attempt, job) : null;
-      const status = delayMs === null ? outcome : "waiting_retry";
-      const nextAttemptAt = delayMs === null ? null : new Date(now.getTime() + delayMs);
-      noteMove(changes, hand.jobId, hand.contact.status, status);
-      late.push({ ...hand, outcome, details, nextAttemptAt });
-      Object.assign(hand, { outcome, isReported: true });
-      Object.assign(hand.contact, { status, nextAttemptAt });
-    }
+  function record(hand: EndedAttempt, job: BatchJob, { outcome, details }: CallReport): void {
+    const delayMs = isGoingOn(job.status) ? retryDelayMs(outcome, hand.attempt, job) : null;
+    const status = delayMs === null ? outcome : "waiting_retry";
+    const nextAttemptAt = delayMs === null ? null : new Date(now.getTime() + delayMs);
+    noteMove(changes, hand.jobId, hand.contact.status, status);
+    late.push({ ...hand, outcome, details, nextAttemptAt });
+    Object.assign(hand, { outcome, isReported: true });
+    Object.assign(hand.contact, { status, nextAttemptAt });
+  }
 
-    const verdicts = reports.map((report, i) => {
-      const hand = attempts[i];
-      const job = hand && jobs.get(hand.jobId);
-      if (hand === undefined || job === undefined) return "lease_expired";
-      const verdict = judgeLateReport(hand, hand.contact);
-      if (verdict === "record") record(hand, job, report);
-      return verdict;
-    });
-    const results = verdicts.map((verdict, i): Reported => {
-      const hand = attempts[i];
-      if (verdict === "lease_expired" || hand === undefined) return { kind: "gone" };
-      const kind = verdict === "record" ? "recorded" : verdict;
-      const { status, nextAttemptAt, isLeased } = hand.contact;
-      return isLeased
-        ? { kind, outcome: hand.outcome, contactStatus: "dialing", nextAttemptAt: null }
-        : { kind, outcome: hand.outcome, contactStatus: status, nextAttemptAt };
-    });
-    await recordLateReports(trx, organizationId, now, late);
-    await moveCounts(trx, organizationId, changes);
-
-    const finished: Finished[] = [];
-    for (const [id, change] of changes) {
-      const job = jobs.get(id);
-      if (job?.failureReason === "no_call_completed" && (change.completed ?? 0) > 0) {
-        await completeFailedJob(trx, organizationId, id);
-      }
-      if (job?.status !== "running" || openContacts(job) + (change.waiting_retry ?? 0) > 0) continue;
-      finished.push({ id, revision: (await finishJob(trx, organizationId, id)).revision });
-    }
-    return { results, finished };
+  const verdicts = reports.map((report, i) => {
+    const hand = attempts[i];
+    const job = hand && jobs.get(hand.jobId);
+    if (hand === undefined || job === undefined) return "lease_expired";
+    const verdict = judgeLateReport(hand, hand.contact);
+    if (verdict === "record") record(hand, job, report);
+    return verdict;
   });
+  const results = verdicts.map((verdict, i): Reported | Held => {
+    const hand = attempts[i];
+    if (held.has(reports[i]?.key.jobId ?? "")) return "held";
+    if (verdict === "lease_expired" || hand === undefined) return { kind: "gone" };
+    const kind = verdict === "record" ? "recorded" : verdict;
+    const { status, nextAttemptAt, isLeased } = hand.contact;
+    return isLeased
+      ? { kind, outcome: hand.outcome, contactStatus: "dialing", nextAttemptAt: null }
+      : { kind, outcome: hand.outcome, contactStatus: status, nextAttemptAt };
+  });
+  await recordLateReports(trx, organizationId, now, late);
+  await moveCounts(trx, organizationId, changes);
+
+  const finished: Finished[] = [];
+  for (const [id, change] of changes) {
+    const job = jobs.get(id);
+    if (job?.failureReason === "no_call_completed" && (change.completed ?? 0) > 0) {
+      await completeFailedJob(trx, organizationId, id);
+    }
+    if (job?.status !== "running" || openContacts(job) + (change.waiting_retry ?? 0) > 0) continue;
+    finished.push({ id, revision: (await finishJob(trx, organizationId, id)).revision });
+  }
+  return { results, finished };
 }

@@ -68,7 +68,7 @@ export async function insertJobs(trx: Trx, jobs: readonly NewBatchJob[]): Promis
   await trx.insertInto("batch_jobs").values(jobs.map(toInsert)).execute();
   await insertZoneSets(
     trx,
-    jobs.filter(({ callingHours }) => callingHours !== undefined),
+    jobs.filter(({ callingHours }) => callingHours !== null),
   );
 }
 

@@ -9,8 +9,8 @@ const timeNow = sql<Date>`(select clock_timestamp())`;
 const zoneSetOfJob = sql`
   zone_sets z where b.zone_sets > 0 and z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set = 0`;
 
-/** Contacts of the job b may be leased now, as far as its hours say. Looked up job by job. */
-const isOpen = sql`(b.zone_sets = 0 or (
+/** Contacts of the job b of the organization o may be leased now, as far as hours say. Looked up job by job. */
+const isOpen = sql`b.hours_revision = o.hours_revision and (b.zone_sets = 0 or (
   select true from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow} limit 1))`;
 
 /**
@@ -87,7 +87,6 @@ export async function findCandidates(
 }
 
 /**
-/**
  * When there may next be contacts to give that could not be given when somebody looked, so many ms ago: a retry of a
  * running job of the organization comes due, or its hours begin, or its pace, that of the organization, or its growing
  * limit allows one more call. It is in the past for what has come meanwhile.
@@ -100,10 +99,12 @@ export async function nextReadyAt(
   const since = sql<Date>`(select clock_timestamp() - ${Math.ceil(lookedMsAgo)}::int * interval '1 ms')`;
   const { rows } = await sql<{ readyAt: Date | null }>`
     select least(
-      min(next.ready_at), min(${nextCall("b", since)}), min(${nextRoom("b", since)}), ${nextCall("o", since)}
+      min(next.ready_at), min(${nextCall("b", since)}) filter (where ${isOpen}),
+      min(${nextRoom("b", since)}) filter (where ${isOpen}), ${nextCall("o", since)}
     ) as "readyAt"
     from organizations o
     left join batch_jobs b on b.organization_id = o.id and b.status = 'running'
+      and b.hours_revision = o.hours_revision
       and (b.waiting_retry_contacts > 0 or (b.zone_sets > 0 and b.pending_contacts > 0)
         or b.calls_per_second is not null or b.ramp_up_ms is not null)
     left join lateral (

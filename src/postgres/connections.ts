@@ -1,4 +1,5 @@
 import { type Database, openPool, overPool, poolPatienceMs, queryTimeoutOf } from "./database.ts";
+import { createTurnsByKey } from "../timing/turns.ts";
 import { type TakeSeat, createPoolSeats, createSharedSeats, takeEach } from "./seats.ts";
 
 /** A pool of which no organization holds more than a share. */
@@ -10,10 +11,16 @@ export type Shares = {
   of(organizationId: number): Database;
 };
 
+/** Shares of which those who wait for what somebody else has locked leave the most to others. */
+export type SharesToWaitIn = Shares & {
+  /** Does the pieces of work of an organization that wait so one after the other: one connection waits. */
+  inLine<T>(organizationId: number, work: () => Promise<T>): Promise<T>;
+};
+
 /** The connections of a replica, so shared out that no caller's call can take those that others need. */
 export type Connections = AsyncDisposable & {
   /** For commands, leases and reports. */
-  readonly work: Shares;
+  readonly work: SharesToWaitIn;
   /** For reads, which have little time. */
   readonly reads: Shares;
   /**
@@ -112,6 +119,7 @@ export function openConnections(options: {
   return {
     work: {
       of: (organizationId) => work.over([checkCommits, () => shareOfWork(organizationId)], { onSlowCommit }),
+      inLine: createTurnsByKey(),
     },
     reads: { of: (organizationId) => reads.over(readingOf(organizationId)) },
     searches: {

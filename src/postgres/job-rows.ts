@@ -125,7 +125,7 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   pause_when: job.pauseWhen,
   total_contacts: job.totalContacts,
   pending_contacts: job.totalContacts,
-  calling_hours: job.callingHours === undefined ? null : JSON.stringify(job.callingHours),
-  zone_sets: job.callingHours === undefined ? 0 : 1,
+  calling_hours: job.callingHours === null ? null : JSON.stringify(job.callingHours),
+  zone_sets: job.callingHours === null ? 0 : 1,
   ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

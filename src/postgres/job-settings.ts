@@ -16,12 +16,17 @@ const columns = {
   priority: "priority",
   startWithinMs: "start_within_ms",
   pauseWhen: "pause_when",
-} as const satisfies Record<keyof JobSettings, keyof BatchJobsTable>;
+} as const satisfies Record<keyof PlainSettings, keyof BatchJobsTable>;
 
-export const settingNames = Object.keys(columns) as (keyof JobSettings)[];
+/** Those that are a column each, and nothing else; hours are in zone-sets.ts. */
+type PlainSettings = Omit<JobSettings, "callingHours">;
+
+const plainNames = Object.keys(columns) as (keyof PlainSettings)[];
+
+export const settingNames: readonly (keyof JobSettings)[] = [...plainNames, "callingHours"];
 
 /** True if a contact that waits for a retry may have to wait for none any more. */
-const mayForbidRetries = (before: JobSettings, after: JobSettings): boolean =>
+const mayForbidRetries = (before: PlainSettings, after: PlainSettings): boolean =>
   after.maxAttempts < before.maxAttempts ||
   before.retryOn.some((outcome) => !after.retryOn.includes(outcome));
 
@@ -32,7 +37,7 @@ export async function changeSettings(
   changes: Partial<JobSettings>,
 ): Promise<{ job: BatchJob; forbidsRetries: boolean }> {
   const forbidsRetries = job.counts.waiting_retry > 0 && mayForbidRetries(job, { ...job, ...changes });
-  const set = settingNames
+  const set = plainNames
     .filter((name) => changes[name] !== undefined)
     .map((name) => [columns[name], changes[name]]);
   const row = await trx

@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type SqlBool, sql } from "kysely";
 import { retryDelayMs } from "../domain/attempt.ts";
 import type { ContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
@@ -7,7 +7,7 @@ import { type CountChanges, moveCounts, noteMove } from "./contact-counts.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
-import { lockJobs, lockOrganization } from "./locks.ts";
+import { type Held, lockFreeJobs, lockOrganization } from "./locks.ts";
 import { haveRetriesJudged } from "./retries.ts";
 
 /** What a worker tells of a call, beside its outcome. */
@@ -26,8 +26,11 @@ export type Ending = LeaseKey & {
 
 export type Ended = {
   endedAt: Date;
-  /** What each contact is now; undefined for a lease that was not live any more, and is left alone. */
-  contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | undefined)[];
+  /**
+   * What each contact is now; undefined for a lease that was not live any more, and is left alone. Of a job that
+   * somebody else has locked nothing is known yet.
+   */
+  contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | Held | undefined)[];
   /** The jobs that have ended by this. */
   finished: { id: string; revision: number }[];
   /** The jobs that have paused themselves. */
@@ -47,6 +50,7 @@ export type EndedRow = {
   missed: number[] | null;
   waiting: number[] | null;
   waiting_ms: number[] | null;
+  held_ids: string[] | null;
   finished_ids: string[] | null;
   finished_revisions: number[] | null;
   paused_ids: string[] | null;
@@ -83,7 +87,9 @@ export function readEnded(endings: readonly Ending[], row: EndedRow | undefined)
   if (row === undefined) throw new Error("ending leases gave no answer");
   const missed = new Set(row.missed);
   const againMs = new Map(row.waiting?.map((place, i) => [place, row.waiting_ms?.[i] ?? 0]));
-  const contacts = endings.map(({ outcome }, i) => {
+  const held = new Set(row.held_ids);
+  const contacts = endings.map(({ jobId, outcome }, i) => {
+    if (held.has(jobId)) return "held";
     if (missed.has(i + 1)) return undefined;
     const nextMs = againMs.get(i + 1);
     return nextMs === undefined
@@ -100,7 +106,7 @@ export function readEnded(endings: readonly Ending[], row: EndedRow | undefined)
 
 /**
  * Ends live leases: their attempts become history, and contacts, counts and jobs follow. With `onlyExpired` those whose
- * time is over, and as not reported. One round trip and one commit.
+ * time is over, and as not reported. Jobs that somebody else has locked are passed by. One round trip and one commit.
  */
 export async function endLeases(
   db: Database,
@@ -119,7 +125,7 @@ export type Removed = { readonly status: ContactStatus; readonly nextAttemptAt: 
 
 /**
  * Takes live leases back as if they had not been given; their contacts can be leased at once. Answers what each contact
- * is then; undefined for a lease that was not live.
+ * is then; undefined for a lease that was not live. Jobs that somebody else has locked are passed by.
  *
  * `by` a call whose caller has gone they are taken from that call only: a lease that it has taken over is that of the
  * call before it again, unless that has taken it back, too.
@@ -129,9 +135,9 @@ export async function removeLeases(
   organizationId: number,
   keys: readonly LeaseKey[],
   { by }: { by: "worker" | "call" },
-): Promise<(Removed | undefined)[]> {
+): Promise<(Removed | Held | undefined)[]> {
   await lockOrganization(trx, organizationId);
-  const jobs = await lockJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
+  const { jobs, held } = await lockFreeJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
   const own = keys.filter((k) => jobs.has(k.jobId));
   const { rows } = await sql<LeaseKey & { lastOutcome: Outcome | null; nextAttemptAt: Date | null }>`
     with given as materialized (
@@ -180,21 +186,24 @@ export async function removeLeases(
   await haveRetriesJudged(trx, organizationId, [...toJudge]);
   // Each lease is taken back once.
   return keys.map((key) => {
+    if (held.has(key.jobId)) return "held";
     const one = removed.get(nameOf(key));
     removed.delete(nameOf(key));
     return one;
   });
 }
 
-/** The live leases whose time is over, and whose they are; the longest past first. */
+/** The live leases of other jobs whose time is over, and whose they are; the longest past first. */
 export async function findExpired(
   db: Database,
   limit: number,
+  exceptJobIds: readonly string[],
 ): Promise<(LeaseKey & { organizationId: number })[]> {
   return await db
     .selectFrom("leases")
     .select(["organization_id as organizationId", "job_id as jobId", "number", "attempt", "nonce"])
     .where("expires_at", "<=", sql<Date>`(select clock_timestamp())`)
+    .where(sql<SqlBool>`job_id <> all(${exceptJobIds}::uuid[])`)
     .orderBy("expires_at")
     .limit(limit)
     .execute();

@@ -27,6 +27,7 @@ import * as callingHours from "./migrations/0018-calling-hours.ts";
 import * as pace from "./migrations/0019-pace.ts";
 import * as earlierNonces from "./migrations/0020-earlier-nonces.ts";
 import * as stops from "./migrations/0021-stops.ts";
+import * as organizationHours from "./migrations/0022-organization-hours.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -51,6 +52,7 @@ export const migrations: SchemaChanges = {
   "0019-pace": pace,
   "0020-earlier-nonces": earlierNonces,
   "0021-stops": stops,
+  "0022-organization-hours": organizationHours,
 };
 
 const bookkeeping = {

@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
+import type { CallingHours } from "../domain/hours.ts";
 import { type By, record } from "./audit.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
@@ -13,10 +14,12 @@ export type OrganizationSettings = {
   readonly rateImport: number | null;
   readonly rateLease: number | null;
   readonly callsPerSecond: number | null;
+  /** Beyond these hours none of its jobs calls. */
+  readonly callingHours: CallingHours | null;
 };
 
 /** New settings, of those that change; null goes back to what the service has for all. */
-export type SettingChanges = { readonly [S in keyof OrganizationSettings]?: number | null };
+export type SettingChanges = { readonly [S in keyof OrganizationSettings]?: OrganizationSettings[S] | null };
 
 export type Organization = {
   readonly id: number;
@@ -35,6 +38,7 @@ const columns = {
   rateImport: "rate_import",
   rateLease: "rate_lease",
   callsPerSecond: "calls_per_second",
+  callingHours: "calling_hours",
 } as const satisfies Record<keyof OrganizationSettings, string>;
 
 export const settingNames = Object.keys(columns) as (keyof OrganizationSettings)[];
@@ -84,6 +88,11 @@ export async function insertOrganization(trx: Trx, name: string, by: By): Promis
   return made?.id;
 }
 
+const valueOf = (value: number | CallingHours | null) => {
+  if (value === null) return sql`default`;
+  return typeof value === "number" ? sql`${value}::float8` : sql`${JSON.stringify(value)}::jsonb`;
+};
+
 const picked = (settings: OrganizationSettings, names: readonly (keyof OrganizationSettings)[]) =>
   Object.fromEntries(names.map((name) => [name, settings[name]]));
 
@@ -97,13 +106,12 @@ export async function updateOrganization(
   const before = await findOrganization(trx, id);
   const names = settingNames.filter((name) => changes[name] !== undefined);
   if (names.length === 0) return before;
-  const assignments = names.map(
-    (name) =>
-      sql`${sql.ref(columns[name])} = ${changes[name] === null ? sql`default` : sql`${changes[name]}::float8`}`,
-  );
+  const assignments = names.map((name) => sql`${sql.ref(columns[name])} = ${valueOf(changes[name] ?? null)}`);
   if (changes.callsPerSecond !== undefined) {
     assignments.push(sql`next_call_at = ${nextCallAt(changes.callsPerSecond)}`);
   }
+  // The jobs give nothing until they are reckoned under the hours that there are now.
+  if (names.includes("callingHours")) assignments.push(sql`hours_revision = hours_revision + 1`);
   await sql`update organizations set ${sql.join(assignments)} where id = ${id}`.execute(trx);
   const after = await findOrganization(trx, id);
   const data = { before: picked(before.settings, names), after: picked(after.settings, names) };

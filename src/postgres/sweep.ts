@@ -62,16 +62,17 @@ export async function scheduledEntries(
 }
 
 /** Looked up job by job. */
-const isAsleep = sql<boolean>`zone_sets > 0 and coalesce((
-  select true from zone_sets z
-  where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.next_look_at is null limit 1
-), false)`.as("isAsleep");
+const isAsleep = sql<boolean>`(
+  hours_revision <> (select o.hours_revision from organizations o where o.id = organization_id)
+  or zone_sets > 0 and coalesce((
+    select true from zone_sets z
+    where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.next_look_at is null limit 1
+  ), false))`.as("isAsleep");
 
 export type RunningJob = JobKey & {
   revision: number;
   totalContacts: number;
   pending: number;
-  zoneSets: number;
   /** Nobody has reckoned when its contacts may be leased. */
   isAsleep: boolean;
   isSettled: boolean;
@@ -87,7 +88,6 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
       "revision",
       "total_contacts as totalContacts",
       "pending_contacts as pending",
-      "zone_sets as zoneSets",
       isAsleep,
       isSettled,
     ])

@@ -25,6 +25,10 @@ export type OrganizationsTable = {
   next_call_at: Date | null;
   /** How many contacts its jobs may have together; null for no limit. */
   stored_contact_limit: number | null;
+  /** Beyond these hours none of its jobs calls; zone-sets.ts and organizations.ts read them. */
+  calling_hours: ColumnType<never, never, never>;
+  /** Moves with them. */
+  hours_revision: Filled<number>;
 };
 
 export type ApiKeysTable = {
@@ -84,6 +88,8 @@ export type BatchJobsTable = ContactCountColumns & {
   calling_hours: ColumnType<never, string | null | undefined, never>;
   /** How many zone_sets there are of it; with none its contacts may be leased at any time. */
   zone_sets: Filled<number>;
+  /** The organization's, under which these were reckoned; under another one they give nothing. */
+  hours_revision: ColumnType<never, number | undefined, number>;
   /** What its next start or its leases go on from, where that was traced; traces.ts reads and writes it. */
   trace_context: ColumnType<never, string | undefined, never>;
 };

@@ -25,8 +25,8 @@ export async function insertZoneSets(trx: Trx, jobs: readonly JobKey[]): Promise
   await trx.insertInto("zone_sets").values(rows).execute();
 }
 
-/** The hours of a job; undefined if it has none, or is gone. */
-export async function readCallingHours(db: Database, job: JobKey): Promise<CallingHours | undefined> {
+/** The hours of a job; undefined if it has none of its own, or is gone. */
+export async function readCallingHours(db: Database | Trx, job: JobKey): Promise<CallingHours | undefined> {
   const { rows } = await sql<{ callingHours: CallingHours | null }>`${often}
     select calling_hours as "callingHours" from batch_jobs
     where organization_id = ${job.organizationId} and id = ${job.id}
@@ -44,6 +44,22 @@ export async function findOver(db: Database, limit: number): Promise<JobKey[]> {
   return rows;
 }
 
+/** The running jobs of an organization after this one that are not under the hours that it has now. */
+export async function findOutdated(
+  db: Database,
+  organizationId: number,
+  afterJobId: string,
+  limit: number,
+): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select b.id from batch_jobs b
+    where b.organization_id = ${organizationId} and b.status = 'running' and b.id > ${afterJobId}
+      and b.hours_revision <> (select hours_revision from organizations where id = ${organizationId})
+    order by b.id limit ${limit}
+  `.execute(db);
+  return rows.map(({ id }) => id);
+}
+
 /** A set, and what its next opening is reckoned from. */
 export type ZoneSet = {
   readonly jobId: string;
@@ -51,12 +67,21 @@ export type ZoneSet = {
   /** Undefined if the job is gone. */
   readonly status: JobStatus | undefined;
   readonly zones: readonly string[];
+  /** All of them allow a call: the job's own, and its organization's. */
   readonly hours: readonly CallingHours[];
+};
+
+type LockedJob = {
+  readonly id: string;
+  readonly status: JobStatus;
+  readonly timeZone: string;
+  readonly callingHours: CallingHours | null;
+  readonly hoursRevision: number;
 };
 
 /**
  * Locks the jobs of an organization until the transaction ends, and reads their sets, and the time. Waits for jobs that
- * somebody else has locked, or leaves them out.
+ * somebody else has locked, or leaves them out. From here on the jobs are under the hours that their organization has.
  */
 export async function lockZoneSets(
   trx: Trx,
@@ -65,16 +90,15 @@ export async function lockZoneSets(
   whereLocked: "wait" | "leave out",
 ): Promise<{ sets: ZoneSet[]; now: Date }> {
   const ids = plainArray(jobIds);
-  const { rows: jobs } = await sql<{
-    id: string;
-    status: JobStatus;
-    timeZone: string;
-    callingHours: CallingHours | null;
-  }>`
-    select id, status, timezone as "timeZone", calling_hours as "callingHours" from batch_jobs
+  const { rows: jobs } = await sql<LockedJob>`
+    select id, status, timezone as "timeZone", calling_hours as "callingHours", hours_revision as "hoursRevision"
+    from batch_jobs
     where organization_id = ${organizationId} and id = any(${ids}::uuid[])
     order by id for no key update ${whereLocked === "wait" ? sql`` : sql`skip locked`}
   `.execute(trx);
+  const floor = await readFloor(trx, organizationId);
+  const outdated = jobs.filter(({ hoursRevision }) => hoursRevision !== floor.revision);
+  await takeFloor(trx, organizationId, outdated, floor.revision);
   const { rows } = await sql<{ jobId: string; zoneSet: number; isThere: boolean; now: Date }>`
     select z.job_id as "jobId", z.zone_set as "zoneSet", clock_timestamp() as now, coalesce((
       select true from batch_jobs where organization_id = z.organization_id and id = z.job_id limit 1
@@ -92,15 +116,68 @@ export async function lockZoneSets(
         zoneSet,
         status: job?.status,
         zones: job === undefined ? [] : [job.timeZone],
-        hours: job?.callingHours ? [job.callingHours] : [],
+        hours: [job?.callingHours, floor.hours].flatMap((hours) => hours ?? []),
       };
     });
   return { sets, now: rows[0]?.now ?? new Date(0) };
 }
 
-/** When a set is open; without an opening it is closed. */
+/** The hours beyond which no job of the organization calls. */
+async function readFloor(
+  trx: Trx,
+  organizationId: number,
+): Promise<{ hours: CallingHours | null; revision: number }> {
+  const { rows } = await sql<{ hours: CallingHours | null; revision: number }>`
+    select calling_hours as hours, hours_revision as revision from organizations where id = ${organizationId}
+  `.execute(trx);
+  const [floor] = rows;
+  if (floor === undefined) throw new Error("an organization is gone");
+  return floor;
+}
+
+/**
+ * Has jobs that the transaction has locked reckoned under these hours of their organization. If these change meanwhile
+ * the jobs give nothing, since their revision is another.
+ */
+async function takeFloor(
+  trx: Trx,
+  organizationId: number,
+  jobs: readonly LockedJob[],
+  revision: number,
+): Promise<void> {
+  if (jobs.length === 0) return;
+  const keys = asJobRows(jobs.map(({ id }) => ({ organizationId, id })));
+  await sql`
+    insert into zone_sets (organization_id, job_id, zone_set)
+    select organization_id, id, 0 from ${keys}
+    on conflict do nothing
+  `.execute(trx);
+  await sql`
+    update batch_jobs b set hours_revision = ${revision}::int, zone_sets = greatest(b.zone_sets, 1)
+    from ${keys} where b.organization_id = asked.organization_id and b.id = asked.id
+  `.execute(trx);
+}
+
+/** Gives a job that the transaction has locked other hours, or none. Its openings are to be reckoned then. */
+export async function changeCallingHours(
+  trx: Trx,
+  { organizationId, id }: JobKey,
+  hours: CallingHours | null,
+): Promise<void> {
+  await sql`
+    insert into zone_sets (organization_id, job_id, zone_set) values (${organizationId}, ${id}, 0)
+    on conflict do nothing
+  `.execute(trx);
+  await sql`
+    update batch_jobs
+    set calling_hours = ${hours === null ? null : JSON.stringify(hours)}, zone_sets = greatest(zone_sets, 1)
+    where organization_id = ${organizationId} and id = ${id}
+  `.execute(trx);
+}
+
+/** When a set is open; without an opening it is closed. Without hours it has no end before which a call must begin. */
 export type SetOpening = Pick<ZoneSet, "jobId" | "zoneSet"> & {
-  readonly opening: Opening | undefined;
+  readonly opening: (Omit<Opening, "callBeforeMs"> & { readonly callBeforeMs?: number }) | undefined;
   /** When the next one is to be reckoned; undefined for never. */
   readonly nextLookAtMs: number | undefined;
 };

@@ -17,6 +17,7 @@ import {
   OrganizationSettingsSchema,
   type UpdateOrganizationRequest,
 } from "../gen/callsheet/v1/access_service_pb.ts";
+import { readCallingHoursOf, toCallingHours } from "./calling-hours.ts";
 import { toCommand } from "./commands.ts";
 import { at, protoRoles, readRoles } from "./convert.ts";
 import { callerOf } from "./gate/gate.ts";
@@ -39,7 +40,12 @@ const toOrganization = (organization: Organization): MessageInitShape<typeof Org
   createdAt: timestampFromDate(organization.createdAt),
   dialing: organization.dialing,
   storedContacts: Math.min(organization.storedContacts, largestInt32),
-  settings: Object.fromEntries(Object.entries(organization.settings).filter(([, value]) => value !== null)),
+  settings: toSettings(organization.settings),
+});
+
+const toSettings = ({ callingHours, ...settings }: Organization["settings"]) => ({
+  ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== null)),
+  ...(callingHours === null ? {} : { callingHours: toCallingHours(callingHours) }),
 });
 
 const settingByPath = new Map(
@@ -61,7 +67,12 @@ function readChanges({ settings, updateMask }: UpdateOrganizationRequest): Setti
   });
   const given = settingNames.filter((name) => settings?.[name] !== undefined);
   const names = named.length > 0 ? named : given;
-  return Object.fromEntries(names.map((name) => [name, settings?.[name] ?? null]));
+  const { callingHours } = settings ?? {};
+  const values = {
+    ...settings,
+    callingHours: callingHours && readCallingHoursOf("settings.calling_hours", callingHours),
+  };
+  return Object.fromEntries(names.map((name) => [name, values[name] ?? null]));
 }
 
 /** Converts, calls, converts: what each RPC does is in src/access. */

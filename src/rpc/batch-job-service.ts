@@ -1,6 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { ServiceImpl } from "@connectrpc/connect";
-import type { BatchJobs } from "../jobs/batch-jobs.ts";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
 import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toCallingHours } from "./calling-hours.ts";
@@ -39,6 +39,14 @@ export function batchJobService(
   contactImport: ContactImport,
   exportContacts: ExportContacts,
 ): ServiceImpl<typeof BatchJobService> {
+  /** A job with what is not read for lists of them. */
+  async function showWhole(job: BatchJob, context: HandlerContext) {
+    const [held, hours] = await Promise.all([holds.ofJob(job), jobs.callingHours(job)]);
+    const batchJob = toBatchJob(job, callerOf(context).role, held);
+    if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
+    return batchJob;
+  }
+
   return {
     async createBatchJob(request, context) {
       const job = await jobs.create(toCommand(request, context), toNewJob(request));
@@ -139,7 +147,7 @@ export function batchJobService(
 
     async updateBatchJob(request, context) {
       const { job } = await jobs.update(toJobCommand(request, context), readChanges(request));
-      return { batchJob: toBatchJob(job, callerOf(context).role) };
+      return { batchJob: await showWhole(job, context) };
     },
 
     async deleteBatchJob(request, context) {
@@ -148,12 +156,8 @@ export function batchJobService(
     },
 
     async getBatchJob(request, context) {
-      const caller = callerOf(context);
-      const job = await jobs.get(caller, request.batchJobId);
-      const [held, hours] = await Promise.all([holds.ofJob(job), jobs.callingHours(job)]);
-      const batchJob = toBatchJob(job, caller.role, held);
-      if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
-      return { batchJob };
+      const job = await jobs.get(callerOf(context), request.batchJobId);
+      return { batchJob: await showWhole(job, context) };
     },
 
     async listBatchJobs(request, context) {

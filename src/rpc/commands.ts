@@ -5,7 +5,6 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { CreateBatchJobRequest } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CommandRequest, JobCommandRequest, NewJob } from "../jobs/batch-jobs.ts";
-import { readCallingHoursOf } from "./calling-hours.ts";
 import { callerOf } from "./gate/gate.ts";
 import { readSettings } from "./job-settings.ts";
 import { traceOf } from "./calls/tracing.ts";
@@ -45,7 +44,6 @@ export const toNewJob = (request: CreateBatchJobRequest): NewJob => ({
   contacts: request.contacts,
   requestedStartTime: request.scheduledStartTime,
   timeZone: request.timezone,
-  callingHours: request.callingHours && readCallingHoursOf("calling_hours", request.callingHours),
 });
 
 export const createMessage = (created: { scheduledStartTimeMs: number | null }): string =>

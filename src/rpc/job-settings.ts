@@ -5,6 +5,7 @@ import {
   type UpdateBatchJobRequest,
   UpdateBatchJobRequestSchema,
 } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { readCallingHoursOf } from "./calling-hours.ts";
 import { readDuration, readOutcomes } from "./convert.ts";
 
 type Request = CreateBatchJobRequest | UpdateBatchJobRequest;
@@ -56,6 +57,9 @@ const readers = {
             outcomes: orElse(readOutcomes(pauseWhen.outcomes), defaults.pausingOutcomes),
           },
   }),
+  callingHours: ({ callingHours }) => ({
+    callingHours: callingHours === undefined ? null : readCallingHoursOf("calling_hours", callingHours),
+  }),
 } satisfies Partial<Record<keyof Request, (request: Request) => Partial<JobSettings>>>;
 
 type Field = keyof typeof readers;
@@ -84,6 +88,7 @@ export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
   ...readers.priority(request),
   ...readers.startWithin(request),
   ...readers.pauseWhen(request),
+  ...readers.callingHours(request),
 });
 
 /** The settings that a request changes: those that its mask names, or where it has none, those that it gives. */

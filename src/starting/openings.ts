@@ -2,15 +2,17 @@ import type { Logger } from "pino";
 import { findOpening } from "../domain/hours.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
+import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import {
   type SetOpening,
   type ZoneSet,
+  findOutdated,
   findOver,
   lockZoneSets,
   writeOpenings,
 } from "../postgres/zone-sets.ts";
-import type { JobKey } from "../domain/job-id.ts";
+import { type JobKey, beforeAllJobs } from "../domain/job-id.ts";
 import type { StartedJob } from "./fan-out.ts";
 
 /*
@@ -27,6 +29,11 @@ export type Woken = Pick<StartedJob, "key" | "zoneSets">;
 export type Openings = AsyncDisposable & {
   /** Reckons when the contacts of those of the jobs that have hours may be leased. What fails is left to the sweep. */
   wake(jobs: readonly Woken[]): Promise<void>;
+  /**
+   * Reckons anew, under the hours that an organization has now, when contacts of its running jobs may be leased: they
+   * give nothing until then. What fails is left to the sweep.
+   */
+  moveFloor(organizationId: number): Promise<void>;
   /** Reckons the next time of sets whose time is over, at most of a batch of them; true if there may be more. */
   pass(): Promise<boolean>;
 };
@@ -40,8 +47,21 @@ const dayMs = 24 * 60 * 60 * 1_000;
 /** A job that does not run is woken when it does. One that has no opening is looked at again the next day. */
 function reckon({ jobId, zoneSet, status, hours, zones }: ZoneSet, nowMs: number): SetOpening {
   if (status !== "running") return { jobId, zoneSet, opening: undefined, nextLookAtMs: undefined };
-  const opening = findOpening(hours, zones, nowMs);
+  const opening =
+    hours.length === 0 ? { fromMs: nowMs, untilMs: nowMs + 365 * dayMs } : findOpening(hours, zones, nowMs);
   return { jobId, zoneSet, opening, nextLookAtMs: opening?.untilMs ?? nowMs + dayMs };
+}
+
+/** Reckons when the contacts of jobs may be leased, in a transaction that waits for the jobs or has locked them. */
+export async function reckonAll(
+  trx: Trx,
+  organizationId: number,
+  jobIds: readonly string[],
+  whereLocked: "wait" | "leave out" = "wait",
+): Promise<void> {
+  const { sets, now } = await lockZoneSets(trx, organizationId, jobIds, whereLocked);
+  const openings = sets.map((set) => reckon(set, now.getTime()));
+  await writeOpenings(trx, organizationId, openings);
 }
 
 export function createOpenings(deps: {
@@ -58,14 +78,7 @@ export function createOpenings(deps: {
     jobIds: readonly string[],
     whereLocked: "wait" | "leave out",
   ): Promise<void> {
-    await db.transaction().execute(async (trx) => {
-      const { sets, now } = await lockZoneSets(trx, organizationId, jobIds, whereLocked);
-      await writeOpenings(
-        trx,
-        organizationId,
-        sets.map((set) => reckon(set, now.getTime())),
-      );
-    });
+    await db.transaction().execute((trx) => reckonAll(trx, organizationId, jobIds, whereLocked));
     onOpened(organizationId);
   }
 
@@ -78,21 +91,39 @@ export function createOpenings(deps: {
     }
   }
 
+  /** Disposing waits for it. */
+  async function inTime(work: () => Promise<void>): Promise<void> {
+    const done = work()
+      .catch((error: unknown) =>
+        logger.warn({ err: error }, "jobs give no contacts until the sweep has their hours reckoned"),
+      )
+      .finally(() => waking.delete(done));
+    waking.add(done);
+    await done;
+  }
+
   return {
-    async wake(jobs) {
-      const withHours = jobs.filter(({ zoneSets = 0 }) => zoneSets > 0).map(({ key }) => key);
-      if (withHours.length === 0) return;
-      const woken = moveAllOn(withHours, "wait")
-        .catch((error: unknown) =>
-          logger.warn(
-            { err: error },
-            "jobs that run give no contacts until the sweep has their hours reckoned",
+    wake: (jobs) =>
+      inTime(
+        async () =>
+          await moveAllOn(
+            jobs.filter(({ zoneSets = 0 }) => zoneSets > 0).map(({ key }) => key),
+            "wait",
           ),
-        )
-        .finally(() => waking.delete(woken));
-      waking.add(woken);
-      await woken;
-    },
+      ),
+
+    moveFloor: (organizationId) =>
+      inTime(async () => {
+        for (let afterId = beforeAllJobs, full = true; full;) {
+          const ids = await findOutdated(db, organizationId, afterId, mostTogether);
+          await moveAllOn(
+            ids.map((id) => ({ id, organizationId })),
+            "wait",
+          );
+          afterId = ids.at(-1) ?? afterId;
+          full = ids.length === mostTogether;
+        }
+      }),
 
     async pass() {
       const over = await findOver(db, batchSize);

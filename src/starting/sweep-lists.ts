@@ -62,7 +62,7 @@ export function createListSweep(deps: {
 
   /** Wakes jobs with hours whose replica died when they had come to run. Of the others their replica is about to. */
   async function wakeAll(asleep: readonly RunningJob[]): Promise<void> {
-    await openings.wake(asleep.map((job) => ({ key: job, zoneSets: job.zoneSets })));
+    await openings.wake(asleep.map((key) => ({ key, zoneSets: 1 })));
     note("hours_asleep", asleep.filter(({ isSettled }) => isSettled).length);
   }
 

@@ -33,6 +33,7 @@ test("create makes an organization with what is set for it, and records that", a
     rateImport: null,
     rateLease: null,
     callsPerSecond: null,
+    callingHours: null,
   });
   const by = { actor: "command_line", api_key_id: null, request_id: "" };
   expect(await recorded()).toMatchObject([
@@ -72,4 +73,29 @@ test.each([
   expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
   expect(stderr).toMatch(sentence);
   expect(await recorded()).toEqual(before);
+});
+
+const hoursOf = async (name: string) => (await findOrganizationNamed(db, name))?.settings.callingHours;
+
+test("hours are given as JSON, shown as set, and go again by default", async () => {
+  await organizations("create", "with hours");
+  const json = JSON.stringify({ windows: [{ days: [1], start: "09:00", end: "17:00" }], closeEarly: "60s" });
+  expect(await organizations("update", "with hours", "--calling-hours", json)).toMatchObject({ exitCode: 0 });
+  expect(await hoursOf("with hours")).toEqual({
+    windows: [{ days: [1], startMinute: 540, endMinute: 1_020 }],
+    exceptions: [],
+    closeEarlyMs: 60_000,
+  });
+  expect((await organizations("list")).stdout).toMatch(/with hours .* calling-hours\n/);
+  const midnight = JSON.stringify({ windows: [{ days: [1], start: "22:00", end: "02:00" }] });
+  for (const [wrong, says] of [
+    ["{", /give JSON such as/],
+    [midnight, /write two instead/],
+  ] as const) {
+    const { exitCode, stderr } = await organizations("update", "with hours", "--calling-hours", wrong);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(says);
+  }
+  await organizations("update", "with hours", "--calling-hours", "default");
+  expect(await hoursOf("with hours")).toBeNull();
 });

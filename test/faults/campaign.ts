@@ -27,8 +27,9 @@ const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
 
 /**
  * Takes one job through its life, as a backend would, until it is final: created, perhaps scheduled and moved, started
- * by hand or by its time, perhaps filled up, paused and resumed, or cancelled. It is the only one that commands the
- * job, so that every answer can be foreseen but for how far the job has come by itself.
+ * by hand or by its time, perhaps filled up, changed, paused and resumed, or cancelled. It is the only one that
+ * commands the job, so that every answer can be foreseen but for how far the job has come by itself, and whether it has
+ * paused itself.
  */
 export async function runCampaign(
   { history }: System,
@@ -46,6 +47,12 @@ export async function runCampaign(
     maxAttempts: random.between(1, 3),
     retryOn: [Outcome.BUSY, Outcome.NO_ANSWER, ...(random.chance(0.5) ? [Outcome.UNKNOWN] : [])],
     retryDelays: [durationFromMs(random.between(0, 1_500))],
+    priority: random.between(1, 10),
+    ...(random.chance(0.3) ? { callsPerSecond: random.between(5, 50) } : {}),
+    ...(random.chance(0.2) ? { rampUp: durationFromMs(random.between(100, 5_000)) } : {}),
+    ...(random.chance(0.2)
+      ? { pauseWhen: { window: 20, share: 0.5, outcomes: [Outcome.BUSY, Outcome.NO_ANSWER] } }
+      : {}),
     scheduledStartTime: isScheduled ? inMs(random.between(1_500, 5_000)) : "",
   };
   // Nobody can say that the time is still ahead when it has taken long to get through.
@@ -81,6 +88,16 @@ export async function runCampaign(
     );
     total += added?.acceptedCount ?? 0;
   }
+  if (random.chance(0.3)) {
+    // It is raised, so that what was leased before breaks none of the rules.
+    const limit = creation.concurrentCallLimit + random.between(1, 5);
+    const request = { ...command(), concurrentCallLimit: limit, retryDelays: [durationFromMs(200)] };
+    const updated = await unless(
+      ["not_updatable"],
+      insist("UpdateBatchJob", ({ jobs }, o) => jobs.updateBatchJob(request, o)),
+    );
+    if (updated !== undefined) history.told.push({ kind: "updated", jobId: batchJobId, limit });
+  }
   if (random.chance(0.2)) {
     const [pause, resume] = [command(), command()];
     const rest = random.between(100, 1_000);
@@ -105,6 +122,10 @@ export async function runCampaign(
   for (;;) {
     const { batchJob } = await insist("GetBatchJob", ({ jobs }, o) => jobs.getBatchJob({ batchJobId }, o));
     if (batchJob !== undefined && final.has(batchJob.status) && batchJob.counts?.dialing === 0) return;
+    if (batchJob?.pauseReason === "pause_when") {
+      const request = command();
+      await insist("ResumeBatchJob", ({ jobs }, o) => jobs.resumeBatchJob(request, o));
+    }
     await delay(300);
   }
 }

@@ -127,6 +127,7 @@ export type Held = {
 export type Told =
   | { readonly kind: "contacts"; readonly jobId: string; readonly total: number }
   | { readonly kind: "started" | "cancelled"; readonly jobId: string }
+  | { readonly kind: "updated"; readonly jobId: string; readonly limit: number }
   | {
       readonly kind: "reported";
       readonly leaseId: string;

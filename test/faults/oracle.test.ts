@@ -93,6 +93,21 @@ const cases: Record<string, Doctoring> = {
     ...open(id, 2),
     ...count(id, "dialing", 2),
   ],
+  "no job begins more calls than its pace allows": (id) => [
+    sql`update organizations set lease_limit = 3`,
+    sql`update batch_jobs set concurrent_call_limit = 3, calls_per_second = 0.5`,
+    ...[1, 2, 3].flatMap((number) => open(id, number)),
+    ...count(id, "dialing", 3),
+  ],
+  "no organization begins more calls than its pace allows": (id) => [
+    sql`update organizations set lease_limit = 3, calls_per_second = 0.5`,
+    sql`update batch_jobs set concurrent_call_limit = 3`,
+    ...[1, 2, 3].flatMap((number) => open(id, number)),
+    ...count(id, "dialing", 3),
+  ],
+  "only a paused job says why it has paused itself": (id) => [
+    sql`update batch_jobs set pause_reason = 'pause_when' where id = ${id}`,
+  ],
   "a contact becomes final once, unless a late report corrects an unknown": (id) => [
     note(id, "kind, number, was, is_now", "'contact', 1, 'busy', 'completed'"),
   ],
@@ -188,6 +203,7 @@ const answers: Record<string, Untrue> = {
   "contacts that are not there": (jobId) => ({ kind: "contacts", jobId, total: 4 }),
   "a start of another job": () => ({ kind: "started", jobId: randomUUID() }),
   "a cancellation": (jobId) => ({ kind: "cancelled", jobId }),
+  "a change of a limit": (jobId) => ({ kind: "updated", jobId, limit: 7 }),
   "an outcome": () => ({
     kind: "reported",
     leaseId: "A".repeat(36),

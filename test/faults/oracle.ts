@@ -44,6 +44,15 @@ const mostAtOnce = (by: "job_id" | "organization_id") => sql`
     where e.kind in ('opened', 'ended', 'released')
   ) as running group by 1`;
 
+/** Leases of a job, or of an organization, in a second that are more than its pace allows with what it makes up for. */
+const mostInASecond = (by: "job_id" | "organization_id", paced: RawBuilder<unknown>) => sql`
+  select id, leases, calls_per_second from (
+    select a.${sql.ref(by)} as id, p.calls_per_second, count(*) over (
+      partition by a.${sql.ref(by)} order by a.leased_at range between interval '1 second' preceding and current row
+    ) as leases
+    from all_attempts a join ${paced} as p on p.id = a.${sql.ref(by)} where p.calls_per_second is not null
+  ) as leased where leases > ceil(1 + 1.152 * calls_per_second)`;
+
 /**
  * Each selects what breaks it. The first are about rows, the others about what has happened, not about counters, unless
  * they say so.
@@ -88,6 +97,13 @@ const rules: Record<string, RawBuilder<unknown>> = {
   "no more contacts of an organization are leased at once than its limit": sql`
     select m.id, m.open, o.lease_limit from (${mostAtOnce("organization_id")}) as m
     join organizations o on o.id = m.id where m.open > o.lease_limit`,
+  "no job begins more calls than its pace allows": mostInASecond("job_id", sql`batch_jobs`),
+  "no organization begins more calls than its pace allows": mostInASecond(
+    "organization_id",
+    sql`organizations`,
+  ),
+  "only a paused job says why it has paused itself": sql`
+    select id, status, pause_reason from batch_jobs where pause_reason is not null and status <> 'paused'`,
   "a contact becomes final once, unless a late report corrects an unknown": sql`
     select job_id, number, was, is_now from history.events
     where kind = 'contact' and (was not in ('pending', 'waiting_retry', 'unknown') or is_now = 'pending')`,
@@ -129,7 +145,10 @@ const outcomesOf = async (db: Database, told: readonly Told[]) => {
 async function judgeAnswers(db: Database, { told, wrong }: History): Promise<Violation[]> {
   const jobs = new Map(
     (
-      await db.selectFrom("batch_jobs").select(["id", "status", "started_at", "total_contacts"]).execute()
+      await db
+        .selectFrom("batch_jobs")
+        .select(["id", "status", "started_at", "total_contacts", "concurrent_call_limit"])
+        .execute()
     ).map((row) => [row.id, row]),
   );
   const attempts = await outcomesOf(db, told);
@@ -142,6 +161,7 @@ async function judgeAnswers(db: Database, { told, wrong }: History): Promise<Vio
     }
     const job = jobs.get(one.jobId);
     if (one.kind === "contacts") return job?.total_contacts === one.total;
+    if (one.kind === "updated") return job?.concurrent_call_limit === one.limit;
     if (one.kind === "cancelled") return job?.status === "cancelled";
     return job?.started_at instanceof Date;
   };

@@ -56,7 +56,12 @@ export async function leaseOne(parts: Parts, fields: Partial<LeaseRequest> = {})
   return first;
 }
 
-const noDetails: CallDetails = { errorCode: "", failureReason: "", callDurationMs: null, providerCallId: "" };
+export const noDetails: CallDetails = {
+  errorCode: "",
+  failureReason: "",
+  callDurationMs: null,
+  providerCallId: "",
+};
 
 export type Report = { leaseId: string; outcome: ReportedOutcome; details?: CallDetails };
 

@@ -103,7 +103,6 @@ describe("the pace of a job", () => {
       .where("organization_id", "=", parts.caller.organizationId)
       .execute();
     expect(await lease(parts, { maxContacts: 1_000 })).toHaveLength(16);
-    expect(await lease(parts, { maxContacts: 1_000, waitMs: 0 })).toEqual([]);
   });
 
   test("holds up no other job", async () => {
@@ -131,7 +130,7 @@ describe("the pace of a job", () => {
   }, 60_000);
 
   test("wakes a worker that waits, and who asks meanwhile finds nothing", async () => {
-    await aPacedJob({ callsPerSecond: 1 });
+    await aPacedJob({ callsPerSecond: 0.3 });
     await leaseOne(parts);
     const waiting = leaseOne(all[1] ?? parts, { waitMs: 50_000 });
     expect(await lease(parts)).toEqual([]);

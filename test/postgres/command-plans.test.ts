@@ -84,7 +84,12 @@ test("commands touch no more rows than they must, however the tables grow under 
     select ${organizationId}::int, 'PauseBatchJob', n::text, '' from generate_series(1, 5000) n`.execute(db);
 
   const touched = await work(many.slice(0, 60).map(({ id }) => id));
-  expect(touched.map(({ table }) => table)).toEqual(["batch_jobs", "requests", "stored_contacts"]);
+  expect(touched.map(({ table }) => table)).toEqual([
+    "batch_jobs",
+    "organizations",
+    "requests",
+    "stored_contacts",
+  ]);
   for (const { table, read, found } of touched) {
     expect.soft({ table, read }).toEqual({ table, read: 0 });
     // Once for each of the steps, and what their conditions look at.

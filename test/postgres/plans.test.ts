@@ -88,7 +88,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     work: (db) => readVersions(db, [keyOf(jobs.running), ...Array.from({ length: 99 }, noJob)]),
   },
   "locking and starting a job that is due": {
-    rows: 5,
+    rows: 6,
     work: (db) =>
       undone(db, async (trx) => {
         const { organization_id: organizationId, id } = jobs.scheduled;
@@ -229,7 +229,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 10,
     work: (db) => drawTicket(db, parts.caller.organizationId, "a request"),
   },
-  "looking for leases that have run out": { rows: 10, work: (db) => findExpired(db, 1_000) },
+  "looking for leases that have run out": { rows: 10, work: (db) => findExpired(db, 1_000, [beforeAllJobs]) },
   "removing expired requests": {
     rows: 0,
     work: (db) => purgeRequests(db, parts.caller.organizationId, 1_000),

@@ -295,6 +295,14 @@ describe("files that change", () => {
       },
       "TLS_CERT_FILE",
     ],
+    [
+      "is not valid yet",
+      async (files: TlsFiles) => {
+        const { cert, key } = await authority.issue({ name: "second", beginsInMs: 3_600_000 });
+        await Promise.all([writeFile(files.certFile, cert), writeFile(files.keyFile, key)]);
+      },
+      "TLS_CERT_FILE",
+    ],
   ] as const)(
     "leave the old pair in use where the new one %s, and it is told once",
     async (_, harm, setting) => {

@@ -1,6 +1,14 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { createClient } from "@connectrpc/connect";
 import { afterAll, describe, expect, test } from "vitest";
+import {
+  AccessService,
+  type UpdateOrganizationRequestSchema,
+} from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
+import { refusal } from "../support/refusal.ts";
+import { transportTo } from "../support/work.ts";
 import { startTestService } from "../support/service.ts";
 import { answered, bothListeners, callerFor } from "./callers.ts";
 import { allRows, refusedAs } from "./refused.ts";
@@ -90,4 +98,19 @@ describe.each(bothListeners)("%s", (name) => {
     const answer = await call("createBatchJob", { ...aJob, callingHours: nanos });
     expect(answer).toMatchObject({ refused: { message: expect.stringContaining("close_early") } });
   });
+});
+
+test("the hours of an organization are shown and changed as its settings are", async () => {
+  const access = createClient(AccessService, transportTo(service.grpcUrl, service.apiKey));
+  const callingHours = { windows: [workdays], exceptions: [], closeEarly: durationFromMs(0) };
+  const settingsOf = async (request: MessageInitShape<typeof UpdateOrganizationRequestSchema>) =>
+    (await access.updateOrganization(request)).organization?.settings;
+  expect(await settingsOf({ settings: { callingHours } })).toMatchObject({ callingHours });
+  expect((await access.getOrganization({})).organization?.settings).toMatchObject({ callingHours });
+  expect(await settingsOf({ settings: { leaseLimit: 7 } })).toMatchObject({ callingHours, leaseLimit: 7 });
+  const without = await settingsOf({ updateMask: { paths: ["calling_hours"] } });
+  expect(without).toMatchObject({ leaseLimit: 7 });
+  expect(without?.callingHours).toBeUndefined();
+  const refused = await refusal(access.updateOrganization({ settings: { callingHours: {} } }));
+  expect(refused).toMatchObject({ metadata: { field: "settings.calling_hours.windows" } });
 });

@@ -4,6 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { afterAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../src/postgres/database.ts";
+import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import {
   BatchJobService,
   CreateBatchJobRequestSchema,
@@ -115,6 +116,22 @@ describe("a duration that JSON cannot spell", () => {
   });
 });
 
+test("a mask in JSON that names fields as proto does is told how JSON has them", async () => {
+  const response = await fetch(`${service.httpUrl}/${AccessService.typeName}/UpdateOrganization`, {
+    method: "POST",
+    headers: { authorization, "content-type": "application/json" },
+    body: JSON.stringify({ settings: { leaseLimit: 7 }, updateMask: "lease_limit" }),
+  });
+  expect([response.status, await response.json()]).toMatchObject([
+    400,
+    {
+      message: expect.stringContaining(
+        'update_mask must be names as JSON has them, with commas between, such as "leaseLimit',
+      ),
+    },
+  ]);
+});
+
 describe("JSON that is not the message is refused, and the field is named", () => {
   test.each([
     ["a misspelt field", { ...job, scheduledStartTme: "2031-01-01T10:00" }, "scheduledStartTme"],
@@ -219,5 +236,6 @@ test("nothing of all this has left a row", async () => {
     contact_blocks: [],
     deleted_jobs: [],
     requests: [],
+    zone_sets: [],
   });
 });

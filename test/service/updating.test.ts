@@ -50,6 +50,11 @@ describe.each(bothListeners)("over %s", (name) => {
     priority: 10,
     startWithin: "600s",
     pauseWhen: { window: 100, share: 0.5, outcomes: ["OUTCOME_BUSY"] },
+    callingHours: {
+      windows: [{ days: [1, 2], start: "09:00", end: "24:00" }],
+      exceptions: [{ date: "2027-12-25", windows: [] }],
+      closeEarly: "0s",
+    },
   };
 
   test("what is given is changed where there is no mask, and nothing else", async () => {
@@ -103,7 +108,7 @@ describe.each(bothListeners)("over %s", (name) => {
   });
 
   const paths =
-    "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays, calls_per_second, ramp_up, priority, start_within, pause_when";
+    "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays, calls_per_second, ramp_up, priority, start_within, pause_when, calling_hours";
 
   test.each([
     ["a path that there is not", { updateMask: "fromPhoneNumberId", name: "A" }, "update_mask", paths],

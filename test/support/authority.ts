@@ -17,10 +17,15 @@ export type Pair = { readonly cert: string; readonly key: string };
 export type Authority = {
   readonly cert: string;
   /**
-   * For these hosts or addresses, `localhost` and 127.0.0.1 if not said, or for a client; it lasts for a day if not
-   * said.
+   * For these hosts or addresses, `localhost` and 127.0.0.1 if not said, or for a client; it began a day ago and lasts
+   * for a day if not said.
    */
-  issue(given?: { name?: string; hosts?: readonly string[]; lastsMs?: number }): Promise<Pair>;
+  issue(given?: {
+    name?: string;
+    hosts?: readonly string[];
+    beginsInMs?: number;
+    lastsMs?: number;
+  }): Promise<Pair>;
 };
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
@@ -28,9 +33,9 @@ const dayMs = 24 * 60 * 60 * 1_000;
 
 const makeKeys = () => crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
 
-const lasting = (ms: number) => ({
+const lasting = (ms: number, beginsInMs = -dayMs) => ({
   serialNumber: `01${randomBytes(8).toString("hex")}`,
-  notBefore: new Date(Date.now() - dayMs),
+  notBefore: new Date(Date.now() + beginsInMs),
   notAfter: new Date(Date.now() + ms),
   signingAlgorithm: algorithm,
 });
@@ -50,10 +55,15 @@ export async function createAuthority(name = "CN=test authority"): Promise<Autho
   });
   return {
     cert: own.toString("pem"),
-    async issue({ name: subject = "localhost", hosts = ["localhost", "127.0.0.1"], lastsMs = dayMs } = {}) {
+    async issue({
+      name: subject = "localhost",
+      hosts = ["localhost", "127.0.0.1"],
+      beginsInMs,
+      lastsMs = dayMs,
+    } = {}) {
       const issued = await makeKeys();
       const certificate = await X509CertificateGenerator.create({
-        ...lasting(lastsMs),
+        ...lasting(lastsMs, beginsInMs),
         subject: `CN=${subject}`,
         issuer: own.subject,
         publicKey: issued.publicKey,

@@ -30,6 +30,7 @@ export const aNewJob = (fields: Partial<NewJob> = {}): NewJob => ({
   priority: 5,
   startWithinMs: null,
   pauseWhen: null,
+  callingHours: null,
   requestedStartTime: "",
   timeZone: "",
   ...fields,

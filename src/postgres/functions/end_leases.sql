@@ -11,10 +11,13 @@
 --   error_codes, failure_reasons, durations_ms, provider_call_ids   what was reported; null for nothing
 -- Answers
 --   one row: the time, the places (from 1) of the leases that it did not end, those of the contacts that are to be
---   called again, and when, and the jobs that have ended by this, and that have paused themselves, with their new
---   revisions.
+--   called again, and when, the jobs that were passed by, and those that have ended by this, and that have paused
+--   themselves, with their new revisions.
 -- Locks
---   the organization's row, then the rows of the jobs in the order that they are given in, all until the commit.
+--   the organization's row, then the rows of the jobs, all until the commit. A job that somebody else has locked is
+--   passed by, since everybody of the organization would wait for it here. Its leases stay as they are; those that are
+--   live last ten seconds from now at least, unless only_expired: what was reported in time is not overtaken by the
+--   end of its lease while it waits.
 -- Repeated
 --   it changes nothing: what it has ended is not live any more, and is among the places.
 -- Form
@@ -30,8 +33,8 @@ create function end_leases(
   organization int, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], attempts int[],
   nonces bigint[], outcomes text[], error_codes text[], failure_reasons text[], durations_ms bigint[],
   provider_call_ids text[],
-  out ended_ms bigint, out missed int[], out waiting int[], out waiting_ms bigint[], out finished_ids uuid[],
-  out finished_revisions bigint[], out paused_ids uuid[], out paused_revisions bigint[]
+  out ended_ms bigint, out missed int[], out waiting int[], out waiting_ms bigint[], out held_ids uuid[],
+  out finished_ids uuid[], out finished_revisions bigint[], out paused_ids uuid[], out paused_revisions bigint[]
 )
 language plpgsql
 set enable_seqscan = off
@@ -71,10 +74,29 @@ begin
   from unnest(job_ids) with ordinality as t (id, turn)
   left join lateral (
     select status, max_attempts, retry_on, retry_delays_ms, pause_when from batch_jobs
-    where organization_id = organization and id = t.id for no key update
+    where organization_id = organization and id = t.id for no key update skip locked
   ) as b on true;
   ending := date_trunc('milliseconds', clock_timestamp());
   ended_ms := extract(epoch from ending) * 1000;
+  if array_position(going_on, null) is not null then
+    select array_agg(t.id) into held_ids
+    from unnest(job_ids) with ordinality as t (id, turn)
+    cross join lateral (
+      select from batch_jobs where organization_id = organization and id = t.id limit 1
+    ) as b
+    where going_on[t.turn] is null;
+  end if;
+  if held_ids is not null and not only_expired then
+    update leases l set expires_at = ending + interval '10 seconds'
+    from (
+      select organization as organization_id, job_ids[g.job] as job_id, g.number, g.attempt, g.nonce
+      from unnest(jobs, numbers, attempts, nonces) as g (job, number, attempt, nonce)
+      where job_ids[g.job] = any(held_ids)
+    ) as g
+    where g.organization_id = l.organization_id and g.job_id = l.job_id and g.number = l.number
+      and g.attempt = l.attempt and g.nonce = l.nonce and l.expires_at > ending
+      and l.expires_at < ending + interval '10 seconds';
+  end if;
 
   with given as materialized (
     select g.*, organization as organization_id, job_ids[g.job] as job_id,

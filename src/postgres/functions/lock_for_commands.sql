@@ -35,6 +35,8 @@ set lock_timeout = '1s'
 as $$
 declare
   found_ids uuid[];
+  -- Of the hours beyond which no job of the organization calls.
+  floor_revision int := (select hours_revision from organizations where id = organization);
 begin
   if awaited is not null then
     begin
@@ -52,7 +54,8 @@ begin
       scheduled_job_id as "scheduledJobId", (extract(epoch from started_at) * 1000)::bigint as "startedAtMs",
       (extract(epoch from finished_at) * 1000)::bigint as "finishedAtMs", total_contacts as "totalContacts",
       pending_contacts as "pending", waiting_retry_contacts as "waitingRetry", dialing_contacts as "dialing",
-      completed_contacts as "completed", zone_sets as "zoneSets"
+      completed_contacts as "completed", case when hours_revision = floor_revision
+        then zone_sets else greatest(zone_sets, 1::smallint) end as "zoneSets"
     from batch_jobs where id = t.id and organization_id = organization
     for no key update skip locked
   ) as b;

@@ -49,6 +49,8 @@ as $$
 declare
   slack constant interval := '150 ms';
   most int;
+  -- Of the hours beyond which no job of the organization calls.
+  floor_revision int;
   pace float8;
   next_call timestamptz;
   patience text := current_setting('lock_timeout');
@@ -56,8 +58,8 @@ declare
   begun timestamptz(3);
   repeated text[];
 begin
-  select least(o.lease_limit - o.dialing, cardinality(callers)), o.calls_per_second, o.next_call_at
-  into most, pace, next_call
+  select least(o.lease_limit - o.dialing, cardinality(callers)), o.hours_revision, o.calls_per_second, o.next_call_at
+  into most, floor_revision, pace, next_call
   from organizations o where o.id = organization for no key update;
   select coalesce(array_agg(b.id), '{}') into locked
   from unnest(job_ids) as t (id)
@@ -95,7 +97,8 @@ begin
     select t.turn, b.organization_id, b.id, b.max_attempts, b.retry_on, t.due,
       octet_length(b.from_phone_number_id) + 376 as base, z.call_before,
       case
-        when b.id = any(locked) and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
+        when b.id = any(locked) and b.hours_revision = floor_revision
+          and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
         then least(
           case when b.ramp_up_ms is null then b.concurrent_call_limit else least(b.concurrent_call_limit,
             1 + floor((b.concurrent_call_limit - 1) * extract(epoch from begun - b.started_at) * 1000 / b.ramp_up_ms)

@@ -4,7 +4,8 @@
 --   entries  as the schedule has them; one that stands for nothing, or whose time has not come, starts nothing
 -- Answers
 --   a row for each job that runs now, or has failed because it has no contacts, or because its time is longer past than
---   it allows
+--   it allows; with how many sets of time zones its contacts are in, at least one if there are
+--   hours to be reckoned for it
 -- Locks
 --   the rows of those jobs, until the commit; a row that somebody else has locked is left alone.
 -- Repeated
@@ -51,6 +52,8 @@ begin
     start_lag_ms = (date_part('epoch', begun - scheduled_at) * 1000)::bigint,
     scheduled_job_id = null, revision = revision + 1, updated_at = starting
   where ctid = any (array(select place from due))
-  returning b.id, b.organization_id, b.status, b.failure_reason, b.revision, b.total_contacts, b.zone_sets,
+  returning b.id, b.organization_id, b.status, b.failure_reason, b.revision, b.total_contacts,
+    case when b.hours_revision = (select o.hours_revision from organizations o where o.id = b.organization_id)
+      then b.zone_sets else greatest(b.zone_sets, 1::smallint) end,
     b.start_lag_ms;
 end $$;

@@ -203,6 +203,7 @@ function whatFits({ enum: values, message, scalar }: DescField, value: JsonValue
 const messageForms: Readonly<Record<string, string>> = {
   Duration: 'a duration such as "90s"',
   Timestamp: 'a time such as "2031-01-01T10:00:00Z"',
+  FieldMask: 'names as JSON has them, with commas between, such as "leaseLimit,rateRead"',
 };
 
 function unknownKey(place: { element: string; inside: Place | undefined }, fields: readonly DescField[]) {

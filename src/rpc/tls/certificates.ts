@@ -43,13 +43,11 @@ export async function openCertificates(
     );
   }
 
-  /** One that has expired is no better than one that has not. */
-  function checkRenewal({ expiresAt }: Identity): void {
-    const nowMs = Date.now();
-    if (expiresAt.getTime() > nowMs || current.expiresAt.getTime() <= nowMs) return;
-    throw new Error(
-      `TLS_CERT_FILE: ${files.certFile} cannot be used: it expired at ${expiresAt.toISOString()}.`,
-    );
+  /** One whose time is over, or has not come, is no better than one whose is now. */
+  function checkRenewal(renewed: Identity): void {
+    const why = whyNotNow(renewed);
+    if (why === undefined || whyNotNow(current) !== undefined) return;
+    throw new Error(`TLS_CERT_FILE: ${files.certFile} cannot be used: ${why}.`);
   }
 
   async function look(): Promise<void> {
@@ -71,8 +69,8 @@ export async function openCertificates(
     onLook({ expiresAt: current.expiresAt, isFit: told === undefined });
   }
 
-  if (current.expiresAt.getTime() <= Date.now())
-    logger.warn({ expiresAt: current.expiresAt }, "The certificate in TLS_CERT_FILE has expired");
+  const why = whyNotNow(current);
+  if (why !== undefined) logger.warn(`Clients will refuse the certificate in TLS_CERT_FILE: ${why}`);
   const looking = startLoop({
     async pass() {
       await look();
@@ -94,4 +92,10 @@ export async function openCertificates(
     },
     [Symbol.asyncDispose]: () => looking[Symbol.asyncDispose](),
   };
+}
+
+function whyNotNow({ beginsAt, expiresAt }: Identity): string | undefined {
+  const nowMs = Date.now();
+  if (expiresAt.getTime() <= nowMs) return `it expired at ${expiresAt.toISOString()}`;
+  return beginsAt.getTime() <= nowMs ? undefined : `it is not valid before ${beginsAt.toISOString()}`;
 }

@@ -12,7 +12,8 @@ export type TlsFiles = {
 /** What the files hold, once it is known to fit together. */
 export type Identity = {
   readonly options: SecureContextOptions;
-  /** The first of its certificates ends then. */
+  /** The last of its certificates to begin does so then, and the first to end ends. */
+  readonly beginsAt: Date;
   readonly expiresAt: Date;
   /** Tells it from every other. */
   readonly digest: string;
@@ -84,6 +85,7 @@ export async function readIdentity(files: TlsFiles): Promise<Identity> {
   }
   return {
     options,
+    beginsAt: new Date(Math.max(...chain.map(({ validFrom }) => Date.parse(validFrom)))),
     expiresAt: new Date(Math.min(...chain.map(({ validTo }) => Date.parse(validTo)))),
     digest: createHash("sha256").update([cert, key, ca].join("\0")).digest("hex"),
   };

@@ -13,5 +13,5 @@ export function watched(parts: Parts): { jobs: Parts["jobs"]; begun: number[] } 
         return typeof value === "function" ? value.bind(db) : value;
       },
     });
-  return { jobs: createBatchJobs({ ...parts, shares: { of } }), begun };
+  return { jobs: createBatchJobs({ ...parts, shares: { ...parts.shares, of } }), begun };
 }

@@ -13,8 +13,10 @@ export type Campaign = {
   /** All of them must allow a call. None allows all. */
   readonly hours: readonly CallingHours[];
   readonly concurrentCallLimit: number;
-  /** Over so long from the start the limit grows from one. */
+  /** Over so long from the start of the job the limit grows from one. */
   readonly rampUpMs: number | null;
+  /** When the job started, if that is before the start of the plan. */
+  readonly runsSinceMs?: number;
   readonly callsPerSecond: number | null;
   readonly maxAttempts: number;
   readonly retryDelaysMs: readonly number[];
@@ -52,7 +54,7 @@ type Timed = Cohort & { readonly atMs: number };
  * calls; so it knows averages, and nothing of chance.
  */
 export function planOf(campaign: Campaign): Plan {
-  const { startMs, hours, callDurationMs, callsPerSecond, maxAttempts } = campaign;
+  const { startMs, hours, callDurationMs, callsPerSecond, maxAttempts, runsSinceMs = startMs } = campaign;
   const ready: Cohort[][] = campaign.sets.map(({ waiting, pending }, set) => [
     { set, attempts: 1, count: maxAttempts > 1 ? waiting : 0 },
     { set, attempts: 0, count: pending },
@@ -110,7 +112,8 @@ export function planOf(campaign: Campaign): Plan {
       ? campaign.concurrentCallLimit
       : Math.min(
           campaign.concurrentCallLimit,
-          1 + Math.floor(((campaign.concurrentCallLimit - 1) * (instantMs - startMs)) / campaign.rampUpMs),
+          1 +
+            Math.floor(((campaign.concurrentCallLimit - 1) * (instantMs - runsSinceMs)) / campaign.rampUpMs),
         );
 
   while (atMs < startMs + longestMs) {

@@ -17,7 +17,8 @@ import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
 import { createPlans } from "./jobs/plans.ts";
 import { createHolds } from "./jobs/holds.ts";
-import { createContactImport } from "./jobs/import/contact-import.ts";
+import { SuppressionService } from "./gen/callsheet/v1/suppression_service_pb.ts";
+import { createContactImport, filesAtOnce } from "./jobs/import/contact-import.ts";
 import { createRedisHalves } from "./jobs/redis-halves.ts";
 import {
   type ExportLimits,
@@ -26,6 +27,7 @@ import {
   exportsAtOnce,
 } from "./jobs/export/contact-export.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
+import { createSlots } from "./jobs/import/slots.ts";
 import { createAsking } from "./leasing/asking.ts";
 import { startExpiry } from "./leasing/expiry.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
@@ -79,12 +81,15 @@ import { tracingInterceptor } from "./rpc/calls/tracing.ts";
 import { openCertificates } from "./rpc/tls/certificates.ts";
 import type { TlsFiles } from "./rpc/tls/files.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
+import { suppressionService } from "./rpc/suppression-service.ts";
 import { openApiPage } from "./rest/openapi-page.ts";
 import { createRest } from "./rest/serve.ts";
 import { createOpenings, startOpenings } from "./starting/openings.ts";
 import { startScheduler } from "./starting/scheduler.ts";
 import { startSweep } from "./starting/sweep.ts";
 import { createWatching } from "./jobs/watching.ts";
+import { createPhoneImport } from "./suppression/phone-import.ts";
+import { createSuppression } from "./suppression/suppression.ts";
 
 export type ServiceOptions = {
   readonly databaseUrl: string;
@@ -248,12 +253,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     openings,
     logger,
   });
+  const files = { shares, limits: importLimits, inTurn: createSlots(filesAtOnce), metrics };
   const contactImport = createContactImport({
+    ...files,
     directUrl,
-    shares,
     doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
-    limits: importLimits,
-    metrics,
   });
   const exportsDb = openExports({
     url: databaseUrl,
@@ -304,11 +308,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     reads: connections.reads,
     onOtherHours: (organizationId) => void openings.moveFloor(organizationId),
   });
+  const suppression = createSuppression({ shares, reads: connections.reads, now: clock.now });
+  const importPhones = createPhoneImport({ ...files, now: clock.now });
   const lastUses = opened.use(startLastUses({ db, logger }));
   const health = createHealth([
     BatchJobService.typeName,
     ContactWorkerService.typeName,
     AccessService.typeName,
+    SuppressionService.typeName,
   ]);
   const services = [
     serviceEntry(
@@ -320,6 +327,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       contactWorkerService(leasing, recorder, { ...options, followStarts, limiter }),
     ),
     serviceEntry(AccessService, accessService(access)),
+    serviceEntry(SuppressionService, suppressionService(suppression, importPhones)),
     health.entry,
   ];
   const validation = validationInterceptor(services);

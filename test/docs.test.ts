@@ -11,6 +11,7 @@ import { roles } from "../src/domain/caller.ts";
 import { AccessService } from "../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { SuppressionService } from "../src/gen/callsheet/v1/suppression_service_pb.ts";
 import {
   RateClass,
   Role,
@@ -76,7 +77,9 @@ const declaredTerms = (service: DescService) =>
     ];
   });
 
-test.each([BatchJobService, ContactWorkerService, AccessService])(
+const services = [BatchJobService, ContactWorkerService, AccessService, SuppressionService];
+
+test.each(services)(
   "the table of $name has every method of the proto with its roles and its rate, and no other",
   (service) => {
     const rows = api
@@ -87,11 +90,13 @@ test.each([BatchJobService, ContactWorkerService, AccessService])(
 );
 
 test("the table of limits has the size of every request that has one of its own, and no other", () => {
-  const declared = [...BatchJobService.methods, ...ContactWorkerService.methods].flatMap((method) => {
-    const kib = getOption(method, max_request_bytes) / 1024;
-    if (kib === 0) return [];
-    return [`${method.name}: ${kib < 1024 ? `${kib} KiB` : `${kib / 1024} MiB`}`];
-  });
+  const declared = services
+    .flatMap(({ methods }) => methods)
+    .flatMap((method) => {
+      const kib = getOption(method, max_request_bytes) / 1024;
+      if (kib === 0) return [];
+      return [`${method.name}: ${kib < 1024 ? `${kib} KiB` : `${kib / 1024} MiB`}`];
+    });
   const rows = api
     .table("## Limits")
     .rows.filter(([what = ""]) => /^a request of `|^one message of /.test(what))

@@ -27,6 +27,7 @@ const options: Record<NumberSetting, { least: number; most: number; isFine?: boo
   rateImport: { least: 0, most: 1_000_000, what: "so many imports a second, 0 for no limit" },
   rateLease: { least: 0, most: 1_000_000, what: "so many calls for leases a second, 0 for no limit" },
   callsPerSecond: { least: 0.01, most: 1_000, isFine: true, what: "its jobs begin so many calls a second" },
+  suppressedPhoneLimit: { least: 0, most: 2_000_000_000, what: "it may suppress so many phones" },
 };
 
 const settings = Object.entries(options) as [NumberSetting, (typeof options)["leaseLimit"]][];

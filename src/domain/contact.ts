@@ -17,12 +17,22 @@ export type Outcome = (typeof outcomes)[number];
 /** What a worker may tell of a lease: how its attempt ended, or that no call was placed and there is no attempt. */
 export type ReportedOutcome = Outcome | "not_dialed";
 
+/** How a contact ends: after an attempt, or without one, because its phone is suppressed. */
+export const finalContactStatuses = [...outcomes, "suppressed"] as const;
+
+export type FinalContactStatus = (typeof finalContactStatuses)[number];
+
 /** What a contact is, and what is counted. `cancelled` is not among them: it follows from the job. */
-export const storedContactStatuses = ["pending", "dialing", "waiting_retry", ...outcomes] as const;
+export const storedContactStatuses = [
+  "pending",
+  "dialing",
+  "waiting_retry",
+  ...finalContactStatuses,
+] as const;
 
 export type StoredContactStatus = (typeof storedContactStatuses)[number];
 /** What a contact is that was called and is not being called now. */
-export type RestingContactStatus = "waiting_retry" | Outcome;
+export type RestingContactStatus = "waiting_retry" | FinalContactStatus;
 export type ContactStatus = StoredContactStatus | "cancelled";
 
 /** The statuses that a cancelled job turns into `cancelled`. */
@@ -92,6 +102,8 @@ const isText = (text: string, min: number, max: number): boolean =>
 export const largestFieldCount = 50;
 
 export const isPhone = (text: string): boolean => e164.test(text);
+/** Why a phone is suppressed. */
+export const isReason = (text: string): boolean => isText(text, 1, 200);
 export const isName = (text: string): boolean => isText(text, 0, 200);
 export const isFieldKey = (text: string): boolean => isText(text, 1, 64);
 export const isFieldValue = (text: string): boolean => isText(text, 0, 1000);

@@ -7,7 +7,7 @@ export const badFile = (message: string, metadata: Readonly<Record<string, strin
 export const emptyFile = (): BatchJobError =>
   badFile("The file is empty; its first line must name its columns, and one of them must be phone.");
 
-export const fileWithoutRows = (): BatchJobError =>
+export const fileWithoutRows = (what: "contact" | "phone" = "contact"): BatchJobError =>
   badFile(
-    "The file has a line that names its columns, and no row below it; there must be one for each contact.",
+    `The file has a line that names its columns, and no row below it; there must be one for each ${what}.`,
   );

@@ -1,4 +1,5 @@
 import { isFieldKey, largestFieldCount, shownPhone } from "../domain/contact.ts";
+import type { BatchJobError } from "../domain/batch-job-error.ts";
 import { badFile } from "./bad-file.ts";
 import { hasPhoneWithin, isExport, resultColumns, writtenField } from "./result-titles.ts";
 
@@ -46,9 +47,8 @@ const shownTitles = 5;
 /** So many of the titles go with a refusal. */
 const shownColumns = 50;
 
-/** Reads the record that names the columns. Those of an export that tell what became of its contacts are no fields. */
-export function readTitles(given: readonly string[]): Columns {
-  const titles = given.map((title) => title.trim());
+/** The place of the column of phone numbers. */
+export function readPhoneColumn(titles: readonly string[]): number {
   if (titles.some((title) => hasPhoneWithin(title) && writtenField(title) === undefined)) {
     throw badFile(
       "The file's first line has phone numbers within its titles: its line ends were lost. Send the file as it is (curl: --data-binary @FILE).",
@@ -62,6 +62,21 @@ export function readTitles(given: readonly string[]): Columns {
       { columns: titles.slice(0, shownColumns).map(shownPhone).join(",") },
     );
   }
+  if (secondPhone === undefined) return phone;
+  if (titles[phone]?.toLowerCase() === titles[secondPhone]?.toLowerCase())
+    throw sameTitle(titles[secondPhone]);
+  throw badFile(
+    `The columns ${quoted([titles[phone] ?? "", titles[secondPhone] ?? ""])} may both hold the phone number; name one of them phone.`,
+  );
+}
+
+export const sameTitle = (title = ""): BatchJobError =>
+  badFile(`Two columns of the file are named ${quoted([title])}; give each its own name.`);
+
+/** Reads the record that names the columns. Those of an export that tell what became of its contacts are no fields. */
+export function readTitles(given: readonly string[]): Columns {
+  const titles = given.map((title) => title.trim());
+  const phone = readPhoneColumn(titles);
   const names = titles.flatMap((title, at) => (title.toLowerCase() === "name" ? [at] : []));
   const [name, secondName] = names;
   const results = resultColumns(titles);
@@ -70,18 +85,9 @@ export function readTitles(given: readonly string[]): Columns {
       ? []
       : [{ at, key: writtenField(title) ?? title }],
   );
-  if (secondPhone !== undefined && titles[phone]?.toLowerCase() !== titles[secondPhone]?.toLowerCase()) {
-    throw badFile(
-      `The columns ${quoted([titles[phone] ?? "", titles[secondPhone] ?? ""])} may both hold the phone number; name one of them phone.`,
-    );
-  }
   const seen = new Set<string>();
-  const again = secondPhone ?? secondName ?? others.find(({ key }) => seen.size === seen.add(key).size)?.at;
-  if (again !== undefined) {
-    throw badFile(
-      `Two columns of the file are named ${quoted([titles[again] ?? ""])}; give each its own name.`,
-    );
-  }
+  const again = secondName ?? others.find(({ key }) => seen.size === seen.add(key).size)?.at;
+  if (again !== undefined) throw sameTitle(titles[again]);
   const wrong = others.find(({ key }) => !isFieldKey(key));
   if (wrong !== undefined) {
     throw badFile(

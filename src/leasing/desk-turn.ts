@@ -286,6 +286,7 @@ export function createDeskTurns(deps: {
       for (const { next } of calls) next?.leave();
       return false;
     }
+    for (const { suppressed } of opened) recorder.noteSuppressed(organizationId, suppressed);
     let mayGiveMore = false;
     for (const one of taking) {
       const place = opening.indexOf(one);

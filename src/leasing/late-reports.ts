@@ -38,12 +38,16 @@ export async function reportLate(
 
   function record(hand: EndedAttempt, job: BatchJob, { outcome, details }: CallReport): void {
     const delayMs = isGoingOn(job.status) ? retryDelayMs(outcome, hand.attempt, job) : null;
-    const status = delayMs === null ? outcome : "waiting_retry";
+    const wasSuppressed = hand.contact.status === "suppressed";
+    const status = delayMs === null ? outcome : wasSuppressed ? "suppressed" : "waiting_retry";
     const nextAttemptAt = delayMs === null ? null : new Date(now.getTime() + delayMs);
     noteMove(changes, hand.jobId, hand.contact.status, status);
-    late.push({ ...hand, outcome, details, nextAttemptAt });
+    late.push({ ...hand, outcome, details, nextAttemptAt, wasSuppressed });
     Object.assign(hand, { outcome, isReported: true });
-    Object.assign(hand.contact, { status, nextAttemptAt });
+    Object.assign(hand.contact, {
+      status,
+      nextAttemptAt: status === "waiting_retry" ? nextAttemptAt : null,
+    });
   }
 
   const verdicts = reports.map((report, i) => {

@@ -6,6 +6,7 @@ import type { Shares } from "../postgres/connections.ts";
 import { type Candidate, findCandidates } from "../postgres/candidates.ts";
 import type { LeaseTaker, Offer, Opened, StoredLease } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
+import { createLookAhead } from "./look-ahead.ts";
 
 /** What one caller of LeaseContacts wants. */
 export type Demand = {
@@ -36,7 +37,7 @@ export type Prepared = {
    */
   conclude(opened: Opened): {
     readonly leases: Lease[][];
-    /** True if a list had numbers that were not open: there may be open ones behind them. */
+    /** True if contacts were not open, or not any more: there may be open ones behind them. */
     readonly isStale: boolean;
   };
   /** Gives back everything, of which nothing was opened. */
@@ -79,6 +80,7 @@ export function createLeaseRound(deps: {
 }): LeaseRound {
   const { shares, reservations, clock, logger } = deps;
   const settling = new Set<Promise<unknown>>();
+  const lookAhead = createLookAhead();
 
   /** Takes each job's share: retries as Postgres has them, the rest from its list. */
   async function take(
@@ -94,10 +96,12 @@ export function createLeaseRound(deps: {
         weight: candidate.priority,
       })),
     );
+    const ahead = lookAhead.of(organizationId);
     const chosen = candidates.flatMap((candidate, i) => {
       const share = parts[i] ?? 0;
-      const due = Math.min(candidate.due, share);
-      return share === 0 ? [] : [{ candidate, due, fromList: Math.min(share - due, candidate.pending) }];
+      const looksAt = share + (ahead.get(candidate.id) ?? 0);
+      const due = Math.min(candidate.due, looksAt);
+      return share === 0 ? [] : [{ candidate, due, fromList: Math.min(looksAt - due, candidate.pending) }];
     });
     const asked = chosen.filter(({ fromList }) => fromList > 0);
     const numbers = await reservations
@@ -141,7 +145,12 @@ export function createLeaseRound(deps: {
       const demanded = demands.reduce((sum, demand) => sum + demand.maxContacts, 0);
       const find = async (limit: number) => {
         const db = shares.of(organizationId);
-        const found = await findCandidates(db, organizationId, afterJobId, onlyJobIds, limit, ending);
+        const found = await findCandidates(
+          db,
+          organizationId,
+          { afterJobId, onlyJobIds, limit },
+          { ending, lookAhead: lookAhead.of(organizationId) },
+        );
         const wanted = Math.min(found.organizationFree, mostContacts, demanded);
         return { ...found, wanted, isWhole: wanted <= 0 || found.candidates.length < limit };
       };
@@ -182,8 +191,16 @@ export function createLeaseRound(deps: {
         },
         after,
         isWhole,
-        conclude({ leases, left }) {
+        conclude({ leases, left, suppressed }) {
           settle(organizationId, taken, left);
+          const counts = new Map(suppressed.map(({ offer, count }) => [offer, count]));
+          for (const [i, { candidate, due, numbers }] of taken.entries()) {
+            lookAhead.note(organizationId, candidate.id, {
+              offered: due + numbers.length,
+              suppressed: counts.get(i) ?? 0,
+              left: left[i]?.length ?? 0,
+            });
+          }
           const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);
           const open = leases.flat().filter(({ attempt }) => attempt === 1).length + left.flat().length;
           return {
@@ -193,7 +210,7 @@ export function createLeaseRound(deps: {
                 return { ...lease, leaseId: writeLeaseId(lease), fromPhoneNumberId, maxAttempts };
               }),
             ),
-            isStale: open < listed,
+            isStale: open < listed || suppressed.length > 0,
           };
         },
         giveBack() {

@@ -5,7 +5,13 @@ import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { isUuid } from "../domain/job-id.ts";
 import { readLeaseId, writeLeaseId } from "../domain/lease-id.ts";
-import { drawTicket, extendLeases, takeOverLeases } from "../postgres/leases.ts";
+import {
+  type CheckedLease,
+  checkLeases,
+  drawTicket,
+  extendLeases,
+  takeOverLeases,
+} from "../postgres/leases.ts";
 import { createDesks } from "./desk.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, Report, Reported } from "./recorder.ts";
@@ -33,6 +39,8 @@ export type Leasing = AsyncDisposable & {
   ): Promise<{ results: Reported[]; leases: readonly Lease[] }>;
   /** Puts off the end of live leases; answers the new end of each, undefined for one that is not live. */
   extend(caller: Caller, leaseIds: readonly string[], durationMs: number): Promise<(Date | undefined)[]>;
+  /** Until when each lease lasts, and whether its phone was suppressed since; undefined for one that is not live. */
+  check(caller: Caller, leaseIds: readonly string[]): Promise<(CheckedLease | undefined)[]>;
   /** Ends all calls that wait, with this error. What is leased for them later is released. */
   fail(error: unknown): void;
   /** Says that an organization may have contacts to give. */
@@ -180,6 +188,8 @@ export function createLeasing(deps: {
         leaseIds.map(readLeaseId),
         durationMs,
       ),
+    check: ({ organizationId }, leaseIds) =>
+      checkLeases(shares.of(organizationId), organizationId, leaseIds.map(readLeaseId)),
     fail: desks.fail,
     ring: desks.ring,
     async [Symbol.asyncDispose]() {

@@ -12,6 +12,7 @@ import {
   removeLeases,
 } from "../postgres/lease-ends.ts";
 import { nameOf } from "../postgres/lease-rows.ts";
+import type { Suppressed } from "../postgres/leases.ts";
 import { type Held, afterJob } from "../postgres/locks.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Reservations } from "../redis/reservations.ts";
@@ -75,6 +76,8 @@ export type Recorder = AsyncDisposable & {
   takeBack(organizationId: number, leases: readonly LeaseKey[]): void;
   /** Releases leases that their caller has, and has no use for. Where that fails they are left to run out. */
   drop(organizationId: number, leases: readonly LeaseKey[]): void;
+  /** Follows contacts that were to be leased, and have ended because their phone is suppressed. */
+  noteSuppressed(organizationId: number, suppressed: readonly Suppressed[]): void;
   /** Ends those of the leases whose time is over; answers the jobs that it passed by, since they were locked. */
   expire(organizationId: number, keys: readonly LeaseKey[]): Promise<string[]>;
 };
@@ -277,6 +280,14 @@ export function createRecorder(deps: {
     takeBack: (organizationId, leases) => releaseBeside(organizationId, leases, { by: "call" }),
 
     drop: (organizationId, leases) => releaseBeside(organizationId, leases, { by: "worker" }),
+
+    noteSuppressed(organizationId, suppressed) {
+      for (const { count } of suppressed) metrics.suppressedContacts.inc(count);
+      const finished = suppressed.flatMap(({ jobId: id, finalRevision: revision }) =>
+        revision === undefined ? [] : [{ id, revision }],
+      );
+      if (finished.length > 0) follow(organizationId, () => unlinkAll(organizationId, { finished }));
+    },
 
     async expire(organizationId, keys) {
       const endings = keys.map((key) => ({ key, outcome: "unknown" as const }));

@@ -4,7 +4,7 @@ import type { Database } from "./database.ts";
 
 /*
  * Who did what, and when. An entry is written in the transaction of what it tells of. There are no phones and no names
- * of people in it.
+ * of people in it, nor why a phone is suppressed.
  */
 
 export type AuditType =
@@ -19,6 +19,8 @@ export type AuditType =
   | "batch_job.deleted"
   | "api_key.created"
   | "api_key.revoked"
+  | "suppressed_phones.added"
+  | "suppressed_phones.removed"
   | "organization.created"
   | "organization.updated";
 

@@ -28,6 +28,21 @@ export type Candidate = {
   maxAttempts: number;
 };
 
+/** Which jobs are looked at: no others than these, if any are given. */
+export type Choice = {
+  readonly afterJobId: string;
+  readonly onlyJobIds: readonly string[];
+  readonly limit: number;
+};
+
+/** By job: how many leases end before its contacts are leased, and how many more of its retries are looked at. */
+type Expected = {
+  readonly ending?: ReadonlyMap<string, number>;
+  readonly lookAhead?: ReadonlyMap<string, number>;
+};
+
+const none: ReadonlyMap<string, number> = new Map();
+
 /**
  * The organization's jobs that may give contacts, once so many leases of these jobs have ended as `ending` says: those
  * after `afterJobId` in the order of their ids, then those from the start. Takes no lock.
@@ -35,12 +50,11 @@ export type Candidate = {
 export async function findCandidates(
   db: Database,
   organizationId: number,
-  afterJobId: string,
-  onlyJobIds: readonly string[],
-  limit: number,
-  ending: ReadonlyMap<string, number> = new Map(),
+  { afterJobId, onlyJobIds, limit }: Choice,
+  { ending = none, lookAhead = none }: Expected = {},
 ): Promise<{ organizationFree: number; candidates: Candidate[] }> {
   const endingIds = [...ending.keys()];
+  const aheadIds = [...lookAhead.keys()];
   const endingInAll = [...ending.values()].reduce((sum, count) => sum + count, 0);
   const some = (side: RawBuilder<unknown>) => sql`
     select b.id, ${limitNow("b")} - b.dialing_contacts as free, ${callsAllowed("b")} as allowed,
@@ -51,6 +65,10 @@ export async function findCandidates(
           select from retries r
           where r.organization_id = b.organization_id and r.job_id = b.id and r.due_at <= ${timeNow}
           limit greatest(0, b.concurrent_call_limit - b.dialing_contacts + ${endingInAll}::int)
+            + coalesce((
+              select count from unnest(${aheadIds}::uuid[], ${[...lookAhead.values()]}::int[]) as ahead (id, count)
+              where ahead.id = b.id
+            ), 0)
         ) as due)
       end as due
     from batch_jobs b

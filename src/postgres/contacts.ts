@@ -5,7 +5,7 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, ContactInput, StoredContact, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { blockBytes, blockOf, lineOf, readContact, writeLine } from "./contact-blocks.ts";
-import { contactStatus } from "./current-contacts.ts";
+import { contactStatus, endedAttempts } from "./current-contacts.ts";
 import type { Database } from "./database.ts";
 import { often } from "./prepared.ts";
 import type { Numbers } from "../domain/numbers.ts";
@@ -175,8 +175,13 @@ export async function readContacts(
   >`${often}
     select c.number, c.line, c.found,
       ${contactStatus({ isLeased: sql`l.number is not null`, outcome: sql`a.outcome`, nextAttemptAt: sql`a.next_attempt_at` })} as status,
-      coalesce(a.attempt, 0) + case when l.number is null then 0 else 1 end as attempts,
-      a.outcome as "lastOutcome",
+      coalesce(${endedAttempts({ attempt: sql`a.attempt`, outcome: sql`a.outcome` })}, 0)
+        + case when l.number is null then 0 else 1 end as attempts,
+      case when a.outcome = 'suppressed' then (
+        select outcome from attempts
+        where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number
+          and attempt = a.attempt - 1
+      ) else a.outcome end as "lastOutcome",
       case when l.number is null then a.next_attempt_at end as "nextAttemptAt"
     from (
       select n.number, b.line, count(*) over ()::int as found,

@@ -19,13 +19,26 @@ export const contactStatus = (contact: {
     else ${contact.outcome}
   end`;
 
+/**
+ * How many attempts at a contact have ended, in SQL, of the last row that it has in attempts; null if it has none. One
+ * that is suppressed has a row behind those of its attempts.
+ */
+export const endedAttempts = (last: { attempt: RawBuilder<unknown>; outcome: RawBuilder<unknown> }) =>
+  sql<number | null>`(${last.attempt} - case when ${last.outcome} = 'suppressed' then 1 else 0 end)`;
+
+const last = { attempt: sql`a.attempt`, outcome: sql`a.outcome` };
+
 /** Every contact, and what has become of it, as a table. */
 export const currentContacts = sql<ContactRow>`(
   select b.organization_id, b.job_id, c.number, c.phone collate "C" as phone, c.name collate "C" as name,
     c.fields::jsonb as fields,
     ${contactStatus({ isLeased: sql`l.number is not null`, outcome: sql`a.outcome`, nextAttemptAt: sql`a.next_attempt_at` })} as status,
-    coalesce(a.attempt, 0) + case when l.number is null then 0 else 1 end as attempts,
-    a.outcome as last_outcome,
+    coalesce(${endedAttempts(last)}, 0) + case when l.number is null then 0 else 1 end as attempts,
+    case when a.outcome = 'suppressed' then (
+      select outcome from attempts
+      where organization_id = b.organization_id and job_id = b.job_id and number = c.number
+        and attempt = a.attempt - 1
+    ) else a.outcome end as last_outcome,
     case when l.number is null then a.next_attempt_at end as next_attempt_at
   from contact_blocks b
   cross join lateral ${contactsOfBlock(sql`b.first_number`, sql`b.contacts`)} as c

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import type { Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { FinalContactStatus, StoredContactStatus } from "../domain/contact.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { linesOf } from "./contact-blocks.ts";
@@ -79,10 +79,10 @@ export type LiveAttempt = {
   readonly status: StoredContactStatus;
 };
 
-/** One that has ended. What was not reported is empty. */
+/** One that has ended, or, as `suppressed`, none: its contact was not called again. What was not reported is empty. */
 export type EndedAttempt = LiveAttempt & {
   readonly endedMs: number;
-  readonly outcome: Outcome;
+  readonly outcome: FinalContactStatus;
   readonly errorCode: string;
   readonly failureReason: string;
   readonly callDurationMs: number | undefined;
@@ -132,7 +132,7 @@ function toEnded(columns: readonly string[]): EndedAttempt {
   return {
     ...toLive(columns),
     endedMs: Number(endedMs),
-    outcome: outcome as Outcome,
+    outcome: outcome as FinalContactStatus,
     errorCode: fromJson(errorCode),
     failureReason: fromJson(failureReason),
     callDurationMs: durationMs === "" ? undefined : Number(durationMs),
@@ -142,7 +142,7 @@ function toEnded(columns: readonly string[]): EndedAttempt {
 
 /**
  * The attempts of the contacts from one number to another, by number and attempt; of those that have ended all, or the
- * last of each contact.
+ * last of each contact. Behind them stands what is none, for a contact that is suppressed.
  */
 export async function readCalls(
   trx: Trx,
@@ -153,7 +153,8 @@ export async function readCalls(
   const ended =
     attempts === "all"
       ? sql`select * from attempts where ${among} order by number, attempt`
-      : sql`select distinct on (number) * from attempts where ${among} order by number, attempt desc`;
+      : sql`select distinct on (number, outcome = 'suppressed') * from attempts where ${among}
+          order by number, outcome = 'suppressed', attempt desc`;
   const { rows } = await sql<{ ended: string; live: string }>`
     select (select ${inLines(endedColumns)} from (${ended}) as a) as ended,
       (select ${inLines(liveColumns)} from leases where ${among}) as live
@@ -168,7 +169,7 @@ export async function readCalls(
 export async function mostAttempts(trx: Trx, job: JobKey): Promise<number> {
   const { rows } = await sql<{ most: number }>`
     select coalesce(greatest(
-      (select max(attempt) from attempts where ${rowsOf(job)}),
+      (select max(attempt) from attempts where ${rowsOf(job)} and outcome <> 'suppressed'),
       (select max(attempt) from leases where ${rowsOf(job)})
     ), 0) as most
   `.execute(trx);

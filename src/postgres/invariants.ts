@@ -40,6 +40,11 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
     select o.id, o.dialing, count(l.job_id) from organizations o
     left join leases l on l.organization_id = o.id
     group by o.id having o.dialing <> count(l.job_id)`,
+  "an organization's count of suppressed phones is those that it has": sql`
+    select o.id, o.suppressed_phones, s.phones from organizations o
+    left join (select organization_id, count(*)::int as phones from suppressed_phones group by 1) as s
+      on s.organization_id = o.id
+    where o.suppressed_phones <> coalesce(s.phones, 0)`,
   "whoever waits for a retry is in the table of retries, and nobody else": sql`
     select coalesce(c.job_id, r.job_id), coalesce(c.number, r.number) from
       (select * from ${currentContacts} as contacts where status = 'waiting_retry' and ${isOf}) c

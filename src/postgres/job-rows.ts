@@ -98,6 +98,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
     carrier_error: row.carrier_error_contacts,
     failed: row.failed_contacts,
     unknown: row.unknown_contacts,
+    suppressed: row.suppressed_contacts,
   },
   hasAllPhones: row.has_all_phones,
   zoneSets: row.zone_sets,

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Outcome, RestingContactStatus } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
-import { contactStatus } from "./current-contacts.ts";
+import { contactStatus, endedAttempts } from "./current-contacts.ts";
 import type { CallDetails } from "./lease-ends.ts";
 import { asRows } from "./lease-rows.ts";
 
@@ -33,7 +33,8 @@ export async function readEndedAttempts(
 ): Promise<(EndedAttempt | undefined)[]> {
   const { rows } = await sql<Omit<EndedAttempt, "contact"> & ContactInHand & { place: number }>`
     select g.place, a.job_id as "jobId", a.number, a.attempt, a.nonce, a.outcome,
-      a.reported_at is not null as "isReported", last.attempt as attempts,
+      a.reported_at is not null as "isReported",
+      ${endedAttempts({ attempt: sql`last.attempt`, outcome: sql`last.outcome` })} as attempts,
       ${contactStatus({ isLeased: sql`false`, outcome: sql`last.outcome`, nextAttemptAt: sql`last.next_attempt_at` })} as status,
       last.next_attempt_at as "nextAttemptAt",
       exists (
@@ -44,7 +45,7 @@ export async function readEndedAttempts(
     cross join lateral (
       select * from attempts
       where organization_id = g.organization_id and job_id = g.job_id and number = g.number and attempt = g.attempt
-        and nonce = g.nonce
+        and nonce = g.nonce and outcome <> 'suppressed'
       limit 1
     ) as a
     cross join lateral (
@@ -73,6 +74,8 @@ export type LateReport = LeaseKey & {
   outcome: Outcome;
   details: CallDetails;
   nextAttemptAt: Date | null;
+  /** The contact has ended as suppressed since: it is not called again, but how its call ended is how it ended. */
+  wasSuppressed: boolean;
 };
 
 /** Records late reports. The transaction has locked the organization and the jobs. */
@@ -82,7 +85,7 @@ export async function recordLateReports(
   now: Date,
   reports: readonly LateReport[],
 ): Promise<void> {
-  for (const { jobId, number, attempt, outcome, details, nextAttemptAt } of reports) {
+  for (const { jobId, number, attempt, outcome, details, nextAttemptAt, wasSuppressed } of reports) {
     await trx
       .updateTable("attempts")
       .set({
@@ -99,6 +102,16 @@ export async function recordLateReports(
       .where("number", "=", number)
       .where("attempt", "=", attempt)
       .execute();
+    if (wasSuppressed) {
+      if (nextAttemptAt !== null) continue;
+      await trx
+        .deleteFrom("attempts")
+        .where("organization_id", "=", organizationId)
+        .where("job_id", "=", jobId)
+        .where("number", "=", number)
+        .where("outcome", "=", "suppressed")
+        .execute();
+    }
     await trx
       .deleteFrom("retries")
       .where("organization_id", "=", organizationId)

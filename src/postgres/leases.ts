@@ -2,10 +2,10 @@ import { type RawBuilder, sql } from "kysely";
 import { largestAnswerBytes } from "../domain/answer-size.ts";
 import type { ContactInput } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
-import { readContact } from "./contact-blocks.ts";
+import { lineOf, readContact } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
-import { nameOf, plainArray } from "./lease-rows.ts";
+import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 
 export type StoredLease = LeaseKey &
   ContactInput & {
@@ -37,6 +37,17 @@ export type Opened = {
   left: number[][];
   /** The places of the takers whose request id has live leases, of other calls. They get no others. */
   repeated: number[];
+  /** The contacts that ended because their phone is suppressed. */
+  suppressed: Suppressed[];
+};
+
+/** Of the offer at this place so many contacts ended as suppressed. */
+export type Suppressed = {
+  readonly offer: number;
+  readonly jobId: string;
+  readonly count: number;
+  /** The revision that the job has ended with, if it has. */
+  readonly finalRevision: number | undefined;
 };
 
 /** What is opened together: these contacts, for these takers. */
@@ -48,7 +59,7 @@ export type OpenedRow = {
   number: number | null;
   nonce: number | null;
   attempt: number;
-  caller: number;
+  caller: number | null;
   leasedMs: number;
   callBeforeMs: number | null;
   contact: string;
@@ -75,21 +86,27 @@ export function readOpened({ offers, takers }: Opening, rows: readonly OpenedRow
   const leases = takers.map((): StoredLease[] => []);
   const left = offers.map((): number[] => []);
   const repeated: number[] = [];
+  const suppressed: Suppressed[] = [];
   for (const { job, number, nonce, attempt, caller, leasedMs, callBeforeMs, contact } of rows) {
-    if (number === null) repeated.push(caller - 1);
-    else if (nonce === null) left[job - 1]?.push(number);
+    const offer = job - 1;
+    const jobId = offers[offer]?.jobId ?? "";
+    const taker = (caller ?? 0) - 1;
+    if (number === null && caller === null)
+      suppressed.push({ offer, jobId, count: attempt, finalRevision: nonce ?? undefined });
+    else if (number === null) repeated.push(taker);
+    else if (nonce === null) left[offer]?.push(number);
     else
-      leases[caller - 1]?.push({
-        jobId: offers[job - 1]?.jobId ?? "",
+      leases[taker]?.push({
+        jobId,
         number,
         attempt,
         nonce,
-        expiresAt: new Date(leasedMs + (takers[caller - 1]?.durationMs ?? 0)),
+        expiresAt: new Date(leasedMs + (takers[taker]?.durationMs ?? 0)),
         callBefore: dateOrNull(callBeforeMs),
         ...readContact(contact),
       });
   }
-  return { leases, left, repeated };
+  return { leases, left, repeated, suppressed };
 }
 
 /**
@@ -172,6 +189,32 @@ export async function takeOverLeases(
     }
   }
   return taken;
+}
+
+export type CheckedLease = { readonly expiresAt: Date; readonly isSuppressed: boolean };
+
+/** Those of the leases that are live, and whether the phones of their contacts are suppressed now. */
+export async function checkLeases(
+  db: Database,
+  organizationId: number,
+  keys: readonly LeaseKey[],
+): Promise<(CheckedLease | undefined)[]> {
+  const { rows } = await sql<CheckedLease & { place: number }>`
+    select g.place::int as place, l.expires_at as "expiresAt", exists (
+      select from suppressed_phones
+      where organization_id = g.organization_id and expires_at > clock_timestamp()
+        and phone = ${sql.id(functions.contactPhone.name)}(${lineOf(sql`g.organization_id`, sql`g.job_id`, sql`g.number`)})
+    ) as "isSuppressed"
+    from ${asRows(organizationId, keys)}
+    cross join lateral (
+      select expires_at from leases
+      where organization_id = g.organization_id and job_id = g.job_id and number = g.number and attempt = g.attempt
+        and nonce = g.nonce and expires_at > clock_timestamp()
+      limit 1
+    ) as l
+  `.execute(db);
+  const found = new Map(rows.map(({ place, ...lease }) => [place, lease]));
+  return keys.map((_, i) => found.get(i + 1));
 }
 
 /** Puts off the end of those of the leases that are live; answers the new end of each. */

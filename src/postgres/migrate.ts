@@ -28,6 +28,7 @@ import * as pace from "./migrations/0019-pace.ts";
 import * as earlierNonces from "./migrations/0020-earlier-nonces.ts";
 import * as stops from "./migrations/0021-stops.ts";
 import * as organizationHours from "./migrations/0022-organization-hours.ts";
+import * as suppressedPhones from "./migrations/0023-suppressed-phones.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -53,6 +54,7 @@ export const migrations: SchemaChanges = {
   "0020-earlier-nonces": earlierNonces,
   "0021-stops": stops,
   "0022-organization-hours": organizationHours,
+  "0023-suppressed-phones": suppressedPhones,
 };
 
 const bookkeeping = {

@@ -14,6 +14,7 @@ export type OrganizationSettings = {
   readonly rateImport: number | null;
   readonly rateLease: number | null;
   readonly callsPerSecond: number | null;
+  readonly suppressedPhoneLimit: number | null;
   /** Beyond these hours none of its jobs calls. */
   readonly callingHours: CallingHours | null;
 };
@@ -27,6 +28,7 @@ export type Organization = {
   readonly createdAt: Date;
   readonly dialing: number;
   readonly storedContacts: number;
+  readonly suppressedPhones: number;
   readonly settings: OrganizationSettings;
 };
 
@@ -38,6 +40,7 @@ const columns = {
   rateImport: "rate_import",
   rateLease: "rate_lease",
   callsPerSecond: "calls_per_second",
+  suppressedPhoneLimit: "suppressed_phone_limit",
   callingHours: "calling_hours",
 } as const satisfies Record<keyof OrganizationSettings, string>;
 
@@ -46,16 +49,18 @@ export const settingNames = Object.keys(columns) as (keyof OrganizationSettings)
 async function select(db: Database | Trx, which: RawBuilder<unknown>): Promise<Organization[]> {
   const { rows } = await sql<Omit<Organization, "settings"> & OrganizationSettings>`
     select o.id, o.name, o.created_at as "createdAt", o.dialing, coalesce(s.contacts, 0) as "storedContacts",
+      o.suppressed_phones as "suppressedPhones",
       ${sql.join(Object.entries(columns).map(([name, column]) => sql`o.${sql.ref(column)} as ${sql.ref(name)}`))}
     from organizations o left join stored_contacts s on s.organization_id = o.id
     where ${which} order by o.name
   `.execute(db);
-  return rows.map(({ id, name, createdAt, dialing, storedContacts, ...settings }) => ({
+  return rows.map(({ id, name, createdAt, dialing, storedContacts, suppressedPhones, ...settings }) => ({
     id,
     name,
     createdAt,
     dialing,
     storedContacts,
+    suppressedPhones,
     settings,
   }));
 }

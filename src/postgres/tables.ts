@@ -1,7 +1,7 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
 import type { JobStatus, PauseWhen } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
-import type { ContactInput, Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { ContactInput, FinalContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
 
 /** A column that the database fills at insert. */
 type Filled<T> = Generated<T>;
@@ -25,6 +25,10 @@ export type OrganizationsTable = {
   next_call_at: Date | null;
   /** How many contacts its jobs may have together; null for no limit. */
   stored_contact_limit: number | null;
+  /** How many phones it has suppressed. */
+  suppressed_phones: Filled<number>;
+  /** How many those may be; null for no limit. */
+  suppressed_phone_limit: number | null;
   /** Beyond these hours none of its jobs calls; zone-sets.ts and organizations.ts read them. */
   calling_hours: ColumnType<never, never, never>;
   /** Moves with them. */
@@ -143,10 +147,13 @@ export type LeasesTable = JobRef & {
   call_before: Filled<Date | null>;
 };
 
-/** The attempts that have ended. The last one of a contact says what has become of it. */
+/**
+ * The attempts that have ended. The last one of a contact says what has become of it; one that is `suppressed` is no
+ * attempt: its contact was not called again, or never.
+ */
 export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_before" | "earlier_nonces"> & {
   ended_at: Date;
-  outcome: Outcome;
+  outcome: FinalContactStatus;
   /** When its contact is to be called again, or was; null if never. */
   next_attempt_at: Date | null;
   reported_at: Date | null;
@@ -194,6 +201,18 @@ export type AuditTable = {
   data: ColumnType<unknown, string | null, never>;
 };
 
+/** Who is not called, for each organization. */
+export type SuppressedPhonesTable = {
+  organization_id: number;
+  /** Without its plus sign. */
+  phone: number;
+  /** Or last changed. */
+  added_at: Date;
+  /** Infinity for never. */
+  expires_at: ColumnType<Date | number, Date | string | undefined, never>;
+  reason: string;
+};
+
 export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
 
 export type Tables = {
@@ -212,6 +231,7 @@ export type Tables = {
   requests: RequestsTable;
   audit: AuditTable;
   stored_contacts: StoredContactsTable;
+  suppressed_phones: SuppressedPhonesTable;
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;

@@ -2,8 +2,8 @@ import type { BatchJob } from "../jobs/batch-jobs.ts";
 import type { CalledContact, JobDetail } from "../jobs/offset-pages.ts";
 import {
   type ContactStatus,
+  finalContactStatuses,
   openContactStatuses,
-  outcomes,
   type StoredContactStatus,
   storedContactStatuses,
 } from "../domain/contact.ts";
@@ -37,6 +37,7 @@ const wordOf: Readonly<Record<ContactStatus, ContactWord>> = {
   carrier_error: "failed",
   failed: "failed",
   unknown: "failed",
+  suppressed: "failed",
   cancelled: "cancelled",
 };
 
@@ -51,7 +52,7 @@ export const exportFilters = ["all", "successful", "failed"] as const;
 /** The statuses of the contacts that a filter keeps; none for all. */
 export function statusesOfFilter(filter: (typeof exportFilters)[number]): ContactStatus[] {
   if (filter === "all") return [];
-  return outcomes.filter((outcome) => (outcome === "completed") === (filter === "successful"));
+  return finalContactStatuses.filter((status) => (status === "completed") === (filter === "successful"));
 }
 
 const iso = (time: Date | null | undefined): string | null => time?.toISOString() ?? null;
@@ -81,7 +82,7 @@ export function toJob(job: BatchJob) {
     successfulCalls: job.counts.completed,
     failedCalls: countOf(
       job,
-      outcomes.filter((outcome) => outcome !== "completed"),
+      finalContactStatuses.filter((status) => status !== "completed"),
     ),
     scheduledStartTime: iso(job.scheduledStartTime),
     actualStartTime: iso(job.startedAt),

@@ -40,6 +40,7 @@ const toOrganization = (organization: Organization): MessageInitShape<typeof Org
   createdAt: timestampFromDate(organization.createdAt),
   dialing: organization.dialing,
   storedContacts: Math.min(organization.storedContacts, largestInt32),
+  suppressedPhones: organization.suppressedPhones,
   settings: toSettings(organization.settings),
 });
 

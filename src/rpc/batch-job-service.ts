@@ -4,7 +4,7 @@ import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
 import type { PlanRun } from "../jobs/plans.ts";
 import { readAssumptions, toPlan } from "./plan.ts";
-import type { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import type { BatchJobService, ImportContactsHeader } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toCallingHours } from "./calling-hours.ts";
 import {
   createMessage,
@@ -78,7 +78,7 @@ export function batchJobService(
     },
 
     async importContacts(parts, context) {
-      const { header, file } = await readImport(parts);
+      const { header, file } = await readImport<ImportContactsHeader>(parts);
       const { requestId, batchJobId, expectedRevision } = header;
       const imported = await contactImport.run(
         { caller: callerOf(context), requestId, batchJobId, expectedRevision },

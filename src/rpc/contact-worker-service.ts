@@ -4,6 +4,7 @@ import type { Limiter } from "../access/rates.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { ReportedOutcome } from "../domain/contact.ts";
 import {
+  CheckedLease_State as State,
   type ContactWorkerService,
   type LeaseContactsRequest,
   RecordedOutcome_Result as Result,
@@ -112,6 +113,18 @@ export function contactWorkerService(
           leaseId,
           ...at("leaseExpiresAt", ends[i] ?? null),
         })),
+      };
+    },
+
+    async checkLeases(request, context) {
+      const found = await leasing.check(callerOf(context), request.leaseIds);
+      return {
+        leases: request.leaseIds.map((leaseId, i) => {
+          const lease = found[i];
+          if (lease === undefined) return { leaseId, state: State.GONE };
+          const state = lease.isSuppressed ? State.SUPPRESSED : State.LIVE;
+          return { leaseId, state, leaseExpiresAt: timestampFromDate(lease.expiresAt) };
+        }),
       };
     },
 

@@ -82,10 +82,11 @@ export const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
   carrier_error: ProtoContactStatus.CARRIER_ERROR,
   failed: ProtoContactStatus.FAILED,
   unknown: ProtoContactStatus.UNKNOWN,
+  suppressed: ProtoContactStatus.SUPPRESSED,
   cancelled: ProtoContactStatus.CANCELLED,
 };
 
-const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason> = {
+export const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason> = {
   invalid_phone_format: ProtoRejectionReason.INVALID_PHONE_FORMAT,
   duplicate_phone: ProtoRejectionReason.DUPLICATE_PHONE,
   invalid_fields: ProtoRejectionReason.INVALID_FIELDS,
@@ -147,6 +148,7 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
     carrierError: counts.carrier_error,
     failed: counts.failed,
     unknown: counts.unknown,
+    suppressed: counts.suppressed,
     cancelled: isCancelled ? open : 0,
   };
 }

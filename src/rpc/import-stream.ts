@@ -1,16 +1,21 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import type {
-  ImportContactsHeader,
-  ImportContactsRequest,
-} from "../gen/callsheet/v1/batch_job_service_pb.ts";
+
+/** A message of a stream that brings a file: its header, bytes of the file, or its end. */
+type Message<Header> = {
+  readonly part:
+    | { readonly case: "header"; readonly value: Header }
+    | { readonly case: "csv"; readonly value: Uint8Array }
+    | { readonly case: "end"; readonly value: { readonly totalBytes: bigint } }
+    | { readonly case: undefined; readonly value?: undefined };
+};
 
 const refuse = (field: string, message: string): BatchJobError =>
   new BatchJobError("invalid_argument", message, { field });
 
 /** Takes the stream apart: its header, then the file, which throws unless it came to its end. */
-export async function readImport(
-  parts: AsyncIterable<ImportContactsRequest>,
-): Promise<{ header: ImportContactsHeader; file: AsyncIterable<Uint8Array> }> {
+export async function readImport<Header>(
+  parts: AsyncIterable<Message<Header>>,
+): Promise<{ header: Header; file: AsyncIterable<Uint8Array> }> {
   const messages = parts[Symbol.asyncIterator]();
   const first = await messages.next();
   if (first.done === true || first.value.part.case !== "header") {
@@ -19,7 +24,7 @@ export async function readImport(
   return { header: first.value.part.value, file: { [Symbol.asyncIterator]: () => fileOf(messages) } };
 }
 
-async function* fileOf(messages: AsyncIterator<ImportContactsRequest>): AsyncGenerator<Uint8Array> {
+async function* fileOf(messages: AsyncIterator<Message<unknown>>): AsyncGenerator<Uint8Array> {
   let total = 0;
   try {
     for (;;) {

@@ -9,6 +9,7 @@ import { organizationsWithOldEntries, purgeEntries } from "../postgres/audit.ts"
 import { purgeDeletedContacts } from "../postgres/contacts.ts";
 import type { Database } from "../postgres/database.ts";
 import { organizationsWithExpired, purgeRequests } from "../postgres/requests.ts";
+import { organizationsWithExpiredPhones, purgeExpiredPhones } from "../postgres/suppressed-phones.ts";
 import { deleteOldJobs, organizationsWithOldJobs } from "../postgres/sweep.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
@@ -121,6 +122,9 @@ async function purge(db: Database, retentionDays: number | undefined): Promise<b
     }
   }
   if (await purgeDeletedContacts(db, 5_000)) isMore = true;
+  for (const organizationId of await organizationsWithExpiredPhones(db, mostOrganizations)) {
+    if ((await purgeExpiredPhones(db, organizationId, 1_000)) === 1_000) isMore = true;
+  }
   const organizations = await organizationsWithExpired(db, mostOrganizations);
   for (const organizationId of organizations) {
     if ((await purgeRequests(db, organizationId, 1_000)) === 1_000) isMore = true;

@@ -67,6 +67,11 @@ export function createMetrics() {
       labelNames: ["outcome"],
       registers,
     }),
+    suppressedContacts: new Counter({
+      name: "callsheet_suppressed_contacts_total",
+      help: "Contacts that ended without a call because their phone is suppressed.",
+      registers,
+    }),
     importedContacts: new Counter({
       name: "callsheet_import_contacts_total",
       help: "Rows of files that were added to jobs, by result: accepted or rejected.",
@@ -75,13 +80,13 @@ export function createMetrics() {
     }),
     importSeconds: new Histogram({
       name: "callsheet_import_seconds",
-      help: "Time to add a file of contacts, from its turn to its end; files that were refused are in callsheet_rpcs_total.",
+      help: "Time to add a file of contacts or phones, from its turn to its end; refused ones are in callsheet_rpcs_total.",
       buckets: [0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600],
       registers,
     }),
     importsInHand: new Gauge({
       name: "callsheet_imports_in_hand",
-      help: "Files of contacts that are being added or wait for their turn.",
+      help: "Files of contacts or phones that are being added or wait for their turn.",
       registers,
     }),
     exportSeconds: new Histogram({

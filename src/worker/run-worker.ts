@@ -6,10 +6,11 @@ import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { coalesce } from "../timing/coalesce.ts";
 import { Outcome } from "../gen/callsheet/v1/batch_job_pb.ts";
-import type {
-  ContactWorkerService,
-  LeaseContactsRequestSchema,
-  LeasedContact,
+import {
+  CheckedLease_State,
+  type ContactWorkerService,
+  type LeaseContactsRequestSchema,
+  type LeasedContact,
 } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type CallResult, toReport } from "./call-result.ts";
 import { insist } from "./insist.ts";
@@ -161,16 +162,37 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   async function beginAll(leased: readonly LeasedContact[], askedAtMs: number): Promise<void> {
     let contacts = leased;
     let openedAtMs = askedAtMs;
+    let haveWaited = false;
     while (contacts.length > 0 && performance.now() - openedAtMs > leaseDurationMs / 3) {
+      haveWaited = true;
       const leaseIds = contacts.map(({ leaseId }) => leaseId);
       const sure = await insist(() => keeper.extend(leaseIds), { onError, until: signal });
       contacts = contacts.filter(({ leaseId }) => sure.extended.has(leaseId));
       openedAtMs = sure.askedAtMs;
     }
+    if (haveWaited) contacts = await withoutSuppressed(contacts);
     signal.throwIfAborted();
     for (const contact of contacts) {
       begin(contact, openedAtMs, lastDialMs(contact, askedAtMs, leaseDurationMs));
     }
+  }
+
+  /** Gives those back whose phones were suppressed while they waited. */
+  async function withoutSuppressed(contacts: readonly LeasedContact[]): Promise<readonly LeasedContact[]> {
+    if (contacts.length === 0) return contacts;
+    const leaseIds = contacts.map(({ leaseId }) => leaseId);
+    const check = () =>
+      client.checkLeases({ leaseIds }, { timeoutMs: answerWithinMs }).catch((error: unknown) => {
+        // A service of before knows of no suppressed phones.
+        if (ConnectError.from(error).code === Code.Unimplemented) return { leases: [] };
+        throw error;
+      });
+    const { leases } = await insist(check, { onError, until: signal });
+    const suppressed = new Set(
+      leases.flatMap(({ leaseId, state }) => (state === CheckedLease_State.SUPPRESSED ? [leaseId] : [])),
+    );
+    await giveBack(contacts.filter(({ leaseId }) => suppressed.has(leaseId)));
+    return contacts.filter(({ leaseId }) => !suppressed.has(leaseId));
   }
 
   /** Gives back what was leased for a worker that ends; what cannot be given back runs out. */

@@ -33,6 +33,7 @@ test("create makes an organization with what is set for it, and records that", a
     rateImport: null,
     rateLease: null,
     callsPerSecond: null,
+    suppressedPhoneLimit: null,
     callingHours: null,
   });
   const by = { actor: "command_line", api_key_id: null, request_id: "" };

@@ -117,7 +117,7 @@ describe("outside its hours a job", () => {
     const prepared = await parts.round.prepare(organizationId, [demand], choice);
     await moveOpening(parts, jobId, { fromMs: -hour, untilMs: 0 });
     const opened = await openLeases(parts.db, organizationId, prepared.offers, prepared.takersOf([demand]));
-    expect(opened).toEqual({ leases: [[]], left: [[1, 2, 3]], repeated: [] });
+    expect(opened).toEqual({ leases: [[]], left: [[1, 2, 3]], repeated: [], suppressed: [] });
     prepared.conclude(opened);
     await eventually(async () =>
       expect(await parts.redis.lrange(parts.keys.contacts({ id: jobId, organizationId }), 0, -1)).toEqual([

@@ -2,6 +2,7 @@ import { reads } from "./reads.ts";
 import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
+import { suppression } from "./suppression.ts";
 
 /**
  * A guard that is taken out, and the test that must then fail. test/README.md shows the guards; `npm run test:mutants`
@@ -1710,6 +1711,7 @@ export const mutants: readonly Mutant[] = [
   ...beginnings,
   ...shares,
   ...callingHours,
+  ...suppression,
   ...network,
   ...reads,
   ...upgrades,

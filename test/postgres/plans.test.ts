@@ -222,7 +222,12 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
   },
   "looking for jobs with contacts to lease": {
     rows: 10,
-    work: (db) => findCandidates(db, parts.caller.organizationId, beforeAllJobs, [], 32),
+    work: (db) =>
+      findCandidates(db, parts.caller.organizationId, {
+        afterJobId: beforeAllJobs,
+        onlyJobIds: [],
+        limit: 32,
+      }),
   },
   "looking for the next retry": { rows: 10, work: (db) => nextReadyAt(db, parts.caller.organizationId) },
   "drawing a ticket": {

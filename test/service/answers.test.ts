@@ -14,6 +14,7 @@ import {
   ListContactsResponseSchema,
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { toBatchJob, toContact } from "../../src/rpc/convert.ts";
 import { aNewJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
@@ -74,6 +75,7 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
     carrierError: int32,
     failed: int32,
     unknown: int32,
+    suppressed: int32,
     cancelled: int32,
   },
 });
@@ -122,6 +124,20 @@ const added = {
 };
 const done = { success: true, message: text(200), batchJobId: id, status: 7 };
 
+const suppressedPhone = () => ({
+  phone: "+123456789012345",
+  reason: text(200),
+  addedAt: time,
+  expiresAt: time,
+});
+
+const suppressed = {
+  addedCount: int32,
+  alreadyCount: int32,
+  rejectedCount: int32,
+  rejected: times(100, () => ({ phone: text(50), reason: 3, field: "expires_at", rule: text(200) })),
+};
+
 /** Undefined where a real page is looked at below, and for leases, which are bounded before they are given. */
 const answers: Record<string, Record<string, unknown> | undefined> = {
   CreateBatchJob: { ...done, ...added, scheduledStartTime: time },
@@ -153,6 +169,12 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   ListContacts: undefined,
   LeaseContacts: undefined,
   ExtendLeases: { leases: times(1_000, () => ({ leaseId: text(64), leaseExpiresAt: time })) },
+  CheckLeases: { leases: times(1_000, () => ({ leaseId: text(64), state: 3, leaseExpiresAt: time })) },
+  AddSuppressedPhones: suppressed,
+  RemoveSuppressedPhones: { removedCount: int32 },
+  CheckSuppressedPhones: { suppressedPhones: times(1_000, suppressedPhone) },
+  ListSuppressedPhones: { suppressedPhones: times(1_000, suppressedPhone), nextPageToken: text(100) },
+  ImportSuppressedPhones: suppressed,
   ReleaseLeases: { leases: times(1_000, () => ({ leaseId: text(64), released: true })) },
   ReportOutcomes: {
     outcomes: times(1_000, () => ({
@@ -165,7 +187,9 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   },
 };
 
-const methods = [...BatchJobService.methods, ...ContactWorkerService.methods];
+const methods = [BatchJobService, ContactWorkerService, SuppressionService].flatMap(
+  (service) => service.methods,
+);
 
 test("every RPC has its largest answer here", () => {
   expect(methods.map(({ name }) => name).toSorted()).toEqual(Object.keys(answers).toSorted());

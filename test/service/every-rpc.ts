@@ -4,10 +4,16 @@ import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { root } from "../support/readme.ts";
 
 /** The services that need a key; a test holds them to the proto. */
-export const services: readonly DescService[] = [BatchJobService, ContactWorkerService, AccessService];
+export const services: readonly DescService[] = [
+  BatchJobService,
+  ContactWorkerService,
+  AccessService,
+  SuppressionService,
+];
 
 export const everyMethod: readonly DescMethod[] = services.flatMap(({ methods }) => methods);
 

@@ -38,6 +38,7 @@ const noContacts = {
   carrierError: 0,
   failed: 0,
   unknown: 0,
+  suppressed: 0,
   cancelled: 0,
 };
 

@@ -9,9 +9,14 @@ import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService, ImportContactsEndSchema } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import {
+  CheckedLease_State,
   ContactWorkerService,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import {
+  ImportSuppressedPhonesEndSchema,
+  SuppressionService,
+} from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { routes } from "../../src/rest/routes.ts";
 import { makeApiKey } from "../support/api-key.ts";
@@ -29,6 +34,7 @@ type Ours = {
   jobs: Client<typeof BatchJobService>;
   worker: Client<typeof ContactWorkerService>;
   access: Client<typeof AccessService>;
+  suppression: Client<typeof SuppressionService>;
 };
 
 /** What is the owner's, and nobody may see; each of them is in something that the owner does see. */
@@ -43,6 +49,8 @@ const secrets = {
   worker: "the owner's worker",
   failure: "what the owner's worker said",
   apiKey: "The owner's other key",
+  suppressed: "4155507999",
+  whySuppressed: "why the owner calls them no more",
 };
 
 /** What the stranger has been answered. */
@@ -80,6 +88,7 @@ let known: {
   contactsToken: string;
   apiKeyId: string;
   keysToken: string;
+  suppressedToken: string;
 };
 let ownedRows: () => Promise<unknown>;
 
@@ -119,6 +128,7 @@ function clientsWith(key: string, answered: string[] = []): Ours {
     jobs: createClient(BatchJobService, transport),
     worker: createClient(ContactWorkerService, transport),
     access: createClient(AccessService, transport),
+    suppression: createClient(SuppressionService, transport),
   };
 }
 
@@ -150,6 +160,7 @@ const ownersContacts = Array.from({ length: 9 }, (_, i) => ({
   name: secrets.name,
   fields: { note: secrets.field },
 }));
+const suppressedPhone = `+1${secrets.suppressed}`;
 const aContact = { phone: "+14155550100", name: "", fields: {} };
 
 beforeAll(async () => {
@@ -181,6 +192,12 @@ beforeAll(async () => {
   const { nextPageToken: jobsToken } = await owner.jobs.listBatchJobs({ pageSize: 1 });
   const { nextPageToken: contactsToken } = await owner.jobs.listContacts({ batchJobId, pageSize: 1 });
   const { nextPageToken: keysToken } = await owner.access.listApiKeys({ pageSize: 1 });
+  const suppressed = [suppressedPhone, "+14155507888"].map((phone) => ({
+    phone,
+    reason: secrets.whySuppressed,
+  }));
+  await owner.suppression.addSuppressedPhones({ phones: suppressed, requestId });
+  const { nextPageToken: suppressedToken } = await owner.suppression.listSuppressedPhones({ pageSize: 1 });
   known = {
     batchJobId,
     requestId,
@@ -190,6 +207,7 @@ beforeAll(async () => {
     contactsToken,
     apiKeyId: apiKey?.apiKeyId ?? "",
     keysToken,
+    suppressedToken,
   };
   const { organizationId: owners } = made;
   ownedRows = async () => {
@@ -204,6 +222,7 @@ beforeAll(async () => {
       "api_keys",
       "audit",
       "stored_contacts",
+      "suppressed_phones",
       "organizations",
     ];
     const all = tables.map(async (table) => {
@@ -309,6 +328,47 @@ const attempts: Record<string, () => Promise<void>> = {
     const { leases } = await stranger.worker.extendLeases({ leaseIds, leaseDuration: { seconds: 3_600n } });
     expect(leases.map(({ leaseExpiresAt }) => leaseExpiresAt)).toEqual([undefined, undefined]);
   },
+  CheckLeases: async () => {
+    const { leases } = await stranger.worker.checkLeases({
+      leaseIds: [known.liveLeaseId, known.endedLeaseId],
+    });
+    expect(leases.map(({ state }) => state)).toEqual([CheckedLease_State.GONE, CheckedLease_State.GONE]);
+  },
+  AddSuppressedPhones: async () => {
+    const phones = [{ phone: ownersContacts[8]?.phone ?? "", reason: "mine" }];
+    const added = await stranger.suppression.addSuppressedPhones({ phones, requestId: known.requestId });
+    expect(added).toMatchObject({ addedCount: 1 });
+    await stranger.suppression.removeSuppressedPhones({ phones: [phones[0]?.phone ?? ""] });
+  },
+  RemoveSuppressedPhones: async () => {
+    const removed = await stranger.suppression.removeSuppressedPhones({ phones: [suppressedPhone] });
+    expect(removed).toMatchObject({ removedCount: 0 });
+  },
+  CheckSuppressedPhones: async () => {
+    const checked = await stranger.suppression.checkSuppressedPhones({ phones: [suppressedPhone] });
+    expect(checked.suppressedPhones).toEqual([]);
+  },
+  ListSuppressedPhones: async () => {
+    expect(await stranger.suppression.listSuppressedPhones({})).toMatchObject({ suppressedPhones: [] });
+    const list = stranger.suppression.listSuppressedPhones({ pageToken: known.suppressedToken, pageSize: 1 });
+    expect(await refusal(list)).toMatchObject({ reason: "invalid_page_token" });
+  },
+  ImportSuppressedPhones: async () => {
+    const csv = "phone\n+14155550100\n";
+    async function* file() {
+      const requestId = known.requestId;
+      yield { part: { case: "header" as const, value: { requestId, reason: "mine" } } };
+      yield { part: { case: "csv" as const, value: Buffer.from(csv) } };
+      const end = create(ImportSuppressedPhonesEndSchema, { totalBytes: BigInt(csv.length) });
+      yield { part: { case: "end" as const, value: end } };
+    }
+    expect(await stranger.suppression.importSuppressedPhones(file())).toMatchObject({ addedCount: 1 });
+    const path = "/suppressed-phones.csv?reason=mine";
+    const sent = await asStranger("POST", path, csv, "text/csv");
+    expect(sent.status).toBe(200);
+    expect(JSON.parse(sent.text)).toMatchObject({ addedCount: 0, alreadyCount: 1 });
+    await stranger.suppression.removeSuppressedPhones({ phones: ["+14155550100"] });
+  },
   ReleaseLeases: async () => {
     const leaseIds = [known.liveLeaseId, known.endedLeaseId];
     const { leases } = await stranger.worker.releaseLeases({ leaseIds });
@@ -348,7 +408,12 @@ const attempts: Record<string, () => Promise<void>> = {
   },
   GetOrganization: async () => {
     const { organization } = await stranger.access.getOrganization({});
-    expect(organization).toMatchObject({ name: "stranger", storedContacts: 0, dialing: 0 });
+    expect(organization).toMatchObject({
+      name: "stranger",
+      storedContacts: 0,
+      dialing: 0,
+      suppressedPhones: 0,
+    });
   },
   UpdateOrganization: async () => {
     const { organization } = await stranger.access.updateOrganization({ settings: { leaseLimit: 3 } });
@@ -438,6 +503,7 @@ describe("a caller of another organization", () => {
     await owner.access.whoAmI({});
     await owner.access.listApiKeys({});
     await owner.jobs.listBatchJobs({});
+    await owner.suppression.listSuppressedPhones({});
     await owner.jobs.listContacts({ batchJobId: known.batchJobId });
     for (let number = 1; number < 10; number += 1) {
       await owner.jobs.getContact({ batchJobId: known.batchJobId, number });

@@ -14,9 +14,12 @@ import {
   exportsAtOnce,
 } from "../../src/jobs/export/contact-export.ts";
 import { createHolds } from "../../src/jobs/holds.ts";
-import { createContactImport } from "../../src/jobs/import/contact-import.ts";
+import { createContactImport, filesAtOnce } from "../../src/jobs/import/contact-import.ts";
 import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
 import { type Limits, defaultLimits } from "../../src/jobs/import/pieces.ts";
+import { createSlots } from "../../src/jobs/import/slots.ts";
+import { createPhoneImport } from "../../src/suppression/phone-import.ts";
+import { createSuppression } from "../../src/suppression/suppression.ts";
 import { createAsking } from "../../src/leasing/asking.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
@@ -98,13 +101,19 @@ export async function startParts(
   );
   const dueStarts = createDueStarts({ db, metrics, logger });
   const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, openings, logger });
-  const contactImport = createContactImport({
-    directUrl: database.url,
+  const files = {
     shares,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
     limits: { ...defaultLimits, ...options.importLimits },
+    inTurn: createSlots(filesAtOnce),
     metrics,
+  };
+  const contactImport = createContactImport({
+    ...files,
+    directUrl: database.url,
+    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
   });
+  const suppression = createSuppression({ shares, reads: shares, now: clock.now });
+  const importPhones = createPhoneImport({ ...files, now: clock.now });
   const exportLimits = { ...defaultExportLimits, ...options.exportLimits };
   const exportsDb = openExports({
     url: database.url,
@@ -163,6 +172,8 @@ export async function startParts(
     ...dueStarts,
     jobs,
     contactImport,
+    suppression,
+    importPhones,
     exportContacts,
     sweep,
     caller,

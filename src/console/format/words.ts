@@ -19,7 +19,7 @@ export const jobStatusWords: ReadonlyMap<number, string> = new Map([
 export type Ending = {
   readonly key: Exclude<keyof ContactCounts, "$typeName" | "$unknown">;
   readonly status: ContactStatus;
-  /** None for the contacts that a cancelled job never called to an end. */
+  /** None for the contacts that were not called to an end: their job was cancelled, or their phone is suppressed. */
   readonly outcome?: Outcome;
   readonly word: string;
 };
@@ -45,6 +45,7 @@ export const endings: readonly Ending[] = [
   },
   { key: "failed", status: ContactStatus.FAILED, outcome: Outcome.FAILED, word: "Failed" },
   { key: "unknown", status: ContactStatus.UNKNOWN, outcome: Outcome.UNKNOWN, word: "Unknown" },
+  { key: "suppressed", status: ContactStatus.SUPPRESSED, word: "Suppressed" },
   { key: "cancelled", status: ContactStatus.CANCELLED, word: "Cancelled" },
 ];
 

@@ -146,9 +146,10 @@ function writePage(
   for (const { firstNumber, lines } of blocks) {
     for (const [i, line] of lines.entries()) {
       if (line === "") continue;
-      const ended = attempts.get(firstNumber + i) ?? [];
+      const known = attempts.get(firstNumber + i) ?? [];
       const live = leases.get(firstNumber + i);
-      const status = shownStatus((live ?? ended.at(-1))?.status ?? "pending", job.status);
+      const status = shownStatus((live ?? known.at(-1))?.status ?? "pending", job.status);
+      const ended = known.filter(({ outcome }) => outcome !== "suppressed");
       if (statuses.size > 0 && !statuses.has(status)) continue;
       rows.push(sheet.cellsOf({ contact: readContact(line), status, ended, live }));
     }

@@ -22,8 +22,8 @@ import {
 import { emptyFile, fileWithoutRows } from "../../files/bad-file.ts";
 import { createRowReader } from "./contact-rows.ts";
 import { type CsvRecord, createCsvReader } from "../../files/csv.ts";
-import { type Limits, inPieces } from "./pieces.ts";
-import { createSlots } from "./slots.ts";
+import { type Limits, hashed, inPieces } from "./pieces.ts";
+import type { InTurn } from "./slots.ts";
 import { readTitles } from "../../files/titles.ts";
 import type { Metrics } from "../../vitals/metrics.ts";
 
@@ -48,13 +48,13 @@ export type ContactImport = {
 const rpc = "ImportContacts";
 
 /** Each has a connection to Postgres and some 10 MB; further ones wait unread, and so do their clients. */
-const files = { atOnce: 4, perOrganization: 2 };
+export const filesAtOnce = { atOnce: 4, perOrganization: 2 };
 
 /** Contacts are staged some megabytes at a time; meanwhile the next ones are read. */
 const batchBytes = 2 * 1024 * 1024;
 
 /** How many rows of a file were rejected, and the first of them. */
-function createRejections() {
+export function createRejections() {
   const first: RejectedRow[] = [];
   let count = 0;
   return {
@@ -122,23 +122,16 @@ async function stageAll(
   return blocks.count();
 }
 
-async function* hashed(pieces: AsyncIterable<Buffer>, hash: ReturnType<typeof createHash>) {
-  for await (const piece of pieces) {
-    hash.update(piece);
-    yield piece;
-  }
-}
-
 export function createContactImport(deps: {
   /** Of a connection that is a file's own while it is on its way in. */
   directUrl: string;
   shares: Shares;
   doRedisHalves: DoRedisHalves;
   limits: Limits;
+  inTurn: InTurn;
   metrics: Metrics;
 }): ContactImport {
-  const { directUrl, shares, doRedisHalves, limits, metrics } = deps;
-  const inTurn = createSlots(files);
+  const { directUrl, shares, doRedisHalves, limits, inTurn, metrics } = deps;
 
   /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
   async function checkBeforehand(request: ImportRequest): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Hash } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { badFile } from "../../files/bad-file.ts";
 
@@ -52,6 +53,14 @@ export async function* inPieces(file: AsyncIterable<Uint8Array>, limits: Limits)
     size -= cut;
   }
   if (size > 0) yield Buffer.concat(gathered, size);
+}
+
+/** The same pieces, noted in the hash. */
+export async function* hashed(pieces: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
+  for await (const piece of pieces) {
+    hash.update(piece);
+    yield piece;
+  }
 }
 
 async function* inTime(

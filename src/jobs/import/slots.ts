@@ -14,8 +14,11 @@ export function createSlotTaking({ atOnce, perOrganization }: Slots) {
   return (organizationId: number, giveUp?: GiveUp): Promise<() => void> => seats.take(organizationId, giveUp);
 }
 
+/** Does the work, which takes a file of the organization, in its turn. */
+export type InTurn = <T>(organizationId: number, work: () => Promise<T>) => Promise<T>;
+
 /** Lets so many files be taken at once. */
-export function createSlots(slots: Slots) {
+export function createSlots(slots: Slots): InTurn {
   const take = createSlotTaking(slots);
   return <T>(organizationId: number, work: () => Promise<T>): Promise<T> =>
     inSeat(take(organizationId), work);

@@ -42,6 +42,7 @@ const read = (plainName: string, calls?: readonly SqlFunction[]): SqlFunction =>
   versioned(plainName, readFileSync(join(import.meta.dirname, `${plainName}.sql`), "utf8"), calls);
 
 const contactLine = read("contact_line");
+const contactPhone = read("contact_phone");
 
 /**
  * Read when this file is imported, and like it: our own source, once for each process. One that others call stands
@@ -49,10 +50,11 @@ const contactLine = read("contact_line");
  */
 export const functions = {
   contactLine,
-  openLeases: read("open_leases", [contactLine]),
+  contactPhone,
+  openLeases: read("open_leases", [contactLine, contactPhone]),
   endLeases: read("end_leases"),
   extendLeases: read("extend_leases"),
-  takeOverLeases: read("take_over_leases", [contactLine]),
+  takeOverLeases: read("take_over_leases", [contactLine, contactPhone]),
   lockForCommands: read("lock_for_commands"),
   writeCommands: read("write_commands"),
   noteEntriesRemoved: read("note_entries_removed"),

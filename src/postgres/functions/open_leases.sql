@@ -1,4 +1,5 @@
--- Opens leases on contacts of jobs of one organization: those that are due again first, then those from the lists.
+-- Opens leases on contacts of jobs of one organization: those that are due again first, then those from the lists. Of
+-- what it is offered it ends those whose phone is suppressed; they take no room.
 --
 -- Arguments
 --   organization    whose jobs they are; a job of another gives nothing
@@ -13,7 +14,9 @@
 --   a row for each lease, with the end of the hours in which it is given, if there are any;
 --   one without a nonce for each listed number that is open and had no room, or whose job was passed by or is outside
 --   its hours (the other listed numbers are not open);
---   one without a number for each caller whose request id has live leases, and who gets no others.
+--   one without a number for each caller whose request id has live leases, and who gets no others;
+--   one without a number and a caller for each job of which contacts ended as suppressed: how many, in place of the
+--   attempt, and if the job has ended by that its new revision, in place of the nonce.
 -- Locks
 --   the organization's row, then the rows of the jobs, all until the commit. A job that somebody else has locked is
 --   passed by, since everybody of the organization would wait for it here. Where all of them are, the first one is
@@ -96,6 +99,8 @@ begin
     -- the rest, such as the marks around 50 fields.
     select t.turn, b.organization_id, b.id, b.max_attempts, b.retry_on, t.due,
       octet_length(b.from_phone_number_id) + 376 as base, z.call_before,
+      b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts as open_contacts,
+      case when b.completed_contacts > 0 then 'completed' else 'failed' end as ends_as,
       case
         when b.id = any(locked) and b.hours_revision = floor_revision
           and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
@@ -119,13 +124,14 @@ begin
     ) as z on true
     where b.status = 'running'
   ), retry as (
-    select t.turn, t.room, t.base, t.call_before, t.organization_id, t.id as job_id, r.number, a.attempt,
+    select t.turn, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id, t.id as job_id,
+      r.number, a.attempt,
       false as is_listed, r.due_at, 0::bigint as place
     from turns t
     cross join lateral (
       select number, due_at from retries
       where organization_id = t.organization_id and job_id = t.id and due_at <= begun
-      order by due_at limit greatest(0, least(t.due, t.room))
+      order by due_at limit case when t.room > 0 then t.due else 0 end
     ) as r
     cross join lateral (
       select attempt, outcome, next_attempt_at from attempts
@@ -134,7 +140,8 @@ begin
     ) as a
     where a.next_attempt_at <= begun and a.attempt < t.max_attempts and a.outcome = any (t.retry_on)
   ), listed as (
-    select t.turn, t.room, t.base, t.call_before, t.organization_id, t.id as job_id, l.number, 0 as attempt,
+    select t.turn, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id, t.id as job_id,
+      l.number, 0 as attempt,
       true as is_listed, null::timestamptz as due_at, l.place
     from unnest(listed_jobs, listed_numbers) with ordinality as l (turn, number, place)
     join turns t on t.turn = l.turn
@@ -147,25 +154,33 @@ begin
       where organization_id = t.organization_id and job_id = t.id and number = l.number limit 1
     ) as c on true
     where a.was_called is null and c.is_called is null
+  ), proposed as (
+    -- Who they are, where anything can be leased, and whether they may be called.
+    select p.*, b.contact, s.phone is not null as is_suppressed
+    from (select * from retry union all select * from listed) as p
+    left join lateral (
+      select contact_line(contacts, p.number - first_number + 1) as contact from contact_blocks
+      where p.room > 0 and most > 0 and organization_id = p.organization_id and job_id = p.job_id
+        and first_number <= p.number
+      order by first_number desc limit 1
+    ) as b on true
+    left join lateral (
+      select phone from suppressed_phones
+      where organization_id = p.organization_id and phone = contact_phone(b.contact) and expires_at > begun limit 1
+    ) as s on true
   ), ranked as (
     select *, row_number() over (partition by turn order by is_listed, due_at, place) as rank
-    from (select * from retry union all select * from listed) as proposed
+    from proposed where not is_suppressed
   ), placed as (
     select *, callers[slot] as caller,
       rank <= room and slot <= most and request_ids[callers[slot]] <> all(repeated) as has_room
     from (select *, row_number() over (order by rank > room, turn, rank) as slot from ranked) as r
-  ), read as (
-    select p.organization_id, p.job_id, p.number, p.attempt, p.is_listed, p.turn, p.slot, p.caller, p.has_room,
-      p.call_before, b.contact, p.base + octet_length(b.contact) as size
-    from placed p
-    left join lateral (
-      select contact_line(contacts, p.number - first_number + 1) as contact from contact_blocks
-      where p.has_room and organization_id = p.organization_id and job_id = p.job_id and first_number <= p.number
-      order by first_number desc limit 1
-    ) as b on true
   ), fitted as (
     select *, has_room and (size is null or bytes = size or bytes <= most_bytes) as fits
-    from (select *, sum(size) over (partition by caller order by slot) as bytes from read) as r
+    from (
+      select *, sum(size) over (partition by caller order by slot) as bytes
+      from (select *, case when has_room then base + octet_length(contact) end as size from placed) as p
+    ) as r
   ), opened as (
     -- 48 random bits, as many as a lease's nonce has.
     select *, attempt + 1 as next_attempt, (random() * (2::bigint ^ 48 - 1))::bigint as new_nonce
@@ -177,21 +192,42 @@ begin
     select organization_id, job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller],
       tickets[caller], begun, begun + durations_ms[caller] * interval '1 millisecond', call_before
     from opened
+  ), suppressed as (
+    insert into attempts (
+      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
+    select organization_id, job_id, number, attempt + 1, 0, '', begun, begun, begun, 'suppressed'
+    from proposed where is_suppressed
+  ), gone as (
+    select organization_id, job_id, number, turn, is_listed, open_contacts, ends_as, is_suppressed from opened
+    union all
+    select organization_id, job_id, number, turn, is_listed, open_contacts, ends_as, is_suppressed
+    from proposed where is_suppressed
   ), taken as (
-    delete from retries r using opened o
-    where not o.is_listed and r.organization_id = o.organization_id and r.job_id = o.job_id
-      and r.number = o.number
+    delete from retries r using gone g
+    where not g.is_listed and r.organization_id = g.organization_id and r.job_id = g.job_id
+      and r.number = g.number
   ), moved as (
-    select organization_id, job_id, count(*)::int as leased,
-      (count(*) filter (where is_listed))::int as from_list
-    from opened group by organization_id, job_id
+    select *, gone - suppressed as leased, case when suppressed = open_contacts then ends_as end as ended_as
+    from (
+      select organization_id, job_id, turn, open_contacts, ends_as, count(*)::int as gone,
+        (count(*) filter (where is_suppressed))::int as suppressed,
+        (count(*) filter (where is_listed))::int as from_list
+      from gone group by organization_id, job_id, turn, open_contacts, ends_as
+    ) as m
   ), counted as (
     update batch_jobs b
     set dialing_contacts = b.dialing_contacts + m.leased, pending_contacts = b.pending_contacts - m.from_list,
-      waiting_retry_contacts = b.waiting_retry_contacts - (m.leased - m.from_list),
+      waiting_retry_contacts = b.waiting_retry_contacts - (m.gone - m.from_list),
+      suppressed_contacts = b.suppressed_contacts + m.suppressed,
+      status = coalesce(m.ended_as, b.status),
+      failure_reason = case when m.ended_as = 'failed' then 'no_call_completed' else b.failure_reason end,
+      finished_at = case when m.ended_as is null then b.finished_at else begun end,
+      updated_at = case when m.ended_as is null then b.updated_at else begun end,
+      revision = b.revision + case when m.ended_as is null then 0 else 1 end,
       next_call_at = greatest(coalesce(b.next_call_at, begun), begun - slack)
         + interval '1 second' * (m.leased / b.calls_per_second)
     from moved m where b.organization_id = m.organization_id and b.id = m.job_id
+    returning m.turn, m.suppressed, case when m.ended_as is not null then b.revision end as revision
   ), summed as (
     update organizations o
     set dialing = o.dialing + s.leased, next_call_at = next_call + interval '1 second' * (s.leased / pace)
@@ -206,5 +242,7 @@ begin
   from fitted where is_listed and fits is not true
   union all
   select null, null, null, null, place::int, null, null, null
-  from unnest(request_ids) with ordinality as asked (id, place) where id = any(repeated);
+  from unnest(request_ids) with ordinality as asked (id, place) where id = any(repeated)
+  union all
+  select turn::int, null, revision, suppressed, null, null, null, null from counted where suppressed > 0;
 end $$;

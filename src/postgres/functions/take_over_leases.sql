@@ -10,8 +10,8 @@
 --   new_ticket, new_worker_id, duration_ms   of the call that gets them
 --   most, most_bytes  how many contacts the answer may have, and how large it may be; one contact always fits
 -- Answers
---   a row for each lease, in the order of jobs and numbers, one that does not fit into the answer without a contact;
---   or one row without a number if a later call has them.
+--   a row for each lease, in the order of jobs and numbers, without a contact where it does not fit into the answer or
+--   its phone was suppressed meanwhile; or one row without a number if a later call has them.
 -- Locks
 --   the organization's row, then the leases as they are found, all until the commit.
 -- Repeated
@@ -72,7 +72,7 @@ begin
   ), read as (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
     -- the rest, such as the marks around 50 fields.
-    select t.*, b.contact,
+    select t.*, b.contact, s.phone is not null as is_suppressed,
       sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 376) over (order by t.place) as bytes
     from taken t
     cross join lateral (
@@ -80,9 +80,13 @@ begin
       where organization_id = t.organization_id and job_id = t.job_id and first_number <= t.number
       order by first_number desc limit 1
     ) as b
+    left join lateral (
+      select phone from suppressed_phones
+      where organization_id = t.organization_id and phone = contact_phone(b.contact) and expires_at > begun limit 1
+    ) as s on true
   )
   select job_id, number, attempt, nonce, (extract(epoch from expires_at) * 1000)::bigint,
     (extract(epoch from call_before) * 1000)::bigint, from_phone_number_id, max_attempts,
-    case when place <= most and (place = 1 or bytes <= most_bytes) then contact end
+    case when place <= most and (place = 1 or bytes <= most_bytes) and not is_suppressed then contact end
   from read order by place;
 end $$;

@@ -1,17 +1,19 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type DescMessage, create, toJson } from "@bufbuild/protobuf";
+import { type DescMessage, type DescMethod, type Message, create, toJson } from "@bufbuild/protobuf";
 import { BatchJobError } from "../../domain/batch-job-error.ts";
 import { BatchJobService, ImportContactsRequestSchema } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
+import {
+  ImportSuppressedPhonesRequestSchema,
+  SuppressionService,
+} from "../../gen/callsheet/v1/suppression_service_pb.ts";
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { toConnectError } from "../errors.ts";
 import { cutOff } from "./over-http2.ts";
 import { sendText } from "./pages.ts";
 import { clientLeft } from "../calls/last-resort.ts";
-import type { InvokeMethod } from "../calls/invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
 
-const { importContacts: method } = BatchJobService.method;
 export const contactsOfJob = /^\/batch-jobs\/([^/?]+)\/contacts\.csv$/;
 
 const jsonOptions = { alwaysEmitImplicit: true };
@@ -19,10 +21,60 @@ const jsonOptions = { alwaysEmitImplicit: true };
 /** Who was refused while he still sends has this long to see why. */
 const farewellMs = 2_000;
 
-export const isUpload = (request: IncomingMessage): boolean =>
-  contactsOfJob.test(request.url?.split("?", 1)[0] ?? "");
+type FilePart =
+  | { readonly case: "csv"; readonly value: Uint8Array }
+  | { readonly case: "end"; readonly value: { readonly totalBytes: bigint } };
 
-/** Answers the request; undefined if it is not for a job's contacts.csv. */
+/** A path that a file is sent to, as a call of a method that takes it as a stream. */
+type Upload = {
+  readonly path: RegExp;
+  readonly method: DescMethod;
+  /** The first message of the stream; of the path it has what the expression picks. */
+  readonly begin: (picked: string, query: URLSearchParams) => Message;
+  readonly goOn: (part: FilePart) => Message;
+  readonly allow: string;
+  /** To whoever does not send a file. */
+  readonly advice: string;
+};
+
+const uploads: readonly Upload[] = [
+  {
+    path: contactsOfJob,
+    method: BatchJobService.method.importContacts,
+    begin(batchJobId, query) {
+      const { request_id: requestId = "", expected_revision: revision } = readQuery(query, [
+        "request_id",
+        "expected_revision",
+      ]);
+      const expectedRevision = revision === undefined ? {} : { expectedRevision: readRevision(revision) };
+      const value = { batchJobId, requestId, ...expectedRevision };
+      return create(ImportContactsRequestSchema, { part: { case: "header", value } });
+    },
+    goOn: (part) => create(ImportContactsRequestSchema, { part }),
+    allow: "GET, POST",
+    advice: "Send a CSV file here with POST, or take one with GET.",
+  },
+  {
+    path: /^\/suppressed-phones\.csv$/,
+    method: SuppressionService.method.importSuppressedPhones,
+    begin(_, query) {
+      const { request_id: requestId = "", reason = "" } = readQuery(query, ["request_id", "reason"]);
+      return create(ImportSuppressedPhonesRequestSchema, {
+        part: { case: "header", value: { requestId, reason } },
+      });
+    },
+    goOn: (part) => create(ImportSuppressedPhonesRequestSchema, { part }),
+    allow: "POST",
+    advice: "Send a CSV file here with POST; ListSuppressedPhones shows what is on the list.",
+  },
+];
+
+const pathOf = (request: IncomingMessage): string => request.url?.split("?", 1)[0] ?? "";
+
+export const isUpload = (request: IncomingMessage): boolean =>
+  uploads.some(({ path }) => path.test(pathOf(request)));
+
+/** Answers the request; undefined if it is not for a path that files are sent to. */
 export type AnswerUpload = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -30,25 +82,26 @@ export type AnswerUpload = (
 ) => Promise<void> | undefined;
 
 /**
- * `POST /batch-jobs/{batch_job_id}/contacts.csv` as a call of ImportContacts, with its checks and its answer. Errors
- * are as Connect writes them.
+ * Files that are sent with POST as calls of the methods that take them, with their checks and their answers: to
+ * `/batch-jobs/{batch_job_id}/contacts.csv` and `/suppressed-phones.csv`. Errors are as Connect writes them.
  */
 export function createUploads(options: ListenerOptions, calls: CallsInHand): AnswerUpload {
-  const found = invokerOf(method, options, calls);
-  if (found === undefined) return () => undefined;
-  const invoke: InvokeMethod = found;
+  const served = uploads.flatMap((upload) => {
+    const invoke = invokerOf(upload.method, options, calls);
+    return invoke === undefined ? [] : [{ ...upload, invoke }];
+  });
 
   async function answer(
-    batchJobId: string,
-    query: URLSearchParams,
+    upload: (typeof served)[number],
     request: IncomingMessage,
     response: ServerResponse,
     settled: () => void,
   ) {
+    const { method, invoke } = upload;
     const call = openPlainCall(method, request, response, { options, calls, settled });
     try {
       await call.enter();
-      const result = await invoke(call.context, toMessages(batchJobId, query, request, response));
+      const result = await invoke(call.context, toMessages(upload, request, response));
       if (!result.stream) throw new Error("an upload is a stream");
       for await (const message of result.message) {
         const body = JSON.stringify(toJson(method.output as DescMessage, message, jsonOptions));
@@ -61,39 +114,31 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
   }
 
   return (request, response, settled) => {
-    const [path = "", search = ""] = (request.url ?? "").split("?", 2);
-    const [, batchJobId] = contactsOfJob.exec(path) ?? [];
-    if (batchJobId === undefined) return undefined;
-    if (request.method === "POST")
-      return answer(batchJobId, new URLSearchParams(search), request, response, settled);
-    response.setHeader("allow", "GET, POST");
-    sendText(response, 405, "Send a CSV file here with POST, or take one with GET.");
+    const upload = served.find(({ path }) => path.test(pathOf(request)));
+    if (upload === undefined) return undefined;
+    if (request.method === "POST") return answer(upload, request, response, settled);
+    response.setHeader("allow", upload.allow);
+    sendText(response, 405, upload.advice);
     return Promise.resolve();
   };
 }
 
-/** The request as the stream that ImportContacts takes. It throws unless the whole body came. */
-async function* toMessages(
-  batchJobId: string,
-  query: URLSearchParams,
-  request: IncomingMessage,
-  response: ServerResponse,
-) {
-  yield create(ImportContactsRequestSchema, {
-    part: { case: "header", value: { batchJobId, ...readQuery(query) } },
-  });
+/** The request as the stream that the method takes. It throws unless the whole body came. */
+async function* toMessages(upload: Upload, request: IncomingMessage, response: ServerResponse) {
+  const [path = "", search = ""] = (request.url ?? "").split("?", 2);
+  yield upload.begin(upload.path.exec(path)?.[1] ?? "", new URLSearchParams(search));
   if (request.headers.expect !== undefined) response.writeContinue();
   let total = 0;
   for await (const csv of whileItsClientStays(request)) {
     total += csv.length;
-    yield create(ImportContactsRequestSchema, { part: { case: "csv", value: csv } });
+    yield upload.goOn({ case: "csv", value: csv });
   }
   // A body that broke off may look as if it had ended. HTTP/1.1 tells whether it had; else its length must be given.
   const isWhole =
     request.httpVersionMajor === 1 ? request.complete : Number(request.headers["content-length"]) === total;
   if (!isWhole)
     throw refuse("content-length", "The file broke off, or its length was not given. Send it again.");
-  yield create(ImportContactsRequestSchema, { part: { case: "end", value: { totalBytes: BigInt(total) } } });
+  yield upload.goOn({ case: "end", value: { totalBytes: BigInt(total) } });
 }
 
 /** Node calls a client that has left ECONNRESET, which is what a lost Postgres is called too. */
@@ -105,19 +150,18 @@ async function* whileItsClientStays(request: IncomingMessage): AsyncIterable<Uin
   }
 }
 
-function readQuery(query: URLSearchParams): { requestId: string; expectedRevision?: bigint } {
-  const { request_id: requestId = "", expected_revision: revision, ...others } = Object.fromEntries(query);
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) {
-    throw refuse(
-      unknown.slice(0, 64),
-      "The query may hold request_id and expected_revision, and nothing else.",
-    );
-  }
-  if (revision === undefined) return { requestId };
+/** What the query holds, of these names and no others. */
+function readQuery(query: URLSearchParams, names: readonly string[]): Record<string, string> {
+  const given: Record<string, string> = Object.fromEntries(query);
+  const unknown = Object.keys(given).find((name) => !names.includes(name));
+  if (unknown === undefined) return given;
+  throw refuse(unknown.slice(0, 64), `The query may hold ${names.join(" and ")}, and nothing else.`);
+}
+
+function readRevision(revision: string): bigint {
   if (!/^\d{1,18}$/.test(revision))
     throw refuse("expected_revision", "expected_revision must be a whole number.");
-  return { requestId, expectedRevision: BigInt(revision) };
+  return BigInt(revision);
 }
 
 const refuse = (field: string, message: string) =>

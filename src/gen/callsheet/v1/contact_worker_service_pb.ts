@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/contact_worker_service.proto.
  */
 export const file_callsheet_v1_contact_worker_service: GenFile = /*@__PURE__*/
-  fileDesc("CiljYWxsc2hlZXQvdjEvY29udGFjdF93b3JrZXJfc2VydmljZS5wcm90bxIMY2FsbHNoZWV0LnYxIsECChRMZWFzZUNvbnRhY3RzUmVxdWVzdBIxCgl3b3JrZXJfaWQYASABKAlCHrpIG3IZEAEYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBIvCgpyZXF1ZXN0X2lkGAIgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSIAoMbWF4X2NvbnRhY3RzGAMgASgFQgq6SAcaBRjoBygBEjUKBHdhaXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwyABJCCg5sZWFzZV9kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIPukgMqgEJIgMIkBwyAggKEigKDWJhdGNoX2pvYl9pZHMYBiADKAlCEbpIDpIBCxDoByIGcgQQARhAIkYKFUxlYXNlQ29udGFjdHNSZXNwb25zZRItCghjb250YWN0cxgBIAMoCzIbLmNhbGxzaGVldC52MS5MZWFzZWRDb250YWN0IqIDCg1MZWFzZWRDb250YWN0EhAKCGxlYXNlX2lkGAEgASgJEhQKDGJhdGNoX2pvYl9pZBgCIAEoCRIOCgZudW1iZXIYAyABKAUSDQoFcGhvbmUYBCABKAkSDAoEbmFtZRgFIAEoCRI3CgZmaWVsZHMYBiADKAsyJy5jYWxsc2hlZXQudjEuTGVhc2VkQ29udGFjdC5GaWVsZHNFbnRyeRIcChRmcm9tX3Bob25lX251bWJlcl9pZBgHIAEoCRIPCgdhdHRlbXB0GAggASgFEhQKDG1heF9hdHRlbXB0cxgJIAEoBRI0ChBsZWFzZV9leHBpcmVzX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYCgt0cmFjZXBhcmVudBgLIAEoCUgAiAEBEi8KC2NhbGxfYmVmb3JlGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg4KDF90cmFjZXBhcmVudCKBAQoTRXh0ZW5kTGVhc2VzUmVxdWVzdBImCglsZWFzZV9pZHMYASADKAlCE7pIEJIBDQgBEOgHIgZyBBABGEASQgoObGVhc2VfZHVyYXRpb24YAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CD7pIDKoBCSIDCJAcMgIICiJDChRFeHRlbmRMZWFzZXNSZXNwb25zZRIrCgZsZWFzZXMYASADKAsyGy5jYWxsc2hlZXQudjEuRXh0ZW5kZWRMZWFzZSJXCg1FeHRlbmRlZExlYXNlEhAKCGxlYXNlX2lkGAEgASgJEjQKEGxlYXNlX2V4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIj4KFFJlbGVhc2VMZWFzZXNSZXF1ZXN0EiYKCWxlYXNlX2lkcxgBIAMoCUITukgQkgENCAEQ6AciBnIEEAEYQCJEChVSZWxlYXNlTGVhc2VzUmVzcG9uc2USKwoGbGVhc2VzGAEgAygLMhsuY2FsbHNoZWV0LnYxLlJlbGVhc2VkTGVhc2UiMwoNUmVsZWFzZWRMZWFzZRIQCghsZWFzZV9pZBgBIAEoCRIQCghyZWxlYXNlZBgCIAEoCCKNAQoVUmVwb3J0T3V0Y29tZXNSZXF1ZXN0EjwKCG91dGNvbWVzGAEgAygLMh0uY2FsbHNoZWV0LnYxLlJlcG9ydGVkT3V0Y29tZUILukgIkgEFCAEQ6AcSNgoKbGVhc2VfbmV4dBgCIAEoCzIiLmNhbGxzaGVldC52MS5MZWFzZUNvbnRhY3RzUmVxdWVzdCKDAwoPUmVwb3J0ZWRPdXRjb21lEhsKCGxlYXNlX2lkGAEgASgJQgm6SAZyBBABGEASMgoHb3V0Y29tZRgCIAEoDjIVLmNhbGxzaGVldC52MS5PdXRjb21lQgq6SAeCAQQQASAAEjAKCmVycm9yX2NvZGUYAyABKAlCHLpIGXIXGIABMhJeW15ccHtDY31ccHtDc31dKiQSSQoOZmFpbHVyZV9yZWFzb24YBCABKAlCMbpILnIsGOgHMideW15ceDAwLVx4MDhceDBiLVx4MWZceDdmLVx4OWZccHtDc31dKiQSQAoNY2FsbF9kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIOukgLqgEIIgQIgKMFMgASNgoQcHJvdmlkZXJfY2FsbF9pZBgGIAEoCUIcukgZchcYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBIYCgt0cmFjZXBhcmVudBgHIAEoCUgAiAEBQg4KDF90cmFjZXBhcmVudCJ4ChZSZXBvcnRPdXRjb21lc1Jlc3BvbnNlEi8KCG91dGNvbWVzGAEgAygLMh0uY2FsbHNoZWV0LnYxLlJlY29yZGVkT3V0Y29tZRItCghjb250YWN0cxgCIAMoCzIbLmNhbGxzaGVldC52MS5MZWFzZWRDb250YWN0ItkCCg9SZWNvcmRlZE91dGNvbWUSEAoIbGVhc2VfaWQYASABKAkSNAoGcmVzdWx0GAIgASgOMiQuY2FsbHNoZWV0LnYxLlJlY29yZGVkT3V0Y29tZS5SZXN1bHQSJgoHb3V0Y29tZRgDIAEoDjIVLmNhbGxzaGVldC52MS5PdXRjb21lEjMKDmNvbnRhY3Rfc3RhdHVzGAQgASgOMhsuY2FsbHNoZWV0LnYxLkNvbnRhY3RTdGF0dXMSMwoPbmV4dF9hdHRlbXB0X2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsCgZSZXN1bHQSFgoSUkVTVUxUX1VOU1BFQ0lGSUVEEAASEwoPUkVTVUxUX1JFQ09SREVEEAESGwoXUkVTVUxUX0FMUkVBRFlfUkVDT1JERUQQAhIYChRSRVNVTFRfTEVBU0VfRVhQSVJFRBADMr0DChRDb250YWN0V29ya2VyU2VydmljZRJjCg1MZWFzZUNvbnRhY3RzEiIuY2FsbHNoZWV0LnYxLkxlYXNlQ29udGFjdHNSZXF1ZXN0GiMuY2FsbHNoZWV0LnYxLkxlYXNlQ29udGFjdHNSZXNwb25zZSIJirUYAQSYtRgEEmYKDEV4dGVuZExlYXNlcxIhLmNhbGxzaGVldC52MS5FeHRlbmRMZWFzZXNSZXF1ZXN0GiIuY2FsbHNoZWV0LnYxLkV4dGVuZExlYXNlc1Jlc3BvbnNlIg+KtRgBBJC1GICAIJi1GAUSaQoNUmVsZWFzZUxlYXNlcxIiLmNhbGxzaGVldC52MS5SZWxlYXNlTGVhc2VzUmVxdWVzdBojLmNhbGxzaGVldC52MS5SZWxlYXNlTGVhc2VzUmVzcG9uc2UiD4q1GAEEkLUYgIAgmLUYBRJtCg5SZXBvcnRPdXRjb21lcxIjLmNhbGxzaGVldC52MS5SZXBvcnRPdXRjb21lc1JlcXVlc3QaJC5jYWxsc2hlZXQudjEuUmVwb3J0T3V0Y29tZXNSZXNwb25zZSIQirUYAQSQtRiAgIAEmLUYBWIGcHJvdG8z", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiljYWxsc2hlZXQvdjEvY29udGFjdF93b3JrZXJfc2VydmljZS5wcm90bxIMY2FsbHNoZWV0LnYxIsECChRMZWFzZUNvbnRhY3RzUmVxdWVzdBIxCgl3b3JrZXJfaWQYASABKAlCHrpIG3IZEAEYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBIvCgpyZXF1ZXN0X2lkGAIgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSIAoMbWF4X2NvbnRhY3RzGAMgASgFQgq6SAcaBRjoBygBEjUKBHdhaXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwyABJCCg5sZWFzZV9kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIPukgMqgEJIgMIkBwyAggKEigKDWJhdGNoX2pvYl9pZHMYBiADKAlCEbpIDpIBCxDoByIGcgQQARhAIkYKFUxlYXNlQ29udGFjdHNSZXNwb25zZRItCghjb250YWN0cxgBIAMoCzIbLmNhbGxzaGVldC52MS5MZWFzZWRDb250YWN0IqIDCg1MZWFzZWRDb250YWN0EhAKCGxlYXNlX2lkGAEgASgJEhQKDGJhdGNoX2pvYl9pZBgCIAEoCRIOCgZudW1iZXIYAyABKAUSDQoFcGhvbmUYBCABKAkSDAoEbmFtZRgFIAEoCRI3CgZmaWVsZHMYBiADKAsyJy5jYWxsc2hlZXQudjEuTGVhc2VkQ29udGFjdC5GaWVsZHNFbnRyeRIcChRmcm9tX3Bob25lX251bWJlcl9pZBgHIAEoCRIPCgdhdHRlbXB0GAggASgFEhQKDG1heF9hdHRlbXB0cxgJIAEoBRI0ChBsZWFzZV9leHBpcmVzX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYCgt0cmFjZXBhcmVudBgLIAEoCUgAiAEBEi8KC2NhbGxfYmVmb3JlGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg4KDF90cmFjZXBhcmVudCKBAQoTRXh0ZW5kTGVhc2VzUmVxdWVzdBImCglsZWFzZV9pZHMYASADKAlCE7pIEJIBDQgBEOgHIgZyBBABGEASQgoObGVhc2VfZHVyYXRpb24YAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CD7pIDKoBCSIDCJAcMgIICiJDChRFeHRlbmRMZWFzZXNSZXNwb25zZRIrCgZsZWFzZXMYASADKAsyGy5jYWxsc2hlZXQudjEuRXh0ZW5kZWRMZWFzZSJXCg1FeHRlbmRlZExlYXNlEhAKCGxlYXNlX2lkGAEgASgJEjQKEGxlYXNlX2V4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjwKEkNoZWNrTGVhc2VzUmVxdWVzdBImCglsZWFzZV9pZHMYASADKAlCE7pIEJIBDQgBEOgHIgZyBBABGEAiQQoTQ2hlY2tMZWFzZXNSZXNwb25zZRIqCgZsZWFzZXMYASADKAsyGi5jYWxsc2hlZXQudjEuQ2hlY2tlZExlYXNlIt0BCgxDaGVja2VkTGVhc2USEAoIbGVhc2VfaWQYASABKAkSLwoFc3RhdGUYAiABKA4yIC5jYWxsc2hlZXQudjEuQ2hlY2tlZExlYXNlLlN0YXRlEjQKEGxlYXNlX2V4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlQKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASDgoKU1RBVEVfTElWRRABEg4KClNUQVRFX0dPTkUQAhIUChBTVEFURV9TVVBQUkVTU0VEEAMiPgoUUmVsZWFzZUxlYXNlc1JlcXVlc3QSJgoJbGVhc2VfaWRzGAEgAygJQhO6SBCSAQ0IARDoByIGcgQQARhAIkQKFVJlbGVhc2VMZWFzZXNSZXNwb25zZRIrCgZsZWFzZXMYASADKAsyGy5jYWxsc2hlZXQudjEuUmVsZWFzZWRMZWFzZSIzCg1SZWxlYXNlZExlYXNlEhAKCGxlYXNlX2lkGAEgASgJEhAKCHJlbGVhc2VkGAIgASgIIo0BChVSZXBvcnRPdXRjb21lc1JlcXVlc3QSPAoIb3V0Y29tZXMYASADKAsyHS5jYWxsc2hlZXQudjEuUmVwb3J0ZWRPdXRjb21lQgu6SAiSAQUIARDoBxI2CgpsZWFzZV9uZXh0GAIgASgLMiIuY2FsbHNoZWV0LnYxLkxlYXNlQ29udGFjdHNSZXF1ZXN0IoMDCg9SZXBvcnRlZE91dGNvbWUSGwoIbGVhc2VfaWQYASABKAlCCbpIBnIEEAEYQBIyCgdvdXRjb21lGAIgASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWVCCrpIB4IBBBABIAASMAoKZXJyb3JfY29kZRgDIAEoCUIcukgZchcYgAEyEl5bXlxwe0NjfVxwe0NzfV0qJBJJCg5mYWlsdXJlX3JlYXNvbhgEIAEoCUIxukguciwY6AcyJ15bXlx4MDAtXHgwOFx4MGItXHgxZlx4N2YtXHg5Zlxwe0NzfV0qJBJACg1jYWxsX2R1cmF0aW9uGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg66SAuqAQgiBAiAowUyABI2ChBwcm92aWRlcl9jYWxsX2lkGAYgASgJQhy6SBlyFxiAATISXlteXHB7Q2N9XHB7Q3N9XSokEhgKC3RyYWNlcGFyZW50GAcgASgJSACIAQFCDgoMX3RyYWNlcGFyZW50IngKFlJlcG9ydE91dGNvbWVzUmVzcG9uc2USLwoIb3V0Y29tZXMYASADKAsyHS5jYWxsc2hlZXQudjEuUmVjb3JkZWRPdXRjb21lEi0KCGNvbnRhY3RzGAIgAygLMhsuY2FsbHNoZWV0LnYxLkxlYXNlZENvbnRhY3Qi2QIKD1JlY29yZGVkT3V0Y29tZRIQCghsZWFzZV9pZBgBIAEoCRI0CgZyZXN1bHQYAiABKA4yJC5jYWxsc2hlZXQudjEuUmVjb3JkZWRPdXRjb21lLlJlc3VsdBImCgdvdXRjb21lGAMgASgOMhUuY2FsbHNoZWV0LnYxLk91dGNvbWUSMwoOY29udGFjdF9zdGF0dXMYBCABKA4yGy5jYWxsc2hlZXQudjEuQ29udGFjdFN0YXR1cxIzCg9uZXh0X2F0dGVtcHRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImwKBlJlc3VsdBIWChJSRVNVTFRfVU5TUEVDSUZJRUQQABITCg9SRVNVTFRfUkVDT1JERUQQARIbChdSRVNVTFRfQUxSRUFEWV9SRUNPUkRFRBACEhgKFFJFU1VMVF9MRUFTRV9FWFBJUkVEEAMypQQKFENvbnRhY3RXb3JrZXJTZXJ2aWNlEmMKDUxlYXNlQ29udGFjdHMSIi5jYWxsc2hlZXQudjEuTGVhc2VDb250YWN0c1JlcXVlc3QaIy5jYWxsc2hlZXQudjEuTGVhc2VDb250YWN0c1Jlc3BvbnNlIgmKtRgBBJi1GAQSZgoMRXh0ZW5kTGVhc2VzEiEuY2FsbHNoZWV0LnYxLkV4dGVuZExlYXNlc1JlcXVlc3QaIi5jYWxsc2hlZXQudjEuRXh0ZW5kTGVhc2VzUmVzcG9uc2UiD4q1GAEEkLUYgIAgmLUYBRJmCgtDaGVja0xlYXNlcxIgLmNhbGxzaGVldC52MS5DaGVja0xlYXNlc1JlcXVlc3QaIS5jYWxsc2hlZXQudjEuQ2hlY2tMZWFzZXNSZXNwb25zZSISkAIBirUYAQSQtRiAgCCYtRgFEmkKDVJlbGVhc2VMZWFzZXMSIi5jYWxsc2hlZXQudjEuUmVsZWFzZUxlYXNlc1JlcXVlc3QaIy5jYWxsc2hlZXQudjEuUmVsZWFzZUxlYXNlc1Jlc3BvbnNlIg+KtRgBBJC1GICAIJi1GAUSbQoOUmVwb3J0T3V0Y29tZXMSIy5jYWxsc2hlZXQudjEuUmVwb3J0T3V0Y29tZXNSZXF1ZXN0GiQuY2FsbHNoZWV0LnYxLlJlcG9ydE91dGNvbWVzUmVzcG9uc2UiEIq1GAEEkLUYgICABJi1GAViBnByb3RvMw", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * The request of LeaseContacts.
@@ -274,6 +274,132 @@ export const ExtendedLeaseSchema: GenMessage<ExtendedLease> = /*@__PURE__*/
   messageDesc(file_callsheet_v1_contact_worker_service, 5);
 
 /**
+ * The request of CheckLeases.
+ *
+ * @generated from message callsheet.v1.CheckLeasesRequest
+ */
+export type CheckLeasesRequest = Message<"callsheet.v1.CheckLeasesRequest"> & {
+  /**
+   * 1 to 1,000 leases.
+   *
+   * @generated from field: repeated string lease_ids = 1;
+   */
+  leaseIds: string[];
+};
+
+/**
+ * Describes the message callsheet.v1.CheckLeasesRequest.
+ * Use `create(CheckLeasesRequestSchema)` to create a new message.
+ */
+export const CheckLeasesRequestSchema: GenMessage<CheckLeasesRequest> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_contact_worker_service, 6);
+
+/**
+ * The answer of CheckLeases.
+ *
+ * @generated from message callsheet.v1.CheckLeasesResponse
+ */
+export type CheckLeasesResponse = Message<"callsheet.v1.CheckLeasesResponse"> & {
+  /**
+   * One for each lease of the request, in its order.
+   *
+   * @generated from field: repeated callsheet.v1.CheckedLease leases = 1;
+   */
+  leases: CheckedLease[];
+};
+
+/**
+ * Describes the message callsheet.v1.CheckLeasesResponse.
+ * Use `create(CheckLeasesResponseSchema)` to create a new message.
+ */
+export const CheckLeasesResponseSchema: GenMessage<CheckLeasesResponse> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_contact_worker_service, 7);
+
+/**
+ * Whether the contact of one lease may be called.
+ *
+ * @generated from message callsheet.v1.CheckedLease
+ */
+export type CheckedLease = Message<"callsheet.v1.CheckedLease"> & {
+  /**
+   * The lease.
+   *
+   * @generated from field: string lease_id = 1;
+   */
+  leaseId: string;
+
+  /**
+   * How it stands.
+   *
+   * @generated from field: callsheet.v1.CheckedLease.State state = 2;
+   */
+  state: CheckedLease_State;
+
+  /**
+   * When the lease runs out. Unset if it is gone.
+   *
+   * @generated from field: google.protobuf.Timestamp lease_expires_at = 3;
+   */
+  leaseExpiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message callsheet.v1.CheckedLease.
+ * Use `create(CheckedLeaseSchema)` to create a new message.
+ */
+export const CheckedLeaseSchema: GenMessage<CheckedLease> = /*@__PURE__*/
+  messageDesc(file_callsheet_v1_contact_worker_service, 8);
+
+/**
+ * How a lease stands.
+ *
+ * @generated from enum callsheet.v1.CheckedLease.State
+ */
+export const CheckedLease_State = {
+  /**
+   * Never returned.
+   *
+   * @generated from enum value: STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The lease is live: its contact may be called.
+   *
+   * @generated from enum value: STATE_LIVE = 1;
+   */
+  LIVE: 1,
+
+  /**
+   * The lease is gone: ended, released, taken over by a repeat, or never there. Nobody may call under it.
+   *
+   * @generated from enum value: STATE_GONE = 2;
+   */
+  GONE: 2,
+
+  /**
+   * The lease is live, and the phone of its contact is on the organization's list of suppressed phones: do not call
+   * it, and release the lease.
+   *
+   * @generated from enum value: STATE_SUPPRESSED = 3;
+   */
+  SUPPRESSED: 3,
+} as const;
+
+/**
+ * How a lease stands.
+ *
+ * @generated from enum callsheet.v1.CheckedLease.State
+ */
+export type CheckedLease_State = (typeof CheckedLease_State)[keyof typeof CheckedLease_State] | UnknownEnum;
+
+/**
+ * Describes the enum callsheet.v1.CheckedLease.State.
+ */
+export const CheckedLease_StateSchema: GenEnum<CheckedLease_State> = /*@__PURE__*/
+  enumDesc(file_callsheet_v1_contact_worker_service, 8, 0);
+
+/**
  * The request of ReleaseLeases.
  *
  * @generated from message callsheet.v1.ReleaseLeasesRequest
@@ -292,7 +418,7 @@ export type ReleaseLeasesRequest = Message<"callsheet.v1.ReleaseLeasesRequest"> 
  * Use `create(ReleaseLeasesRequestSchema)` to create a new message.
  */
 export const ReleaseLeasesRequestSchema: GenMessage<ReleaseLeasesRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_contact_worker_service, 6);
+  messageDesc(file_callsheet_v1_contact_worker_service, 9);
 
 /**
  * The answer of ReleaseLeases.
@@ -313,7 +439,7 @@ export type ReleaseLeasesResponse = Message<"callsheet.v1.ReleaseLeasesResponse"
  * Use `create(ReleaseLeasesResponseSchema)` to create a new message.
  */
 export const ReleaseLeasesResponseSchema: GenMessage<ReleaseLeasesResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_contact_worker_service, 7);
+  messageDesc(file_callsheet_v1_contact_worker_service, 10);
 
 /**
  * What became of one lease that was to be released.
@@ -341,7 +467,7 @@ export type ReleasedLease = Message<"callsheet.v1.ReleasedLease"> & {
  * Use `create(ReleasedLeaseSchema)` to create a new message.
  */
 export const ReleasedLeaseSchema: GenMessage<ReleasedLease> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_contact_worker_service, 8);
+  messageDesc(file_callsheet_v1_contact_worker_service, 11);
 
 /**
  * The request of ReportOutcomes.
@@ -370,7 +496,7 @@ export type ReportOutcomesRequest = Message<"callsheet.v1.ReportOutcomesRequest"
  * Use `create(ReportOutcomesRequestSchema)` to create a new message.
  */
 export const ReportOutcomesRequestSchema: GenMessage<ReportOutcomesRequest> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_contact_worker_service, 9);
+  messageDesc(file_callsheet_v1_contact_worker_service, 12);
 
 /**
  * How one attempt ended.
@@ -434,7 +560,7 @@ export type ReportedOutcome = Message<"callsheet.v1.ReportedOutcome"> & {
  * Use `create(ReportedOutcomeSchema)` to create a new message.
  */
 export const ReportedOutcomeSchema: GenMessage<ReportedOutcome> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_contact_worker_service, 10);
+  messageDesc(file_callsheet_v1_contact_worker_service, 13);
 
 /**
  * The answer of ReportOutcomes.
@@ -462,7 +588,7 @@ export type ReportOutcomesResponse = Message<"callsheet.v1.ReportOutcomesRespons
  * Use `create(ReportOutcomesResponseSchema)` to create a new message.
  */
 export const ReportOutcomesResponseSchema: GenMessage<ReportOutcomesResponse> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_contact_worker_service, 11);
+  messageDesc(file_callsheet_v1_contact_worker_service, 14);
 
 /**
  * What became of one reported outcome.
@@ -511,7 +637,7 @@ export type RecordedOutcome = Message<"callsheet.v1.RecordedOutcome"> & {
  * Use `create(RecordedOutcomeSchema)` to create a new message.
  */
 export const RecordedOutcomeSchema: GenMessage<RecordedOutcome> = /*@__PURE__*/
-  messageDesc(file_callsheet_v1_contact_worker_service, 12);
+  messageDesc(file_callsheet_v1_contact_worker_service, 15);
 
 /**
  * What was done with the report.
@@ -560,7 +686,7 @@ export type RecordedOutcome_Result = (typeof RecordedOutcome_Result)[keyof typeo
  * Describes the enum callsheet.v1.RecordedOutcome.Result.
  */
 export const RecordedOutcome_ResultSchema: GenEnum<RecordedOutcome_Result> = /*@__PURE__*/
-  enumDesc(file_callsheet_v1_contact_worker_service, 12, 0);
+  enumDesc(file_callsheet_v1_contact_worker_service, 15, 0);
 
 /**
  * Hands the contacts of running batch jobs to the workers that place the calls, and takes their outcomes.
@@ -607,6 +733,19 @@ export const ContactWorkerService: GenService<{
     methodKind: "unary";
     input: typeof ExtendLeasesRequestSchema;
     output: typeof ExtendLeasesResponseSchema;
+  },
+  /**
+   * Tells of leases whether their contacts may be called still: for a worker that does not call at once. A contact
+   * whose phone was suppressed since it was leased is not to be called; release its lease, and the contact ends.
+   *
+   * It changes nothing, and promises nothing for later: what it answers was so while it was asked.
+   *
+   * @generated from rpc callsheet.v1.ContactWorkerService.CheckLeases
+   */
+  checkLeases: {
+    methodKind: "unary";
+    input: typeof CheckLeasesRequestSchema;
+    output: typeof CheckLeasesResponseSchema;
   },
   /**
    * Gives leases back as if they had never been taken: for a worker that shuts down before it has placed the call.

@@ -35,14 +35,14 @@ export const Role = {
   ADMIN: 1,
 
   /**
-   * Every command and read of BatchJobService, and WhoAmI.
+   * Every command and read of BatchJobService and SuppressionService, and WhoAmI.
    *
    * @generated from enum value: ROLE_OPERATOR = 2;
    */
   OPERATOR: 2,
 
   /**
-   * The reads of BatchJobService, and WhoAmI.
+   * The reads of BatchJobService and SuppressionService, and WhoAmI.
    *
    * @generated from enum value: ROLE_VIEWER = 3;
    */
@@ -98,7 +98,7 @@ export const RateClass = {
   COMMAND: 2,
 
   /**
-   * Files of contacts. Each counts once.
+   * Files of contacts or phones. Each counts once.
    *
    * @generated from enum value: RATE_CLASS_IMPORT = 3;
    */

@@ -1,0 +1,125 @@
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { Caller } from "../domain/caller.ts";
+import { type Rejection, isPhone, plainPhone, shownPhone } from "../domain/contact.ts";
+import { readPageToken, writePageToken } from "../domain/page-token.ts";
+import {
+  type SuppressedPhone,
+  type SuppressedPhoneInput,
+  judgeSuppressed,
+} from "../domain/suppressed-phone.ts";
+import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
+import { summaryOf } from "../jobs/new-job.ts";
+import { pageSizeOf } from "../jobs/queries.ts";
+import { record } from "../postgres/audit.ts";
+import type { Trx } from "../postgres/batch-jobs.ts";
+import type { Shares } from "../postgres/connections.ts";
+import {
+  addSuppressed,
+  findSuppressed,
+  listSuppressed,
+  removeSuppressed,
+} from "../postgres/suppressed-phones.ts";
+
+/** At most so many entries are looked at for one page, however few have the reason that is asked for. */
+const mostLookedAt = 10_000;
+
+const redisHalf = () => ({});
+
+const isPhoneCursor = (keys: readonly unknown[]): keys is [number] =>
+  Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 1e15;
+
+/** Each of the phones once, as it is stored; refuses all of them if one is no phone. */
+function readPhones(phones: readonly string[]): string[] {
+  const plain = phones.map(plainPhone);
+  const wrong = plain.findIndex((phone) => !isPhone(phone));
+  if (wrong === -1) return [...new Set(plain)];
+  const field = `phones[${wrong}]`;
+  throw new BatchJobError(
+    "invalid_argument",
+    `The request's field ${field} is wrong: it must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out.`,
+    { field },
+  );
+}
+
+/** Adds phones, and records how many; answers how many were not on the list before. */
+export async function addRecorded(
+  trx: Trx,
+  request: Pick<CommandRequest, "caller" | "requestId">,
+  phones: readonly SuppressedPhoneInput[],
+): Promise<number> {
+  const { organizationId } = request.caller;
+  const added = await addSuppressed(trx, organizationId, phones);
+  const data = { givenPhones: phones.length, addedPhones: added };
+  await record(trx, organizationId, [{ type: "suppressed_phones.added", ...byOf(request), data }]);
+  return added;
+}
+
+/** The phones that an organization has nobody call. */
+export function createSuppression(deps: { shares: Shares; reads: Shares; now: () => number }) {
+  const { shares, reads, now } = deps;
+  // Nothing of it is in Redis.
+  const run = createCommandRunner({ shares, doRedisHalves: () => [] });
+
+  return {
+    /** Once it has answered nobody is leased any more whose phone is among these. */
+    async add(request: CommandRequest, inputs: readonly SuppressedPhoneInput[]) {
+      const nowMs = now();
+      const accepted: SuppressedPhoneInput[] = [];
+      const rejected: Rejection[] = [];
+      for (const [index, input] of inputs.entries()) {
+        const entry = judgeSuppressed(input, nowMs);
+        if ("rule" in entry) rejected.push({ index, phone: shownPhone(plainPhone(input.phone)), ...entry });
+        else accepted.push(entry);
+      }
+      return await run(request, {
+        rpc: "AddSuppressedPhones",
+        redisHalf,
+        async decide(trx) {
+          const addedCount = accepted.length === 0 ? 0 : await addRecorded(trx, request, accepted);
+          return { addedCount, alreadyCount: accepted.length - addedCount, ...summaryOf(rejected) };
+        },
+      });
+    },
+
+    async remove(request: CommandRequest, phones: readonly string[]) {
+      const { organizationId } = request.caller;
+      const asked = readPhones(phones);
+      return await run(request, {
+        rpc: "RemoveSuppressedPhones",
+        redisHalf,
+        async decide(trx) {
+          const removedCount = await removeSuppressed(trx, organizationId, asked);
+          const data = { givenPhones: asked.length, removedPhones: removedCount };
+          await record(trx, organizationId, [{ type: "suppressed_phones.removed", ...byOf(request), data }]);
+          return { removedCount };
+        },
+      });
+    },
+
+    async check({ organizationId }: Caller, phones: readonly string[]): Promise<SuppressedPhone[]> {
+      return await findSuppressed(reads.of(organizationId), organizationId, readPhones(phones));
+    },
+
+    /** One page of the list, in the order of phones; with a reason a short one where many have another. */
+    async list(
+      { organizationId }: Caller,
+      reason: string,
+      page: { size: number; token: string },
+    ): Promise<{ phones: SuppressedPhone[]; nextPageToken: string }> {
+      const scope = ["suppressed_phones", organizationId, reason];
+      const [after] = readPageToken(page.token, scope, isPhoneCursor) ?? [0];
+      const size = pageSizeOf(page.size);
+      const found = await listSuppressed(reads.of(organizationId), organizationId, reason, {
+        after,
+        size,
+        mostLookedAt: reason === "" ? size + 1 : mostLookedAt,
+      });
+      return {
+        phones: found.phones,
+        nextPageToken: found.goesOnAfter === undefined ? "" : writePageToken(scope, [found.goesOnAfter]),
+      };
+    },
+  };
+}
+
+export type Suppression = ReturnType<typeof createSuppression>;

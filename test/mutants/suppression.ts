@@ -1,0 +1,73 @@
+import type { Mutant } from "./mutants.ts";
+
+const openLeases = "src/postgres/functions/open_leases.sql";
+const suppressedPhones = "src/postgres/suppressed-phones.ts";
+const leasing = "test/leasing/suppressed.test.ts";
+
+/** What keeps phones that are suppressed from being called, and nobody else. */
+export const suppression: Mutant[] = [
+  {
+    guard: "a contact whose phone is suppressed is not leased",
+    file: openLeases,
+    text: "from proposed where not is_suppressed",
+    instead: "from proposed",
+    test: leasing,
+    title: "ends as suppressed, without an attempt, when it is to be leased",
+  },
+  {
+    guard: "an entry that has expired keeps nobody from being called",
+    file: openLeases,
+    text: " and expires_at > begun limit 1\n    ) as s on true",
+    instead: " limit 1\n    ) as s on true",
+    test: leasing,
+    title: "is called once its entry has expired",
+  },
+  {
+    guard: "a phone is suppressed for its own organization",
+    file: openLeases,
+    text: "where organization_id = p.organization_id and phone = contact_phone(b.contact)",
+    instead: "where phone = contact_phone(b.contact)",
+    test: leasing,
+    title: "is called in an organization that has not suppressed it",
+  },
+  {
+    guard: "a job ends with its last contact where that is suppressed",
+    file: openLeases,
+    text: "case when suppressed = open_contacts then ends_as end as ended_as",
+    instead: "case when suppressed > open_contacts then ends_as end as ended_as",
+    test: leasing,
+    title: "ends its job with the last of them, as one of whose calls none was completed",
+  },
+  {
+    guard: "a repeated call for leases is given none whose phone was suppressed since",
+    file: "src/postgres/functions/take_over_leases.sql",
+    text: " and not is_suppressed then contact end",
+    instead: " then contact end",
+    test: leasing,
+    title: "is not given to a repeat of the call that leased it",
+  },
+  {
+    guard: "an addition of phones is answered after the leases that did not see it",
+    file: suppressedPhones,
+    text: "if (written > 0) await count(trx, organizationId, more);",
+    instead: "if (written < 0) await count(trx, organizationId, more);",
+    test: leasing,
+    title: "is answered after the lease is there for all to see, if that did not see the phone",
+  },
+  {
+    guard: "a job whose next contacts are all suppressed is looked through in few rounds",
+    file: "src/leasing/look-ahead.ts",
+    text: "if (suppressed > 0 && left === 0) {",
+    instead: "if (suppressed < 0 && left === 0) {",
+    test: leasing,
+    title: "is passed by in few rounds, however many there are and however little room there is",
+  },
+  {
+    guard: "a file of phones is added once under its request id",
+    file: "src/suppression/phone-import.ts",
+    text: "if (isDone || phones.length === 0) return;",
+    instead: "if (phones.length === 0) return;",
+    test: "test/service/suppression.test.ts",
+    title: "is added once under one request id, also after its phones were removed",
+  },
+];

@@ -1,0 +1,77 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Code, ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
+import { afterAll, beforeEach, expect, test } from "vitest";
+import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
+import { openDatabase } from "../../src/postgres/database.ts";
+import { makeApiKey } from "../support/api-key.ts";
+import { makeContacts } from "../support/make.ts";
+import { startTestService } from "../support/service.ts";
+import { onRpc, transportTo, workAt } from "../support/work.ts";
+
+/* Answers with leases that are long on their way to a worker. */
+
+const stack = new AsyncDisposableStack();
+const service = stack.use(await startTestService());
+const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
+stack.defer(() => db.destroy());
+afterAll(() => stack.disposeAsync());
+
+/** The shortest that there is. */
+const leaseDurationMs = 10_000;
+const timeout = 120_000;
+
+let key: string;
+beforeEach(async () => {
+  ({ key } = await makeApiKey(db, { role: "admin", organization: crypto.randomUUID() }));
+});
+
+const phonesOf = (count: number) => makeContacts(count).map(({ phone }) => phone);
+
+/** Has three contacts called, the phone of the first one suppressed while its lease is on its way; who was called. */
+async function callThree(interceptors: Interceptor[] = []): Promise<{ called: string[]; jobId: string }> {
+  const { startJob, untilEnded, work } = workAt(service.grpcUrl, key);
+  const list = createClient(SuppressionService, transportTo(service.grpcUrl, key));
+  const jobId = await startJob(3);
+  let isFirst = true;
+  const late = onRpc("leaseContacts", (next) => async (request) => {
+    const response = await next(request);
+    if (!isFirst) return response;
+    isFirst = false;
+    await list.addSuppressedPhones({ phones: phonesOf(1).map((phone) => ({ phone, reason: "opted out" })) });
+    // The worker's own clock tells it that the answer was late.
+    await delay(leaseDurationMs / 2);
+    return response;
+  });
+  const client = createClient(
+    ContactWorkerService,
+    transportTo(service.grpcUrl, key, [late, ...interceptors]),
+  );
+  const called: string[] = [];
+  await using _ = work([jobId], {
+    client,
+    leaseDurationMs,
+    concurrency: 3,
+    call: async ({ phone }) => {
+      called.push(phone);
+      return { outcome: Outcome.COMPLETED };
+    },
+  });
+  await untilEnded(jobId, 60_000);
+  return { called: called.toSorted(), jobId };
+}
+
+test("a worker that was answered late does not call whom nobody calls any more", { timeout }, async () => {
+  const { called, jobId } = await callThree();
+  expect(called).toEqual(phonesOf(3).slice(1));
+  const job = await workAt(service.grpcUrl, key).jobOf(jobId);
+  expect(job?.counts).toMatchObject({ completed: 2, suppressed: 1 });
+});
+
+test("a worker calls all the same where its service does not know the question", { timeout }, async () => {
+  const unknown = onRpc("checkLeases", () => () => {
+    throw new ConnectError("no such method", Code.Unimplemented);
+  });
+  expect((await callThree([unknown])).called).toEqual(phonesOf(3));
+});

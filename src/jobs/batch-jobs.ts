@@ -99,6 +99,7 @@ export function createBatchJobs(deps: {
   }
 
   const reschedule = onJob(jobCommands.reschedule);
+  const pause = onJob(jobCommands.pause);
 
   return {
     ...createQueries(deps.reads),
@@ -115,6 +116,7 @@ export function createBatchJobs(deps: {
       return await whenNothingKeepsOut(shares.of(request.caller.organizationId), () =>
         runApart(request, {
           rpc: "AddContacts",
+          jobId: request.batchJobId,
           async decide(trx) {
             const { accepted, rejected } = sortOut(contacts);
             const job = await lockForCommand(trx, request);
@@ -148,6 +150,7 @@ export function createBatchJobs(deps: {
       const db = shares.of(organizationId);
       const { batchJobId, entryRemoved } = await runApart(request, {
         rpc: "UpdateBatchJob",
+        jobId: request.batchJobId,
         decide: (trx) => updateJob(trx, request, changes),
         redisHalf: (updated) => halfOfUpdate(updated, organizationId),
       });
@@ -159,7 +162,9 @@ export function createBatchJobs(deps: {
     },
 
     start: onJob(jobCommands.start),
-    pause: onJob(jobCommands.pause),
+    pause: (request: JobCommandRequest) => pause(request, { resumeAt: null }),
+    /** The same, and the job goes on by itself then. */
+    pauseUntil: (request: JobCommandRequest, resumeAt: Date) => pause(request, { resumeAt }),
     resume: onJob(jobCommands.resume),
     cancel: onJob(jobCommands.cancel),
     delete: onJob(jobCommands.delete),

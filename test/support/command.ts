@@ -18,9 +18,9 @@ const environment = (settings: Record<string, string>) => ({
 export function runProgram(
   file:
     | "src/access/keys.ts"
-    | "src/cli.ts"
     | "src/access/organizations.ts"
     | "src/doctor/doctor.ts"
+    | "src/cli.ts"
     | "src/main.ts"
     | "src/demo/main.ts",
   args: readonly string[],

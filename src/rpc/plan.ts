@@ -16,15 +16,23 @@ export function readAssumptions(request: PlanBatchJobRequest): Assumptions {
   };
 }
 
+/** No Timestamp is later, nor can any start be. */
+const lastInstantMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+const toTimestamp = (ms: number) => timestampFromMs(Math.min(ms, lastInstantMs));
+
+/** What would come after the last instant that there is is left out, or comes then. */
 export const toPlan = (run: PlannedRun): MessageInitShape<typeof PlanBatchJobResponseSchema> => ({
   startTime: timestampFromMs(run.startMs),
-  hours: run.hours.map(({ fromMs, calls }) => ({ from: timestampFromMs(fromMs), calls })),
+  hours: run.hours
+    .filter(({ fromMs }) => fromMs <= lastInstantMs)
+    .map(({ fromMs, calls }) => ({ from: timestampFromMs(fromMs), calls })),
   zoneSets: run.sets.map(({ zones, contacts, opensAtMs }) => ({
     zones: [...zones],
     contacts,
-    ...(opensAtMs === undefined ? {} : { opensAt: timestampFromMs(opensAtMs) }),
+    ...(opensAtMs === undefined ? {} : { opensAt: toTimestamp(opensAtMs) }),
   })),
   contactsNeverCalled: run.neverCalled,
   contactsLeft: run.leftOver,
-  ...(run.lastCallAtMs === undefined ? {} : { lastCallAt: timestampFromMs(run.lastCallAtMs) }),
+  ...(run.lastCallAtMs === undefined ? {} : { lastCallAt: toTimestamp(run.lastCallAtMs) }),
 });

@@ -44,6 +44,14 @@ describe.each(bothListeners)("over %s", (name) => {
     });
   });
 
+  test("a run at the end of all time is planned up to there", async () => {
+    const batchJobId = await create({ concurrentCallLimit: 1 });
+    expect(await plan(batchJobId, { startTime: "9999-12-31T23:30:00Z" })).toMatchObject({
+      hours: [{ from: "9999-12-31T23:30:00Z", calls: 60 }],
+      lastCallAt: "9999-12-31T23:59:59.999Z",
+    });
+  });
+
   test("another time may be asked for, and outcomes assumed", async () => {
     const retries = { retryOn: ["OUTCOME_BUSY"], retryDelays: ["3600s"], maxAttempts: 2 };
     const batchJobId = await create({ ...retries, concurrentCallLimit: 100 });

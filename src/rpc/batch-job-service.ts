@@ -1,7 +1,9 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
+import type { PlanRun } from "../jobs/plans.ts";
+import { readAssumptions, toPlan } from "./plan.ts";
 import type { BatchJobService, ImportContactsHeader } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toCallingHours } from "./calling-hours.ts";
 import {
@@ -35,6 +37,7 @@ import { callerOf } from "./gate/gate.ts";
 export function batchJobService(
   jobs: BatchJobs,
   holds: Holds,
+  planRun: PlanRun,
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
@@ -119,7 +122,10 @@ export function batchJobService(
     },
 
     async pauseBatchJob(request, context) {
-      const { job } = await jobs.pause(toJobCommand(request, context));
+      const command = toJobCommand(request, context);
+      const { job } = await (request.resumeAt === undefined
+        ? jobs.pause(command)
+        : jobs.pauseUntil(command, timestampDate(request.resumeAt)));
       return { success: true, message: pauseMessage, batchJobId: job.id, status: protoStatuses.paused };
     },
 
@@ -158,6 +164,10 @@ export function batchJobService(
     async getBatchJob(request, context) {
       const job = await jobs.get(callerOf(context), request.batchJobId);
       return { batchJob: await showWhole(job, context) };
+    },
+
+    async planBatchJob(request, context) {
+      return toPlan(await planRun(callerOf(context), request.batchJobId, readAssumptions(request)));
     },
 
     async listBatchJobs(request, context) {

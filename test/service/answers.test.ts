@@ -60,6 +60,7 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   startWithin: time,
   pauseWhen: { window: 10_000, share: 1, outcomes: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
   pauseReason: "pause_when",
+  resumeAt: time,
   counts: {
     total: int32,
     pending: int32,
@@ -154,6 +155,14 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   UpdateBatchJob: { batchJob: largestJob() },
   DeleteBatchJob: {},
   GetBatchJob: { batchJob: largestJob() },
+  PlanBatchJob: {
+    startTime: time,
+    lastCallAt: time,
+    hours: times(9_601, () => ({ from: time, calls: int32 })),
+    zoneSets: times(100, () => ({ zones: times(40, () => text(40)), contacts: int32, opensAt: time })),
+    contactsNeverCalled: int32,
+    contactsLeft: int32,
+  },
   WatchBatchJobs: { batchJob: largestJob() },
   ExportContacts: { csv: new Uint8Array(pieceBytes) },
   GetContact: { contact: largestContact(), attempts: times(10, largestAttempt) },

@@ -73,9 +73,13 @@ async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number,
   return { value, extra: { "CPU of the service, µs per contact": (cpu * 1e6) / (total - left) } };
 }
 
-async function dispatch(workers: number, total: number): Promise<Sample> {
+/** What becomes of a service before it dispatches, or nothing. */
+type Prepare = (service: FreshService) => Promise<unknown>;
+
+export async function dispatchWith(workers: number, total: number, prepare: Prepare): Promise<Sample> {
   await using service = await startFreshService();
   await liftLimit(service);
+  await prepare(service);
   await startJob(service, warmUp(total));
   await work(service, workers, warmUp(total));
   const batchJobId = await startJob(service, total);
@@ -84,6 +88,8 @@ async function dispatch(workers: number, total: number): Promise<Sample> {
   if (batchJob?.counts?.completed !== total) throw new Error("not every contact was completed");
   return sample;
 }
+
+const dispatch = (workers: number, total: number) => dispatchWith(workers, total, () => Promise.resolve());
 
 /**
  * The same on connections that were made, and have planned their statements, while there was next to nothing; then

@@ -2,7 +2,9 @@
 // same number of jobs worked by BullMQ, pg-boss and graphile-worker.
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
+import type { CreateBatchJobRequestSchema } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import {
   ContactWorkerService,
   type LeasedContact,
@@ -24,12 +26,24 @@ const warmUp = (total: number): number => Math.ceil(total / 10);
 export const liftLimit = ({ databaseUrl }: FreshService) =>
   withPostgres(databaseUrl, (client) => client.query("update organizations set lease_limit = 10000"));
 
+type JobSettings = Pick<MessageInitShape<typeof CreateBatchJobRequestSchema>, "callingHours">;
+
+/** Hours that never end: what is measured is what judging them costs. */
+const withHours: JobSettings = {
+  callingHours: { windows: [{ days: [1, 2, 3, 4, 5, 6, 7], start: "00:00", end: "24:00" }] },
+};
+
 /** A job of so many contacts that runs. */
-async function startJob({ client }: FreshService, total: number): Promise<string> {
+async function startJob(
+  { client }: FreshService,
+  total: number,
+  settings: JobSettings = {},
+): Promise<string> {
   const { batchJobId } = await client.createBatchJob({
     name: "dispatch",
     fromPhoneNumberId: "pn_1",
     concurrentCallLimit: 1_000,
+    ...settings,
   });
   for (let first = 0; first < total; first += 10_000) {
     const contacts = Array.from({ length: Math.min(10_000, total - first) }, (_, i) => ({
@@ -73,16 +87,20 @@ async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number,
   return { value, extra: { "CPU of the service, µs per contact": (cpu * 1e6) / (total - left) } };
 }
 
-/** What becomes of a service before it dispatches, or nothing. */
-type Prepare = (service: FreshService) => Promise<unknown>;
+/** How a run differs: what becomes of its service before, and how its jobs are set. */
+type Terms = {
+  readonly prepare?: (service: FreshService) => Promise<unknown>;
+  readonly settings?: JobSettings;
+};
 
-export async function dispatchWith(workers: number, total: number, prepare: Prepare): Promise<Sample> {
+export async function dispatch(workers: number, total: number, terms: Terms = {}): Promise<Sample> {
+  const { prepare, settings = {} } = terms;
   await using service = await startFreshService();
   await liftLimit(service);
-  await prepare(service);
-  await startJob(service, warmUp(total));
+  await prepare?.(service);
+  await startJob(service, warmUp(total), settings);
   await work(service, workers, warmUp(total));
-  const batchJobId = await startJob(service, total);
+  const batchJobId = await startJob(service, total, settings);
   const sample = await work(service, workers, total);
   const { batchJob } = await service.client.getBatchJob({ batchJobId });
   if (batchJob?.counts?.completed !== total) throw new Error("not every contact was completed");
@@ -161,6 +179,11 @@ export const dispatching = ({ dispatched: total, contacts }: Sizes): Workload =>
       role: "callsheet",
       run: () => dispatch(workers, total),
     })),
+    {
+      name: `Callsheet, 8 × batches of ${batchOf(8)}, within calling hours`,
+      role: "callsheet",
+      run: () => dispatch(8, total, { settings: withHours }),
+    },
     {
       name: `Callsheet, 8 × batches of ${batchOf(8)}, tables grown under them`,
       role: "callsheet",

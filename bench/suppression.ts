@@ -3,7 +3,7 @@
 import { openAsBlob } from "node:fs";
 import { SuppressionService } from "../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { batchesOf, perSecond, writeCsv } from "./contacts.ts";
-import { dispatchWith } from "./dispatch.ts";
+import { dispatch } from "./dispatch.ts";
 import { type FreshService, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
 import { cpuSecondsOf, postgresBytes, withPostgres } from "./measure.ts";
@@ -39,7 +39,8 @@ async function addByCalls(phones: number): Promise<Sample> {
       Array.from({ length: inFlight }, async () => {
         for (const batch of batches) {
           const request = { phones: batch.map(({ phone }) => ({ phone, reason })) };
-          added += (await client.call(addSuppressedPhones, request)).addedCount;
+          const { addedCount } = await client.call(addSuppressedPhones, request);
+          added += addedCount;
         }
       }),
     ),
@@ -114,7 +115,7 @@ export const suppressing = ({ contacts, dispatched }: Sizes): Workload => ({
       name: `Callsheet, ${phones} phones on the list`,
       role: "callsheet" as const,
       figure: "suppression-dispatch",
-      run: () => dispatchWith(8, dispatched, suppressOthers(phones)),
+      run: () => dispatch(8, dispatched, { prepare: suppressOthers(phones) }),
     })),
   ],
 });

@@ -18,7 +18,12 @@ const callsheet = new Command("callsheet")
   .addCommand(
     new Command("start")
       .description("runs the service until a signal comes; this is also what no command at all does")
-      .action(runService),
+      // What is no command is given to the one that runs where none is named.
+      .allowExcessArguments()
+      .action(async (_, { args: [word] }: Command) => {
+        if (word === undefined) return await runService();
+        throw new Error(`There is no command ${word}; callsheet --help shows those that there are.`);
+      }),
     { isDefault: true },
   )
   .addCommand(keysCommand())

@@ -15,6 +15,7 @@ import { createFanOut } from "./starting/fan-out.ts";
 import { AccessService } from "./gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
+import { createPlans } from "./jobs/plans.ts";
 import { createHolds } from "./jobs/holds.ts";
 import { SuppressionService } from "./gen/callsheet/v1/suppression_service_pb.ts";
 import { createContactImport, filesAtOnce } from "./jobs/import/contact-import.ts";
@@ -293,6 +294,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, openings, clock, metrics }));
 
   const holds = createHolds({ lookUps: connections.lookUps, askers });
+  const planRun = createPlans({ reads: connections, queries: jobs });
 
   const limiter = createLimiter({
     buckets: createBuckets(redis, keys),
@@ -316,7 +318,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     SuppressionService.typeName,
   ]);
   const services = [
-    serviceEntry(BatchJobService, batchJobService(jobs, holds, watching, contactImport, exportContacts)),
+    serviceEntry(
+      BatchJobService,
+      batchJobService(jobs, holds, planRun, watching, contactImport, exportContacts),
+    ),
     serviceEntry(
       ContactWorkerService,
       contactWorkerService(leasing, recorder, { ...options, followStarts, limiter }),

@@ -301,6 +301,14 @@ describe("the program ends with exit code 1 and one sentence", () => {
     expect(ended.stderr).toContain(word);
   });
 
+  test("when there is no such command", async () => {
+    expect(await runProgram("src/cli.ts", ["frobnicate"], settings())).toEqual({
+      exitCode: 1,
+      stdout: "",
+      stderr: "There is no command frobnicate; callsheet --help shows those that there are.\n",
+    });
+  });
+
   test("before it starts a server of its own for nothing", async () => {
     const dataDirectory = join(tmpdir(), `callsheet-${randomBytes(6).toString("hex")}`);
     const wrong = { TLS_CERT_FILE: "/nowhere.crt", TLS_KEY_FILE: "/nowhere.key" };

@@ -90,14 +90,14 @@ test("works a job to its end", async () => {
   }
   expect((await jobs.getBatchJob({ batchJobId })).batchJob?.status).toBe(BatchJobStatus.COMPLETED);
   expect(await (await fetch(urls.http)).text()).toContain("console");
-});
+}, 120_000);
 
 test("says what the demo needs in one sentence", async () => {
   await using program = startProgram("src/demo/main.ts", {}, directory);
   const { exitCode, stderr } = await program.ended;
   expect(exitCode).toBe(1);
   expect(stderr).toMatch(/^The demo needs optional dependencies.+\n$/);
-});
+}, 120_000);
 
 test("without a database of its own says what to set", async () => {
   const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-data-"));
@@ -113,4 +113,4 @@ test("without a database of its own says what to set", async () => {
   } finally {
     await rm(dataDirectory, { recursive: true, force: true });
   }
-});
+}, 120_000);

@@ -115,6 +115,7 @@ export function createBatchJobs(deps: {
       return await whenNothingKeepsOut(shares.of(request.caller.organizationId), () =>
         runApart(request, {
           rpc: "AddContacts",
+          jobId: request.batchJobId,
           async decide(trx) {
             const { accepted, rejected } = sortOut(contacts);
             const job = await lockForCommand(trx, request);
@@ -148,6 +149,7 @@ export function createBatchJobs(deps: {
       const db = shares.of(organizationId);
       const { batchJobId, entryRemoved } = await runApart(request, {
         rpc: "UpdateBatchJob",
+        jobId: request.batchJobId,
         decide: (trx) => updateJob(trx, request, changes),
         redisHalf: (updated) => halfOfUpdate(updated, organizationId),
       });

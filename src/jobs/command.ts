@@ -1,8 +1,12 @@
 import type { CallTrace } from "../domain/call-trace.ts";
 import type { Caller } from "../domain/caller.ts";
+import { serviceBusy } from "../domain/batch-job-error.ts";
+import { isUuid } from "../domain/job-id.ts";
 import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
+import { afterJob, lockFreeJobs } from "../postgres/locks.ts";
 import { type RequestKey, claimRequest, keepAnswer } from "../postgres/requests.ts";
+import { createTurnsByKey } from "../timing/turns.ts";
 import type { Answered, DoRedisHalves, RedisHalf } from "./redis-halves.ts";
 
 /** What every command carries: who asks, and what makes it safe to repeat. */
@@ -35,18 +39,59 @@ export const keyOfRequest = (request: CommandRequest, rpc: string): RequestKey |
 
 type Steps<A> = {
   readonly rpc: string;
+  /** The job that it locks, if it is one that may be locked by others. */
+  readonly jobId?: string;
   /** Checks and writes; a refusal rolls everything back. */
   readonly decide: (trx: Trx) => Promise<A>;
   readonly redisHalf: (answer: A) => RedisHalf;
 };
 
+/** For so long a command waits for a job that others have locked. */
+const patienceMs = 5_000;
+
+/** Rolls back what cannot go on for now. */
+class KeptOut extends Error {
+  override name = "KeptOut";
+}
+
 /**
  * Runs commands that write contacts: each decides and writes in a transaction of its own, then does its Redis half.
+ * Those on a job that somebody else has locked come one after the other: one connection waits for it.
  *
  * With a request id the answer is kept in the same transaction, and a repetition is answered with it.
  */
 export function createCommandRunner(deps: { shares: Shares; doRedisHalves: DoRedisHalves }) {
   const { shares, doRedisHalves } = deps;
+  const inTurnOf = createTurnsByKey<string>();
+
+  /** Does the work with the job, if there is one, once it is to be had; `checkFree` is to be called before it is. */
+  async function whenFree<T>(
+    organizationId: number,
+    jobId: string,
+    work: (trx: Trx, checkFree: () => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const db = shares.of(organizationId);
+    if (!isUuid(jobId)) return await db.transaction().execute((trx) => work(trx, async () => {}));
+    const unlessHeld = (trx: Trx) =>
+      work(trx, async () => {
+        const { held } = await lockFreeJobs(trx, organizationId, [jobId]);
+        if (held.size > 0) throw new KeptOut("somebody else has locked the job");
+      });
+    const patienceEnds = performance.now() + patienceMs;
+    try {
+      return await db.transaction().execute(unlessHeld);
+    } catch (error) {
+      if (!(error instanceof KeptOut)) throw error;
+    }
+    for (;;) {
+      try {
+        return await inTurnOf(jobId, () => afterJob(db, organizationId, jobId, unlessHeld));
+      } catch (error) {
+        if (!(error instanceof KeptOut)) throw error;
+        if (performance.now() > patienceEnds) throw serviceBusy();
+      }
+    }
+  }
 
   return async function run<A extends object>(
     request: CommandRequest,
@@ -56,13 +101,18 @@ export function createCommandRunner(deps: { shares: Shares; doRedisHalves: DoRed
     const db = shares.of(organizationId);
     const key = keyOfRequest(request, steps.rpc);
 
-    const { answer, entryRemoved } = await db.transaction().execute(async (trx) => {
-      const kept = key && (await claimRequest(trx, key));
-      if (kept !== undefined) return { answer: kept.answer as A, entryRemoved: kept.entryRemoved };
-      const decided = await steps.decide(trx);
-      if (key !== undefined) await keepAnswer(trx, key, decided);
-      return { answer: decided, entryRemoved: null };
-    });
+    const { answer, entryRemoved } = await whenFree(
+      organizationId,
+      steps.jobId ?? "",
+      async (trx, checkFree) => {
+        const kept = key && (await claimRequest(trx, key));
+        if (kept !== undefined) return { answer: kept.answer as A, entryRemoved: kept.entryRemoved };
+        await checkFree();
+        const decided = await steps.decide(trx);
+        if (key !== undefined) await keepAnswer(trx, key, decided);
+        return { answer: decided, entryRemoved: null };
+      },
+    );
     if (entryRemoved !== null) return { ...answer, entryRemoved };
     const [answered] = doRedisHalves(db, organizationId, [
       { key, answer, redisHalf: steps.redisHalf(answer) },

@@ -190,3 +190,5 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
     },
   };
 }
+
+export type Queries = ReturnType<typeof createQueries>;

@@ -36,6 +36,11 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
         ),
         sql` or `,
       )})`,
+  "a job's sets of time zones are its rows": sql`
+    select b.id, b.zone_sets, count(z.job_id) from batch_jobs b
+    left join zone_sets z on z.organization_id = b.organization_id and z.job_id = b.id
+    where exists (select from (select b.id as job_id) as looked_at where ${isOf})
+    group by b.organization_id, b.id having b.zone_sets <> count(z.job_id)`,
   "an organization's count of leases is its open attempts": sql`
     select o.id, o.dialing, count(l.job_id) from organizations o
     left join leases l on l.organization_id = o.id

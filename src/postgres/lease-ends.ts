@@ -193,17 +193,18 @@ export async function removeLeases(
   });
 }
 
-/** The live leases of other jobs whose time is over, and whose they are; the longest past first. */
+/** The live leases of other jobs and organizations whose time is over, and whose they are; the longest past first. */
 export async function findExpired(
   db: Database,
   limit: number,
-  exceptJobIds: readonly string[],
+  except: { readonly jobIds: readonly string[]; readonly organizationIds: readonly number[] },
 ): Promise<(LeaseKey & { organizationId: number })[]> {
   return await db
     .selectFrom("leases")
     .select(["organization_id as organizationId", "job_id as jobId", "number", "attempt", "nonce"])
     .where("expires_at", "<=", sql<Date>`(select clock_timestamp())`)
-    .where(sql<SqlBool>`job_id <> all(${exceptJobIds}::uuid[])`)
+    .where(sql<SqlBool>`job_id <> all(${except.jobIds}::uuid[])`)
+    .where(sql<SqlBool>`organization_id <> all(${except.organizationIds}::int[])`)
     .orderBy("expires_at")
     .limit(limit)
     .execute();

@@ -2,6 +2,8 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
+import type { PlanRun } from "../jobs/plans.ts";
+import { readAssumptions, toPlan } from "./plan.ts";
 import type { BatchJobService, ImportContactsHeader } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toCallingHours } from "./calling-hours.ts";
 import {
@@ -35,6 +37,7 @@ import { callerOf } from "./gate/gate.ts";
 export function batchJobService(
   jobs: BatchJobs,
   holds: Holds,
+  planRun: PlanRun,
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
@@ -158,6 +161,10 @@ export function batchJobService(
     async getBatchJob(request, context) {
       const job = await jobs.get(callerOf(context), request.batchJobId);
       return { batchJob: await showWhole(job, context) };
+    },
+
+    async planBatchJob(request, context) {
+      return toPlan(await planRun(callerOf(context), request.batchJobId, readAssumptions(request)));
     },
 
     async listBatchJobs(request, context) {

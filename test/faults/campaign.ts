@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { writeTimeOfDay } from "../../src/domain/hours-input.ts";
 import { makeContacts } from "../support/make.ts";
 import type { Random } from "../support/random.ts";
 import { type Insist, Refused } from "./insist.ts";
@@ -41,6 +42,20 @@ async function unsuppressAll(insist: Insist, list: Suppressed): Promise<void> {
   );
 }
 
+/** Hours that are open in every other minute, from now on for as long as so many windows last. */
+function everyOtherMinute() {
+  const now = new Date();
+  const first = now.getUTCHours() * 60 + now.getUTCMinutes();
+  const windows = Array.from({ length: 50 }, (_, i) => (first - (first % 2) + 2 * i) % 1_440).map(
+    (minute) => ({
+      days: [1, 2, 3, 4, 5, 6, 7],
+      start: writeTimeOfDay(minute),
+      end: writeTimeOfDay(minute + 1),
+    }),
+  );
+  return { windows, closeEarly: durationFromMs(0) };
+}
+
 const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
 
 /**
@@ -76,6 +91,7 @@ export async function runCampaign(
     ...(random.chance(0.2)
       ? { pauseWhen: { window: 20, share: 0.5, outcomes: [Outcome.BUSY, Outcome.NO_ANSWER] } }
       : {}),
+    ...(random.chance(0.15) ? { callingHours: everyOtherMinute() } : {}),
     scheduledStartTime: isScheduled ? inMs(random.between(1_500, 5_000)) : "",
   };
   // Nobody can say that the time is still ahead when it has taken long to get through.

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { cloneDatabase } from "../support/database.ts";
+import { notNow } from "../support/hours.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { type History, createHistory, installHistory } from "./history.ts";
 import { countUnavailable, judge } from "./oracle.ts";
@@ -125,6 +126,14 @@ const cases: Record<string, Doctoring> = {
   ],
   "the counts of a job are its rows": (id) => [
     sql`update batch_jobs set pending_contacts = 2, busy_contacts = 1 where id = ${id}`,
+  ],
+  "a job's sets of time zones are its rows": (id) => [
+    sql`update batch_jobs set zone_sets = 1 where id = ${id}`,
+  ],
+  "no contact is leased outside the hours of its job": (id) => [
+    sql`update batch_jobs set calling_hours = ${JSON.stringify(notNow())}::jsonb where id = ${id}`,
+    ...open(id, 1),
+    ...count(id, "dialing", 1),
   ],
   "an organization's count of leases is its open attempts": () => [sql`update organizations set dialing = 1`],
   "whoever waits for a retry is in the table of retries, and nobody else": (id) => [

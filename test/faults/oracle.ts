@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
+import { type CallingHours, isOpen } from "../../src/domain/hours.ts";
 import { type LeaseKey, readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import { currentContacts } from "../../src/postgres/current-contacts.ts";
@@ -131,6 +132,37 @@ async function judgeDatabase(db: Database): Promise<Violation[]> {
   return found;
 }
 
+/**
+ * Who was leased outside the hours of the job or of the organization, by the calendar: Postgres judges by what was
+ * reckoned from it. Hours must not have changed meanwhile.
+ */
+async function judgeHours(db: Database): Promise<Violation[]> {
+  const { rows } = await sql<{
+    jobId: string;
+    number: number;
+    leasedAt: Date;
+    timeZone: string;
+    own: CallingHours | null;
+    floor: CallingHours | null;
+  }>`
+    select a.job_id as "jobId", a.number, a.leased_at as "leasedAt", b.timezone as "timeZone", b.calling_hours as own,
+      o.calling_hours as floor
+    from all_attempts a
+    join batch_jobs b on b.organization_id = a.organization_id and b.id = a.job_id
+    join organizations o on o.id = a.organization_id
+    where b.calling_hours is not null or o.calling_hours is not null
+  `.execute(db);
+  return rows
+    .filter(({ own, floor, timeZone, leasedAt }) => {
+      const hours = [own, floor].flatMap((some) => some ?? []);
+      return !isOpen(hours, [timeZone], leasedAt.getTime());
+    })
+    .map(({ jobId, number, leasedAt }) => ({
+      rule: "no contact is leased outside the hours of its job",
+      detail: `${jobId} ${number} ${leasedAt.toISOString()}`,
+    }));
+}
+
 const outcomesOf = async (db: Database, told: readonly Told[]) => {
   const keys = told.flatMap((one) => ("leaseId" in one ? [readLeaseId(one.leaseId)] : []));
   // Of whichever organization.
@@ -253,6 +285,7 @@ export async function judge(place: {
 }): Promise<Violation[]> {
   return [
     ...(await judgeDatabase(place.db)),
+    ...(await judgeHours(place.db)),
     ...(await judgeAnswers(place.db, place.history)),
     ...(await judgeSuppressed(place.db, place.history)),
     ...judgeHands(place.history.held),

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { functions } from "../../src/postgres/functions/functions.ts";
 import { endLeases } from "../../src/postgres/lease-ends.ts";
-import { runExpiryPass } from "../../src/leasing/expiry.ts";
+import { runExpiryPass, startExpiry } from "../../src/leasing/expiry.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   expectAllLive,
@@ -227,6 +227,40 @@ test("a report on a job that is let go before late reports are looked at still w
   ]);
 });
 
+test("leases run out while the end of another organization's takes as long as it likes", async () => {
+  const slow = await forNewOrganization(shared);
+  const other = await forNewOrganization(shared);
+  await runJob(slow);
+  const jobId = await runJob(other);
+  const ofSlow = await leaseOne(slow);
+  const ofOther = await leaseOne(other);
+  const begun = Promise.withResolvers<void>();
+  const may = Promise.withResolvers<void>();
+  await using _ = startExpiry({
+    ...shared,
+    recorder: {
+      async expire(organizationId, leases) {
+        if (organizationId !== slow.caller.organizationId)
+          return await shared.recorder.expire(organizationId, leases);
+        begun.resolve();
+        await may.promise;
+        return [];
+      },
+    },
+  });
+  await letRunOut(slow, [ofSlow.leaseId]);
+  await begun.promise;
+  await letRunOut(other, [ofOther.leaseId]);
+  try {
+    await eventually(async () =>
+      expect(await other.jobs.get(other.caller, jobId)).toMatchObject({ counts: { dialing: 0, unknown: 1 } }),
+    );
+  } finally {
+    may.resolve();
+    await runOut(slow, [ofSlow]);
+  }
+});
+
 test("leases of other jobs run out while those of the held job are passed by, and those run out later", async () => {
   const { parts, held, free, ofHeld, ofFree } = await twoJobs();
   await letRunOut(parts, [ofHeld.leaseId, ofFree.leaseId]);
@@ -287,6 +321,23 @@ test("a report whose patience is over is refused as unavailable, and is recorded
     expect(reportAll(parts, [ofHeld], "completed")).rejects.toMatchObject({ reason: "unavailable" }),
   );
   expect(await reportAll(parts, [ofHeld], "completed")).toMatchObject([recorded("completed")]);
+});
+
+test("of calls that add contacts to a held job one waits in Postgres at a time", async () => {
+  const { parts, held } = await twoJobs();
+  const begun = await whileHeld(parts, held, async () => {
+    const answers = Promise.all(
+      makeContacts(8)
+        .slice(2)
+        .map((contact) => parts.jobs.addContacts(onJob(parts, held), [contact])),
+    );
+    await untilWaitedFor(parts);
+    const waiting: number[] = [];
+    for (let look = 0; look < 100; look += 1) waiting.push(await countWaiting(parts));
+    return { answers, waiting };
+  });
+  expect(Math.max(...begun.waiting)).toBe(1);
+  expect((await begun.answers).map(({ acceptedCount }) => acceptedCount)).toEqual([1, 1, 1, 1, 1, 1]);
 });
 
 test("of commands and reports on held jobs one waits in Postgres at a time", async () => {

@@ -67,7 +67,7 @@ describe("hours of an organization", () => {
     const { offers, takersOf } = await parts.round.prepare(organizationId, [demand], choice);
     await setFloor(always);
     const opened = await openLeases(parts.db, organizationId, offers, takersOf([demand]));
-    expect(opened).toEqual({ leases: [[]], left: [[1, 2, 3]], repeated: [] });
+    expect(opened).toEqual({ leases: [[]], left: [[1, 2, 3]], repeated: [], suppressed: [] });
   });
 
   test("are not widened by those of a job, nor do they widen them", async () => {

@@ -879,6 +879,22 @@ const leasing: Mutant[] = [
     title: "more leases of a held job than are ended at once",
   },
   {
+    guard: "one connection waits for a held job to which contacts are added",
+    file: "src/jobs/command.ts",
+    text: "      await checkFree();\n",
+    instead: "",
+    test: "test/leasing/held-job.test.ts",
+    title: "of calls that add contacts to a held job one waits in Postgres at a time",
+  },
+  {
+    guard: "an organization whose row somebody holds delays no other's leases that run out",
+    file: "src/leasing/expiry.ts",
+    text: "return await Promise.race([ended, late.promise]).finally(callOff);",
+    instead: "return await ended.finally(callOff);",
+    test: "test/leasing/held-job.test.ts",
+    title: "leases run out while the end of another organization's takes as long as it likes",
+  },
+  {
     guard: "one connection of an organization waits for held jobs",
     file: "src/timing/turns.ts",
     text: "inTurn: createTurns(1)",

@@ -234,7 +234,10 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 10,
     work: (db) => drawTicket(db, parts.caller.organizationId, "a request"),
   },
-  "looking for leases that have run out": { rows: 10, work: (db) => findExpired(db, 1_000, [beforeAllJobs]) },
+  "looking for leases that have run out": {
+    rows: 10,
+    work: (db) => findExpired(db, 1_000, { jobIds: [beforeAllJobs], organizationIds: [0] }),
+  },
   "removing expired requests": {
     rows: 0,
     work: (db) => purgeRequests(db, parts.caller.organizationId, 1_000),

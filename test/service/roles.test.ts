@@ -83,6 +83,7 @@ describe("another organization's", async () => {
     (await answered<{ batchJobId: string }>(they("createBatchJob", { ...aJob, ...fields }))).batchJobId;
   const batchJobId = await theirJob();
   const besides: Record<string, JsonObject> = {
+    planBatchJob: { assumedCallDuration: "60s" },
     getContact: { number: 1 },
     addContacts: { contacts: makeContacts(1, 500) },
     rescheduleBatchJob: { scheduledStartTime: "2031-03-01T10:00:00" },

@@ -291,6 +291,9 @@ const attempts: Record<string, () => Promise<void>> = {
   UpdateBatchJob: onTheirJob((jobs, job) => jobs.updateBatchJob({ ...job, name: "Mine" })),
   DeleteBatchJob: onTheirJob((jobs, job) => jobs.deleteBatchJob(job)),
   GetBatchJob: onTheirJob((jobs, job) => jobs.getBatchJob(job)),
+  PlanBatchJob: onTheirJob((jobs, job) =>
+    jobs.planBatchJob({ ...job, assumedCallDuration: { seconds: 60n } }),
+  ),
   GetContact: onTheirJob((jobs, job) => jobs.getContact({ ...job, number: 1 })),
   ListContacts: async () => {
     for (const pageToken of ["", known.contactsToken]) {

@@ -20,6 +20,7 @@ export function runProgram(
     | "src/access/keys.ts"
     | "src/access/organizations.ts"
     | "src/doctor/doctor.ts"
+    | "src/cli.ts"
     | "src/main.ts"
     | "src/demo/main.ts",
   args: readonly string[],

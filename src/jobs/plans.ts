@@ -1,0 +1,87 @@
+import type { BatchJob } from "../domain/batch-job.ts";
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { Caller } from "../domain/caller.ts";
+import type { Outcome } from "../domain/contact.ts";
+import { type Plan, planOf } from "../domain/plan.ts";
+import { databaseNow } from "../postgres/batch-jobs.ts";
+import { findOrganization } from "../postgres/organizations.ts";
+import type { Queries, Reads } from "./queries.ts";
+
+/** What a plan assumes. */
+export type Assumptions = {
+  /** Undefined for the time that the job has, or now. */
+  readonly startAt: Date | undefined;
+  readonly callDurationMs: number;
+  readonly outcomes: readonly { readonly outcome: Outcome; readonly share: number }[];
+};
+
+export type PlannedSet = { zones: readonly string[]; contacts: number; opensAtMs: number | undefined };
+export type PlannedRun = Omit<Plan, "sets"> & { startMs: number; sets: PlannedSet[]; neverCalled: number };
+
+/** Of all attempts those that end so that the job tries again. */
+function retriedShareOf({ retryOn }: BatchJob, { outcomes }: Assumptions): number {
+  const all = outcomes.reduce((sum, { share }) => sum + share, 0);
+  const names = new Set(outcomes.map(({ outcome }) => outcome));
+  if (all > 1 + 1e-9 || names.size < outcomes.length) {
+    throw new BatchJobError(
+      "invalid_argument",
+      "The request's field assumed_outcomes is wrong: each outcome must be there once, and the shares must add up to 1 at most.",
+      { field: "assumed_outcomes" },
+    );
+  }
+  return Math.min(
+    1,
+    outcomes.reduce((sum, { outcome, share }) => sum + (retryOn.includes(outcome) ? share : 0), 0),
+  );
+}
+
+const least = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? (a ?? b) : Math.min(a, b);
+
+/** Plans runs of jobs by the rules that they have now; beside no other job. */
+export function createPlans({
+  reads,
+  queries,
+}: {
+  reads: Reads;
+  queries: Pick<Queries, "get" | "callingHours">;
+}) {
+  return async function plan(caller: Caller, batchJobId: string, assumed: Assumptions): Promise<PlannedRun> {
+    const job = await queries.get(caller, batchJobId);
+    const retriedShare = retriedShareOf(job, assumed);
+    const db = reads.reads.of(caller.organizationId);
+    const [hours, { settings }, now] = await Promise.all([
+      queries.callingHours(job),
+      findOrganization(db, caller.organizationId),
+      databaseNow(db),
+    ]);
+    const isOver = ["completed", "failed", "cancelled"].includes(job.status);
+    const { pending, waiting_retry: waiting } = job.counts;
+    const zones = [job.timeZone];
+    const contacts = isOver ? 0 : pending + waiting;
+    const asked = assumed.startAt ?? (job.status === "scheduled" ? job.scheduledStartTime : null);
+    const startMs = Math.max(now.getTime(), asked?.getTime() ?? 0);
+    const { sets, ...run } = planOf({
+      startMs,
+      sets: contacts === 0 ? [] : [{ zones, pending, waiting }],
+      hours: [hours, settings.callingHours ?? undefined].filter((each) => each !== undefined),
+      concurrentCallLimit: Math.min(job.concurrentCallLimit, settings.leaseLimit),
+      rampUpMs: job.rampUpMs,
+      ...(job.startedAt === null ? {} : { runsSinceMs: job.startedAt.getTime() }),
+      callsPerSecond: least(job.callsPerSecond, settings.callsPerSecond),
+      maxAttempts: job.maxAttempts,
+      retryDelaysMs: job.retryDelaysMs,
+      callDurationMs: assumed.callDurationMs,
+      retriedShare,
+    });
+    const planned = sets.map((set) => ({ ...set, zones, contacts }));
+    return {
+      ...run,
+      startMs,
+      sets: planned,
+      neverCalled: planned.reduce((sum, set) => sum + (set.opensAtMs === undefined ? set.contacts : 0), 0),
+    };
+  };
+}
+
+export type PlanRun = ReturnType<typeof createPlans>;

@@ -107,8 +107,6 @@ export async function dispatch(workers: number, total: number, terms: Terms = {}
   return sample;
 }
 
-const dispatch = (workers: number, total: number) => dispatchWith(workers, total, () => Promise.resolve());
-
 /**
  * The same on connections that were made, and have planned their statements, while there was next to nothing; then
  * come a job that has ended and one that begins, each of so many contacts.

@@ -87,6 +87,7 @@ import { createRest } from "./rest/serve.ts";
 import { createOpenings, startOpenings } from "./starting/openings.ts";
 import { startScheduler } from "./starting/scheduler.ts";
 import { startSweep } from "./starting/sweep.ts";
+import { startResuming } from "./jobs/resuming.ts";
 import { createWatching } from "./jobs/watching.ts";
 import { createPhoneImport } from "./suppression/phone-import.ts";
 import { createSuppression } from "./suppression/suppression.ts";
@@ -254,10 +255,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     logger,
   });
   const files = { shares, limits: importLimits, inTurn: createSlots(filesAtOnce), metrics };
+  const doRedisHalves = createRedisHalves({ schedule, contactList, fanOut, openings, logger });
+  opened.use(startResuming({ db, doRedisHalves, clock, logger }));
   const contactImport = createContactImport({
     ...files,
     directUrl,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
+    doRedisHalves,
   });
   const exportsDb = openExports({
     url: databaseUrl,

@@ -23,7 +23,7 @@ type Verdict =
  *
  * What lies outside it: a job without contacts cannot be started (`no_contacts`; when its time comes it fails, and so
  * does one whose time has been missed), a job of which a contact is dialing cannot be deleted (`invalid_status`), a
- * running job may pause itself, and a job with nothing open ends by being resumed.
+ * running job may pause itself, a paused one go on by itself, and a job with nothing open ends by being resumed.
  */
 // prettier-ignore
 export const stateTable = {
@@ -97,6 +97,8 @@ export type BatchJob = {
   readonly pauseWhen: PauseWhen | null;
   /** Why a paused job has paused itself; null for one that a command has paused. */
   readonly pauseReason: string | null;
+  /** When a paused job goes on by itself; null for one that waits for a command. */
+  readonly resumeAt: Date | null;
   readonly totalContacts: number;
   /** How many of them are in each status. */
   readonly counts: Readonly<Record<StoredContactStatus, number>>;

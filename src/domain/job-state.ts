@@ -12,6 +12,8 @@ export type JobState = {
   readonly scheduledJobId: string | null;
   readonly startedAtMs: number | null;
   readonly finishedAtMs: number | null;
+  /** When it goes on by itself, of one that a command pauses so; every other command takes that back. */
+  readonly resumeAtMs?: number | null;
   /** How many contacts it has, and how many of them are in some of the statuses. */
   readonly totalContacts: number;
   readonly pending: number;
@@ -34,6 +36,7 @@ export type StartTime = {
 
 const moved = (job: JobState, changes: Partial<JobState>): JobState => ({
   ...job,
+  resumeAtMs: null,
   ...changes,
   revision: job.revision + 1,
 });
@@ -50,7 +53,8 @@ export const scheduled = (job: JobState, start: StartTime, scheduledJobId: strin
     scheduledJobId,
   });
 
-export const paused = (job: JobState): JobState => moved(job, { status: "paused" });
+export const paused = (job: JobState, resumeAtMs: number | null): JobState =>
+  moved(job, { status: "paused", resumeAtMs });
 
 /** A job of which nothing is open ends by it. */
 export function resumed(job: JobState, nowMs: number): JobState {

@@ -99,6 +99,7 @@ export function createBatchJobs(deps: {
   }
 
   const reschedule = onJob(jobCommands.reschedule);
+  const pause = onJob(jobCommands.pause);
 
   return {
     ...createQueries(deps.reads),
@@ -161,7 +162,9 @@ export function createBatchJobs(deps: {
     },
 
     start: onJob(jobCommands.start),
-    pause: onJob(jobCommands.pause),
+    pause: (request: JobCommandRequest) => pause(request, { resumeAt: null }),
+    /** The same, and the job goes on by itself then. */
+    pauseUntil: (request: JobCommandRequest, resumeAt: Date) => pause(request, { resumeAt }),
     resume: onJob(jobCommands.resume),
     cancel: onJob(jobCommands.cancel),
     delete: onJob(jobCommands.delete),

@@ -117,14 +117,25 @@ const reschedule: JobCommand<Rescheduled, { requestedStartTime: string; timeZone
   }),
 };
 
-const pause: JobCommand<Left, void> = {
+function checkAhead(resumeAt: Date | null, now: Date): void {
+  if (resumeAt === null || resumeAt > now) return;
+  throw new BatchJobError(
+    "past_scheduled_time",
+    `The time to go on, ${resumeAt.toISOString()}, is not in the future; it is ${now.toISOString()} now.`,
+    { field: "resume_at", now: now.toISOString() },
+  );
+}
+
+const pause: JobCommand<Left, { resumeAt: Date | null }> = {
   rpc: "PauseBatchJob",
   type: "batch_job.paused",
-  decide({ jobFor }, request) {
-    const job = paused(jobFor("pause", request));
+  decide({ now, jobFor }, request, { resumeAt }) {
+    checkAhead(resumeAt, now);
+    const job = paused(jobFor("pause", request), resumeAt?.getTime() ?? null);
     return {
       changed: job,
       answer: { job: keyOf(job, request), revision: job.revision, scheduledJobId: null },
+      ...(resumeAt === null ? {} : { data: { resumeAt } }),
     };
   },
   redisHalf: leaveRedis,

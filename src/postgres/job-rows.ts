@@ -37,6 +37,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   start_within_ms: true,
   pause_when: true,
   pause_reason: true,
+  resume_at: true,
   retries_judged_to: true,
   total_contacts: true,
   has_all_phones: true,
@@ -83,6 +84,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   startWithinMs: row.start_within_ms,
   pauseWhen: row.pause_when,
   pauseReason: row.pause_reason,
+  resumeAt: row.resume_at,
   totalContacts: row.total_contacts,
   counts: {
     pending: row.pending_contacts,

@@ -29,6 +29,7 @@ import * as earlierNonces from "./migrations/0020-earlier-nonces.ts";
 import * as stops from "./migrations/0021-stops.ts";
 import * as organizationHours from "./migrations/0022-organization-hours.ts";
 import * as suppressedPhones from "./migrations/0023-suppressed-phones.ts";
+import * as resumes from "./migrations/0024-resumes.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -55,6 +56,7 @@ export const migrations: SchemaChanges = {
   "0021-stops": stops,
   "0022-organization-hours": organizationHours,
   "0023-suppressed-phones": suppressedPhones,
+  "0024-resumes": resumes,
 };
 
 const bookkeeping = {

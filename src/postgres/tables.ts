@@ -81,6 +81,8 @@ export type BatchJobsTable = ContactCountColumns & {
   /** Bits of the last attempts, kept by end_leases.sql for pause_when. */
   recent_outcomes: ColumnType<never, never, null>;
   pause_reason: string | null;
+  /** When a paused job goes on by itself. */
+  resume_at: Date | null;
   /** Those who wait for a retry, from the next number on, are to be judged anew by what the job is set to; or null. */
   retries_judged_to: number | null;
   total_contacts: Filled<number>;

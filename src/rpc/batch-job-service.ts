@@ -1,4 +1,4 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
@@ -122,7 +122,10 @@ export function batchJobService(
     },
 
     async pauseBatchJob(request, context) {
-      const { job } = await jobs.pause(toJobCommand(request, context));
+      const command = toJobCommand(request, context);
+      const { job } = await (request.resumeAt === undefined
+        ? jobs.pause(command)
+        : jobs.pauseUntil(command, timestampDate(request.resumeAt)));
       return { success: true, message: pauseMessage, batchJobId: job.id, status: protoStatuses.paused };
     },
 

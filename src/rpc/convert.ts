@@ -213,6 +213,7 @@ export function toBatchJob(
           },
         }),
     pauseReason: job.pauseReason ?? "",
+    ...at("resumeAt", job.resumeAt),
     counts: toCounts(job),
     holds: holds.map(toHold),
   };

@@ -87,6 +87,12 @@ describe("an answer", () => {
     );
   });
 
+  test("that there is no such method may be seen, too", async () => {
+    expect((await preflight(at(listeners, "/test.v1.Echo/None"), origin)).status).toBe(204);
+    const { status, headers } = await call(listeners, { origin }, "/test.v1.Echo/None");
+    expect([status, headers.get("access-control-allow-origin")]).toEqual([404, origin]);
+  });
+
   test("to others says only that it may differ", async () => {
     for (const headers of [{}, { origin: "https://evil.example.com" }]) {
       const response = await call(listeners, headers);

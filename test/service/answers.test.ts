@@ -60,6 +60,7 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   startWithin: time,
   pauseWhen: { window: 10_000, share: 1, outcomes: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
   pauseReason: "pause_when",
+  resumeAt: time,
   counts: {
     total: int32,
     pending: int32,

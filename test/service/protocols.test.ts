@@ -233,6 +233,8 @@ describe.each(everyCaller)("%s", (name) => {
           maxAttempts: 1,
           retryOn: ["OUTCOME_UNKNOWN", "OUTCOME_BUSY"],
           retryDelays: ["0s", "1.500s"],
+          priority: 5,
+          pauseReason: "",
           counts: { ...noContacts, total: 2, pending: 2 },
         },
       },

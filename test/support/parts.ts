@@ -101,6 +101,7 @@ export async function startParts(
   );
   const dueStarts = createDueStarts({ db, metrics, logger });
   const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, openings, logger });
+  const doRedisHalves = createRedisHalves({ schedule, contactList, fanOut, openings, logger });
   const files = {
     shares,
     limits: { ...defaultLimits, ...options.importLimits },
@@ -110,7 +111,7 @@ export async function startParts(
   const contactImport = createContactImport({
     ...files,
     directUrl: database.url,
-    doRedisHalves: createRedisHalves({ schedule, contactList, fanOut, openings, logger }),
+    doRedisHalves,
   });
   const suppression = createSuppression({ shares, reads: shares, now: clock.now });
   const importPhones = createPhoneImport({ ...files, now: clock.now });
@@ -171,6 +172,7 @@ export async function startParts(
     openings,
     ...dueStarts,
     jobs,
+    doRedisHalves,
     contactImport,
     suppression,
     importPhones,

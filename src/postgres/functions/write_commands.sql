@@ -6,7 +6,7 @@
 --   now_ms         the time of all that is written
 --   job_ids        the jobs that were changed, which the transaction has locked
 --   statuses, failure_reasons, revisions, timezones, requested_start_times, scheduled_ms, scheduled_job_ids,
---   started_ms, finished_ms   what is in each of them now
+--   started_ms, finished_ms, resumed_ms   what is in each of them now
 --   deleted_ids    the jobs that are to be gone, which the transaction has locked
 --   rpcs, request_ids, fingerprints, answers   of each request that was not a repetition, in the order of their names
 --   types, api_key_ids, recorded_request_ids, recorded_job_ids, recorded_revisions, recorded   of each command that was
@@ -26,7 +26,7 @@
 create function write_commands(
   organization int, now_ms bigint, job_ids uuid[], statuses text[], failure_reasons text[], revisions bigint[],
   timezones text[], requested_start_times text[], scheduled_ms bigint[], scheduled_job_ids uuid[],
-  started_ms bigint[], finished_ms bigint[], deleted_ids uuid[], rpcs text[], request_ids text[],
+  started_ms bigint[], finished_ms bigint[], resumed_ms bigint[], deleted_ids uuid[], rpcs text[], request_ids text[],
   fingerprints bytea[], answers jsonb[], types text[], api_key_ids uuid[], recorded_request_ids text[],
   recorded_job_ids uuid[], recorded_revisions bigint[], recorded jsonb[]
 )
@@ -47,10 +47,10 @@ begin
     select organization as organization_id, g.*
     from unnest(
       job_ids, statuses, failure_reasons, revisions, timezones, requested_start_times, scheduled_ms,
-      scheduled_job_ids, started_ms, finished_ms
+      scheduled_job_ids, started_ms, finished_ms, resumed_ms
     ) as g (
       id, status, failure_reason, revision, timezone, requested_start_time, scheduled_ms, scheduled_job_id,
-      started_ms, finished_ms
+      started_ms, finished_ms, resumed_ms
     )
   )
   update batch_jobs b set
@@ -59,6 +59,7 @@ begin
     scheduled_at = timestamptz 'epoch' + t.scheduled_ms * millisecond, scheduled_job_id = t.scheduled_job_id,
     started_at = timestamptz 'epoch' + t.started_ms * millisecond,
     finished_at = timestamptz 'epoch' + t.finished_ms * millisecond,
+    resume_at = timestamptz 'epoch' + t.resumed_ms * millisecond,
     updated_at = timestamptz 'epoch' + now_ms * millisecond, pause_reason = null,
     recent_outcomes = case when b.status = t.status then b.recent_outcomes end
   from t

@@ -93,7 +93,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     if (!server.listening || isAged(request)) response.setHeader("connection", "close");
     const path = pathOf(request);
     const rpc = rpcs.get(path);
-    // Where there is nothing, a page is to be told so too: a newer one asks an older replica for what that does not know.
+    // Where there is nothing, a page is to be told so: it may be newer than this replica.
     if (!pages.has(path)) {
       cors.mark(request, response);
       if (cors.isPreflight(request)) return cors.answerPreflight(response);

@@ -127,6 +127,8 @@ async function main(): Promise<never> {
 
 /** The program: runs the service until a signal comes, and ends the process. */
 export async function runService(): Promise<never> {
+  // Whoever reads what is printed may leave, as a script does that waits for a line.
+  for (const output of [process.stdout, process.stderr]) output.on("error", () => {});
   try {
     return await main();
   } catch (error) {

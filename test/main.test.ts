@@ -71,6 +71,19 @@ async function holdJobs() {
 }
 
 describe("the program", () => {
+  test("goes on though nobody reads any more what it says", async () => {
+    const port = await freePort();
+    await using main = startProgram("src/main.ts", { ...settings(), PORT: String(port) });
+    main.child.stdout?.destroy();
+    main.child.stderr?.destroy();
+    await eventually(async () => {
+      const { status } = await fetch(`http://127.0.0.1:${port}/readyz`);
+      expect(status).toBe(200);
+    }, 60_000);
+    main.child.kill("SIGTERM");
+    expect((await main.ended).exitCode).toBe(0);
+  }, 90_000);
+
   test("says in one line on standard output where it listens, and answers there", async () => {
     await using main = await startMain();
     expect(await (await fetch(`${main.httpUrl}/readyz`)).text()).toBe("ready\n");

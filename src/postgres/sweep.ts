@@ -62,12 +62,15 @@ export async function scheduledEntries(
 }
 
 /** Looked up job by job. */
-const isAsleep = sql<boolean>`(
-  hours_revision <> (select o.hours_revision from organizations o where o.id = organization_id)
-  or zone_sets > 0 and coalesce((
-    select true from zone_sets z
-    where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.next_look_at is null limit 1
-  ), false))`.as("isAsleep");
+const isAsleep = sql<boolean>`zone_sets > 0 and coalesce((
+  select true from zone_sets z
+  where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.next_look_at is null limit 1
+), false)`.as("isAsleep");
+
+const isUnderOldHours = sql<boolean>`
+  hours_revision <> (select o.hours_revision from organizations o where o.id = organization_id)`.as(
+  "isUnderOldHours",
+);
 
 export type RunningJob = JobKey & {
   revision: number;
@@ -75,6 +78,8 @@ export type RunningJob = JobKey & {
   pending: number;
   /** Nobody has reckoned when its contacts may be leased. */
   isAsleep: boolean;
+  /** It was reckoned before its organization had the hours that it has now. */
+  isUnderOldHours: boolean;
   isSettled: boolean;
 };
 
@@ -89,6 +94,7 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
       "total_contacts as totalContacts",
       "pending_contacts as pending",
       isAsleep,
+      isUnderOldHours,
       isSettled,
     ])
     .where("status", "=", "running")

@@ -60,10 +60,14 @@ export function createListSweep(deps: {
     void fanOut.run(job);
   }
 
-  /** Wakes jobs with hours whose replica died when they had come to run. Of the others their replica is about to. */
-  async function wakeAll(asleep: readonly RunningJob[]): Promise<void> {
-    await openings.wake(asleep.map((key) => ({ key, zoneSets: 1 })));
-    note("hours_asleep", asleep.filter(({ isSettled }) => isSettled).length);
+  /**
+   * Wakes jobs with hours whose replica died when they had come to run; of some the replica is about to. Those whose
+   * organization has other hours now come here too, where these were set at the command line.
+   */
+  async function wakeAll(jobs: readonly RunningJob[]): Promise<void> {
+    const waking = jobs.filter(({ isAsleep, isUnderOldHours }) => isAsleep || isUnderOldHours);
+    await openings.wake(waking.map((key) => ({ key, zoneSets: 1 })));
+    note("hours_asleep", waking.filter(({ isAsleep, isSettled }) => isAsleep && isSettled).length);
   }
 
   return {
@@ -85,7 +89,7 @@ export function createListSweep(deps: {
       let after = { organizationId: 0, id: beforeAllJobs };
       for (let full = true; full;) {
         const jobs = await runningJobs(db, after, chunkSize);
-        await wakeAll(jobs.filter(({ isAsleep }) => isAsleep));
+        await wakeAll(jobs);
         const reachable = jobs.filter(({ organizationId }) => !failures.has(organizationId));
         const looks = await Promise.all(reachable.map((job) => guarded(job, () => examine(job))));
         const findings = looks.filter((finding) => finding !== undefined);

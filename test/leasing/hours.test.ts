@@ -226,11 +226,14 @@ describe("the hours of a job", () => {
     );
     const { scheduled_job_id: scheduledJobId } = await parts.db
       .updateTable("batch_jobs")
-      .set({ scheduled_at: new Date() })
+      .set({ scheduled_at: new Date(Date.now() - 60_000) })
       .where("id", "=", batchJobId)
       .returning("scheduled_job_id")
       .executeTakeFirstOrThrow();
-    await parts.schedule.add({ scheduledJobId: scheduledJobId ?? "", scheduledStartTimeMs: Date.now() - 1 });
+    await parts.schedule.add({
+      scheduledJobId: scheduledJobId ?? "",
+      scheduledStartTimeMs: Date.now() - 60_000,
+    });
     await runSchedulerPass(parts);
     await eventually(async () => expect(await lease(parts)).toHaveLength(1));
   });

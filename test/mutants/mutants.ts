@@ -753,7 +753,7 @@ const leasing: Mutant[] = [
   {
     guard: "the sweep wakes a job whose replica died before it had its hours reckoned",
     file: "src/starting/sweep-lists.ts",
-    text: "await wakeAll(jobs.filter(({ isAsleep }) => isAsleep));",
+    text: "await wakeAll(jobs);",
     instead: "",
     test: "test/leasing/hours.test.ts",
     title: "are reckoned by the sweep where the replica died that should have",

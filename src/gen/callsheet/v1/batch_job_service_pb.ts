@@ -108,8 +108,8 @@ export type CreateBatchJobRequest = Message<"callsheet.v1.CreateBatchJobRequest"
   timezone: string;
 
   /**
-   * When contacts may be called: outside of these hours none is leased, and what has no end by then goes on when they
-   * begin again. At any time if not given.
+   * When contacts may be called, in the job's `timezone` for all of them: outside of these hours none is leased, and
+   * what has no end by then goes on when they begin again. At any time if not given.
    *
    * @generated from field: callsheet.v1.CallingHours calling_hours = 12;
    */

@@ -80,6 +80,11 @@ type Words = (words: Vocabulary, random: Random) => string;
 const jobId: Words = ({ jobIds }, random) => altered(random.pick(jobIds), random);
 const leaseId: Words = ({ leaseIds }, random) => altered(random.pick(leaseIds), random);
 
+const phone: Words = (_, random) =>
+  random.chance(0.85)
+    ? phoneOf(random)
+    : `${phoneOf(random)}${random.pick(["x", "0".repeat(20), " ", "\0", "\u200e"])}`;
+
 /** What fields take that no rule of the proto tells, by their names. */
 const byName: Readonly<Record<string, Words>> = {
   batch_job_id: jobId,
@@ -90,10 +95,8 @@ const byName: Readonly<Record<string, Words>> = {
   page_token: ({ pageTokens }, random) =>
     random.chance(0.5) ? "" : altered(random.pick(pageTokens), random),
   request_id: (_, random) => (random.chance(0.6) ? "" : `request ${random.between(0, 300)}`),
-  phone: (_, random) =>
-    random.chance(0.85)
-      ? phoneOf(random)
-      : `${phoneOf(random)}${random.pick(["x", "0".repeat(20), " ", "\0", "\u200e"])}`,
+  phone,
+  phones: phone,
   timezone: (_, random) => mostly(zones, oddZones, random),
   scheduled_start_time: (_, random) => mostly(times, ["", ...oddTimes], random),
   traceparent: (_, random) => random.pick(traces),

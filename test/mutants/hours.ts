@@ -61,4 +61,20 @@ export const callingHours: Mutant[] = [
     test: "test/jobs/holds.test.ts",
     title: "while its hours are closed, until they open",
   },
+  {
+    guard: "a plan makes no call outside of hours",
+    file: "src/domain/plan.ts",
+    text: "(current.get(set)?.fromMs ?? Infinity) <= atMs",
+    instead: "current.get(set) !== undefined",
+    test: "test/domain/plan.test.ts",
+    title: "makes no call outside of hours, and says when each set opens",
+  },
+  {
+    guard: "a plan has no call in a slot whose call goes on",
+    file: "src/domain/plan.ts",
+    text: "limitAt(atMs) - inProgress",
+    instead: "limitAt(atMs)",
+    test: "test/domain/plan.test.ts",
+    title: "begins as many calls as the limit allows, one after the other",
+  },
 ];

@@ -87,9 +87,17 @@ async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number,
   return { value, extra: { "CPU of the service, µs per contact": (cpu * 1e6) / (total - left) } };
 }
 
-async function dispatch(workers: number, total: number, settings: JobSettings = {}): Promise<Sample> {
+/** How a run differs: what becomes of its service before, and how its jobs are set. */
+type Terms = {
+  readonly prepare?: (service: FreshService) => Promise<unknown>;
+  readonly settings?: JobSettings;
+};
+
+export async function dispatch(workers: number, total: number, terms: Terms = {}): Promise<Sample> {
+  const { prepare, settings = {} } = terms;
   await using service = await startFreshService();
   await liftLimit(service);
+  await prepare?.(service);
   await startJob(service, warmUp(total), settings);
   await work(service, workers, warmUp(total));
   const batchJobId = await startJob(service, total, settings);
@@ -172,7 +180,7 @@ export const dispatching = ({ dispatched: total, contacts }: Sizes): Workload =>
     {
       name: `Callsheet, 8 × batches of ${batchOf(8)}, within calling hours`,
       role: "callsheet",
-      run: () => dispatch(8, total, withHours),
+      run: () => dispatch(8, total, { settings: withHours }),
     },
     {
       name: `Callsheet, 8 × batches of ${batchOf(8)}, tables grown under them`,

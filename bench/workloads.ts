@@ -4,6 +4,7 @@ import { dispatching } from "./dispatch.ts";
 import { exporting } from "./export.ts";
 import { importing } from "./import.ts";
 import { paths } from "./paths.ts";
+import { suppressing } from "./suppression.ts";
 import { atOnce, idle, manyAtOnce, spaced } from "./schedule.ts";
 import type { Sizes, Workload } from "./workload.ts";
 
@@ -13,6 +14,7 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     importing,
     exporting,
     dispatching,
+    suppressing,
     spaced,
     atOnce,
     manyAtOnce,

@@ -83,12 +83,16 @@ export function createCommandRunner(deps: { shares: Shares; doRedisHalves: DoRed
     } catch (error) {
       if (!(error instanceof KeptOut)) throw error;
     }
+    const inTurn = async (): Promise<T> => {
+      // Those before it may have waited for long.
+      if (performance.now() > patienceEnds) throw serviceBusy();
+      return await afterJob(db, organizationId, jobId, unlessHeld);
+    };
     for (;;) {
       try {
-        return await inTurnOf(jobId, () => afterJob(db, organizationId, jobId, unlessHeld));
+        return await inTurnOf(jobId, inTurn);
       } catch (error) {
         if (!(error instanceof KeptOut)) throw error;
-        if (performance.now() > patienceEnds) throw serviceBusy();
       }
     }
   }

@@ -6,6 +6,7 @@ import { writeTimeOfDay } from "../../src/domain/hours-input.ts";
 import { makeContacts } from "../support/make.ts";
 import type { Random } from "../support/random.ts";
 import { type Insist, Refused } from "./insist.ts";
+import type { Suppressed } from "./history.ts";
 import type { System } from "./system.ts";
 
 const final: ReadonlySet<BatchJobStatus> = new Set([
@@ -22,6 +23,23 @@ async function unless<T>(expected: readonly string[], call: Promise<T>): Promise
     if (error instanceof Refused && expected.includes(error.reason)) return undefined;
     throw error;
   }
+}
+
+/** Has nobody call these phones; undefined if there are none. */
+async function suppressAll(insist: Insist, phones: readonly string[]): Promise<Suppressed | undefined> {
+  if (phones.length === 0) return undefined;
+  const entries = phones.map((phone) => ({ phone, reason: "asked not to be called" }));
+  const request = { requestId: randomUUID(), phones: entries };
+  await insist("AddSuppressedPhones", ({ suppression }, o) => suppression.addSuppressedPhones(request, o));
+  return { kind: "suppressed", phones, fromMs: Date.now(), untilMs: Infinity };
+}
+
+async function unsuppressAll(insist: Insist, list: Suppressed): Promise<void> {
+  list.untilMs = Date.now();
+  const request = { requestId: randomUUID(), phones: [...list.phones] };
+  await insist("RemoveSuppressedPhones", ({ suppression }, o) =>
+    suppression.removeSuppressedPhones(request, o),
+  );
 }
 
 /** Hours that are open in every other minute, from now on for as long as so many windows last. */
@@ -53,11 +71,16 @@ export async function runCampaign(
 ): Promise<void> {
   const count = random.between(1, mostContacts);
   const isScheduled = random.chance(0.5);
+  // Nobody else has these.
+  const suppressed = Array.from(
+    { length: random.chance(0.3) ? random.between(1, 3) : 0 },
+    () => `+1416${random.between(1_000_000, 9_999_999)}`,
+  );
   const creation = {
     requestId: randomUUID(),
     name: "A campaign",
     fromPhoneNumberId: "pn_1",
-    contacts: makeContacts(count),
+    contacts: [...makeContacts(count), ...suppressed.map((phone) => ({ phone, name: "", fields: {} }))],
     concurrentCallLimit: random.between(1, 10),
     maxAttempts: random.between(1, 3),
     retryOn: [Outcome.BUSY, Outcome.NO_ANSWER, ...(random.chance(0.5) ? [Outcome.UNKNOWN] : [])],
@@ -96,6 +119,8 @@ export async function runCampaign(
     );
     if (started !== undefined) history.told.push({ kind: "started", jobId: batchJobId });
   }
+  const list = await suppressAll(insist, suppressed);
+  if (list !== undefined) history.told.push(list);
   if (random.chance(0.3)) {
     const request = { ...command(), contacts: makeContacts(random.between(1, mostContacts), 500_000) };
     const added = await unless(
@@ -137,7 +162,10 @@ export async function runCampaign(
   history.told.push({ kind: "contacts", jobId: batchJobId, total });
   for (;;) {
     const { batchJob } = await insist("GetBatchJob", ({ jobs }, o) => jobs.getBatchJob({ batchJobId }, o));
-    if (batchJob !== undefined && final.has(batchJob.status) && batchJob.counts?.dialing === 0) return;
+    if (batchJob !== undefined && final.has(batchJob.status) && batchJob.counts?.dialing === 0) {
+      if (list !== undefined) await unsuppressAll(insist, list);
+      return;
+    }
     if (batchJob?.pauseReason === "pause_when") {
       const request = command();
       await insist("ResumeBatchJob", ({ jobs }, o) => jobs.resumeBatchJob(request, o));

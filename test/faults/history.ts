@@ -134,7 +134,16 @@ export type Told =
       readonly outcome: string;
       readonly result: "recorded" | "already_recorded" | "lease_expired";
     }
-  | { readonly kind: "released"; readonly leaseId: string };
+  | { readonly kind: "released"; readonly leaseId: string }
+  | Suppressed;
+
+/** Phones that nobody calls: from the answer that said so until somebody asks to take them off the list, in unix ms. */
+export type Suppressed = {
+  readonly kind: "suppressed";
+  readonly phones: readonly string[];
+  readonly fromMs: number;
+  untilMs: number;
+};
 
 /** The clients' side of the history. */
 export type History = {

@@ -251,6 +251,36 @@ describe("a contact in the hands of two workers, by what they were answered,", (
   });
 });
 
+/** The contact's phone, suppressed from and until so many ms from now. */
+async function suppressedWorld(fromMs: number, untilMs: number) {
+  const world = await makeWorld();
+  const { rows } = await sql<{ line: string }>`
+    select split_part(contacts, E'\t', 1) as line from contact_blocks where job_id = ${world.jobId}`.execute(
+    world.db,
+  );
+  const phones = [rows[0]?.line ?? ""];
+  const now = Date.now();
+  world.history.told.push({ kind: "suppressed", phones, fromMs: now + fromMs, untilMs: now + untilMs });
+  for (const statement of [...open(world.jobId, 1), ...count(world.jobId, "dialing", 1)])
+    await statement.execute(world.db);
+  return world;
+}
+
+describe("a lease on a phone that nobody was to call", () => {
+  test("is found", async () => {
+    await using world = await suppressedWorld(-60_000, 60_000);
+    expect(await broken(world)).toEqual(["nobody is leased whose phone is suppressed, from the answer on"]);
+  });
+
+  test.each([
+    ["before", 60_000, 120_000],
+    ["afterwards", -120_000, -60_000],
+  ])("is none %s", async (_, fromMs, untilMs) => {
+    await using world = await suppressedWorld(fromMs, untilMs);
+    expect(await broken(world)).toEqual([]);
+  });
+});
+
 test("the oracle counts why calls were unavailable", () => {
   const history = createHistory();
   const tried = { at: 0, rpc: "GetBatchJob", replica: "replica 1", ms: 1 };

@@ -2,11 +2,12 @@ import { type RawBuilder, sql } from "kysely";
 import { type CallingHours, isOpen } from "../../src/domain/hours.ts";
 import { type LeaseKey, readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import type { Database } from "../../src/postgres/database.ts";
+import { currentContacts } from "../../src/postgres/current-contacts.ts";
 import { invariants } from "../../src/postgres/invariants.ts";
 import { asRows } from "../../src/postgres/lease-rows.ts";
 import type { RedisClient } from "../../src/redis/connection.ts";
 import { keysExpiryMs } from "../../src/redis/contact-list.ts";
-import type { Held, History, Told } from "./history.ts";
+import type { Held, History, Suppressed, Told } from "./history.ts";
 
 /** A promise that was broken, and where. */
 export type Violation = { readonly rule: string; readonly detail: string };
@@ -185,6 +186,7 @@ async function judgeAnswers(db: Database, { told, wrong }: History): Promise<Vio
   );
   const attempts = await outcomesOf(db, told);
   const holds = (one: Told): boolean => {
+    if (one.kind === "suppressed") return true;
     if ("leaseId" in one) {
       const attempt = attempts.get(one.leaseId);
       if (one.kind === "released") return attempt === undefined;
@@ -203,6 +205,28 @@ async function judgeAnswers(db: Database, { told, wrong }: History): Promise<Vio
       .map((one) => ({ rule: "what was answered is kept", detail: JSON.stringify(one) })),
     ...wrong.map((detail) => ({ rule: "a client is never told what is not so", detail })),
   ];
+}
+
+/** The leases that were opened on phones while nobody was to call them. */
+async function judgeSuppressed(db: Database, { told }: History): Promise<Violation[]> {
+  const lists = told.filter((one): one is Suppressed => one.kind === "suppressed");
+  const entries = lists.flatMap(({ phones, fromMs, untilMs }) =>
+    phones.map((phone) => ({ phone, fromMs, untilMs })),
+  );
+  const { rows } = await sql<Row>`
+    select e.job_id, e.number, s.phone, e.at from unnest(
+      ${entries.map(({ phone }) => phone)}::text[], ${entries.map(({ fromMs }) => fromMs)}::float8[],
+      ${entries.map(({ untilMs }) => untilMs)}::float8[]
+    ) as s (phone, from_ms, until_ms)
+    join ${currentContacts} c on c.phone = s.phone
+    join history.events e on e.job_id = c.job_id and e.number = c.number
+    where e.kind = 'opened' and extract(epoch from e.at) * 1000 between s.from_ms + 1 and s.until_ms - 1
+    limit 5
+  `.execute(db);
+  return rows.map((row) => ({
+    rule: "nobody is leased whose phone is suppressed, from the answer on",
+    detail: shown(row),
+  }));
 }
 
 /** The contacts that were in two hands at once, by what their workers were answered. */
@@ -263,6 +287,7 @@ export async function judge(place: {
     ...(await judgeDatabase(place.db)),
     ...(await judgeHours(place.db)),
     ...(await judgeAnswers(place.db, place.history)),
+    ...(await judgeSuppressed(place.db, place.history)),
     ...judgeHands(place.history.held),
     ...(await judgeRedis(place.db, place.redis, place.prefix)),
   ];

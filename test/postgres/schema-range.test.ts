@@ -161,9 +161,11 @@ test("a migration that takes something away says what those who run on it must k
   const directory = join(root, "src/postgres/migrations");
   const silent = readdirSync(directory).filter((file) => {
     const code = readFileSync(join(directory, file), "utf8");
-    const takes =
-      /\b(drop (table|column|view|constraint|index)|rename|alter column \w+ (type|set not null))\b/i;
-    return file.slice(0, 4) > lastStop && takes.test(code) && !/^export const needs = "\d{4}-/m.test(code);
+    const takes = /\b(drop (table|column|view|index)|rename|alter column \w+ (type|set not null))\b/i;
+    // One that is added again in its place is wider than before; that it is, the upgrade test shows.
+    const dropped = [...code.matchAll(/\bdrop constraint (\w+)/gi)].map(([, name]) => name);
+    const isTaken = takes.test(code) || dropped.some((name) => !code.includes(`add constraint ${name} `));
+    return file.slice(0, 4) > lastStop && isTaken && !/^export const needs = "\d{4}-/m.test(code);
   });
   expect(silent).toEqual([]);
 });

@@ -57,7 +57,7 @@ function holdOfJob(job: BatchJob, around: Surroundings | undefined): Why | undef
     case "scheduled":
       return { reason: "not_started", until: job.scheduledStartTime };
     case "paused":
-      return { reason: "paused", until: null };
+      return { reason: "paused", until: job.resumeAt };
     case "running":
       return around?.isOpen === false ? { reason: "calling_hours", until: around.opensAt } : undefined;
     case "completed":

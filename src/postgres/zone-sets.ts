@@ -88,7 +88,7 @@ export async function lockZoneSets(
   organizationId: number,
   jobIds: readonly string[],
   whereLocked: "wait" | "leave out",
-): Promise<{ sets: ZoneSet[]; now: Date }> {
+): Promise<{ sets: ZoneSet[]; leftOut: string[]; now: Date }> {
   const ids = plainArray(jobIds);
   const { rows: jobs } = await sql<LockedJob>`
     select id, status, timezone as "timeZone", calling_hours as "callingHours", hours_revision as "hoursRevision"
@@ -119,7 +119,8 @@ export async function lockZoneSets(
         hours: [job?.callingHours, floor.hours].flatMap((hours) => hours ?? []),
       };
     });
-  return { sets, now: rows[0]?.now ?? new Date(0) };
+  const leftOut = jobIds.filter((id) => !byId.has(id) && rows.some((row) => row.jobId === id && row.isThere));
+  return { sets, leftOut, now: rows[0]?.now ?? new Date(0) };
 }
 
 /** The hours beyond which no job of the organization calls. */

@@ -41,6 +41,8 @@ export type Openings = AsyncDisposable & {
 const batchSize = 1_000;
 /** So many jobs are locked together. */
 const mostTogether = 100;
+/** So many of those that are held are waited for at a time; the sweep comes back to the others. */
+const mostAwaited = 2;
 const pauseMs = 1_000;
 const dayMs = 24 * 60 * 60 * 1_000;
 
@@ -52,16 +54,20 @@ function reckon({ jobId, zoneSet, status, hours, zones }: ZoneSet, nowMs: number
   return { jobId, zoneSet, opening, nextLookAtMs: opening?.untilMs ?? nowMs + dayMs };
 }
 
-/** Reckons when the contacts of jobs may be leased, in a transaction that waits for the jobs or has locked them. */
+/**
+ * Reckons when the contacts of jobs may be leased, in a transaction that waits for the jobs, or has locked them, or
+ * leaves those out that somebody else has locked. Answers which these are.
+ */
 export async function reckonAll(
   trx: Trx,
   organizationId: number,
   jobIds: readonly string[],
   whereLocked: "wait" | "leave out" = "wait",
-): Promise<void> {
-  const { sets, now } = await lockZoneSets(trx, organizationId, jobIds, whereLocked);
+): Promise<readonly string[]> {
+  const { sets, leftOut, now } = await lockZoneSets(trx, organizationId, jobIds, whereLocked);
   const openings = sets.map((set) => reckon(set, now.getTime()));
   await writeOpenings(trx, organizationId, openings);
+  return leftOut;
 }
 
 export function createOpenings(deps: {
@@ -77,18 +83,43 @@ export function createOpenings(deps: {
     organizationId: number,
     jobIds: readonly string[],
     whereLocked: "wait" | "leave out",
-  ): Promise<void> {
-    await db.transaction().execute((trx) => reckonAll(trx, organizationId, jobIds, whereLocked));
+  ): Promise<readonly string[]> {
+    const leftOut = await db
+      .transaction()
+      .execute((trx) => reckonAll(trx, organizationId, jobIds, whereLocked));
     onOpened(organizationId);
+    return leftOut;
   }
 
-  async function moveAllOn(jobs: readonly JobKey[], whereLocked: "wait" | "leave out"): Promise<void> {
+  /** Waits for nobody; answers the jobs that somebody else has locked. */
+  async function moveAllOn(jobs: readonly JobKey[]): Promise<JobKey[]> {
+    const leftOut: JobKey[] = [];
     for (const [organizationId, own] of Map.groupBy(jobs, (job) => job.organizationId)) {
       const ids = [...new Set(own.map(({ id }) => id))];
       for (let done = 0; done < ids.length; done += mostTogether) {
-        await moveOn(organizationId, ids.slice(done, done + mostTogether), whereLocked);
+        const left = await moveOn(organizationId, ids.slice(done, done + mostTogether), "leave out");
+        leftOut.push(...left.map((id) => ({ id, organizationId })));
       }
     }
+    return leftOut;
+  }
+
+  /** The jobs that are waited for, each on a connection: a held job holds up no other. */
+  const awaited = new Set<string>();
+
+  async function waitFor({ id, organizationId }: JobKey): Promise<void> {
+    if (awaited.has(id) || awaited.size >= mostAwaited) return;
+    awaited.add(id);
+    try {
+      await moveOn(organizationId, [id], "wait");
+    } finally {
+      awaited.delete(id);
+    }
+  }
+
+  /** Nobody waits for those that somebody else has locked. */
+  async function moveOnSoon(jobs: readonly JobKey[]): Promise<void> {
+    for (const job of await moveAllOn(jobs)) void inTime(() => waitFor(job));
   }
 
   /** Disposing waits for it. */
@@ -104,22 +135,13 @@ export function createOpenings(deps: {
 
   return {
     wake: (jobs) =>
-      inTime(
-        async () =>
-          await moveAllOn(
-            jobs.filter(({ zoneSets = 0 }) => zoneSets > 0).map(({ key }) => key),
-            "wait",
-          ),
-      ),
+      inTime(() => moveOnSoon(jobs.filter(({ zoneSets = 0 }) => zoneSets > 0).map(({ key }) => key))),
 
     moveFloor: (organizationId) =>
       inTime(async () => {
         for (let afterId = beforeAllJobs, full = true; full;) {
           const ids = await findOutdated(db, organizationId, afterId, mostTogether);
-          await moveAllOn(
-            ids.map((id) => ({ id, organizationId })),
-            "wait",
-          );
+          await moveOnSoon(ids.map((id) => ({ id, organizationId })));
           afterId = ids.at(-1) ?? afterId;
           full = ids.length === mostTogether;
         }
@@ -127,7 +149,7 @@ export function createOpenings(deps: {
 
     async pass() {
       const over = await findOver(db, batchSize);
-      await moveAllOn(over, "leave out");
+      await moveAllOn(over);
       return over.length === batchSize;
     },
 

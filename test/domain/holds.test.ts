@@ -14,6 +14,7 @@ function job(
   return {
     status,
     scheduledStartTime: status === "scheduled" ? soon : null,
+    resumeAt: null,
     counts: { ...none, ...counts },
   } as BatchJob;
 }
@@ -43,6 +44,12 @@ describe("the contacts of a job are held", () => {
       [{ reason: "not_started", contacts: 8, until: soon }],
     ],
     ["while it is paused", job("paused"), around(), [{ reason: "paused", contacts: 8, until: null }]],
+    [
+      "until it goes on by itself",
+      { ...job("paused"), resumeAt: soon },
+      undefined,
+      [{ reason: "paused", contacts: 8, until: soon }],
+    ],
     ["by their delays, and the others by nothing", job("running"), around(), [delayed]],
     [
       "by its limit, those that are due again too",

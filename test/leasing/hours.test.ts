@@ -265,6 +265,27 @@ describe("the hours of a job", () => {
     expect((await openingOf(parts, jobId)).open_until).not.toEqual(until);
   });
 
+  test("are reckoned though another job that comes to run with it is held", async () => {
+    await freshParts();
+    const openings = { wake: async () => {} };
+    const asleep = createBatchJobs({ ...parts, openings });
+    const ids: string[] = [];
+    for (let i = 0; i < 2; i += 1) {
+      const { batchJobId } = await asleep.create(onJob(parts, ""), aNewJob({ callingHours: always }));
+      await asleep.start(onJob(parts, batchJobId));
+      ids.push(batchJobId);
+    }
+    const [held = "", free = ""] = ids.toSorted();
+    const { organizationId } = parts.caller;
+    await parts.db.transaction().execute(async (trx) => {
+      await trx.selectFrom("batch_jobs").select("id").where("id", "=", held).forUpdate().execute();
+      await parts.openings.wake(ids.map((id) => ({ key: { id, organizationId }, zoneSets: 1 })));
+      expect((await openingOf(parts, free)).next_look_at).not.toBeNull();
+      expect((await openingOf(parts, held)).next_look_at).toBeNull();
+    });
+    await eventually(async () => expect((await openingOf(parts, held)).next_look_at).not.toBeNull());
+  });
+
   test("are reckoned by the sweep where the replica died that should have", async () => {
     await freshParts();
     const openings = { wake: async () => {} };

@@ -743,6 +743,14 @@ const leasing: Mutant[] = [
     title: "those who wait have their contacts then, and none before",
   },
   {
+    guard: "a held job keeps no other from having its hours reckoned",
+    file: "src/starting/openings.ts",
+    text: 'mostTogether), "leave out");',
+    instead: 'mostTogether), "wait");',
+    test: "test/leasing/hours.test.ts",
+    title: "are reckoned though another job that comes to run with it is held",
+  },
+  {
     guard: "hours that are over are not reckoned again while the job does not run",
     file: "src/starting/openings.ts",
     text: 'if (status !== "running") return',

@@ -70,7 +70,7 @@ export const HoldReason = {
   NOT_STARTED: 1,
 
   /**
-   * The job is paused.
+   * The job is paused. `until` is when it goes on by itself, if it does.
    *
    * @generated from enum value: HOLD_REASON_PAUSED = 2;
    */

@@ -202,7 +202,7 @@ test.skipIf(only !== undefined)(
     expect((heaps.at(-1) ?? 0) - (heaps[0] ?? 0), `heap: ${heaps.join(", ")} MB`).toBeLessThan(20);
     // A fuzz that is refused at the door tries nothing.
     const mostNever = inputs < usualInputs ? Infinity : everyMethod.length / 4;
-    expect(neverWell().length, neverWell().join(", ")).toBeLessThan(mostNever);
+    expect(neverWell().length, `never well: ${neverWell().join(", ")}`).toBeLessThan(mostNever);
     expect(await brokenInvariants()).toEqual([]);
     expect(linesWith((line) => /"level":(50|60)|unexpected error|uncaught|unhandled/i.test(line))).toEqual(
       [],

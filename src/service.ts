@@ -283,7 +283,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     createRecorder({ shares, contactList, reservations, metrics, logger, onFreed: freed }),
   );
   const round = opened.use(createLeaseRound({ shares, reservations, clock, logger }));
-  const askers = createAskers(redis, keys);
+  const askers = createAskers(redis, keys, clock);
   const onAsk = createAsking(askers, logger);
   const leasing = createLeasing({ shares, round, recorder, clock, logger, onAsk });
   onMessage(subscriber, keys.work, (organizationId) => leasing.ring(Number(organizationId)));

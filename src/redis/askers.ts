@@ -9,25 +9,21 @@ export type Askers = ReturnType<typeof createAskers>;
 const mostNames = 1_000;
 
 const note = script(`
--- Notes for a time, by the clock of Redis, that contacts are asked for. A longer time that was noted stays.
---   KEYS[1] asked   ARGV[1] for how long, ms   ARGV[2] how many names are kept   ARGV[3...] names
-local time = redis.call("TIME")
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for i = 3, #ARGV do redis.call("ZADD", KEYS[1], "GT", now + ARGV[1], ARGV[i]) end
-redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", now)
-redis.call("ZREMRANGEBYRANK", KEYS[1], 0, -1 - ARGV[2])
+-- Notes for a time that contacts are asked for. A longer time that was noted stays.
+--   KEYS[1] asked   ARGV[1] now, unix ms   ARGV[2] until when, unix ms   ARGV[3] how many names are kept   ARGV[4...] names
+for i = 4, #ARGV do redis.call("ZADD", KEYS[1], "GT", ARGV[2], ARGV[i]) end
+redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", ARGV[1])
+redis.call("ZREMRANGEBYRANK", KEYS[1], 0, -1 - ARGV[3])
 local last = redis.call("ZRANGE", KEYS[1], -1, -1, "WITHSCORES")
-if last[2] then redis.call("PEXPIREAT", KEYS[1], last[2]) end
+if last[2] then redis.call("PEXPIRE", KEYS[1], math.max(1, last[2] - ARGV[1])) end
 return 1
 `);
 
 const has = script(`
---   KEYS[1] asked   ARGV names
+--   KEYS[1] asked   ARGV[1] now, unix ms   ARGV[2...] names
 -- Returns 1 if one of the names is noted still
-local time = redis.call("TIME")
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for _, score in ipairs(redis.call("ZMSCORE", KEYS[1], unpack(ARGV))) do
-  if score and tonumber(score) > now then return 1 end
+for _, score in ipairs(redis.call("ZMSCORE", KEYS[1], unpack(ARGV, 2))) do
+  if score and tonumber(score) > tonumber(ARGV[1]) then return 1 end
 end
 return 0
 `);
@@ -35,21 +31,23 @@ return 0
 /** The name of all jobs of an organization. */
 const allJobs = "all";
 
-/** Of which jobs workers ask for contacts: noted for all replicas, for a time. */
-export function createAskers(redis: RedisClient, keys: Keys) {
+/** Of which jobs workers ask for contacts: noted for all replicas, for a time by the clock that all of them keep. */
+export function createAskers(redis: RedisClient, keys: Keys, clock: { now(): number }) {
   return {
     /** Notes that somebody asks for contacts of these jobs, or of all of the organization's if there are none. */
     async note(organizationId: number, jobIds: readonly string[], forMs: number): Promise<void> {
       const names = jobIds.length === 0 ? [allJobs] : jobIds;
+      const nowMs = Math.floor(clock.now());
+      const args = [nowMs, nowMs + Math.ceil(forMs), mostNames, ...names];
       await redisStep("noting who asks for contacts", () =>
-        runScript(redis, note, [keys.asked(organizationId)], [forMs, mostNames, ...names]),
+        runScript(redis, note, [keys.asked(organizationId)], args),
       );
     },
 
     /** Whether somebody asks for contacts of the job. */
     async has({ organizationId, id }: JobKey): Promise<boolean> {
       const reply = await redisStep("reading who asks for contacts", () =>
-        runScript(redis, has, [keys.asked(organizationId)], [allJobs, id]),
+        runScript(redis, has, [keys.asked(organizationId)], [Math.floor(clock.now()), allJobs, id]),
       );
       return reply === 1;
     },

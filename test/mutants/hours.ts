@@ -48,7 +48,7 @@ export const callingHours: Mutant[] = [
   {
     guard: "who asks for contacts fills no memory of Redis",
     file: "src/redis/askers.ts",
-    text: 'redis.call("ZREMRANGEBYRANK", KEYS[1], 0, -1 - ARGV[2])',
+    text: 'redis.call("ZREMRANGEBYRANK", KEYS[1], 0, -1 - ARGV[3])',
     instead: "",
     test: "test/redis/askers.test.ts",
     title: "of one organization no more than a thousand are kept",

@@ -136,7 +136,7 @@ export async function startParts(
   // Redis is slow where the machine is busy.
   const reservingMs = 1_000;
   const round = stack.use(createLeaseRound({ shares, reservations, clock, logger }));
-  const askers = createAskers(redis, keys);
+  const askers = createAskers(redis, keys, clock);
   const onAsk = createAsking(askers, logger);
   const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, onAsk, reservingMs }));
   const holds = createHolds({ lookUps: db, askers });

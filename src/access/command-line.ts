@@ -50,15 +50,8 @@ export function organizationName(text: string): string {
   throw new InvalidArgumentError("give a name.");
 }
 
-/** Has it say, after an error in how it was called, where to look. */
-function pointToHelp(command: Command): void {
-  command.showHelpAfterError("(add --help to see what there is)");
-  for (const each of command.commands) pointToHelp(each);
-}
-
 /** Runs a command with the arguments of this process; what it throws is one sentence on standard error. */
 export async function runCommand(command: Command): Promise<void> {
-  pointToHelp(command);
   try {
     await command.parseAsync();
   } catch (error) {

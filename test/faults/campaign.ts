@@ -67,13 +67,15 @@ const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
 export async function runCampaign(
   { history }: System,
   insist: Insist,
-  { random, mostContacts = 20 }: { random: Random; mostContacts?: number },
+  { random, mostContacts = 20, usesNew = true }: { random: Random; mostContacts?: number; usesNew?: boolean },
 ): Promise<void> {
+  /** For what the last release does not know. */
+  const chanceOfNew = (part: number): boolean => usesNew && random.chance(part);
   const count = random.between(1, mostContacts);
   const isScheduled = random.chance(0.5);
   // Nobody else has these.
   const suppressed = Array.from(
-    { length: random.chance(0.3) ? random.between(1, 3) : 0 },
+    { length: chanceOfNew(0.3) ? random.between(1, 3) : 0 },
     () => `+1416${random.between(1_000_000, 9_999_999)}`,
   );
   const creation = {
@@ -85,13 +87,13 @@ export async function runCampaign(
     maxAttempts: random.between(1, 3),
     retryOn: [Outcome.BUSY, Outcome.NO_ANSWER, ...(random.chance(0.5) ? [Outcome.UNKNOWN] : [])],
     retryDelays: [durationFromMs(random.between(0, 1_500))],
-    priority: random.between(1, 10),
-    ...(random.chance(0.3) ? { callsPerSecond: random.between(5, 50) } : {}),
-    ...(random.chance(0.2) ? { rampUp: durationFromMs(random.between(100, 5_000)) } : {}),
-    ...(random.chance(0.2)
+    ...(usesNew ? { priority: random.between(1, 10) } : {}),
+    ...(chanceOfNew(0.3) ? { callsPerSecond: random.between(5, 50) } : {}),
+    ...(chanceOfNew(0.2) ? { rampUp: durationFromMs(random.between(100, 5_000)) } : {}),
+    ...(chanceOfNew(0.2)
       ? { pauseWhen: { window: 20, share: 0.5, outcomes: [Outcome.BUSY, Outcome.NO_ANSWER] } }
       : {}),
-    ...(random.chance(0.15) ? { callingHours: everyOtherMinute() } : {}),
+    ...(chanceOfNew(0.15) ? { callingHours: everyOtherMinute() } : {}),
     scheduledStartTime: isScheduled ? inMs(random.between(1_500, 5_000)) : "",
   };
   // Nobody can say that the time is still ahead when it has taken long to get through.
@@ -129,7 +131,7 @@ export async function runCampaign(
     );
     total += added?.acceptedCount ?? 0;
   }
-  if (random.chance(0.3)) {
+  if (chanceOfNew(0.3)) {
     // It is raised, so that what was leased before breaks none of the rules.
     const limit = creation.concurrentCallLimit + random.between(1, 5);
     const request = { ...command(), concurrentCallLimit: limit, retryDelays: [durationFromMs(200)] };

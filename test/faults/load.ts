@@ -14,9 +14,16 @@ export type Load = AsyncDisposable & {
 /** So many jobs at a time, each followed by another, and so many workers, who err if they are to. */
 export function startLoad(
   system: System,
-  options: { campaigns: number; workers: number; mostContacts?: number; errs?: boolean },
+  options: {
+    campaigns: number;
+    workers: number;
+    mostContacts?: number;
+    errs?: boolean;
+    /** False where replicas of the last release are there, which know nothing of what is new. */
+    usesNew?: boolean;
+  },
 ): Load {
-  const { campaigns, workers: count, mostContacts = 20, errs = false } = options;
+  const { campaigns, workers: count, mostContacts = 20, errs = false, usesNew = true } = options;
   const insist = createInsist(system);
   const workers = startWorkers(system, insist, { count, errs });
   const stop = new AbortController();
@@ -25,7 +32,7 @@ export function startLoad(
   async function runOneAfterTheOther(random: Random): Promise<void> {
     while (!stop.signal.aborted) {
       try {
-        await runCampaign(system, insist, { random, mostContacts });
+        await runCampaign(system, insist, { random, mostContacts, usesNew });
       } catch (error) {
         system.history.wrong.push(`a campaign gave up: ${String(error)}`);
       }

@@ -95,7 +95,7 @@ describe.skipIf(isMissing).each(orders)(
         });
         await using stories = tellStories(system.replicas, key, telling);
         {
-          await using load = startLoad(system, size.load);
+          await using load = startLoad(system, { ...size.load, usesNew: false });
           await eventually(() => expect(stories.told()).toBeGreaterThan(size.atEachStep), stepMs);
           for (let round = 0; round < size.rounds; round += 1) {
             for (const tree of next()) await replaceAll(system, stories, running, tree);

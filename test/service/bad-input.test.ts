@@ -1,6 +1,11 @@
 import { randomUUID } from "node:crypto";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { DescEnum, JsonObject } from "@bufbuild/protobuf";
 import { afterAll, describe, expect, test } from "vitest";
+import {
+  BatchJobStatusSchema,
+  ContactStatusSchema,
+  OutcomeSchema,
+} from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { openDatabase } from "../../src/postgres/database.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
@@ -31,6 +36,9 @@ async function withoutEffect<T>(call: () => Promise<T>): Promise<T> {
 const manyFields = (count: number): JsonObject =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`field ${i}`, "x"]));
 
+/** A number after all that the enum has. */
+const unknownOf = ({ values }: DescEnum) => Math.max(...values.map(({ number }) => number)) + 1;
+
 const times = (count: number, text: string) => text.repeat(count);
 
 const wrongCreations: [string, JsonObject, string[]][] = [
@@ -54,7 +62,7 @@ const wrongCreations: [string, JsonObject, string[]][] = [
   ["11 attempts", { maxAttempts: 11 }, ["max_attempts"]],
   ["retries after a completed call", { retryOn: ["OUTCOME_COMPLETED"] }, ["retry_on[0]"]],
   ["retries after no outcome", { retryOn: ["OUTCOME_BUSY", "OUTCOME_UNSPECIFIED"] }, ["retry_on[1]"]],
-  ["retries after an outcome that there is not", { retryOn: [12] }, ["retry_on[0]"]],
+  ["retries after an outcome that there is not", { retryOn: [unknownOf(OutcomeSchema)] }, ["retry_on[0]"]],
   ["retries of those that were not dialed", { retryOn: ["OUTCOME_NOT_DIALED"] }, ["retry_on[0]"]],
   ["retries after a negative outcome", { retryOn: [-1] }, ["retry_on[0]"]],
   ["retries after one outcome twice", { retryOn: ["OUTCOME_BUSY", 3] }, ["retry_on"]],
@@ -84,7 +92,7 @@ const wrongCreations: [string, JsonObject, string[]][] = [
       fromPhoneNumberId: "",
       concurrentCallLimit: 0,
       maxAttempts: 0,
-      retryOn: [1, 12],
+      retryOn: [1, unknownOf(OutcomeSchema)],
       retryDelays: ["-1s"],
     },
     [
@@ -134,13 +142,23 @@ const wrongLists: [string, Method, JsonObject, string[]][] = [
   ["a negative page size", "listBatchJobs", { pageSize: -1 }, ["page_size"]],
   ["the smallest page size", "listBatchJobs", { pageSize: -2_147_483_648 }, ["page_size"]],
   ["an unspecified status", "listBatchJobs", { statuses: [0] }, ["statuses[0]"]],
-  ["a status that there is not", "listBatchJobs", { statuses: [1, 8] }, ["statuses[1]"]],
+  [
+    "a status that there is not",
+    "listBatchJobs",
+    { statuses: [1, unknownOf(BatchJobStatusSchema)] },
+    ["statuses[1]"],
+  ],
   ["a status twice", "listBatchJobs", { statuses: [1, 1] }, ["statuses"]],
   ["a long name", "listBatchJobs", { nameContains: times(201, "x") }, ["name_contains"]],
   ["a control character", "listBatchJobs", { nameContains: "\0" }, ["name_contains"]],
   ["a negative page size", "listContacts", { batchJobId, pageSize: -1 }, ["page_size"]],
   ["an unspecified status", "listContacts", { batchJobId, statuses: [0] }, ["statuses[0]"]],
-  ["a status that there is not", "listContacts", { batchJobId, statuses: [15] }, ["statuses[0]"]],
+  [
+    "a status that there is not",
+    "listContacts",
+    { batchJobId, statuses: [unknownOf(ContactStatusSchema)] },
+    ["statuses[0]"],
+  ],
   ["a status twice", "listContacts", { batchJobId, statuses: [1, 1] }, ["statuses"]],
 ];
 

@@ -115,11 +115,16 @@ export async function standingEntries(
   scheduledJobIds: readonly string[],
 ): Promise<(ScheduleEntry & { overdueMs: number })[]> {
   if (scheduledJobIds.length === 0) return [];
-  const { rows } = await sql<ScheduleEntry & { overdueMs: number }>`${often}
-    select scheduled_job_id as "scheduledJobId", scheduled_at as "scheduledStartTime",
-      floor(date_part('epoch', clock_timestamp() - scheduled_at) * 1000)::bigint as "overdueMs"
-    from batch_jobs
-    where scheduled_job_id = any(${plainArray(scheduledJobIds)}::uuid[]) and status = 'scheduled'
+  // Not prepared, and looked up one by one: a plan that was made while few jobs were scheduled, or for so many at once,
+  // might walk over all that are.
+  const { rows } = await sql<ScheduleEntry & { overdueMs: number }>`
+    select b.scheduled_job_id as "scheduledJobId", b.scheduled_at as "scheduledStartTime",
+      floor(date_part('epoch', clock_timestamp() - b.scheduled_at) * 1000)::bigint as "overdueMs"
+    from unnest(${plainArray(scheduledJobIds)}::uuid[]) as e (id)
+    cross join lateral (
+      select scheduled_job_id, scheduled_at from batch_jobs
+      where scheduled_job_id = e.id and status = 'scheduled' limit 1
+    ) as b
   `.execute(db);
   return rows;
 }

@@ -14,8 +14,7 @@ const note = script(`
 for i = 4, #ARGV do redis.call("ZADD", KEYS[1], "GT", ARGV[2], ARGV[i]) end
 redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", ARGV[1])
 redis.call("ZREMRANGEBYRANK", KEYS[1], 0, -1 - ARGV[3])
-local last = redis.call("ZRANGE", KEYS[1], -1, -1, "WITHSCORES")
-if last[2] then redis.call("PEXPIRE", KEYS[1], math.max(1, last[2] - ARGV[1])) end
+redis.call("PEXPIRE", KEYS[1], math.max(redis.call("PTTL", KEYS[1]), ARGV[2] - ARGV[1]))
 return 1
 `);
 

@@ -1,8 +1,8 @@
 import { sql } from "kysely";
-import { type BatchJob, openContacts } from "../domain/batch-job.ts";
 import type { JobKey } from "../domain/job-id.ts";
+import { type JobState, resumed } from "../domain/job-state.ts";
 import { record } from "./audit.ts";
-import { databaseNow, finishJob, lockJob, moved } from "./batch-jobs.ts";
+import { lockForCommands, writeCommands } from "./commands.ts";
 import type { Database } from "./database.ts";
 
 /** The paused jobs that are to go on by now, the longest due first. */
@@ -30,37 +30,32 @@ export async function nextResumeAt(db: Database): Promise<Date | null> {
   return row?.resumeAt ?? null;
 }
 
-export type ResumedJob = Pick<BatchJob, "status" | "revision" | "zoneSets">;
-
 /**
- * Lets a job go on if it is paused still, and its time to do so has come: a command may have come first, or another
- * replica. One of which nothing is open ends by it. Undefined if it does nothing.
+ * Lets a job go on as a command would, if it is paused still, and its time to do so has come: a command may have come
+ * first, or another replica. Undefined if it does nothing, also since somebody else has locked the job.
  */
-export async function resumeDueJob(db: Database, key: JobKey): Promise<ResumedJob | undefined> {
+export async function resumeDueJob(
+  db: Database,
+  { organizationId, id }: JobKey,
+): Promise<JobState | undefined> {
   return await db.transaction().execute(async (trx) => {
-    const job = await lockJob(trx, key.organizationId, key.id);
-    const { organizationId, id, resumeAt, zoneSets } = job;
-    if (job.status !== "paused" || resumeAt === null || resumeAt > (await databaseNow(trx))) return undefined;
-    await trx
-      .updateTable("batch_jobs")
-      .set({ resume_at: null, pause_reason: null, recent_outcomes: null })
+    const { now, jobs } = await lockForCommands(trx, organizationId, { jobIds: [id], requests: [] });
+    const before = jobs.get(id);
+    if (before?.status !== "paused") return undefined;
+    const { resumeAt } = await trx
+      .selectFrom("batch_jobs")
+      .select("resume_at as resumeAt")
       .where("organization_id", "=", organizationId)
       .where("id", "=", id)
-      .execute();
-    const { status, revision } =
-      openContacts(job) === 0
-        ? await finishJob(trx, organizationId, id)
-        : await trx
-            .updateTable("batch_jobs")
-            .set({ ...moved, status: "running" })
-            .where("organization_id", "=", organizationId)
-            .where("id", "=", id)
-            .returning(["status", "revision"])
-            .executeTakeFirstOrThrow();
+      .executeTakeFirstOrThrow();
+    if (resumeAt === null || resumeAt > now) return undefined;
+    const job = resumed(before, now.getTime());
+    const { status, revision } = job;
     const data = { status, resumeAt };
     await record(trx, organizationId, [
       { type: "batch_job.resumed", actor: "service", requestId: "", batchJobId: id, revision, data },
     ]);
-    return { status, revision, zoneSets };
+    await writeCommands(trx, organizationId, { now, jobs: [job], deletedIds: [], answers: [], done: [] });
+    return job;
   });
 }

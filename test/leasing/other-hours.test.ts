@@ -1,6 +1,8 @@
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CallingHours } from "../../src/domain/hours.ts";
 import { beforeAllJobs } from "../../src/domain/job-id.ts";
+import { runResumePass } from "../../src/jobs/resuming.ts";
 import { openLeases } from "../../src/postgres/leases.ts";
 import { lockOrganization } from "../../src/postgres/locks.ts";
 import { updateOrganization } from "../../src/postgres/organizations.ts";
@@ -42,7 +44,26 @@ const moveFloor = async (callingHours: CallingHours | null): Promise<void> => {
 
 const manyContacts = { contacts: makeContacts(50), concurrentCallLimit: 50 };
 
+/** Pauses a job, and lets the time come at which it goes on by itself. */
+async function pauseUntilNow(jobId: string): Promise<void> {
+  await parts.jobs.pauseUntil(onJob(parts, jobId), new Date(Date.now() + 3_600_000));
+  await parts.db
+    .updateTable("batch_jobs")
+    .set({ resume_at: sql<Date>`clock_timestamp() - interval '1 second'` })
+    .where("id", "=", jobId)
+    .execute();
+}
+
 describe("hours of an organization", () => {
+  test("are reckoned for a job that was paused meanwhile, and goes on by itself", async () => {
+    await freshParts();
+    const jobId = await runJob(parts, manyContacts);
+    await pauseUntilNow(jobId);
+    await moveFloor(always);
+    await runResumePass(parts);
+    await eventually(async () => expect(await lease(parts)).toHaveLength(1));
+  });
+
   test("hold for a running job without hours from the answer on", async () => {
     await freshParts();
     await runJob(parts, manyContacts);

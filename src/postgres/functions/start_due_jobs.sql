@@ -45,10 +45,16 @@ begin
     ) as job
   )
   update batch_jobs b
-  set status = case when total_contacts > 0 and begun <= coalesce(scheduled_at + start_within_ms * interval '1 ms', 'infinity') then 'running' else 'failed' end,
-    failure_reason = case when begun > coalesce(scheduled_at + start_within_ms * interval '1 ms', 'infinity') then 'start_missed' when total_contacts = 0 then 'no_contacts' end,
-    started_at = case when total_contacts > 0 and begun <= coalesce(scheduled_at + start_within_ms * interval '1 ms', 'infinity') then starting end,
-    finished_at = case when total_contacts = 0 or begun > coalesce(scheduled_at + start_within_ms * interval '1 ms', 'infinity') then starting end,
+  set (failure_reason, status, started_at, finished_at) = (
+      select reason, case when reason is null then 'running' else 'failed' end,
+        case when reason is null then starting end, case when reason is not null then starting end
+      from (
+        select case
+          when begun > b.scheduled_at + b.start_within_ms * interval '1 ms' then 'start_missed'
+          when b.total_contacts = 0 then 'no_contacts'
+        end as reason
+      ) as why
+    ),
     start_lag_ms = (date_part('epoch', begun - scheduled_at) * 1000)::bigint,
     scheduled_job_id = null, revision = revision + 1, updated_at = starting
   where ctid = any (array(select place from due))

@@ -27,7 +27,7 @@ import {
   exportsAtOnce,
 } from "./jobs/export/contact-export.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
-import { createSlots } from "./jobs/import/slots.ts";
+import { createSlots, toldInTurn } from "./jobs/import/slots.ts";
 import { createAsking } from "./leasing/asking.ts";
 import { startExpiry } from "./leasing/expiry.ts";
 import { createLeaseRound } from "./leasing/lease-round.ts";
@@ -254,13 +254,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     openings,
     logger,
   });
-  const files = { shares, limits: importLimits, inTurn: createSlots(filesAtOnce), metrics };
+  const files = { shares, limits: importLimits, inTurn: toldInTurn(createSlots(filesAtOnce), metrics) };
   const doRedisHalves = createRedisHalves({ schedule, contactList, fanOut, openings, logger });
   opened.use(startResuming({ db, doRedisHalves, clock, logger }));
   const contactImport = createContactImport({
     ...files,
     directUrl,
     doRedisHalves,
+    metrics,
   });
   const exportsDb = openExports({
     url: databaseUrl,

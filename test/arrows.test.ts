@@ -31,7 +31,7 @@ const allowed: Record<string, readonly string[]> = {
   rpc: ["access", "domain", "gen", "jobs", "leasing", "suppression", "timing", "vitals"],
   // In front of the same gate and inside of the same interceptors as the RPCs.
   rest: ["domain", "gen", "jobs", "rpc"],
-  suppression: ["domain", "files", "jobs", "postgres", "vitals"],
+  suppression: ["domain", "files", "jobs", "postgres"],
   jobs: ["domain", "files", "postgres", "redis", "starting", "timing", "vitals"],
   leasing: ["domain", "postgres", "redis", "timing", "vitals"],
   starting: ["domain", "postgres", "redis", "timing", "vitals"],

@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto";
 import type { SuppressedPhoneInput } from "../domain/suppressed-phone.ts";
 import { emptyFile, fileWithoutRows } from "../files/bad-file.ts";
-import { type CsvRecord, createCsvReader } from "../files/csv.ts";
+import type { CsvRecord } from "../files/csv.ts";
 import { type CommandRequest, createCommandRunner } from "../jobs/command.ts";
+import { readInBatches } from "../jobs/import/batches.ts";
 import { createRejections } from "../jobs/import/contact-import.ts";
 import { type Limits, hashed, inPieces } from "../jobs/import/pieces.ts";
 import type { InTurn } from "../jobs/import/slots.ts";
 import type { RejectedRow } from "../domain/contact.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { isKept } from "../postgres/requests.ts";
-import type { Metrics } from "../vitals/metrics.ts";
 import { addRecorded } from "./suppression.ts";
 import { createPhoneRows } from "./phone-rows.ts";
 
@@ -45,10 +45,9 @@ export function createPhoneImport(deps: {
   limits: Limits;
   /** Files of contacts have their turns among these. */
   inTurn: InTurn;
-  metrics: Metrics;
   now: () => number;
 }): PhoneImport {
-  const { shares, limits, inTurn, metrics, now } = deps;
+  const { shares, limits, inTurn, now } = deps;
   const run = createCommandRunner({ shares, doRedisHalves: () => [] });
 
   async function importFile(
@@ -62,12 +61,10 @@ export function createPhoneImport(deps: {
     const isDone = requestId !== "" && (await isKept(db, { organizationId, rpc, requestId }));
     const rejections = createRejections();
     const hash = createHash("sha256").update(JSON.stringify([reason]));
-    const csv = createCsvReader();
     let rows: ReturnType<typeof createPhoneRows> | undefined;
     let read = 0;
     let added = 0;
     let batch: SuppressedPhoneInput[] = [];
-    let writing: Promise<unknown> = Promise.resolve();
 
     function take(records: readonly CsvRecord[]): void {
       for (const { line, values } of records) {
@@ -85,24 +82,13 @@ export function createPhoneImport(deps: {
     async function write(): Promise<void> {
       const phones = batch;
       batch = [];
-      await writing;
       if (isDone || phones.length === 0) return;
-      const work = db.transaction().execute((trx) => addRecorded(trx, request, phones));
-      writing = work.then((count) => (added += count));
-      // A failure is seen when it is waited for.
-      writing.catch(() => {});
+      const count = await db.transaction().execute((trx) => addRecorded(trx, request, phones));
+      added += count;
     }
 
-    try {
-      for await (const piece of hashed(inPieces(file, limits), hash)) {
-        take(csv.read(piece));
-        if (batch.length >= phonesAtATime) await write();
-      }
-      take(csv.end());
-      await write();
-    } finally {
-      await writing;
-    }
+    const pieces = hashed(inPieces(file, limits), hash);
+    await readInBatches(pieces, { take, isFull: () => batch.length >= phonesAtATime, write });
     if (rows === undefined) throw emptyFile();
     if (read === 0) throw fileWithoutRows("phone");
     const fingerprint = hash.digest();
@@ -118,17 +104,5 @@ export function createPhoneImport(deps: {
     );
   }
 
-  return async function importPhones(request, file) {
-    metrics.importsInHand.inc();
-    try {
-      return await inTurn(request.caller.organizationId, async () => {
-        const end = metrics.importSeconds.startTimer();
-        const imported = await importFile(request, file);
-        end();
-        return imported;
-      });
-    } finally {
-      metrics.importsInHand.dec();
-    }
-  };
+  return (request, file) => inTurn(request.caller.organizationId, () => importFile(request, file));
 }

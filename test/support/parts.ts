@@ -17,7 +17,7 @@ import { createHolds } from "../../src/jobs/holds.ts";
 import { createContactImport, filesAtOnce } from "../../src/jobs/import/contact-import.ts";
 import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
 import { type Limits, defaultLimits } from "../../src/jobs/import/pieces.ts";
-import { createSlots } from "../../src/jobs/import/slots.ts";
+import { createSlots, toldInTurn } from "../../src/jobs/import/slots.ts";
 import { createPhoneImport } from "../../src/suppression/phone-import.ts";
 import { createSuppression } from "../../src/suppression/suppression.ts";
 import { createAsking } from "../../src/leasing/asking.ts";
@@ -105,13 +105,13 @@ export async function startParts(
   const files = {
     shares,
     limits: { ...defaultLimits, ...options.importLimits },
-    inTurn: createSlots(filesAtOnce),
-    metrics,
+    inTurn: toldInTurn(createSlots(filesAtOnce), metrics),
   };
   const contactImport = createContactImport({
     ...files,
     directUrl: database.url,
     doRedisHalves,
+    metrics,
   });
   const suppression = createSuppression({ shares, reads: shares, now: clock.now });
   const importPhones = createPhoneImport({ ...files, now: clock.now });

@@ -20,8 +20,9 @@ import {
   writeStaged,
 } from "../../postgres/staging.ts";
 import { emptyFile, fileWithoutRows } from "../../files/bad-file.ts";
+import { readInBatches } from "./batches.ts";
 import { createRowReader } from "./contact-rows.ts";
-import { type CsvRecord, createCsvReader } from "../../files/csv.ts";
+import type { CsvRecord } from "../../files/csv.ts";
 import { type Limits, hashed, inPieces } from "./pieces.ts";
 import type { InTurn } from "./slots.ts";
 import { readTitles } from "../../files/titles.ts";
@@ -76,11 +77,9 @@ async function stageAll(
   pieces: AsyncIterable<Buffer>,
   { staging, rejections }: { staging: Staging; rejections: Rejections },
 ): Promise<number> {
-  const csv = createCsvReader();
   const blocks = createBlocks(blockRow);
   let rows: ReturnType<typeof createRowReader> | undefined;
   let phones = "";
-  let writing: Promise<unknown> = Promise.resolve();
 
   function take(records: readonly CsvRecord[]): void {
     for (const { line, values } of records) {
@@ -98,25 +97,15 @@ async function stageAll(
     }
   }
 
-  async function write(some: { all: boolean }): Promise<void> {
-    const [fullPhones, fullBlocks] = [phones, blocks.take(some)];
-    phones = "";
-    await writing;
-    writing = staging.stage(fullPhones, fullBlocks);
-    // A failure is seen when it is waited for.
-    writing.catch(() => {});
-  }
-
-  try {
-    for await (const piece of pieces) {
-      take(csv.read(piece));
-      if (blocks.bytes() >= batchBytes) await write({ all: false });
-    }
-    take(csv.end());
-    await write({ all: true });
-  } finally {
-    await writing;
-  }
+  await readInBatches(pieces, {
+    take,
+    isFull: () => blocks.bytes() >= batchBytes,
+    write(some) {
+      const [fullPhones, fullBlocks] = [phones, blocks.take(some)];
+      phones = "";
+      return staging.stage(fullPhones, fullBlocks);
+    },
+  });
   if (rows === undefined) throw emptyFile();
   if (blocks.count() + rejections.count === 0) throw fileWithoutRows();
   return blocks.count();
@@ -190,10 +179,8 @@ export function createContactImport(deps: {
     );
   }
 
-  async function timed(work: () => Promise<Imported>): Promise<Imported> {
-    const end = metrics.importSeconds.startTimer();
-    const imported = await work();
-    end();
+  async function counted(work: Promise<Imported>): Promise<Imported> {
+    const imported = await work;
     metrics.importedContacts.inc({ result: "accepted" }, imported.acceptedCount);
     metrics.importedContacts.inc({ result: "rejected" }, imported.rejectedCount);
     return imported;
@@ -202,12 +189,7 @@ export function createContactImport(deps: {
   return {
     async run(request, file) {
       await checkBeforehand(request);
-      metrics.importsInHand.inc();
-      try {
-        return await inTurn(request.caller.organizationId, () => timed(() => importFile(request, file)));
-      } finally {
-        metrics.importsInHand.dec();
-      }
+      return await inTurn(request.caller.organizationId, () => counted(importFile(request, file)));
     },
   };
 }

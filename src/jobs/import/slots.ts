@@ -1,3 +1,4 @@
+import type { Metrics } from "../../vitals/metrics.ts";
 import { type GiveUp, createSeats, inSeat } from "../../timing/seats.ts";
 
 /** So many may be held at once, and fewer of one organization. */
@@ -16,6 +17,24 @@ export function createSlotTaking({ atOnce, perOrganization }: Slots) {
 
 /** Does the work, which takes a file of the organization, in its turn. */
 export type InTurn = <T>(organizationId: number, work: () => Promise<T>) => Promise<T>;
+
+/** The same, and tells how many files are in hand or wait, and how long each takes that comes to its end. */
+export function toldInTurn(inTurn: InTurn, metrics: Metrics): InTurn {
+  async function timed<T>(work: () => Promise<T>): Promise<T> {
+    const end = metrics.importSeconds.startTimer();
+    const result = await work();
+    end();
+    return result;
+  }
+  return async function toldTurn(organizationId, work) {
+    metrics.importsInHand.inc();
+    try {
+      return await inTurn(organizationId, () => timed(work));
+    } finally {
+      metrics.importsInHand.dec();
+    }
+  };
+}
 
 /** Lets so many files be taken at once. */
 export function createSlots(slots: Slots): InTurn {

@@ -22,9 +22,17 @@ const toSuppressedPhone = (entry: SuppressedPhone): MessageInitShape<typeof Supp
   ...at("expiresAt", entry.expiresAt),
 });
 
-const toRejected = <R extends { reason: RejectionReason }>(rejected: R) => ({
-  ...rejected,
-  reason: protoRejectionReasons[rejected.reason],
+/** What became of phones that were given one by one, or of the rows of a file. */
+const toAnswer = <R extends { reason: RejectionReason }>(added: {
+  readonly addedCount: number;
+  readonly alreadyCount: number;
+  readonly rejectedCount: number;
+  readonly rejected: readonly R[];
+}) => ({
+  addedCount: added.addedCount,
+  alreadyCount: added.alreadyCount,
+  rejectedCount: added.rejectedCount,
+  rejected: added.rejected.map((one) => ({ ...one, reason: protoRejectionReasons[one.reason] })),
 });
 
 /** Converts, calls, converts: what each RPC does is in src/suppression. */
@@ -39,13 +47,7 @@ export function suppressionService(
         reason,
         expiresMs: expiresAt && timestampMs(expiresAt),
       }));
-      const added = await suppression.add(toCommand(request, context), inputs);
-      return {
-        addedCount: added.addedCount,
-        alreadyCount: added.alreadyCount,
-        rejectedCount: added.rejectedCount,
-        rejected: added.rejected.map(toRejected),
-      };
+      return toAnswer(await suppression.add(toCommand(request, context), inputs));
     },
 
     async removeSuppressedPhones(request, context) {
@@ -67,13 +69,7 @@ export function suppressionService(
     async importSuppressedPhones(parts, context) {
       const { header, file } = await readImport<ImportSuppressedPhonesHeader>(parts);
       const { requestId, reason } = header;
-      const imported = await importPhones({ caller: callerOf(context), requestId, reason }, file);
-      return {
-        addedCount: imported.addedCount,
-        alreadyCount: imported.alreadyCount,
-        rejectedCount: imported.rejectedCount,
-        rejected: imported.rejected.map(toRejected),
-      };
+      return toAnswer(await importPhones({ caller: callerOf(context), requestId, reason }, file));
     },
   };
 }

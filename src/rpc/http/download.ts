@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type MessageInitShape, create } from "@bufbuild/protobuf";
-import { BatchJobError } from "../../domain/batch-job-error.ts";
 import {
   BatchJobService,
   ExportContactsRequestSchema,
@@ -9,10 +8,10 @@ import {
 } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { protoContactStatuses } from "../convert.ts";
-import { toConnectError } from "../errors.ts";
 import type { InvokeMethod } from "../calls/invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
+import { readQuery, refuse } from "./query.ts";
 import { contactsOfJob } from "./upload.ts";
 
 const { exportContacts: method } = BatchJobService.method;
@@ -90,15 +89,12 @@ const headersOf = (batchJobId: string) => ({
 });
 
 async function* toMessages(batchJobId: string, search: string) {
-  yield create(ExportContactsRequestSchema, { batchJobId, ...readQuery(new URLSearchParams(search)) });
+  yield create(ExportContactsRequestSchema, { batchJobId, ...readChoice(new URLSearchParams(search)) });
 }
 
-function readQuery(query: URLSearchParams): MessageInitShape<typeof ExportContactsRequestSchema> {
-  const { statuses = "", include_attempts: include = "false", ...others } = Object.fromEntries(query);
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) {
-    throw refuse(unknown.slice(0, 64), "The query may hold statuses and include_attempts, and nothing else.");
-  }
+function readChoice(query: URLSearchParams): MessageInitShape<typeof ExportContactsRequestSchema> {
+  const given = readQuery(query, ["statuses", "include_attempts"]);
+  const { statuses = "", include_attempts: include = "false" } = given;
   if (include !== "true" && include !== "false") {
     throw refuse("include_attempts", "include_attempts must be true or false.");
   }
@@ -116,6 +112,3 @@ function readStatus(word: string) {
   const words = [...statusWords.keys()].join(", ");
   throw refuse("statuses", `statuses must be words out of ${words}, with commas between them.`);
 }
-
-const refuse = (field: string, message: string) =>
-  toConnectError(new BatchJobError("invalid_argument", message, { field }));

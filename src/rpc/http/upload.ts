@@ -1,18 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type DescMessage, type DescMethod, type Message, create, toJson } from "@bufbuild/protobuf";
-import { BatchJobError } from "../../domain/batch-job-error.ts";
 import { BatchJobService, ImportContactsRequestSchema } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
 import {
   ImportSuppressedPhonesRequestSchema,
   SuppressionService,
 } from "../../gen/callsheet/v1/suppression_service_pb.ts";
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
-import { toConnectError } from "../errors.ts";
 import { cutOff } from "./over-http2.ts";
 import { sendText } from "./pages.ts";
 import { clientLeft } from "../calls/last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
+import { readQuery, refuse } from "./query.ts";
 
 export const contactsOfJob = /^\/batch-jobs\/([^/?]+)\/contacts\.csv$/;
 
@@ -150,19 +149,8 @@ async function* whileItsClientStays(request: IncomingMessage): AsyncIterable<Uin
   }
 }
 
-/** What the query holds, of these names and no others. */
-function readQuery(query: URLSearchParams, names: readonly string[]): Record<string, string> {
-  const given: Record<string, string> = Object.fromEntries(query);
-  const unknown = Object.keys(given).find((name) => !names.includes(name));
-  if (unknown === undefined) return given;
-  throw refuse(unknown.slice(0, 64), `The query may hold ${names.join(" and ")}, and nothing else.`);
-}
-
 function readRevision(revision: string): bigint {
   if (!/^\d{1,18}$/.test(revision))
     throw refuse("expected_revision", "expected_revision must be a whole number.");
   return BigInt(revision);
 }
-
-const refuse = (field: string, message: string) =>
-  toConnectError(new BatchJobError("invalid_argument", message, { field }));

@@ -4,7 +4,7 @@ import { serviceBusy } from "../domain/batch-job-error.ts";
 import { isUuid } from "../domain/job-id.ts";
 import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
-import { afterJob, lockFreeJobs } from "../postgres/locks.ts";
+import { afterJob, lockFreeJobs, lockPatienceMs } from "../postgres/locks.ts";
 import { type RequestKey, claimRequest, keepAnswer } from "../postgres/requests.ts";
 import { createTurnsByKey } from "../timing/turns.ts";
 import type { Answered, DoRedisHalves, RedisHalf } from "./redis-halves.ts";
@@ -46,9 +46,6 @@ type Steps<A> = {
   readonly redisHalf: (answer: A) => RedisHalf;
 };
 
-/** For so long a command waits for a job that others have locked. */
-const patienceMs = 5_000;
-
 /** Rolls back what cannot go on for now. */
 class KeptOut extends Error {
   override name = "KeptOut";
@@ -77,7 +74,7 @@ export function createCommandRunner(deps: { shares: Shares; doRedisHalves: DoRed
         const { held } = await lockFreeJobs(trx, organizationId, [jobId]);
         if (held.size > 0) throw new KeptOut("somebody else has locked the job");
       });
-    const patienceEnds = performance.now() + patienceMs;
+    const patienceEnds = performance.now() + lockPatienceMs;
     try {
       return await db.transaction().execute(unlessHeld);
     } catch (error) {

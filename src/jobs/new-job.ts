@@ -48,7 +48,7 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
   const start =
     job.requestedStartTime === "" ? undefined : readStartTime(job.requestedStartTime, job.timeZone, now);
   const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
-  const { contacts, requestedStartTime: _, timeZone: __, ...settings } = job;
+  const { contacts, ...settings } = job;
   const { accepted, rejected } = sortOut(contacts);
   checkAnyAccepted(job.contacts.length, rejected);
   const created: NewBatchJob = {
@@ -61,7 +61,6 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
     scheduledStartTime: start?.scheduledStartTime ?? null,
     scheduledJobId: start === undefined ? null : randomUUID(),
     totalContacts: accepted.length,
-    callingHours: job.callingHours,
     traceparent: trace?.traceparent,
   };
   const answer = {

@@ -55,10 +55,9 @@ export function createPlans({
       findOrganization(db, caller.organizationId),
       databaseNow(db),
     ]);
-    const isOver = ["completed", "failed", "cancelled"].includes(job.status);
     const { pending, waiting_retry: waiting } = job.counts;
     const zones = [job.timeZone];
-    const contacts = isOver ? 0 : pending + waiting;
+    const contacts = job.finishedAt === null ? pending + waiting : 0;
     const asked = assumed.startAt ?? (job.status === "scheduled" ? job.scheduledStartTime : null);
     const startMs = Math.max(now.getTime(), asked?.getTime() ?? 0);
     const { sets, ...run } = planOf({

@@ -6,6 +6,7 @@ import { type Trx, insertJobs } from "../postgres/batch-jobs.ts";
 import { isRequestIdTaken, lockForCommands, writeCommands } from "../postgres/commands.ts";
 import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { isLockTimeout, isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
+import { lockPatienceMs } from "../postgres/locks.ts";
 import { replaceTraces } from "../postgres/traces.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
 import { type CommandRequest, keyOfRequest } from "./command.ts";
@@ -31,9 +32,6 @@ const withoutAnswer = () => new Error("a command was left without an answer");
  */
 const mostTogether = 32;
 const transactions = 2;
-
-/** For so long a command waits for what others have locked. */
-const patienceMs = 5_000;
 
 /** What a command comes to: what gives its answer or its refusal, or how it is to be tried again. */
 type Outcome = (() => Promise<Answered<object>>) | "alone" | "in line";
@@ -159,7 +157,7 @@ export function createTogether(deps: { shares: SharesToWaitIn; doRedisHalves: Do
       decide: steps.decide,
       redisHalf: (answer) => steps.redisHalf(answer as A),
     };
-    const patienceEnds = performance.now() + patienceMs;
+    const patienceEnds = performance.now() + lockPatienceMs;
     let outcome: Outcome | undefined = await inHand(organizationId, command);
     while (outcome === "alone" || outcome === "in line") {
       if (performance.now() > patienceEnds) throw serviceBusy();

@@ -2,14 +2,11 @@ import { serviceBusy } from "../domain/batch-job-error.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { isPostgresBusy } from "../postgres/database.ts";
-import type { Held } from "../postgres/locks.ts";
+import { type Held, lockPatienceMs } from "../postgres/locks.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
 
 /** As many as a call may have. */
 const mostTogether = 1_000;
-
-/** For so long a call waits for what others have locked. */
-const patienceMs = 5_000;
 
 /** The outcomes of work on so many leases, all of which it was kept out of if it had to wait for too long. */
 export async function orHeld<O>(
@@ -42,7 +39,7 @@ export function createHeldJobs<I extends { readonly key: LeaseKey }, O>(
   );
 
   return async function whenFree(organizationId: number, item: I): Promise<O> {
-    const patienceEnds = performance.now() + patienceMs;
+    const patienceEnds = performance.now() + lockPatienceMs;
     for (;;) {
       const outcome = await inLine(organizationId, item);
       if (outcome !== "held") return outcome;

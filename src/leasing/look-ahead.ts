@@ -36,7 +36,7 @@ export function createLookAhead() {
       if (suppressed > 0 && left === 0) {
         jobs.set(jobId, Math.min(mostAhead, Math.max(leastAhead, 2 * offered)));
         known.set(organizationId, jobs);
-      } else if (jobs.delete(jobId) && [...jobs.entries()].length === 0) known.delete(organizationId);
+      } else if (jobs.delete(jobId) && jobs.size === 0) known.delete(organizationId);
     },
   };
 }

@@ -5,6 +5,9 @@ import { lockForCommands } from "./commands.ts";
 import type { Database } from "./database.ts";
 import { toBatchJob } from "./job-rows.ts";
 
+/** For so long a call waits for what others have locked. */
+export const lockPatienceMs = 5_000;
+
 /** What the transactions that lease and report begin with: the organization's lock, and the time. */
 export type LockedOrganization = { free: number; now: Date };
 

@@ -7,7 +7,7 @@ import { type RawBuilder, sql } from "kysely";
  */
 
 /** So much of the time that nobody asked in is made up for: 1.5 % of ten seconds. */
-export const slackMs = 150;
+const slackMs = 150;
 
 /** Whoever waits for the next call of a fast pace has some that come together: 50 turns a second are enough. */
 const leastWaitMs = 20;

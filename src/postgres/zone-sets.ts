@@ -14,7 +14,7 @@ import { often } from "./prepared.ts";
  * on, or woken at the start of its job, is closed. Whoever writes such a row has locked its job.
  */
 
-/** Writes the rows of new jobs that have hours: closed, since these jobs do not run. */
+/** Writes the rows of jobs that have hours now, if they are not there: closed until they are reckoned. */
 export async function insertZoneSets(trx: Trx, jobs: readonly JobKey[]): Promise<void> {
   if (jobs.length === 0) return;
   const rows = jobs.map(({ organizationId, id }) => ({
@@ -22,7 +22,11 @@ export async function insertZoneSets(trx: Trx, jobs: readonly JobKey[]): Promise
     job_id: id,
     zone_set: 0,
   }));
-  await trx.insertInto("zone_sets").values(rows).execute();
+  await trx
+    .insertInto("zone_sets")
+    .values(rows)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
 }
 
 /** The hours of a job; undefined if it has none of its own, or is gone. */
@@ -147,15 +151,11 @@ async function takeFloor(
   revision: number,
 ): Promise<void> {
   if (jobs.length === 0) return;
-  const keys = asJobRows(jobs.map(({ id }) => ({ organizationId, id })));
-  await sql`
-    insert into zone_sets (organization_id, job_id, zone_set)
-    select organization_id, id, 0 from ${keys}
-    on conflict do nothing
-  `.execute(trx);
+  const keys = jobs.map(({ id }) => ({ organizationId, id }));
+  await insertZoneSets(trx, keys);
   await sql`
     update batch_jobs b set hours_revision = ${revision}::int, zone_sets = greatest(b.zone_sets, 1)
-    from ${keys} where b.organization_id = asked.organization_id and b.id = asked.id
+    from ${asJobRows(keys)} where b.organization_id = asked.organization_id and b.id = asked.id
   `.execute(trx);
 }
 
@@ -165,10 +165,7 @@ export async function changeCallingHours(
   { organizationId, id }: JobKey,
   hours: CallingHours | null,
 ): Promise<void> {
-  await sql`
-    insert into zone_sets (organization_id, job_id, zone_set) values (${organizationId}, ${id}, 0)
-    on conflict do nothing
-  `.execute(trx);
+  await insertZoneSets(trx, [{ organizationId, id }]);
   await sql`
     update batch_jobs
     set calling_hours = ${hours === null ? null : JSON.stringify(hours)}, zone_sets = greatest(zone_sets, 1)

@@ -4,6 +4,9 @@ export function createRecent<K, V>(most: number) {
   return {
     get: (key: K): V | undefined => kept.get(key),
     delete: (key: K): boolean => kept.delete(key),
+    get size(): number {
+      return kept.size;
+    },
     entries: (): IterableIterator<[K, V]> => kept.entries(),
     set(key: K, value: V): void {
       kept.delete(key);

@@ -63,12 +63,16 @@ export type PauseWhen = {
   readonly outcomes: readonly Outcome[];
 };
 
+/** What a job is found by: words of its owner, each with a value. */
+export type Labels = Readonly<Record<string, string>>;
+
 /** A batch job as it is stored. */
 export type BatchJob = {
   readonly id: string;
   readonly organizationId: number;
   readonly name: string;
   readonly description: string;
+  readonly labels: Labels;
   readonly fromPhoneNumberId: string;
   readonly status: JobStatus;
   readonly failureReason: string | null;
@@ -113,6 +117,7 @@ export type JobSettings = Pick<
   BatchJob,
   | "name"
   | "description"
+  | "labels"
   | "concurrentCallLimit"
   | "maxAttempts"
   | "retryOn"

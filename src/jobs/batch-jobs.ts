@@ -5,7 +5,15 @@ import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
 import { toldAnswer } from "./kept-answers.ts";
 import { type NewJob, type NewJobAnswer, decideJob, summaryOf } from "./new-job.ts";
-import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
+import {
+  type Attempt,
+  type BatchJob,
+  type Contact,
+  type JobFilter,
+  type Reads,
+  type TimeRange,
+  createQueries,
+} from "./queries.ts";
 import { halfOfUpdate, updateJob } from "./updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
@@ -25,7 +33,7 @@ import { checkStoredContacts } from "../postgres/stored-contacts.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 
-export type { Attempt, BatchJob, CommandRequest, Contact, JobCommandRequest, NewJob };
+export type { Attempt, BatchJob, CommandRequest, Contact, JobCommandRequest, JobFilter, NewJob, TimeRange };
 
 export type BatchJobs = ReturnType<typeof createBatchJobs>;
 

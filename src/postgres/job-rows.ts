@@ -43,6 +43,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   has_all_phones: true,
   phones_up_to: true,
   zone_sets: true,
+  labels: true,
 };
 
 const columns = [...Object.keys(ownColumns), ...storedContactStatuses.map((status) => `${status}_contacts`)];
@@ -61,6 +62,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   organizationId: row.organization_id,
   name: row.name,
   description: row.description,
+  labels: row.labels,
   fromPhoneNumberId: row.from_phone_number_id,
   status: row.status,
   failureReason: row.failure_reason,
@@ -111,6 +113,7 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   organization_id: job.organizationId,
   name: job.name,
   description: job.description,
+  labels: JSON.stringify(job.labels),
   from_phone_number_id: job.fromPhoneNumberId,
   status: job.status,
   timezone: job.timeZone,

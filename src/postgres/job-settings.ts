@@ -7,6 +7,7 @@ import type { BatchJobsTable } from "./tables.ts";
 const columns = {
   name: "name",
   description: "description",
+  labels: "labels",
   concurrentCallLimit: "concurrent_call_limit",
   maxAttempts: "max_attempts",
   retryOn: "retry_on",

@@ -1,5 +1,5 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
-import type { JobStatus, PauseWhen } from "../domain/batch-job.ts";
+import type { JobStatus, Labels, PauseWhen } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactInput, FinalContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
 
@@ -53,6 +53,8 @@ export type BatchJobsTable = ContactCountColumns & {
   organization_id: number;
   name: string;
   description: string;
+  /** job_labels has them again. */
+  labels: ColumnType<Labels, string | undefined, Labels>;
   from_phone_number_id: string;
   status: JobStatus;
   failure_reason: string | null;
@@ -215,6 +217,9 @@ export type SuppressedPhonesTable = {
   reason: string;
 };
 
+/** A row for each label of each job, kept by triggers, in the order of lists. */
+export type JobLabelsTable = JobRef & { key: string; value: string; created_at: Date };
+
 export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
 
 export type Tables = {
@@ -234,6 +239,7 @@ export type Tables = {
   audit: AuditTable;
   stored_contacts: StoredContactsTable;
   suppressed_phones: SuppressedPhonesTable;
+  job_labels: JobLabelsTable;
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;

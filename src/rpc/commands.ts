@@ -13,13 +13,16 @@ type Command = Message & { readonly requestId: string };
 type JobCommand = Command & { readonly batchJobId: string; readonly expectedRevision?: bigint | undefined };
 type Context = Pick<HandlerContext, "values" | "method">;
 
+const inOrder = (map: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(map).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+
 /** A hash of the request in which maps, whose order on the wire means nothing, are in order. */
-function fingerprint(schema: DescMessage, request: Command & { contacts?: ContactInput[] }): Buffer {
-  for (const contact of request.contacts ?? []) {
-    contact.fields = Object.fromEntries(
-      Object.entries(contact.fields).toSorted(([a], [b]) => (a < b ? -1 : 1)),
-    );
-  }
+function fingerprint(
+  schema: DescMessage,
+  request: Command & { contacts?: ContactInput[]; labels?: Record<string, string> },
+): Buffer {
+  for (const contact of request.contacts ?? []) contact.fields = inOrder(contact.fields);
+  if (request.labels) request.labels = inOrder(request.labels);
   return createHash("sha256").update(toBinary(schema, request)).digest();
 }
 

@@ -183,6 +183,7 @@ export function toBatchJob(
     batchJobId: job.id,
     name: job.name,
     description: job.description,
+    labels: job.labels,
     fromPhoneNumberId: job.fromPhoneNumberId,
     status: protoStatuses[job.status],
     failureReason: job.failureReason ?? "",

@@ -118,7 +118,7 @@ async function walk(
             and ${after(page.after, sql`id`)}
           order by created_at desc, id desc limit ${most}`
       : sql`
-          select job.*, place from (
+          select job.*, place, labelled_at, labelled_id from (
             select created_at as labelled_at, id as labelled_id,
               row_number() over (order by created_at desc, id desc)::int as place
             from (${withLabel(organizationId, label, filter)} and ${after(page.after, sql`job_id`)}
@@ -127,13 +127,13 @@ async function walk(
           cross join lateral (
             select *, ${isMeant(filter)} as is_wanted from batch_jobs
             where organization_id = ${organizationId} and id = labelled_id
-          ) as job
-          order by labelled_at desc, labelled_id desc`;
+          ) as job`;
+  const order = label === undefined ? sql`created_at desc, id desc` : sql`labelled_at desc, labelled_id desc`;
   const isPlain = setsOf(organizationId, filter).length === 0 && isOpen(filter.created);
   const { rows } = await sql<BatchJobRow & { place: number; is_wanted: boolean }>`${isPlain ? often : sql``}
     select ${jobColumns("looked_at")}, place, is_wanted from (${lookedAt}) as looked_at
     where is_wanted or place = ${most}
-    order by place limit ${size}
+    order by ${order} limit ${size}
   `.execute(db);
   const last = rows.at(-1);
   return {

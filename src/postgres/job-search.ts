@@ -194,19 +194,23 @@ export async function countJobsByStatus(
   }
   const [label] = Object.entries(filter.labels);
   const few = await smallestOf(db, setsOf(organizationId, filter));
-  const newest =
-    label === undefined
+  const ids =
+    few ?? (label && sql`${withLabel(organizationId, label, filter)} order by created_at desc, job_id desc`);
+  const lookedAt =
+    ids === undefined
       ? sql`
-          select created_at, id from batch_jobs where organization_id = ${organizationId} and ${isCreated(filter)}
-          order by created_at desc, id desc`
-      : sql`${withLabel(organizationId, label, filter)} order by created_at desc, job_id desc`;
+          select status, ${isMeant(filter)} as is_meant from batch_jobs
+          where organization_id = ${organizationId} and ${isCreated(filter)}
+          order by created_at desc, id desc limit ${mostLookedAt + 1}`
+      : sql`
+          select status, is_meant from (select id from (${ids}) as every limit ${mostLookedAt + 1}) as some_ids
+          cross join lateral (
+            select status, ${isMeant(filter)} as is_meant from batch_jobs
+            where organization_id = ${organizationId} and id = some_ids.id
+          ) as job`;
   const { rows } = await sql<{ status: JobStatus; count: number; lookedAt: number }>`
     select status, count(*) filter (where is_meant)::int as count, sum(count(*)) over ()::int as "lookedAt"
-    from (select id from (${few ?? newest}) as every limit ${mostLookedAt + 1}) as looked_at
-    cross join lateral (
-      select status, ${isMeant(filter)} as is_meant from batch_jobs
-      where organization_id = ${organizationId} and id = looked_at.id
-    ) as job
+    from (${lookedAt}) as looked_at
     group by status
   `.execute(db);
   const counts = new Map(rows.map(({ status, count }) => [status, count]));

@@ -131,6 +131,8 @@ describe("labels", () => {
   });
 });
 
+const hour = (h: number) => new Date(Date.UTC(2034, 0, 1, h));
+
 describe("times", () => {
   test.each(["created", "scheduledStartTime", "finishedAt"] as const)(
     "jobs are found by %s, from its beginning up to its end",
@@ -147,7 +149,6 @@ describe("times", () => {
           where id = ${id}`.execute(parts.db);
         ids.unshift(id);
       }
-      const hour = (h: number) => new Date(Date.UTC(2034, 0, 1, h));
       const between = (from?: Date, to?: Date) => found(caller, { [field]: { from, to } }, 2);
       expect(await between(hour(1), hour(3))).toEqual(ids.slice(1, 3));
       expect(await between(hour(1))).toEqual(ids.slice(0, 3));

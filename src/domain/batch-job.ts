@@ -110,6 +110,8 @@ export type BatchJob = {
   readonly hasAllPhones: boolean;
   /** How many sets of time zones its contacts are in; 0 for a job whose contacts may be called at any time. */
   readonly zoneSets: number;
+  /** The job whose contacts it was created with; it may be deleted by now. */
+  readonly copiedFrom: string | null;
 };
 
 /** What of a job its creation gives, and may be changed until it is final. */
@@ -144,6 +146,8 @@ export type NewBatchJob = JobSettings &
     | "scheduledStartTime"
     | "scheduledJobId"
     | "totalContacts"
+    | "hasAllPhones"
+    | "copiedFrom"
   > & {
     readonly status: "pending" | "scheduled";
     /** What its start goes on from, where that is traced. */

@@ -3,8 +3,9 @@ import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from ".
 import { type JobCommandRequest, check, keyOf, lockForCommand } from "./checks.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
+import { createCopying } from "./copying.ts";
 import { toldAnswer } from "./kept-answers.ts";
-import { type NewJob, type NewJobAnswer, decideJob, summaryOf } from "./new-job.ts";
+import { type NewJob, createRpc, decideJob, entryOfNewJob, recordedOf, summaryOf } from "./new-job.ts";
 import {
   type Attempt,
   type BatchJob,
@@ -17,7 +18,7 @@ import {
 import { halfOfUpdate, updateJob } from "./updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
-import { type RedisHalf, createRedisHalves, goOn } from "./redis-halves.ts";
+import { createRedisHalves, goOn } from "./redis-halves.ts";
 import { readPhones } from "./national-phones.ts";
 import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
@@ -37,20 +38,10 @@ export type { Attempt, BatchJob, CommandRequest, Contact, JobCommandRequest, Job
 
 export type BatchJobs = ReturnType<typeof createBatchJobs>;
 
-const createRpc = "CreateBatchJob";
-
-const recordedOf = ({ status, totalContacts, rejectedCount, dueMs }: NewJobAnswer) => ({
-  status,
-  totalContacts,
-  rejectedContacts: rejectedCount,
-  scheduledStartTime: dueMs === null ? null : new Date(dueMs),
-});
-
-const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
-  scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, scheduledStartTimeMs: dueMs } };
-
 /** The commands on batch jobs, and the queries: what the API does, without its wire format. */
 export function createBatchJobs(deps: {
+  /** Of the connections that copies of contacts have to themselves. */
+  databaseUrl: string;
   shares: SharesToWaitIn;
   reads: Reads;
   schedule: Schedule;
@@ -63,6 +54,7 @@ export function createBatchJobs(deps: {
   const running = { shares, doRedisHalves: createRedisHalves(deps) };
   const runApart = createCommandRunner(running);
   const runTogether = createTogether(running);
+  const createCopy = createCopying({ directUrl: deps.databaseUrl, ...running });
 
   /** A command on one job, beside those that are in hand. */
   const onJob =
@@ -77,6 +69,7 @@ export function createBatchJobs(deps: {
       });
 
   async function createJob(request: CommandRequest, job: NewJob) {
+    if (job.copyContacts !== undefined) return await createCopy(request, job, job.copyContacts);
     if (job.contacts.length === 0) {
       return await runTogether(request, {
         rpc: createRpc,

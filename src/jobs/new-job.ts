@@ -1,15 +1,27 @@
 import { randomUUID } from "node:crypto";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type ContactInput, type FlawedInput, type Rejection, sortOut } from "../domain/contact.ts";
+import {
+  type ContactInput,
+  type ContactStatus,
+  type FlawedInput,
+  type Rejection,
+  sortOut,
+} from "../domain/contact.ts";
 import type { JobSettings, NewBatchJob } from "../domain/batch-job.ts";
 import type { StartTime } from "../domain/job-state.ts";
+import type { RedisHalf } from "./redis-halves.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
 import type { CommandRequest } from "./command.ts";
 
+/** The contacts of a job that are in one of these statuses; none for all. */
+export type CopiedContacts = { readonly batchJobId: string; readonly statuses: readonly ContactStatus[] };
+
 export type NewJob = JobSettings & {
   readonly fromPhoneNumberId: string;
   readonly contacts: readonly (ContactInput | FlawedInput)[];
+  /** The contacts of another job instead. */
+  readonly copyContacts?: CopiedContacts | undefined;
   /** Empty for a job that waits for a start. */
   readonly requestedStartTime: string;
   readonly timeZone: string;
@@ -41,7 +53,9 @@ function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
   );
 }
 
-export type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
+export const createRpc = "CreateBatchJob";
+
+type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
 
 /** What a create answers, and what it writes: the job and those of its contacts that are accepted. */
 export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: Date) {
@@ -61,6 +75,8 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
     scheduledStartTime: start?.scheduledStartTime ?? null,
     scheduledJobId: start === undefined ? null : randomUUID(),
     totalContacts: accepted.length,
+    hasAllPhones: true,
+    copiedFrom: null,
     traceparent: trace?.traceparent,
   };
   const answer = {
@@ -74,3 +90,14 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
   };
   return { answer, created, accepted };
 }
+
+/** What is recorded of a new job. */
+export const recordedOf = ({ status, totalContacts, rejectedCount, dueMs }: NewJobAnswer) => ({
+  status,
+  totalContacts,
+  rejectedContacts: rejectedCount,
+  scheduledStartTime: dueMs === null ? null : new Date(dueMs),
+});
+
+export const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
+  scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, scheduledStartTimeMs: dueMs } };

@@ -44,6 +44,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   phones_up_to: true,
   zone_sets: true,
   labels: true,
+  copied_from: true,
 };
 
 const columns = [...Object.keys(ownColumns), ...storedContactStatuses.map((status) => `${status}_contacts`)];
@@ -106,6 +107,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   },
   hasAllPhones: row.has_all_phones,
   zoneSets: row.zone_sets,
+  copiedFrom: row.copied_from,
 });
 
 export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
@@ -133,5 +135,7 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   pending_contacts: job.totalContacts,
   calling_hours: job.callingHours === null ? null : JSON.stringify(job.callingHours),
   zone_sets: job.callingHours === null ? 0 : 1,
+  has_all_phones: job.hasAllPhones,
+  copied_from: job.copiedFrom,
   ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

@@ -31,6 +31,7 @@ import * as organizationHours from "./migrations/0022-organization-hours.ts";
 import * as suppressedPhones from "./migrations/0023-suppressed-phones.ts";
 import * as resumes from "./migrations/0024-resumes.ts";
 import * as labels from "./migrations/0025-labels.ts";
+import * as copies from "./migrations/0026-copies.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -59,6 +60,7 @@ export const migrations: SchemaChanges = {
   "0023-suppressed-phones": suppressedPhones,
   "0024-resumes": resumes,
   "0025-labels": labels,
+  "0026-copies": copies,
 };
 
 const bookkeeping = {

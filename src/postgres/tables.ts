@@ -98,6 +98,8 @@ export type BatchJobsTable = ContactCountColumns & {
   zone_sets: Filled<number>;
   /** The organization's, under which these were reckoned; under another one they give nothing. */
   hours_revision: ColumnType<never, number | undefined, number>;
+  /** The job whose contacts it was created with; it need not be there any more. */
+  copied_from: string | null;
   /** What its next start or its leases go on from, where that was traced; traces.ts reads and writes it. */
   trace_context: ColumnType<never, string | undefined, never>;
 };

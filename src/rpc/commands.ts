@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
+import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { CreateBatchJobRequest } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CommandRequest, JobCommandRequest, NewJob } from "../jobs/batch-jobs.ts";
+import { readContactStatuses } from "./convert.ts";
 import { callerOf } from "./gate/gate.ts";
 import { readSettings } from "./job-settings.ts";
 import { traceOf } from "./calls/tracing.ts";
@@ -40,14 +42,30 @@ export const toJobCommand = (request: JobCommand, context: Context): JobCommandR
   expectedRevision: request.expectedRevision,
 });
 
+function checkOneSource({ contacts, copyContacts }: CreateBatchJobRequest): void {
+  if (copyContacts === undefined || contacts.length === 0) return;
+  throw new BatchJobError(
+    "invalid_argument",
+    "The request has both contacts and copy_contacts; give one of them, and add the others with AddContacts.",
+    { field: "contacts" },
+  );
+}
+
 /** The job that a request describes, with the settings that it does not give. */
-export const toNewJob = (request: CreateBatchJobRequest): NewJob => ({
-  ...readSettings(request),
-  fromPhoneNumberId: request.fromPhoneNumberId,
-  contacts: request.contacts,
-  requestedStartTime: request.scheduledStartTime,
-  timeZone: request.timezone,
-});
+export function toNewJob(request: CreateBatchJobRequest): NewJob {
+  checkOneSource(request);
+  return {
+    ...readSettings(request),
+    fromPhoneNumberId: request.fromPhoneNumberId,
+    contacts: request.contacts,
+    copyContacts: request.copyContacts && {
+      batchJobId: request.copyContacts.batchJobId,
+      statuses: readContactStatuses(request.copyContacts.statuses),
+    },
+    requestedStartTime: request.scheduledStartTime,
+    timeZone: request.timezone,
+  };
+}
 
 export const createMessage = (created: { scheduledStartTimeMs: number | null }): string =>
   created.scheduledStartTimeMs === null ? "Created" : "Created and scheduled";

@@ -218,6 +218,7 @@ export function toBatchJob(
     ...at("resumeAt", job.resumeAt),
     counts: toCounts(job),
     holds: holds.map(toHold),
+    copiedFrom: job.copiedFrom ?? "",
   };
 }
 

@@ -1,0 +1,78 @@
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import { type ContactStatus, storedContactStatuses } from "../domain/contact.ts";
+import { record } from "../postgres/audit.ts";
+import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
+import { type CopiedStatuses, copyContacts, openCopy } from "../postgres/copies.ts";
+import { checkStoredContacts } from "../postgres/stored-contacts.ts";
+import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
+import { createSlots } from "./import/slots.ts";
+import {
+  type CopiedContacts,
+  type NewJob,
+  createRpc,
+  decideJob,
+  entryOfNewJob,
+  recordedOf,
+} from "./new-job.ts";
+import { shownStatus } from "./queries.ts";
+import type { DoRedisHalves } from "./redis-halves.ts";
+
+/** Each has a connection to Postgres; further ones wait. */
+const copies = { atOnce: 3, perOrganization: 1 };
+
+function statusesOf(asked: readonly ContactStatus[]): CopiedStatuses | undefined {
+  if (asked.length === 0) return undefined;
+  const shownIn = (jobStatus: "cancelled" | "running") =>
+    storedContactStatuses.filter((stored) => asked.includes(shownStatus(stored, jobStatus)));
+  return { cancelled: shownIn("cancelled"), other: shownIn("running") };
+}
+
+const nobodyToCopy = ({ batchJobId, statuses }: CopiedContacts) =>
+  new BatchJobError(
+    "no_contacts",
+    statuses.length === 0
+      ? "The batch job to copy contacts from has none; name one that has some."
+      : `The batch job to copy contacts from has none that are ${new Intl.ListFormat("en", { type: "disjunction" }).format(statuses)}; name other statuses, or none for all of its contacts.`,
+    { batchJobId, statuses: statuses.join(",") },
+  );
+
+/**
+ * Creates jobs with the contacts of other jobs, however many: in Postgres, on connections of their own, so that no
+ * other call waits for one. Nothing of the other job is locked. Their phones are entered when somebody adds to the job,
+ * as those of a file are.
+ */
+export function createCopying(deps: { directUrl: string; doRedisHalves: DoRedisHalves }) {
+  const inTurn = createSlots(copies);
+
+  return async function createCopy(request: CommandRequest, job: NewJob, copied: CopiedContacts) {
+    const { organizationId } = request.caller;
+    return await inTurn(organizationId, async () => {
+      const db = openCopy(deps.directUrl);
+      try {
+        const run = createCommandRunner({ ...deps, shares: { of: () => db } });
+        return await run(request, {
+          rpc: createRpc,
+          redisHalf: entryOfNewJob,
+          async decide(trx) {
+            const { answer, created } = decideJob(request, job, await databaseNow(trx));
+            const source = await findJob(trx, organizationId, copied.batchJobId);
+            const totalContacts = await copyContacts(trx, source, created.id, statusesOf(copied.statuses));
+            if (totalContacts === 0) throw nobodyToCopy(copied);
+            const copy = { totalContacts, hasAllPhones: false, copiedFrom: source.id };
+            // The job comes after its contacts: from here on others who add some wait for the organization's count.
+            await insertJobs(trx, [{ ...created, ...copy }]);
+            await checkStoredContacts(trx, organizationId, totalContacts);
+            const answered = { ...answer, totalContacts };
+            const data = { ...recordedOf(answered), copiedFrom: source.id, copiedStatuses: copied.statuses };
+            await record(trx, organizationId, [
+              { type: "batch_job.created", ...byOf(request), batchJobId: created.id, revision: 1, data },
+            ]);
+            return answered;
+          },
+        });
+      } finally {
+        await db.destroy();
+      }
+    });
+  };
+}

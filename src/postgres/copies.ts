@@ -52,10 +52,12 @@ async function hasSuppressed(trx: Trx, organizationId: number): Promise<boolean>
   return (rows[0]?.phones ?? 0) > 0;
 }
 
-const isNotSuppressed = sql`not exists (
-  select from suppressed_phones
+/** A look-up for each line: as an anti-join, with each block, it would read all of the list each time. */
+const isNotSuppressed = sql`(
+  select phone from suppressed_phones
   where organization_id = s.organization_id and phone = ${sql.id(functions.contactPhone.name)}(t.line)
-    and expires_at > s.now)`;
+    and expires_at > s.now
+  limit 1) is null`;
 
 /** Blocks are copied as they are. */
 const all = ({ organizationId, id }: JobKey, toId: string): Sql => sql`
@@ -74,6 +76,9 @@ const all = ({ organizationId, id }: JobKey, toId: string): Sql => sql`
 
 /** What is left of neighbouring blocks is put together, so that no block is longer than others are. */
 const smallBytes = blockBytes / 2;
+
+/** What the rows of one job are found by. */
+const ofSource = sql`organization_id = s.organization_id and job_id = s.job_id`;
 
 /** The job, as `s`. */
 const sourceOf = ({ organizationId, id }: JobKey, more: Sql): Sql => sql`

@@ -113,6 +113,24 @@ test("refuses a copy for which the organization has no room", async () => {
   expect(await refusal(copy)).toMatchObject({ reason: "limit_exceeded" });
 });
 
+test("leaves those out whose phone is suppressed by now, whether all are copied or some", async () => {
+  const theirs = { ...parts, caller: await makeCaller(parts) };
+  const { id } = await makeJob(theirs, { status: "cancelled", contacts: 4 });
+  const phones = makeContacts(4).map(({ phone }) => phone);
+  const entry = { reason: "asked", expiresMs: undefined };
+  await parts.suppression.add(
+    onJob(theirs, ""),
+    phones.slice(1, 3).map((phone) => ({ phone, ...entry })),
+  );
+  for (const statuses of [[], ["cancelled"]] satisfies ContactStatus[][]) {
+    const copied = await parts.jobs.create(
+      onJob(theirs, ""),
+      aNewJob({ contacts: [], copyContacts: { batchJobId: id, statuses } }),
+    );
+    expect((await contactsOf(copied.batchJobId)).map(({ phone }) => phone)).toEqual([phones[0], phones[3]]);
+  }
+});
+
 test("copies while somebody has locked the other job", async () => {
   const { id } = await makeJob(parts);
   await parts.db.transaction().execute(async (trx) => {

@@ -75,13 +75,23 @@ describe("labels", () => {
     expect(await found(caller, { labels: { season: "north" } })).toEqual([]);
   });
 
+  test("a job is found by the labels that it is given instead of others, and no more by those", async () => {
+    const caller = await makeCaller(parts);
+    const id = await createJob(caller, { team: "north", season: "spring" });
+    const { job } = await parts.jobs.update(onJob({ caller }, id), { labels: { team: "south" } });
+    expect(job.labels).toEqual({ team: "south" });
+    expect(await found(caller, { labels: { team: "north" } })).toEqual([]);
+    expect(await found(caller, { labels: { season: "spring" } })).toEqual([]);
+    expect(await found(caller, { labels: { team: "south" } })).toEqual([id]);
+  });
+
   test("labels, statuses, a name and times hold together", async () => {
     const caller = await makeCaller(parts);
     const at = "2035-01-01T10:00:00Z";
-    const wanted = await createJob(caller, { team: "a" }, { name: "Spring 1", scheduledStartTime: at });
+    const wanted = await createJob(caller, { team: "a" }, { name: "Spring 1", requestedStartTime: at });
     await createJob(caller, { team: "a" }, { name: "Spring 2" });
-    await createJob(caller, { team: "a" }, { name: "Autumn", scheduledStartTime: at });
-    await createJob(caller, { team: "b" }, { name: "Spring 3", scheduledStartTime: at });
+    await createJob(caller, { team: "a" }, { name: "Autumn", requestedStartTime: at });
+    await createJob(caller, { team: "b" }, { name: "Spring 3", requestedStartTime: at });
     const filter = { labels: { team: "a" }, statuses: ["scheduled" as const], nameContains: "spring" };
     expect(await found(caller, filter)).toEqual([wanted]);
     const later = { from: new Date("2035-01-01T10:00:00.001Z") };
@@ -140,7 +150,7 @@ describe("times", () => {
       const caller = await makeCaller(parts);
       const ids: string[] = [];
       for (let i = 0; i < 4; i += 1) {
-        const id = await createJob(caller, {}, { scheduledStartTime: "2035-01-01T10:00:00Z" });
+        const id = await createJob(caller, {}, { requestedStartTime: "2035-01-01T10:00:00Z" });
         await parts.jobs.cancel(onJob({ caller }, id));
         await sql`
           update batch_jobs set created_at = timestamptz '2034-01-01Z' + ${i} * interval '1 hour',
@@ -193,7 +203,7 @@ describe("counts", () => {
     await parts.jobs.cancel(onJob({ caller }, cancelled));
     for (let i = 0; i < 3; i += 1) await createJob(caller, { team: "north" }, { name: `Spring ${i}` });
     const at = "2035-01-01T10:00:00Z";
-    await createJob(caller, { team: "south" }, { scheduledStartTime: at });
+    await createJob(caller, { team: "south" }, { requestedStartTime: at });
     const counts = async (filter: Partial<JobFilter>) => {
       const all = await parts.jobs.countByStatus(caller, filter);
       expect(all.filter(({ isAtLeast }) => isAtLeast)).toEqual([]);

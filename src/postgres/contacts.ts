@@ -364,6 +364,12 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
         .execute();
     }
     await trx
+      .deleteFrom("events")
+      .where("organization_id", "=", organization_id)
+      .where("batch_job_id", "=", job_id)
+      .where("number", ">", first)
+      .execute();
+    await trx
       .deleteFrom("zone_sets")
       .where("organization_id", "=", organization_id)
       .where("job_id", "=", job_id)

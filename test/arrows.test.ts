@@ -45,7 +45,7 @@ const allowed: Record<string, readonly string[]> = {
   // What others install: it knows the wire, and nothing of the service.
   worker: ["gen", "timing"],
   client: ["gen"],
-  console: ["domain", "gen"],
+  console: ["domain", "files", "gen"],
 };
 
 const filesOf = (folder: string) =>

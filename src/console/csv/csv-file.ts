@@ -1,6 +1,6 @@
 import { proxy, wrap } from "comlink";
 import type { ContactInput } from "../../domain/contact.ts";
-import type { Check, Columns } from "./check.ts";
+import type { Check, Columns, Region } from "./check.ts";
 import type { CsvWorker, ReadProgress, Summary } from "./worker.ts";
 
 /** A CSV file that a worker beside the page holds, so that the page stays smooth whatever its size. */
@@ -8,7 +8,7 @@ export type CsvFile = {
   readonly name: string;
   readonly summary: Summary;
   /** Judges all rows; what it accepts is what `take` gives out. */
-  readonly check: (columns: Columns) => Promise<Check>;
+  readonly check: (columns: Columns, region: Region) => Promise<Check>;
   /** The accepted contacts from the `from`th on, at most `count`. */
   readonly take: (from: number, count: number) => Promise<ContactInput[]>;
   readonly close: () => void;
@@ -25,7 +25,7 @@ export async function openCsv(file: File, onProgress: (progress: ReadProgress) =
     return {
       name: file.name,
       summary,
-      check: (columns) => remote.check(columns),
+      check: (columns, region) => remote.check(columns, region),
       take: (from, count) => remote.take(from, count),
       close: () => worker.terminate(),
     };

@@ -10,7 +10,7 @@ import type { SchemaChanges } from "./schema-range.ts";
  */
 const indexes = [
   {
-    after: "0025-events",
+    after: "0027-events",
     name: "attempts_in_log",
     build: (schema: string) => sql`
       create unique index concurrently attempts_in_log on ${sql.id(schema, "attempts")} (organization_id, sequence)

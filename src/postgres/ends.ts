@@ -45,8 +45,9 @@ export type EndedJob = {
 };
 
 /**
- * Ends those of the jobs whose end has come, and which nobody else has locked: their open contacts are expired, which
- * follows from that, and it is told. Calls in progress go on. A command may have moved the end, or another replica come first.
+ * Ends those of the jobs whose end has come, and which nobody else has locked, and tells of it: their open contacts are
+ * expired, which follows from that. Calls in progress go on. A command may have moved the end, or another replica come
+ * first.
  */
 export async function endDueJobs(
   db: Database,

@@ -1,11 +1,11 @@
 import type { Logger } from "pino";
 import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from "./adding.ts";
-import { type JobCommandRequest, check, keyOf, lockForCommand } from "./checks.ts";
+import { type JobCommandRequest, checkNow, keyOf, lockForCommand } from "./checks.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
 import { createCopying } from "./copying.ts";
 import { toldAnswer } from "./kept-answers.ts";
-import { type NewJob, createRpc, decideJob, entryOfNewJob, recordedOf, summaryOf } from "./new-job.ts";
+import { type NewJob, createRpc, decideJob, entryOfNewJob, summaryOf, toldOf } from "./new-job.ts";
 import {
   type Attempt,
   type BatchJob,
@@ -26,7 +26,6 @@ import type { JobSettings } from "../domain/batch-job.ts";
 import type { FanOut } from "../starting/fan-out.ts";
 import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
-import { record } from "../postgres/audit.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { insertContacts } from "../postgres/contacts.ts";
@@ -48,9 +47,11 @@ export function createBatchJobs(deps: {
   contactList: ContactList;
   fanOut: FanOut;
   openings: Pick<Openings, "wake">;
+  /** Told that a job is to end at a time. */
+  onEndSet?: () => void;
   logger: Logger;
 }) {
-  const { shares } = deps;
+  const { shares, onEndSet = () => {} } = deps;
   const running = { shares, doRedisHalves: createRedisHalves(deps) };
   const runApart = createCommandRunner(running);
   const runTogether = createTogether(running);
@@ -77,24 +78,24 @@ export function createBatchJobs(deps: {
         redisHalf: entryOfNewJob,
         decide({ now }) {
           const { answer, created } = decideJob(request, job, now);
-          return { answer, created, data: recordedOf(answer) };
+          return { answer, created, ...toldOf(answer, created) };
         },
       });
     }
     return await runApart(request, {
       rpc: createRpc,
       redisHalf: entryOfNewJob,
-      async decide(trx) {
+      async decide(trx, tell) {
         const { answer, created, accepted } = decideJob(request, job, await databaseNow(trx));
         const { organizationId, id: batchJobId } = created;
         await insertContacts(trx, organizationId, batchJobId, 0, accepted);
         // The job comes after its contacts: from here on others who add some wait for the organization's count.
         await insertJobs(trx, [created]);
         await checkStoredContacts(trx, organizationId, accepted.length);
-        const data = recordedOf(answer);
-        await record(trx, organizationId, [
-          { type: "batch_job.created", ...byOf(request), batchJobId, revision: 1, data },
-        ]);
+        const { data, further } = toldOf(answer, created);
+        for (const one of [{ type: "batch_job.created" as const, data }, ...further]) {
+          tell({ ...one, ...byOf(request), batchJobId, revision: 1 });
+        }
         return answer;
       },
     });
@@ -113,6 +114,7 @@ export function createBatchJobs(deps: {
       const contacts = await readPhones(job.contacts, defaultRegion);
       const created = await createJob(request, { ...job, contacts });
       request.trace?.about(created.batchJobId);
+      if (job.endAt !== null) onEndSet();
       return toldAnswer(created);
     },
 
@@ -122,10 +124,10 @@ export function createBatchJobs(deps: {
         runApart(request, {
           rpc: "AddContacts",
           jobId: request.batchJobId,
-          async decide(trx) {
+          async decide(trx, tell) {
             const { accepted, rejected } = sortOut(contacts);
             const job = await lockForCommand(trx, request);
-            check("add_contacts", job);
+            await checkNow(trx, "add_contacts", job);
             if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;
             if (!job.hasAllPhones) throw new PhonesAreMissing(job);
             const duplicates = new Set(
@@ -136,7 +138,8 @@ export function createBatchJobs(deps: {
             }
             rejected.sort((a, b) => a.index - b.index);
             const acceptedCount = accepted.length - duplicates.size;
-            const after = await noteAdded(trx, request, job, { count: acceptedCount, withPhones: true });
+            const added = { count: acceptedCount, withPhones: true };
+            const after = await noteAdded(trx, request, job, added, tell);
             return {
               acceptedCount,
               totalContacts: after.totalContacts,
@@ -156,9 +159,10 @@ export function createBatchJobs(deps: {
       const { batchJobId, entryRemoved } = await runApart(request, {
         rpc: "UpdateBatchJob",
         jobId: request.batchJobId,
-        decide: (trx) => updateJob(trx, request, changes),
+        decide: (trx, tell) => updateJob(trx, request, changes, tell),
         redisHalf: (updated) => halfOfUpdate(updated, organizationId),
       });
+      if ((changes.endAt ?? null) !== null) onEndSet();
       return { job: await findJob(db, organizationId, batchJobId), entryRemoved };
     },
 

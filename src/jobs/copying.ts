@@ -1,20 +1,12 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
+import { shownStatus } from "../domain/batch-job.ts";
 import { type ContactStatus, storedContactStatuses } from "../domain/contact.ts";
-import { record } from "../postgres/audit.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import { type CopiedStatuses, copyContacts, openCopy } from "../postgres/copies.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { createSlots } from "./import/slots.ts";
-import {
-  type CopiedContacts,
-  type NewJob,
-  createRpc,
-  decideJob,
-  entryOfNewJob,
-  recordedOf,
-} from "./new-job.ts";
-import { shownStatus } from "./queries.ts";
+import { type CopiedContacts, type NewJob, createRpc, decideJob, entryOfNewJob, toldOf } from "./new-job.ts";
 import type { DoRedisHalves } from "./redis-halves.ts";
 
 /** Each has a connection to Postgres; further ones wait. */
@@ -53,7 +45,7 @@ export function createCopying(deps: { directUrl: string; doRedisHalves: DoRedisH
         return await run(request, {
           rpc: createRpc,
           redisHalf: entryOfNewJob,
-          async decide(trx) {
+          async decide(trx, tell) {
             const { answer, created } = decideJob(request, job, await databaseNow(trx));
             const source = await findJob(trx, organizationId, copied.batchJobId);
             const totalContacts = await copyContacts(trx, source, created.id, statusesOf(copied.statuses));
@@ -63,10 +55,12 @@ export function createCopying(deps: { directUrl: string; doRedisHalves: DoRedisH
             await insertJobs(trx, [{ ...created, ...copy }]);
             await checkStoredContacts(trx, organizationId, totalContacts);
             const answered = { ...answer, totalContacts };
-            const data = { ...recordedOf(answered), copiedFrom: source.id, copiedStatuses: copied.statuses };
-            await record(trx, organizationId, [
-              { type: "batch_job.created", ...byOf(request), batchJobId: created.id, revision: 1, data },
-            ]);
+            const { data, further } = toldOf(answered, created);
+            const from = { copiedFrom: source.id, copiedStatuses: copied.statuses };
+            const first = { type: "batch_job.created" as const, data: { ...data, ...from } };
+            for (const one of [first, ...further]) {
+              tell({ ...one, ...byOf(request), batchJobId: created.id, revision: 1 });
+            }
             return answered;
           },
         });

@@ -364,10 +364,18 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
         .execute();
     }
     await trx
-      .deleteFrom("zone_sets")
+      .deleteFrom("events")
       .where("organization_id", "=", organization_id)
-      .where("job_id", "=", job_id)
+      .where("batch_job_id", "=", job_id)
+      .where("number", ">", first)
       .execute();
+    for (const table of ["zone_sets", "progress"] as const) {
+      await trx
+        .deleteFrom(table)
+        .where("organization_id", "=", organization_id)
+        .where("job_id", "=", job_id)
+        .execute();
+    }
     // As many phones as contacts, so that none are left when the last contacts go.
     await sql`
       delete from contact_phones where organization_id = ${organization_id} and job_id = ${job_id} and phone = any (array(

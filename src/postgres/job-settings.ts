@@ -1,5 +1,6 @@
 import type { BatchJob, JobSettings } from "../domain/batch-job.ts";
 import { type Trx, moved } from "./batch-jobs.ts";
+import { replaceLabels } from "./job-labels.ts";
 import { toBatchJob } from "./job-rows.ts";
 import { nextCallAt } from "./pace.ts";
 import type { BatchJobsTable } from "./tables.ts";
@@ -17,6 +18,7 @@ const columns = {
   priority: "priority",
   startWithinMs: "start_within_ms",
   pauseWhen: "pause_when",
+  endAt: "end_at",
 } as const satisfies Record<keyof PlainSettings, keyof BatchJobsTable>;
 
 /** Those that are a column each, and nothing else; hours are in zone-sets.ts. */
@@ -54,5 +56,6 @@ export async function changeSettings(
     .where("id", "=", job.id)
     .returningAll()
     .executeTakeFirstOrThrow();
+  if (changes.labels !== undefined) await replaceLabels(trx, job);
   return { job: toBatchJob(row), forbidsRetries };
 }

@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
 import type { JobStatus, Labels, PauseWhen } from "../domain/batch-job.ts";
+import type { EventType, OwnActor } from "../domain/event.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactInput, FinalContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
 
@@ -85,6 +86,8 @@ export type BatchJobsTable = ContactCountColumns & {
   pause_reason: string | null;
   /** When a paused job goes on by itself. */
   resume_at: Date | null;
+  /** When a job that is not final ends by itself. */
+  end_at: Date | null;
   /** Those who wait for a retry, from the next number on, are to be judged anew by what the job is set to; or null. */
   retries_judged_to: number | null;
   total_contacts: Filled<number>;
@@ -120,6 +123,12 @@ export type ZoneSetsTable = JobRef & {
   call_before: ColumnType<Date | null, null | undefined, Date | null>;
   /** When the next such time is to be reckoned; null while the job does not run. */
   next_look_at: ColumnType<Date | null, null | undefined, Date | null>;
+};
+
+/** How far a job was at each of the last instants that were noted; progress.ts reads and writes it. */
+export type ProgressTable = JobRef & {
+  noted_at: ColumnType<never, never, never>;
+  final_contacts: ColumnType<never, never, never>;
 };
 
 /** A phone without its plus sign. */
@@ -167,10 +176,12 @@ export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_be
   failure_reason: string | null;
   call_duration_ms: number | null;
   provider_call_id: string | null;
+  /** Of the event that it is; null for one that a version before the log has ended, or that was changed since. */
+  sequence: ColumnType<number | null, number | undefined, null>;
 };
 
 /** Every attempt, also the one that goes on. */
-type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome" | "next_attempt_at"> & {
+type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome" | "next_attempt_at" | "sequence"> & {
   ended_at: Date | null;
   outcome: Outcome | null;
 };
@@ -193,17 +204,22 @@ export type RequestsTable = {
 /** How many contacts the jobs of an organization have together, kept by triggers; without a row it has none. */
 export type StoredContactsTable = { organization_id: number; contacts: number };
 
-/** Who did what. */
-export type AuditTable = {
+/** The log of an organization: its last number, and the first that it begins with now; without a row it is empty. */
+export type EventHeadsTable = { organization_id: number; sequence: number; first_sequence: Filled<number> };
+
+/** What happened, but for the attempts that are events themselves; events.ts reads and writes it. */
+export type EventsTable = {
   organization_id: number;
-  sequence: ColumnType<number, never, never>;
+  sequence: number;
   occurred_at: Date;
-  type: string;
-  actor: "api_key" | "command_line" | "service";
+  type: EventType;
+  actor: OwnActor | "api_key";
   api_key_id: string | null;
   request_id: string;
   batch_job_id: string | null;
   revision: number | null;
+  /** Of the contact of the job that it is about; it is kept no longer than that. */
+  number: number | null;
   data: ColumnType<unknown, string | null, never>;
 };
 
@@ -219,7 +235,7 @@ export type SuppressedPhonesTable = {
   reason: string;
 };
 
-/** A row for each label of each job, kept by triggers, in the order of lists. */
+/** A row for each label of each job, in the order of lists; it goes with its job. */
 export type JobLabelsTable = JobRef & { key: string; value: string; created_at: Date };
 
 export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
@@ -231,6 +247,7 @@ export type Tables = {
   batch_jobs: BatchJobsTable;
   contact_blocks: ContactBlocksTable;
   zone_sets: ZoneSetsTable;
+  progress: ProgressTable;
   contact_phones: ContactPhonesTable;
   leases: LeasesTable;
   attempts: AttemptsTable;
@@ -238,7 +255,8 @@ export type Tables = {
   retries: RetriesTable;
   deleted_jobs: DeletedJobsTable;
   requests: RequestsTable;
-  audit: AuditTable;
+  event_heads: EventHeadsTable;
+  events: EventsTable;
   stored_contacts: StoredContactsTable;
   suppressed_phones: SuppressedPhonesTable;
   job_labels: JobLabelsTable;

@@ -29,10 +29,11 @@ async function contactsOf(batchJobId: string) {
 const numbered = (contacts: readonly { phone: string; name: string }[]) =>
   contacts.map(({ phone, name }, i) => ({ number: i + 1, phone, name, status: "pending" }));
 
+const from = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
+
 /** A running job of 500 contacts: five are dialing, then come 200 completed, then some busy among the pending. */
 async function aMixedJob() {
   const job = await makeJob(parts, { status: "running", contacts: 500, dialing: 5 });
-  const from = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
   await writeCalled(parts.db, job, from(6, 200), "completed");
   const busy = from(206, 200).filter((number) => number % 3 === 0);
   await writeCalled(parts.db, job, busy, "busy");
@@ -95,7 +96,7 @@ test("copies once for a request id, and answers the same again", async () => {
   const [first, again] = await Promise.all([copyOf(id, [], request), copyOf(id, [], request)]);
   expect(again).toEqual(first);
   const { rows } = await sql<{ data: object }>`
-    select data from audit where request_id = 'copy-once'`.execute(parts.db);
+    select data from events where request_id = 'copy-once' and type = 'batch_job.created'`.execute(parts.db);
   expect(rows).toMatchObject([{ data: { copiedFrom: id, totalContacts: 3 } }]);
 });
 

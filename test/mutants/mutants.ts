@@ -2,6 +2,7 @@ import { reads } from "./reads.ts";
 import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
+import { endings } from "./ends.ts";
 import { suppression } from "./suppression.ts";
 
 /**
@@ -71,8 +72,8 @@ const starts: Mutant[] = [
   {
     guard: "a command judges the job's status before it changes anything",
     file: "src/jobs/judgement.ts",
-    text: "checkAllowed(command, job);",
-    instead: "",
+    text: "checkAllowed(command, { ...job, status: statusAt(job, situation.now.getTime()) });",
+    instead: "void [checkAllowed, statusAt];",
     test: "test/races/start.test.ts",
     title: "of two starts at once exactly one wins, and the other is refused as already running",
   },
@@ -178,7 +179,7 @@ const requests: Mutant[] = [
   {
     guard: "the answer is kept with what was done",
     file: "src/jobs/command.ts",
-    text: "if (key !== undefined) await keepAnswer(trx, key, decided);",
+    text: "if (key !== undefined) await keepAnswer(trx, key, made);",
     instead: "",
     test: "test/jobs/requests.test.ts",
     title: "is answered as at first when its job has moved on",
@@ -1098,8 +1099,8 @@ const leasing: Mutant[] = [
   {
     guard: "a job that is final is not changed",
     file: "src/jobs/updating.ts",
-    text: `check("update", before);`,
-    instead: "",
+    text: `const now = await checkNow(trx, "update", before);`,
+    instead: "const now = await databaseNow(trx);",
     test: "test/jobs/state-matrix.test.ts",
     title: "refused, with nothing changed",
   },
@@ -1714,12 +1715,45 @@ const access: readonly Mutant[] = [
     title: "is refused a job, contacts and a file, and is told how many would do",
   },
   {
-    guard: "a command is recorded in the statement that writes it",
+    guard: "a command is told in the statement that writes it",
     file: "src/postgres/functions/write_commands.sql",
-    text: "from unnest(types, api_key_ids,",
-    instead: "from unnest('{}'::text[], api_key_ids[:0],",
-    test: "test/jobs/audit.test.ts",
+    text: "organization, now_ms, types, actors, api_key_ids,",
+    instead: "organization, now_ms, '{}', actors, api_key_ids,",
+    test: "test/events/commands.test.ts",
     title: "is recorded in the order in which those that came together were judged",
+  },
+  {
+    guard: "a number of the log is given out under the lock of its head",
+    file: "src/postgres/functions/take_sequences.sql",
+    text: "update event_heads set sequence = sequence + wanted where organization_id = organization",
+    instead:
+      "select sequence + wanted into last from event_heads where organization_id = organization; update event_heads set sequence = last where organization_id = organization",
+    test: "test/events/event-log.test.ts",
+    title: "have no gaps whatever is rolled back, and are seen in order by a reader that keeps its place",
+  },
+  {
+    guard: "what an attempt was when it was told is kept where a late report changes it",
+    file: "src/postgres/late-reports.ts",
+    text: "await keep(sql`attempt = ${attempt}`);",
+    instead: "",
+    test: "test/events/event-log.test.ts",
+    title: "whose lease ran out is told, and again when it is reported late; the first stays what it was",
+  },
+  {
+    guard: "a place in the log of which nobody knows any more what comes after it is refused",
+    file: "src/events/event-log.ts",
+    text: "if (afterSequence === 0 || afterSequence >= firstSequence - 1) return;",
+    instead: "if (afterSequence >= 0) return;",
+    test: "test/events/event-log.test.ts",
+    title: "refuses what comes after an event that is no longer kept, and begins with the first that is",
+  },
+  {
+    guard: "events of keys are told to admins alone",
+    file: "src/events/event-log.ts",
+    text: "if (asked.length === 0) return eventTypes.filter((type) => !isForAdmins(type));",
+    instead: "if (asked.length === 0) return [];",
+    test: "test/events/event-log.test.ts",
+    title: "tells who did it by id and name, and of keys to admins alone",
   },
   {
     guard: "keys are counted under the organization's lock before one is revoked",
@@ -1769,6 +1803,7 @@ export const mutants: readonly Mutant[] = [
   ...shares,
   ...callingHours,
   ...suppression,
+  ...endings,
   ...network,
   ...reads,
   ...upgrades,

@@ -23,6 +23,7 @@ const exceptions: Record<string, string> = {
   batch_jobs_scheduled_job_id: "an entry of the schedule is a random id, and says nothing else",
   batch_jobs_due: "the schedule, and what fills it again, is one for all organizations",
   batch_jobs_resume_at: "what looks for jobs that are to go on looks for all organizations at once",
+  batch_jobs_end_at: "what looks for jobs whose end has come looks for all organizations at once",
   leases_expires_at: "what looks for leases that have run out looks for all organizations at once",
   zone_sets_next_look: "what looks for hours that are over looks for all organizations at once",
 };
@@ -113,8 +114,15 @@ test("a file's staging tables say whose it is, and so do their keys", async () =
 
 describe("the function", () => {
   // What is due is started by its entry, whoever it belongs to; a line is found in its block, and nowhere else, and a
-  // phone in its line.
-  const { startDueJobs: _ofAll, contactLine: _line, contactPhone: _phone, ...owned } = functions;
+  // phone in its line; a row of a job says whose it is.
+  const {
+    startDueJobs: _ofAll,
+    contactLine: _line,
+    contactPhone: _phone,
+    contactCounts: _counts,
+    noteEnding: _ending,
+    ...owned
+  } = functions;
   test.each(Object.values(owned).map(({ name }) => name))("%s takes the organization first", async (name) => {
     const { rows } = await sql`
       select proargnames[1] as name, proargtypes[0]::regtype::text as type from pg_proc where proname = ${name}`.execute(

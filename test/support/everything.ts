@@ -32,7 +32,7 @@ async function allRows({ db }: Parts): Promise<Record<string, Row[]>> {
     "deleted_jobs",
     "requests",
     "organizations",
-    "audit",
+    "events",
     "job_labels",
   ];
   const rows = tables.map(async (table) => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { readStartTime } from "../../src/console/format/start-time.ts";
-import { duration, fromNow } from "../../src/console/format/times.ts";
-import { share } from "../../src/console/format/numbers.ts";
+import { readStartTime } from "../../src/console/ui/format/start-time.ts";
+import { duration, fromNow } from "../../src/console/ui/format/times.ts";
+import { share } from "../../src/console/ui/format/numbers.ts";
 import { parseStartTime } from "../../src/domain/start-time.ts";
 
 const now = new Date("2030-01-01T00:00:00Z");

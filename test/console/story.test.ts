@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
-import { duration, msOf } from "../../src/console/format/times.ts";
-import { contactStatusWords, endings, finished, outcomeWords } from "../../src/console/format/words.ts";
+import { duration, msOf } from "../../src/console/ui/format/times.ts";
+import { contactStatusWords, endings, finished, outcomeWords } from "../../src/console/ui/format/words.ts";
 import { BatchJobStatus, ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";

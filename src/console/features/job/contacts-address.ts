@@ -1,0 +1,25 @@
+import type { ContactStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { readTrail } from "../../ui/pager.tsx";
+import { contactStatusWords } from "../../ui/format/words.ts";
+import { href } from "../../data/route.ts";
+
+/** What the address of a job says of its list of contacts. */
+export type ContactsAddress = {
+  readonly id: string;
+  readonly statuses: readonly ContactStatus[];
+  readonly trail: readonly string[];
+};
+
+const wordOf = (status: number): string =>
+  (contactStatusWords.get(status) ?? "").toLowerCase().replaceAll(" ", "-");
+
+export function readContactsAddress(id: string, query: URLSearchParams): ContactsAddress {
+  const words = (query.get("contacts") ?? "").split(",");
+  const statuses = [...contactStatusWords.keys()].filter((status): status is ContactStatus =>
+    words.includes(wordOf(status)),
+  );
+  return { id, statuses, trail: readTrail(query.get("page")) };
+}
+
+export const contactsAddress = ({ id, statuses, trail }: ContactsAddress): string =>
+  href(["jobs", id], { contacts: statuses.map(wordOf).join(","), page: trail.join(",") });

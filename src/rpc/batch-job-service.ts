@@ -1,4 +1,4 @@
-import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampDate, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
@@ -17,6 +17,7 @@ import {
   toNewJob,
 } from "./commands.ts";
 import {
+  at,
   protoStatuses,
   readContactStatuses,
   readStatuses,
@@ -168,6 +169,16 @@ export function batchJobService(
 
     async planBatchJob(request, context) {
       return toPlan(await planRun(callerOf(context), request.batchJobId, readAssumptions(request)));
+    },
+
+    async readStartTime({ scheduledStartTime: text, timezone }, context) {
+      const start = await jobs.startTime(callerOf(context), text, timezone);
+      return {
+        scheduledStartTime: timestampFromDate(start.scheduledStartTime),
+        timezone: start.timeZone,
+        localTime: start.localTime,
+        ...at("occursAgainAt", start.againAt ?? null),
+      };
     },
 
     async listBatchJobs(request, context) {

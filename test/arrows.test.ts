@@ -45,7 +45,7 @@ const allowed: Record<string, readonly string[]> = {
   // What others install: it knows the wire, and nothing of the service.
   worker: ["gen", "timing"],
   client: ["gen"],
-  console: ["domain", "gen"],
+  console: ["domain", "files", "gen"],
 };
 
 const filesOf = (folder: string) =>
@@ -67,6 +67,39 @@ const imports = filesOf("src").flatMap((file) =>
 test("no file imports from a room that its own may not import from", () => {
   const wrong = imports.filter(({ file, target }) => !allowed[roomOf(file)]?.includes(roomOf(target)));
   expect(wrong.map(({ file, target }) => `${file} → ${target}`)).toEqual([]);
+});
+
+/** Which folders of the console may import from which; a feature only from itself. */
+const withinConsole: Record<string, readonly string[]> = {
+  app: ["features", "ui", "data"],
+  features: ["ui", "data"],
+  ui: ["data"],
+  data: [],
+};
+
+function placeOf(file: string) {
+  const [, , folder = "", feature = ""] = file.split("/");
+  return { folder, feature: folder === "features" ? feature : "" };
+}
+
+test("no file of the console imports from a folder that its own may not import from", () => {
+  const wrong = filesOf("src/console").flatMap((file) => {
+    const from = placeOf(file);
+    const rights = withinConsole[from.folder];
+    if (rights === undefined) return [];
+    return [
+      ...readFileSync(join(root, file), "utf8").matchAll(/(?:from|import|new URL)\s*\(?\s*"(\.[^"]+)"/g),
+    ]
+      .map(([, path = ""]) => relative(root, resolve(root, dirname(file), path)))
+      .filter((target) => target.startsWith("src/console/"))
+      .filter((target) => {
+        const to = placeOf(target);
+        const isOwn = to.folder === from.folder && to.feature === from.feature;
+        return !isOwn && !rights.includes(to.folder);
+      })
+      .map((target) => `${file} → ${target}`);
+  });
+  expect(wrong).toEqual([]);
 });
 
 test("tables, their rows and the statements on them are known in postgres/ alone", () => {

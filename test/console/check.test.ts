@@ -1,5 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { checkRows, guessColumns, hasTitles, toContact } from "../../src/console/features/create/csv/check.ts";
+import {
+  checkRows,
+  guessColumns,
+  hasTitles,
+  toContact,
+} from "../../src/console/features/create/csv/check.ts";
 import { sortOut } from "../../src/domain/contact.ts";
 
 describe("the columns of a file", () => {

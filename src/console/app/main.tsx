@@ -3,9 +3,21 @@ import "../ui/styles/base.css";
 import "../ui/styles/controls.css";
 import "../ui/styles/layout.css";
 import "../ui/styles/data.css";
-import "../ui/styles/create.css";
-import "../ui/styles/job.css";
+import "../ui/styles/forced-colors.css";
+import { findSession } from "../data/client.ts";
+import { startRouting } from "../data/route.ts";
+import { Guarded } from "../ui/broken.tsx";
 import { App } from "./app.tsx";
 
 const place = document.getElementById("console");
-if (place) render(<App />, place);
+startRouting();
+void findSession();
+if (place) {
+  place.replaceChildren();
+  render(
+    <Guarded>
+      <App />
+    </Guarded>,
+    place,
+  );
+}

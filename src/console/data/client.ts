@@ -1,48 +1,60 @@
-import { type Client, Code, ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { BatchJobService } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
+import { inBase } from "./base.ts";
 import { noteAnswer, noteNoAnswer } from "./connection.ts";
+import { proof } from "./proof.ts";
+import { insist } from "./insist.ts";
 import { refusalOf } from "./refusal.ts";
-import { session, signOut } from "./session.ts";
+import { askSession, noteKeyRefused, session } from "./session.ts";
 
 const unaryTimeoutMs = 20_000;
 
-const clientWith = (interceptor: Interceptor): Client<typeof BatchJobService> =>
-  createClient(
-    BatchJobService,
-    createConnectTransport({
-      // The service may be under a path.
-      baseUrl: new URL(".", location.href).href,
-      useBinaryFormat: true,
-      defaultTimeoutMs: unaryTimeoutMs,
-      interceptors: [interceptor],
-    }),
-  );
-
-/** Signs the page out if the key is refused, and keeps the page's word on whether the service answers. */
+/** Signs the page out if its key is refused, and keeps the page's word on whether the service answers. */
 export function noteRefusal(thrown: unknown): void {
   const refusal = refusalOf(thrown);
   if (refusal.isAway) return noteNoAnswer();
   noteAnswer();
-  if (refusal.reason === "invalid_api_key") signOut("The service no longer accepts this key.");
+  if (refusal.reason === "invalid_api_key") noteKeyRefused();
 }
 
-/** Calls the service with the key of whoever is signed in. */
-export const service = clientWith((next) => async (request) => {
-  request.header.set("authorization", `Bearer ${session.value?.apiKey ?? ""}`);
-  try {
-    const response = await next(request);
-    noteAnswer();
-    return response;
-  } catch (error) {
-    if (ConnectError.from(error).code !== Code.Canceled) noteRefusal(error);
-    throw error;
-  }
+const transport = createConnectTransport({
+  baseUrl: new URL(inBase(""), location.href).href.replace(/\/$/, ""),
+  useBinaryFormat: true,
+  defaultTimeoutMs: unaryTimeoutMs,
+  interceptors: [
+    (next) => async (request) => {
+      for (const [name, value] of Object.entries(proof)) request.header.set(name, value);
+      try {
+        const response = await next(request);
+        noteAnswer();
+        return response;
+      } catch (error) {
+        if (ConnectError.from(error).code !== Code.Canceled) noteRefusal(error);
+        throw error;
+      }
+    },
+  ],
 });
 
-/** Calls the service with a key that is yet to be tried. */
-export const serviceWith = (apiKey: string): Client<typeof BatchJobService> =>
-  clientWith((next) => (request) => {
-    request.header.set("authorization", `Bearer ${apiKey}`);
-    return next(request);
-  });
+/** Calls a service of the API as whoever is signed in. */
+export const clientOf = <S extends DescService>(service: S): Client<S> => createClient(service, transport);
+
+export const service = clientOf(BatchJobService);
+
+async function whoIsThere() {
+  try {
+    const told = await askSession();
+    noteAnswer();
+    return told;
+  } catch (error) {
+    noteRefusal(error);
+    throw error;
+  }
+}
+
+/** Finds out who is signed in; while the service is away that is not known. */
+export async function findSession(): Promise<void> {
+  session.value = await insist(whoIsThere, { tries: Infinity }).catch(() => undefined);
+}

@@ -1,4 +1,6 @@
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
+import { inBase } from "./base.ts";
+import { pauseBefore } from "./pause.ts";
 
 /** Since when the service has not answered; undefined while it does. */
 export const awaySince = signal<Date | undefined>(undefined);
@@ -11,26 +13,22 @@ export function noteNoAnswer(): void {
   awaySince.value ??= new Date();
 }
 
-const longestPauseMs = 4_000;
+/** While the service is away it is asked whether it is back, also by views that ask for nothing else. */
+effect(() => {
+  if (awaySince.value === undefined) return;
+  const stop = new AbortController();
+  void untilReady(stop.signal);
+  return () => stop.abort();
+});
 
-/** Waits before the next try, longer each time, and no longer than until the network is back or `until` aborts. */
-export function pauseBefore(attempt: number, until: AbortSignal): Promise<void> {
-  const pauseMs = Math.min(250 * 2 ** attempt, longestPauseMs) * (0.5 + Math.random() / 2);
-  return waitFor(pauseMs, until);
-}
-
-/** Resolves after so long, or as soon as the browser is online again or `until` aborts. */
-export function waitFor(pauseMs: number, until: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const done = () => {
-    clearTimeout(timer);
-    removeEventListener("online", done);
-    until.removeEventListener("abort", done);
-    resolve();
-  };
-  const timer = setTimeout(done, pauseMs);
-  addEventListener("online", done);
-  until.addEventListener("abort", done);
-  if (until.aborted) done();
-  return promise;
+async function untilReady(stop: AbortSignal): Promise<void> {
+  for (let failures = 0; !stop.aborted; failures++) {
+    await pauseBefore(failures, stop);
+    try {
+      const { ok } = await fetch(inBase("readyz"), { signal: stop, cache: "no-store" });
+      if (ok && !stop.aborted) noteAnswer();
+    } catch {
+      // It is still away.
+    }
+  }
 }

@@ -1,4 +1,4 @@
-import { pauseBefore } from "./connection.ts";
+import { pauseBefore } from "./pause.ts";
 import { refusalOf } from "./refusal.ts";
 
 /** Repeats a call that is safe to repeat while that may help; its last failure is thrown after `tries`. */
@@ -12,6 +12,7 @@ export async function insist<T>(
     } catch (error) {
       if (!refusalOf(error).isPassing || failures + 1 >= tries || signal.aborted) throw error;
       await pauseBefore(failures, signal);
+      if (signal.aborted) throw error;
     }
   }
 }

@@ -1,44 +1,53 @@
+import { QueryClient, type QueryKey, QueryObserver, keepPreviousData } from "@tanstack/query-core";
 import { useEffect, useState } from "preact/hooks";
-import { pauseBefore } from "./connection.ts";
 import { type Refusal, refusalOf } from "./refusal.ts";
+
+const longestPauseMs = 4_000;
+
+/** What has been loaded: a view that is opened again shows it at once, and what is new a moment later. */
+export const loaded = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // While the service is away, or too busy, it is asked again; any other refusal is shown and not repeated.
+      retry: (_, error) => refusalOf(error).isPassing,
+      retryDelay: (failures) => Math.min(250 * 2 ** failures, longestPauseMs) * (0.5 + Math.random() / 2),
+      networkMode: "always",
+      refetchOnWindowFocus: false,
+      structuralSharing: false,
+    },
+  },
+});
 
 /** What was loaded last, which stays while the next is on its way, and why the last try was refused. */
 export type Loaded<T> = {
   readonly data: T | undefined;
   readonly refusal: Refusal | undefined;
+  /** True while what is shown is that of another key. */
   readonly isStale: boolean;
 };
 
-/**
- * Loads whenever one of `inputs` changes. While the service is away, or too busy, it tries again by itself; any other
- * refusal is shown and not repeated.
- */
-export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, inputs: readonly unknown[]): Loaded<T> {
-  const [loaded, setLoaded] = useState<Loaded<T>>({ data: undefined, refusal: undefined, isStale: true });
-  useEffect(() => {
-    const stop = new AbortController();
-    setLoaded((before) => ({ ...before, isStale: true }));
-    const settle = (result: { data?: T; refusal?: Refusal }) => {
-      if (stop.signal.aborted) return;
-      setLoaded((before) => ({ data: before.data, refusal: undefined, ...result, isStale: false }));
-    };
-    void untilLoaded(load, stop.signal).then(settle);
-    return () => stop.abort();
-  }, inputs);
-  return loaded;
-}
-
-async function untilLoaded<T>(
+/** Loads whenever the key changes, and, while the page is seen, every `everyMs`, where that is given. */
+export function useLoad<T>(
+  key: QueryKey,
   load: (signal: AbortSignal) => Promise<T>,
-  signal: AbortSignal,
-): Promise<{ data?: T; refusal?: Refusal }> {
-  for (let failures = 0; ; failures++) {
-    try {
-      return { data: await load(signal) };
-    } catch (error) {
-      const refusal = refusalOf(error);
-      if (!refusal.isPassing || signal.aborted) return { refusal };
-      await pauseBefore(failures, signal);
-    }
-  }
+  everyMs?: (data: T | undefined) => number | undefined,
+): Loaded<T> {
+  const options = {
+    queryKey: key,
+    queryFn: ({ signal }: { signal: AbortSignal }) => load(signal),
+    refetchInterval: (query: { state: { data: T | undefined } }) => everyMs?.(query.state.data) ?? false,
+    placeholderData: keepPreviousData as never,
+  };
+  const [observer] = useState(() => new QueryObserver<T, Error, T, T>(loaded, options));
+  const [, setTold] = useState(0);
+  useEffect(() => observer.subscribe(() => setTold((before) => before + 1)), []);
+  useEffect(() => observer.setOptions(options));
+  const { data, error, isPending, isPlaceholderData } = observer.getOptimisticResult(
+    loaded.defaultQueryOptions(options),
+  );
+  return {
+    data,
+    refusal: error === null ? undefined : refusalOf(error),
+    isStale: isPending || isPlaceholderData,
+  };
 }

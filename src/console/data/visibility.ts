@@ -1,25 +1,20 @@
-/** A page that nobody sees gives its connection back: a browser has six for all tabs together. */
+/** A page that nobody sees for so long watches nothing. */
 const hiddenMs = 30_000;
 
-/** Calls `stop` once nobody has seen the page for a while; answers how to forget that. */
-export function stopWhenHidden(stop: () => void): () => void {
+/** Calls `rest` once nobody has seen the page for a while, and `wake` when somebody does again. */
+export function restWhenHidden(rest: () => void, wake: () => void): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const look = () => {
+  let isResting = false;
+  document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (document.hidden) timer = setTimeout(stop, hiddenMs);
-  };
-  document.addEventListener("visibilitychange", look);
-  return () => {
-    clearTimeout(timer);
-    document.removeEventListener("visibilitychange", look);
-  };
-}
-
-/** Resolves when the page is seen, or the signal aborts. */
-export async function untilSeen(signal: AbortSignal): Promise<void> {
-  if (!document.hidden) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  document.addEventListener("visibilitychange", () => resolve(), { signal, once: true });
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  await promise;
+    if (document.hidden) {
+      timer = setTimeout(() => {
+        isResting = true;
+        rest();
+      }, hiddenMs);
+    } else if (isResting) {
+      isResting = false;
+      wake();
+    }
+  });
 }

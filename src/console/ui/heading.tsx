@@ -17,7 +17,7 @@ export function Heading({ title, children }: { title: string; children?: Compone
     document.title = `${title} · Callsheet`;
   }, [title]);
   return (
-    <h1 ref={heading} tabIndex={-1}>
+    <h1 ref={heading} id="title" tabIndex={-1}>
       {children ?? title}
     </h1>
   );

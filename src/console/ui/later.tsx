@@ -1,7 +1,7 @@
 import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Broken } from "../ui/broken.tsx";
-import { Loading } from "../ui/notice.tsx";
+import { Broken } from "./broken.tsx";
+import { Loading } from "./notice.tsx";
 
 /** A view whose code is loaded when it is first shown. */
 export function later<Props extends object>(load: () => Promise<ComponentType<Props>>): ComponentType<Props> {

@@ -1,15 +1,27 @@
+import { useEffect, useRef } from "preact/hooks";
+
 /**
  * Steps through pages by token. The tokens of the pages before are kept in the address, so that going back, reloading
  * and sharing the address all work.
  */
 export function Pager(props: {
   label: string;
+  /** The heading of the list, where whoever went to another page goes on. */
+  headingId: string;
   /** The tokens of the pages up to this one; empty on the first. */
   trail: readonly string[];
   next: string;
   hrefOf: (trail: readonly string[]) => string;
 }) {
   const { trail, next } = props;
+  const shown = useRef(trail.length);
+  useEffect(() => {
+    if (shown.current === trail.length) return;
+    shown.current = trail.length;
+    const heading = document.getElementById(props.headingId);
+    heading?.focus({ preventScroll: true });
+    heading?.scrollIntoView({ block: "nearest" });
+  }, [trail.length]);
   if (trail.length === 0 && next === "") return null;
   return (
     <nav class="pager" aria-label={props.label}>

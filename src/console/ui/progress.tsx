@@ -19,10 +19,7 @@ export function JobProgress({ counts }: { counts: ContactCounts }) {
       aria-valuetext={words}
     >
       <span class="completed" style={{ width: percent(counts.completed, counts.total) }} />
-      <span
-        class="otherwise"
-        style={{ width: percent(done - counts.completed - counts.cancelled, counts.total) }}
-      />
+      <span class="otherwise" style={{ width: percent(done - counts.completed, counts.total) }} />
       <span class="cancelled" style={{ width: percent(counts.cancelled, counts.total) }} />
     </div>
   );

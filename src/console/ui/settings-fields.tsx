@@ -1,9 +1,10 @@
-import { Outcome } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { Field, describedBy } from "../../ui/field.tsx";
-import { endings } from "../../ui/format/words.ts";
+import { Outcome } from "../../gen/callsheet/v1/batch_job_pb.ts";
+import { Field, describedBy } from "./field.tsx";
+import { endings } from "./format/words.ts";
+import { Hours, toggled } from "./hours.tsx";
 import type { Problems, Settings } from "./settings.ts";
 
-type TextField = Exclude<keyof Settings, "retryOn">;
+type TextField = Exclude<keyof Settings, "retryOn" | "hours">;
 
 type Props = {
   settings: Settings;
@@ -16,7 +17,7 @@ function Text(
     field: TextField;
     label: string;
     hint: string;
-    attributes?: Record<string, string | number>;
+    attributes?: Record<string, string | number | boolean>;
   },
 ) {
   const { field, settings, problems, onChange } = props;
@@ -32,7 +33,8 @@ function Text(
   );
 }
 
-export const JobFields = (props: Props) => (
+/** `isThere` for a job that there is: the number that it calls from stays. */
+export const JobFields = (props: Props & { isThere?: boolean }) => (
   <section class="card" aria-labelledby="job-fields-title">
     <h2 id="job-fields-title">Job</h2>
     <Text
@@ -55,8 +57,12 @@ export const JobFields = (props: Props) => (
       {...props}
       field="fromPhoneNumberId"
       label="Call from"
-      hint="The id of the number that calls are placed from."
-      attributes={{ maxLength: 128 }}
+      hint={
+        props.isThere === true
+          ? "It stays as the job was created with it."
+          : "The id of the number that calls are placed from."
+      }
+      attributes={{ maxLength: 128, ...(props.isThere === true ? { readOnly: true } : {}) }}
     />
   </section>
 );
@@ -87,6 +93,27 @@ export const CallFields = (props: Props) => (
       label="Minutes to wait before the next attempt"
       hint="With commas between: before the second attempt, the third, … The last one repeats."
     />
+    <div class="when">
+      <Text
+        {...props}
+        field="callsPerSecond"
+        label="New calls a second, at most"
+        hint="Empty for as many as there is room for."
+        attributes={{ inputMode: "decimal" }}
+      />
+      <Text
+        {...props}
+        field="priority"
+        label="Priority"
+        hint="1 to 10: its share of the lines beside other jobs"
+        attributes={{ inputMode: "numeric" }}
+      />
+    </div>
+    <Hours
+      hours={props.settings.hours}
+      problem={props.problems.hours}
+      onChange={(hours) => props.onChange({ hours })}
+    />
   </section>
 );
 
@@ -114,6 +141,3 @@ const RetryOn = ({ settings, problems, onChange }: Props) => (
     )}
   </fieldset>
 );
-
-const toggled = (outcomes: readonly Outcome[], outcome: Outcome): Outcome[] =>
-  outcomes.includes(outcome) ? outcomes.filter((other) => other !== outcome) : [...outcomes, outcome];

@@ -1,16 +1,10 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { useEffect, useState } from "preact/hooks";
-import { type Reading, readStartTime } from "./format/start-time.ts";
-import { dayAndTime, fromNow, viewerZone } from "./format/times.ts";
+import type { Picked, Reading } from "../data/use-reading.ts";
+import "./styles/facts.css";
 import { Field, describedBy } from "./field.tsx";
-
-/** A start time as it is being picked: wall-clock time in a zone. */
-export type Picked = { readonly date: string; readonly time: string; readonly zone: string };
-
-/** What the service is sent: the words, not the instant; the service reads them by its own rules. */
-export const asRequest = ({ date, time, zone }: Picked) => ({
-  scheduledStartTime: `${date}T${time}`,
-  timezone: zone.trim(),
-});
+import { dayAndTime, fromNow, viewerZone } from "./format/times.ts";
+import { wallTime } from "./format/wall-time.ts";
 
 const zones = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((zone) => zone !== "UTC")];
 
@@ -25,13 +19,21 @@ function useNow(): Date {
   return now;
 }
 
-/** Date, time and zone, with the instant that they mean, before anything is sent. */
-export function StartTimePicker(props: { picked: Picked; onPick: (picked: Picked) => void }) {
-  const { picked, onPick } = props;
-  const now = useNow();
-  const reading = readStartTime(picked.date, picked.time, picked.zone, now);
-  const problemOf = (field: "time" | "zone") =>
-    reading.kind === "wrong" && reading.field === field ? reading.problem : undefined;
+/** What is wrong with the time that is picked, or with its zone, in the service's words. */
+function problemsOf(reading: Reading): { zone?: string; time?: string } {
+  if (reading.kind !== "refused") return {};
+  const { reason, message } = reading.refusal;
+  return reason === "invalid_timezone" ? { zone: message } : { time: message };
+}
+
+/** Date, time and zone, with the instant that the service takes them for, before anything is sent. */
+export function StartTimePicker(props: {
+  picked: Picked;
+  reading: Reading;
+  onPick: (picked: Picked) => void;
+}) {
+  const { picked, reading, onPick } = props;
+  const problems = problemsOf(reading);
   return (
     <div class="picker">
       <div class="when">
@@ -57,11 +59,11 @@ export function StartTimePicker(props: { picked: Picked; onPick: (picked: Picked
       <Field
         id="start-zone"
         label="Time zone"
-        hint="An IANA name. The clocks of this zone decide."
-        problem={problemOf("zone")}
+        hint="Such as America/New_York. The clocks there decide."
+        problem={problems.zone}
       >
         <input
-          {...describedBy("start-zone", problemOf("zone"))}
+          {...describedBy("start-zone", problems.zone)}
           list="zones"
           autocomplete="off"
           spellcheck={false}
@@ -75,40 +77,57 @@ export function StartTimePicker(props: { picked: Picked; onPick: (picked: Picked
           ))}
         </datalist>
       </Field>
-      {problemOf("time") !== undefined && (
+      {problems.time !== undefined && (
         <p class="problem" role="alert">
-          {problemOf("time")}
+          {problems.time}
         </p>
       )}
-      <div aria-live="polite">{reading.kind === "instant" && <Meaning reading={reading} now={now} />}</div>
+      <div aria-live="polite">
+        {reading.kind === "read" && <Meaning reading={reading} />}
+        {reading.kind === "asking" && <p class="quiet">Asking the service what that means …</p>}
+      </div>
     </div>
   );
 }
 
-const Meaning = ({ reading, now }: { reading: Extract<Reading, { kind: "instant" }>; now: Date }) => (
-  <div class="meaning">
-    <dl class="facts">
-      <div>
-        <dt>UTC</dt>
-        <dd class="code" data-instant={reading.at.toISOString()}>
-          {reading.at.toISOString().replace(".000Z", "Z")}
-        </dd>
-      </div>
-      <div>
-        <dt>Your time</dt>
-        <dd>
-          {dayAndTime(reading.at, viewerZone)} <span class="quiet">{viewerZone}</span>
-        </dd>
-      </div>
-      <div>
-        <dt>That is</dt>
-        <dd>{fromNow(reading.at, now)}</dd>
-      </div>
-    </dl>
-    {reading.remarks.map((remark) => (
-      <p class="remark" key={remark}>
-        {remark}
-      </p>
-    ))}
-  </div>
-);
+function Meaning({ reading }: { reading: Extract<Reading, { kind: "read" }> }) {
+  const now = useNow();
+  const { at, answer } = reading;
+  const again = answer.occursAgainAt && timestampDate(answer.occursAgainAt);
+  return (
+    <div class="meaning">
+      <dl class="facts">
+        <div>
+          <dt>There</dt>
+          <dd>
+            {wallTime(answer.localTime)} <span class="quiet">{answer.timezone}</span>
+          </dd>
+        </div>
+        <div>
+          <dt>UTC</dt>
+          <dd class="code" data-instant={at.toISOString()}>
+            {at.toISOString().replace(".000Z", "Z")}
+          </dd>
+        </div>
+        {answer.timezone !== viewerZone && (
+          <div>
+            <dt>Here</dt>
+            <dd>
+              {dayAndTime(at, viewerZone)} <span class="quiet">by this computer’s clock</span>
+            </dd>
+          </div>
+        )}
+        <div>
+          <dt>That is</dt>
+          <dd>{fromNow(at, now)}</dd>
+        </div>
+      </dl>
+      {again !== undefined && (
+        <p class="remark">
+          This time comes twice that day, as the clocks go back: again at {again.toISOString().slice(11, 16)}{" "}
+          UTC. The first one is meant.
+        </p>
+      )}
+    </div>
+  );
+}

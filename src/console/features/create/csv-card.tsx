@@ -4,6 +4,7 @@ import { PlainProgress } from "../../ui/progress.tsx";
 import type { Columns } from "./csv/check.ts";
 import type { CsvFile } from "./csv/csv-file.ts";
 import { count, counted } from "../../ui/format/numbers.ts";
+import "../../ui/styles/create.css";
 import { CsvReview } from "./csv-review.tsx";
 import type { Csv } from "./use-csv.ts";
 

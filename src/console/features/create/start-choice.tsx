@@ -1,4 +1,5 @@
-import { type Picked, StartTimePicker } from "../../ui/start-time-picker.tsx";
+import type { Picked, Reading } from "../../data/use-reading.ts";
+import { StartTimePicker } from "../../ui/start-time-picker.tsx";
 
 /** When a new job is to start. */
 export type Start = "later" | "now" | "scheduled";
@@ -12,6 +13,7 @@ const choices: readonly (readonly [Start, string, string])[] = [
 export const StartChoice = (props: {
   start: Start;
   picked: Picked;
+  reading: Reading;
   onStart: (start: Start) => void;
   onPick: (picked: Picked) => void;
 }) => (
@@ -34,6 +36,8 @@ export const StartChoice = (props: {
         </label>
       ))}
     </fieldset>
-    {props.start === "scheduled" && <StartTimePicker picked={props.picked} onPick={props.onPick} />}
+    {props.start === "scheduled" && (
+      <StartTimePicker picked={props.picked} reading={props.reading} onPick={props.onPick} />
+    )}
   </section>
 );

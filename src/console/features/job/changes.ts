@@ -1,18 +1,12 @@
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { count } from "../../ui/format/numbers.ts";
-import { dateOf, dayAndTime } from "../../ui/format/times.ts";
+import { startWords } from "../../ui/format/wall-time.ts";
 import { jobStatusWords } from "../../ui/format/words.ts";
 
 /** What the page shows of a job, by name, in words to compare. */
 const shown: readonly (readonly [string, (job: BatchJob) => string])[] = [
   ["Status", ({ status }) => jobStatusWords.get(status) ?? "unknown"],
-  [
-    "Scheduled start",
-    ({ scheduledStartTime, timezone }) => {
-      const at = dateOf(scheduledStartTime);
-      return at ? `${dayAndTime(at, timezone)} ${timezone}` : "none";
-    },
-  ],
+  ["Scheduled start", (job) => (job.scheduledStartTime === undefined ? "none" : startWords(job))],
   ["Contacts", ({ counts }) => count(counts?.total ?? 0)],
 ];
 

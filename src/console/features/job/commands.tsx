@@ -1,66 +1,79 @@
-import { useState } from "preact/hooks";
-import { service } from "../../data/client.ts";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { service } from "../../data/client.ts";
 import { say } from "../../data/flash.ts";
 import { href, navigate } from "../../data/route.ts";
+import { reloadJob } from "../../data/use-job.ts";
+import { type CommandRow, commandTable } from "./command-table.ts";
 import { ConfirmDialog } from "./confirm-dialog.tsx";
 import { OutcomeNotice } from "./outcome-notice.tsx";
 import { RescheduleDialog } from "./reschedule-dialog.tsx";
 import { type Command, useCommand } from "./use-command.ts";
 
-const start: Command = { words: "start", send: (request) => service.startBatchJob(request) };
-const pause: Command = { words: "pause", send: (request) => service.pauseBatchJob(request) };
-const resume: Command = { words: "resume", send: (request) => service.resumeBatchJob(request) };
-const cancel: Command = { words: "cancel", send: (request) => service.cancelBatchJob(request) };
-const remove: Command = {
-  words: "delete",
-  send: async (request) => {
-    await service.deleteBatchJob(request);
-    return { message: "Deleted" };
-  },
-};
+/** The open dialog, and the job as it was when it was opened: that is what the viewer decides on. */
+type Open = { readonly row: CommandRow | "reschedule"; readonly seen: BatchJob };
 
-type DialogName = "reschedule" | "cancel" | "delete";
+const isHarmless = ({ look }: CommandRow): boolean => look !== "danger";
 
 /** The commands that the service says are allowed now, to this caller; nothing else is ever offered. */
 export function Commands({ job }: { job: BatchJob }) {
   const { run, outcome, isBusy, forget } = useCommand();
-  /** The open dialog, and the job as it was when it was opened: that is what the viewer decides on. */
-  const [open, setOpen] = useState<{ name: DialogName; seen: BatchJob }>();
+  const [open, setOpen] = useState<Open>();
+  const notice = useRef<HTMLDivElement>(null);
   const allowed = new Set(job.allowedCommands);
   const close = () => setOpen(undefined);
-  const openDialog = (name: DialogName) => {
+  // The button that was pressed may be there no more.
+  useEffect(() => {
+    if (outcome !== undefined && open === undefined) notice.current?.focus();
+  }, [outcome, open]);
+
+  function press(row: Open["row"]): void {
     if (isBusy) return;
     forget();
-    setOpen({ name, seen: job });
-  };
-  const closeAfter = async (command: Command, seen: BatchJob) => {
-    await run(command, seen);
-    close();
-  };
-  const runDelete = async (command: Command, seen: BatchJob) => {
-    const name = job.name;
-    const next = await run(command, seen);
-    close();
-    if (next?.kind !== "done" && next?.kind !== "gone") return;
-    say(`“${name}” was deleted.`);
-    navigate(href(["jobs"]));
-  };
+    if (row === "reschedule" || row.ask !== undefined) setOpen({ row, seen: job });
+    else void send(row, job);
+  }
 
-  const button = (command: Command, label: string, look = "") => (
-    <button type="button" class={look} aria-disabled={isBusy} onClick={() => void run(command, job)}>
-      {label}
-    </button>
-  );
+  async function send(row: CommandRow, seen: BatchJob): Promise<void> {
+    const { name } = job;
+    const next = await run({ words: row.label, send: row.send }, seen);
+    close();
+    if (row.isEnd === true && (next?.kind === "done" || next?.kind === "gone")) {
+      say(`“${name}” was deleted.`);
+      return navigate(href(["jobs"]));
+    }
+    reloadJob(job.batchJobId);
+  }
+
+  async function reschedule(wanted: { scheduledStartTime: string; timezone: string }, seen: BatchJob) {
+    const command: Command = {
+      words: `reschedule ${wanted.scheduledStartTime} ${wanted.timezone}`,
+      send: (request) => service.rescheduleBatchJob({ ...request, ...wanted }),
+    };
+    const next = await run(command, seen);
+    if (next?.kind === "done" || next?.kind === "gone") close();
+    reloadJob(job.batchJobId);
+  }
+
+  const button = (row: CommandRow) =>
+    allowed.has(row.command) && (
+      <button
+        key={row.label}
+        type="button"
+        class={row.look}
+        aria-disabled={isBusy}
+        onClick={() => press(row)}
+      >
+        {row.label}
+      </button>
+    );
   return (
     <>
       {allowed.size > 0 && (
         <div class="actions" role="group" aria-label="Commands">
-          {allowed.has(BatchJobCommand.START) && button(start, "Start now", "primary")}
-          {allowed.has(BatchJobCommand.RESUME) && button(resume, "Resume", "primary")}
-          {allowed.has(BatchJobCommand.PAUSE) && button(pause, "Pause")}
+          {commandTable.filter(isHarmless).map(button)}
           {allowed.has(BatchJobCommand.RESCHEDULE) && (
-            <button type="button" aria-disabled={isBusy} onClick={() => openDialog("reschedule")}>
+            <button type="button" aria-disabled={isBusy} onClick={() => press("reschedule")}>
               {job.scheduledJobId === "" ? "Schedule" : "Reschedule"}
             </button>
           )}
@@ -69,60 +82,48 @@ export function Commands({ job }: { job: BatchJob }) {
               Add contacts
             </a>
           )}
-          {allowed.has(BatchJobCommand.CANCEL) && (
-            <button type="button" class="danger" aria-disabled={isBusy} onClick={() => openDialog("cancel")}>
-              Cancel job
-            </button>
-          )}
-          {allowed.has(BatchJobCommand.DELETE) && (
-            <button type="button" class="danger" aria-disabled={isBusy} onClick={() => openDialog("delete")}>
-              Delete
-            </button>
-          )}
+          {commandTable.filter((row) => !isHarmless(row)).map(button)}
         </div>
       )}
       {outcome !== undefined && open === undefined && (
-        <div class="whole-line">
+        <div class="whole-line" ref={notice} tabIndex={-1}>
           <OutcomeNotice outcome={outcome} />
         </div>
       )}
-      {open?.name === "cancel" && (
-        <ConfirmDialog
-          kind="cancel"
-          job={job}
-          seen={open.seen}
-          isBusy={isBusy}
-          onClose={close}
-          onConfirm={(seen) => void closeAfter(cancel, seen)}
-        />
-      )}
-      {open?.name === "delete" && (
-        <ConfirmDialog
-          kind="delete"
-          job={job}
-          seen={open.seen}
-          isBusy={isBusy}
-          onClose={close}
-          onConfirm={(seen) => void runDelete(remove, seen)}
-        />
-      )}
-      {open?.name === "reschedule" && (
+      {open?.row === "reschedule" && (
         <RescheduleDialog
           job={job}
           seen={open.seen}
           isBusy={isBusy}
           outcome={outcome}
           onClose={close}
-          onSubmit={async (wanted, seen) => {
-            const command: Command = {
-              words: `reschedule ${wanted.scheduledStartTime} ${wanted.timezone}`,
-              send: (request) => service.rescheduleBatchJob({ ...request, ...wanted }),
-            };
-            const next = await run(command, seen);
-            if (next?.kind === "done" || next?.kind === "gone") close();
-          }}
+          onSubmit={(wanted, seen) => void reschedule(wanted, seen)}
         />
       )}
+      {open !== undefined && open.row !== "reschedule" && (
+        <Asking row={open.row} job={job} seen={open.seen} isBusy={isBusy} onClose={close} onYes={send} />
+      )}
     </>
+  );
+}
+
+function Asking(props: {
+  row: CommandRow;
+  job: BatchJob;
+  seen: BatchJob;
+  isBusy: boolean;
+  onClose: () => void;
+  onYes: (row: CommandRow, seen: BatchJob) => Promise<void>;
+}) {
+  const { row, onYes, ...rest } = props;
+  if (row.ask === undefined) return null;
+  return (
+    <ConfirmDialog
+      {...rest}
+      ask={row.ask}
+      command={row.command}
+      look={row.look}
+      onConfirm={(seen) => void onYes(row, seen)}
+    />
   );
 }

@@ -1,13 +1,15 @@
-import { useEffect, useState } from "preact/hooks";
 import { service } from "../../data/client.ts";
 import { useLoad } from "../../data/use-load.ts";
 import { ContactBadge } from "../../ui/badge.tsx";
+import { Crumbs } from "../../ui/crumbs.tsx";
 import { Heading } from "../../ui/heading.tsx";
 import { Empty, Loading } from "../../ui/notice.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { dateOf, exactTime, viewerZone } from "../../ui/format/times.ts";
 import { href } from "../../data/route.ts";
 import { type Contact, ContactStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import "../../ui/styles/facts.css";
+import "../../ui/styles/job.css";
 import { Timeline } from "./timeline.tsx";
 
 /** While the contact is not final it is asked for again and again. */
@@ -20,32 +22,18 @@ const openStatuses: ReadonlySet<ContactStatus> = new Set([
 ]);
 
 export function ContactView({ id, number }: { id: string; number: number }) {
-  const [look, setLook] = useState(0);
   const { data, refusal } = useLoad(
+    ["contact", id, number],
     (signal) => service.getContact({ batchJobId: id, number }, { signal }),
-    [look],
+    (answer) => (answer?.contact && openStatuses.has(answer.contact.status) ? refreshMs : undefined),
   );
   const contact = data?.contact;
-  const isOpen = contact !== undefined && openStatuses.has(contact.status);
-  useEffect(() => {
-    if (!isOpen) return;
-    const timer = setInterval(() => setLook((before) => (document.hidden ? before : before + 1)), refreshMs);
-    return () => clearInterval(timer);
-  }, [isOpen]);
 
   return (
     <>
-      <nav aria-label="Where you are">
-        <ol class="crumbs">
-          <li>
-            <a href={href([])}>Jobs</a>
-          </li>
-          <li>
-            <a href={href(["jobs", id])}>Job</a>
-          </li>
-          <li aria-current="page">Contact {number}</li>
-        </ol>
-      </nav>
+      <Crumbs here={`Contact ${number}`}>
+        <a href={href(["jobs", id, "contacts"])}>Job</a>
+      </Crumbs>
       <div class="job-title">
         <Heading title={`Contact ${number}`}>
           <span dir="auto">{contact?.name || `Contact ${number}`}</span>

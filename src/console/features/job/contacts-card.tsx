@@ -1,6 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { service } from "../../data/client.ts";
-import { useLoad } from "../../data/use-load.ts";
+import { download } from "../../data/download.ts";
+import { refusalOf } from "../../data/refusal.ts";
+import { loaded, useLoad } from "../../data/use-load.ts";
 import { ContactBadge } from "../../ui/badge.tsx";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
 import { Pager } from "../../ui/pager.tsx";
@@ -9,7 +11,7 @@ import { dateOf, exactTime, viewerZone } from "../../ui/format/times.ts";
 import { contactStatusWords, outcomeWords } from "../../ui/format/words.ts";
 import { href, navigate, route } from "../../data/route.ts";
 import type { BatchJob, Contact, ContactStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { contactsAddress, readContactsAddress } from "./contacts-address.ts";
+import { contactsAddress, filePath, readContactsAddress } from "./contacts-address.ts";
 
 const pageSize = 50;
 /** The list is asked for again while its job goes on, no more often than this. */
@@ -35,19 +37,22 @@ export function ContactsCard({ job }: { job: BatchJob }) {
   const address = readContactsAddress(job.batchJobId, route.value.query);
   const { statuses, trail } = address;
   const version = usePaced(job);
-  const { data, refusal, isStale } = useLoad(
-    (signal) =>
-      service.listContacts(
-        { batchJobId: job.batchJobId, statuses: [...statuses], pageSize, pageToken: trail.at(-1) ?? "" },
-        { signal },
-      ),
-    [version, statuses.join(), trail.join()],
-  );
+  const asked = {
+    batchJobId: job.batchJobId,
+    statuses: [...statuses],
+    pageSize,
+    pageToken: trail.at(-1) ?? "",
+  };
+  const key = ["contacts", asked];
+  const { data, refusal, isStale } = useLoad(key, (signal) => service.listContacts(asked, { signal }));
+  useEffect(() => void loaded.invalidateQueries({ queryKey: key }), [version]);
   const status = statuses.length === 1 ? statuses[0] : undefined;
   return (
     <section class="card" aria-labelledby="contacts-title" id="contacts">
       <div class="title-bar">
-        <h2 id="contacts-title">Contacts</h2>
+        <h2 id="contacts-title" tabIndex={-1}>
+          Contacts
+        </h2>
         <label class="inline">
           Status
           <select
@@ -65,6 +70,7 @@ export function ContactsCard({ job }: { job: BatchJob }) {
             ))}
           </select>
         </label>
+        <Download job={job} statuses={statuses} />
       </div>
       {refusal && (
         <Notice tone="bad">
@@ -103,11 +109,39 @@ export function ContactsCard({ job }: { job: BatchJob }) {
       )}
       <Pager
         label="Pages of contacts"
+        headingId="contacts-title"
         trail={trail}
         next={data?.nextPageToken ?? ""}
         hrefOf={(steps) => contactsAddress({ ...address, trail: steps })}
       />
     </section>
+  );
+}
+
+/** The contacts that are listed, on all pages, with what became of them, as a file. */
+function Download({ job, statuses }: { job: BatchJob; statuses: readonly ContactStatus[] }) {
+  const [state, setState] = useState<{ isBusy: boolean; problem: string }>({ isBusy: false, problem: "" });
+  async function take(): Promise<void> {
+    if (state.isBusy) return;
+    setState({ isBusy: true, problem: "" });
+    try {
+      await download(filePath(job.batchJobId, statuses, true), `${job.name}.csv`);
+      setState({ isBusy: false, problem: "" });
+    } catch (error) {
+      setState({ isBusy: false, problem: refusalOf(error).message });
+    }
+  }
+  return (
+    <div class="actions">
+      <button type="button" aria-disabled={state.isBusy} onClick={() => void take()}>
+        {state.isBusy ? "Downloading …" : statuses.length === 0 ? "Download all" : "Download these"}
+      </button>
+      {state.problem !== "" && (
+        <p class="problem" role="alert">
+          {state.problem}
+        </p>
+      )}
+    </div>
   );
 }
 

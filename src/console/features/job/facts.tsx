@@ -1,12 +1,11 @@
 import type { ComponentChildren } from "preact";
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import "../../ui/styles/facts.css";
 import { StartTime } from "../../ui/start-time.tsx";
-import { count, counted } from "../../ui/format/numbers.ts";
 import { dateOf, duration, exactTime, msOf, viewerZone } from "../../ui/format/times.ts";
-import { outcomeWords } from "../../ui/format/words.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
-const Fact = ({ name, children }: { name: string; children: ComponentChildren }) => (
+export const Fact = ({ name, children }: { name: string; children: ComponentChildren }) => (
   <div>
     <dt>{name}</dt>
     <dd>{children}</dd>
@@ -43,33 +42,12 @@ export const ScheduleCard = ({ job }: { job: BatchJob }) => (
       <Fact name="Started">
         <Moment at={job.startedAt} />
       </Fact>
-      <Fact name="Start lag">{lagWords(job)}</Fact>
+      <Fact name="How late it started">{lagWords(job)}</Fact>
       <Fact name="Ended">
         <Moment at={job.finishedAt} />
       </Fact>
       <Fact name="Created">
         <Moment at={job.createdAt} />
-      </Fact>
-    </dl>
-  </section>
-);
-
-export const SettingsCard = ({ job }: { job: BatchJob }) => (
-  <section class="card" aria-labelledby="settings-title">
-    <h2 id="settings-title">Settings</h2>
-    <dl class="facts">
-      <Fact name="Calls from">
-        <bdi>{job.fromPhoneNumberId}</bdi>
-      </Fact>
-      <Fact name="Calls at once">at most {count(job.concurrentCallLimit)}</Fact>
-      <Fact name="Attempts">{counted(job.maxAttempts, "attempt")} for each contact</Fact>
-      <Fact name="Tried again after">
-        {job.maxAttempts === 1
-          ? "Nothing"
-          : job.retryOn.map((outcome) => outcomeWords.get(outcome) ?? "").join(", ")}
-      </Fact>
-      <Fact name="Waiting between">
-        {job.retryDelays.map((delay) => duration(msOf(delay))).join(", then ")}
       </Fact>
       <Fact name="Job id">
         <span class="code">{job.batchJobId}</span>

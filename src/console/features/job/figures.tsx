@@ -4,7 +4,8 @@ import { count, share } from "../../ui/format/numbers.ts";
 import { finished } from "../../ui/format/words.ts";
 
 /** Where the contacts of the job are now. */
-export function Figures({ job }: { job: BatchJob }) {
+export function Figures(props: { job: BatchJob; perMinute: number | undefined }) {
+  const { job } = props;
   const { counts } = job;
   if (counts === undefined) return null;
   const done = finished(counts);
@@ -25,6 +26,10 @@ export function Figures({ job }: { job: BatchJob }) {
         />
         <Figure name="Waiting to retry" value={count(counts.waitingRetry)} />
         <Figure name="Not called yet" value={count(counts.pending)} />
+        {counts.cancelled > 0 && <Figure name="Cancelled" value={count(counts.cancelled)} />}
+        {props.perMinute !== undefined && (
+          <Figure name="Calls a minute" value={count(Math.round(props.perMinute))} detail="ended" />
+        )}
       </dl>
       <JobProgress counts={counts} />
     </section>

@@ -26,3 +26,19 @@ export function record({ batchJobId, counts }: BatchJob, atMs: number): void {
 const thinned = (points: Point[]): Point[] => points.filter((_, i) => i % 2 === 0 || i === points.length - 1);
 
 export const historyOf = (batchJobId: string): readonly Point[] => histories.get(batchJobId) ?? [];
+
+const rateMs = 60_000;
+const leastMs = 10_000;
+
+/** How many contacts had come to their own end. */
+const endedIn = ({ ended }: Point): number =>
+  endings.reduce((sum, { key }) => sum + (key === "cancelled" ? 0 : ended[key]), 0);
+
+/** How many calls ended a minute, over the last minute that was seen; undefined while that is too little. */
+export function callsPerMinute(batchJobId: string, nowMs: number): number | undefined {
+  const points = historyOf(batchJobId);
+  const last = points.at(-1);
+  const first = points.find(({ atMs }) => atMs >= nowMs - rateMs);
+  if (first === undefined || last === undefined || nowMs - first.atMs < leastMs) return undefined;
+  return ((endedIn(last) - endedIn(first)) * 60_000) / (nowMs - first.atMs);
+}

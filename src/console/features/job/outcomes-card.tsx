@@ -5,7 +5,7 @@ import { contactsAddress } from "./contacts-address.ts";
 
 /** How contacts ended. Every row leads to the contacts it counts. */
 export function OutcomesCard({ id, counts }: { id: string; counts: ContactCounts }) {
-  const done = finished(counts);
+  const done = finished(counts) + counts.cancelled;
   const present = endings.filter(({ key }) => counts[key] > 0);
   return (
     <section class="card" aria-labelledby="outcomes-title">

@@ -1,20 +1,26 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { awaySince } from "../../data/connection.ts";
 import { count, counted } from "../../ui/format/numbers.ts";
 import { clockTime, dateOf, viewerZone } from "../../ui/format/times.ts";
 import { endings, finished } from "../../ui/format/words.ts";
-import { Chart, type Line } from "./chart.tsx";
+import { later } from "../../ui/later.tsx";
+import type { Line } from "./chart.tsx";
 import { type Point, historyOf } from "./history.ts";
+
+const Chart = later(() => import("./chart.tsx").then((module) => module.Chart));
 
 const tickMs = 2_000;
 
 /** How the job has gone on since the page was opened: finished contacts by outcome, and calls in progress. */
 export function ProgressCard({ job }: { job: BatchJob }) {
-  const nowMs = useTick(job.startedAt !== undefined && job.finishedAt === undefined);
+  // Of a service that is not heard nobody knows how it goes on: the chart ends where the last word was.
+  const isHeard = awaySince.value === undefined;
+  const nowMs = useTick(isHeard && job.startedAt !== undefined && job.finishedAt === undefined);
   const points = [...historyOf(job.batchJobId)];
   const last = points.at(-1);
   // Nothing has changed since the last point, so that it also tells how things are now.
-  if (last !== undefined && nowMs > last.atMs) points.push({ ...last, atMs: nowMs });
+  if (isHeard && last !== undefined && nowMs > last.atMs) points.push({ ...last, atMs: nowMs });
   return (
     <section class="card" aria-labelledby="progress-title">
       <h2 id="progress-title">Progress</h2>
@@ -30,7 +36,7 @@ export function ProgressCard({ job }: { job: BatchJob }) {
 function useTick(isTicking: boolean): number {
   const [nowMs, setNowMs] = useState(0);
   useEffect(() => {
-    if (!isTicking) return setNowMs(0);
+    if (!isTicking) return;
     const timer = setInterval(() => setNowMs(Date.now()), tickMs);
     return () => clearInterval(timer);
   }, [isTicking]);
@@ -61,7 +67,7 @@ function Charts({ job, points }: { job: BatchJob; points: readonly Point[] }) {
       values: points.map(() => job.concurrentCallLimit),
     },
   ];
-  const done = job.counts ? finished(job.counts) : 0;
+  const done = job.counts ? finished(job.counts) + job.counts.cancelled : 0;
   return (
     <>
       <h3>Contacts finished, by outcome</h3>

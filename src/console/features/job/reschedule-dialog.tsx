@@ -1,10 +1,10 @@
 import { useState } from "preact/hooks";
-import { Dialog } from "../../ui/dialog.tsx";
-import { type Picked, StartTimePicker, asRequest } from "../../ui/start-time-picker.tsx";
-import { readStartTime } from "../../ui/format/start-time.ts";
-import { dateOf, viewerZone } from "../../ui/format/times.ts";
 import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { firstPick } from "./first-pick.ts";
+import { type Picked, asRequest, nothingPicked, useReading } from "../../data/use-reading.ts";
+import { Dialog } from "../../ui/dialog.tsx";
+import { dateOf, viewerZone } from "../../ui/format/times.ts";
+import { wallParts } from "../../ui/format/wall-time.ts";
+import { StartTimePicker } from "../../ui/start-time-picker.tsx";
 import { OutcomeNotice } from "./outcome-notice.tsx";
 import { useSeen } from "./seen.tsx";
 import type { Outcome } from "./use-command.ts";
@@ -19,13 +19,10 @@ export function RescheduleDialog(props: {
 }) {
   const { job, outcome } = props;
   const { seen, hasChanged, notice } = useSeen(props.seen, job);
-  const scheduledStartTime = dateOf(props.seen.scheduledStartTime);
-  const [picked, setPicked] = useState<Picked>(() =>
-    scheduledStartTime ? firstPick(scheduledStartTime, props.seen.timezone) : tomorrowMorning(),
-  );
+  const [picked, setPicked] = useState<Picked>(() => firstPick(props.seen));
+  const reading = useReading(picked);
   const isAllowed = job.allowedCommands.includes(BatchJobCommand.RESCHEDULE);
-  const isRead = readStartTime(picked.date, picked.time, picked.zone, new Date()).kind === "instant";
-  const isOff = hasChanged || !isAllowed || !isRead || props.isBusy;
+  const isOff = hasChanged || !isAllowed || reading.kind !== "read" || props.isBusy;
   return (
     <Dialog
       title={seen.scheduledJobId === "" ? "Schedule the start" : "Reschedule the start"}
@@ -39,7 +36,7 @@ export function RescheduleDialog(props: {
           if (!isOff) props.onSubmit(asRequest(picked), seen);
         }}
       >
-        <StartTimePicker picked={picked} onPick={setPicked} />
+        <StartTimePicker picked={picked} reading={reading} onPick={setPicked} />
         {notice}
         {!isAllowed && (
           <p class="problem">The service no longer allows this: the job has started or ended.</p>
@@ -58,7 +55,11 @@ export function RescheduleDialog(props: {
   );
 }
 
-function tomorrowMorning(): Picked {
-  const tomorrow = firstPick(new Date(Date.now() + 24 * 60 * 60 * 1000), viewerZone);
-  return { ...tomorrow, time: "09:00" };
+/** The time that the job has, in the words that it was given in; one that was given with an offset in UTC. */
+function firstPick({ requestedStartTime, scheduledStartTime, timezone }: BatchJob): Picked {
+  const parts = wallParts(requestedStartTime);
+  if (parts !== undefined) return { ...parts, zone: timezone };
+  const at = dateOf(scheduledStartTime)?.toISOString().slice(0, 19);
+  const inUtc = at === undefined ? undefined : wallParts(at);
+  return inUtc === undefined ? nothingPicked(viewerZone) : { ...inUtc, zone: "UTC" };
 }

@@ -1,4 +1,5 @@
-import { session } from "../../data/session.ts";
+import { mayChange } from "../../data/session.ts";
+import { DataTable } from "../../ui/data-table.tsx";
 import { Heading } from "../../ui/heading.tsx";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
 import { Pager } from "../../ui/pager.tsx";
@@ -6,7 +7,7 @@ import { flash } from "../../data/flash.ts";
 import { href, route } from "../../data/route.ts";
 import { type ListAddress, addressOf, queryOf, readAddress } from "./address.ts";
 import { Filters } from "./filters.tsx";
-import { JobRow } from "./job-row.tsx";
+import { jobColumns } from "./job-columns.tsx";
 import { type LivePage, useLivePage } from "./live-page.ts";
 
 export function JobsView() {
@@ -16,13 +17,13 @@ export function JobsView() {
     <>
       <div class="title-bar">
         <Heading title="Jobs" />
-        {session.value?.mayCreate && (
+        {mayChange() && (
           <a class="button primary" href={href(["jobs", "new"])}>
             New job
           </a>
         )}
       </div>
-      {flash.value !== "" && <Notice tone="good">{flash.value}</Notice>}
+      {flash.value !== undefined && <Notice tone={flash.value.tone}>{flash.value.sentence}</Notice>}
       <Filters address={address} />
       {refusal && (
         <Notice tone="bad">
@@ -40,42 +41,25 @@ export function JobsView() {
 function Table({ page, address, isStale }: { page: LivePage; address: ListAddress; isStale: boolean }) {
   if (page.rows.length === 0 && !isStale) return <NoJobs address={address} next={page.nextPageToken} />;
   return (
-    <div aria-busy={isStale}>
-      <table class="data jobs" role="table">
-        <caption class="unseen">Jobs, newest first</caption>
-        <thead role="rowgroup">
-          <tr role="row">
-            <Head>Name</Head>
-            <Head>Status</Head>
-            <Head>Progress</Head>
-            <Head>Scheduled start</Head>
-            <Head isNumber>Contacts</Head>
-            <Head isNumber>Completed</Head>
-            <Head isNumber>Calling</Head>
-            <Head isNumber>To retry</Head>
-          </tr>
-        </thead>
-        <tbody role="rowgroup">
-          {page.rows.map((row) => (
-            <JobRow key={row.id} row={row} />
-          ))}
-        </tbody>
-      </table>
+    <>
+      <DataTable
+        caption="Jobs, newest first"
+        look="jobs"
+        columns={jobColumns}
+        rows={page.rows}
+        keyOf={({ id }) => id}
+        isStale={isStale}
+      />
       <Pager
         label="Pages of jobs"
+        headingId="title"
         trail={address.trail}
         next={page.nextPageToken}
         hrefOf={(trail) => addressOf({ ...address, trail })}
       />
-    </div>
+    </>
   );
 }
-
-const Head = ({ children, isNumber = false }: { children: string; isNumber?: boolean }) => (
-  <th role="columnheader" scope="col" class={isNumber ? "number" : ""}>
-    {children}
-  </th>
-);
 
 function NoJobs({ address, next }: { address: ListAddress; next: string }) {
   if (next !== "") {
@@ -107,7 +91,7 @@ function NoJobs({ address, next }: { address: ListAddress; next: string }) {
   }
   return (
     <Empty title="There are no jobs yet.">
-      {session.value?.mayCreate ? (
+      {mayChange() ? (
         <>
           <p>A job is a list of contacts to call, with a time to start. It begins with a CSV file.</p>
           <a class="button primary" href={href(["jobs", "new"])}>

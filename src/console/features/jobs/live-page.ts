@@ -1,11 +1,11 @@
 import { type Signal, signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
-import { service } from "../../data/client.ts";
-import { pauseBefore, waitFor } from "../../data/connection.ts";
-import { type Refusal, refusalOf } from "../../data/refusal.ts";
-import { untilSeen } from "../../data/visibility.ts";
-import { watchJobs } from "../../data/watch.ts";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { BatchJob, BatchJobStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import type { ListBatchJobsResponse } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
+import { service } from "../../data/client.ts";
+import type { Refusal } from "../../data/refusal.ts";
+import { watchJobs } from "../../data/stream/watch.ts";
+import { loaded, useLoad } from "../../data/use-load.ts";
 
 export type Query = {
   readonly statuses: readonly BatchJobStatus[];
@@ -21,10 +21,11 @@ export type Row = { readonly id: string; readonly job: Signal<BatchJob> };
 const paintMs = 250;
 
 /** How long until the list itself is asked for again, for jobs that are new, gone, or in another status by now. */
-const refreshMs = (rows: number): number => Math.max(5_000, 60 * rows);
+const refreshMs = (answer: ListBatchJobsResponse | undefined): number =>
+  Math.max(5_000, 60 * (answer?.batchJobs.length ?? 0));
 
 /**
- * One page of jobs. Its rows follow the jobs by one stream; the list is asked for again from time to time. `page` stays
+ * One page of jobs. Its rows follow the jobs by the stream; the list is asked for again from time to time. `page` stays
  * what it was while the next is on its way.
  */
 export function useLivePage(query: Query): {
@@ -32,61 +33,23 @@ export function useLivePage(query: Query): {
   refusal: Refusal | undefined;
   isStale: boolean;
 } {
-  const [page, setPage] = useState<LivePage>();
-  const [refusal, setRefusal] = useState<Refusal>();
-  const [isStale, setStale] = useState(true);
-
-  useEffect(() => {
-    const stop = new AbortController();
-    setStale(true);
-    const show = (next: LivePage | Refusal): void => {
-      if (stop.signal.aborted) return;
-      setStale(false);
-      if ("rows" in next) setPage(next);
-      setRefusal("rows" in next ? undefined : next);
-    };
-    void keepListed(query, show, stop.signal);
-    return () => stop.abort();
-  }, [JSON.stringify(query)]);
-
+  const { data, refusal, isStale } = useLoad(
+    ["jobs", query],
+    (stop) => service.listBatchJobs({ ...query, statuses: [...query.statuses] }, { signal: stop }),
+    refreshMs,
+  );
+  const known = useRef(new Map<string, Signal<BatchJob>>());
+  const page = useMemo(() => data && pageOf(data, known.current), [data]);
+  const ids = page?.rows.map(({ id }) => id) ?? [];
+  useEffect(() => follow(ids, known.current), [ids.join()]);
   return { page, refusal, isStale };
 }
 
-async function keepListed(
-  query: Query,
-  show: (next: LivePage | Refusal) => void,
-  until: AbortSignal,
-): Promise<void> {
-  let watching = { ids: "", stop: new AbortController() };
-  until.addEventListener("abort", () => watching.stop.abort());
-  const known = new Map<string, Signal<BatchJob>>();
-
-  for (let failures = 0; !until.aborted;) {
-    try {
-      const answer = await service.listBatchJobs(
-        { ...query, statuses: [...query.statuses] },
-        { signal: until },
-      );
-      if (until.aborted) return;
-      failures = 0;
-      const rows = answer.batchJobs.map((job) => ({ id: job.batchJobId, job: updated(known, job) }));
-      show({ rows, nextPageToken: answer.nextPageToken });
-      const ids = rows.map(({ id }) => id);
-      if (watching.ids !== ids.join() || watching.stop.signal.aborted) {
-        watching.stop.abort();
-        watching = { ids: ids.join(), stop: new AbortController() };
-        if (ids.length > 0) void follow(ids, known, watching.stop);
-      }
-      // A job that is gone ends the watching: the list tells which one it was.
-      await waitFor(refreshMs(rows.length), AbortSignal.any([until, watching.stop.signal]));
-      await untilSeen(until);
-    } catch (error) {
-      const refusal = refusalOf(error);
-      if (until.aborted) return;
-      if (!refusal.isPassing) return show(refusal);
-      await pauseBefore(failures++, until);
-    }
-  }
+function pageOf(answer: ListBatchJobsResponse, known: Map<string, Signal<BatchJob>>): LivePage {
+  const rows = answer.batchJobs.map((job) => ({ id: job.batchJobId, job: updated(known, job) }));
+  const ids = new Set(rows.map(({ id }) => id));
+  for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
+  return { rows, nextPageToken: answer.nextPageToken };
 }
 
 /** The job's own signal, which its row listens to; an answer that is older than what is shown changes nothing. */
@@ -97,21 +60,18 @@ function updated(known: Map<string, Signal<BatchJob>>, job: BatchJob): Signal<Ba
   return shown;
 }
 
-/** Brings what the stream says to the rows, all that has come in `paintMs` at once. Stops itself if a job is gone. */
-async function follow(
-  ids: string[],
-  known: Map<string, Signal<BatchJob>>,
-  stop: AbortController,
-): Promise<void> {
+const relist = (): void => void loaded.invalidateQueries({ queryKey: ["jobs"] });
+
+/** Brings what the stream says to the rows, all that has come in `paintMs` at once; answers how to end that. */
+function follow(ids: readonly string[], known: Map<string, Signal<BatchJob>>): () => void {
+  if (ids.length === 0) return () => {};
+  const stop = new AbortController();
   const waiting = new Map<string, BatchJob>();
   const paint = setInterval(() => {
-    for (const job of waiting.values()) updated(known, job);
+    for (const job of waiting.values()) if (known.has(job.batchJobId)) updated(known, job);
     waiting.clear();
   }, paintMs);
-  await watchJobs(
-    ids,
-    { onJob: (job) => waiting.set(job.batchJobId, job), onRefused: () => stop.abort() },
-    stop.signal,
-  );
-  clearInterval(paint);
+  stop.signal.addEventListener("abort", () => clearInterval(paint));
+  watchJobs(ids, { onJob: (job) => waiting.set(job.batchJobId, job), onGone: relist }, stop.signal);
+  return () => stop.abort();
 }

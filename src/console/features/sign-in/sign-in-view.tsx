@@ -1,5 +1,4 @@
 import { useState } from "preact/hooks";
-import { tryKey } from "../../data/try-key.ts";
 import { type Refusal, refusalOf } from "../../data/refusal.ts";
 import { signIn, signOutReason } from "../../data/session.ts";
 import { Field, describedBy } from "../../ui/field.tsx";
@@ -30,7 +29,7 @@ export function SignInView() {
     setBusy(true);
     setProblem(undefined);
     try {
-      signIn(await tryKey(trimmed));
+      await signIn(trimmed);
     } catch (error) {
       setProblem(inWords(refusalOf(error)));
     } finally {
@@ -53,7 +52,7 @@ export function SignInView() {
           id="api-key"
           label="API key"
           problem={problem}
-          hint="Kept in this tab until you sign out or close it, and sent to this service only."
+          hint="Kept by the browser until you sign out or close it, where no script can read it."
         >
           <input
             {...describedBy("api-key", problem)}

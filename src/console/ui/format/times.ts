@@ -1,7 +1,16 @@
 import { type Duration, type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 
-/** The zone of the browser. */
-export const viewerZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+/** The zone of the browser; UTC where it knows none that it can reckon with. */
+export const viewerZone = usableZone();
+
+function usableZone(): string {
+  try {
+    const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+    return new Intl.DateTimeFormat("en", { timeZone }).resolvedOptions().timeZone;
+  } catch {
+    return "UTC";
+  }
+}
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
@@ -12,14 +21,14 @@ function format(zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTim
   return known;
 }
 
-const day = { day: "numeric", month: "short", year: "numeric" } as const;
+const day = { weekday: "short", day: "numeric", month: "short", year: "numeric" } as const;
 const minute = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
 const second = { ...minute, second: "2-digit" } as const;
 
-/** "1 Mar 2035, 10:00", as clocks in the zone show it. */
+/** "Thu, 1 Mar 2035, 10:00", as clocks in the zone show it. */
 export const dayAndTime = (at: Date, zone: string): string => format(zone, { ...day, ...minute }).format(at);
 
-/** "1 Mar 2035, 10:00:05". */
+/** "Thu, 1 Mar 2035, 10:00:05". */
 export const exactTime = (at: Date, zone: string): string => format(zone, { ...day, ...second }).format(at);
 
 /** "10:00:05". */
@@ -27,12 +36,6 @@ export const clockTime = (at: Date, zone: string): string => format(zone, second
 
 /** "New York" of "America/New_York". */
 export const city = (zone: string): string => (zone.split("/").at(-1) ?? zone).replaceAll("_", " ");
-
-/** The viewer's time of an instant that was just shown in `zone`, without the date where it is the same. */
-export function inViewerZone(at: Date, zone: string): string {
-  const sameDay = format(zone, day).format(at) === format(viewerZone, day).format(at);
-  return sameDay ? format(viewerZone, minute).format(at) : dayAndTime(at, viewerZone);
-}
 
 export const dateOf = (at: Timestamp | undefined): Date | undefined => at && timestampDate(at);
 

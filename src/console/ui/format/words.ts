@@ -1,3 +1,4 @@
+import { Role } from "../../../gen/callsheet/v1/options_pb.ts";
 import {
   BatchJobStatus,
   type ContactCounts,
@@ -60,12 +61,19 @@ export const outcomeWords: ReadonlyMap<number, string> = new Map(
   endings.flatMap(({ outcome, word }) => (outcome === undefined ? [] : [[outcome, word] as const])),
 );
 
-/** How many contacts are final. */
+/** How many contacts came to their own end; those that the end of their job cut off did not. */
 export const finished = (counts: ContactCounts): number =>
-  counts.total - counts.pending - counts.waitingRetry - counts.dialing;
+  counts.total - counts.pending - counts.waitingRetry - counts.dialing - counts.cancelled;
 
 export const failureReasonWords: Readonly<Record<string, string>> = {
   no_contacts: "Its time came while it had no contacts.",
   start_missed: "It could not be started in time.",
   no_call_completed: "No call was completed.",
 };
+
+export const roleWords: ReadonlyMap<Role, string> = new Map([
+  [Role.ADMIN, "admin"],
+  [Role.OPERATOR, "operator"],
+  [Role.VIEWER, "viewer"],
+  [Role.WORKER, "worker"],
+]);

@@ -1,4 +1,9 @@
-import { type ContactInput, type RejectionReason, plainPhone, reasonToReject } from "../../../../domain/contact.ts";
+import {
+  type ContactInput,
+  type RejectionReason,
+  plainPhone,
+  reasonToReject,
+} from "../../../../domain/contact.ts";
 
 /** Which columns hold the phone number and the name; every other column with a title becomes a field. */
 export type Columns = { readonly phone: number; readonly name: number | undefined };
@@ -35,14 +40,18 @@ export function guessColumns(titles: readonly string[], sample: readonly (readon
 /** The contact that a row stands for. Cells are trimmed; empty ones make no field. */
 export function toContact(row: readonly string[], titles: readonly string[], columns: Columns): ContactInput {
   const cell = (i: number | undefined) => (i === undefined ? "" : (row[i] ?? "").trim());
-  const fields: Record<string, string> = {};
-  for (const [i, title] of titles.entries()) {
-    const key = title.trim();
-    if (i === columns.phone || i === columns.name || key === "" || cell(i) === "") continue;
-    fields[key] = cell(i);
-  }
+  // Made of entries: a column may be called __proto__.
+  const fields = Object.fromEntries(
+    fieldColumns(titles, columns).flatMap(({ at, key }) => (cell(at) === "" ? [] : [[key, cell(at)]])),
+  );
   return { phone: plainPhone(cell(columns.phone)), name: cell(columns.name), fields };
 }
+
+/** The columns that become fields. */
+export const fieldColumns = (titles: readonly string[], columns: Columns): { at: number; key: string }[] =>
+  titles
+    .map((title, at) => ({ at, key: title.trim() }))
+    .filter(({ at, key }) => at !== columns.phone && at !== columns.name && key !== "");
 
 /** Judges rows by the service's own rules, and answers the places of those that are to be sent. */
 export function checkRows(

@@ -1,5 +1,4 @@
 import { proxy, wrap } from "comlink";
-import type { ContactInput } from "../../../../domain/contact.ts";
 import type { Check, Columns } from "./check.ts";
 import type { CsvWorker, ReadProgress, Summary } from "./worker.ts";
 
@@ -7,10 +6,11 @@ import type { CsvWorker, ReadProgress, Summary } from "./worker.ts";
 export type CsvFile = {
   readonly name: string;
   readonly summary: Summary;
-  /** Judges all rows; what it accepts is what `take` gives out. */
+  /** Judges all rows; what it accepts is what `write` writes. */
   readonly check: (columns: Columns) => Promise<Check>;
-  /** The accepted contacts from the `from`th on, at most `count`. */
-  readonly take: (from: number, count: number) => Promise<ContactInput[]>;
+  /** The accepted contacts as a file that the service imports. */
+  readonly write: () => Promise<Blob>;
+  /** Lets go of it, once it is written if it is being written. */
   readonly close: () => void;
 };
 
@@ -20,14 +20,19 @@ export async function openCsv(file: File, onProgress: (progress: ReadProgress) =
   const { promise: broken, reject } = Promise.withResolvers<never>();
   worker.addEventListener("error", () => reject(new Error("The file could not be read.")));
   const remote = wrap<CsvWorker>(worker);
+  let writing: Promise<unknown> = Promise.resolve();
   try {
     const summary = await Promise.race([remote.read(file, proxy(onProgress)), broken]);
     return {
       name: file.name,
       summary,
       check: (columns) => remote.check(columns),
-      take: (from, count) => remote.take(from, count),
-      close: () => worker.terminate(),
+      write() {
+        const written = remote.write();
+        writing = written.catch(() => {});
+        return written;
+      },
+      close: () => void writing.then(() => worker.terminate()),
     };
   } catch (error) {
     worker.terminate();

@@ -1,8 +1,8 @@
 import { expose } from "comlink";
 import Papa from "papaparse";
-import type { ContactInput } from "../../../../domain/contact.ts";
-import { type Check, type Columns, checkRows, guessColumns, hasTitles, toContact } from "./check.ts";
+import { type Check, type Columns, checkRows, guessColumns, hasTitles } from "./check.ts";
 import { FileError, decodeText } from "./decode.ts";
+import { contactsCsv, titlesCsv } from "./write.ts";
 
 /** What is known of a file once it is read. */
 export type Summary = {
@@ -17,6 +17,7 @@ export type ReadProgress = { readonly rows: number; readonly share: number };
 const chunkCharacters = 512 * 1024;
 const shownRows = 5;
 const sampleRows = 100;
+const writtenRows = 5_000;
 
 let titles: readonly string[] = [];
 let rows: string[][] = [];
@@ -66,8 +67,19 @@ const csvWorker = {
     return result.check;
   },
 
-  take(from: number, count: number): ContactInput[] {
-    return accepted.slice(from, from + count).map((place) => toContact(rows[place] ?? [], titles, columns));
+  write(): Blob {
+    const pieces: string[] = [];
+    for (let from = 0; from < accepted.length; from += writtenRows) {
+      const some = accepted.slice(from, from + writtenRows);
+      pieces.push(
+        contactsCsv(
+          some.map((place) => rows[place] ?? []),
+          titles,
+          columns,
+        ),
+      );
+    }
+    return new Blob([titlesCsv(titles, columns), ...pieces], { type: "text/csv" });
   },
 };
 

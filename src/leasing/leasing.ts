@@ -70,8 +70,10 @@ export function createLeasing(deps: {
   const { shares, recorder, logger, onAsk = () => {} } = deps;
   const desks = createDesks({ floorMs: defaultFloorMs, ...deps, takeOver });
   const stop = new AbortController();
-  /** The last call to come under each request id, while it draws its ticket. */
-  const drawing = new Map<string, LeaseRequest>();
+  /** The calls under each request id that draw their tickets, in the order in which they came. */
+  const drawing = new Map<string, Set<LeaseRequest>>();
+  /** Those of them that a later one has repeated. */
+  const repeated = new WeakSet<LeaseRequest>();
 
   /**
    * Takes over what other calls have leased under the request id; undefined if a later call has it. What does not fit
@@ -106,17 +108,27 @@ export function createLeasing(deps: {
     return undefined;
   }
 
-  /** Draws the call's ticket; undefined if the call has been repeated meanwhile, and its ticket may be the later. */
+  /**
+   * Draws the call's ticket; undefined if its caller has gone, or has repeated the call meanwhile, so that its ticket
+   * may be the later. A call whose caller has gone repeats nothing, though it came last, over another connection.
+   */
   async function drawUnlessRepeated(request: LeaseRequest) {
-    const { caller, requestId } = request;
+    const { caller, requestId, signal } = request;
     const { organizationId } = caller;
     const name = `${organizationId} ${requestId}`;
-    drawing.set(name, request);
+    const calls = drawing.get(name) ?? new Set();
+    drawing.set(name, calls.add(request));
     try {
       const drawn = await drawTicket(shares.of(organizationId), organizationId, requestId);
-      return drawing.get(name) === request ? drawn : undefined;
+      if (signal.aborted) return undefined;
+      const inOrder = [...calls];
+      const place = inOrder.indexOf(request);
+      for (const earlier of inOrder.slice(0, place)) repeated.add(earlier);
+      const isRepeated = repeated.has(request) || inOrder.slice(place + 1).some((one) => !one.signal.aborted);
+      return isRepeated ? undefined : drawn;
     } finally {
-      if (drawing.get(name) === request) drawing.delete(name);
+      calls.delete(request);
+      if (calls.size === 0) drawing.delete(name);
     }
   }
 

@@ -291,7 +291,7 @@ async function beginLateCall(statement: string) {
   const call = lease(slow, { requestId, maxContacts: 3, signal: gone.signal });
   await sprung;
   const running = own.move();
-  return { slow, call, gone, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return { proxy, slow, call, gone, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
 const takenBack = (leases: readonly Lease[]) =>
@@ -337,6 +337,31 @@ test("a call that has its ticket only after its repeat has come to the same repl
   expect(again).toHaveLength(3);
   expect(await late.call).toEqual([]);
   await expectAllLive(parts, again);
+});
+
+test("a call that comes after its repeat, and whose caller has gone by then, takes nothing from it", async () => {
+  const { first } = await leaseThree();
+  await using early = await beginLateCall("lease_tickets");
+  const gone = new AbortController();
+  const late = lease(early.slow, { requestId, maxContacts: 3, signal: gone.signal });
+  // It is heard of before any answer of Postgres.
+  setImmediate(() => gone.abort());
+  expect(await late).toEqual([]);
+  expect(numbersOf(await early.call)).toEqual(numbersOf(first));
+  await expectAllLive(parts, await early.call);
+});
+
+test("a call is served though another one came after it, whose caller has gone before either has its ticket", async () => {
+  const { first } = await leaseThree();
+  await using early = await beginLateCall("lease_tickets");
+  const { sprung } = early.proxy.trap((sent) => sent.includes("lease_tickets"), "hold the request");
+  const gone = new AbortController();
+  const late = lease(early.slow, { requestId, maxContacts: 3, signal: gone.signal });
+  await sprung;
+  gone.abort();
+  expect(numbersOf(await early.call)).toEqual(numbersOf(first));
+  expect(await late).toEqual([]);
+  await expectAllLive(parts, await early.call);
 });
 
 test("a request id is of one organization only", async () => {

@@ -953,10 +953,27 @@ const leasing: Mutant[] = [
   {
     guard: "of two calls on one replica the one that came first takes nothing from the other",
     file: "src/leasing/leasing.ts",
-    text: "return drawing.get(name) === request ? drawn : undefined;",
+    text: "return isRepeated ? undefined : drawn;",
     instead: "return drawn;",
     test: "test/leasing/repeats.test.ts",
     title: "a call that has its ticket only after its repeat has come to the same replica takes nothing",
+  },
+  {
+    guard: "a call whose caller has gone before it has its ticket repeats none",
+    file: "src/leasing/leasing.ts",
+    text: "if (signal.aborted) return undefined;",
+    instead: "",
+    test: "test/leasing/repeats.test.ts",
+    title: "a call that comes after its repeat, and whose caller has gone by then, takes nothing from it",
+  },
+  {
+    guard: "a call is not taken for repeated by one whose caller has gone",
+    file: "src/leasing/leasing.ts",
+    text: "inOrder.slice(place + 1).some((one) => !one.signal.aborted)",
+    instead: "inOrder.length > place + 1",
+    test: "test/leasing/repeats.test.ts",
+    title:
+      "a call is served though another one came after it, whose caller has gone before either has its ticket",
   },
   {
     guard: "whatever a lease id says is compared with the lease",

@@ -58,6 +58,7 @@ test("pages that are open while the service is killed say so, and catch up by th
   await using job = await open(`${url}/jobs/${batchJobId}`, { apiKey });
   await list.page.getByRole("link", { name: "Spring campaign" }).waitFor();
   await badge(job.page, "Pending").waitFor();
+  expect(await figure(job.page, "Contacts")).toBe(3);
 
   first.child.kill("SIGKILL");
   await first.ended;
@@ -99,6 +100,7 @@ test("pages that are open while the database is away say so, and catch up by the
   );
   await using job = await open(`${url}/jobs/${batchJobId}`, { apiKey });
   await badge(job.page, "Pending").waitFor();
+  expect(await figure(job.page, "Contacts")).toBe(3);
 
   await proxy.cut();
   await job.page.getByText("The service does not answer.").waitFor();

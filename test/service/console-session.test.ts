@@ -4,7 +4,7 @@ import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
 
-/* How the console signs in: the key goes into a cookie, which counts only beside a header that no other page can send. */
+/* How the console signs in: with a cookie, which counts only beside a header that no other page can send. */
 
 const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;

@@ -27,8 +27,8 @@ type TestOptions = Partial<
 type Beside = { readonly databaseUrl: string; readonly prefix: string; readonly apiKey: string };
 
 /**
- * A whole replica with its loops, and an admin's client for it: on a database and a Redis prefix of its own, or on those
- * of another, `beside`.
+ * A whole replica with its loops, and an admin's client for it: on a database and a Redis prefix of its own, or on
+ * those of another, `beside`.
  */
 export async function startTestService({ beside, ...options }: TestOptions & { beside?: Beside } = {}) {
   await using stack = new AsyncDisposableStack();

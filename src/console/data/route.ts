@@ -63,7 +63,7 @@ function show(url: URL): void {
 
 /**
  * Links between views are ordinary ones. Where the browser lets the page answer them (the Navigation API) it does, and
- * the browser keeps where each view was scrolled to; elsewhere it loads the page at the new address, which does as well.
+ * the browser keeps where each view was scrolled to; elsewhere it loads the page at the new address, which does, too.
  */
 export function startRouting(): void {
   const { path, query } = route.value;

@@ -13,6 +13,7 @@ import {
 import { credentials } from "@grpc/grpc-js";
 import { afterAll, describe, expect, test } from "vitest";
 import { readNetworks } from "../src/domain/networks.ts";
+import { run } from "../src/embedded/run.ts";
 import { freePort } from "../src/embedded/server-process.ts";
 import { BatchJobStatus } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
@@ -24,6 +25,7 @@ import { createAuthority } from "./support/authority.ts";
 import { findDebianProgram, type Program, startProgram } from "./support/debian-program.ts";
 import { eventually } from "./support/eventually.ts";
 import { makeContacts } from "./support/make.ts";
+import { findPython, makePythonClient } from "./support/python.ts";
 import { readDocument } from "./support/readme.ts";
 import { startTestService } from "./support/service.ts";
 
@@ -164,6 +166,45 @@ function transportsTo(ports: Ports, service: Service): Record<string, Transport>
   };
 }
 
+const python = stack.use(await findPython());
+const pythonEnvironment = python && (await makePythonClient(python, directory));
+const withPython = python === undefined ? " (skipped: needs python3 with grpcio-tools)" : "";
+
+/** More than what a proxy keeps of a stream. */
+const manyContacts = 20_000;
+const manyRows = (): string =>
+  `phone,name\n${Array.from({ length: manyContacts }, (_, i) => `+1415${2_000_000 + i},Ann ${i}\n`).join("")}`;
+
+/** A job of its own that goes to the service and comes back as a stream; then what it hears of the job, as JSON. */
+const pythonProgram = `
+import grpc, json, os, sys
+from callsheet.v1 import batch_job_pb2 as kinds, batch_job_service_pb2 as api, batch_job_service_pb2_grpc as rpc
+authority = grpc.ssl_channel_credentials(open(os.environ["CA"], "rb").read())
+stub = rpc.BatchJobServiceStub(grpc.secure_channel(os.environ["ADDRESS"], authority))
+meta = dict(metadata=[("authorization", "Bearer " + os.environ["KEY"])], timeout=60)
+made = stub.CreateBatchJob(api.CreateBatchJobRequest(name="Python", from_phone_number_id="pn_1"), wait_for_ready=True, **meta)
+id, file = made.batch_job_id, sys.stdin.buffer.read()
+
+def parts():
+    yield api.ImportContactsRequest(header=api.ImportContactsHeader(batch_job_id=id))
+    for at in range(0, len(file), 65536):
+        yield api.ImportContactsRequest(csv=file[at:at + 65536])
+    yield api.ImportContactsRequest(end=api.ImportContactsEnd(total_bytes=len(file)))
+
+accepted = stub.ImportContacts(parts(), **meta).accepted_count
+watched = stub.WatchBatchJobs(api.WatchBatchJobsRequest(batch_job_ids=[id]), **meta)
+heard = [kinds.BatchJobStatus.Name(next(watched).batch_job.status)]
+stub.StartBatchJob(api.StartBatchJobRequest(batch_job_id=id), **meta)
+heard.append(kinds.BatchJobStatus.Name(next(watched).batch_job.status))
+watched.cancel()
+lines = b"".join(part.csv for part in stub.ExportContacts(api.ExportContactsRequest(batch_job_id=id), **meta)).count(b"\\n")
+try:
+    stub.StartBatchJob(api.StartBatchJobRequest(batch_job_id=id), **meta)
+except grpc.RpcError as error:
+    refusal = error.code().name
+print(json.dumps(dict(accepted=accepted, heard=heard, lines=lines, refusal=refusal)))
+`;
+
 describe.each(Object.entries(proxies))("behind %s", async (name, { wanted, service, start }) => {
   const program = await findDebianProgram(wanted);
   const why = typeof program === "string" ? ` (skipped: ${program})` : "";
@@ -174,11 +215,12 @@ describe.each(Object.entries(proxies))("behind %s", async (name, { wanted, servi
     if (typeof program === "string") throw new Error(program);
     stack.use(await start(program, ports));
   }
+  const started = why === "" ? begin() : undefined;
 
   test.skipIf(why !== "")(
     `every client calls, streams and hears refusals, as ${name} is documented${why}`,
     async () => {
-      await begin();
+      await started;
       const post = async (path: string, body: string) => {
         const call = request({
           host: "localhost",
@@ -227,6 +269,30 @@ describe.each(Object.entries(proxies))("behind %s", async (name, { wanted, servi
         expect((await post(`/batch-jobs/${batchJobId}/contacts.csv`, csv))[1]).toContain('"acceptedCount":1');
       }
 
+      // gRPC-Web has no streams to the service.
+      const { "gRPC-Web": _, ...streaming } = transportsTo(ports, service);
+      for (const [client, transport] of Object.entries(streaming)) {
+        const jobs = createClient(BatchJobService, transport);
+        const options = { headers: header };
+        const { batchJobId } = await jobs.createBatchJob(
+          { name: client, fromPhoneNumberId: "pn_1" },
+          options,
+        );
+        const bytes = Buffer.from(manyRows());
+        async function* parts() {
+          yield { part: { case: "header" as const, value: { batchJobId } } };
+          for (let at = 0; at < bytes.length; at += 65_536)
+            yield { part: { case: "csv" as const, value: bytes.subarray(at, at + 65_536) } };
+          yield { part: { case: "end" as const, value: { totalBytes: BigInt(bytes.length) } } };
+        }
+        const { acceptedCount } = await jobs.importContacts(parts(), options);
+        let exported = "";
+        for await (const { csv } of jobs.exportContacts({ batchJobId }, options))
+          exported += String(Buffer.from(csv));
+        const lines = exported.trimEnd().split("\n").length;
+        expect([client, acceptedCount, lines]).toEqual([client, manyContacts, manyContacts + 1]);
+      }
+
       // Both ways at once: an answer is here before the next question is asked.
       const reflection = createClient(
         ServerReflection,
@@ -247,5 +313,24 @@ describe.each(Object.entries(proxies))("behind %s", async (name, { wanted, servi
       }
       expect(answers).toBe(2);
     },
+  );
+
+  test.skipIf(why !== "" || python === undefined)(
+    `a client in Python calls, streams and hears refusals through ${name}${why}${withPython}`,
+    async () => {
+      await started;
+      const { ok, output } = await run(python?.command ?? "", ["-c", pythonProgram], {
+        env: { ...pythonEnvironment, CA: caFile, ADDRESS: `localhost:${ports.grpc}`, KEY: service.apiKey },
+        input: manyRows(),
+      });
+      expect({ ok, output }).toEqual({ ok: true, output: expect.stringMatching(/^{.*}$/) as string });
+      expect(JSON.parse(output)).toEqual({
+        accepted: manyContacts,
+        heard: ["BATCH_JOB_STATUS_PENDING", "BATCH_JOB_STATUS_RUNNING"],
+        lines: manyContacts + 1,
+        refusal: "FAILED_PRECONDITION",
+      });
+    },
+    90_000,
   );
 });

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -13,8 +13,8 @@ import { openDatabase } from "../src/postgres/database.ts";
 import { type Service, startService } from "../src/service.ts";
 import { cloneDatabase } from "./support/database.ts";
 import { eventually } from "./support/eventually.ts";
-import { findPython } from "./support/python.ts";
-import { readDocument, root } from "./support/readme.ts";
+import { findPython, makePythonClient } from "./support/python.ts";
+import { readDocument } from "./support/readme.ts";
 import { workAt } from "./support/work.ts";
 
 const { code } = readDocument("docs/workers.md");
@@ -54,17 +54,12 @@ const directory = await mkdtemp(join(tmpdir(), "callsheet-python-worker-"));
 stack.defer(() => rm(directory, { recursive: true, force: true }));
 
 /** The client is made as the document says, and its worker written beside it. */
-async function writeWorker(): Promise<void> {
-  await symlink(join(root, "proto"), join(directory, "proto"));
+async function writeWorker(): Promise<Record<string, string>> {
+  if (python === undefined) return {};
   await writeFile(join(directory, "worker.py"), code("## Python", "python"));
-  const line = code("## Python", "sh").replace("python3 -m grpc_tools.protoc", python?.protoc ?? "");
-  await new Promise<void>((resolve, reject) => {
-    execFile("sh", ["-euc", line], { cwd: directory, env: python?.env }, (error) =>
-      error === null ? resolve() : reject(error),
-    );
-  });
+  return await makePythonClient(python, directory);
 }
-if (python !== undefined) await writeWorker();
+const withClient = await writeWorker();
 
 type PythonWorker = AsyncDisposable & {
   /** What it has logged, but for what it tries again. */
@@ -76,8 +71,7 @@ type PythonWorker = AsyncDisposable & {
 
 function startWorker(callSeconds: number, leaseSeconds: number): PythonWorker {
   const env = {
-    ...python?.env,
-    PYTHONPATH: `${python?.env["PYTHONPATH"] ?? ""}:${directory}`,
+    ...withClient,
     ADDRESS: `127.0.0.1:${grpcPort}`,
     KEY: apiKey,
     CALL_SECONDS: String(callSeconds),
@@ -123,8 +117,7 @@ test.skipIf(python === undefined)(
     const documented = readDocument("proto/README.md").code("### Reading the code", "python");
     await writeFile(join(directory, "refusal.py"), documented + refusalProgram);
     const env = {
-      ...python?.env,
-      PYTHONPATH: `${python?.env["PYTHONPATH"] ?? ""}:${directory}`,
+      ...withClient,
       ADDRESS: `127.0.0.1:${grpcPort}`,
       KEY: apiKey,
     };

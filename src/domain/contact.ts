@@ -50,7 +50,14 @@ export type StoredContact = ContactInput & {
   nextAttemptAt: Date | null;
 };
 
-export type RejectionReason = "invalid_phone_format" | "duplicate_phone" | "invalid_fields";
+export const rejectionReasons = [
+  "invalid_phone_format",
+  "duplicate_phone",
+  "invalid_fields",
+  "extension_not_supported",
+] as const;
+
+export type RejectionReason = (typeof rejectionReasons)[number];
 
 /** What is wrong with a contact: where, and which rule it breaks, in words for people. */
 export type Flaw = {
@@ -70,6 +77,8 @@ export type RejectedRow = Rejected & { line: number };
 const e164 = /^\+[1-9]\d{6,14}$/;
 /** Control characters, and the halves of surrogate pairs, which no database text can hold. */
 const unprintable = /[\p{Cc}\p{Cs}]/u;
+/** The same without line feeds and tabs, which the value of a field may hold. */
+const unprintableInValue = /(?![\n\t])[\p{Cc}\p{Cs}]/u;
 
 /** Spaces, what nobody sees, and the marks that people write into phone numbers. */
 const marks = /[\p{Zs}\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\-\u2010\u2011.()/]/gu;
@@ -78,13 +87,29 @@ const asText = /^(?:="(.*)"|'(.*))$/s;
 /** Within parentheses a zero is dialed inside the country only: nobody can say whether it is meant. */
 const trunkZero = /\(\s*0\s*\)/u;
 /** No phone with its marks is longer. */
-const longestWritten = 64;
+export const longestWritten = 64;
+/** A number as a spreadsheet shows it that has no room for all of its digits. */
+const scientific = /^\s*\+?\d[.,]?\d*E\+?\d+\s*$/i;
+/** A number as a program writes it that takes it for an amount. */
+const decimal = /^\s*\+?\d{7,}[.,]0+\s*$/;
+
+/** What was written, without what makes a spreadsheet keep it as text. */
+export function asWritten(cell: string): string {
+  const [, quoted, apostrophe] = asText.exec(cell) ?? [];
+  return quoted ?? apostrophe ?? cell;
+}
+
+/** True if a program has taken the phone for a number: its digits are not the digits to dial. */
+export function isMangled(written: string): boolean {
+  const text = asWritten(written);
+  return scientific.test(text) || decimal.test(text);
+}
 
 /** The phone number in E.164 where what was written is that but for spaces and marks; else what was written. */
 export function plainPhone(written: string): string {
-  if (e164.test(written) || written.length > longestWritten || trunkZero.test(written)) return written;
-  const [, quoted, apostrophe] = asText.exec(written) ?? [];
-  const plain = (quoted ?? apostrophe ?? written).replace(marks, "");
+  if (e164.test(written) || written.length > longestWritten) return written;
+  if (trunkZero.test(written) || isMangled(written)) return written;
+  const plain = asWritten(written).replace(marks, "");
   return e164.test(plain) ? plain : written;
 }
 
@@ -94,10 +119,10 @@ export const shownPhone = (phone: string): string =>
     .slice(0, 50)
     .join("");
 
-const isText = (text: string, min: number, max: number): boolean =>
+const isText = (text: string, min: number, max: number, forbidden = unprintable): boolean =>
   text.length >= min &&
   (text.length <= max || (text.length <= 2 * max && [...text].length <= max)) &&
-  !unprintable.test(text);
+  !forbidden.test(text);
 
 export const largestFieldCount = 50;
 
@@ -106,7 +131,7 @@ export const isPhone = (text: string): boolean => e164.test(text);
 export const isReason = (text: string): boolean => isText(text, 1, 200);
 export const isName = (text: string): boolean => isText(text, 0, 200);
 export const isFieldKey = (text: string): boolean => isText(text, 1, 64);
-export const isFieldValue = (text: string): boolean => isText(text, 0, 1000);
+export const isFieldValue = (text: string): boolean => isText(text, 0, 1000, unprintableInValue);
 
 /** What a contact may take as it is stored: phone, name and the fields as JSON in UTF-8, and two separators. */
 const largestContactBytes = 32 * 1024;
@@ -114,11 +139,11 @@ const largestContactBytes = 32 * 1024;
 const phoneRule = (phone: string): string =>
   trunkZero.test(phone)
     ? "must be without the zero in parentheses, which is dialed inside its country only: +44 20 …, not +44 (0)20 …"
-    : /^\d[.,]?\d*E\+?\d+$/i.test(phone)
-      ? "must have all its digits, of which a spreadsheet has kept the first; format the column as text and enter it again"
+    : isMangled(phone)
+      ? "must have all its digits and no others; here a program has taken it for a number (as 1.41555E+10 or 14155550100.0): format the column as text and enter it again"
       : "must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out";
-const textRule = (min: number, max: number): string =>
-  `must have ${min === 0 ? "at most" : `${min} to`} ${max.toLocaleString("en")} characters, none of them a control character such as a line end or a tab`;
+const textRule = (max: number, forbidden: string): string =>
+  `must have at most ${max.toLocaleString("en")} characters, none of them a control character ${forbidden}`;
 const invalidField = (field: string, rule: string): Flaw => ({ reason: "invalid_fields", field, rule });
 
 export const badPhone = (phone: string): Flaw => ({
@@ -126,10 +151,10 @@ export const badPhone = (phone: string): Flaw => ({
   field: "phone",
   rule: phoneRule(phone),
 });
-export const badName: Flaw = invalidField("name", textRule(0, 200));
+export const badName: Flaw = invalidField("name", textRule(200, "such as a line end or a tab"));
 /** The value of a field; its key may be in an answer. */
 export const badValue = (key: string): Flaw =>
-  invalidField(`fields[${JSON.stringify(key)}]`, textRule(0, 1000));
+  invalidField(`fields[${JSON.stringify(key)}]`, textRule(1000, "but line feeds and tabs"));
 export const tooManyFields: Flaw = invalidField("fields", `must be at most ${largestFieldCount}`);
 export const tooLarge: Flaw = invalidField(
   "fields",
@@ -144,8 +169,17 @@ export const duplicatePhone: Flaw = {
 const encoder = new TextEncoder();
 
 /** True if the contact takes no more than it may; a character takes at most three bytes for each of its units. */
-export const isSmallEnough = (line: string): boolean =>
-  line.length * 3 <= largestContactBytes || encoder.encode(line).length <= largestContactBytes;
+export const isSmallEnough = (phone: string, name: string, json: string): boolean =>
+  (phone.length + name.length + json.length + 2) * 3 <= largestContactBytes ||
+  encoder.encode(`${phone} ${name} ${json}`).length <= largestContactBytes;
+
+/** How a phone is read: as E.164, or as what is wrong with it. */
+export type ReadPhone = (written: string) => string | Flaw;
+
+export const readE164: ReadPhone = (written) => {
+  const phone = plainPhone(written);
+  return isPhone(phone) ? phone : badPhone(phone);
+};
 
 /** What keeps a contact from being stored, judged by itself; undefined if nothing does. */
 function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined {
@@ -157,17 +191,13 @@ function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined {
     if (!isFieldKey(key)) return invalidField("fields", `must have names that are ${keyRule}`);
     if (!isFieldValue(value)) return badValue(key);
   }
-  if (entries.length <= fewFields || isSmallEnough([phone, name, JSON.stringify(fields)].join(" ")))
-    return undefined;
+  if (entries.length <= fewFields || isSmallEnough(phone, name, JSON.stringify(fields))) return undefined;
   return tooLarge;
 }
 
 const keyRule = "1 to 64 characters long, none of them a control character";
 /** So few fields are never too large: a field takes at most 4 bytes for each of 1,064 characters, and a name 800. */
 const fewFields = 7;
-
-/** The reason alone. */
-export const reasonToReject = (contact: ContactInput): RejectionReason | undefined => flawOf(contact)?.reason;
 
 /** What was given as a contact and cannot be judged as one, such as a row of a file that lacks a value. */
 export type FlawedInput = { phone: string; flaw: Flaw };

@@ -1,8 +1,7 @@
-import { isUtf8 } from "node:buffer";
 import Papa from "papaparse";
 import { badFile } from "./bad-file.ts";
-import { encodingOf, refuseOtherKinds, telling } from "./file-kind.ts";
-import { findSeparator } from "./separator.ts";
+import { createTextReader } from "./encoding.ts";
+import { findSeparator, separatorOf } from "./separator.ts";
 
 /** One record of a file, and the line on which it begins, from 1. */
 export type CsvRecord = { readonly line: number; readonly values: readonly string[] };
@@ -10,47 +9,33 @@ export type CsvRecord = { readonly line: number; readonly values: readonly strin
 /** A record that is longer is not one: somewhere before its end a quote was not closed. In UTF-16 units. */
 const largestRecord = 256 * 1024;
 
+/** Nothing is said of the file. */
+const foundOut = { encoding: "", delimiter: "", phoneColumn: "" };
+
 type Parsed = { data: string[][]; errors: { row: number }[]; meta: { cursor: number } };
 
 type Format = { readonly separator: string; readonly parser: { parse(...given: unknown[]): Parsed } };
 
 /**
- * Reads CSV (RFC 4180; UTF-8, or UTF-16; any of four separators, which it finds out; lines that end with CRLF, LF or
- * CR) piece by piece. Empty lines, and rows of nothing but separators, are no records; spaces around values that are
- * not quoted are left out. Each piece should be some 10 kB: what is left of a record is read again with the next one.
+ * Reads CSV (RFC 4180; UTF-8, UTF-16 or Windows-1252, and any of four separators, which it finds out unless they are
+ * given; lines that end with CRLF, LF or CR) piece by piece. Empty lines, and rows of nothing but separators, are no
+ * records; spaces around values that are not quoted are left out. Each piece should be some 10 kB: what is left of a
+ * record is read again with the next one.
  */
-export function createCsvReader() {
-  let start: Buffer | undefined = Buffer.alloc(0);
-  let decoder = new TextDecoder("utf-8", { fatal: true });
+export function createCsvReader(
+  given: { readonly encoding: string; readonly delimiter: string; readonly phoneColumn: string } = foundOut,
+) {
+  const reader = createTextReader(given.encoding);
+  const hints = { separator: separatorOf(given.delimiter), phoneColumn: given.phoneColumn };
   let format: Format | undefined;
   let rest = "";
   let line = 1;
 
-  /** Keeps the first bytes back until they tell what the file is. */
-  function begin(kept: Buffer, bytes: Uint8Array, some: { isLast: boolean }): Uint8Array {
-    const whole = Buffer.concat([kept, bytes]);
-    start = some.isLast || whole.length >= telling ? undefined : whole;
-    if (start !== undefined) return new Uint8Array();
-    refuseOtherKinds(whole);
-    decoder = new TextDecoder(encodingOf(whole), { fatal: true });
-    return whole;
-  }
-
-  function decode(bytes: Uint8Array, { isLast }: { isLast: boolean }): string {
-    const known = start === undefined ? bytes : begin(start, bytes, { isLast });
-    try {
-      return decoder.decode(known, { stream: !isLast });
-    } catch {
-      const at = line + newlinesIn(rest) + (decoder.encoding === "utf-8" ? linesOfUtf8(known) : 0);
-      throw badFile(
-        `The file is not ${decoder.encoding.toUpperCase()}: line ${at} has bytes of another encoding; save it as UTF-8.`,
-        { line: String(at) },
-      );
-    }
-  }
+  const decode = (bytes: Uint8Array, { isLast }: { isLast: boolean }): string =>
+    reader.decode(bytes, { isLast, linesBefore: () => line + newlinesIn(rest) });
 
   function readFormat(text: string, some: { isLast: boolean }): string {
-    const found = findSeparator(text, some);
+    const found = findSeparator(text, hints, some);
     if (found === undefined) return text;
     const { separator, skipped } = found;
     format = { separator, parser: new Papa.Parser({ delimiter: separator, newline: "\n", quoteChar: '"' }) };
@@ -126,18 +111,6 @@ function newlinesIn(text: string): number {
   let count = 0;
   for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) count += 1;
   return count;
-}
-
-/** How many whole lines of UTF-8 come before the first that is not. */
-function linesOfUtf8(bytes: Uint8Array): number {
-  let count = 0;
-  // The piece may begin within a letter.
-  const begins = bytes.subarray(0, 3).findLastIndex((byte) => byte >= 0x80 && byte < 0xc0) + 1;
-  for (let from = begins; ; count += 1) {
-    const end = bytes.indexOf(0x0a, from);
-    if (end === -1 || !isUtf8(bytes.subarray(from, end))) return count;
-    from = end + 1;
-  }
 }
 
 const space = 0x20;

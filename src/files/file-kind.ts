@@ -20,8 +20,8 @@ const others: readonly (readonly [begins: string | RegExp, sentence: string])[] 
 ];
 
 /** Refuses a file that is something else than text, or another kind of text, and says what would have worked. */
-export function refuseOtherKinds(start: Buffer): void {
-  const text = start.toString("latin1", 0, telling);
+export function refuseOtherKinds(start: Uint8Array): void {
+  const text = String.fromCharCode(...start.subarray(0, telling));
   const other = others.find(([begins]) =>
     typeof begins === "string" ? text.startsWith(begins) : begins.test(text),
   );
@@ -32,7 +32,7 @@ export function refuseOtherKinds(start: Buffer): void {
  * The encoding of a file that begins like this: UTF-16 if it says so, or has an ASCII letter in each of its first
  * units.
  */
-export function encodingOf(start: Buffer): "utf-8" | "utf-16le" | "utf-16be" {
+export function encodingOf(start: Uint8Array): "utf-8" | "utf-16le" | "utf-16be" {
   const [a, b, c, d] = start;
   if (a === 0xff && b === 0xfe) return "utf-16le";
   if (a === 0xfe && b === 0xff) return "utf-16be";

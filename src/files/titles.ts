@@ -15,6 +15,9 @@ export type Columns = {
   readonly untitled: readonly number[];
 };
 
+/** Which columns hold the phone and the name, where somebody has said so. */
+export type ChosenColumns = Pick<Columns, "phone" | "name">;
+
 /** What the column of phone numbers is called where it is not called phone, without what is no letter or digit. */
 const phoneTitles = new Set(
   [
@@ -32,14 +35,16 @@ const bare = (title: string): string =>
     .normalize("NFC")
     .replace(/[^\p{L}\p{N}]/gu, "");
 
-/** The columns that are called phone, or else those that have one of its usual names. */
-function phoneColumns(titles: readonly string[]): readonly number[] {
+/** The columns that are called as was said, or phone, or else those that have one of its usual names. */
+function phoneColumns(titles: readonly string[], called: string): readonly number[] {
   const at = (is: (title: string) => boolean) => titles.flatMap((title, i) => (is(title.trim()) ? [i] : []));
+  if (called !== "") return at((title) => title.toLowerCase() === called.trim().toLowerCase());
   const named = at((title) => title.toLowerCase() === "phone");
   return named.length > 0 ? named : at((title) => phoneTitles.has(bare(title)));
 }
 
-export const hasPhoneTitle = (titles: readonly string[]): boolean => phoneColumns(titles).length > 0;
+export const hasPhoneTitle = (titles: readonly string[], called = ""): boolean =>
+  phoneColumns(titles, called).length > 0;
 
 const quoted = (titles: readonly string[]): string =>
   titles.map((title) => `“${shownPhone(title)}”`).join(", ");
@@ -47,18 +52,19 @@ const shownTitles = 5;
 /** So many of the titles go with a refusal. */
 const shownColumns = 50;
 
-/** The place of the column of phone numbers. */
-export function readPhoneColumn(titles: readonly string[]): number {
+/** The place of the column of phone numbers, which has this title, where one is given. */
+export function readPhoneColumn(titles: readonly string[], called = ""): number {
   if (titles.some((title) => hasPhoneWithin(title) && writtenField(title) === undefined)) {
     throw badFile(
       "The file's first line has phone numbers within its titles: its line ends were lost. Send the file as it is (curl: --data-binary @FILE).",
     );
   }
-  const [phone, secondPhone] = phoneColumns(titles);
+  const [phone, secondPhone] = phoneColumns(titles, called);
   if (phone === undefined) {
     const more = titles.length > shownTitles ? ", …" : "";
+    const wanted = called === "" ? "phone" : `${quoted([called])}, as phone_column says`;
     throw badFile(
-      `The file's first line must name its columns, and one of them must be phone; it has ${quoted(titles.slice(0, shownTitles))}${more}.`,
+      `The file's first line must name its columns, and one of them must be ${wanted}; it has ${quoted(titles.slice(0, shownTitles))}${more}.`,
       { columns: titles.slice(0, shownColumns).map(shownPhone).join(",") },
     );
   }
@@ -66,18 +72,23 @@ export function readPhoneColumn(titles: readonly string[]): number {
   if (titles[phone]?.toLowerCase() === titles[secondPhone]?.toLowerCase())
     throw sameTitle(titles[secondPhone]);
   throw badFile(
-    `The columns ${quoted([titles[phone] ?? "", titles[secondPhone] ?? ""])} may both hold the phone number; name one of them phone.`,
+    `The columns ${quoted([titles[phone] ?? "", titles[secondPhone] ?? ""])} may both hold the phone number; name one of them phone, or say which it is (phone_column).`,
   );
 }
 
 export const sameTitle = (title = ""): BatchJobError =>
   badFile(`Two columns of the file are named ${quoted([title])}; give each its own name.`);
 
-/** Reads the record that names the columns. Those of an export that tell what became of its contacts are no fields. */
-export function readTitles(given: readonly string[]): Columns {
+/**
+ * Reads the record that names the columns. Those of an export that tell what became of its contacts are no fields.
+ * `called` is the title of the column of phones, if somebody has named it, and `chosen` which columns were picked.
+ */
+export function readTitles(given: readonly string[], called = "", chosen?: ChosenColumns): Columns {
   const titles = given.map((title) => title.trim());
-  const phone = readPhoneColumn(titles);
-  const names = titles.flatMap((title, at) => (title.toLowerCase() === "name" ? [at] : []));
+  const phone = chosen?.phone ?? readPhoneColumn(titles, called);
+  const isName = (title: string, at: number) =>
+    chosen === undefined ? title.toLowerCase() === "name" && at !== phone : at === chosen.name;
+  const names = titles.flatMap((title, at) => (isName(title, at) ? [at] : []));
   const [name, secondName] = names;
   const results = resultColumns(titles);
   const others = titles.flatMap((title, at) =>

@@ -10,6 +10,7 @@ import { halfOfUpdate, updateJob } from "./updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
 import { type RedisHalf, createRedisHalves, goOn } from "./redis-halves.ts";
+import { readPhones } from "./national-phones.ts";
 import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
 import type { JobSettings } from "../domain/batch-job.ts";
@@ -106,13 +107,16 @@ export function createBatchJobs(deps: {
     ...createOffsetPages(deps.reads),
     ...createScheduleStates({ ...deps.reads, schedule: deps.schedule }),
 
-    async create(request: CommandRequest, job: NewJob) {
-      const created = await createJob(request, job);
+    /** Phones that are not E.164 are read as those of the default region, if there is one. */
+    async create(request: CommandRequest, job: NewJob, defaultRegion = "") {
+      const contacts = await readPhones(job.contacts, defaultRegion);
+      const created = await createJob(request, { ...job, contacts });
       request.trace?.about(created.batchJobId);
       return toldAnswer(created);
     },
 
-    async addContacts(request: JobCommandRequest, contacts: readonly ContactInput[]) {
+    async addContacts(request: JobCommandRequest, given: readonly ContactInput[], defaultRegion = "") {
+      const contacts = await readPhones(given, defaultRegion);
       return await whenNothingKeepsOut(shares.of(request.caller.organizationId), () =>
         runApart(request, {
           rpc: "AddContacts",

@@ -53,7 +53,7 @@ export function batchJobService(
 
   return {
     async createBatchJob(request, context) {
-      const job = await jobs.create(toCommand(request, context), toNewJob(request));
+      const job = await jobs.create(toCommand(request, context), toNewJob(request), request.defaultRegion);
       return {
         success: true,
         message: createMessage(job),
@@ -69,7 +69,11 @@ export function batchJobService(
     },
 
     async addContacts(request, context) {
-      const added = await jobs.addContacts(toJobCommand(request, context), request.contacts);
+      const added = await jobs.addContacts(
+        toJobCommand(request, context),
+        request.contacts,
+        request.defaultRegion,
+      );
       return {
         acceptedCount: added.acceptedCount,
         totalContacts: added.totalContacts,
@@ -81,8 +85,10 @@ export function batchJobService(
     async importContacts(parts, context) {
       const { header, file } = await readImport<ImportContactsHeader>(parts);
       const { requestId, batchJobId, expectedRevision } = header;
+      const { defaultRegion, encoding, delimiter, phoneColumn } = header;
+      const options = { defaultRegion, encoding, delimiter, phoneColumn };
       const imported = await contactImport.run(
-        { caller: callerOf(context), requestId, batchJobId, expectedRevision },
+        { caller: callerOf(context), requestId, batchJobId, expectedRevision, options },
         file,
       );
       return {

@@ -88,6 +88,7 @@ export const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
 
 export const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason> = {
   invalid_phone_format: ProtoRejectionReason.INVALID_PHONE_FORMAT,
+  extension_not_supported: ProtoRejectionReason.EXTENSION_NOT_SUPPORTED,
   duplicate_phone: ProtoRejectionReason.DUPLICATE_PHONE,
   invalid_fields: ProtoRejectionReason.INVALID_FIELDS,
 };

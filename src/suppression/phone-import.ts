@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { SuppressedPhoneInput } from "../domain/suppressed-phone.ts";
 import { emptyFile, fileWithoutRows } from "../files/bad-file.ts";
-import type { CsvRecord } from "../files/csv.ts";
+import { type CsvRecord, createCsvReader } from "../files/csv.ts";
 import { type CommandRequest, createCommandRunner } from "../jobs/command.ts";
 import { readInBatches } from "../jobs/import/batches.ts";
 import { createRejections } from "../jobs/import/contact-import.ts";
@@ -88,7 +88,11 @@ export function createPhoneImport(deps: {
     }
 
     const pieces = hashed(inPieces(file, limits), hash);
-    await readInBatches(pieces, { take, isFull: () => batch.length >= phonesAtATime, write });
+    await readInBatches(pieces, createCsvReader(), {
+      take,
+      isFull: () => batch.length >= phonesAtATime,
+      write,
+    });
     if (rows === undefined) throw emptyFile();
     if (read === 0) throw fileWithoutRows("phone");
     const fingerprint = hash.digest();

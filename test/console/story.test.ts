@@ -35,7 +35,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   expect(await textOf(page, ".tallies")).toBe("60 ready to send 1 invalid number 1 duplicate number");
   await page.getByText("2 rows will not be sent").click();
   expect(await textOf(page, "[aria-label='Rows that will not be sent'] tbody")).toBe(
-    "62 0151 2345 Not a phone number in international form 63 +15551000000 The same number as in a row before",
+    "62 0151 2345 phone must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out 63 +15551000000 phone must be once in a job; the first contact with it is kept",
   );
   expect(await client.listBatchJobs({})).toMatchObject({ batchJobs: [] });
 

@@ -155,7 +155,7 @@ test("contacts are added to a job that there is, and what it has already is said
   expect(contacts.map(({ phone, fields }) => [phone, Object.entries(fields)])).toEqual([
     ["+15551000000", []],
     ["+15551000001", [["__proto__", "kept"]]],
-    ["+15551000002", []],
+    ["+15551000002", [["__proto__", ""]]],
   ]);
   // Nothing that was done is no good news.
   await add("+15551000001,\n", 1);
@@ -163,12 +163,19 @@ test("contacts are added to a job that there is, and what it has already is said
 });
 
 test.each([
-  ["is empty", Buffer.from(""), "The file is empty."],
-  ["holds titles only", Buffer.from("phone,name\n"), "The file has titles, and no rows under them."],
+  ["is empty", Buffer.from(""), "The file is empty;"],
+  [
+    "holds titles only",
+    Buffer.from("phone,name\n"),
+    "The file has a line that names its columns, and no row below it",
+  ],
   [
     "is not UTF-8",
-    Buffer.from("phone,name\n+15551000000,M\xfcller\n", "latin1"),
-    "The file is not UTF-8 text.",
+    Buffer.concat([
+      Buffer.from("phone,name\n+15551000000,Zoë Müller\n+15551000001,M"),
+      Buffer.from([0xfc, 0x0a]),
+    ]),
+    "The file is not UTF-8: line 3",
   ],
 ])("a file that %s is refused in words", async (_what, buffer, words) => {
   await using service = await startTestService();

@@ -180,7 +180,10 @@ describe("what is not CSV is refused", () => {
   });
 
   test("bytes that are not UTF-8", async () => {
-    const latin1 = Buffer.from("a,b\nJos\u00E9,c\n", "latin1");
+    const latin1 = Buffer.concat([
+      Buffer.from("a,b\nJürgen,Müller\n"),
+      Buffer.from("Jos\u00E9,c\n", "latin1"),
+    ]);
     expect(await refusal(() => read(latin1))).toMatchObject({ message: expect.stringContaining("UTF-8") });
   });
 

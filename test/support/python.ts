@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { libraryDirectories, openApt, unpackAll } from "../../src/embedded/debian-packages.ts";
 import { run, serverEnvironment } from "../../src/embedded/run.ts";
+import { readDocument, root as repository } from "./readme.ts";
 
 /** Python with grpcio, and what makes its clients. */
 export type Python = AsyncDisposable & {
@@ -65,4 +66,20 @@ export async function findPython(): Promise<Python | undefined> {
     };
   }
   return undefined;
+}
+
+/** Makes the client in this directory, as the document says; answers the environment that finds it. */
+export async function makePythonClient(
+  { protoc, env }: Python,
+  directory: string,
+): Promise<Record<string, string>> {
+  await symlink(join(repository, "proto"), join(directory, "proto"));
+  const line = readDocument("docs/workers.md").code("## Python", "sh");
+  const made = await run(
+    "sh",
+    ["-euc", `cd ${directory} && ${line.replace("python3 -m grpc_tools.protoc", protoc)}`],
+    { env },
+  );
+  if (!made.ok) throw new Error(`the Python client cannot be made as docs/workers.md says: ${made.output}`);
+  return { ...env, PYTHONPATH: `${env["PYTHONPATH"] ?? ""}:${directory}` };
 }

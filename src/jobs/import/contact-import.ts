@@ -6,7 +6,7 @@ import { shownRejections } from "../new-job.ts";
 import { type DoRedisHalves, goOn } from "../redis-halves.ts";
 import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../domain/contact.ts";
 import { holdOffAll } from "../../postgres/adding.ts";
-import { createBlocks } from "../../postgres/contact-blocks.ts";
+import { createBlocks, writeLine } from "../../postgres/contact-blocks.ts";
 import { type Trx, findJob } from "../../postgres/batch-jobs.ts";
 import type { Shares } from "../../postgres/connections.ts";
 import { isKept } from "../../postgres/requests.ts";
@@ -19,17 +19,17 @@ import {
   sortOutPhones,
   writeStaged,
 } from "../../postgres/staging.ts";
-import { emptyFile, fileWithoutRows } from "../../files/bad-file.ts";
+import { type FileOptions, type FileRow, createContactFile, plainFile } from "../../files/contact-file.ts";
 import { readInBatches } from "./batches.ts";
-import { createRowReader } from "./contact-rows.ts";
-import type { CsvRecord } from "../../files/csv.ts";
 import { type Limits, hashed, inPieces } from "./pieces.ts";
 import type { InTurn } from "./slots.ts";
-import { readTitles } from "../../files/titles.ts";
 import type { Metrics } from "../../vitals/metrics.ts";
 
 /** Which file goes where. The file's bytes are a part of what was asked. */
-export type ImportRequest = Omit<JobCommandRequest, "fingerprint">;
+export type ImportRequest = Omit<JobCommandRequest, "fingerprint"> & {
+  /** How the file is to be read; nothing is said of it if not given. */
+  readonly options?: FileOptions;
+};
 
 export type Imported = {
   readonly acceptedCount: number;
@@ -75,29 +75,25 @@ type Rejections = ReturnType<typeof createRejections>;
 /** Reads a file to its end, and stages its contacts; answers how many it has. */
 async function stageAll(
   pieces: AsyncIterable<Buffer>,
-  { staging, rejections }: { staging: Staging; rejections: Rejections },
+  to: { reader: ReturnType<typeof createContactFile>; staging: Staging; rejections: Rejections },
 ): Promise<number> {
+  const { reader, staging, rejections } = to;
   const blocks = createBlocks(blockRow);
-  let rows: ReturnType<typeof createRowReader> | undefined;
   let phones = "";
 
-  function take(records: readonly CsvRecord[]): void {
-    for (const { line, values } of records) {
-      if (rows === undefined) {
-        rows = createRowReader(readTitles(values));
-        continue;
-      }
-      const row = rows.read(values);
-      if ("rule" in row) {
-        rejections.add(line, rows.phoneOf(values), row);
+  function take(rows: readonly FileRow[]): void {
+    for (const row of rows) {
+      if ("flaw" in row) {
+        rejections.add(row.line, row.phone, row.flaw);
       } else {
-        blocks.add(row.line);
-        phones += phoneRow(blocks.count(), line, row.phone);
+        const { phone, name, fields } = row.contact;
+        blocks.add(writeLine(phone, name, fields));
+        phones += phoneRow(blocks.count(), row.line, phone);
       }
     }
   }
 
-  await readInBatches(pieces, {
+  await readInBatches(pieces, reader, {
     take,
     isFull: () => blocks.bytes() >= batchBytes,
     write(some) {
@@ -106,8 +102,6 @@ async function stageAll(
       return staging.stage(fullPhones, fullBlocks);
     },
   });
-  if (rows === undefined) throw emptyFile();
-  if (blocks.count() + rejections.count === 0) throw fileWithoutRows();
   return blocks.count();
 }
 
@@ -135,12 +129,15 @@ export function createContactImport(deps: {
   }
 
   async function importFile(request: ImportRequest, file: AsyncIterable<Uint8Array>): Promise<Imported> {
+    const { options = plainFile } = request;
+    const reader = createContactFile(options);
     await using staging = await openStaging(directUrl, request.caller.organizationId);
     const rejections = createRejections();
-    const asked = [request.batchJobId, String(request.expectedRevision)];
+    const said = Object.entries(options).filter(([, value]) => value !== "");
+    const asked = [request.batchJobId, String(request.expectedRevision), ...said];
     const hash = createHash("sha256").update(JSON.stringify(asked));
     const pieces = hashed(inPieces(file, limits), hash);
-    const given = await stageAll(pieces, { staging, rejections });
+    const given = await stageAll(pieces, { reader, staging, rejections });
     const fingerprint = hash.digest();
 
     const run = createCommandRunner({ shares: { of: () => staging.db }, doRedisHalves });

@@ -1,10 +1,6 @@
 import { BatchJobError } from "../../domain/batch-job-error.ts";
 import type { ContactInput, FlawedInput } from "../../domain/contact.ts";
-import { emptyFile, fileWithoutRows } from "../../files/bad-file.ts";
-import { createCsvReader } from "../../files/csv.ts";
-import { readTitles } from "../../files/titles.ts";
-import { readContact } from "../../postgres/contact-blocks.ts";
-import { createRowReader } from "./contact-rows.ts";
+import { type FileRow, createContactFile, plainFile } from "../../files/contact-file.ts";
 import { type Limits, inPieces } from "./pieces.ts";
 
 const tooManyRows = (most: number) =>
@@ -19,25 +15,18 @@ export async function contactsOfFile(
   file: AsyncIterable<Uint8Array>,
   { limits, mostRows }: { limits: Limits; mostRows: number },
 ): Promise<(ContactInput | FlawedInput)[]> {
-  const csv = createCsvReader();
+  const reader = createContactFile(plainFile);
   const contacts: (ContactInput | FlawedInput)[] = [];
-  let rows: ReturnType<typeof createRowReader> | undefined;
 
-  function take(records: ReturnType<typeof csv.read>): void {
-    for (const { values } of records) {
-      if (rows === undefined) {
-        rows = createRowReader(readTitles(values));
-        continue;
-      }
-      if (contacts.length === mostRows) throw tooManyRows(mostRows);
-      const row = rows.read(values);
-      contacts.push("rule" in row ? { phone: rows.phoneOf(values), flaw: row } : readContact(row.line));
+  function take(rows: readonly FileRow[]): void {
+    if (contacts.length + rows.length > mostRows) throw tooManyRows(mostRows);
+    for (const row of rows) {
+      if ("flaw" in row) contacts.push(row);
+      else contacts.push({ ...row.contact, fields: JSON.parse(row.contact.fields) });
     }
   }
 
-  for await (const piece of inPieces(file, limits)) take(csv.read(piece));
-  take(csv.end());
-  if (rows === undefined) throw emptyFile();
-  if (contacts.length === 0) throw fileWithoutRows();
+  for await (const piece of inPieces(file, limits)) take(reader.read(piece));
+  take(reader.end());
   return contacts;
 }

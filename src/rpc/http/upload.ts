@@ -36,17 +36,31 @@ type Upload = {
   readonly advice: string;
 };
 
+const importNames = [
+  "request_id",
+  "expected_revision",
+  "default_region",
+  "encoding",
+  "delimiter",
+  "phone_column",
+];
+
 const uploads: readonly Upload[] = [
   {
     path: contactsOfJob,
     method: BatchJobService.method.importContacts,
     begin(batchJobId, query) {
-      const { request_id: requestId = "", expected_revision: revision } = readQuery(query, [
-        "request_id",
-        "expected_revision",
-      ]);
+      const {
+        request_id: requestId = "",
+        expected_revision: revision,
+        default_region: defaultRegion = "",
+        encoding = "",
+        delimiter = "",
+        phone_column: phoneColumn = "",
+      } = readQuery(query, importNames);
       const expectedRevision = revision === undefined ? {} : { expectedRevision: readRevision(revision) };
-      const value = { batchJobId, requestId, ...expectedRevision };
+      const options = { defaultRegion, encoding, delimiter, phoneColumn };
+      const value = { batchJobId, requestId, ...options, ...expectedRevision };
       return create(ImportContactsRequestSchema, { part: { case: "header", value } });
     },
     goOn: (part) => create(ImportContactsRequestSchema, { part }),

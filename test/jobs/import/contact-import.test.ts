@@ -366,9 +366,12 @@ describe("nothing is kept of a file", () => {
     ],
     ["with a quote that is not closed", 'phone,name\n+14155550100,a\n+14155550101,"b\n', { line: "3" }],
     [
-      "that turns out to be Latin-1",
-      Buffer.from("phone,name\n+14155550100,Jos\u00E9\n", "latin1"),
-      { line: "2" },
+      "that turns out not to be UTF-8",
+      Buffer.concat([
+        Buffer.from("phone,name\n+14155550100,Jürgen Möller\n+14155550101,Jos"),
+        Buffer.from([0xe9, 0x0a]),
+      ]),
+      { line: "3" },
     ],
     ["that turns out wrong at its end", `${toCsv(makeContacts(60_000, 100))}\r\n"x"y`, { line: "60002" }],
   ];

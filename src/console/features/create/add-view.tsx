@@ -54,7 +54,7 @@ function Form({ job }: { job: BatchJob }) {
         <CsvCard
           csv={csv}
           onChoose={(file) => void choose(file)}
-          onColumns={(file, columns) => void judge(file, columns)}
+          onColumns={(file, columns, region) => void judge(file, columns, region)}
         />
       </fieldset>
       {upload && <UploadNotice upload={upload} />}

@@ -102,7 +102,11 @@ function Form({ first }: { first: Settings }) {
       <Heading title="New job" />
       {/* What is being sent must not change any more: a repetition would be another request. */}
       <fieldset class="stack" disabled={isBegun}>
-        <CsvCard csv={csv} onChoose={chooseFile} onColumns={(file, columns) => void judge(file, columns)} />
+        <CsvCard
+          csv={csv}
+          onChoose={chooseFile}
+          onColumns={(file, columns, region) => void judge(file, columns, region)}
+        />
         <div class="halves">
           <div class="stack">
             <JobFields settings={settings} problems={problems} onChange={change} />

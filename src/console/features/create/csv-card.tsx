@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { Notice } from "../../ui/notice.tsx";
 import { PlainProgress } from "../../ui/progress.tsx";
-import type { Columns } from "./csv/check.ts";
+import type { Columns, Region } from "./csv/check.ts";
 import type { CsvFile } from "./csv/csv-file.ts";
 import { count, counted } from "../../ui/format/numbers.ts";
 import "../../ui/styles/create.css";
@@ -12,7 +12,7 @@ import type { Csv } from "./use-csv.ts";
 export function CsvCard(props: {
   csv: Csv;
   onChoose: (file: File) => void;
-  onColumns: (file: CsvFile, columns: Columns) => void;
+  onColumns: (file: CsvFile, columns: Columns, region: Region) => void;
 }) {
   const { csv } = props;
   return (
@@ -38,7 +38,7 @@ export function CsvCard(props: {
               {counted(csv.file.summary.rowCount, "row")} · {count(csv.file.summary.titles.length)} columns
             </span>
           </p>
-          <CsvReview csv={csv} onColumns={(columns) => props.onColumns(csv.file, columns)} />
+          <CsvReview csv={csv} onColumns={(columns, region) => props.onColumns(csv.file, columns, region)} />
         </>
       )}
     </section>
@@ -67,7 +67,8 @@ function DropZone({ hasFile, onChoose }: { hasFile: boolean; onChoose: (file: Fi
       </span>
       {!hasFile && (
         <span class="hint">
-          One contact to a row, with a column of phone numbers in international form, such as +14155550100.
+          One contact to a row, with a column of phone numbers, such as +14155550100 or as they are written in
+          one country.
         </span>
       )}
       <input

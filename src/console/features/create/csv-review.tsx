@@ -1,21 +1,14 @@
-import type { Check, Columns } from "./csv/check.ts";
-import type { RejectionReason } from "../../../domain/contact.ts";
+import type { Check, Columns, Region } from "./csv/check.ts";
 import { Field } from "../../ui/field.tsx";
-import { Loading } from "../../ui/notice.tsx";
+import { Loading, Notice } from "../../ui/notice.tsx";
 import { count, counted } from "../../ui/format/numbers.ts";
 import type { Csv } from "./use-csv.ts";
 
-const rejectionWords: Readonly<Record<RejectionReason, string>> = {
-  invalid_phone_format: "Not a phone number in international form",
-  duplicate_phone: "The same number as in a row before",
-  invalid_fields: "A text is too long, there are too many, or one has control characters",
-};
-
 export function CsvReview(props: {
   csv: Extract<Csv, { kind: "read" }>;
-  onColumns: (columns: Columns) => void;
+  onColumns: (columns: Columns, region: Region) => void;
 }) {
-  const { file, columns, check } = props.csv;
+  const { file, columns, region, check, problem } = props.csv;
   const { titles } = file.summary;
   return (
     <>
@@ -24,7 +17,9 @@ export function CsvReview(props: {
           <select
             id="phone-column"
             value={columns.phone}
-            onChange={(event) => props.onColumns({ ...columns, phone: Number(event.currentTarget.value) })}
+            onChange={(event) =>
+              props.onColumns({ ...columns, phone: Number(event.currentTarget.value) }, region)
+            }
           >
             <Options titles={titles} />
           </select>
@@ -35,16 +30,32 @@ export function CsvReview(props: {
             value={columns.name ?? -1}
             onChange={(event) => {
               const chosen = Number(event.currentTarget.value);
-              props.onColumns({ ...columns, name: chosen === -1 ? undefined : chosen });
+              props.onColumns({ ...columns, name: chosen === -1 ? undefined : chosen }, region);
             }}
           >
             <option value={-1}>None</option>
             <Options titles={titles} />
           </select>
         </Field>
+        <Field id="phone-region" label="Numbers without a plus sign are of">
+          <select
+            id="phone-region"
+            value={region}
+            onChange={(event) => props.onColumns(columns, event.currentTarget.value)}
+          >
+            <option value="">No country: they are not sent</option>
+            {file.summary.regions.map((each) => (
+              <option key={each} value={each}>
+                {each}
+              </option>
+            ))}
+          </select>
+        </Field>
       </div>
+      {problem !== undefined && <Notice tone="bad">{problem}</Notice>}
       <FirstRows rows={file.summary.firstRows} titles={titles} columns={columns} />
-      {check === undefined ? <Loading what="the result of the check" /> : <Result check={check} />}
+      {check === undefined && problem === undefined && <Loading what="the result of the check" />}
+      {check !== undefined && <Result check={check} />}
     </>
   );
 }
@@ -104,7 +115,11 @@ function Result({ check }: { check: Check }) {
     <div class="stack" role="status">
       <ul class="tallies">
         <Tally one="ready to send" value={check.accepted} tone="good" />
-        <Tally one="invalid number" value={check.counts.invalid_phone_format} tone="bad" />
+        <Tally
+          one="invalid number"
+          value={check.counts.invalid_phone_format + check.counts.extension_not_supported}
+          tone="bad"
+        />
         <Tally one="duplicate number" value={check.counts.duplicate_phone} tone="bad" />
         {check.counts.invalid_fields > 0 && (
           <Tally one="invalid text" value={check.counts.invalid_fields} tone="bad" />
@@ -121,18 +136,20 @@ function Result({ check }: { check: Check }) {
               <thead>
                 <tr>
                   <th scope="col" class="number">
-                    Row
+                    Line
                   </th>
                   <th scope="col">Phone number</th>
                   <th scope="col">Why not</th>
                 </tr>
               </thead>
               <tbody>
-                {check.bad.map(({ row, phone, reason }) => (
-                  <tr key={row}>
-                    <td class="number">{count(row)}</td>
+                {check.bad.map(({ line, phone, field, rule }) => (
+                  <tr key={line}>
+                    <td class="number">{count(line)}</td>
                     <td>{phone === "" ? <span class="quiet">empty</span> : <bdi>{phone}</bdi>}</td>
-                    <td>{rejectionWords[reason]}</td>
+                    <td>
+                      {field || "The row"} {rule}
+                    </td>
                   </tr>
                 ))}
               </tbody>

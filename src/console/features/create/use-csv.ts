@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Check, Columns } from "./csv/check.ts";
+import type { Check, Columns, Region } from "./csv/check.ts";
 import { type CsvFile, openCsv } from "./csv/csv-file.ts";
 
 /** A file on its way from the viewer's disk to a list of contacts. */
@@ -11,6 +11,9 @@ export type Csv =
       readonly kind: "read";
       readonly file: CsvFile;
       readonly columns: Columns;
+      readonly region: Region;
+      /** Why the file cannot be read with these columns. */
+      readonly problem?: string;
       readonly check: Check | undefined;
     };
 
@@ -36,7 +39,7 @@ export function useCsv() {
       isRead = true;
       if (mine !== turn.current) return read.close();
       open.current = read;
-      await judge(read, read.summary.columns);
+      await judge(read, read.summary.columns, "");
     } catch (error) {
       show({
         kind: "unreadable",
@@ -45,11 +48,16 @@ export function useCsv() {
     }
   }
 
-  async function judge(file: CsvFile, columns: Columns): Promise<void> {
-    setCsv({ kind: "read", file, columns, check: undefined });
-    const check = await file.check(columns);
+  async function judge(file: CsvFile, columns: Columns, region: Region): Promise<void> {
+    setCsv({ kind: "read", file, columns, region, check: undefined });
+    const found = await file.check(columns, region).then(
+      (check) => ({ check }),
+      (error: unknown) => ({ problem: error instanceof Error ? error.message : String(error) }),
+    );
     setCsv((now) =>
-      now.kind === "read" && now.file === file && now.columns === columns ? { ...now, check } : now,
+      now.kind === "read" && now.file === file && now.columns === columns && now.region === region
+        ? { ...now, ...found }
+        : now,
     );
   }
 

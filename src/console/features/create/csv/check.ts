@@ -1,80 +1,91 @@
-import {
-  type ContactInput,
-  type RejectionReason,
-  plainPhone,
-  reasonToReject,
-} from "../../../../domain/contact.ts";
+import { type ContactInput, type Flaw, duplicatePhone, shownPhone } from "../../../../domain/contact.ts";
+import { emptyFile, fileWithoutRows } from "../../../../files/bad-file.ts";
+import { createRowReader } from "../../../../files/contact-rows.ts";
+import type { CsvRecord } from "../../../../files/csv.ts";
+import { phoneReader } from "../../../../files/phones.ts";
+import { type ChosenColumns, hasPhoneTitle, readTitles } from "../../../../files/titles.ts";
 
 /** Which columns hold the phone number and the name; every other column with a title becomes a field. */
-export type Columns = { readonly phone: number; readonly name: number | undefined };
+export type Columns = ChosenColumns;
 
-/** A row that will not be sent. Rows are numbered as a spreadsheet does: the titles are row 1. */
-export type BadRow = { readonly row: number; readonly phone: string; readonly reason: RejectionReason };
+/** As what phones are read that are not E.164; empty for no region. */
+export type Region = string;
+
+/** A row that will not be sent, by the line of the file on which it begins. */
+export type BadRow = Flaw & { readonly line: number; readonly phone: string };
 
 export type Check = {
   readonly accepted: number;
-  readonly counts: Readonly<Record<RejectionReason, number>>;
+  readonly counts: Readonly<Record<Flaw["reason"], number>>;
   /** The first bad rows. */
   readonly bad: readonly BadRow[];
 };
 
 const mostBadRows = 100;
+const sampleRows = 100;
 
 const phoneLike = /^\+?[\d\s().-]{7,20}$/;
-const phoneTitle = /^(phone|phone.?number|number|mobile|cell|tel|telephone|msisdn|e164)$/i;
-const nameTitle = /^(name|full.?name|contact|contact.?name)$/i;
 
-/** Whether the first row holds titles: nothing in it looks like a phone number. */
-export const hasTitles = (first: readonly string[]): boolean =>
-  !first.some((cell) => phoneLike.test(cell.trim()));
-
-/** The columns by their titles, or else the one with the most that looks like phone numbers. */
-export function guessColumns(titles: readonly string[], sample: readonly (readonly string[])[]): Columns {
-  const named = titles.findIndex((title) => phoneTitle.test(title.trim()));
+/**
+ * The columns as the service finds them, or else, where no title is one of a phone, the one with the most that looks
+ * like phone numbers, for somebody to see and to change. Throws what the service says of titles that it refuses.
+ */
+export function findColumns(titles: readonly string[], sample: readonly (readonly string[])[]): Columns {
+  const hasNone = !hasPhoneTitle(titles) && !titles.some((title) => phoneLike.test(title.trim()));
   const likeness = titles.map((_, i) => sample.filter((row) => phoneLike.test((row[i] ?? "").trim())).length);
-  const phone = named === -1 ? likeness.indexOf(Math.max(...likeness)) : named;
-  const name = titles.findIndex((title, i) => i !== phone && nameTitle.test(title.trim()));
-  return { phone, name: name === -1 ? undefined : name };
+  const most = Math.max(...likeness);
+  if (!hasNone || most === 0) return readTitles(titles);
+  const name = titles.findIndex((title) => title.trim().toLowerCase() === "name");
+  return { phone: likeness.indexOf(most), name: name === -1 ? undefined : name };
 }
 
-/** The contact that a row stands for. Cells are trimmed; empty ones make no field. */
-export function toContact(row: readonly string[], titles: readonly string[], columns: Columns): ContactInput {
-  const cell = (i: number | undefined) => (i === undefined ? "" : (row[i] ?? "").trim());
-  // Made of entries: a column may be called __proto__.
-  const fields = Object.fromEntries(
-    fieldColumns(titles, columns).flatMap(({ at, key }) => (cell(at) === "" ? [] : [[key, cell(at)]])),
-  );
-  return { phone: plainPhone(cell(columns.phone)), name: cell(columns.name), fields };
+/** The titles of a file, the rows below them, and the columns; refuses a file without one of these, as the service. */
+export function readTable(all: readonly CsvRecord[]) {
+  const [first, ...records] = all;
+  if (first === undefined) throw emptyFile();
+  const titles = first.values;
+  const sample = records.slice(0, sampleRows).map(({ values }) => values);
+  const { phone, name } = findColumns(titles, sample);
+  if (records.length === 0) throw fileWithoutRows();
+  return { titles, records, columns: { phone, name } };
 }
 
-/** The columns that become fields. */
-export const fieldColumns = (titles: readonly string[], columns: Columns): { at: number; key: string }[] =>
-  titles
-    .map((title, at) => ({ at, key: title.trim() }))
-    .filter(({ at, key }) => at !== columns.phone && at !== columns.name && key !== "");
-
-/** Judges rows by the service's own rules, and answers the places of those that are to be sent. */
+/**
+ * Judges rows by the service's own reader, and answers the contacts that are to be sent, with the names of their fields;
+ * `take` makes one of them.
+ */
 export function checkRows(
-  rows: readonly (readonly string[])[],
+  records: readonly CsvRecord[],
   titles: readonly string[],
-  columns: Columns,
-  firstRow: number,
-): { check: Check; accepted: number[] } {
+  { columns, region }: { columns: Columns; region: Region },
+): { check: Check; accepted: number[]; keys: readonly string[]; take: (place: number) => ContactInput } {
+  const read = readTitles(titles, "", columns);
+  const rows = createRowReader(read, phoneReader(region));
   const accepted: number[] = [];
   const bad: BadRow[] = [];
-  const counts = { invalid_phone_format: 0, duplicate_phone: 0, invalid_fields: 0 };
+  const counts = {
+    invalid_phone_format: 0,
+    duplicate_phone: 0,
+    invalid_fields: 0,
+    extension_not_supported: 0,
+  };
   const phones = new Set<string>();
-  for (const [i, row] of rows.entries()) {
-    const contact = toContact(row, titles, columns);
-    const reason = reasonToReject(contact) ?? (phones.has(contact.phone) ? "duplicate_phone" : undefined);
-    if (reason === undefined) {
-      phones.add(contact.phone);
-      accepted.push(i);
-    } else {
-      counts[reason]++;
-      if (bad.length < mostBadRows)
-        bad.push({ row: firstRow + i, phone: contact.phone.slice(0, 50), reason });
+  for (const [place, { line, values }] of records.entries()) {
+    const row = rows.read(values);
+    const flaw = "rule" in row ? row : phones.has(row.phone) ? duplicatePhone : undefined;
+    if (flaw === undefined && "phone" in row) {
+      phones.add(row.phone);
+      accepted.push(place);
+    } else if (flaw !== undefined) {
+      counts[flaw.reason] += 1;
+      if (bad.length < mostBadRows) bad.push({ ...flaw, line, phone: shownPhone(rows.phoneOf(values)) });
     }
   }
-  return { check: { accepted: accepted.length, counts, bad }, accepted };
+  function take(place: number): ContactInput {
+    const row = rows.read(records[place]?.values ?? []);
+    if ("rule" in row) throw new Error("a row that was not accepted is not sent");
+    return { ...row, fields: JSON.parse(row.fields) };
+  }
+  const keys = read.fields.map(({ key }) => key);
+  return { check: { accepted: accepted.length, counts, bad }, accepted, keys, take };
 }

@@ -1,5 +1,5 @@
 import { proxy, wrap } from "comlink";
-import type { Check, Columns } from "./check.ts";
+import type { Check, Columns, Region } from "./check.ts";
 import type { CsvWorker, ReadProgress, Summary } from "./worker.ts";
 
 /** A CSV file that a worker beside the page holds, so that the page stays smooth whatever its size. */
@@ -7,7 +7,7 @@ export type CsvFile = {
   readonly name: string;
   readonly summary: Summary;
   /** Judges all rows; what it accepts is what `write` writes. */
-  readonly check: (columns: Columns) => Promise<Check>;
+  readonly check: (columns: Columns, region: Region) => Promise<Check>;
   /** The accepted contacts as a file that the service imports. */
   readonly write: () => Promise<Blob>;
   /** Lets go of it, once it is written if it is being written. */
@@ -26,7 +26,7 @@ export async function openCsv(file: File, onProgress: (progress: ReadProgress) =
     return {
       name: file.name,
       summary,
-      check: (columns) => remote.check(columns),
+      check: (columns, region) => remote.check(columns, region),
       write() {
         const written = remote.write();
         writing = written.catch(() => {});

@@ -1,7 +1,8 @@
 import { expose } from "comlink";
-import Papa from "papaparse";
-import { type Check, type Columns, checkRows, guessColumns, hasTitles } from "./check.ts";
-import { FileError, decodeText } from "./decode.ts";
+import { badFile } from "../../../../files/bad-file.ts";
+import { type CsvRecord, createCsvReader } from "../../../../files/csv.ts";
+import { regions } from "../../../../files/phones.ts";
+import { type Check, type Columns, type Region, checkRows, readTable } from "./check.ts";
 import { contactsCsv, titlesCsv } from "./write.ts";
 
 /** What is known of a file once it is read. */
@@ -10,76 +11,54 @@ export type Summary = {
   readonly rowCount: number;
   readonly firstRows: readonly (readonly string[])[];
   readonly columns: Columns;
+  /** The countries and territories as whose phones can be read. */
+  readonly regions: readonly Region[];
 };
 
 export type ReadProgress = { readonly rows: number; readonly share: number };
 
-const chunkCharacters = 512 * 1024;
+/** As large as the service's, for which a file is judged by its first piece. */
+const pieceBytes = 64 * 1024;
+const largestBytes = 256 * 1024 * 1024;
 const shownRows = 5;
-const sampleRows = 100;
 const writtenRows = 5_000;
 
 let titles: readonly string[] = [];
-let rows: string[][] = [];
-let firstRow = 1;
-let columns: Columns = { phone: 0, name: undefined };
-let accepted: readonly number[] = [];
-
-function parse(text: string, onProgress: (progress: ReadProgress) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    Papa.parse<string[]>(text, {
-      skipEmptyLines: "greedy",
-      chunkSize: chunkCharacters,
-      chunk({ data, meta }: Papa.ParseResult<string[]>) {
-        for (const row of data) rows.push(row);
-        onProgress({ rows: rows.length, share: Math.min(1, meta.cursor / text.length) });
-      },
-      complete: () => resolve(),
-      error: () => reject(new FileError("The file could not be read as CSV.")),
-    });
-  });
-}
+let records: CsvRecord[] = [];
+let checked: ReturnType<typeof checkRows> | undefined;
 
 /** One file, from reading it to handing out its contacts. */
 const csvWorker = {
   async read(file: File, onProgress: (progress: ReadProgress) => void): Promise<Summary> {
-    rows = [];
-    await parse(decodeText(new Uint8Array(await file.arrayBuffer())), onProgress);
-    const [first] = rows;
-    if (first === undefined) throw new FileError("The file is empty.");
-    const isTitled = hasTitles(first);
-    titles = isTitled ? first : first.map((_, i) => `Column ${i + 1}`);
-    if (isTitled) rows.shift();
-    if (rows.length === 0) throw new FileError("The file has titles, and no rows under them.");
-    firstRow = isTitled ? 2 : 1;
-    return {
-      titles,
-      rowCount: rows.length,
-      firstRows: rows.slice(0, shownRows),
-      columns: guessColumns(titles, rows.slice(0, sampleRows)),
-    };
+    if (file.size > largestBytes)
+      throw badFile("The file is larger than 256 MB. Split it, and add the rest later.");
+    const csv = createCsvReader();
+    records = [];
+    for (let at = 0; at < file.size; at += pieceBytes) {
+      const piece = new Uint8Array(await file.slice(at, at + pieceBytes).arrayBuffer());
+      for (const record of csv.read(piece)) records.push(record);
+      onProgress({ rows: records.length, share: at / file.size });
+    }
+    records.push(...csv.end());
+    const table = readTable(records);
+    ({ titles, records } = table);
+    const firstRows = records.slice(0, shownRows).map(({ values }) => values);
+    return { titles, rowCount: records.length, firstRows, columns: table.columns, regions: regions() };
   },
 
-  check(chosen: Columns): Check {
-    columns = chosen;
-    const result = checkRows(rows, titles, columns, firstRow);
-    accepted = result.accepted;
-    return result.check;
+  check(columns: Columns, region: Region): Check {
+    checked = checkRows(records, titles, { columns, region });
+    return checked.check;
   },
 
   write(): Blob {
-    const pieces: string[] = [];
+    if (checked === undefined) throw new Error("a file is judged before it is written");
+    const { accepted, keys, take } = checked;
+    const pieces = [titlesCsv(keys)];
     for (let from = 0; from < accepted.length; from += writtenRows) {
-      const some = accepted.slice(from, from + writtenRows);
-      pieces.push(
-        contactsCsv(
-          some.map((place) => rows[place] ?? []),
-          titles,
-          columns,
-        ),
-      );
+      pieces.push(contactsCsv(accepted.slice(from, from + writtenRows).map(take), keys));
     }
-    return new Blob([titlesCsv(titles, columns), ...pieces], { type: "text/csv" });
+    return new Blob(pieces, { type: "text/csv" });
   },
 };
 

@@ -1,28 +1,29 @@
 import {
   type Flaw,
+  type ReadPhone,
   badName,
-  badPhone,
   badValue,
   isFieldValue,
   isName,
   isPhone,
   isSmallEnough,
   largestFieldCount,
-  plainPhone,
   tooLarge,
   tooManyFields,
-} from "../../domain/contact.ts";
-import { writeLine } from "../../postgres/contact-blocks.ts";
-import { fromCell } from "../../files/cells.ts";
-import type { Columns } from "../../files/titles.ts";
+} from "../domain/contact.ts";
+import { fromCell } from "./cells.ts";
+import type { Columns } from "./titles.ts";
 
-/** A contact: its phone, and its line in a block. */
-export type ContactText = { readonly phone: string; readonly line: string };
+/** A contact of a file; its fields are JSON. */
+export type ContactRow = { readonly phone: string; readonly name: string; readonly fields: string };
 
 const badRow = (rule: string): Flaw => ({ reason: "invalid_fields", field: "", rule });
 
 /** Judges records as `sortOut` does; one that has not a value for each column is rejected as invalid_fields. */
-export function createRowReader({ phone: phoneAt, name: nameAt, fields, untitled, count }: Columns) {
+export function createRowReader(
+  { phone: phoneAt, name: nameAt, fields, untitled, count }: Columns,
+  readPhone: ReadPhone,
+) {
   // Each with the JSON that comes before its value.
   const columns = fields.map(({ at, key }) => ({ at, key, before: `${JSON.stringify(key)}:"` }));
 
@@ -37,13 +38,19 @@ export function createRowReader({ phone: phoneAt, name: nameAt, fields, untitled
       : badRow(`must have values only in columns that have a title; column ${left + 1} has none`);
   }
 
+  const writtenIn = (values: readonly string[]): string => fromCell(values[phoneAt] ?? "") ?? "";
+
   return {
-    phoneOf: (values: readonly string[]): string => plainPhone(values[phoneAt] ?? ""),
-    read(values: readonly string[]): ContactText | Flaw {
-      const written = fromCell(values[phoneAt] ?? "") ?? "";
-      const isWell = isPhone(written);
-      const phone = isWell ? written : plainPhone(written);
-      if (!isWell && phone === written) return badPhone(written);
+    /** The phone of a record that was rejected: as it is dialed, or else as it was written. */
+    phoneOf(values: readonly string[]): string {
+      const written = writtenIn(values);
+      const phone = readPhone(written);
+      return typeof phone === "string" ? phone : written;
+    },
+    read(values: readonly string[]): ContactRow | Flaw {
+      const written = writtenIn(values);
+      const phone = isPhone(written) ? written : readPhone(written);
+      if (typeof phone !== "string") return phone;
       const flaw = values.length === count && untitled.length === 0 ? undefined : flawInCount(values);
       if (flaw !== undefined) return flaw;
       const name = nameAt === undefined ? "" : (fromCell(values[nameAt] ?? "") ?? "");
@@ -58,11 +65,12 @@ export function createRowReader({ phone: phoneAt, name: nameAt, fields, untitled
         fieldCount += 1;
       }
       if (fieldCount > largestFieldCount) return tooManyFields;
-      const line = writeLine(phone, name, `{${json}}`);
-      return isSmallEnough(line) ? { phone, line } : tooLarge;
+      const text = `{${json}}`;
+      return isSmallEnough(phone, name, text) ? { phone, name, fields: text } : tooLarge;
     },
   };
 }
 
-/** A value between the quotes of JSON; it holds no control characters, so that these two are all there is to escape. */
-const inJson = (value: string): string => (/["\\]/.test(value) ? JSON.stringify(value).slice(1, -1) : value);
+/** A value between the quotes of JSON. Of control characters it holds line feeds and tabs alone. */
+const inJson = (value: string): string =>
+  /["\\\n\t]/.test(value) ? JSON.stringify(value).slice(1, -1) : value;

@@ -51,8 +51,8 @@ export function readTable(all: readonly CsvRecord[]) {
 }
 
 /**
- * Judges rows by the service's own reader, and answers the contacts that are to be sent, with the names of their fields;
- * `take` makes one of them.
+ * Judges rows by the service's own reader, and answers the contacts that are to be sent, with the names of their
+ * fields; `take` makes one of them.
  */
 export function checkRows(
   records: readonly CsvRecord[],

@@ -87,6 +87,8 @@ import { createRest } from "./rest/serve.ts";
 import { createOpenings, startOpenings } from "./starting/openings.ts";
 import { startScheduler } from "./starting/scheduler.ts";
 import { startSweep } from "./starting/sweep.ts";
+import { startEnding } from "./jobs/ending.ts";
+import { createEstimates, startProgress } from "./jobs/progress.ts";
 import { startResuming } from "./jobs/resuming.ts";
 import { createWatching } from "./jobs/watching.ts";
 import { createPhoneImport } from "./suppression/phone-import.ts";
@@ -252,11 +254,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     contactList,
     fanOut,
     openings,
+    onEndSet: () => ending.ring(),
     logger,
   });
   const files = { shares, limits: importLimits, inTurn: toldInTurn(createSlots(filesAtOnce), metrics) };
   const doRedisHalves = createRedisHalves({ schedule, contactList, fanOut, openings, logger });
   opened.use(startResuming({ db, doRedisHalves, clock, logger }));
+  const ending = opened.use(startEnding({ db, doRedisHalves, clock, logger }));
   const contactImport = createContactImport({
     ...files,
     directUrl,
@@ -299,6 +303,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const holds = createHolds({ lookUps: connections.lookUps, askers });
   const planRun = createPlans({ reads: connections, queries: jobs });
+  opened.use(startProgress({ db, logger }));
+  const estimate = createEstimates(connections);
 
   const limiter = createLimiter({
     buckets: createBuckets(redis, keys),
@@ -324,7 +330,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const services = [
     serviceEntry(
       BatchJobService,
-      batchJobService(jobs, holds, planRun, watching, contactImport, exportContacts),
+      batchJobService(jobs, holds, planRun, estimate, watching, contactImport, exportContacts),
     ),
     serviceEntry(
       ContactWorkerService,

@@ -1,5 +1,10 @@
 import { BatchJobError } from "./batch-job-error.ts";
-import type { Outcome, StoredContactStatus } from "./contact.ts";
+import {
+  type ContactStatus,
+  type Outcome,
+  type StoredContactStatus,
+  openContactStatuses,
+} from "./contact.ts";
 import type { CallingHours } from "./hours.ts";
 
 export const jobStatuses = [
@@ -23,7 +28,8 @@ type Verdict =
  *
  * What lies outside it: a job without contacts cannot be started (`no_contacts`; when its time comes it fails, and so
  * does one whose time has been missed), a job of which a contact is dialing cannot be deleted (`invalid_status`), a
- * running job may pause itself, a paused one go on by itself, and a job with nothing open ends by being resumed.
+ * running job may pause itself, a paused one go on by itself, a job with nothing open ends by being resumed, and one
+ * whose end has come is as if it had ended.
  */
 // prettier-ignore
 export const stateTable = {
@@ -95,6 +101,8 @@ export type BatchJob = {
   /** A start that its time is longer past than this fails the job; null for one that is made whenever it can be. */
   readonly startWithinMs: number | null;
   readonly pauseWhen: PauseWhen | null;
+  /** From then on none of its contacts is leased, and it ends; null for one that ends with its last contact. */
+  readonly endAt: Date | null;
   /** Why a paused job has paused itself; null for one that a command has paused. */
   readonly pauseReason: string | null;
   /** When a paused job goes on by itself; null for one that waits for a command. */
@@ -122,6 +130,7 @@ export type JobSettings = Pick<
   | "priority"
   | "startWithinMs"
   | "pauseWhen"
+  | "endAt"
 > & {
   /** Null for a job that has none of its own. */
   readonly callingHours: CallingHours | null;
@@ -148,6 +157,29 @@ export type NewBatchJob = JobSettings &
 /** How many of the job's contacts are not final. */
 export const openContacts = ({ counts }: BatchJob): number =>
   counts.pending + counts.waiting_retry + counts.dialing;
+
+/** What a job in this status makes of its contacts that are open; undefined while they may be called still. */
+export function statusOfLeft(status: JobStatus): "cancelled" | "expired" | undefined {
+  if (status === "cancelled") return "cancelled";
+  return status === "completed" || status === "failed" ? "expired" : undefined;
+}
+
+/** The status of a contact, as its job's status has it. */
+export const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
+  openContactStatuses.some((open) => open === stored) ? (statusOfLeft(jobStatus) ?? stored) : stored;
+
+/** The status in which a job ends of which so many contacts were completed. */
+export const statusAtEnd = (completed: number): "completed" | "failed" =>
+  completed > 0 ? "completed" : "failed";
+
+/** The status of a job: that in which it ends, once its end has come, whether or not it has been ended. */
+export const statusAt = (
+  job: { readonly status: JobStatus; readonly endAtMs: number | null; readonly completed: number },
+  nowMs: number,
+): JobStatus =>
+  job.endAtMs !== null && job.endAtMs <= nowMs && statusOfLeft(job.status) === undefined
+    ? statusAtEnd(job.completed)
+    : job.status;
 
 type Subject = { id: string; status: JobStatus; dialing: number };
 

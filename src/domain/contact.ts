@@ -22,7 +22,7 @@ export const finalContactStatuses = [...outcomes, "suppressed"] as const;
 
 export type FinalContactStatus = (typeof finalContactStatuses)[number];
 
-/** What a contact is, and what is counted. `cancelled` is not among them: it follows from the job. */
+/** What a contact is, and what is counted. `cancelled` and `expired` are not among them: they follow from the job. */
 export const storedContactStatuses = [
   "pending",
   "dialing",
@@ -33,9 +33,9 @@ export const storedContactStatuses = [
 export type StoredContactStatus = (typeof storedContactStatuses)[number];
 /** What a contact is that was called and is not being called now. */
 export type RestingContactStatus = "waiting_retry" | FinalContactStatus;
-export type ContactStatus = StoredContactStatus | "cancelled";
+export type ContactStatus = StoredContactStatus | "cancelled" | "expired";
 
-/** The statuses that a cancelled job turns into `cancelled`. */
+/** The statuses that a job which has ended turns into `cancelled` or `expired`. */
 export const openContactStatuses = ["pending", "waiting_retry"] as const satisfies StoredContactStatus[];
 
 export type ContactInput = { phone: string; name: string; fields: Record<string, string> };

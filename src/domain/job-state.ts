@@ -1,4 +1,4 @@
-import type { JobStatus } from "./batch-job.ts";
+import { type JobStatus, statusAtEnd } from "./batch-job.ts";
 
 /** What commands know of a job, and may change. Instants are in unix ms. */
 export type JobState = {
@@ -14,6 +14,8 @@ export type JobState = {
   readonly finishedAtMs: number | null;
   /** When it goes on by itself, of one that a command pauses so; every other command takes that back. */
   readonly resumeAtMs?: number | null;
+  /** When it ends by itself. */
+  readonly endAtMs: number | null;
   /** How many contacts it has, and how many of them are in some of the statuses. */
   readonly totalContacts: number;
   readonly pending: number;
@@ -59,7 +61,7 @@ export const paused = (job: JobState, resumeAtMs: number | null): JobState =>
 /** A job of which nothing is open ends by it. */
 export function resumed(job: JobState, nowMs: number): JobState {
   if (job.pending + job.waitingRetry + job.dialing > 0) return moved(job, { status: "running" });
-  return job.completed > 0
+  return statusAtEnd(job.completed) === "completed"
     ? moved(job, { status: "completed", finishedAtMs: nowMs })
     : moved(job, { status: "failed", finishedAtMs: nowMs, failureReason: "no_call_completed" });
 }

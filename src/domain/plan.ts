@@ -17,6 +17,8 @@ export type Campaign = {
   readonly rampUpMs: number | null;
   /** When the job started, if that is before the start of the plan. */
   readonly runsSinceMs?: number;
+  /** No call begins from then on. */
+  readonly endMs?: number;
   readonly callsPerSecond: number | null;
   readonly maxAttempts: number;
   readonly retryDelaysMs: readonly number[];
@@ -32,7 +34,7 @@ export type Plan = {
   readonly sets: readonly { readonly opensAtMs: number | undefined }[];
   /** When the last call begins; undefined where there is none. */
   readonly lastCallAtMs: number | undefined;
-  /** How many are not called until the plan ends after 400 days, beside those who can never be. */
+  /** How many are not called to an end until the plan ends, after 400 days at most, beside those who can never be. */
   readonly leftOver: number;
 };
 
@@ -55,6 +57,7 @@ type Timed = Cohort & { readonly atMs: number };
  */
 export function planOf(campaign: Campaign): Plan {
   const { startMs, hours, callDurationMs, callsPerSecond, maxAttempts, runsSinceMs = startMs } = campaign;
+  const endMs = Math.min(startMs + longestMs, campaign.endMs ?? Infinity);
   const ready: Cohort[][] = campaign.sets.map(({ waiting, pending }, set) => [
     { set, attempts: 1, count: maxAttempts > 1 ? waiting : 0 },
     { set, attempts: 0, count: pending },
@@ -116,7 +119,7 @@ export function planOf(campaign: Campaign): Plan {
             Math.floor(((campaign.concurrentCallLimit - 1) * (instantMs - runsSinceMs)) / campaign.rampUpMs),
         );
 
-  while (atMs < startMs + longestMs) {
+  while (atMs < endMs) {
     endCalls();
     endDelays();
     const waiting = [...ready.keys()].filter((set) => countOf(set) > 1e-9);
@@ -132,7 +135,7 @@ export function planOf(campaign: Campaign): Plan {
       continue;
     }
     const closesMs = Math.min(...open.map((set) => current.get(set)?.untilMs ?? Infinity));
-    const lastsMs = Math.min(step, closesMs - atMs);
+    const lastsMs = Math.min(step, closesMs - atMs, endMs - atMs);
     const share = lastsMs / step;
     const room =
       callsInStep === 1
@@ -171,7 +174,9 @@ export function planOf(campaign: Campaign): Plan {
       .filter((hour) => hour.calls > 0),
     sets: firsts.map((first) => ({ opensAtMs: first && Math.max(first.fromMs, startMs) })),
     lastCallAtMs: lastCallAtMs === undefined ? undefined : Math.round(lastCallAtMs),
-    leftOver: Math.round([...ready.keys()].reduce((sum, set) => sum + countOf(set), 0)),
+    leftOver: Math.round(
+      [...ready, ...delayed.values()].flat().reduce((sum: number, { count }) => sum + count, 0),
+    ),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from "./adding.ts";
-import { type JobCommandRequest, check, keyOf, lockForCommand } from "./checks.ts";
+import { type JobCommandRequest, checkNow, keyOf, lockForCommand } from "./checks.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
 import { toldAnswer } from "./kept-answers.ts";
@@ -49,9 +49,11 @@ export function createBatchJobs(deps: {
   contactList: ContactList;
   fanOut: FanOut;
   openings: Pick<Openings, "wake">;
+  /** Told that a job is to end at a time. */
+  onEndSet?: () => void;
   logger: Logger;
 }) {
-  const { shares } = deps;
+  const { shares, onEndSet = () => {} } = deps;
   const running = { shares, doRedisHalves: createRedisHalves(deps) };
   const runApart = createCommandRunner(running);
   const runTogether = createTogether(running);
@@ -112,6 +114,7 @@ export function createBatchJobs(deps: {
       const contacts = await readPhones(job.contacts, defaultRegion);
       const created = await createJob(request, { ...job, contacts });
       request.trace?.about(created.batchJobId);
+      if (job.endAt !== null) onEndSet();
       return toldAnswer(created);
     },
 
@@ -124,7 +127,7 @@ export function createBatchJobs(deps: {
           async decide(trx) {
             const { accepted, rejected } = sortOut(contacts);
             const job = await lockForCommand(trx, request);
-            check("add_contacts", job);
+            await checkNow(trx, "add_contacts", job);
             if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;
             if (!job.hasAllPhones) throw new PhonesAreMissing(job);
             const duplicates = new Set(
@@ -158,6 +161,7 @@ export function createBatchJobs(deps: {
         decide: (trx) => updateJob(trx, request, changes),
         redisHalf: (updated) => halfOfUpdate(updated, organizationId),
       });
+      if ((changes.endAt ?? null) !== null) onEndSet();
       return { job: await findJob(db, organizationId, batchJobId), entryRemoved };
     },
 

@@ -1,7 +1,7 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type Command, checkAllowed } from "../domain/batch-job.ts";
+import { type Command, checkAllowed, statusAt } from "../domain/batch-job.ts";
 import type { CommandRequest } from "./command.ts";
-import { type Trx, lockJob } from "../postgres/batch-jobs.ts";
+import { type Trx, databaseNow, lockJob } from "../postgres/batch-jobs.ts";
 import type { BatchJob } from "./queries.ts";
 
 /** A command on a job that exists. */
@@ -31,5 +31,14 @@ export function checkRevision(
 
 export const check = (command: Command, job: BatchJob): void =>
   checkAllowed(command, { id: job.id, status: job.status, dialing: job.counts.dialing });
+
+/** The same of a job that the transaction has locked, and that may have come to its end; answers the time. */
+export async function checkNow(trx: Trx, command: Command, job: BatchJob): Promise<Date> {
+  const now = await databaseNow(trx);
+  const { endAt, counts } = job;
+  const state = { status: job.status, endAtMs: endAt && endAt.getTime(), completed: counts.completed };
+  checkAllowed(command, { id: job.id, status: statusAt(state, now.getTime()), dialing: counts.dialing });
+  return now;
+}
 
 export const keyOf = (job: BatchJob) => ({ id: job.id, organizationId: job.organizationId });

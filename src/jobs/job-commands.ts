@@ -6,7 +6,7 @@ import type { AuditType } from "../postgres/audit.ts";
 import type { JobKey } from "../redis/keys.ts";
 import type { JobCommandRequest } from "./checks.ts";
 import type { Decision, View } from "./judgement.ts";
-import { readStartTime } from "./new-job.ts";
+import { checkAhead, checkStartsBeforeEnd, readStartTime } from "./new-job.ts";
 import type { RedisHalf } from "./redis-halves.ts";
 
 /*
@@ -91,6 +91,8 @@ const reschedule: JobCommand<Rescheduled, { requestedStartTime: string; timeZone
   decide({ now, jobFor }, request, { requestedStartTime, timeZone }) {
     const time = readStartTime(requestedStartTime, timeZone, now);
     const before = jobFor("reschedule", request);
+    const endAt = before.endAtMs === null ? null : new Date(before.endAtMs);
+    checkStartsBeforeEnd(time.scheduledStartTime, endAt, "scheduled_start_time");
     const newScheduledJobId = randomUUID();
     return {
       changed: scheduled(before, time, newScheduledJobId),
@@ -117,20 +119,11 @@ const reschedule: JobCommand<Rescheduled, { requestedStartTime: string; timeZone
   }),
 };
 
-function checkAhead(resumeAt: Date | null, now: Date): void {
-  if (resumeAt === null || resumeAt > now) return;
-  throw new BatchJobError(
-    "past_scheduled_time",
-    `The time to go on, ${resumeAt.toISOString()}, is not in the future; it is ${now.toISOString()} now.`,
-    { field: "resume_at", now: now.toISOString() },
-  );
-}
-
 const pause: JobCommand<Left, { resumeAt: Date | null }> = {
   rpc: "PauseBatchJob",
   type: "batch_job.paused",
   decide({ now, jobFor }, request, { resumeAt }) {
-    checkAhead(resumeAt, now);
+    if (resumeAt !== null) checkAhead(resumeAt, now, { field: "resume_at", what: "go on" });
     const job = paused(jobFor("pause", request), resumeAt?.getTime() ?? null);
     return {
       changed: job,

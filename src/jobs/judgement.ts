@@ -1,5 +1,5 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type Command, type NewBatchJob, checkAllowed } from "../domain/batch-job.ts";
+import { type Command, type NewBatchJob, checkAllowed, statusAt } from "../domain/batch-job.ts";
 import type { CallTrace } from "../domain/call-trace.ts";
 import type { JobState } from "../domain/job-state.ts";
 import type { AuditType } from "../postgres/audit.ts";
@@ -80,7 +80,7 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
       const job = jobs.get(batchJobId.toLowerCase());
       if (job === undefined) throw jobNotFound(batchJobId);
       checkRevision(job, expectedRevision);
-      checkAllowed(command, job);
+      checkAllowed(command, { ...job, status: statusAt(job, situation.now.getTime()) });
       return job;
     },
   };

@@ -31,6 +31,37 @@ export function readStartTime(requestedStartTime: string, zone: string, now: Dat
   return { requestedStartTime, timeZone, scheduledStartTime };
 }
 
+/** Refuses an instant at which a job is to do something by itself that is not ahead. */
+export function checkAhead(instant: Date, now: Date, { field, what }: { field: string; what: string }): void {
+  if (instant > now) return;
+  throw new BatchJobError(
+    "past_scheduled_time",
+    `The time to ${what}, ${instant.toISOString()}, is not in the future; it is ${now.toISOString()} now.`,
+    { field, now: now.toISOString() },
+  );
+}
+
+/** Refuses an end that is not ahead, or that would come before the start of a scheduled job. */
+export function checkEnd(endAt: Date | null, now: Date, startAt: Date | null): void {
+  if (endAt === null) return;
+  checkAhead(endAt, now, { field: "end_at", what: "end" });
+  checkStartsBeforeEnd(startAt, endAt, "end_at");
+}
+
+/** `field` is what the request gives of the two. */
+export function checkStartsBeforeEnd(
+  startAt: Date | null,
+  endAt: Date | null,
+  field: "end_at" | "scheduled_start_time",
+): void {
+  if (startAt === null || endAt === null || startAt < endAt) return;
+  throw new BatchJobError(
+    "invalid_argument",
+    `The request's field ${field} is wrong: the batch job must start before its end, and ${startAt.toISOString()} is not before ${endAt.toISOString()}.`,
+    { field },
+  );
+}
+
 function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
   const first = rejected[0];
   if (first === undefined || rejected.length < given) return;
@@ -48,6 +79,7 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
   const start =
     job.requestedStartTime === "" ? undefined : readStartTime(job.requestedStartTime, job.timeZone, now);
   const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
+  checkEnd(job.endAt, now, start?.scheduledStartTime ?? null);
   const { contacts, ...settings } = job;
   const { accepted, rejected } = sortOut(contacts);
   checkAnyAccepted(job.contacts.length, rejected);

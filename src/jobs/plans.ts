@@ -67,6 +67,7 @@ export function createPlans({
       concurrentCallLimit: Math.min(job.concurrentCallLimit, settings.leaseLimit),
       rampUpMs: job.rampUpMs,
       ...(job.startedAt === null ? {} : { runsSinceMs: job.startedAt.getTime() }),
+      ...(job.endAt === null ? {} : { endMs: job.endAt.getTime() }),
       callsPerSecond: least(job.callsPerSecond, settings.callsPerSecond),
       maxAttempts: job.maxAttempts,
       retryDelaysMs: job.retryDelaysMs,

@@ -2,13 +2,12 @@ import { fitting } from "../domain/answer-size.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Attempt } from "../domain/attempt.ts";
-import type { BatchJob, JobStatus } from "../domain/batch-job.ts";
+import { type BatchJob, type JobStatus, shownStatus } from "../domain/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
 import {
   type ContactStatus,
   type StoredContact,
   type StoredContactStatus,
-  openContactStatuses,
   storedContactStatuses,
 } from "../domain/contact.ts";
 import type { CallingHours } from "../domain/hours.ts";
@@ -58,8 +57,8 @@ const isContactCursor = (keys: readonly unknown[]): keys is [number] =>
   Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 2 ** 31;
 
 /**
- * The statuses to look for in rows so that these come out; a cancelled job shows its open contacts as cancelled. For a
- * status that no contact has nothing needs to be looked at.
+ * The statuses to look for in rows so that these come out; a job that has ended shows its open contacts as cancelled or
+ * expired. For a status that no contact has nothing needs to be looked at.
  */
 export function storedStatuses(
   asked: readonly ContactStatus[],
@@ -70,10 +69,6 @@ export function storedStatuses(
     (stored) => job.counts[stored] > 0 && asked.includes(shownStatus(stored, job.status)),
   );
 }
-
-/** The status of a contact, as its job's status has it. */
-export const shownStatus = (stored: StoredContactStatus, jobStatus: JobStatus): ContactStatus =>
-  jobStatus === "cancelled" && openContactStatuses.some((open) => open === stored) ? "cancelled" : stored;
 
 export const shown = <C extends StoredContact>(
   contact: C,

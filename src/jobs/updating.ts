@@ -5,7 +5,8 @@ import { changeSettings, settingNames } from "../postgres/job-settings.ts";
 import { changeCallingHours, readCallingHours } from "../postgres/zone-sets.ts";
 import { reckonAll } from "../starting/openings.ts";
 import { judgeRetries } from "../postgres/retries.ts";
-import { type JobCommandRequest, check, lockForCommand } from "./checks.ts";
+import { type JobCommandRequest, checkNow, lockForCommand } from "./checks.ts";
+import { checkEnd } from "./new-job.ts";
 import { byOf } from "./command.ts";
 import type { RedisHalf } from "./redis-halves.ts";
 
@@ -32,8 +33,9 @@ export async function updateJob(
 ): Promise<Updated> {
   const names = settingNames.filter((name) => changes[name] !== undefined);
   const before = await lockForCommand(trx, request);
-  check("update", before);
-  const { callingHours } = changes;
+  const now = await checkNow(trx, "update", before);
+  const { callingHours, endAt = null } = changes;
+  checkEnd(endAt, now, before.status === "scheduled" ? before.scheduledStartTime : null);
   const hasOtherHours = callingHours !== undefined;
   const hoursBefore = hasOtherHours ? ((await readCallingHours(trx, before)) ?? null) : null;
   const { job: changed, forbidsRetries } = await changeSettings(trx, before, changes);

@@ -1,5 +1,5 @@
 import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
-import { type BatchJob, openContacts } from "../domain/batch-job.ts";
+import { type BatchJob, openContacts, shownStatus } from "../domain/batch-job.ts";
 import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
 import { type Trx, completeFailedJob, finishJob } from "../postgres/batch-jobs.ts";
 import { type Held, lockFreeJobs, lockOrganization } from "../postgres/locks.ts";
@@ -63,10 +63,12 @@ export async function reportLate(
     if (held.has(reports[i]?.key.jobId ?? "")) return "held";
     if (verdict === "lease_expired" || hand === undefined) return { kind: "gone" };
     const kind = verdict === "record" ? "recorded" : verdict;
-    const { status, nextAttemptAt, isLeased } = hand.contact;
-    return isLeased
-      ? { kind, outcome: hand.outcome, contactStatus: "dialing", nextAttemptAt: null }
-      : { kind, outcome: hand.outcome, contactStatus: status, nextAttemptAt };
+    const { isLeased } = hand.contact;
+    const contactStatus = isLeased
+      ? "dialing"
+      : shownStatus(hand.contact.status, jobs.get(hand.jobId)?.status ?? "running");
+    const nextAttemptAt = contactStatus === "waiting_retry" ? hand.contact.nextAttemptAt : null;
+    return { kind, outcome: hand.outcome, contactStatus, nextAttemptAt };
   });
   await recordLateReports(trx, organizationId, now, late);
   await moveCounts(trx, organizationId, changes);

@@ -76,6 +76,7 @@ export async function findCandidates(
       and (${limitNow("b")} > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
       and ${callsAllowed("b")} is distinct from 0
       and (b.pending_contacts > 0 or b.waiting_retry_contacts > 0)
+      and (b.end_at is null or b.end_at > ${timeNow})
       and ${isOpen}
       and (${onlyJobIds.length === 0} or b.id = any(${onlyJobIds}::uuid[]))
     order by b.id

@@ -363,11 +363,13 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
         .where("number", ">", first)
         .execute();
     }
-    await trx
-      .deleteFrom("zone_sets")
-      .where("organization_id", "=", organization_id)
-      .where("job_id", "=", job_id)
-      .execute();
+    for (const table of ["zone_sets", "progress"] as const) {
+      await trx
+        .deleteFrom(table)
+        .where("organization_id", "=", organization_id)
+        .where("job_id", "=", job_id)
+        .execute();
+    }
     // As many phones as contacts, so that none are left when the last contacts go.
     await sql`
       delete from contact_phones where organization_id = ${organization_id} and job_id = ${job_id} and phone = any (array(

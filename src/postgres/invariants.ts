@@ -13,7 +13,8 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
   "every contact of a job that has ended is final": sql`
     select c.job_id, c.number, c.status from (select * from ${currentContacts} as contacts where ${isOf}) as c
     join batch_jobs b on b.id = c.job_id
-    where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')`,
+    where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')
+      and (b.end_at is null or b.end_at > b.finished_at) and b.failure_reason is distinct from 'start_missed'`,
   "nobody is called again who was not to be": sql`
     select a.job_id, a.number, a.attempt, a.outcome from (select * from attempts where ${isOf}) as a
     join all_attempts later on later.organization_id = a.organization_id and later.job_id = a.job_id

@@ -38,6 +38,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   pause_when: true,
   pause_reason: true,
   resume_at: true,
+  end_at: true,
   retries_judged_to: true,
   total_contacts: true,
   has_all_phones: true,
@@ -85,6 +86,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   pauseWhen: row.pause_when,
   pauseReason: row.pause_reason,
   resumeAt: row.resume_at,
+  endAt: row.end_at,
   totalContacts: row.total_contacts,
   counts: {
     pending: row.pending_contacts,
@@ -126,6 +128,7 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   priority: job.priority,
   start_within_ms: job.startWithinMs,
   pause_when: job.pauseWhen,
+  end_at: job.endAt,
   total_contacts: job.totalContacts,
   pending_contacts: job.totalContacts,
   calling_hours: job.callingHours === null ? null : JSON.stringify(job.callingHours),

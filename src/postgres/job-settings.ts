@@ -16,6 +16,7 @@ const columns = {
   priority: "priority",
   startWithinMs: "start_within_ms",
   pauseWhen: "pause_when",
+  endAt: "end_at",
 } as const satisfies Record<keyof PlainSettings, keyof BatchJobsTable>;
 
 /** Those that are a column each, and nothing else; hours are in zone-sets.ts. */

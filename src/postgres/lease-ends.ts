@@ -1,5 +1,6 @@
 import { type SqlBool, sql } from "kysely";
 import { retryDelayMs } from "../domain/attempt.ts";
+import { statusOfLeft } from "../domain/batch-job.ts";
 import type { ContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
@@ -176,10 +177,10 @@ export async function removeLeases(
     const rules = jobs.get(jobId);
     if (lastOutcome !== null && rules && retryDelayMs(lastOutcome, attempt - 1, rules) === null)
       toJudge.add(jobId);
-    const isCancelled = rules?.status === "cancelled";
+    const left = rules && statusOfLeft(rules.status);
     removed.set(
       nameOf(row),
-      isCancelled ? { status: "cancelled", nextAttemptAt: null } : { status, nextAttemptAt },
+      left === undefined ? { status, nextAttemptAt } : { status: left, nextAttemptAt: null },
     );
   }
   await moveCounts(trx, organizationId, changes);

@@ -30,6 +30,8 @@ import * as stops from "./migrations/0021-stops.ts";
 import * as organizationHours from "./migrations/0022-organization-hours.ts";
 import * as suppressedPhones from "./migrations/0023-suppressed-phones.ts";
 import * as resumes from "./migrations/0024-resumes.ts";
+import * as ends from "./migrations/0025-ends.ts";
+import * as progress from "./migrations/0026-progress.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -57,6 +59,8 @@ export const migrations: SchemaChanges = {
   "0022-organization-hours": organizationHours,
   "0023-suppressed-phones": suppressedPhones,
   "0024-resumes": resumes,
+  "0025-ends": ends,
+  "0026-progress": progress,
 };
 
 const bookkeeping = {

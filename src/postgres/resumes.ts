@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { statusAt } from "../domain/batch-job.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import { type JobState, resumed } from "../domain/job-state.ts";
 import { record } from "./audit.ts";
@@ -48,7 +49,7 @@ export async function resumeDueJob(
       .where("organization_id", "=", organizationId)
       .where("id", "=", id)
       .executeTakeFirstOrThrow();
-    if (resumeAt === null || resumeAt > now) return undefined;
+    if (resumeAt === null || resumeAt > now || statusAt(before, now.getTime()) !== "paused") return undefined;
     const job = resumed(before, now.getTime());
     const { status, revision } = job;
     const data = { status, resumeAt };

@@ -83,6 +83,8 @@ export type BatchJobsTable = ContactCountColumns & {
   pause_reason: string | null;
   /** When a paused job goes on by itself. */
   resume_at: Date | null;
+  /** When a job that is not final ends by itself. */
+  end_at: Date | null;
   /** Those who wait for a retry, from the next number on, are to be judged anew by what the job is set to; or null. */
   retries_judged_to: number | null;
   total_contacts: Filled<number>;
@@ -116,6 +118,12 @@ export type ZoneSetsTable = JobRef & {
   call_before: ColumnType<Date | null, null | undefined, Date | null>;
   /** When the next such time is to be reckoned; null while the job does not run. */
   next_look_at: ColumnType<Date | null, null | undefined, Date | null>;
+};
+
+/** How far a job was at each of the last instants that were noted; progress.ts reads and writes it. */
+export type ProgressTable = JobRef & {
+  noted_at: ColumnType<never, never, never>;
+  final_contacts: ColumnType<never, never, never>;
 };
 
 /** A phone without its plus sign. */
@@ -224,6 +232,7 @@ export type Tables = {
   batch_jobs: BatchJobsTable;
   contact_blocks: ContactBlocksTable;
   zone_sets: ZoneSetsTable;
+  progress: ProgressTable;
   contact_phones: ContactPhonesTable;
   leases: LeasesTable;
   attempts: AttemptsTable;

@@ -1,10 +1,10 @@
 import type { BatchJob } from "../jobs/batch-jobs.ts";
+import { shownStatus } from "../domain/batch-job.ts";
 import type { CalledContact, JobDetail } from "../jobs/offset-pages.ts";
 import {
   type ContactStatus,
   finalContactStatuses,
   openContactStatuses,
-  type StoredContactStatus,
   storedContactStatuses,
 } from "../domain/contact.ts";
 
@@ -38,6 +38,7 @@ const wordOf: Readonly<Record<ContactStatus, ContactWord>> = {
   failed: "failed",
   unknown: "failed",
   suppressed: "failed",
+  expired: "failed",
   cancelled: "cancelled",
 };
 
@@ -49,24 +50,30 @@ export const statusesOf = (word: ContactWord): ContactStatus[] =>
 
 export const exportFilters = ["all", "successful", "failed"] as const;
 
+/** Final, and neither completed nor cancelled. */
+const unsuccessful: ContactStatus[] = [
+  ...finalContactStatuses.filter((status) => status !== "completed"),
+  "expired",
+];
+
 /** The statuses of the contacts that a filter keeps; none for all. */
 export function statusesOfFilter(filter: (typeof exportFilters)[number]): ContactStatus[] {
   if (filter === "all") return [];
-  return finalContactStatuses.filter((status) => (status === "completed") === (filter === "successful"));
+  return filter === "successful" ? ["completed"] : unsuccessful;
 }
 
 const iso = (time: Date | null | undefined): string | null => time?.toISOString() ?? null;
 const textOrNull = (text: string | null | undefined): string | null =>
   text === null || text === undefined || text === "" ? null : text;
 
-const countOf = (job: BatchJob, statuses: readonly StoredContactStatus[]): number =>
-  statuses.reduce((sum, status) => sum + job.counts[status], 0);
+const countOf = (job: BatchJob, statuses: readonly ContactStatus[]): number =>
+  storedContactStatuses
+    .filter((stored) => statuses.includes(shownStatus(stored, job.status)))
+    .reduce((sum, stored) => sum + job.counts[stored], 0);
 
-/** How many contacts are final; those of a cancelled job that nobody calls any more are. */
-function processedOf(job: BatchJob): number {
-  const open = job.status === "cancelled" ? [] : openContactStatuses;
-  return job.totalContacts - countOf(job, [...open, "dialing"]);
-}
+/** How many contacts are final; those of a job that has ended are, but for those that are being called. */
+const processedOf = (job: BatchJob): number =>
+  job.totalContacts - countOf(job, [...openContactStatuses, "dialing"]);
 
 export function toJob(job: BatchJob) {
   return {
@@ -80,10 +87,7 @@ export function toJob(job: BatchJob) {
     totalContacts: job.totalContacts,
     contactsProcessed: processedOf(job),
     successfulCalls: job.counts.completed,
-    failedCalls: countOf(
-      job,
-      finalContactStatuses.filter((status) => status !== "completed"),
-    ),
+    failedCalls: countOf(job, unsuccessful),
     scheduledStartTime: iso(job.scheduledStartTime),
     actualStartTime: iso(job.startedAt),
     completedAt: iso(job.finishedAt),
@@ -102,8 +106,7 @@ function toBreakdown(job: BatchJob): Record<string, number> {
   for (const status of storedContactStatuses) {
     const count = job.counts[status];
     if (count === 0) continue;
-    const isOpen = openContactStatuses.some((open) => open === status);
-    const word = wordOf[job.status === "cancelled" && isOpen ? "cancelled" : status];
+    const word = wordOf[shownStatus(status, job.status)];
     counts[word] = (counts[word] ?? 0) + count;
   }
   return counts;

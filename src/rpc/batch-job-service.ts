@@ -3,6 +3,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
 import type { Holds } from "../jobs/holds.ts";
 import type { PlanRun } from "../jobs/plans.ts";
+import type { Estimate } from "../jobs/progress.ts";
 import { readAssumptions, toPlan } from "./plan.ts";
 import type { BatchJobService, ImportContactsHeader } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { toCallingHours } from "./calling-hours.ts";
@@ -39,6 +40,7 @@ export function batchJobService(
   jobs: BatchJobs,
   holds: Holds,
   planRun: PlanRun,
+  estimate: Estimate,
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
@@ -46,7 +48,9 @@ export function batchJobService(
   /** A job with what is not read for lists of them. */
   async function showWhole(job: BatchJob, context: HandlerContext) {
     const [held, hours] = await Promise.all([holds.ofJob(job), jobs.callingHours(job)]);
+    const finishAt = await estimate(job, hours);
     const batchJob = toBatchJob(job, callerOf(context).role, held);
+    if (finishAt !== undefined) batchJob.estimatedFinishAt = timestampFromDate(finishAt);
     if (hours !== undefined) batchJob.callingHours = toCallingHours(hours);
     return batchJob;
   }

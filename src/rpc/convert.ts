@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Duration, type Timestamp, durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Attempt, BatchJob, Contact } from "../jobs/batch-jobs.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type Command, type JobStatus, allowedCommands } from "../domain/batch-job.ts";
+import { type Command, type JobStatus, allowedCommands, statusOfLeft } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type {
   ContactStatus,
@@ -84,6 +84,7 @@ export const protoContactStatuses: Record<ContactStatus, ProtoContactStatus> = {
   unknown: ProtoContactStatus.UNKNOWN,
   suppressed: ProtoContactStatus.SUPPRESSED,
   cancelled: ProtoContactStatus.CANCELLED,
+  expired: ProtoContactStatus.EXPIRED,
 };
 
 export const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason> = {
@@ -132,12 +133,12 @@ export const at = <K extends string>(field: K, date: Date | null): { [P in K]?: 
   date === null ? {} : ({ [field]: timestampFromDate(date) } as { [P in K]?: Timestamp });
 
 function toCounts({ status, totalContacts, counts }: BatchJob) {
-  const isCancelled = status === "cancelled";
+  const left = statusOfLeft(status);
   const open = counts.pending + counts.waiting_retry;
   return {
     total: totalContacts,
-    pending: isCancelled ? 0 : counts.pending,
-    waitingRetry: isCancelled ? 0 : counts.waiting_retry,
+    pending: left === undefined ? counts.pending : 0,
+    waitingRetry: left === undefined ? counts.waiting_retry : 0,
     dialing: counts.dialing,
     completed: counts.completed,
     noAnswer: counts.no_answer,
@@ -150,7 +151,8 @@ function toCounts({ status, totalContacts, counts }: BatchJob) {
     failed: counts.failed,
     unknown: counts.unknown,
     suppressed: counts.suppressed,
-    cancelled: isCancelled ? open : 0,
+    cancelled: left === "cancelled" ? open : 0,
+    expired: left === "expired" ? open : 0,
   };
 }
 
@@ -215,6 +217,7 @@ export function toBatchJob(
         }),
     pauseReason: job.pauseReason ?? "",
     ...at("resumeAt", job.resumeAt),
+    ...at("endAt", job.endAt),
     counts: toCounts(job),
     holds: holds.map(toHold),
   };

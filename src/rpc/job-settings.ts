@@ -1,3 +1,4 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { JobSettings } from "../domain/batch-job.ts";
 import {
@@ -57,6 +58,7 @@ const readers = {
             outcomes: orElse(readOutcomes(pauseWhen.outcomes), defaults.pausingOutcomes),
           },
   }),
+  endAt: ({ endAt }) => ({ endAt: endAt === undefined ? null : timestampDate(endAt) }),
   callingHours: ({ callingHours }) => ({
     callingHours: callingHours === undefined ? null : readCallingHoursOf("calling_hours", callingHours),
   }),
@@ -88,6 +90,7 @@ export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
   ...readers.priority(request),
   ...readers.startWithin(request),
   ...readers.pauseWhen(request),
+  ...readers.endAt(request),
   ...readers.callingHours(request),
 });
 

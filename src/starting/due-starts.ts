@@ -59,7 +59,7 @@ export function createDueStarts(deps: {
       if (job.status !== "running") {
         const why =
           job.failureReason === "start_missed"
-            ? "was longer past than it allows"
+            ? "was longer past than it allows, or its end has come"
             : "came while it had no contacts";
         logger.warn(fields, `batch job failed: its time ${why}`);
         continue;

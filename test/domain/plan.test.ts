@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type CallingHours, findOpening } from "../../src/domain/hours.ts";
+import type { CallingHours } from "../../src/domain/hours.ts";
 import { type Campaign, planOf } from "../../src/domain/plan.ts";
+import { simulate } from "./simulated-run.ts";
 
 const hourMs = 3_600_000;
 const week = [1, 2, 3, 4, 5, 6, 7];
@@ -109,6 +110,20 @@ describe("a plan", () => {
     });
   });
 
+  test("makes no call from the end of the job on, and says who is left then", () => {
+    const plan = planOf(
+      campaign({ endMs: at("01T13:15"), maxAttempts: 2, retriedShare: 0.5, retryDelaysMs: [hourMs] }),
+    );
+    expect(plan.hours).toEqual([
+      { fromMs: at("01T12:00"), calls: 600 },
+      { fromMs: at("01T13:00"), calls: 150 },
+    ]);
+    expect(plan.lastCallAtMs).toBeLessThanOrEqual(at("01T13:15"));
+    // Some of those who were called wait for a retry, the others are not called at all.
+    expect(plan.leftOver).toBeGreaterThan(400);
+    expect(planOf(campaign({ endMs: startMs }))).toMatchObject({ hours: [], leftOver: 1_000 });
+  });
+
   test("ends after 400 days, and says who is left", () => {
     const plan = planOf(campaign({ concurrentCallLimit: 1, callDurationMs: 24 * hourMs }));
     expect(plan.leftOver).toBe(600);
@@ -135,71 +150,6 @@ describe("a plan", () => {
   });
 });
 
-/** A run call by call, by the rules of a lease. Of those who may be retried every so many are. */
-function simulate(plan: Campaign): { calls: number[]; lastCallAtMs: number } {
-  const retried: number[] = [];
-  const ready = plan.sets.map(({ pending }) => Array.from({ length: pending }, () => 0));
-  const openings = plan.sets.map(({ zones }) => findOpening(plan.hours, zones, startMs));
-  let events: { atMs: number; set: number; attempts: number; isEnd: boolean }[] = [];
-  const calls: number[] = [];
-  let [atMs, dialing, nextCallMs, lastCallAtMs] = [startMs, 0, startMs, startMs];
-  const limitAt = () =>
-    plan.rampUpMs === null
-      ? plan.concurrentCallLimit
-      : Math.min(
-          plan.concurrentCallLimit,
-          1 + Math.floor(((plan.concurrentCallLimit - 1) * (atMs - startMs)) / plan.rampUpMs),
-        );
-  for (;;) {
-    const due = events.filter((event) => event.atMs <= atMs);
-    events = events.filter((event) => event.atMs > atMs);
-    for (const { set, attempts, isEnd, atMs: endedMs } of due) {
-      if (!isEnd) ready[set]?.push(attempts);
-      else {
-        dialing -= 1;
-        if (attempts >= plan.maxAttempts) continue;
-        const share = (retried[attempts] ?? 0.5) + plan.retriedShare;
-        retried[attempts] = share % 1;
-        if (share >= 1) {
-          const delay = plan.retryDelaysMs[Math.min(attempts, plan.retryDelaysMs.length) - 1] ?? 0;
-          events.push({ atMs: endedMs + delay, set, attempts, isEnd: false });
-        }
-      }
-    }
-    let wakeMs = Infinity;
-    for (const [set, own] of ready.entries()) {
-      if (own.length === 0) continue;
-      let opening = openings[set];
-      if (opening !== undefined && opening.untilMs <= atMs) {
-        opening = openings[set] = findOpening(plan.hours, plan.sets[set]?.zones ?? [], atMs);
-      }
-      if (opening === undefined) continue;
-      if (opening.fromMs > atMs) {
-        wakeMs = Math.min(wakeMs, opening.fromMs);
-        continue;
-      }
-      while (own.length > 0 && dialing < limitAt() && (plan.callsPerSecond === null || nextCallMs <= atMs)) {
-        // Those who were called before come first.
-        const attempts = (own.pop() ?? 0) + 1;
-        dialing += 1;
-        nextCallMs = Math.max(nextCallMs, atMs - 150) + 1_000 / (plan.callsPerSecond ?? 1);
-        events.push({ atMs: atMs + plan.callDurationMs, set, attempts, isEnd: true });
-        const hour = Math.floor((atMs - startMs) / hourMs);
-        calls[hour] = (calls[hour] ?? 0) + 1;
-        lastCallAtMs = atMs;
-      }
-      if (own.length === 0) continue;
-      if (plan.callsPerSecond !== null && nextCallMs > atMs) wakeMs = Math.min(wakeMs, nextCallMs);
-      if (dialing >= limitAt() && plan.rampUpMs !== null && atMs < startMs + plan.rampUpMs) {
-        wakeMs = Math.min(wakeMs, atMs + 1_000);
-      }
-    }
-    for (const event of events) wakeMs = Math.min(wakeMs, event.atMs);
-    if (wakeMs === Infinity) return { calls, lastCallAtMs };
-    atMs = Math.max(wakeMs, atMs + 1);
-  }
-}
-
 test("the plan of a random campaign is what its run then does: calls an hour, and the end", () => {
   const zones = ["America/New_York", "America/Los_Angeles", "Europe/Paris", "Asia/Kolkata"];
   const campaigns = fc.record({
@@ -213,11 +163,13 @@ test("the plan of a random campaign is what its run then does: calls an hour, an
     retryDelaysMs: fc.constantFrom([300_000], [600_000, 3 * hourMs]),
     callDurationMs: fc.constantFrom(20_000, 45_000, 90_000, 200_000),
     retriedShare: fc.constantFrom(0, 0.3, 0.6),
+    endsAfterMs: fc.constantFrom(undefined, undefined, 90 * 60_000, 26 * hourMs),
   });
   fc.assert(
-    fc.property(campaigns, ({ counts, firstZone, hasHours, ...rest }) => {
+    fc.property(campaigns, ({ counts, firstZone, hasHours, endsAfterMs, ...rest }) => {
       const each: Campaign = {
         startMs,
+        ...(endsAfterMs === undefined ? {} : { endMs: startMs + endsAfterMs }),
         sets: counts.map((pending, i) => ({
           zones: [zones[(firstZone + i) % 4] ?? ""],
           pending,
@@ -237,7 +189,7 @@ test("the plan of a random campaign is what its run then does: calls an hour, an
         .filter(({ planned: p, ran }) => Math.abs(p - ran) > Math.max(0.05 * ran, 0.01 * all));
       expect(off).toEqual([]);
       const lengthMs = run.lastCallAtMs - startMs;
-      expect(Math.abs((plan.lastCallAtMs ?? 0) - run.lastCallAtMs)).toBeLessThan(
+      expect(Math.abs((plan.lastCallAtMs ?? startMs) - run.lastCallAtMs)).toBeLessThan(
         Math.max(0.05 * lengthMs, 2 * each.callDurationMs + 60_000),
       );
     }),

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { writeTimeOfDay } from "../../src/domain/hours-input.ts";
 import { makeContacts } from "../support/make.ts";
@@ -73,6 +73,10 @@ export async function runCampaign(
   const chanceOfNew = (part: number): boolean => usesNew && random.chance(part);
   const count = random.between(1, mostContacts);
   const isScheduled = random.chance(0.5);
+  const endsByItself = chanceOfNew(0.2);
+  /** A start that has taken long to get through may come after the end. */
+  const orEnded = (expected: readonly string[]) =>
+    endsByItself ? [...expected, "invalid_status", "invalid_argument"] : expected;
   // Nobody else has these.
   const suppressed = Array.from(
     { length: chanceOfNew(0.3) ? random.between(1, 3) : 0 },
@@ -94,6 +98,7 @@ export async function runCampaign(
       ? { pauseWhen: { window: 20, share: 0.5, outcomes: [Outcome.BUSY, Outcome.NO_ANSWER] } }
       : {}),
     ...(chanceOfNew(0.15) ? { callingHours: everyOtherMinute() } : {}),
+    ...(endsByItself ? { endAt: timestampFromMs(Date.now() + random.between(8_000, 20_000)) } : {}),
     scheduledStartTime: isScheduled ? inMs(random.between(1_500, 5_000)) : "",
   };
   // Nobody can say that the time is still ahead when it has taken long to get through.
@@ -109,14 +114,14 @@ export async function runCampaign(
   if (isScheduled && random.chance(0.4)) {
     const request = { ...command(), scheduledStartTime: inMs(random.between(1_500, 4_000)) };
     await unless(
-      ["invalid_status", "past_scheduled_time", "already_terminal"],
+      orEnded(["invalid_status", "past_scheduled_time", "already_terminal"]),
       insist("RescheduleBatchJob", ({ jobs }, o) => jobs.rescheduleBatchJob(request, o)),
     );
   }
   if (!isScheduled || random.chance(0.3)) {
     const request = command();
     const started = await unless(
-      isScheduled ? ["already_running", "invalid_status"] : [],
+      orEnded(isScheduled ? ["already_running", "invalid_status"] : []),
       insist("StartBatchJob", ({ jobs }, o) => jobs.startBatchJob(request, o)),
     );
     if (started !== undefined) history.told.push({ kind: "started", jobId: batchJobId });
@@ -150,7 +155,10 @@ export async function runCampaign(
     );
     await delay(rest);
     if (paused !== undefined) {
-      await insist("ResumeBatchJob", ({ jobs }, o) => jobs.resumeBatchJob(resume, o));
+      await unless(
+        orEnded([]),
+        insist("ResumeBatchJob", ({ jobs }, o) => jobs.resumeBatchJob(resume, o)),
+      );
     }
   }
   if (random.chance(0.15)) {
@@ -170,7 +178,10 @@ export async function runCampaign(
     }
     if (batchJob?.pauseReason === "pause_when") {
       const request = command();
-      await insist("ResumeBatchJob", ({ jobs }, o) => jobs.resumeBatchJob(request, o));
+      await unless(
+        orEnded([]),
+        insist("ResumeBatchJob", ({ jobs }, o) => jobs.resumeBatchJob(request, o)),
+      );
     }
     await delay(300);
   }

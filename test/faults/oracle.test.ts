@@ -106,6 +106,14 @@ const cases: Record<string, Doctoring> = {
     ...[1, 2, 3].flatMap((number) => open(id, number)),
     ...count(id, "dialing", 3),
   ],
+  "no contact is leased once the end of its job has come": (id) => [
+    ...open(id, 1),
+    ...count(id, "dialing", 1),
+    sql`update batch_jobs set end_at = clock_timestamp() - interval '1 second' where id = ${id}`,
+  ],
+  "every job whose end is past has ended": (id) => [
+    sql`update batch_jobs set end_at = clock_timestamp() - interval '1 minute' where id = ${id}`,
+  ],
   "only a paused job says why it has paused itself": (id) => [
     sql`update batch_jobs set pause_reason = 'pause_when' where id = ${id}`,
   ],

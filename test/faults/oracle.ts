@@ -20,6 +20,8 @@ const changes = sql.raw(
     "('pending', 'scheduled')",
     "('pending', 'running')",
     "('pending', 'cancelled')",
+    // Its end has come.
+    "('pending', 'failed')",
     "('scheduled', 'scheduled')",
     "('scheduled', 'running')",
     "('scheduled', 'failed')",
@@ -104,6 +106,12 @@ const rules: Record<string, RawBuilder<unknown>> = {
     "organization_id",
     sql`organizations`,
   ),
+  "no contact is leased once the end of its job has come": sql`
+    select a.job_id, a.number, a.leased_at, b.end_at from all_attempts a join batch_jobs b on b.id = a.job_id
+    where a.leased_at >= b.end_at`,
+  "every job whose end is past has ended": sql`
+    select id, status, end_at from batch_jobs
+    where finished_at is null and end_at < clock_timestamp() - interval '12 seconds'`,
   "only a paused job says why it has paused itself": sql`
     select id, status, pause_reason from batch_jobs where pause_reason is not null and status <> 'paused'`,
   "a contact becomes final once, unless a late report corrects an unknown": sql`

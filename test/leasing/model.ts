@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { JobStatus } from "../../src/domain/batch-job.ts";
+import { type JobStatus, shownStatus } from "../../src/domain/batch-job.ts";
 import type { Outcome, StoredContactStatus } from "../../src/domain/contact.ts";
 
 export type ModelAttempt = { leaseId: string; outcome: Outcome | null; isReported: boolean; isLost: boolean };
@@ -127,6 +127,19 @@ export function createModel(organizationLimit: number) {
       if (command === "cancel") job.status = "cancelled";
     },
 
+    /** The end of the job has come. */
+    end(job: ModelJob): void {
+      if (!["pending", "running", "paused"].includes(job.status)) return;
+      const isCompleted = job.contacts.some(({ status }) => status === "completed");
+      job.failureReason = isCompleted
+        ? null
+        : job.status === "pending"
+          ? "start_missed"
+          : "no_call_completed";
+      job.status = isCompleted ? "completed" : "failed";
+      job.revision += 1;
+    },
+
     update(job: ModelJob, changes: Pick<ModelJob, "maxAttempts" | "retryOn">): void {
       const isNarrower =
         changes.maxAttempts < job.maxAttempts ||
@@ -164,17 +177,19 @@ export function createModel(organizationLimit: number) {
         const place = find(leaseId);
         const isLast = place?.contact.attempts.at(-1) === place?.attempt;
         if (place === undefined || (!place.attempt.isReported && !isLast)) return { kind: "gone" };
-        const { contact, attempt } = place;
+        const { job, contact, attempt } = place;
         const kind = attempt.isReported ? "already_recorded" : "recorded";
         if (kind === "recorded") end(place, outcome);
         if (kind === "recorded" && outcome === "completed") completeAfterAll(place.job);
         attempt.isReported = true;
-        return { kind, outcome: attempt.outcome, contact };
+        return { kind, outcome: attempt.outcome, of: { contact, job, jobStatus: job.status } };
       });
       finishAll();
       // What a contact is after the call.
-      return answers.map(({ contact, ...answer }) =>
-        contact === undefined ? answer : { ...answer, contactStatus: contact.status },
+      return answers.map(({ of, ...answer }) =>
+        of === undefined
+          ? answer
+          : { ...answer, contactStatus: shownStatus(of.contact.status, of.jobStatus) },
       );
     },
 

@@ -1,10 +1,26 @@
 import * as fc from "fast-check";
 import { sql } from "kysely";
+import { runEndPass } from "../../src/jobs/ending.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
+import { dueEnds } from "../../src/postgres/ends.ts";
 import { removeKeysUnder } from "../support/redis-keys.ts";
 import { letRunOut } from "./leases.ts";
 import type { Model } from "./model.ts";
-import { type Real, type Step, hasLeases, leaseAt, picks, replica, step, times } from "./step.ts";
+import {
+  type Real,
+  type Step,
+  hasJobs,
+  hasLeases,
+  jobAt,
+  leaseAll,
+  leaseAt,
+  picks,
+  replica,
+  step,
+  times,
+  which,
+  worker,
+} from "./step.ts";
 
 const noId = "00000000-0000-0000-0000-000000000000";
 const past = sql<Date>`clock_timestamp() - interval '1 second'`;
@@ -45,6 +61,31 @@ export async function sweepOnce(model: Model, { replicas }: Real, on: 0 | 1): Pr
   model.sweep();
 }
 
+/** The end of a job comes, and is found by replicas, while workers ask for contacts. What they got came before. */
+const end = step(
+  "end",
+  fc.record({
+    which,
+    on: fc.array(replica, { minLength: 1, maxLength: 2 }),
+    asking: fc.array(worker, { maxLength: 2 }),
+  }),
+  async (model: Model, real: Real, { which: n, on, asking }) => {
+    const job = jobAt(model, n);
+    const [{ db }] = real.replicas;
+    async function letEnd(): Promise<void> {
+      await db.updateTable("batch_jobs").set({ end_at: past }).where("id", "=", job.id).execute();
+      // Leases lock the job for a moment.
+      while ((await dueEnds(db, 1)).length > 0) {
+        await Promise.all(on.map((i) => runEndPass(real.replicas[i])));
+      }
+    }
+    const [leases] = await Promise.all([leaseAll(real, asking), letEnd()]);
+    model.open(leases);
+    model.end(job);
+  },
+  hasJobs,
+);
+
 async function flush({ replicas: [{ redis, prefix }] }: Real): Promise<void> {
   await removeKeysUnder(redis, prefix);
 }
@@ -57,5 +98,6 @@ export const timeSteps: fc.Arbitrary<Step>[] = [
   ...times(3, step("expire", fc.array(replica, { minLength: 1, maxLength: 2 }), expire)),
   ...times(3, step("retries are due", nothing, makeRetriesDue)),
   ...times(3, step("sweep", replica, sweepOnce)),
+  end,
   step("Redis loses everything", nothing, (_, real) => flush(real)),
 ];

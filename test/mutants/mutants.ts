@@ -2,6 +2,7 @@ import { reads } from "./reads.ts";
 import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
+import { endings } from "./ends.ts";
 import { suppression } from "./suppression.ts";
 
 /**
@@ -71,8 +72,8 @@ const starts: Mutant[] = [
   {
     guard: "a command judges the job's status before it changes anything",
     file: "src/jobs/judgement.ts",
-    text: "checkAllowed(command, job);",
-    instead: "",
+    text: "checkAllowed(command, { ...job, status: statusAt(job, situation.now.getTime()) });",
+    instead: "void [checkAllowed, statusAt];",
     test: "test/races/start.test.ts",
     title: "of two starts at once exactly one wins, and the other is refused as already running",
   },
@@ -1098,8 +1099,8 @@ const leasing: Mutant[] = [
   {
     guard: "a job that is final is not changed",
     file: "src/jobs/updating.ts",
-    text: `check("update", before);`,
-    instead: "",
+    text: `const now = await checkNow(trx, "update", before);`,
+    instead: "const now = await databaseNow(trx);",
     test: "test/jobs/state-matrix.test.ts",
     title: "refused, with nothing changed",
   },
@@ -1769,6 +1770,7 @@ export const mutants: readonly Mutant[] = [
   ...shares,
   ...callingHours,
   ...suppression,
+  ...endings,
   ...network,
   ...reads,
   ...upgrades,

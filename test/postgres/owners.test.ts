@@ -23,6 +23,7 @@ const exceptions: Record<string, string> = {
   batch_jobs_scheduled_job_id: "an entry of the schedule is a random id, and says nothing else",
   batch_jobs_due: "the schedule, and what fills it again, is one for all organizations",
   batch_jobs_resume_at: "what looks for jobs that are to go on looks for all organizations at once",
+  batch_jobs_end_at: "what looks for jobs whose end has come looks for all organizations at once",
   leases_expires_at: "what looks for leases that have run out looks for all organizations at once",
   zone_sets_next_look: "what looks for hours that are over looks for all organizations at once",
 };

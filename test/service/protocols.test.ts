@@ -39,6 +39,7 @@ const noContacts = {
   failed: 0,
   unknown: 0,
   suppressed: 0,
+  expired: 0,
   cancelled: 0,
 };
 

@@ -30,6 +30,7 @@ export const aNewJob = (fields: Partial<NewJob> = {}): NewJob => ({
   priority: 5,
   startWithinMs: null,
   pauseWhen: null,
+  endAt: null,
   callingHours: null,
   requestedStartTime: "",
   timeZone: "",

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { BatchJobError, serviceBusy } from "../../domain/batch-job-error.ts";
-import type { BatchJob } from "../../domain/batch-job.ts";
+import { type BatchJob, shownStatus } from "../../domain/batch-job.ts";
 import type { Caller } from "../../domain/caller.ts";
 import type { ContactStatus } from "../../domain/contact.ts";
 import { writeCsv } from "../../files/csv-writer.ts";
@@ -21,7 +21,6 @@ import { afterPatience } from "../../timing/patience.ts";
 import { afterWaiting, onceAborted, whichever } from "../../timing/seats.ts";
 import type { Metrics } from "../../vitals/metrics.ts";
 import { createSlotTaking } from "../import/slots.ts";
-import { shownStatus } from "../queries.ts";
 import { type Sheet, createSheet } from "./sheet.ts";
 
 export type ExportRequest = {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { PhonesAreMissing, noteAdded, whenNothingKeepsOut } from "../adding.ts";
-import { type JobCommandRequest, check, checkRevision, keyOf, lockForCommand } from "../checks.ts";
+import { type JobCommandRequest, check, checkNow, checkRevision, keyOf, lockForCommand } from "../checks.ts";
 import { createCommandRunner } from "../command.ts";
 import { shownRejections } from "../new-job.ts";
 import { type DoRedisHalves, goOn } from "../redis-halves.ts";
@@ -153,7 +153,7 @@ export function createContactImport(deps: {
       await writeStaged(trx, staging.tables, before);
       const count = given - duplicates.count;
       const job = await lockForCommand(trx, command);
-      check("add_contacts", job);
+      await checkNow(trx, "add_contacts", job);
       const after = await noteAdded(trx, request, job, { count, withPhones });
       const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
       return {

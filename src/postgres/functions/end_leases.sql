@@ -61,7 +61,8 @@ declare
   is_enough boolean;
 begin
   perform from organizations o where o.id = organization for no key update;
-  select array_agg(b.status in ('running', 'paused') order by t.turn),
+  select array_agg(b.status in ('running', 'paused') and (b.end_at is null or b.end_at > clock_timestamp())
+      order by t.turn),
     array_agg(array_to_string(b.retry_on, ' ') order by t.turn),
     array_agg(case when b.status = 'running' then
       array_to_string(array(select jsonb_array_elements_text(b.pause_when -> 'outcomes')), ' ') end order by t.turn),
@@ -73,7 +74,7 @@ begin
   into going_on, retried, pausing, delays_ms
   from unnest(job_ids) with ordinality as t (id, turn)
   left join lateral (
-    select status, max_attempts, retry_on, retry_delays_ms, pause_when from batch_jobs
+    select status, end_at, max_attempts, retry_on, retry_delays_ms, pause_when from batch_jobs
     where organization_id = organization and id = t.id for no key update skip locked
   ) as b on true;
   ending := date_trunc('milliseconds', clock_timestamp());
@@ -180,6 +181,11 @@ begin
       where organization_id = organization and id = job_ids[turn];
       finished_ids := finished_ids || job_ids[turn];
       finished_revisions := finished_revisions || (found_job.revision + 1);
+    elsif found_job.failure_reason = 'no_call_completed' and found_job.completed_contacts > 0 then
+      -- Its end came while this call went on.
+      update batch_jobs
+      set status = 'completed', failure_reason = null, updated_at = ending, revision = revision + 1
+      where organization_id = organization and id = job_ids[turn];
     elsif turn = any (judged) then
       -- Judged anew after each attempt with which there is a whole window. Bits are numbered from 0.
       most := found_job.pause_when -> 'window';

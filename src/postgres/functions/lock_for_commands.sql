@@ -52,7 +52,8 @@ begin
     select id, status, failure_reason as "failureReason", revision, timezone as "timeZone",
       requested_start_time as "requestedStartTime", (extract(epoch from scheduled_at) * 1000)::bigint as "scheduledStartTimeMs",
       scheduled_job_id as "scheduledJobId", (extract(epoch from started_at) * 1000)::bigint as "startedAtMs",
-      (extract(epoch from finished_at) * 1000)::bigint as "finishedAtMs", total_contacts as "totalContacts",
+      (extract(epoch from finished_at) * 1000)::bigint as "finishedAtMs",
+      (extract(epoch from end_at) * 1000)::bigint as "endAtMs", total_contacts as "totalContacts",
       pending_contacts as "pending", waiting_retry_contacts as "waitingRetry", dialing_contacts as "dialing",
       completed_contacts as "completed", case when hours_revision = floor_revision
         then zone_sets else greatest(zone_sets, 1::smallint) end as "zoneSets"

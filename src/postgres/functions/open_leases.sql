@@ -11,9 +11,9 @@
 --   worker_ids, request_ids, tickets, durations_ms   of each caller; '' and 0 for a call without a request id
 --   most_bytes      how large the answer of each caller may be; one contact always fits
 -- Answers
---   a row for each lease, with the end of the hours in which it is given, if there are any;
+--   a row for each lease, with the end of the hours in which it is given, or of its job, if there are any;
 --   one without a nonce for each listed number that is open and had no room, or whose job was passed by or is outside
---   its hours (the other listed numbers are not open);
+--   its hours or past its end (the other listed numbers are not open);
 --   one without a number for each caller whose request id has live leases, and who gets no others;
 --   one without a number and a caller for each job of which contacts ended as suppressed: how many, in place of the
 --   attempt, and if the job has ended by that its new revision, in place of the nonce.
@@ -98,12 +98,13 @@ begin
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
     -- the rest, such as the marks around 50 fields.
     select t.turn, b.organization_id, b.id, b.max_attempts, b.retry_on, t.due,
-      octet_length(b.from_phone_number_id) + 376 as base, z.call_before,
+      octet_length(b.from_phone_number_id) + 376 as base, least(z.call_before, b.end_at) as call_before,
       b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts as open_contacts,
       case when b.completed_contacts > 0 then 'completed' else 'failed' end as ends_as,
       case
         when b.id = any(locked) and b.hours_revision = floor_revision
           and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
+          and (b.end_at is null or begun < b.end_at)
         then least(
           case when b.ramp_up_ms is null then b.concurrent_call_limit else least(b.concurrent_call_limit,
             1 + floor((b.concurrent_call_limit - 1) * extract(epoch from begun - b.started_at) * 1000 / b.ramp_up_ms)

@@ -4,7 +4,7 @@
 --   entries  as the schedule has them; one that stands for nothing, or whose time has not come, starts nothing
 -- Answers
 --   a row for each job that runs now, or has failed because it has no contacts, or because its time is longer past than
---   it allows; with how many sets of time zones its contacts are in, at least one if there are
+--   it allows, or its end has come; with how many sets of time zones its contacts are in, at least one if there are
 --   hours to be reckoned for it
 -- Locks
 --   the rows of those jobs, until the commit; a row that somebody else has locked is left alone.
@@ -50,7 +50,7 @@ begin
         case when reason is null then starting end, case when reason is not null then starting end
       from (
         select case
-          when begun > b.scheduled_at + b.start_within_ms * interval '1 ms' then 'start_missed'
+          when begun > b.scheduled_at + b.start_within_ms * interval '1 ms' or begun >= b.end_at then 'start_missed'
           when b.total_contacts = 0 then 'no_contacts'
         end as reason
       ) as why

@@ -20,7 +20,7 @@ export const jobStatusWords: ReadonlyMap<number, string> = new Map([
 export type Ending = {
   readonly key: Exclude<keyof ContactCounts, "$typeName" | "$unknown">;
   readonly status: ContactStatus;
-  /** None for the contacts that were not called to an end: their job was cancelled, or their phone is suppressed. */
+  /** None for the contacts that were not called to an end: their job has ended, or their phone is suppressed. */
   readonly outcome?: Outcome;
   readonly word: string;
 };
@@ -47,6 +47,7 @@ export const endings: readonly Ending[] = [
   { key: "failed", status: ContactStatus.FAILED, outcome: Outcome.FAILED, word: "Failed" },
   { key: "unknown", status: ContactStatus.UNKNOWN, outcome: Outcome.UNKNOWN, word: "Unknown" },
   { key: "suppressed", status: ContactStatus.SUPPRESSED, word: "Suppressed" },
+  { key: "expired", status: ContactStatus.EXPIRED, word: "Expired" },
   { key: "cancelled", status: ContactStatus.CANCELLED, word: "Cancelled" },
 ];
 
@@ -67,7 +68,7 @@ export const finished = (counts: ContactCounts): number =>
 
 export const failureReasonWords: Readonly<Record<string, string>> = {
   no_contacts: "Its time came while it had no contacts.",
-  start_missed: "It could not be started in time.",
+  start_missed: "It was not started in time.",
   no_call_completed: "No call was completed.",
 };
 

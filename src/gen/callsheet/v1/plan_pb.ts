@@ -123,7 +123,7 @@ export type PlanBatchJobResponse = Message<"callsheet.v1.PlanBatchJobResponse"> 
   contactsNeverCalled: number;
 
   /**
-   * How many more are left when the plan ends, which it does after 400 days.
+   * How many more are left when the plan ends, which it does at the job's `end_at`, and after 400 days.
    *
    * @generated from field: int32 contacts_left = 5;
    */

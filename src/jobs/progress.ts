@@ -1,0 +1,76 @@
+import type { Logger } from "pino";
+import { type BatchJob, openContacts } from "../domain/batch-job.ts";
+import { estimatedFinish } from "../domain/estimate.ts";
+import type { CallingHours } from "../domain/hours.ts";
+import { type JobKey, beforeAllJobs, writeJobKey } from "../domain/job-id.ts";
+import type { Database } from "../postgres/database.ts";
+import { type NotedProgress, noteProgress, readProgress, runningJobs } from "../postgres/progress.ts";
+import { coalesce } from "../timing/coalesce.ts";
+import { jittered } from "../timing/loop.ts";
+import { startServiceLoop } from "../vitals/loops.ts";
+
+const batchSize = 1_000;
+const pauseMs = 30_000;
+
+/** Notes how far the running jobs are; of what several replicas note in a minute one remains. */
+export async function runProgressPass(db: Database): Promise<void> {
+  let after: JobKey = { organizationId: 0, id: beforeAllJobs };
+  for (let full = true; full;) {
+    const jobs = await runningJobs(db, after, batchSize);
+    for (const [organizationId, own] of Map.groupBy(jobs, (job) => job.organizationId)) {
+      await noteProgress(
+        db,
+        organizationId,
+        own.map(({ id }) => id),
+      );
+    }
+    after = jobs.at(-1) ?? after;
+    full = jobs.length === batchSize;
+  }
+}
+
+/** Notes how far running jobs are, twice a minute until disposed. */
+export function startProgress({ db, logger }: { db: Database; logger: Logger }): AsyncDisposable {
+  return startServiceLoop("the noting of how far jobs are", {
+    async pass() {
+      await runProgressPass(db);
+      return jittered(pauseMs);
+    },
+    retryMs: pauseMs,
+    logger,
+  });
+}
+
+/** Estimates when running jobs end. */
+export function createEstimates({ lookUps }: { lookUps: Database }) {
+  const read = coalesce<JobKey, { noted: NotedProgress | undefined }>(
+    async (asked) => {
+      const jobs = new Map(asked.map((job) => [writeJobKey(job), job]));
+      const noted = await readProgress(lookUps, [...jobs.values()]);
+      return asked.map((job) => ({ noted: noted.get(writeJobKey(job)) }));
+    },
+    100,
+    4,
+  );
+
+  /** When the job ends; undefined while there is nothing to say. */
+  return async function estimate(job: BatchJob, hours: CallingHours | undefined): Promise<Date | undefined> {
+    if (job.status !== "running") return undefined;
+    const { noted } = await read({ organizationId: job.organizationId, id: job.id });
+    if (noted === undefined) return undefined;
+    const open = openContacts(job);
+    const nowMs = noted.now.getTime();
+    const finishMs = estimatedFinish({
+      nowMs,
+      points: [...noted.points, { atMs: nowMs, final: job.totalContacts - open }],
+      open,
+      lastRetryAtMs: noted.lastRetryAt?.getTime(),
+      hours: [hours, noted.floor].flatMap((each) => each ?? []),
+      zoneSets: [[job.timeZone]],
+      endAtMs: job.endAt?.getTime(),
+    });
+    return finishMs === undefined ? undefined : new Date(Math.round(finishMs));
+  };
+}
+
+export type Estimate = ReturnType<typeof createEstimates>;

@@ -1,0 +1,94 @@
+import { sql } from "kysely";
+import type { Point } from "../domain/estimate.ts";
+import type { CallingHours } from "../domain/hours.ts";
+import { type JobKey, writeJobKey } from "../domain/job-id.ts";
+import type { Database } from "./database.ts";
+import { asJobRows } from "./job-rows.ts";
+
+/*
+ * How far running jobs were in each of the last minutes: a row for a job, which no lease and no report touches.
+ */
+
+/** So many points are kept of a job: ten minutes, and where they begin. */
+const mostPoints = 11;
+
+/** A point is noted once so much time has passed since the one before, whichever replica has noted that. */
+const leastBetween = sql`interval '50 seconds'`;
+
+/** The running jobs after this one, in the order of organizations and ids. */
+export async function runningJobs(db: Database, after: JobKey, limit: number): Promise<JobKey[]> {
+  return await db
+    .selectFrom("batch_jobs")
+    .select(["organization_id as organizationId", "id"])
+    .where("status", "=", "running")
+    .where(sql<boolean>`(organization_id, id) > (${after.organizationId}::int, ${after.id}::uuid)`)
+    .orderBy("organization_id")
+    .orderBy("id")
+    .limit(limit)
+    .execute();
+}
+
+/** Notes how many contacts of those of these jobs are final that run now, and whose hours are open for some. */
+export async function noteProgress(
+  db: Database,
+  organizationId: number,
+  ids: readonly string[],
+): Promise<void> {
+  await sql`
+    insert into progress as p (organization_id, job_id, noted_at, final_contacts)
+    select b.organization_id, b.id, array[clock.now],
+      array[b.total_contacts - b.pending_contacts - b.waiting_retry_contacts - b.dialing_contacts]
+    from ${asJobRows(ids.map((id) => ({ organizationId, id })))}
+    cross join (select date_trunc('milliseconds', clock_timestamp()) as now) as clock
+    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+    where b.status = 'running' and (b.zone_sets = 0 or exists (
+      select from zone_sets
+      where organization_id = b.organization_id and job_id = b.id and open_from <= clock.now and open_until > clock.now
+    ))
+    order by b.id
+    on conflict (organization_id, job_id) do update set
+      noted_at = (p.noted_at || excluded.noted_at)[greatest(1, cardinality(p.noted_at) + 2 - ${mostPoints}::int):],
+      final_contacts =
+        (p.final_contacts || excluded.final_contacts)[greatest(1, cardinality(p.noted_at) + 2 - ${mostPoints}::int):]
+    where p.noted_at[cardinality(p.noted_at)] <= excluded.noted_at[1] - ${leastBetween}
+  `.execute(db);
+}
+
+/** What is noted of a job, and what else its end is estimated from. */
+export type NotedProgress = {
+  readonly now: Date;
+  readonly points: readonly Point[];
+  readonly lastRetryAt: Date | null;
+  /** The hours of its organization. */
+  readonly floor: CallingHours | null;
+};
+
+/** How far those of the jobs were that are there, by their names. */
+export async function readProgress(
+  db: Database,
+  jobs: readonly JobKey[],
+): Promise<Map<string, NotedProgress>> {
+  const { rows } = await sql<
+    JobKey & Omit<NotedProgress, "points"> & { notedMs: number[] | null; final: number[] | null }
+  >`
+    select b.organization_id as "organizationId", b.id, clock_timestamp() as now, last.at as "lastRetryAt", o.calling_hours as floor,
+      (select json_agg((extract(epoch from at) * 1000)::bigint order by place)
+        from unnest(p.noted_at) with ordinality as n (at, place)) as "notedMs",
+      p.final_contacts as final
+    from ${asJobRows(jobs)}
+    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+    join organizations o on o.id = b.organization_id
+    left join progress p on p.organization_id = b.organization_id and p.job_id = b.id
+    left join lateral (
+      select due_at as at from retries
+      where organization_id = b.organization_id and job_id = b.id
+      order by due_at desc limit 1
+    ) as last on true
+  `.execute(db);
+  return new Map(
+    rows.map(({ notedMs, final, ...row }) => [
+      writeJobKey(row),
+      { ...row, points: (notedMs ?? []).map((atMs, i) => ({ atMs, final: final?.[i] ?? 0 })) },
+    ]),
+  );
+}

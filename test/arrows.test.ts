@@ -17,6 +17,7 @@ const allowed: Record<string, readonly string[]> = {
   "service.ts": [
     "access",
     "domain",
+    "events",
     "gen",
     "jobs",
     "leasing",
@@ -28,9 +29,10 @@ const allowed: Record<string, readonly string[]> = {
     "suppression",
     "vitals",
   ],
-  rpc: ["access", "domain", "gen", "jobs", "leasing", "suppression", "timing", "vitals"],
+  rpc: ["access", "domain", "events", "gen", "jobs", "leasing", "suppression", "timing", "vitals"],
   // In front of the same gate and inside of the same interceptors as the RPCs.
   rest: ["domain", "gen", "jobs", "rpc"],
+  events: ["domain", "postgres", "timing", "vitals"],
   suppression: ["domain", "files", "jobs", "postgres"],
   jobs: ["domain", "files", "postgres", "redis", "starting", "timing", "vitals"],
   leasing: ["domain", "postgres", "redis", "timing", "vitals"],

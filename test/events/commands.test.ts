@@ -1,13 +1,10 @@
-import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { organizationsWithOldEntries, purgeEntries } from "../../src/postgres/audit.ts";
 import { aRequestId, allowedCases, jobCommands } from "../support/commands.ts";
 import { aNewJob, makeContacts, makeWholeJob, onJob } from "../support/make.ts";
-import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";
 
-/* Who gave which command is recorded with what it did. */
+/* Who gave which command is told with what it did. */
 
 let parts: Parts;
 beforeAll(async () => {
@@ -17,7 +14,7 @@ afterAll(() => parts[Symbol.asyncDispose]());
 
 const recorded = (batchJobId: string) =>
   parts.db
-    .selectFrom("audit")
+    .selectFrom("events")
     .select(["type", "actor", "api_key_id", "request_id", "revision", "data"])
     .where("organization_id", "=", parts.caller.organizationId)
     .where("batch_job_id", "=", batchJobId)
@@ -118,52 +115,4 @@ test("what is recorded holds nothing of the people that are called", async () =>
   const all = JSON.stringify(await recorded(batchJobId));
   expect(all).toContain("batch_job.contacts_added");
   expect(all).not.toMatch(/4155550|Ada|Lovelace|London|pn_1/);
-});
-
-test("what is old is removed, of the organization whose turn it is", async () => {
-  const [ours, theirs] = await Promise.all([makeCaller(parts), makeCaller(parts)]);
-  for (const { organizationId, apiKeyId } of [ours, theirs]) {
-    const old = { occurred_at: new Date(Date.now() - 3 * 86_400_000) };
-    const row = {
-      organization_id: organizationId,
-      type: "batch_job.started",
-      actor: "api_key" as const,
-      api_key_id: apiKeyId,
-      request_id: "",
-      batch_job_id: randomUUID(),
-      revision: 2,
-      data: null,
-    };
-    await parts.db
-      .insertInto("audit")
-      .values([
-        { ...row, ...old },
-        { ...row, ...old },
-        { ...row, occurred_at: new Date() },
-      ])
-      .execute();
-    // What was recorded when it was made stands before.
-    await parts.db
-      .updateTable("audit")
-      .set(old)
-      .where("organization_id", "=", organizationId)
-      .where("type", "=", "organization.created")
-      .execute();
-  }
-  const left = async ({ organizationId }: typeof ours) =>
-    (
-      await parts.db
-        .selectFrom("audit")
-        .select("type")
-        .where("organization_id", "=", organizationId)
-        .execute()
-    ).length;
-  expect(await organizationsWithOldEntries(parts.db, 2, 100)).toEqual(
-    expect.arrayContaining([ours.organizationId, theirs.organizationId]),
-  );
-  expect(await purgeEntries(parts.db, ours.organizationId, 2, 2)).toBe(2);
-  expect(await purgeEntries(parts.db, ours.organizationId, 2, 2)).toBe(1);
-  expect(await purgeEntries(parts.db, ours.organizationId, 2, 2)).toBe(0);
-  expect([await left(ours), await left(theirs)]).toEqual([1, 4]);
-  expect(await organizationsWithOldEntries(parts.db, 2, 100)).not.toContain(ours.organizationId);
 });

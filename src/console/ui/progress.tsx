@@ -1,6 +1,6 @@
 import type { ContactCounts } from "../../gen/callsheet/v1/batch_job_pb.ts";
 import { count, share } from "./format/numbers.ts";
-import { finished } from "./format/words.ts";
+import { ended, finished } from "./format/words.ts";
 
 const percent = (part: number, all: number): string => (all === 0 ? "0%" : `${(100 * part) / all}%`);
 
@@ -20,7 +20,7 @@ export function JobProgress({ counts }: { counts: ContactCounts }) {
     >
       <span class="completed" style={{ width: percent(counts.completed, counts.total) }} />
       <span class="otherwise" style={{ width: percent(done - counts.completed, counts.total) }} />
-      <span class="cancelled" style={{ width: percent(counts.cancelled, counts.total) }} />
+      <span class="cancelled" style={{ width: percent(ended(counts) - done, counts.total) }} />
     </div>
   );
 }

@@ -30,9 +30,12 @@ export const historyOf = (batchJobId: string): readonly Point[] => histories.get
 const rateMs = 60_000;
 const leastMs = 10_000;
 
+/** These are no calls: the end of their job cut them off. */
+const cutOff: ReadonlySet<Ending["key"]> = new Set(["cancelled", "expired"]);
+
 /** How many contacts had come to their own end. */
 const endedIn = ({ ended }: Point): number =>
-  endings.reduce((sum, { key }) => sum + (key === "cancelled" ? 0 : ended[key]), 0);
+  endings.reduce((sum, { key }) => sum + (cutOff.has(key) ? 0 : ended[key]), 0);
 
 /** How many calls ended a minute, over the last minute that was seen; undefined while that is too little. */
 export function callsPerMinute(batchJobId: string, nowMs: number): number | undefined {

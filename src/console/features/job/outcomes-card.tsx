@@ -1,11 +1,11 @@
 import type { ContactCounts } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { count, share } from "../../ui/format/numbers.ts";
-import { endings, finished } from "../../ui/format/words.ts";
+import { ended, endings } from "../../ui/format/words.ts";
 import { contactsAddress } from "./contacts-address.ts";
 
 /** How contacts ended. Every row leads to the contacts it counts. */
 export function OutcomesCard({ id, counts }: { id: string; counts: ContactCounts }) {
-  const done = finished(counts) + counts.cancelled;
+  const done = ended(counts);
   const present = endings.filter(({ key }) => counts[key] > 0);
   return (
     <section class="card" aria-labelledby="outcomes-title">

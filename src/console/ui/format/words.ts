@@ -62,9 +62,12 @@ export const outcomeWords: ReadonlyMap<number, string> = new Map(
   endings.flatMap(({ outcome, word }) => (outcome === undefined ? [] : [[outcome, word] as const])),
 );
 
+/** How many contacts are final. */
+export const ended = (counts: ContactCounts): number =>
+  counts.total - counts.pending - counts.waitingRetry - counts.dialing;
+
 /** How many contacts came to their own end; those that the end of their job cut off did not. */
-export const finished = (counts: ContactCounts): number =>
-  counts.total - counts.pending - counts.waitingRetry - counts.dialing - counts.cancelled;
+export const finished = (counts: ContactCounts): number => ended(counts) - counts.cancelled - counts.expired;
 
 export const failureReasonWords: Readonly<Record<string, string>> = {
   no_contacts: "Its time came while it had no contacts.",

@@ -1,10 +1,10 @@
 import type { ContactCounts } from "../../gen/callsheet/v1/batch_job_pb.ts";
 import { count, share } from "./format/numbers.ts";
-import { ended, finished } from "./format/words.ts";
+import { final, finished } from "./format/words.ts";
 
 const percent = (part: number, all: number): string => (all === 0 ? "0%" : `${(100 * part) / all}%`);
 
-/** How far a job is: completed contacts first, then those that ended otherwise, then cancelled ones. */
+/** How far a job is: completed contacts first, then those that final otherwise, then cancelled ones. */
 export function JobProgress({ counts }: { counts: ContactCounts }) {
   const done = finished(counts);
   const words = `${share(done, counts.total)} finished: ${count(done)} of ${count(counts.total)}`;
@@ -20,7 +20,7 @@ export function JobProgress({ counts }: { counts: ContactCounts }) {
     >
       <span class="completed" style={{ width: percent(counts.completed, counts.total) }} />
       <span class="otherwise" style={{ width: percent(done - counts.completed, counts.total) }} />
-      <span class="cancelled" style={{ width: percent(ended(counts) - done, counts.total) }} />
+      <span class="cancelled" style={{ width: percent(final(counts) - done, counts.total) }} />
     </div>
   );
 }

@@ -1,11 +1,11 @@
 import type { ContactCounts } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { count, share } from "../../ui/format/numbers.ts";
-import { ended, endings } from "../../ui/format/words.ts";
+import { final, endings } from "../../ui/format/words.ts";
 import { contactsAddress } from "./contacts-address.ts";
 
-/** How contacts ended. Every row leads to the contacts it counts. */
+/** How contacts final. Every row leads to the contacts it counts. */
 export function OutcomesCard({ id, counts }: { id: string; counts: ContactCounts }) {
-  const done = ended(counts);
+  const done = final(counts);
   const present = endings.filter(({ key }) => counts[key] > 0);
   return (
     <section class="card" aria-labelledby="outcomes-title">

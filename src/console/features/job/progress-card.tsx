@@ -3,7 +3,7 @@ import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { awaySince } from "../../data/connection.ts";
 import { count, counted } from "../../ui/format/numbers.ts";
 import { clockTime, dateOf, viewerZone } from "../../ui/format/times.ts";
-import { ended, endings } from "../../ui/format/words.ts";
+import { final, endings } from "../../ui/format/words.ts";
 import { later } from "../../ui/later.tsx";
 import type { Line } from "./chart.tsx";
 import { type Point, historyOf } from "./history.ts";
@@ -67,7 +67,7 @@ function Charts({ job, points }: { job: BatchJob; points: readonly Point[] }) {
       values: points.map(() => job.concurrentCallLimit),
     },
   ];
-  const done = job.counts ? ended(job.counts) : 0;
+  const done = job.counts ? final(job.counts) : 0;
   return (
     <>
       <h3>Contacts finished, by outcome</h3>

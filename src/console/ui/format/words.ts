@@ -63,7 +63,7 @@ export const outcomeWords: ReadonlyMap<number, string> = new Map(
 );
 
 /** How many contacts are final. */
-export const ended = (counts: ContactCounts): number =>
+export const final = (counts: ContactCounts): number =>
   counts.total - counts.pending - counts.waitingRetry - counts.dialing;
 
 /** How many contacts came to their own end; those that the end of their job cut off did not. */

@@ -4,7 +4,7 @@ import { final, finished } from "./format/words.ts";
 
 const percent = (part: number, all: number): string => (all === 0 ? "0%" : `${(100 * part) / all}%`);
 
-/** How far a job is: completed contacts first, then those that final otherwise, then cancelled ones. */
+/** How far a job is: completed contacts first, then those that ended otherwise, then cancelled ones. */
 export function JobProgress({ counts }: { counts: ContactCounts }) {
   const done = finished(counts);
   const words = `${share(done, counts.total)} finished: ${count(done)} of ${count(counts.total)}`;

@@ -3,7 +3,7 @@ import { count, share } from "../../ui/format/numbers.ts";
 import { final, endings } from "../../ui/format/words.ts";
 import { contactsAddress } from "./contacts-address.ts";
 
-/** How contacts final. Every row leads to the contacts it counts. */
+/** How contacts ended. Every row leads to the contacts it counts. */
 export function OutcomesCard({ id, counts }: { id: string; counts: ContactCounts }) {
   const done = final(counts);
   const present = endings.filter(({ key }) => counts[key] > 0);

@@ -67,7 +67,7 @@ export const final = (counts: ContactCounts): number =>
   counts.total - counts.pending - counts.waitingRetry - counts.dialing;
 
 /** How many contacts came to their own end; those that the end of their job cut off did not. */
-export const finished = (counts: ContactCounts): number => ended(counts) - counts.cancelled - counts.expired;
+export const finished = (counts: ContactCounts): number => final(counts) - counts.cancelled - counts.expired;
 
 export const failureReasonWords: Readonly<Record<string, string>> = {
   no_contacts: "Its time came while it had no contacts.",

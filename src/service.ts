@@ -416,7 +416,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     uploadTimeoutMs: importLimits.timeoutMs,
     ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
     pages: {
-      ...consolePages(consoleDirectory),
+      ...consolePages(consoleDirectory, basePath),
       "/openapi.json": openApiPage(basePath),
       "/healthz": () => ({ body: "ok\n" }),
       "/readyz": async () => (isLeaving ? leaving : readinessOf[await pulse.beat()]),

@@ -164,6 +164,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
     contactsNeverCalled: int32,
     contactsLeft: int32,
   },
+  ReadStartTime: { scheduledStartTime: time, timezone: text(64), localTime: text(30), occursAgainAt: time },
   WatchBatchJobs: { batchJob: largestJob() },
   ExportContacts: { csv: new Uint8Array(pieceBytes) },
   GetContact: { contact: largestContact(), attempts: times(10, largestAttempt) },

@@ -298,6 +298,11 @@ const attempts: Record<string, () => Promise<void>> = {
   PlanBatchJob: onTheirJob((jobs, job) =>
     jobs.planBatchJob({ ...job, assumedCallDuration: { seconds: 60n } }),
   ),
+  // It is about nobody's jobs.
+  ReadStartTime: async () => {
+    const given = { scheduledStartTime: "2035-01-01T00:00:00" };
+    expect(await stranger.jobs.readStartTime(given)).toMatchObject({ timezone: "UTC" });
+  },
   GetContact: onTheirJob((jobs, job) => jobs.getContact({ ...job, number: 1 })),
   ListContacts: async () => {
     for (const pageToken of ["", known.contactsToken]) {

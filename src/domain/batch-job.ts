@@ -120,6 +120,8 @@ export type BatchJob = {
   readonly zoneSets: number;
   /** The job whose contacts it was created with; it may be deleted by now. */
   readonly copiedFrom: string | null;
+  /** Contacts without a time zone of their own are in those that their numbers can be in. */
+  readonly zonesFromPhone: boolean;
 };
 
 /** What of a job its creation gives, and may be changed until it is final. */
@@ -157,6 +159,7 @@ export type NewBatchJob = JobSettings &
     | "totalContacts"
     | "hasAllPhones"
     | "copiedFrom"
+    | "zonesFromPhone"
   > & {
     readonly status: "pending" | "scheduled";
     /** What its start goes on from, where that is traced. */

@@ -71,7 +71,9 @@ export function estimatedFinish(progress: Progress): number | undefined {
   const { points, open, lastRetryAtMs, endAtMs = Infinity } = progress;
   const rate = rateOf(points);
   if (rate === undefined || open === 0) return undefined;
-  const finishMs = afterOpenTime(progress, open / rate);
+  // Whoever is in no zone is never called within hours.
+  const isEndless = progress.hours.length > 0 && progress.zoneSets.some((zones) => zones.length === 0);
+  const finishMs = isEndless ? undefined : afterOpenTime(progress, open / rate);
   if (finishMs === undefined) return endAtMs === Infinity ? undefined : endAtMs;
   return Math.min(endAtMs, Math.max(finishMs, lastRetryAtMs ?? 0));
 }

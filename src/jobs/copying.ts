@@ -3,6 +3,7 @@ import { shownStatus } from "../domain/batch-job.ts";
 import { type ContactStatus, storedContactStatuses } from "../domain/contact.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import { type CopiedStatuses, copyContacts, openCopy } from "../postgres/copies.ts";
+import { countInSets, readZoneSets } from "../postgres/zone-sets.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { createSlots } from "./import/slots.ts";
@@ -28,6 +29,13 @@ const nobodyToCopy = ({ batchJobId, statuses }: CopiedContacts) =>
     { batchJobId, statuses: statuses.join(",") },
   );
 
+const zonesOfTheOther = (batchJobId: string) =>
+  new BatchJobError(
+    "invalid_argument",
+    "The request's field zones_from_phone is wrong: copied contacts stay in the time zones in which the other batch job calls them; leave it out, or give the contacts themselves.",
+    { field: "zones_from_phone", batchJobId },
+  );
+
 /**
  * Creates jobs with the contacts of other jobs, however many: in Postgres, on connections of their own, so that no
  * other call waits for one. Nothing of the other job is locked. Their phones are entered when somebody adds to the job,
@@ -48,11 +56,24 @@ export function createCopying(deps: { directUrl: string; doRedisHalves: DoRedisH
           async decide(trx, tell) {
             const { answer, created } = decideJob(request, job, await databaseNow(trx));
             const source = await findJob(trx, organizationId, copied.batchJobId);
-            const totalContacts = await copyContacts(trx, source, created.id, statusesOf(copied.statuses));
+            const { zonesFromPhone } = source;
+            if (created.zonesFromPhone && !zonesFromPhone) throw zonesOfTheOther(source.id);
+            const { copied: totalContacts, inSets } = await copyContacts(
+              trx,
+              source,
+              created.id,
+              statusesOf(copied.statuses),
+            );
             if (totalContacts === 0) throw nobodyToCopy(copied);
-            const copy = { totalContacts, hasAllPhones: false, copiedFrom: source.id };
+            const copy = { totalContacts, zonesFromPhone, hasAllPhones: false, copiedFrom: source.id };
             // The job comes after its contacts: from here on others who add some wait for the organization's count.
             await insertJobs(trx, [{ ...created, ...copy }]);
+            const sets = inSets.size > 0 ? await readZoneSets(trx, source) : [];
+            await countInSets(
+              trx,
+              created,
+              sets.map((set) => ({ ...set, contacts: inSets.get(set.zoneSet) ?? 0 })),
+            );
             await checkStoredContacts(trx, organizationId, totalContacts);
             const answered = { ...answer, totalContacts };
             const { data, further } = toldOf(answered, created);

@@ -25,6 +25,8 @@ export type NewJob = JobSettings & {
   /** Empty for a job that waits for a start. */
   readonly requestedStartTime: string;
   readonly timeZone: string;
+  /** Contacts without a time zone of their own are in those that their numbers can be in. */
+  readonly zonesFromPhone?: boolean;
 };
 
 /** How many rejected contacts an answer shows. */
@@ -109,6 +111,7 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
     totalContacts: accepted.length,
     hasAllPhones: true,
     copiedFrom: null,
+    zonesFromPhone: job.zonesFromPhone ?? false,
     traceparent: trace?.traceparent,
   };
   const answer = {

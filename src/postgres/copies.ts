@@ -29,22 +29,38 @@ type Sql = RawBuilder<unknown>;
 
 /**
  * Copies contacts of a job into one that has none yet, numbered from 1 in their order: those in the statuses, or all
- * where none are given, but for those whose phone is suppressed. Answers how many. It is one statement, and so as of
- * one instant, and locks nothing of the other job.
+ * where none are given, but for those whose phone is suppressed. They stay in their sets of time zones. Answers how many
+ * there are, and how many in each set but 0. It is one statement, and so as of one instant, and locks nothing of the
+ * other job.
  */
 export async function copyContacts(
   trx: Trx,
   from: JobKey,
   toId: string,
   statuses: CopiedStatuses | undefined,
-): Promise<number> {
+): Promise<Copied> {
   await sql`set local work_mem = '128MB'`.execute(trx);
   const mayCall = (await hasSuppressed(trx, from.organizationId)) ? isNotSuppressed : undefined;
-  const { rows } = await sql<{ copied: number }>`
+  const { rows } = await sql<{ copied: number; inSets: [zoneSet: number, contacts: number][] }>`
     ${statuses === undefined && mayCall === undefined ? all(from, toId) : some(from, toId, { statuses, mayCall })}
   `.execute(trx);
-  return rows[0]?.copied ?? 0;
+  const [{ copied, inSets } = { copied: 0, inSets: [] }] = rows;
+  return { copied, inSets: new Map(inSets) };
 }
+
+export type Copied = {
+  readonly copied: number;
+  /** By the numbers of the sets. */
+  readonly inSets: ReadonlyMap<number, number>;
+};
+
+/** How many contacts of the blocks that were added are in each set but 0. */
+const inSetsOfAdded = sql`coalesce((
+  select json_agg(json_build_array(zone_set, contacts)) from (
+    select zone_set, count(*)::int as contacts from added cross join unnest(zone_sets) as zone_set
+    where zone_set > 0 group by zone_set
+  ) as sets
+), '[]') as "inSets"`;
 
 async function hasSuppressed(trx: Trx, organizationId: number): Promise<boolean> {
   const { rows } = await sql<{ phones: number }>`
@@ -65,14 +81,15 @@ const all = ({ organizationId, id }: JobKey, toId: string): Sql => sql`
     select organization_id, id as job_id, total_contacts from batch_jobs
     where organization_id = ${organizationId} and id = ${id}
   ), added as (
-    insert into contact_blocks (organization_id, job_id, first_number, contacts)
-    select b.organization_id, ${toId}::uuid, b.first_number, b.contacts
+    insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
+    select b.organization_id, ${toId}::uuid, b.first_number, b.contacts, b.zone_sets
     from source s
     cross join lateral (
       select * from contact_blocks where organization_id = s.organization_id and job_id = s.job_id
     ) as b
+    returning zone_sets
   )
-  select total_contacts as copied from source`;
+  select total_contacts as copied, ${inSetsOfAdded} from source`;
 
 /** What is left of neighbouring blocks is put together, so that no block is longer than others are. */
 const smallBytes = blockBytes / 2;
@@ -116,33 +133,41 @@ const some = (
   from: JobKey,
   toId: string,
   { statuses, mayCall = sql`true` }: { statuses: CopiedStatuses | undefined; mayCall: Sql | undefined },
-): Sql => sql`
+): Sql => {
+  const kept = (what: Sql) => sql`
+    select ${what} from ${linesWithPlaces(sql`b.contacts`)} as t (line, place)
+    where ${statuses === undefined ? sql`true` : isMarked} and ${mayCall}`;
+  return sql`
   with source as materialized (${sourceOf(from, statuses === undefined ? sql`` : marksOf(statuses))}),
   pieces as materialized (
-    select first_number, cardinality(lines) as count, contacts, octet_length(contacts) + 1 as bytes
+    select first_number, cardinality(lines) as count, contacts, octet_length(contacts) + 1 as bytes, sets
     from (
-      select b.first_number, kept.lines, array_to_string(kept.lines, E'\n') as contacts
+      select b.first_number, kept.lines, array_to_string(kept.lines, E'\n') as contacts,
+        array_to_string(coalesce(kept.sets, array_fill(0::smallint, array[cardinality(kept.lines)])), ',') as sets
       from source s
-      cross join lateral (select first_number, contacts from contact_blocks where ${ofSource}) as b
+      cross join lateral (select first_number, contacts, zone_sets from contact_blocks where ${ofSource}) as b
       cross join lateral (
-        select array(
-          select t.line from ${linesWithPlaces(sql`b.contacts`)} as t (line, place)
-          where ${statuses === undefined ? sql`true` : isMarked} and ${mayCall}
-        ) as lines
+        select array(${kept(sql`t.line`)}) as lines,
+          case when b.zone_sets is not null then array(${kept(sql`b.zone_sets[t.place]`)}) end as sets
       ) as kept
       where kept.lines <> '{}'
     ) as some_lines
   ), placed as (
-    select first_number, contacts, bytes > ${smallBytes}::int as is_large,
+    select first_number, contacts, sets, bytes > ${smallBytes}::int as is_large,
       sum(count) over before - count as numbers_before,
       count(*) filter (where bytes > ${smallBytes}::int) over before as large_before,
       sum(bytes) filter (where bytes <= ${smallBytes}::int) over before / ${smallBytes}::int as part
     from pieces
     window before as (order by first_number)
   ), added as (
-    insert into contact_blocks (organization_id, job_id, first_number, contacts)
+    insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
     select ${from.organizationId}, ${toId}::uuid, 1 + min(numbers_before),
-      string_agg(contacts, E'\n' order by first_number)
+      string_agg(contacts, E'\n' order by first_number),
+      case when bool_or(sets ~ '[1-9]') then
+        string_to_array(string_agg(sets, ',' order by first_number), ',')::smallint[]
+      end
     from placed group by large_before, is_large, part
+    returning zone_sets
   )
-  select coalesce(sum(count), 0)::int as copied from pieces`;
+  select coalesce(sum(count), 0)::int as copied, ${inSetsOfAdded} from pieces`;
+};

@@ -46,6 +46,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   zone_sets: true,
   labels: true,
   copied_from: true,
+  zones_from_phone: true,
 };
 
 const columns = [...Object.keys(ownColumns), ...storedContactStatuses.map((status) => `${status}_contacts`)];
@@ -110,6 +111,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   hasAllPhones: row.has_all_phones,
   zoneSets: row.zone_sets,
   copiedFrom: row.copied_from,
+  zonesFromPhone: row.zones_from_phone,
 });
 
 export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
@@ -140,5 +142,6 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   zone_sets: job.callingHours === null ? 0 : 1,
   has_all_phones: job.hasAllPhones,
   copied_from: job.copiedFrom,
+  zones_from_phone: job.zonesFromPhone,
   ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

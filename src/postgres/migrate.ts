@@ -34,8 +34,9 @@ import * as resumes from "./migrations/0024-resumes.ts";
 import * as ends from "./migrations/0025-ends.ts";
 import * as progress from "./migrations/0026-progress.ts";
 import * as events from "./migrations/0027-events.ts";
-import * as labels from "./migrations/0028-labels.ts";
-import * as copies from "./migrations/0029-copies.ts";
+import * as zoneSets from "./migrations/0028-zone-sets.ts";
+import * as labels from "./migrations/0029-labels.ts";
+import * as copies from "./migrations/0030-copies.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -66,8 +67,9 @@ export const migrations: SchemaChanges = {
   "0025-ends": ends,
   "0026-progress": progress,
   "0027-events": events,
-  "0028-labels": labels,
-  "0029-copies": copies,
+  "0028-zone-sets": zoneSets,
+  "0029-labels": labels,
+  "0030-copies": copies,
 };
 
 const bookkeeping = {

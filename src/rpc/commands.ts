@@ -64,6 +64,7 @@ export function toNewJob(request: CreateBatchJobRequest): NewJob {
     },
     requestedStartTime: request.scheduledStartTime,
     timeZone: request.timezone,
+    zonesFromPhone: request.zonesFromPhone,
   };
 }
 

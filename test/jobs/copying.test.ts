@@ -132,6 +132,29 @@ test("leaves those out whose phone is suppressed by now, whether all are copied 
   }
 });
 
+test("leaves contacts in the time zones in which the other job calls them", async () => {
+  const zones = ["America/New_York", undefined, "Europe/Paris", "America/New_York"];
+  const list = makeContacts(4).map((contact, i) => {
+    const timezone = zones[i];
+    return timezone === undefined ? contact : { ...contact, timezone };
+  });
+  const { batchJobId: id } = await parts.jobs.create(onJob(parts, ""), aNewJob({ contacts: list }));
+  const setsOf = async (jobId: string) =>
+    await sql<{ zones: string[]; contacts: number; pending: number }>`
+      select zones, contacts, pending_contacts as pending from zone_sets
+      where job_id = ${jobId} and zone_set > 0 order by zone_set`.execute(parts.db);
+  const blocksOf = async (jobId: string) =>
+    await sql`select first_number, zone_sets from contact_blocks where job_id = ${jobId}`.execute(parts.db);
+  for (const statuses of [[], ["pending"]] satisfies ContactStatus[][]) {
+    const { batchJobId } = await copyOf(id, statuses);
+    expect((await setsOf(batchJobId)).rows).toEqual([
+      { zones: ["America/New_York"], contacts: 2, pending: 2 },
+      { zones: ["Europe/Paris"], contacts: 1, pending: 1 },
+    ]);
+    expect((await blocksOf(batchJobId)).rows).toEqual((await blocksOf(id)).rows);
+  }
+});
+
 test("copies while somebody has locked the other job", async () => {
   const { id } = await makeJob(parts);
   await parts.db.transaction().execute(async (trx) => {

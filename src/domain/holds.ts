@@ -11,6 +11,7 @@ export const holdReasons = [
   "organization_limit",
   "pace",
   "no_worker",
+  "suppressed",
 ] as const;
 
 export type HoldReason = (typeof holdReasons)[number];

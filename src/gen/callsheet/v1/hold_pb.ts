@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/hold.proto.
  */
 export const file_callsheet_v1_hold: GenFile = /*@__PURE__*/
-  fileDesc("ChdjYWxsc2hlZXQvdjEvaG9sZC5wcm90bxIMY2FsbHNoZWV0LnYxIm0KBEhvbGQSKAoGcmVhc29uGAEgASgOMhguY2FsbHNoZWV0LnYxLkhvbGRSZWFzb24SEAoIY29udGFjdHMYAiABKAUSKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKooCCgpIb2xkUmVhc29uEhsKF0hPTERfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXSE9MRF9SRUFTT05fTk9UX1NUQVJURUQQARIWChJIT0xEX1JFQVNPTl9QQVVTRUQQAhIdChlIT0xEX1JFQVNPTl9DQUxMSU5HX0hPVVJTEAMSGwoXSE9MRF9SRUFTT05fUkVUUllfREVMQVkQBBIZChVIT0xEX1JFQVNPTl9KT0JfTElNSVQQBRIiCh5IT0xEX1JFQVNPTl9PUkdBTklaQVRJT05fTElNSVQQBhIUChBIT0xEX1JFQVNPTl9QQUNFEAcSGQoVSE9MRF9SRUFTT05fTk9fV09SS0VSEAhiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("ChdjYWxsc2hlZXQvdjEvaG9sZC5wcm90bxIMY2FsbHNoZWV0LnYxIm0KBEhvbGQSKAoGcmVhc29uGAEgASgOMhguY2FsbHNoZWV0LnYxLkhvbGRSZWFzb24SEAoIY29udGFjdHMYAiABKAUSKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKqYCCgpIb2xkUmVhc29uEhsKF0hPTERfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXSE9MRF9SRUFTT05fTk9UX1NUQVJURUQQARIWChJIT0xEX1JFQVNPTl9QQVVTRUQQAhIdChlIT0xEX1JFQVNPTl9DQUxMSU5HX0hPVVJTEAMSGwoXSE9MRF9SRUFTT05fUkVUUllfREVMQVkQBBIZChVIT0xEX1JFQVNPTl9KT0JfTElNSVQQBRIiCh5IT0xEX1JFQVNPTl9PUkdBTklaQVRJT05fTElNSVQQBhIUChBIT0xEX1JFQVNPTl9QQUNFEAcSGQoVSE9MRF9SRUFTT05fTk9fV09SS0VSEAgSGgoWSE9MRF9SRUFTT05fU1VQUFJFU1NFRBAKYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Why so many contacts are not being leased.
@@ -50,7 +50,8 @@ export const HoldSchema: GenMessage<Hold> = /*@__PURE__*/
   messageDesc(file_callsheet_v1_hold, 0);
 
 /**
- * What keeps contacts from being leased: the first reason that is so, in the order of their numbers.
+ * What keeps contacts from being leased: the first reason that is so, in the order of their numbers, but that
+ * SUPPRESSED comes before all others.
  *
  * @generated from enum callsheet.v1.HoldReason
  */
@@ -117,10 +118,20 @@ export const HoldReason = {
    * @generated from enum value: HOLD_REASON_NO_WORKER = 8;
    */
   NO_WORKER: 8,
+
+  /**
+   * The phone number of the contact is on the organization's list of suppressed phones. `until` is when its entry
+   * expires, if it does; if the contact would be called before, it ends as suppressed instead. Only in the answer of
+   * GetContact.
+   *
+   * @generated from enum value: HOLD_REASON_SUPPRESSED = 10;
+   */
+  SUPPRESSED: 10,
 } as const;
 
 /**
- * What keeps contacts from being leased: the first reason that is so, in the order of their numbers.
+ * What keeps contacts from being leased: the first reason that is so, in the order of their numbers, but that
+ * SUPPRESSED comes before all others.
  *
  * @generated from enum callsheet.v1.HoldReason
  */

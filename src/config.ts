@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isApiKey } from "./domain/api-key.ts";
+import { defaultEventRetentionDays } from "./postgres/events.ts";
 import { driverUrl } from "./postgres/address.ts";
 import { leastConnections } from "./postgres/connections.ts";
 import { defaultExportLimits } from "./jobs/export/contact-export.ts";
@@ -96,6 +97,7 @@ const settings = z.object({
   RATE_LEASE: rate,
   ESTIMATED_CALL_SECONDS: seconds.default(120_000),
   RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
+  EVENT_RETENTION_DAYS: wholeNumber(1, 36_500).default(defaultEventRetentionDays),
 });
 
 export type Config = z.infer<typeof settings>;

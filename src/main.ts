@@ -101,6 +101,7 @@ async function main(): Promise<never> {
       },
       estimatedCallMs: config.ESTIMATED_CALL_SECONDS,
       retentionDays: config.RETENTION_DAYS,
+      eventRetentionDays: config.EVENT_RETENTION_DAYS,
       importLimits: {
         ...defaultLimits,
         maxBytes: config.IMPORT_MAX_BYTES,

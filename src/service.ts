@@ -8,11 +8,14 @@ import { startLastUses } from "./access/last-uses.ts";
 import { createLimiter } from "./access/rates.ts";
 import { createWrongKeys } from "./access/wrong-keys.ts";
 import { type Rates, noRates } from "./domain/rates.ts";
+import { createEventLog } from "./events/event-log.ts";
+import { createFollowing } from "./events/following.ts";
 import { createBatchJobs } from "./jobs/batch-jobs.ts";
 import { startClock } from "./vitals/clock.ts";
 import { createDueStarts } from "./starting/due-starts.ts";
 import { createFanOut } from "./starting/fan-out.ts";
 import { AccessService } from "./gen/callsheet/v1/access_service_pb.ts";
+import { EventService } from "./gen/callsheet/v1/event_service_pb.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
 import { createPlans } from "./jobs/plans.ts";
@@ -59,6 +62,7 @@ import { onMessage } from "./redis/signals.ts";
 import { type RedisTlsFiles, readTls } from "./redis/tls.ts";
 import { accessService } from "./rpc/access-service.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
+import { eventService } from "./rpc/event-service.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
 import { findAddressThrough } from "./rpc/gate/caller-address.ts";
 import { createLargeTurns } from "./rpc/requests/large-turns.ts";
@@ -132,6 +136,8 @@ export type ServiceOptions = {
   readonly rates?: Rates;
   /** Jobs that ended more days ago are deleted; undefined keeps them. */
   readonly retentionDays?: number | undefined;
+  /** Events that are older are in the log no more; 30 if not given. */
+  readonly eventRetentionDays?: number;
   readonly logger: Logger;
   /** Where spans go; there are none without it. */
   readonly traces?: Traces | undefined;
@@ -319,6 +325,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     onOtherHours: (organizationId) => void openings.moveFloor(organizationId),
   });
   const suppression = createSuppression({ shares, reads: connections.reads, now: clock.now });
+  const following = opened.use(createFollowing({ db: connections.lookUps, logger, guard: pulse.guard }));
+  const eventLog = createEventLog({ reads: connections.reads });
   const importPhones = createPhoneImport({ ...files, now: clock.now });
   const lastUses = opened.use(startLastUses({ db, logger }));
   const health = createHealth([
@@ -326,6 +334,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     ContactWorkerService.typeName,
     AccessService.typeName,
     SuppressionService.typeName,
+    EventService.typeName,
   ]);
   const services = [
     serviceEntry(
@@ -338,11 +347,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     ),
     serviceEntry(AccessService, accessService(access)),
     serviceEntry(SuppressionService, suppressionService(suppression, importPhones)),
+    serviceEntry(EventService, eventService(eventLog, following)),
     health.entry,
   ];
   const validation = validationInterceptor(services);
   pulse.onLost(leasing.fail);
   pulse.onLost(watching.fail);
+  pulse.onLost(following.fail);
   pulse.onWritesLost(leasing.fail);
   const translate = createErrorTranslation(logger, refusalOf);
   const apiKeys = opened.use(createApiKeys({ db: connections.lookUps, logger }));
@@ -405,7 +416,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     uploadTimeoutMs: importLimits.timeoutMs,
     ...(options.keepAliveMs !== undefined && { keepAliveMs: options.keepAliveMs }),
     pages: {
-      ...consolePages(consoleDirectory),
+      ...consolePages(consoleDirectory, basePath),
       "/openapi.json": openApiPage(basePath),
       "/healthz": () => ({ body: "ok\n" }),
       "/readyz": async () => (isLeaving ? leaving : readinessOf[await pulse.beat()]),

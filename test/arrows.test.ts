@@ -17,6 +17,7 @@ const allowed: Record<string, readonly string[]> = {
   "service.ts": [
     "access",
     "domain",
+    "events",
     "gen",
     "jobs",
     "leasing",
@@ -28,9 +29,10 @@ const allowed: Record<string, readonly string[]> = {
     "suppression",
     "vitals",
   ],
-  rpc: ["access", "domain", "gen", "jobs", "leasing", "suppression", "timing", "vitals"],
+  rpc: ["access", "domain", "events", "gen", "jobs", "leasing", "suppression", "timing", "vitals"],
   // In front of the same gate and inside of the same interceptors as the RPCs.
   rest: ["domain", "gen", "jobs", "rpc"],
+  events: ["domain", "postgres", "timing", "vitals"],
   suppression: ["domain", "files", "jobs", "postgres"],
   jobs: ["domain", "files", "postgres", "redis", "starting", "timing", "vitals"],
   leasing: ["domain", "postgres", "redis", "timing", "vitals"],
@@ -67,6 +69,39 @@ const imports = filesOf("src").flatMap((file) =>
 test("no file imports from a room that its own may not import from", () => {
   const wrong = imports.filter(({ file, target }) => !allowed[roomOf(file)]?.includes(roomOf(target)));
   expect(wrong.map(({ file, target }) => `${file} → ${target}`)).toEqual([]);
+});
+
+/** Which folders of the console may import from which; a feature only from itself. */
+const withinConsole: Record<string, readonly string[]> = {
+  app: ["features", "ui", "data"],
+  features: ["ui", "data"],
+  ui: ["data"],
+  data: [],
+};
+
+function placeOf(file: string) {
+  const [, , folder = "", feature = ""] = file.split("/");
+  return { folder, feature: folder === "features" ? feature : "" };
+}
+
+test("no file of the console imports from a folder that its own may not import from", () => {
+  const wrong = filesOf("src/console").flatMap((file) => {
+    const from = placeOf(file);
+    const rights = withinConsole[from.folder];
+    if (rights === undefined) return [];
+    return [
+      ...readFileSync(join(root, file), "utf8").matchAll(/(?:from|import|new URL)\s*\(?\s*"(\.[^"]+)"/g),
+    ]
+      .map(([, path = ""]) => relative(root, resolve(root, dirname(file), path)))
+      .filter((target) => target.startsWith("src/console/"))
+      .filter((target) => {
+        const to = placeOf(target);
+        const isOwn = to.folder === from.folder && to.feature === from.feature;
+        return !isOwn && !rights.includes(to.folder);
+      })
+      .map((target) => `${file} → ${target}`);
+  });
+  expect(wrong).toEqual([]);
 });
 
 test("tables, their rows and the statements on them are known in postgres/ alone", () => {

@@ -11,6 +11,7 @@ import { roles } from "../src/domain/caller.ts";
 import { AccessService } from "../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { EventService } from "../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../src/gen/callsheet/v1/suppression_service_pb.ts";
 import {
   RateClass,
@@ -77,7 +78,7 @@ const declaredTerms = (service: DescService) =>
     ];
   });
 
-const services = [BatchJobService, ContactWorkerService, AccessService, SuppressionService];
+const services = [BatchJobService, ContactWorkerService, AccessService, SuppressionService, EventService];
 
 test.each(services)(
   "the table of $name has every method of the proto with its roles and its rate, and no other",

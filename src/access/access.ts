@@ -99,7 +99,7 @@ export function createAccess(deps: {
       const key = await run<Kept<ApiKey>>(request, {
         rpc: "CreateApiKey",
         redisHalf,
-        async decide(trx) {
+        async decide(trx, tell) {
           const { now } = await lockFor(trx, request.caller);
           if (asked.expiresAtMs !== null && asked.expiresAtMs <= now.getTime()) {
             throw new BatchJobError(
@@ -123,6 +123,7 @@ export function createAccess(deps: {
             trx,
             { organizationId, name, role, hash: hashApiKey(made), expiresAt },
             byOf(request),
+            tell,
           );
           if (stored === undefined) throw new Error("256 random bits came twice");
           secret = made;
@@ -151,7 +152,7 @@ export function createAccess(deps: {
       const key = await run<Kept<ApiKey>>(request, {
         rpc: "RevokeApiKey",
         redisHalf,
-        async decide(trx) {
+        async decide(trx, tell) {
           const { now } = await lockFor(trx, request.caller);
           const found = isUuid(id) ? await findKey(trx, organizationId, id) : undefined;
           if (found === undefined) throw keyNotFound(id);
@@ -164,7 +165,7 @@ export function createAccess(deps: {
               { apiKeyId: found.id },
             );
           }
-          return (await revokeKey(trx, organizationId, found.id, byOf(request))) ?? found;
+          return (await revokeKey(trx, organizationId, found.id, byOf(request), tell)) ?? found;
         },
       });
       return keyIn(key);
@@ -180,9 +181,9 @@ export function createAccess(deps: {
       const { createdAt, ...updated } = await run<Kept<Organization>>(request, {
         rpc: "UpdateOrganization",
         redisHalf,
-        async decide(trx) {
+        async decide(trx, tell) {
           await lockFor(trx, request.caller);
-          return await updateOrganization(trx, organizationId, changes, byOf(request));
+          return await updateOrganization(trx, organizationId, changes, byOf(request), tell);
         },
       });
       if (changes.callingHours !== undefined) onOtherHours(organizationId);

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { readCallingHours } from "../domain/hours-input.ts";
 import type { CallingHours } from "../domain/hours.ts";
+import { telling } from "../postgres/events.ts";
 import { lockOrganization } from "../postgres/locks.ts";
 import {
   type OrganizationSettings,
@@ -107,10 +108,11 @@ export function organizationsCommand(): Command {
     .action(async (name: string, given: Given) => {
       await withDatabase(async (db) => {
         await db.transaction().execute(async (trx) => {
-          const id = await insertOrganization(trx, name, by);
-          if (id === undefined)
+          const made = await insertOrganization(trx, name, by, async (id, tell) => {
+            await updateOrganization(trx, id, changesIn(given), by, tell);
+          });
+          if (made === undefined)
             throw new Error(`There is an organization ${name} already; give another name.`);
-          await updateOrganization(trx, id, changesIn(given), by);
         });
         print(`created ${name}`);
       });
@@ -150,7 +152,9 @@ export function organizationsCommand(): Command {
           if (found === undefined)
             throw new Error(`There is no organization ${name}; "list" shows those there are.`);
           await lockOrganization(trx, found.id);
-          await updateOrganization(trx, found.id, changesIn(given), by);
+          await telling(trx, found.id, (tell) =>
+            updateOrganization(trx, found.id, changesIn(given), by, tell),
+          );
         });
         print(`updated ${name}`);
       });

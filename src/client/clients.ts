@@ -2,6 +2,7 @@ import { type Client, type Interceptor, createClient } from "@connectrpc/connect
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { AccessService } from "../gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
+import { EventService } from "../gen/callsheet/v1/event_service_pb.ts";
 import { ContactWorkerService } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
 import { persistent } from "./persistent.ts";
 
@@ -27,7 +28,12 @@ export type ClientOptions = {
 };
 
 /** Every service, by a short name. */
-export const services = { jobs: BatchJobService, worker: ContactWorkerService, access: AccessService };
+export const services = {
+  jobs: BatchJobService,
+  worker: ContactWorkerService,
+  access: AccessService,
+  events: EventService,
+};
 
 export type Clients = { readonly [name in keyof typeof services]: Client<(typeof services)[name]> };
 
@@ -62,5 +68,6 @@ export function createClients(options: ClientOptions): Clients {
     jobs: createClient(services.jobs, transport),
     worker: createClient(services.worker, transport),
     access: createClient(services.access, transport),
+    events: createClient(services.events, transport),
   };
 }

@@ -1,11 +1,14 @@
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { promisify } from "node:util";
-import { brotliCompress, gzip } from "node:zlib";
+import { type ZlibOptions, brotliCompress, gzip } from "node:zlib";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
+import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { defineConfig, type Plugin } from "vite";
 
 const endings = [
-  [".gz", promisify(gzip)],
+  [".gz", (bytes: Buffer) => promisify<Buffer, ZlibOptions, Buffer>(gzip)(bytes, { level: 9 })],
   [".br", promisify(brotliCompress)],
 ] as const;
 
@@ -48,18 +51,78 @@ function imagesAsFiles(): Plugin {
   };
 }
 
+const rulesModule = "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+
+const encode = (file: FileDescriptorProto) => base64Encode(toBinary(FileDescriptorProtoSchema, file));
+
+/** A description of a proto without its options: they are the service's. */
+function bare(described: string): string {
+  const file = fromBinary(FileDescriptorProtoSchema, base64Decode(described));
+  for (const { field } of file.messageType)
+    for (const each of field) if (!each.options?.packed) delete each.options;
+  for (const { oneofDecl } of file.messageType) for (const each of oneofDecl) delete each.options;
+  for (const { method } of file.service) for (const each of method) delete each.options;
+  return encode(file);
+}
+
+/** The rules of fields are the service's to check: what describes them, half of the first load, is left out. */
+function withoutRules(): Plugin {
+  const described = encode(create(FileDescriptorProtoSchema, { name: "buf/validate/validate.proto" }));
+  return {
+    name: "without-rules",
+    enforce: "pre",
+    resolveId: (id) => (id === rulesModule ? `\0${rulesModule}` : undefined),
+    load: (id) =>
+      id === `\0${rulesModule}`
+        ? `import { fileDesc } from "@bufbuild/protobuf/codegenv2";
+           export const file_buf_validate_validate = fileDesc("${described}");`
+        : undefined,
+    transform: (code, id) =>
+      id.includes("/src/gen/") && !id.endsWith("options_pb.ts")
+        ? code.replace(/(?<=fileDesc\(")[A-Za-z\d+/=]+(?=")/, bare)
+        : undefined,
+  };
+}
+
+const decoders = [
+  "fromJson",
+  "fromJsonString",
+  "mergeFromJson",
+  "mergeFromJsonString",
+  "enumFromJson",
+  "isEnumJson",
+];
+const encoders = ["toJson", "toJsonString", "enumToJson"];
+
+const none = (names: readonly string[]): string =>
+  names.map((name) => `export function ${name}() { throw new Error("${name} is left out"); }`).join("\n");
+
+/** The console's messages go as bytes: what would write and read them as JSON is left out. */
+function withoutJson(): Plugin {
+  return {
+    name: "without-json",
+    enforce: "pre",
+    load(id) {
+      if (id.endsWith("/@bufbuild/protobuf/dist/esm/from-json.js")) return none(decoders);
+      if (id.endsWith("/@bufbuild/protobuf/dist/esm/to-json.js")) return none(encoders);
+      return undefined;
+    },
+  };
+}
+
 const inlineImage = /url\("?(data:image(?:[^"\\)]|\\.|\)(?!["} ;,]))*)"?\)/g;
 
 export default defineConfig({
   root: import.meta.dirname,
   // The service may be under a path.
   base: "./",
-  plugins: [imagesAsFiles(), precompress()],
+  plugins: [withoutRules(), withoutJson(), imagesAsFiles(), precompress()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2023",
     // Everything is a file of its own, which is what the Content-Security-Policy allows.
     assetsInlineLimit: 0,
+    manifest: true,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2_000,
@@ -68,5 +131,5 @@ export default defineConfig({
       checks: { pluginTimings: false },
     },
   },
-  worker: { format: "es" },
+  worker: { format: "es", plugins: () => [withoutRules(), withoutJson()] },
 });

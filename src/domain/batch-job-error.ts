@@ -14,6 +14,7 @@ export const errorReasons = [
   "invalid_argument",
   "no_valid_contacts",
   "invalid_page_token",
+  "cursor_expired",
   "request_id_reused",
   "revision_mismatch",
   "last_admin_key",

@@ -1,4 +1,5 @@
 import { type JobStatus, statusAtEnd } from "./batch-job.ts";
+import type { EventType } from "./event.ts";
 
 /** What commands know of a job, and may change. Instants are in unix ms. */
 export type JobState = {
@@ -65,6 +66,12 @@ export function resumed(job: JobState, nowMs: number): JobState {
     ? moved(job, { status: "completed", finishedAtMs: nowMs })
     : moved(job, { status: "failed", finishedAtMs: nowMs, failureReason: "no_call_completed" });
 }
+
+/** What is told of a job that has ended by what let it go on. */
+export const endingOf = ({ status, failureReason }: JobState): { type: EventType; data: object }[] =>
+  status === "completed" || status === "failed"
+    ? [{ type: `batch_job.${status}`, data: { failureReason } }]
+    : [];
 
 export const cancelled = (job: JobState, nowMs: number): JobState =>
   moved(job, { status: "cancelled", scheduledJobId: null, finishedAtMs: nowMs });

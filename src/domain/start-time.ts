@@ -100,3 +100,17 @@ export function checkFuture(instant: Date, now: Date): void {
     { field: "scheduled_start_time", now: now.toISOString() },
   );
 }
+
+/** What the clocks of the zone show at an instant, and, where they go back over it, when they show it again. */
+export function localTimeOf(
+  instant: Date,
+  timeZone: string,
+): { localTime: string; againAt: Date | undefined } {
+  const shown = DateTime.fromJSDate(instant, { zone: timeZone });
+  const wallMs = instant.getTime() + shown.offset * 60_000;
+  const again = instantsOf(wallMs, IANAZone.create(timeZone)).find((at) => at > instant.getTime());
+  return {
+    localTime: shown.toFormat(`${localFormat}ZZ`),
+    againAt: again === undefined ? undefined : new Date(again),
+  };
+}

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { Tell } from "../domain/event.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import { enterPhones } from "../postgres/adding.ts";
-import { record } from "../postgres/audit.ts";
 import { type Trx, countAdded } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import type { BatchJob } from "../domain/batch-job.ts";
@@ -45,7 +45,7 @@ export async function whenNothingKeepsOut<T>(db: Database, add: () => Promise<T>
 }
 
 /**
- * Counts contacts that were written into a job, which the transaction has locked, and records that. Refused as
+ * Counts contacts that were written into a job, which the transaction has locked, and tells of that. Refused as
  * limit_exceeded if the organization has more than it may have then. It comes last: others who add contacts to jobs of
  * the organization wait for the transaction from here on.
  */
@@ -54,6 +54,7 @@ export async function noteAdded(
   request: Pick<CommandRequest, "caller" | "requestId">,
   job: BatchJob,
   added: { count: number; withPhones: boolean },
+  tell: Tell,
 ): Promise<BatchJob> {
   if (added.count === 0) return job;
   const { organizationId, id } = job;
@@ -61,8 +62,6 @@ export async function noteAdded(
   await checkStoredContacts(trx, organizationId, added.count);
   const data = { acceptedContacts: added.count, totalContacts: after.totalContacts };
   const { revision } = after;
-  await record(trx, organizationId, [
-    { type: "batch_job.contacts_added", ...byOf(request), batchJobId: id, revision, data },
-  ]);
+  tell({ type: "batch_job.contacts_added", ...byOf(request), batchJobId: id, revision, data });
   return after;
 }

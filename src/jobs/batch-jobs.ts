@@ -13,11 +13,10 @@ import { type RedisHalf, createRedisHalves, goOn } from "./redis-halves.ts";
 import { readPhones } from "./national-phones.ts";
 import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
-import type { JobSettings } from "../domain/batch-job.ts";
+import type { JobSettings, NewBatchJob } from "../domain/batch-job.ts";
 import type { FanOut } from "../starting/fan-out.ts";
 import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
-import { record } from "../postgres/audit.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { insertContacts } from "../postgres/contacts.ts";
@@ -31,12 +30,27 @@ export type BatchJobs = ReturnType<typeof createBatchJobs>;
 
 const createRpc = "CreateBatchJob";
 
-const recordedOf = ({ status, totalContacts, rejectedCount, dueMs }: NewJobAnswer) => ({
-  status,
-  totalContacts,
-  rejectedContacts: rejectedCount,
-  scheduledStartTime: dueMs === null ? null : new Date(dueMs),
-});
+/** What is told of a new job: with a start time it is scheduled, too. */
+const toldOf = (
+  { status, totalContacts, rejectedCount, dueMs }: NewJobAnswer,
+  { timeZone, requestedStartTime }: NewBatchJob,
+) => {
+  const newScheduledStartTime = dueMs === null ? null : new Date(dueMs);
+  const data = {
+    status,
+    totalContacts,
+    rejectedContacts: rejectedCount,
+    scheduledStartTime: newScheduledStartTime,
+  };
+  const start = {
+    oldScheduledStartTime: null,
+    newScheduledStartTime,
+    timezone: timeZone,
+    requestedStartTime,
+  };
+  const further = dueMs === null ? [] : [{ type: "batch_job.scheduled" as const, data: start }];
+  return { data, further };
+};
 
 const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
   scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, scheduledStartTimeMs: dueMs } };
@@ -78,24 +92,24 @@ export function createBatchJobs(deps: {
         redisHalf: entryOfNewJob,
         decide({ now }) {
           const { answer, created } = decideJob(request, job, now);
-          return { answer, created, data: recordedOf(answer) };
+          return { answer, created, ...toldOf(answer, created) };
         },
       });
     }
     return await runApart(request, {
       rpc: createRpc,
       redisHalf: entryOfNewJob,
-      async decide(trx) {
+      async decide(trx, tell) {
         const { answer, created, accepted } = decideJob(request, job, await databaseNow(trx));
         const { organizationId, id: batchJobId } = created;
         await insertContacts(trx, organizationId, batchJobId, 0, accepted);
         // The job comes after its contacts: from here on others who add some wait for the organization's count.
         await insertJobs(trx, [created]);
         await checkStoredContacts(trx, organizationId, accepted.length);
-        const data = recordedOf(answer);
-        await record(trx, organizationId, [
-          { type: "batch_job.created", ...byOf(request), batchJobId, revision: 1, data },
-        ]);
+        const { data, further } = toldOf(answer, created);
+        for (const one of [{ type: "batch_job.created" as const, data }, ...further]) {
+          tell({ ...one, ...byOf(request), batchJobId, revision: 1 });
+        }
         return answer;
       },
     });
@@ -124,7 +138,7 @@ export function createBatchJobs(deps: {
         runApart(request, {
           rpc: "AddContacts",
           jobId: request.batchJobId,
-          async decide(trx) {
+          async decide(trx, tell) {
             const { accepted, rejected } = sortOut(contacts);
             const job = await lockForCommand(trx, request);
             await checkNow(trx, "add_contacts", job);
@@ -138,7 +152,8 @@ export function createBatchJobs(deps: {
             }
             rejected.sort((a, b) => a.index - b.index);
             const acceptedCount = accepted.length - duplicates.size;
-            const after = await noteAdded(trx, request, job, { count: acceptedCount, withPhones: true });
+            const added = { count: acceptedCount, withPhones: true };
+            const after = await noteAdded(trx, request, job, added, tell);
             return {
               acceptedCount,
               totalContacts: after.totalContacts,
@@ -158,7 +173,7 @@ export function createBatchJobs(deps: {
       const { batchJobId, entryRemoved } = await runApart(request, {
         rpc: "UpdateBatchJob",
         jobId: request.batchJobId,
-        decide: (trx) => updateJob(trx, request, changes),
+        decide: (trx, tell) => updateJob(trx, request, changes, tell),
         redisHalf: (updated) => halfOfUpdate(updated, organizationId),
       });
       if ((changes.endAt ?? null) !== null) onEndSet();

@@ -1,9 +1,11 @@
 import type { CallTrace } from "../domain/call-trace.ts";
 import type { Caller } from "../domain/caller.ts";
 import { serviceBusy } from "../domain/batch-job-error.ts";
+import type { By, Tell } from "../domain/event.ts";
 import { isUuid } from "../domain/job-id.ts";
 import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
+import { telling } from "../postgres/events.ts";
 import { afterJob, lockFreeJobs, lockPatienceMs } from "../postgres/locks.ts";
 import { type RequestKey, claimRequest, keepAnswer } from "../postgres/requests.ts";
 import { createTurnsByKey } from "../timing/turns.ts";
@@ -20,8 +22,8 @@ export type CommandRequest = {
   readonly trace?: CallTrace | undefined;
 };
 
-/** Who asks, as it is recorded. */
-export const byOf = ({ caller, requestId }: Pick<CommandRequest, "caller" | "requestId">) => ({
+/** Who asks, as it is told. */
+export const byOf = ({ caller, requestId }: Pick<CommandRequest, "caller" | "requestId">): By => ({
   actor: { apiKeyId: caller.apiKeyId },
   requestId,
 });
@@ -41,8 +43,8 @@ type Steps<A> = {
   readonly rpc: string;
   /** The job that it locks, if it is one that may be locked by others. */
   readonly jobId?: string;
-  /** Checks and writes; a refusal rolls everything back. */
-  readonly decide: (trx: Trx) => Promise<A>;
+  /** Checks, writes, and tells of what it has done; a refusal rolls everything back. */
+  readonly decide: (trx: Trx, tell: Tell) => Promise<A>;
   readonly redisHalf: (answer: A) => RedisHalf;
 };
 
@@ -109,8 +111,11 @@ export function createCommandRunner(deps: { shares: Shares; doRedisHalves: DoRed
         const kept = key && (await claimRequest(trx, key));
         if (kept !== undefined) return { answer: kept.answer as A, entryRemoved: kept.entryRemoved };
         await checkFree();
-        const decided = await steps.decide(trx);
-        if (key !== undefined) await keepAnswer(trx, key, decided);
+        const decided = await telling(trx, organizationId, async (tell) => {
+          const made = await steps.decide(trx, tell);
+          if (key !== undefined) await keepAnswer(trx, key, made);
+          return made;
+        });
         return { answer: decided, entryRemoved: null };
       },
     );

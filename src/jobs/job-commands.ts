@@ -1,8 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
-import { type JobState, cancelled, paused, resumed, scheduled, started } from "../domain/job-state.ts";
-import type { AuditType } from "../postgres/audit.ts";
+import type { EventType } from "../domain/event.ts";
+import {
+  type JobState,
+  cancelled,
+  endingOf,
+  paused,
+  resumed,
+  scheduled,
+  started,
+} from "../domain/job-state.ts";
 import type { JobKey } from "../redis/keys.ts";
 import type { JobCommandRequest } from "./checks.ts";
 import type { Decision, View } from "./judgement.ts";
@@ -16,8 +24,8 @@ import type { RedisHalf } from "./redis-halves.ts";
 
 export type JobCommand<A, G> = {
   readonly rpc: string;
-  /** As what it is recorded. */
-  readonly type: AuditType;
+  /** As what it is told. */
+  readonly type: EventType;
   readonly decide: (view: View, request: JobCommandRequest, given: G) => Decision<A>;
   readonly redisHalf: (answer: A) => RedisHalf;
 };
@@ -150,6 +158,7 @@ const resume: JobCommand<Resumed, void> = {
         zoneSets: job.zoneSets,
       },
       data: { status: job.status },
+      further: endingOf(job),
     };
   },
   redisHalf: ({ job, revision, status, zoneSets }) =>

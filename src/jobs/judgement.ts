@@ -1,10 +1,10 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type NewBatchJob, checkAllowed, statusAt } from "../domain/batch-job.ts";
 import type { CallTrace } from "../domain/call-trace.ts";
+import type { By, EventType, NewEvent } from "../domain/event.ts";
 import type { JobState } from "../domain/job-state.ts";
-import type { AuditType } from "../postgres/audit.ts";
 import { jobNotFound } from "../postgres/batch-jobs.ts";
-import type { DoneCommand, Situation } from "../postgres/commands.ts";
+import type { Situation } from "../postgres/commands.ts";
 import { type KeptAnswer, type RequestKey, checkSame, nameOf } from "../postgres/requests.ts";
 import { type JobCommandRequest, checkRevision } from "./checks.ts";
 import type { Committed, RedisHalf } from "./redis-halves.ts";
@@ -16,8 +16,15 @@ export type View = {
   readonly jobFor: (command: Command, request: JobCommandRequest) => JobState;
 };
 
-/** What a command answers, the one thing that it does, and what is recorded of it. */
-export type Decision<A> = { readonly answer: A; readonly data?: object } &
+/** What a command tells beside that it was done. */
+type Further = { readonly type: EventType; readonly data?: object };
+
+/** What a command answers, the one thing that it does, and what is told of it. */
+export type Decision<A> = {
+  readonly answer: A;
+  readonly data?: object;
+  readonly further?: readonly Further[];
+} &
   /** With the span of a call that others are to go on from. */
   (
     | { readonly changed: JobState; readonly trace?: CallTrace | undefined }
@@ -28,9 +35,9 @@ export type Decision<A> = { readonly answer: A; readonly data?: object } &
 /** A command that waits to be judged. */
 export type InHand = {
   readonly key: RequestKey | undefined;
-  /** As what it is recorded, and by whom it was given. */
-  readonly type: AuditType;
-  readonly by: { readonly apiKeyId: string; readonly requestId: string };
+  /** As what it is told, and by whom it was given. */
+  readonly type: EventType;
+  readonly by: By;
   /** The job that it names, if that may be one; the command is not judged without it. */
   readonly jobId: string | undefined;
   readonly decide: (view: View) => Decision<object>;
@@ -57,7 +64,7 @@ export type Judgement = {
   /** The spans that go on in changed jobs, by their ids. */
   readonly traces: ReadonlyMap<string, CallTrace>;
   readonly answers: readonly { readonly key: RequestKey; readonly answer: object }[];
-  readonly done: readonly DoneCommand[];
+  readonly events: readonly NewEvent[];
 };
 
 /**
@@ -71,7 +78,7 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
   const created: NewBatchJob[] = [];
   const traces = new Map<string, CallTrace>();
   const answers: { key: RequestKey; answer: object }[] = [];
-  const done: DoneCommand[] = [];
+  const events: NewEvent[] = [];
   const firsts = new Map<string, { kept: KeptAnswer; verdict: Verdict }>();
 
   const view: View = {
@@ -124,9 +131,10 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
     const { key, jobId, decide, redisHalf } = command;
     if (jobId !== undefined && situation.leftAlone.has(jobId)) return { kind: "kept out" };
     const decision = decide(view);
-    const { answer, data } = decision;
+    const { answer, data, further = [] } = decision;
     note(decision);
-    done.push({ type: command.type, ...command.by, ...jobOf(decision), data });
+    const told = [{ type: command.type, ...(data !== undefined && { data }) }, ...further];
+    for (const one of told) events.push({ ...one, ...command.by, ...jobOf(decision) });
     const verdict: Verdict = { kind: "done", command: { key, answer, redisHalf: redisHalf(answer) } };
     if (key !== undefined) {
       answers.push({ key, answer });
@@ -144,7 +152,7 @@ export function judge(commands: readonly InHand[], situation: Situation): Judgem
       throw error;
     }
   });
-  return { verdicts, changed: [...changed.values()], deletedIds, created, traces, answers, done };
+  return { verdicts, changed: [...changed.values()], deletedIds, created, traces, answers, events };
 }
 
 /** The job that a command was about, as it is after it. */

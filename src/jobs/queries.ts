@@ -11,10 +11,19 @@ import {
   storedContactStatuses,
 } from "../domain/contact.ts";
 import type { CallingHours } from "../domain/hours.ts";
+import { localTimeOf } from "../domain/start-time.ts";
 import { createLongPages } from "./long-pages.ts";
+import { readStartTime } from "./new-job.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
-import { type JobCursor, type Trx, findJob, jobNotFound, listJobs } from "../postgres/batch-jobs.ts";
+import {
+  type JobCursor,
+  type Trx,
+  databaseNow,
+  findJob,
+  jobNotFound,
+  listJobs,
+} from "../postgres/batch-jobs.ts";
 import { findContact, listContacts } from "../postgres/contacts.ts";
 import type { Connections } from "../postgres/connections.ts";
 import type { Database } from "../postgres/database.ts";
@@ -107,6 +116,13 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       const { job } = await readJob({ organizationId, id: batchJobId.toLowerCase() });
       if (job === undefined) throw jobNotFound(batchJobId);
       return job;
+    },
+
+    /** What a start time would mean that was given now; refused as the commands refuse it. */
+    async startTime(caller: Caller, requestedStartTime: string, zone: string) {
+      const now = await databaseNow(reads.of(caller.organizationId));
+      const start = readStartTime(requestedStartTime, zone, now);
+      return { ...start, ...localTimeOf(start.scheduledStartTime, start.timeZone) };
     },
 
     /** The hours of a job; undefined if its contacts may be called at any time. */

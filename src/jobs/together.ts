@@ -1,7 +1,7 @@
 import { serviceBusy } from "../domain/batch-job-error.ts";
 import type { CallTrace } from "../domain/call-trace.ts";
+import type { EventType } from "../domain/event.ts";
 import { isUuid } from "../domain/job-id.ts";
-import type { AuditType } from "../postgres/audit.ts";
 import { type Trx, insertJobs } from "../postgres/batch-jobs.ts";
 import { isRequestIdTaken, lockForCommands, writeCommands } from "../postgres/commands.ts";
 import type { SharesToWaitIn } from "../postgres/connections.ts";
@@ -9,13 +9,13 @@ import { isLockTimeout, isPostgresBusy, isPostgresUnavailable } from "../postgre
 import { lockPatienceMs } from "../postgres/locks.ts";
 import { replaceTraces } from "../postgres/traces.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
-import { type CommandRequest, keyOfRequest } from "./command.ts";
+import { type CommandRequest, byOf, keyOfRequest } from "./command.ts";
 import { type Decision, type InHand, type Verdict, type View, judge } from "./judgement.ts";
 import type { Answered, DoRedisHalves, RedisHalf } from "./redis-halves.ts";
 
 type Steps<A> = {
   readonly rpc: string;
-  readonly type: AuditType;
+  readonly type: EventType;
   /** The job that is named, if it is a command on one. */
   readonly batchJobId?: string;
   /** Judges the command; may be called again. */
@@ -77,10 +77,10 @@ export function createTogether(deps: { shares: SharesToWaitIn; doRedisHalves: Do
         const { verdicts, created, traces, ...written } = judge(commands, situation);
         await insertJobs(trx, created);
         await goOnFrom(trx, organizationId, traces);
-        const { changed: jobs, deletedIds, answers, done } = written;
-        if (done.length > 0) {
+        const { changed: jobs, deletedIds, answers, events } = written;
+        if (events.length > 0) {
           const { now } = situation;
-          await writeCommands(trx, organizationId, { now, jobs, deletedIds, answers, done });
+          await writeCommands(trx, organizationId, { now, jobs, deletedIds, answers, events });
         }
         return verdicts;
       });
@@ -152,7 +152,7 @@ export function createTogether(deps: { shares: SharesToWaitIn; doRedisHalves: Do
     const command: InHand = {
       key: keyOfRequest(request, steps.rpc),
       type: steps.type,
-      by: { apiKeyId: request.caller.apiKeyId, requestId: request.requestId },
+      by: byOf(request),
       jobId: isUuid(batchJobId) ? batchJobId.toLowerCase() : undefined,
       decide: steps.decide,
       redisHalf: (answer) => steps.redisHalf(answer as A),

@@ -1,5 +1,5 @@
 import type { JobSettings } from "../domain/batch-job.ts";
-import { record } from "../postgres/audit.ts";
+import type { Tell } from "../domain/event.ts";
 import type { Trx } from "../postgres/batch-jobs.ts";
 import { changeSettings, settingNames } from "../postgres/job-settings.ts";
 import { changeCallingHours, readCallingHours } from "../postgres/zone-sets.ts";
@@ -30,6 +30,7 @@ export async function updateJob(
   trx: Trx,
   request: JobCommandRequest,
   changes: Partial<JobSettings>,
+  tell: Tell,
 ): Promise<Updated> {
   const names = settingNames.filter((name) => changes[name] !== undefined);
   const before = await lockForCommand(trx, request);
@@ -40,20 +41,18 @@ export async function updateJob(
   const hoursBefore = hasOtherHours ? ((await readCallingHours(trx, before)) ?? null) : null;
   const { job: changed, forbidsRetries } = await changeSettings(trx, before, changes);
   if (hasOtherHours) await changeCallingHours(trx, before, callingHours);
-  const { job } = forbidsRetries ? await judgeRetries(trx, changed) : { job: changed };
-  await record(trx, job.organizationId, [
-    {
-      type: "batch_job.updated",
-      ...byOf(request),
-      batchJobId: job.id,
-      revision: changed.revision,
-      data: {
-        changed: names,
-        before: recordable(names, { ...before, callingHours: hoursBefore }),
-        after: recordable(names, { ...changed, callingHours: callingHours ?? null }),
-      },
+  tell({
+    type: "batch_job.updated",
+    ...byOf(request),
+    batchJobId: changed.id,
+    revision: changed.revision,
+    data: {
+      changed: names,
+      before: recordable(names, { ...before, callingHours: hoursBefore }),
+      after: recordable(names, { ...changed, callingHours: callingHours ?? null }),
     },
-  ]);
+  });
+  const { job } = forbidsRetries ? await judgeRetries(trx, changed, byOf(request), tell) : { job: changed };
   // What narrows holds once this is committed.
   if (hasOtherHours) await reckonAll(trx, job.organizationId, [job.id]);
   return { batchJobId: job.id, endedAt: job.finishedAt === null ? null : job.revision, hasOtherHours };

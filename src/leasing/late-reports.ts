@@ -1,7 +1,9 @@
 import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
 import { type BatchJob, openContacts, shownStatus } from "../domain/batch-job.ts";
+import type { Tell } from "../domain/event.ts";
 import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
 import { type Trx, completeFailedJob, finishJob } from "../postgres/batch-jobs.ts";
+import { telling } from "../postgres/events.ts";
 import { type Held, lockFreeJobs, lockOrganization } from "../postgres/locks.ts";
 import {
   type EndedAttempt,
@@ -14,6 +16,8 @@ import type { CallReport, Reported } from "./recorder.ts";
 /** The jobs that a transaction has ended, with their new revisions. */
 export type Finished = { id: string; revision: number };
 
+const by = { actor: "worker", requestId: "" } as const;
+
 export type RecordedLate = { results: (Reported | Held)[]; finished: Finished[] };
 
 /**
@@ -24,6 +28,15 @@ export async function reportLate(
   trx: Trx,
   organizationId: number,
   reports: readonly CallReport[],
+): Promise<RecordedLate> {
+  return await telling(trx, organizationId, (tell) => record(trx, organizationId, reports, tell));
+}
+
+async function record(
+  trx: Trx,
+  organizationId: number,
+  reports: readonly CallReport[],
+  tell: Tell,
 ): Promise<RecordedLate> {
   const { now } = await lockOrganization(trx, organizationId);
   const jobIds = [...new Set(reports.map(({ key }) => key.jobId))];
@@ -36,7 +49,7 @@ export async function reportLate(
   const changes: CountChanges = new Map();
   const late: LateReport[] = [];
 
-  function record(hand: EndedAttempt, job: BatchJob, { outcome, details }: CallReport): void {
+  function note(hand: EndedAttempt, job: BatchJob, { outcome, details }: CallReport): void {
     const delayMs = isGoingOn(job.status) ? retryDelayMs(outcome, hand.attempt, job) : null;
     const wasSuppressed = hand.contact.status === "suppressed";
     const status = delayMs === null ? outcome : wasSuppressed ? "suppressed" : "waiting_retry";
@@ -55,7 +68,7 @@ export async function reportLate(
     const job = hand && jobs.get(hand.jobId);
     if (hand === undefined || job === undefined) return "lease_expired";
     const verdict = judgeLateReport(hand, hand.contact);
-    if (verdict === "record") record(hand, job, report);
+    if (verdict === "record") note(hand, job, report);
     return verdict;
   });
   const results = verdicts.map((verdict, i): Reported | Held => {
@@ -70,17 +83,17 @@ export async function reportLate(
     const nextAttemptAt = contactStatus === "waiting_retry" ? hand.contact.nextAttemptAt : null;
     return { kind, outcome: hand.outcome, contactStatus, nextAttemptAt };
   });
-  await recordLateReports(trx, organizationId, now, late);
+  await recordLateReports(trx, organizationId, now, late, by, tell);
   await moveCounts(trx, organizationId, changes);
 
   const finished: Finished[] = [];
   for (const [id, change] of changes) {
     const job = jobs.get(id);
     if (job?.failureReason === "no_call_completed" && (change.completed ?? 0) > 0) {
-      await completeFailedJob(trx, organizationId, id);
+      await completeFailedJob(trx, organizationId, id, by, tell);
     }
     if (job?.status !== "running" || openContacts(job) + (change.waiting_retry ?? 0) > 0) continue;
-    finished.push({ id, revision: (await finishJob(trx, organizationId, id)).revision });
+    finished.push({ id, revision: (await finishJob(trx, organizationId, id, by, tell)).revision });
   }
   return { results, finished };
 }

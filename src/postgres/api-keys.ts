@@ -1,9 +1,10 @@
 import { type SqlBool, sql } from "kysely";
 import type { Caller, Role } from "../domain/caller.ts";
-import { type Actor, type By, record } from "./audit.ts";
+import type { Actor, By, Tell } from "../domain/event.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { type RateClass, type Rates, rateClasses } from "../domain/rates.ts";
 import type { Database } from "./database.ts";
+import { telling } from "./events.ts";
 import { insertOrganization } from "./organizations.ts";
 
 const isValid = sql<SqlBool>`revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`;
@@ -76,7 +77,7 @@ export type NewApiKey = {
 };
 
 /** Stores a key's hash. A hash that is stored already is left as it is, and answered with undefined. */
-export async function insertKey(trx: Trx, key: NewApiKey, by: By): Promise<ApiKey | undefined> {
+export async function insertKey(trx: Trx, key: NewApiKey, by: By, tell: Tell): Promise<ApiKey | undefined> {
   const made = await trx
     .insertInto("api_keys")
     .values({
@@ -93,13 +94,16 @@ export async function insertKey(trx: Trx, key: NewApiKey, by: By): Promise<ApiKe
     .executeTakeFirst();
   if (made === undefined) return undefined;
   const data = { apiKeyId: made.id, role: made.role, expiresAt: made.expiresAt };
-  await record(trx, key.organizationId, [{ type: "api_key.created", ...by, data }]);
+  tell({ type: "api_key.created", ...by, data });
   return made;
 }
 
 /** The same in a transaction of its own, for those who have none. */
 export async function insertApiKey(db: Database, key: NewApiKey, actor: Actor = "service"): Promise<void> {
-  await db.transaction().execute((trx) => insertKey(trx, key, { actor, requestId: "" }));
+  const by = { actor, requestId: "" };
+  await db
+    .transaction()
+    .execute((trx) => telling(trx, key.organizationId, (tell) => insertKey(trx, key, by, tell)));
 }
 
 /** An API key without its secret. */
@@ -194,6 +198,7 @@ export async function revokeKey(
   organizationId: number,
   id: string,
   by: By,
+  tell: Tell,
 ): Promise<ApiKey | undefined> {
   const revoked = await trx
     .updateTable("api_keys")
@@ -205,7 +210,7 @@ export async function revokeKey(
     .executeTakeFirst();
   if (revoked === undefined) return undefined;
   const data = { apiKeyId: revoked.id, role: revoked.role };
-  await record(trx, organizationId, [{ type: "api_key.revoked", ...by, data }]);
+  tell({ type: "api_key.revoked", ...by, data });
   return revoked;
 }
 
@@ -218,7 +223,12 @@ export async function revokeApiKey(db: Database, id: string, actor: Actor = "ser
       .where("id", "=", id)
       .executeTakeFirst();
     if (key === undefined) return false;
-    return (await revokeKey(trx, key.organizationId, id, { actor, requestId: "" })) !== undefined;
+    const { organizationId } = key;
+    const by = { actor, requestId: "" };
+    const revoked = await telling(trx, organizationId, (tell) =>
+      revokeKey(trx, organizationId, id, by, tell),
+    );
+    return revoked !== undefined;
   });
 }
 

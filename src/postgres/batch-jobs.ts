@@ -1,5 +1,6 @@
 import { type Transaction, sql } from "kysely";
 import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { By, Tell } from "../domain/event.ts";
 import { isUuid } from "../domain/job-id.ts";
 import type { BatchJob, JobStatus, NewBatchJob } from "../domain/batch-job.ts";
 import type { Database } from "./database.ts";
@@ -193,13 +194,26 @@ export async function listJobs(
   };
 }
 
-/** Ends a running job of which nothing is open. The transaction has locked it. */
+/** How many contacts a job has in each status, in SQL, of a row of jobs by this name. */
+const contactCounts = (row: string) => sql<object>`${sql.id(functions.contactCounts.name)}(${sql.ref(row)})`;
+
+/** What is told of a job that has just ended, beside who has ended it. */
+const endingColumns = [
+  "revision",
+  "status",
+  "failure_reason as failureReason",
+  contactCounts("batch_jobs").as("counts"),
+] as const;
+
+/** Ends a running job of which nothing is open, and tells of it. The transaction has locked it. */
 export async function finishJob(
   trx: Trx,
   organizationId: number,
   id: string,
-): Promise<{ revision: number; status: "completed" | "failed" }> {
-  return await trx
+  by: By,
+  tell: Tell,
+): Promise<{ revision: number }> {
+  const { revision, status, ...data } = await trx
     .updateTable("batch_jobs")
     .set({
       status: sql<
@@ -213,20 +227,34 @@ export async function finishJob(
     .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .where("status", "in", ["running", "paused"])
-    .returning(["revision", "status"])
+    .returning(endingColumns)
     .$narrowType<{ status: "completed" | "failed" }>()
     .executeTakeFirstOrThrow();
+  tell({ type: `batch_job.${status}`, ...by, batchJobId: id, revision, data });
+  return { revision };
 }
 
 /**
  * Completes a job that failed for want of a completed call, now that one was reported. The transaction has locked it.
  */
-export async function completeFailedJob(trx: Trx, organizationId: number, id: string): Promise<void> {
-  await trx
+export async function completeFailedJob(
+  trx: Trx,
+  organizationId: number,
+  id: string,
+  by: By,
+  tell: Tell,
+): Promise<void> {
+  const {
+    revision,
+    status: _,
+    ...data
+  } = await trx
     .updateTable("batch_jobs")
     .set({ ...moved, status: "completed", failure_reason: null })
     .where("organization_id", "=", organizationId)
     .where("id", "=", id)
     .where("status", "=", "failed")
-    .execute();
+    .returning(endingColumns)
+    .executeTakeFirstOrThrow();
+  tell({ type: "batch_job.completed", ...by, batchJobId: id, revision, data });
 }

@@ -1,8 +1,9 @@
 import { sql } from "kysely";
+import type { NewEvent } from "../domain/event.ts";
 import type { JobState } from "../domain/job-state.ts";
-import type { AuditType } from "./audit.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { type Database, codeOf } from "./database.ts";
+import { eventColumns } from "./events.ts";
 import { functions } from "./functions/functions.ts";
 import { plainArray } from "./lease-rows.ts";
 import { type KeptAnswer, type RequestKey, type RequestName, nameOf } from "./requests.ts";
@@ -61,25 +62,13 @@ export async function lockForCommands(
   };
 }
 
-/** A command that was done, and by whom. */
-export type DoneCommand = {
-  readonly type: AuditType;
-  readonly apiKeyId: string;
-  /** Empty if it had none. */
-  readonly requestId: string;
-  readonly batchJobId: string;
-  /** Of the job, after it. */
-  readonly revision: number;
-  readonly data: object | undefined;
-};
-
 /** True if somebody has taken a request id since it was looked up. */
 export const isRequestIdTaken = (error: unknown): boolean => codeOf(error) === "CS001";
 
 /**
- * Writes what commands have made of jobs that the transaction has locked, keeps their answers, records
- * them, and commits. It fails,
- * and the transaction with it, if one of the request ids was taken meanwhile (`isRequestIdTaken`).
+ * Writes what commands have made of jobs that the transaction has locked, keeps their answers, writes
+ * their events, and commits. It fails, and the transaction with it, if one of the request ids was taken meanwhile
+ * (`isRequestIdTaken`). Those of the events that tell of the end of a job are given how many contacts it has.
  */
 export async function writeCommands(
   trx: Trx,
@@ -89,10 +78,11 @@ export async function writeCommands(
     jobs: readonly JobState[];
     deletedIds: readonly string[];
     answers: readonly { readonly key: RequestKey; readonly answer: unknown }[];
-    done: readonly DoneCommand[];
+    events: readonly NewEvent[];
   },
 ): Promise<void> {
-  const { now, jobs, deletedIds, done } = written;
+  const { now, jobs, deletedIds } = written;
+  const events = eventColumns(written.events);
   const answers = written.answers.toSorted((a, b) => byName(a.key, b.key));
   await sql`
     select from ${sql.id(functions.writeCommands.name)}(
@@ -104,9 +94,8 @@ export async function writeCommands(
       ${plain(jobs.map((j) => j.resumeAtMs ?? null))}, ${plain(deletedIds)},
       ${answers.map(({ key }) => key.rpc)}, ${answers.map(({ key }) => key.requestId)},
       ${answers.map(({ key }) => key.fingerprint)}, ${answers.map(({ answer }) => JSON.stringify(answer))},
-      ${plain(done.map((d) => d.type))}, ${plain(done.map((d) => d.apiKeyId))}, ${done.map((d) => d.requestId)},
-      ${plain(done.map((d) => d.batchJobId))}, ${plain(done.map((d) => d.revision))},
-      ${done.map((d) => (d.data === undefined ? null : JSON.stringify(d.data)))})
+      ${events.types}, ${events.actors}, ${events.apiKeyIds}, ${events.requestIds}, ${events.jobIds},
+      ${events.revisions}, ${events.data})
     ${thenCommit}
   `.execute(trx);
 }

@@ -363,6 +363,12 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
         .where("number", ">", first)
         .execute();
     }
+    await trx
+      .deleteFrom("events")
+      .where("organization_id", "=", organization_id)
+      .where("batch_job_id", "=", job_id)
+      .where("number", ">", first)
+      .execute();
     for (const table of ["zone_sets", "progress"] as const) {
       await trx
         .deleteFrom(table)

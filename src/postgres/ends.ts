@@ -1,6 +1,9 @@
 import { sql } from "kysely";
 import type { JobKey } from "../domain/job-id.ts";
+import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { telling } from "./events.ts";
+import { functions } from "./functions/functions.ts";
 import { plainArray } from "./lease-rows.ts";
 
 /** Jobs that should have ended by now, the longest past first. */
@@ -28,6 +31,8 @@ export async function nextEndAt(db: Database): Promise<Date | null> {
   return row?.endAt ?? null;
 }
 
+const by = { actor: "scheduler", requestId: "" } as const;
+
 /** A job that has ended because its end has come. */
 export type EndedJob = {
   readonly id: string;
@@ -40,15 +45,33 @@ export type EndedJob = {
 };
 
 /**
- * Ends those of the jobs whose end has come, and which nobody else has locked: their open contacts are expired, which
- * follows from that. Calls in progress go on. A command may have moved the end, or another replica come first.
+ * Ends those of the jobs whose end has come, and which nobody else has locked, and tells of it: their open contacts are
+ * expired, which follows from that. Calls in progress go on. A command may have moved the end, or another replica come
+ * first.
  */
 export async function endDueJobs(
   db: Database,
   organizationId: number,
   ids: readonly string[],
 ): Promise<EndedJob[]> {
-  const { rows } = await sql<EndedJob>`
+  return await db.transaction().execute((trx) =>
+    telling(trx, organizationId, async (tell) => {
+      const ended = await end(trx, organizationId, ids);
+      for (const { id, revision, status, failureReason, counts } of ended) {
+        const data = { failureReason, counts };
+        tell({ type: `batch_job.${status}`, ...by, batchJobId: id, revision, data });
+      }
+      return ended;
+    }),
+  );
+}
+
+async function end(
+  trx: Trx,
+  organizationId: number,
+  ids: readonly string[],
+): Promise<(EndedJob & { failureReason: string | null; counts: object })[]> {
+  const { rows } = await sql<EndedJob & { failureReason: string | null; counts: object }>`
     with due as materialized (
       select organization_id, id, scheduled_job_id, date_trunc('milliseconds', clock_timestamp()) as now
       from batch_jobs
@@ -68,7 +91,8 @@ export async function endDueJobs(
     from due
     where b.organization_id = due.organization_id and b.id = due.id
     returning b.id, b.revision, b.status, due.scheduled_job_id as "scheduledJobId",
-      b.pending_contacts + b.waiting_retry_contacts as expired
-  `.execute(db);
+      b.pending_contacts + b.waiting_retry_contacts as expired, b.failure_reason as "failureReason",
+      ${sql.id(functions.contactCounts.name)}(b) as counts
+  `.execute(trx);
   return rows;
 }

@@ -1,8 +1,10 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Outcome, RestingContactStatus } from "../domain/contact.ts";
+import type { By, Tell } from "../domain/event.ts";
 import type { LeaseKey } from "../domain/lease-id.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { contactStatus, endedAttempts } from "./current-contacts.ts";
+import { attemptData, keepAttempts } from "./events.ts";
 import type { CallDetails } from "./lease-ends.ts";
 import { asRows } from "./lease-rows.ts";
 
@@ -78,15 +80,21 @@ export type LateReport = LeaseKey & {
   wasSuppressed: boolean;
 };
 
-/** Records late reports. The transaction has locked the organization and the jobs. */
+/** Records late reports, and tells of them. The transaction has locked the organization and the jobs. */
 export async function recordLateReports(
   trx: Trx,
   organizationId: number,
   now: Date,
   reports: readonly LateReport[],
+  by: By,
+  tell: Tell,
 ): Promise<void> {
   for (const { jobId, number, attempt, outcome, details, nextAttemptAt, wasSuppressed } of reports) {
-    await trx
+    const key = sql`a.organization_id = ${organizationId} and a.job_id = ${jobId} and a.number = ${number}`;
+    const keep = (which: RawBuilder<unknown>) =>
+      keepAttempts(sql`(select * from attempts a where ${key} and ${which}) as a`).execute(trx);
+    await keep(sql`attempt = ${attempt}`);
+    const { data } = await trx
       .updateTable("attempts")
       .set({
         outcome,
@@ -96,14 +104,19 @@ export async function recordLateReports(
         failure_reason: details.failureReason,
         call_duration_ms: details.callDurationMs,
         provider_call_id: details.providerCallId,
+        sequence: null,
       })
       .where("organization_id", "=", organizationId)
       .where("job_id", "=", jobId)
       .where("number", "=", number)
       .where("attempt", "=", attempt)
-      .execute();
+      .returning(attemptData("attempts").as("data"))
+      .executeTakeFirstOrThrow();
+    const told = wasSuppressed && nextAttemptAt !== null ? { ...data, status: "suppressed" } : data;
+    tell({ type: "contact.attempt_ended", ...by, batchJobId: jobId, number, data: told });
     if (wasSuppressed) {
       if (nextAttemptAt !== null) continue;
+      await keep(sql`outcome = 'suppressed'`);
       await trx
         .deleteFrom("attempts")
         .where("organization_id", "=", organizationId)

@@ -4,6 +4,7 @@ import { Migrator } from "kysely/migration";
 import { jittered } from "../timing/loop.ts";
 import { type Database, isDeadlock, isLockTimeout, openDatabase } from "./database.ts";
 import { makeFunctions } from "./functions/functions.ts";
+import { buildLargeIndexes } from "./large-indexes.ts";
 import { retireFunctions } from "./functions/retire.ts";
 import { type SchemaChanges, declaring, isNewerSchema, neededIn } from "./schema-range.ts";
 import * as batchJobs from "./migrations/0001-batch-jobs.ts";
@@ -32,6 +33,7 @@ import * as suppressedPhones from "./migrations/0023-suppressed-phones.ts";
 import * as resumes from "./migrations/0024-resumes.ts";
 import * as ends from "./migrations/0025-ends.ts";
 import * as progress from "./migrations/0026-progress.ts";
+import * as events from "./migrations/0027-events.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -61,6 +63,7 @@ export const migrations: SchemaChanges = {
   "0024-resumes": resumes,
   "0025-ends": ends,
   "0026-progress": progress,
+  "0027-events": events,
 };
 
 const bookkeeping = {
@@ -107,6 +110,7 @@ export async function migrate(url: string, changes: SchemaChanges = migrations):
       if (await isNewerSchema(db, schema, bookkeeping.migrationTableName, changes)) break;
       throw error;
     }
+    await buildLargeIndexes(db, schema, changes);
     const knows = Object.keys(changes).at(-1) ?? "";
     await underLock(db, async (connection) => {
       await makeFunctions(connection, schema, { knows });

@@ -1,8 +1,9 @@
 import { type RawBuilder, sql } from "kysely";
+import type { By, Tell } from "../domain/event.ts";
 import type { CallingHours } from "../domain/hours.ts";
-import { type By, record } from "./audit.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { telling } from "./events.ts";
 import { nextCallAt } from "./pace.ts";
 
 /** What can be set for an organization; null is what the service has for all. */
@@ -81,16 +82,27 @@ export async function findOrganizationNamed(
   return (await select(db, sql`o.name = ${name}`))[0];
 }
 
-/** Makes an organization; undefined if there is one of this name. */
-export async function insertOrganization(trx: Trx, name: string, by: By): Promise<number | undefined> {
+/**
+ * Makes an organization, and then does what is to be done with it at once; undefined if there is one of this name.
+ */
+export async function insertOrganization(
+  trx: Trx,
+  name: string,
+  by: By,
+  furnish: (id: number, tell: Tell) => Promise<void> = async () => {},
+): Promise<number | undefined> {
   const made = await trx
     .insertInto("organizations")
     .values({ name })
     .onConflict((conflict) => conflict.column("name").doNothing())
     .returning("id")
     .executeTakeFirst();
-  if (made !== undefined) await record(trx, made.id, [{ type: "organization.created", ...by }]);
-  return made?.id;
+  if (made === undefined) return undefined;
+  await telling(trx, made.id, async (tell) => {
+    tell({ type: "organization.created", ...by });
+    await furnish(made.id, tell);
+  });
+  return made.id;
 }
 
 const valueOf = (value: number | CallingHours | null) => {
@@ -107,6 +119,7 @@ export async function updateOrganization(
   id: number,
   changes: SettingChanges,
   by: By,
+  tell: Tell,
 ): Promise<Organization> {
   const before = await findOrganization(trx, id);
   const names = settingNames.filter((name) => changes[name] !== undefined);
@@ -120,6 +133,6 @@ export async function updateOrganization(
   await sql`update organizations set ${sql.join(assignments)} where id = ${id}`.execute(trx);
   const after = await findOrganization(trx, id);
   const data = { before: picked(before.settings, names), after: picked(after.settings, names) };
-  await record(trx, id, [{ type: "organization.updated", ...by, data }]);
+  tell({ type: "organization.updated", ...by, data });
   return after;
 }

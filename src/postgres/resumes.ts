@@ -1,8 +1,7 @@
 import { sql } from "kysely";
 import { statusAt } from "../domain/batch-job.ts";
 import type { JobKey } from "../domain/job-id.ts";
-import { type JobState, resumed } from "../domain/job-state.ts";
-import { record } from "./audit.ts";
+import { type JobState, endingOf, resumed } from "../domain/job-state.ts";
 import { lockForCommands, writeCommands } from "./commands.ts";
 import type { Database } from "./database.ts";
 
@@ -53,10 +52,10 @@ export async function resumeDueJob(
     const job = resumed(before, now.getTime());
     const { status, revision } = job;
     const data = { status, resumeAt };
-    await record(trx, organizationId, [
-      { type: "batch_job.resumed", actor: "service", requestId: "", batchJobId: id, revision, data },
-    ]);
-    await writeCommands(trx, organizationId, { now, jobs: [job], deletedIds: [], answers: [], done: [] });
+    const told = [{ type: "batch_job.resumed" as const, data }, ...endingOf(job)];
+    const by = { actor: "scheduler", requestId: "", batchJobId: id, revision } as const;
+    const events = told.map((one) => ({ ...one, ...by }));
+    await writeCommands(trx, organizationId, { now, jobs: [job], deletedIds: [], answers: [], events });
     return job;
   });
 }

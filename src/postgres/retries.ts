@@ -2,10 +2,12 @@ import { type RawBuilder, type SqlBool, sql } from "kysely";
 import { isGoingOn } from "../domain/attempt.ts";
 import { type BatchJob, openContacts } from "../domain/batch-job.ts";
 import type { Outcome } from "../domain/contact.ts";
+import type { By, Tell } from "../domain/event.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import { type Trx, finishJob, findJob } from "./batch-jobs.ts";
 import { type CountChanges, moveCounts } from "./contact-counts.ts";
 import type { Database } from "./database.ts";
+import { attemptData, keepAttempts } from "./events.ts";
 
 /** So many contacts of a job are judged in one transaction: some 50 ms. */
 const usualChunk = 5_000;
@@ -39,12 +41,14 @@ export async function jobsWithRetriesToJudge(db: Database, limit: number): Promi
 
 /**
  * Ends the retries of the next contacts of a job that its settings no longer allow: they are final with their last
- * outcome, and with the last of them a running job ends. The transaction has locked the job. Answers how the job is
- * then, and whether there may be more of them.
+ * outcome, and with the last of them a running job ends. The transaction has locked the job. What its attempts are then
+ * is told. Answers how the job is, and whether there may be more of them.
  */
 export async function judgeRetries(
   trx: Trx,
   job: BatchJob,
+  by: By,
+  tell: Tell,
   chunkSize = usualChunk,
 ): Promise<{ job: BatchJob; isMore: boolean }> {
   const { organizationId, id } = job;
@@ -58,7 +62,12 @@ export async function judgeRetries(
   await sql`
     select set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
   `.execute(trx);
-  const { rows } = await sql<{ looked: number; last: number | null; given_up: [Outcome, number][] | null }>`
+  const { rows } = await sql<{
+    looked: number;
+    last: number | null;
+    given_up: [Outcome, number][] | null;
+    told: { number: number; data: object }[] | null;
+  }>`
     with asked as (
       select organization_id, id, max_attempts, retry_on, retries_judged_to from batch_jobs
       where organization_id = ${organizationId} and id = ${id} and retries_judged_to is not null
@@ -76,10 +85,15 @@ export async function judgeRetries(
         where organization_id = j.organization_id and job_id = j.id and number = r.number
         order by attempt desc limit 1
       ) as a
+    ), kept as (
+      ${keepAttempts(sql`
+        looked l join attempts a on a.organization_id = l.organization_id and a.job_id = l.job_id
+          and a.number = l.number and a.attempt = l.attempt and not l.is_allowed`)}
     ), ended as (
-      update attempts a set next_attempt_at = null from looked l
+      update attempts a set next_attempt_at = null, sequence = null from looked l
       where not l.is_allowed and a.organization_id = l.organization_id and a.job_id = l.job_id
         and a.number = l.number and a.attempt = l.attempt
+      returning a.number, ${attemptData("a")} as data
     ), removed as (
       delete from retries r using looked l
       where not l.is_allowed and r.organization_id = l.organization_id and r.job_id = l.job_id
@@ -88,15 +102,19 @@ export async function judgeRetries(
     select (select count(*)::int from looked) as looked, (select max(number) from looked) as last,
       (select json_agg(json_build_array(outcome, contacts)) from (
         select outcome, count(*) as contacts from looked where not is_allowed group by outcome
-      ) as o) as given_up
+      ) as o) as given_up,
+      (select json_agg(json_build_object('number', number, 'data', data) order by number) from ended) as told
   `.execute(trx);
-  const [{ looked, last, given_up: givenUp } = { looked: 0, last: null, given_up: null }] = rows;
+  const [{ looked, last, given_up: givenUp, told } = { looked: 0, last: null, given_up: null, told: null }] =
+    rows;
   const isMore = looked === chunkSize;
   await judgedTo(isMore ? sql`${last}::int` : sql`null`).execute(trx);
   if (givenUp === null) return { job, isMore };
+  for (const one of told ?? []) tell({ type: "contact.attempt_ended", ...by, batchJobId: id, ...one });
   const ended = givenUp.reduce((sum, [, contacts]) => sum + contacts, 0);
   const changes: CountChanges = new Map([[id, { ...Object.fromEntries(givenUp), waiting_retry: -ended }]]);
   await moveCounts(trx, organizationId, changes);
-  if (job.status === "running" && openContacts(job) === ended) await finishJob(trx, organizationId, id);
+  if (job.status === "running" && openContacts(job) === ended)
+    await finishJob(trx, organizationId, id, by, tell);
   return { job: await findJob(trx, organizationId, id), isMore };
 }

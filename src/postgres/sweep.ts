@@ -3,6 +3,8 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import type { ScheduleEntry } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { telling } from "./events.ts";
+import { functions } from "./functions/functions.ts";
 import { asJobRows } from "./job-rows.ts";
 import { often } from "./prepared.ts";
 
@@ -142,19 +144,31 @@ export async function deleteOldJobs(
   days: number,
   size: number,
 ): Promise<number> {
-  const { numAffectedRows } = await sql`
-    with old as (
-      select id from batch_jobs
-      where organization_id = ${organizationId} and ${isOld(days)}
-      order by finished_at limit ${size}
-      for update skip locked
-    ), deleted as (
-      delete from batch_jobs
-      where organization_id = ${organizationId} and id = any (array(select id from old))
-      returning organization_id, id, total_contacts
-    )
-    insert into deleted_jobs (organization_id, job_id, last_number)
-    select organization_id, id, total_contacts from deleted
-  `.execute(db);
-  return Number(numAffectedRows ?? 0);
+  return await db.transaction().execute((trx) =>
+    telling(trx, organizationId, async (tell) => {
+      const { rows } = await sql<{ id: string; revision: number; data: object }>`
+        with old as (
+          select id from batch_jobs
+          where organization_id = ${organizationId} and ${isOld(days)}
+          order by finished_at limit ${size}
+          for update skip locked
+        ), deleted as (
+          delete from batch_jobs b
+          where organization_id = ${organizationId} and id = any (array(select id from old))
+          returning organization_id, id, revision, total_contacts, json_build_object(
+            'statusBefore', status, 'totalContacts', total_contacts,
+            'counts', ${sql.id(functions.contactCounts.name)}(b)) as data
+        ), left_over as (
+          insert into deleted_jobs (organization_id, job_id, last_number)
+          select organization_id, id, total_contacts from deleted
+        )
+        select id, revision, data from deleted
+      `.execute(trx);
+      const by = { actor: "service", requestId: "" } as const;
+      for (const { id, revision, data } of rows) {
+        tell({ type: "batch_job.deleted", ...by, batchJobId: id, revision, data });
+      }
+      return rows.length;
+    }),
+  );
 }

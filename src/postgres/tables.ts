@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
 import type { JobStatus, PauseWhen } from "../domain/batch-job.ts";
+import type { EventType, OwnActor } from "../domain/event.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactInput, FinalContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
 
@@ -171,10 +172,12 @@ export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_be
   failure_reason: string | null;
   call_duration_ms: number | null;
   provider_call_id: string | null;
+  /** Of the event that it is; null for one that a version before the log has ended, or that was changed since. */
+  sequence: ColumnType<number | null, number | undefined, null>;
 };
 
 /** Every attempt, also the one that goes on. */
-type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome" | "next_attempt_at"> & {
+type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome" | "next_attempt_at" | "sequence"> & {
   ended_at: Date | null;
   outcome: Outcome | null;
 };
@@ -197,17 +200,22 @@ export type RequestsTable = {
 /** How many contacts the jobs of an organization have together, kept by triggers; without a row it has none. */
 export type StoredContactsTable = { organization_id: number; contacts: number };
 
-/** Who did what. */
-export type AuditTable = {
+/** The log of an organization: its last number, and the first that it begins with now; without a row it is empty. */
+export type EventHeadsTable = { organization_id: number; sequence: number; first_sequence: Filled<number> };
+
+/** What happened, but for the attempts that are events themselves; events.ts reads and writes it. */
+export type EventsTable = {
   organization_id: number;
-  sequence: ColumnType<number, never, never>;
+  sequence: number;
   occurred_at: Date;
-  type: string;
-  actor: "api_key" | "command_line" | "service";
+  type: EventType;
+  actor: OwnActor | "api_key";
   api_key_id: string | null;
   request_id: string;
   batch_job_id: string | null;
   revision: number | null;
+  /** Of the contact of the job that it is about; it is kept no longer than that. */
+  number: number | null;
   data: ColumnType<unknown, string | null, never>;
 };
 
@@ -240,7 +248,8 @@ export type Tables = {
   retries: RetriesTable;
   deleted_jobs: DeletedJobsTable;
   requests: RequestsTable;
-  audit: AuditTable;
+  event_heads: EventHeadsTable;
+  events: EventsTable;
   stored_contacts: StoredContactsTable;
   suppressed_phones: SuppressedPhonesTable;
 };

@@ -18,6 +18,7 @@ import {
   toNewJob,
 } from "./commands.ts";
 import {
+  at,
   protoStatuses,
   readContactStatuses,
   readStatuses,
@@ -178,6 +179,16 @@ export function batchJobService(
 
     async planBatchJob(request, context) {
       return toPlan(await planRun(callerOf(context), request.batchJobId, readAssumptions(request)));
+    },
+
+    async readStartTime({ scheduledStartTime: text, timezone }, context) {
+      const start = await jobs.startTime(callerOf(context), text, timezone);
+      return {
+        scheduledStartTime: timestampFromDate(start.scheduledStartTime),
+        timezone: start.timeZone,
+        localTime: start.localTime,
+        ...at("occursAgainAt", start.againAt ?? null),
+      };
     },
 
     async listBatchJobs(request, context) {

@@ -11,6 +11,7 @@ import type {
   Rejection,
   RejectionReason,
   ReportedOutcome,
+  StoredContactStatus,
 } from "../domain/contact.ts";
 import type { Hold, HoldReason } from "../domain/holds.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
@@ -132,7 +133,15 @@ export function readDuration(field: string, duration: Duration): number {
 export const at = <K extends string>(field: K, date: Date | null): { [P in K]?: Timestamp } =>
   date === null ? {} : ({ [field]: timestampFromDate(date) } as { [P in K]?: Timestamp });
 
-function toCounts({ status, totalContacts, counts }: BatchJob) {
+const toCounts = ({ status, totalContacts, counts }: BatchJob) =>
+  toStoredCounts(status, totalContacts, counts);
+
+/** The counts that are stored, as they are shown of a job in this status. */
+export function toStoredCounts(
+  status: JobStatus,
+  totalContacts: number,
+  counts: Readonly<Record<StoredContactStatus, number>>,
+) {
   const left = statusOfLeft(status);
   const open = counts.pending + counts.waiting_retry;
   return {

@@ -21,6 +21,7 @@ export const codes: Record<ErrorReason, Code> = {
   invalid_argument: Code.InvalidArgument,
   no_valid_contacts: Code.InvalidArgument,
   invalid_page_token: Code.InvalidArgument,
+  cursor_expired: Code.InvalidArgument,
   request_id_reused: Code.InvalidArgument,
   revision_mismatch: Code.Aborted,
   last_admin_key: Code.FailedPrecondition,

@@ -1,9 +1,16 @@
-import { lockJob } from "../postgres/batch-jobs.ts";
+import type { Tell } from "../domain/event.ts";
+import type { JobKey } from "../domain/job-id.ts";
+import { type Trx, lockJob } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
+import { telling } from "../postgres/events.ts";
 import { jobsWithRetriesToJudge, judgeRetries } from "../postgres/retries.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 
 const mostJobs = 100;
+const by = { actor: "service", requestId: "" } as const;
+
+const judgeNext = async (trx: Trx, { organizationId, id }: JobKey, tell: Tell) =>
+  await judgeRetries(trx, await lockJob(trx, organizationId, id), by, tell);
 
 /**
  * Ends the retries that jobs were told to do without: those that are more than a command ends itself. Nobody is called
@@ -16,7 +23,7 @@ export function createRetrySweep({ db, contactList }: { db: Database; contactLis
         for (let isMore = true; isMore;) {
           const judged = await db
             .transaction()
-            .execute(async (trx) => await judgeRetries(trx, await lockJob(trx, key.organizationId, key.id)));
+            .execute((trx) => telling(trx, key.organizationId, (tell) => judgeNext(trx, key, tell)));
           ({ isMore } = judged);
           const { job } = judged;
           if (job.finishedAt !== null) await contactList.unlink(key, job.revision);

@@ -5,9 +5,9 @@ import type { Openings } from "./openings.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
-import { organizationsWithOldEntries, purgeEntries } from "../postgres/audit.ts";
 import { purgeDeletedContacts } from "../postgres/contacts.ts";
 import type { Database } from "../postgres/database.ts";
+import { defaultEventRetentionDays, dropOldEvents, organizationsWithOldEvents } from "../postgres/events.ts";
 import { organizationsWithExpired, purgeRequests } from "../postgres/requests.ts";
 import { organizationsWithExpiredPhones, purgeExpiredPhones } from "../postgres/suppressed-phones.ts";
 import { deleteOldJobs, organizationsWithOldJobs } from "../postgres/sweep.ts";
@@ -110,16 +110,26 @@ export function createSweep(deps: Deps): Sweep {
 /** So many organizations have their turns before others are looked for. */
 const mostOrganizations = 100;
 
+type RetentionOptions = {
+  /** Jobs that ended more days ago are deleted; undefined keeps them. */
+  readonly retentionDays?: number | undefined;
+  /** Events that are older are in the log no more; 30 if not given. */
+  readonly eventRetentionDays?: number;
+};
+
 /** Removes a chunk of what is no longer needed; true if there may be more. */
-async function purge(db: Database, retentionDays: number | undefined): Promise<boolean> {
+async function purge(
+  db: Database,
+  { retentionDays, eventRetentionDays = defaultEventRetentionDays }: RetentionOptions,
+): Promise<boolean> {
   let isMore = false;
   if (retentionDays !== undefined) {
     for (const organizationId of await organizationsWithOldJobs(db, retentionDays, mostOrganizations)) {
       if ((await deleteOldJobs(db, organizationId, retentionDays, 100)) > 0) isMore = true;
     }
-    for (const organizationId of await organizationsWithOldEntries(db, retentionDays, mostOrganizations)) {
-      if ((await purgeEntries(db, organizationId, retentionDays, 1_000)) === 1_000) isMore = true;
-    }
+  }
+  for (const organizationId of await organizationsWithOldEvents(db, eventRetentionDays, mostOrganizations)) {
+    if ((await dropOldEvents(db, organizationId, eventRetentionDays, 5_000)) === 5_000) isMore = true;
   }
   if (await purgeDeletedContacts(db, 5_000)) isMore = true;
   for (const organizationId of await organizationsWithExpiredPhones(db, mostOrganizations)) {
@@ -133,13 +143,8 @@ async function purge(db: Database, retentionDays: number | undefined): Promise<b
 }
 
 /** Sweeps every few seconds until disposed, and once at the start. */
-export function startSweep(
-  deps: Deps & {
-    /** Jobs that ended more days ago are deleted, and so is what was recorded then; undefined keeps them. */
-    readonly retentionDays?: number | undefined;
-  },
-): AsyncDisposable {
-  const { db, clock, metrics, logger, retentionDays } = deps;
+export function startSweep(deps: Deps & RetentionOptions): AsyncDisposable {
+  const { db, clock, metrics, logger } = deps;
   const sweep = createSweep(deps);
 
   const told = { retryMs: pauseAfterFailureMs, logger, failures: metrics.sweepFailures };
@@ -154,7 +159,7 @@ export function startSweep(
     async pass() {
       const began = performance.now();
       // Half of the time is left to others.
-      return (await purge(db, retentionDays)) ? performance.now() - began : jittered(pauseMs);
+      return (await purge(db, deps)) ? performance.now() - began : jittered(pauseMs);
     },
     ...told,
   });

@@ -9,8 +9,9 @@ import { type Limits, hashed, inPieces } from "../jobs/import/pieces.ts";
 import type { InTurn } from "../jobs/import/slots.ts";
 import type { RejectedRow } from "../domain/contact.ts";
 import type { Shares } from "../postgres/connections.ts";
+import { telling } from "../postgres/events.ts";
 import { isKept } from "../postgres/requests.ts";
-import { addRecorded } from "./suppression.ts";
+import { addTold } from "./suppression.ts";
 import { createPhoneRows } from "./phone-rows.ts";
 
 /** Whose list the file is for, and why. The file's bytes are a part of what was asked. */
@@ -83,7 +84,9 @@ export function createPhoneImport(deps: {
       const phones = batch;
       batch = [];
       if (isDone || phones.length === 0) return;
-      const count = await db.transaction().execute((trx) => addRecorded(trx, request, phones));
+      const count = await db
+        .transaction()
+        .execute((trx) => telling(trx, organizationId, (tell) => addTold(trx, request, phones, tell)));
       added += count;
     }
 

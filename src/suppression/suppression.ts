@@ -1,6 +1,7 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import { type Rejection, isPhone, plainPhone, shownPhone } from "../domain/contact.ts";
+import type { Tell } from "../domain/event.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import {
   type SuppressedPhone,
@@ -10,7 +11,6 @@ import {
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
 import { summaryOf } from "../jobs/new-job.ts";
 import { pageSizeOf } from "../jobs/queries.ts";
-import { record } from "../postgres/audit.ts";
 import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
 import {
@@ -41,16 +41,17 @@ function readPhones(phones: readonly string[]): string[] {
   );
 }
 
-/** Adds phones, and records how many; answers how many were not on the list before. */
-export async function addRecorded(
+/** Adds phones, and tells how many; answers how many were not on the list before. */
+export async function addTold(
   trx: Trx,
   request: Pick<CommandRequest, "caller" | "requestId">,
   phones: readonly SuppressedPhoneInput[],
+  tell: Tell,
 ): Promise<number> {
   const { organizationId } = request.caller;
   const added = await addSuppressed(trx, organizationId, phones);
   const data = { givenPhones: phones.length, addedPhones: added };
-  await record(trx, organizationId, [{ type: "suppressed_phones.added", ...byOf(request), data }]);
+  tell({ type: "suppressed_phones.added", ...byOf(request), data });
   return added;
 }
 
@@ -74,8 +75,8 @@ export function createSuppression(deps: { shares: Shares; reads: Shares; now: ()
       return await run(request, {
         rpc: "AddSuppressedPhones",
         redisHalf,
-        async decide(trx) {
-          const addedCount = accepted.length === 0 ? 0 : await addRecorded(trx, request, accepted);
+        async decide(trx, tell) {
+          const addedCount = accepted.length === 0 ? 0 : await addTold(trx, request, accepted, tell);
           return { addedCount, alreadyCount: accepted.length - addedCount, ...summaryOf(rejected) };
         },
       });
@@ -87,10 +88,10 @@ export function createSuppression(deps: { shares: Shares; reads: Shares; now: ()
       return await run(request, {
         rpc: "RemoveSuppressedPhones",
         redisHalf,
-        async decide(trx) {
+        async decide(trx, tell) {
           const removedCount = await removeSuppressed(trx, organizationId, asked);
           const data = { givenPhones: asked.length, removedPhones: removedCount };
-          await record(trx, organizationId, [{ type: "suppressed_phones.removed", ...byOf(request), data }]);
+          tell({ type: "suppressed_phones.removed", ...byOf(request), data });
           return { removedCount };
         },
       });

@@ -52,7 +52,7 @@ async function anOrganization() {
 
 const recorded = (organizationId: number) =>
   db
-    .selectFrom("audit")
+    .selectFrom("events")
     .select(["type", "actor", "api_key_id", "request_id", "batch_job_id", "data"])
     .where("organization_id", "=", organizationId)
     .orderBy("sequence")
@@ -95,7 +95,7 @@ describe("CreateApiKey", () => {
         data: { apiKeyId: apiKey?.apiKeyId, role: "operator", expiresAt: null },
       },
     ]);
-    const tables = ["api_keys", "requests", "audit"].map(async (table) => {
+    const tables = ["api_keys", "requests", "events"].map(async (table) => {
       const { rows } = await sql`select * from ${sql.table(table)}`.execute(db);
       return JSON.stringify(rows);
     });

@@ -13,7 +13,7 @@ afterAll(async () => {
 
 const organizations = (...args: string[]) =>
   runProgram("src/access/organizations.ts", args, { DATABASE_URL: database.url });
-const recorded = () => db.selectFrom("audit").selectAll().orderBy("sequence").execute();
+const recorded = () => db.selectFrom("events").selectAll().orderBy("sequence").execute();
 
 test("create makes an organization with what is set for it, and records that", async () => {
   const { exitCode, stdout, stderr } = await organizations(

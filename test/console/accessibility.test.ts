@@ -49,31 +49,47 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByText("No job matches.").waitFor();
   },
   "a job that waits": async (page) => {
-    await page.goto(`${service.httpUrl}/#/jobs/${pendingJob}`);
+    await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
     await badge(page, "Scheduled").waitFor();
-    await page.locator("table.contacts").waitFor();
+    await page.locator("table.plan").waitFor();
   },
   "a job that has ended": async (page) => {
-    await page.goto(`${service.httpUrl}/#/jobs/${finishedJob}`);
+    await page.goto(`${service.httpUrl}/jobs/${finishedJob}`);
+    await page.locator("table.outcomes").waitFor();
+  },
+  "the contacts of a job": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/${finishedJob}/contacts`);
     await page.locator("table.contacts").waitFor();
   },
+  "the settings of a job": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/${pendingJob}/settings`);
+    await page.getByRole("button", { name: "Call only at some hours" }).click();
+    await page.getByLabel("From", { exact: true }).fill("9");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Give each line its days").waitFor();
+  },
+  "the dialog to start": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
+    await page.getByRole("button", { name: "Start now" }).click();
+    await page.getByRole("dialog").getByText("That takes about").waitFor();
+  },
   "the dialog to reschedule": async (page) => {
-    await page.goto(`${service.httpUrl}/#/jobs/${pendingJob}`);
+    await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
     await page.getByRole("button", { name: "Reschedule" }).click();
     await page.getByRole("dialog").getByLabel("Time zone").fill("Nowhere");
     await page.getByText("is not an IANA time zone").waitFor();
   },
   "the dialog to cancel": async (page) => {
-    await page.goto(`${service.httpUrl}/#/jobs/${pendingJob}`);
+    await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
     await page.getByRole("button", { name: "Cancel job" }).click();
     await page.getByRole("dialog").waitFor();
   },
   "a contact": async (page) => {
-    await page.goto(`${service.httpUrl}/#/jobs/${finishedJob}/contacts/1`);
+    await page.goto(`${service.httpUrl}/jobs/${finishedJob}/contacts/1`);
     await page.locator(".timeline li").first().waitFor();
   },
   "a new job": async (page) => {
-    await page.goto(`${service.httpUrl}/#/jobs/new`);
+    await page.goto(`${service.httpUrl}/jobs/new`);
     await page
       .getByLabel("CSV file")
       .setInputFiles({ name: "x.csv", mimeType: "text/csv", buffer: Buffer.from(csv) });
@@ -82,6 +98,7 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByLabel("Date").fill("2035-11-04");
     await page.getByLabel("Time", { exact: true }).fill("01:30");
     await page.getByLabel("Time zone").fill("America/New_York");
+    await page.getByText("This time comes twice that day").waitFor();
     await page.getByRole("button", { name: "Create the job" }).click();
     await page.getByText("Say which number to call from.").waitFor();
   },
@@ -92,6 +109,39 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByText("An API key starts with cs_").waitFor();
   },
 };
+
+type Box = { left: number; right: number; top: number; bottom: number; width: number };
+
+test("a date and a time stand beside each other, or one under the other, and never overlap", async () => {
+  await using opened = await open(`${service.httpUrl}/jobs/${pendingJob}`, service);
+  const { page } = opened;
+  await page.setViewportSize({ width: 375, height: 700 });
+  await page.getByRole("button", { name: "Reschedule" }).click();
+  await page.getByRole("dialog").getByLabel("Date").waitFor();
+  const [date, time] = await page.evaluate<[Box, Box]>(
+    `["start-date", "start-time"].map((id) => document.getElementById(id).getBoundingClientRect().toJSON())`,
+  );
+  expect(date.right <= time.left || date.bottom <= time.top).toBe(true);
+  // Neither is narrower than what a browser shows in it.
+  expect(date.width).toBeGreaterThanOrEqual(150);
+});
+
+test("where colours are forced what is chosen, how far a job is, and what is off can still be seen", async () => {
+  await using opened = await open(`${service.httpUrl}/jobs/${finishedJob}`, service);
+  const { page } = opened;
+  await page.emulateMedia({ forcedColors: "active" });
+  const colorOf = (selector: string) =>
+    page.evaluate<string>(
+      `getComputedStyle(document.querySelector(${JSON.stringify(selector)})).backgroundColor`,
+    );
+  await page.locator("table.outcomes").waitFor();
+  const canvas = await colorOf("body");
+  expect(await colorOf(".progress .completed")).not.toBe(canvas);
+  expect(await colorOf(".outcomes .swatch")).not.toBe(canvas);
+  const tab = `getComputedStyle(document.querySelector(".tabs [aria-current]")).borderBottomColor`;
+  const other = `getComputedStyle(document.querySelector(".tabs a:not([aria-current])")).borderBottomColor`;
+  expect(await page.evaluate(tab)).not.toBe(await page.evaluate(other));
+});
 
 const sizes = { wide: { width: 1280, height: 900 }, narrow: { width: 320, height: 640 } };
 
@@ -135,6 +185,7 @@ test("everything can be done with the keyboard alone", async () => {
   const press = async (...keys: string[]) => {
     for (const key of keys) await page.keyboard.press(key);
   };
+  await page.getByLabel("API key").waitFor();
   await press("Tab");
   await page.keyboard.type(service.apiKey);
   await press("Enter");

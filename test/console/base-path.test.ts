@@ -24,11 +24,16 @@ test("the console is under the path with all that it has, deep links included", 
   expect(new URL(page.url()).pathname).toBe("/apps/callsheet/");
   await page.getByRole("link", { name: "Under a path" }).click();
   await badge(page, "Pending").waitFor();
-  await page.goto(`${service.httpUrl}/#/jobs/${batchJobId}`);
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}`);
   await page.reload();
   await badge(page, "Pending").waitFor();
+  // An address of a console before.
+  await page.goto("about:blank");
+  await page.goto(`${service.httpUrl}/#/jobs/${batchJobId}`);
+  await badge(page, "Pending").waitFor();
+  expect(new URL(page.url()).pathname).toBe(`/apps/callsheet/jobs/${batchJobId}`);
   // Its reader of files is a worker with a file of its own.
-  await page.goto(`${service.httpUrl}/#/jobs/new`);
+  await page.goto(`${service.httpUrl}/jobs/new`);
   await page.setInputFiles("input[type=file]", {
     name: "a.csv",
     mimeType: "text/csv",

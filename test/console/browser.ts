@@ -41,11 +41,25 @@ export function useBrowser() {
         complaints.push(message.text());
       }
     });
+    if (apiKey !== undefined) await context.addCookies([sessionOf(url, apiKey)]);
     await page.goto(url);
-    if (apiKey !== undefined) await signIn(page, apiKey);
+    if (apiKey !== undefined) await page.getByRole("button", { name: "Sign out" }).waitFor();
     return { page, complaints, [Symbol.asyncDispose]: () => context.close() };
   };
 }
+
+/** The cookie of a browser that has signed in. */
+export const sessionOf = (url: string, apiKey: string) => ({
+  name: "callsheet_session",
+  value: apiKey,
+  domain: new URL(url).hostname,
+  path: "/",
+  httpOnly: true,
+  sameSite: "Strict" as const,
+});
+
+/** Has pages follow jobs by themselves, as where no worker can be shared: so a test sees, and stops, what they ask. */
+export const withoutSharedWorker = "delete window.SharedWorker";
 
 export async function signIn(page: Page, apiKey: string): Promise<void> {
   await page.getByLabel("API key").fill(apiKey);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkRows, findColumns } from "../../src/console/csv/check.ts";
+import { checkRows, findColumns } from "../../src/console/features/create/csv/check.ts";
 
 const sample = [["x", "+15551000000", "3"]];
 

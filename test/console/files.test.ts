@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, statSync } from "node:fs";
 import { get } from "node:http";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
@@ -7,9 +7,7 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { consoleDirectory, consolePages } from "../../src/rpc/http/console-pages.ts";
 import { startTestService } from "../support/service.ts";
-import { useBrowser } from "./browser.ts";
 
-const open = useBrowser();
 const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 beforeAll(async () => {
@@ -100,21 +98,45 @@ describe("the files of the console", () => {
   });
 });
 
-test("the first load, up to the list of jobs, is under 150 kB as it is sent", async () => {
-  // Over plain HTTP to another machine browsers take gzip, which is larger than Brotli.
-  await using opened = await open("about:blank", { extraHTTPHeaders: { "accept-encoding": "gzip" } });
-  const { page } = opened;
-  const sizes = new Map<string, number>();
-  page.on("response", (response) => {
-    if (response.request().method() !== "GET") return;
-    sizes.set(new URL(response.url()).pathname, Number(response.headers()["content-length"]));
-    if (response.headers()["content-encoding"] !== "gzip") sizes.set("not compressed", Number.NaN);
+type Chunk = { file: string; imports?: string[]; dynamicImports?: string[]; css?: string[] };
+
+/** What the build says of its files. */
+const manifest = JSON.parse(readFileSync(join(consoleDirectory, ".vite/manifest.json"), "utf8")) as Record<
+  string,
+  Chunk
+>;
+
+/** A chunk and all that it imports when it is loaded. */
+function chunksFrom(name: string, found = new Map<string, Chunk>()): Map<string, Chunk> {
+  const chunk = manifest[name];
+  if (chunk === undefined || found.has(name)) return found;
+  found.set(name, chunk);
+  for (const imported of chunk.imports ?? []) chunksFrom(imported, found);
+  return found;
+}
+
+/** As it is sent with gzip, which browsers take over plain HTTP to another machine. */
+const bytesOf = (chunks: Iterable<Chunk>): number => {
+  const files = new Set([...chunks].flatMap(({ file, css = [] }) => [file, ...css]));
+  return [...files].reduce((sum, file) => sum + statSync(join(consoleDirectory, `${file}.gz`)).size, 0);
+};
+
+describe("what is sent", () => {
+  const start = chunksFrom("index.html");
+  for (const name of manifest["index.html"]?.dynamicImports ?? []) chunksFrom(name, start);
+  const features = Object.keys(manifest).filter((name) => name.startsWith("features/") && !start.has(name));
+
+  test("first, up to the list of jobs, is at most 70 kB", () => {
+    expect(start.size).toBeGreaterThan(1);
+    expect(bytesOf(start.values())).toBeLessThanOrEqual(70_000);
   });
-  await page.goto(service.httpUrl);
-  await page.getByLabel("API key").fill(service.apiKey);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByText("There are no jobs yet.").waitFor();
-  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  expect(total).toBeGreaterThan(10_000);
-  expect(total).toBeLessThan(150_000);
+
+  test("for any other view is at most 30 kB more", () => {
+    expect(features).not.toEqual([]);
+    const sizes = features.map((name) => {
+      const more = [...chunksFrom(name)].filter(([imported]) => !start.has(imported));
+      return [name, bytesOf(more.map(([, chunk]) => chunk))] as const;
+    });
+    expect(sizes.filter(([, bytes]) => bytes > 30_000)).toEqual([]);
+  });
 });

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
-import { badge, useBrowser } from "./browser.ts";
+import { badge, sessionOf, useBrowser, withoutSharedWorker } from "./browser.ts";
 
 const open = useBrowser();
 
@@ -22,11 +22,11 @@ test("a page that is hidden gives its connection back after a while, and is up t
   let streams = 0;
   page.on("request", (request) => (streams += isStream(request.url()) ? 1 : 0));
   page.on("requestfailed", (request) => (streams -= isStream(request.url()) ? 1 : 0));
-  await page.goto(`${service.httpUrl}/#/jobs/${batchJobId}`);
-  await page.getByLabel("API key").fill(service.apiKey);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.context().addCookies([sessionOf(service.httpUrl, service.apiKey)]);
+  await page.addInitScript(withoutSharedWorker);
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}`);
   await badge(page, "Pending").waitFor();
-  expect(streams).toBe(1);
+  await eventually(() => expect(streams).toBe(1));
 
   const beHidden = async (isHidden: boolean) =>
     await page.evaluate(
@@ -36,10 +36,11 @@ test("a page that is hidden gives its connection back after a while, and is up t
   // A stream that is silent for 40 s is given up as well: this is sooner.
   await page.clock.pauseAt((await page.evaluate<number>("Date.now()")) + 1_000);
   await beHidden(true);
-  await page.clock.fastForward(30_000);
+  await page.clock.runFor(30_100);
   await eventually(() => expect(streams).toBe(0));
   await client.startBatchJob({ batchJobId });
+  await page.clock.resume();
   await beHidden(false);
   await badge(page, "Running").waitFor();
-  expect(streams).toBe(1);
+  await eventually(() => expect(streams).toBe(1));
 });

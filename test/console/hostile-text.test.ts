@@ -3,6 +3,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
 import { useBrowser } from "./browser.ts";
 
@@ -66,11 +67,14 @@ test("text from anywhere is shown as text, wherever it is shown", async () => {
   await page.getByText(attack("name")).waitFor();
   await page.getByRole("searchbox").fill(attack("search").slice(0, 100));
   await page.getByText("No job matches.").waitFor();
-  await page.goto(`${service.httpUrl}/#/jobs/${batchJobId}`);
-  for (const place of ["name", "description", "contact"]) {
-    await page.getByText(attack(place)).first().waitFor();
-  }
-  await page.getByText(attack("from").slice(0, 128)).waitFor();
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}`);
+  for (const place of ["name", "description"]) await page.getByText(attack(place)).first().waitFor();
+  await page.getByRole("link", { name: "Settings" }).click();
+  await eventually(async () =>
+    expect(await page.getByLabel("Call from").inputValue()).toBe(attack("from").slice(0, 128)),
+  );
+  await page.getByRole("link", { name: "Contacts", exact: true }).click();
+  await page.getByText(attack("contact")).first().waitFor();
   await page.getByRole("link", { name: "+15551000000" }).click();
   for (const place of ["contact", "field", "reason"]) await page.getByText(attack(place)).first().waitFor();
   for (const place of ["worker", "code", "call"]) {
@@ -79,7 +83,7 @@ test("text from anywhere is shown as text, wherever it is shown", async () => {
 
   // A file's titles, cells and name, and what the address says. A title is no longer than this.
   const title = `<img src=x onerror="window.hit='title'">`;
-  await page.goto(`${service.httpUrl}/#/jobs/new`);
+  await page.goto(`${service.httpUrl}/jobs/new`);
   await page.getByLabel("CSV file").setInputFiles({
     name: `<img src=x onerror=alert(1)>.csv`,
     mimeType: "text/csv",
@@ -92,7 +96,7 @@ test("text from anywhere is shown as text, wherever it is shown", async () => {
   await page.getByText("1 row will not be sent").click();
   await page.locator(".short bdi", { hasText: attack("phone").slice(0, 50) }).waitFor();
   await page.goto(
-    `${service.httpUrl}/#/${encodeURIComponent(attack("address"))}?search=${encodeURIComponent(attack("query"))}`,
+    `${service.httpUrl}/jobs/x/${encodeURIComponent(attack("address"))}?search=${encodeURIComponent(attack("query"))}`,
   );
   await page.getByText("There is no such page.").waitFor();
 

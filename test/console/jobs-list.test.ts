@@ -4,6 +4,7 @@ import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { makeJobs } from "../support/make-many.ts";
+import { startProxy } from "../support/proxy.ts";
 import { startTestService } from "../support/service.ts";
 import { useBrowser } from "./browser.ts";
 
@@ -22,14 +23,13 @@ beforeAll(async () => {
 afterAll(() => stack.disposeAsync());
 
 test("a page of 1,000 jobs follows all of them over one stream", async () => {
-  await using opened = await open(`${service.httpUrl}/#/jobs?size=1000`, service);
+  await using proxy = await startProxy(service.httpUrl);
+  let streams = 0;
+  proxy.onRequest((request) => (streams += request.includes("/WatchBatchJobs ") ? 1 : 0));
+  await using opened = await open(`${proxy.url}jobs?size=1000`, service);
   const { page, complaints } = opened;
   const rows = page.locator("table.jobs tbody tr");
   await eventually(async () => expect(await rows.count()).toBe(1_000), 20_000);
-  const streams: string[] = [];
-  page.on("request", (request) => {
-    if (request.url().endsWith("/WatchBatchJobs")) streams.push(request.url());
-  });
 
   // No command renames a job, but this is seen in its row.
   const ids = await db.selectFrom("batch_jobs").select("id").orderBy("created_at").execute();
@@ -46,7 +46,7 @@ test("a page of 1,000 jobs follows all of them over one stream", async () => {
     async () => expect(await page.getByRole("link", { name: "Renamed meanwhile" }).count()).toBe(100),
     20_000,
   );
-  expect(streams).toEqual([]);
+  expect(streams).toBe(1);
   expect(complaints).toEqual([]);
 });
 
@@ -65,8 +65,8 @@ test("the list is filtered, searched and gone through by pages, and the address 
   await eventually(async () => expect(await rows.count()).toBe(50));
   const needle = page.locator("tr", { hasText: "Needle" });
   expect((await needle.locator(".start").innerText()).split("\n")).toEqual([
-    "1 Mar 2035, 10:00 New York",
-    "16:00 your time",
+    "Thu, 1 Mar 2035, 10:00 New York",
+    "Thu, 1 Mar 2035, 16:00 your time",
   ]);
 
   await page.getByRole("link", { name: "Next" }).click();
@@ -92,7 +92,7 @@ test("the list is filtered, searched and gone through by pages, and the address 
   expect(await page.getByLabel("Scheduled").isChecked()).toBe(true);
 
   // A job that is created meanwhile comes by itself.
-  await page.goto(`${service.httpUrl}/#/jobs`);
+  await page.goto(`${service.httpUrl}/jobs`);
   await needle.waitFor();
   await client.createBatchJob({ name: "Created meanwhile", fromPhoneNumberId: "pn_1" });
   await page.getByRole("link", { name: "Created meanwhile" }).waitFor({ timeout: 25_000 });
@@ -110,7 +110,7 @@ test("a search through very many jobs says that it has not come to the end, and 
     .set({ created_at: new Date(0) })
     .where("id", "=", batchJobId)
     .execute();
-  await using opened = await open(`${service.httpUrl}/#/jobs?search=oldest`, service);
+  await using opened = await open(`${service.httpUrl}/jobs?search=oldest`, service);
   await opened.page.getByText("None of the jobs looked at so far matches.").waitFor();
   await opened.page.getByRole("link", { name: "Search further" }).click();
   await opened.page.getByRole("link", { name: "The oldest" }).waitFor();

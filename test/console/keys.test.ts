@@ -28,15 +28,19 @@ test("a viewer's key sees everything and no command", async () => {
   const { page } = opened;
   await page.getByRole("link", { name: "Seen by a viewer" }).click();
   await badge(page, "Pending").waitFor();
-  await page.getByRole("link", { name: "+14155000000" }).waitFor();
   const buttons = await page.getByRole("button").allInnerTexts();
   expect(buttons).toEqual(["Sign out"]);
-  await page.goto(`${service.httpUrl}/#/jobs`);
+  await page.getByRole("link", { name: "Contacts", exact: true }).click();
+  await page.getByRole("link", { name: "+14155000000" }).waitFor();
+  await page.getByRole("link", { name: "Settings" }).click();
+  await page.getByText("These settings cannot be changed").waitFor();
+  expect(await page.getByRole("button", { name: "Save" }).count()).toBe(0);
+  await page.goto(`${service.httpUrl}/jobs`);
   await page.getByRole("heading", { name: "Jobs" }).waitFor();
   expect(await page.getByRole("link", { name: "New job" }).count()).toBe(0);
-  await page.goto(`${service.httpUrl}/#/jobs/new`);
+  await page.goto(`${service.httpUrl}/jobs/new`);
   await page.getByText("This key may look, and not create.").waitFor();
-  await page.goto(`${service.httpUrl}/#/jobs/${batchJobId}/add`);
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}/add`);
   await page.getByText("The service takes no more contacts for this job from this key.").waitFor();
 });
 
@@ -61,22 +65,35 @@ test.each([
   expect(await page.getByRole("button", { name: "Sign out" }).count()).toBe(0);
 });
 
-test("the key stays with its tab, until the tab signs out or the service no longer takes it", async () => {
+test("all tabs of a browser are signed in together, no script reads the key, and signing out is for all", async () => {
+  const { batchJobId } = await makeJob("In two tabs");
+  await using opened = await open(service.httpUrl);
+  const { page } = opened;
+  await signIn(page, service.apiKey);
+  const second = page.context().waitForEvent("page");
+  await page.getByRole("link", { name: "In two tabs" }).click({ modifiers: ["Control"] });
+  await badge(await second, "Pending").waitFor();
+  expect((await second).url()).toContain(`/jobs/${batchJobId}`);
+  expect(await page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]")).toEqual([
+    0,
+    0,
+    "",
+  ]);
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByLabel("API key").waitFor();
+  await (await second).getByLabel("API key").waitFor();
+  await page.reload();
+  await page.getByLabel("API key").waitFor();
+});
+
+test("a key that the service no longer takes ends the session, and the page says so", async () => {
   const { key, id } = await makeApiKey(db, { role: "operator" });
   await using opened = await open(service.httpUrl, { apiKey: key });
   const { page } = opened;
-  await page.reload();
-  await page.getByRole("button", { name: "Sign out" }).waitFor();
-  const second = await page.context().newPage();
-  await second.goto(service.httpUrl);
-  await second.getByLabel("API key").waitFor();
-  expect(await page.evaluate("[localStorage.length, document.cookie]")).toEqual([0, ""]);
-
   await db.deleteFrom("api_keys").where("id", "=", id).execute();
   await page.getByRole("searchbox").fill("anything");
   await page.getByText("The service no longer accepts this key.").waitFor({ timeout: 20_000 });
   await signIn(page, service.apiKey);
-  await page.getByRole("button", { name: "Sign out" }).click();
-  await page.getByLabel("API key").waitFor();
-  expect(await page.evaluate("sessionStorage.length")).toBe(0);
+  expect(await page.getByText("The service no longer accepts this key.").count()).toBe(0);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
-import { useBrowser } from "./browser.ts";
+import { sessionOf, useBrowser } from "./browser.ts";
 
 const open = useBrowser();
 
@@ -22,9 +22,8 @@ test.each(["en-US@posix", "C", "de-DE"])(
     await page.addInitScript((value) => {
       Object.defineProperty(navigator, "language", { value, configurable: true });
     }, language);
-    await page.goto(`${service.httpUrl}/#/jobs/${batchJobId}`);
-    await page.getByLabel("API key").fill(service.apiKey);
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.context().addCookies([sessionOf(service.httpUrl, service.apiKey)]);
+    await page.goto(`${service.httpUrl}/jobs/${batchJobId}`);
     await page.getByRole("heading", { name: "Spring campaign" }).waitFor();
     await page.locator(".uplot").first().waitFor();
     expect(complaints).toEqual([]);
@@ -52,4 +51,32 @@ test("a view that throws says so, and the browser's console has the error", asyn
   await page.getByText("This part of the console cannot be shown.").waitFor();
   await page.getByText("no numbers today").waitFor();
   expect(complaints.join("\n")).toContain("no numbers today");
+});
+
+test("the console opens where the browser's time zone is none that it can reckon with", async () => {
+  await using service = await startTestService();
+  await using session = await open("about:blank");
+  const { page, complaints } = session;
+  await page.context().addCookies([sessionOf(service.httpUrl, service.apiKey)]);
+  await page.addInitScript(() => {
+    const { resolvedOptions } = Intl.DateTimeFormat.prototype;
+    Intl.DateTimeFormat.prototype.resolvedOptions = function told() {
+      return { ...resolvedOptions.call(this), timeZone: "Etc/Unknown" };
+    };
+  });
+  await page.goto(service.httpUrl);
+  await page.getByText("There are no jobs yet.").waitFor();
+  expect(complaints).toEqual([]);
+});
+
+test("what cannot be loaded at all is told in words, and no page stays white", async () => {
+  await using service = await startTestService();
+  await using session = await open("about:blank");
+  const { page } = session;
+  await page.addInitScript(() => {
+    Object.defineProperty(globalThis, "BroadcastChannel", { value: undefined });
+  });
+  await page.goto(service.httpUrl);
+  await page.getByText("What happened:").waitFor();
+  expect(await page.locator("h1").innerText()).toBe("The console cannot be shown");
 });

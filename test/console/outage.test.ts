@@ -55,9 +55,10 @@ test("pages that are open while the service is killed say so, and catch up by th
   const aJob = { fromPhoneNumberId: "pn_1", contacts: makeContacts(3) };
   const { batchJobId } = await client.createBatchJob({ ...aJob, name: "Spring campaign" });
   await using list = await open(url, { apiKey });
-  await using job = await open(`${url}/#/jobs/${batchJobId}`, { apiKey });
+  await using job = await open(`${url}/jobs/${batchJobId}`, { apiKey });
   await list.page.getByRole("link", { name: "Spring campaign" }).waitFor();
   await badge(job.page, "Pending").waitFor();
+  expect(await figure(job.page, "Contacts")).toBe(3);
 
   first.child.kill("SIGKILL");
   await first.ended;
@@ -97,8 +98,9 @@ test("pages that are open while the database is away say so, and catch up by the
     { name: "Spring campaign", fromPhoneNumberId: "pn_1", contacts: makeContacts(3) },
     authorization,
   );
-  await using job = await open(`${url}/#/jobs/${batchJobId}`, { apiKey });
+  await using job = await open(`${url}/jobs/${batchJobId}`, { apiKey });
   await badge(job.page, "Pending").waitFor();
+  expect(await figure(job.page, "Contacts")).toBe(3);
 
   await proxy.cut();
   await job.page.getByText("The service does not answer.").waitFor();

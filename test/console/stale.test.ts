@@ -1,9 +1,9 @@
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { makeContacts } from "../support/make.ts";
-import { startProxy } from "../support/proxy.ts";
 import { startTestService } from "../support/service.ts";
-import { badge, useBrowser } from "./browser.ts";
+import { badge, sessionOf, useBrowser, withoutSharedWorker } from "./browser.ts";
 import { getJob } from "./service.ts";
 
 const open = useBrowser();
@@ -21,18 +21,20 @@ async function makeJob() {
     fromPhoneNumberId: "pn_1",
     contacts: makeContacts(3),
   });
-  return { client, batchJobId, url: `${service.httpUrl}/#/jobs/${batchJobId}` };
+  return { client, batchJobId, url: `${service.httpUrl}/jobs/${batchJobId}` };
 }
 
 test("of two tabs one acts, and the other follows by itself", async () => {
   const { client, batchJobId, url } = await makeJob();
   await using one = await open(url, service);
   await using other = await open(url, service);
-  await one.page.getByRole("button", { name: "Start now" }).click();
+  await start(one.page);
   await badge(other.page, "Running").waitFor();
   await other.page.getByRole("button", { name: "Pause" }).click();
   await badge(one.page, "Paused").waitFor();
   await one.page.getByRole("button", { name: "Resume" }).click();
+  await one.page.getByRole("dialog").getByText("3 people are left to be called").waitFor();
+  await one.page.getByRole("button", { name: "Go on with the calls" }).click();
   await badge(other.page, "Running").waitFor();
   await other.page.getByRole("button", { name: "Cancel job" }).click();
   const dialog = other.page.getByRole("dialog");
@@ -42,7 +44,7 @@ test("of two tabs one acts, and the other follows by itself", async () => {
   expect(await getJob(client, batchJobId)).toMatchObject({ status: BatchJobStatus.CANCELLED });
 
   // Deleted in one tab, gone in the list of the other.
-  await one.page.getByRole("link", { name: "Jobs" }).click();
+  await one.page.getByRole("link", { name: "Jobs" }).first().click();
   await one.page.getByRole("link", { name: "Spring campaign" }).waitFor();
   await other.page.getByRole("button", { name: "Delete" }).click();
   await other.page.getByRole("dialog").getByRole("button", { name: "Delete the job" }).click();
@@ -56,13 +58,14 @@ test("the second half of a double click does not hit the button that comes in th
   await using opened = await open("about:blank");
   const { page } = opened;
   await page.clock.install();
+  await page.context().addCookies([sessionOf(url, service.apiKey)]);
   await page.goto(url);
-  await page.getByLabel("API key").fill(service.apiKey);
-  await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("button", { name: "Start now" }).waitFor();
+  await page.getByRole("button", { name: "Start now" }).click();
+  await page.getByRole("dialog").waitFor();
   // From here on the page's time stands still.
   await page.clock.pauseAt((await page.evaluate<number>("Date.now()")) + 1_000);
-  await page.getByRole("button", { name: "Start now" }).click();
+  await page.getByRole("button", { name: "Start the calls" }).click();
   await badge(page, "Running").waitFor();
   const started = await getJob(client, batchJobId);
   const pause = page.getByRole("button", { name: "Pause" });
@@ -76,22 +79,29 @@ test("the second half of a double click does not hit the button that comes in th
   await page.getByText("Paused.").waitFor();
 });
 
-/** A page that shows the job, and from then on hears of no change: only what it asks for itself is answered. */
+async function start(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Start now" }).click();
+  await page.getByRole("button", { name: "Start the calls" }).click();
+}
+
+/** A page that shows the job, and from then on hears of no change before it has sent a command. */
 async function openDeaf(batchJobId: string) {
-  const proxy = await startProxy(service.httpUrl);
-  const opened = await open(`${proxy.url}#/jobs/${batchJobId}`, service);
-  await opened.page.getByRole("button", { name: "Start now" }).waitFor();
-  await opened.page.route("**/callsheet.v1.BatchJobService/WatchBatchJobs", (route) => route.abort());
-  await proxy.cut();
-  await opened.page.getByText("The service does not answer.").waitFor();
-  await proxy.mend();
-  return {
-    page: opened.page,
-    async [Symbol.asyncDispose]() {
-      await opened[Symbol.asyncDispose]();
-      await proxy[Symbol.asyncDispose]();
-    },
-  };
+  const opened = await open("about:blank");
+  const { page } = opened;
+  await page.context().addCookies([sessionOf(service.httpUrl, service.apiKey)]);
+  await page.addInitScript(withoutSharedWorker);
+  let isDeaf = false;
+  const jobs = "**/callsheet.v1.BatchJobService";
+  await page.route(`${jobs}/WatchBatchJobs`, (route) => route.abort());
+  await page.route(`${jobs}/GetBatchJob`, (route) => (isDeaf ? route.abort() : route.continue()));
+  await page.route(`${jobs}/StartBatchJob`, (route) => {
+    isDeaf = false;
+    return route.continue();
+  });
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}`);
+  await page.getByRole("button", { name: "Start now" }).waitFor();
+  isDeaf = true;
+  return opened;
 }
 
 test("a page that has not heard of a change does nothing, says so, and shows what has changed", async () => {
@@ -99,12 +109,12 @@ test("a page that has not heard of a change does nothing, says so, and shows wha
   await using deaf = await openDeaf(batchJobId);
   await client.rescheduleBatchJob({ batchJobId, scheduledStartTime: "2035-03-01T10:00", timezone: "UTC" });
   const before = await getJob(client, batchJobId);
-  await deaf.page.getByRole("button", { name: "Start now" }).click();
+  await start(deaf.page);
   const notice = deaf.page.locator(".notice.warning");
   await notice.getByText("Nothing was done: the job has changed since this page showed it.").waitFor();
   expect(await notice.locator("li").allInnerTexts()).toEqual([
     "Status: Pending → Scheduled",
-    "Scheduled start: none → 1 Mar 2035, 10:00 UTC",
+    "Scheduled start: none → Thu, 1 Mar 2035, 10:00 UTC",
   ]);
   expect(await getJob(client, batchJobId)).toEqual(before);
 });
@@ -141,14 +151,13 @@ test("a click that got no answer may be repeated, and does nothing twice", async
     await route.fetch();
     await route.abort();
   });
-  const start = page.getByRole("button", { name: "Start now" });
-  await start.click();
+  await start(page);
   await page.getByText("The service did not answer, so that this page does not know").waitFor();
   const started = await getJob(client, batchJobId);
   expect(started).toMatchObject({ status: BatchJobStatus.RUNNING });
 
   await page.unroute(path);
-  await start.click();
+  await start(page);
   await page.getByText("Starting immediately.").waitFor();
   expect(sent.length).toBeGreaterThan(2);
   expect(new Set(sent).size).toBe(1);

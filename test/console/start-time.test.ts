@@ -1,50 +1,82 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
-import { readStartTime } from "../../src/console/format/start-time.ts";
-import { duration, fromNow } from "../../src/console/format/times.ts";
-import { share } from "../../src/console/format/numbers.ts";
-import { parseStartTime } from "../../src/domain/start-time.ts";
+import { duration, fromNow } from "../../src/console/ui/format/times.ts";
+import { share } from "../../src/console/ui/format/numbers.ts";
+import { startWords, wallParts, wallTime } from "../../src/console/ui/format/wall-time.ts";
+import { startTestService } from "../support/service.ts";
+import { sessionOf, useBrowser } from "./browser.ts";
 
+const open = useBrowser();
 const now = new Date("2030-01-01T00:00:00Z");
 
-describe("a picked start time", () => {
+describe("a wall-clock time in words", () => {
   test.each([
-    ["2035-03-01", "10:00", "America/New_York"],
-    ["2035-07-01", "10:00", "europe/berlin"],
-    ["2035-11-04", "01:30", "America/New_York"],
-    ["2035-03-01", "10:00:05", ""],
-  ])("means what the service takes it for: %s %s %s", (date, time, zone) => {
-    const reading = readStartTime(date, time, zone, now);
-    expect(reading).toMatchObject({ kind: "instant", at: parseStartTime(`${date}T${time}`, zone || "UTC") });
+    ["2035-03-01T10:00", "Thu, 1 Mar 2035, 10:00"],
+    ["2035-03-01T10:00:00", "Thu, 1 Mar 2035, 10:00"],
+    ["2035-03-01T10:00:05", "Thu, 1 Mar 2035, 10:00:05"],
+    ["2035-03-01T15:00:00.000Z", "Thu, 1 Mar 2035, 15:00 UTC"],
+    ["2035-03-01T10:00:00-05:00", "Thu, 1 Mar 2035, 10:00 UTC-05:00"],
+    ["tomorrow", "tomorrow"],
+  ])("%s is %s, and no zone has a part in it", (text, words) => {
+    expect(wallTime(text)).toBe(words);
   });
 
-  test.each([
-    ["2035-03-11", "02:30", "America/New_York", "time", /the clocks skip from 01:59 to 03:00/],
-    ["2035-02-30", "10:00", "UTC", "time", /not on the calendar/],
-    ["2035-03-01", "10:00", "Mars/Olympus", "zone", /not an IANA time zone/],
-    ["2035-03-01", "10:00", "+02:00", "zone", /not an IANA time zone/],
-  ])("that does not exist is refused in words: %s %s %s", (date, time, zone, field, problem) => {
-    expect(readStartTime(date, time, zone, now)).toEqual({
-      kind: "wrong",
-      field,
-      problem: expect.stringMatching(problem),
-    });
+  test("has its zone beside it unless it says its offset itself", () => {
+    const timezone = "America/New_York";
+    expect(startWords({ requestedStartTime: "2035-03-01T10:00", timezone })).toBe(
+      "Thu, 1 Mar 2035, 10:00 America/New_York",
+    );
+    expect(startWords({ requestedStartTime: "2035-03-01T10:00Z", timezone })).toBe(
+      "Thu, 1 Mar 2035, 10:00 UTC",
+    );
   });
 
-  test.each([
-    ["2035-11-04", "01:30", "America/New_York", [/comes twice.*UTC-04:00.*UTC-05:00.*first/]],
-    ["2035-04-01", "01:45", "Australia/Lord_Howe", [/comes twice.*UTC\+11:00.*UTC\+10:30.*first/]],
-    ["2029-12-31", "23:59", "UTC", [/in the past/]],
-    ["2035-11-04", "03:30", "America/New_York", []],
-  ])("has what is peculiar about it said: %s %s %s", (date, time, zone, remarks) => {
-    expect(readStartTime(date, time, zone, now)).toMatchObject({
-      remarks: remarks.map((remark) => expect.stringMatching(remark)),
-    });
+  test("is what inputs show, if it has no offset", () => {
+    expect(wallParts("2035-03-01T10:00:05")).toEqual({ date: "2035-03-01", time: "10:00:05" });
+    expect(wallParts("2035-03-01T10:00Z")).toBeUndefined();
   });
+});
 
-  test("means nothing while a part of it is missing", () => {
-    expect(readStartTime("", "10:00", "UTC", now)).toEqual({ kind: "nothing" });
-    expect(readStartTime("2035-03-01", "", "UTC", now)).toEqual({ kind: "nothing" });
+test("a time is what the service takes it for where the browser's zones are older", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  const { batchJobId } = await client.createBatchJob({
+    name: "Spring campaign",
+    fromPhoneNumberId: "pn_1",
+    contacts: [{ phone: "+15551000000" }],
   });
+  await using opened = await open("about:blank");
+  const { page, complaints } = opened;
+  // A browser that still has Casablanca an hour away from where it is.
+  await page.addInitScript(() => {
+    const Right = Intl.DateTimeFormat;
+    const Wrong = function (locale: string, options?: Intl.DateTimeFormatOptions) {
+      const isOld = options?.timeZone === "Africa/Casablanca";
+      return new Right(locale, isOld ? { ...options, timeZone: "Asia/Tokyo" } : options);
+    };
+    Object.assign(Wrong, Right);
+    Wrong.prototype = Right.prototype;
+    Object.defineProperty(Intl, "DateTimeFormat", { value: Wrong });
+  });
+  await page.context().addCookies([sessionOf(service.httpUrl, service.apiKey)]);
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}`);
+  await page.getByRole("button", { name: "Schedule" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Date").fill("2037-06-01");
+  await dialog.getByLabel("Time", { exact: true }).fill("10:00");
+  await dialog.getByLabel("Time zone").fill("Africa/Casablanca");
+  const shown = dialog.locator("[data-instant]");
+  await shown.waitFor();
+  const instant = await shown.getAttribute("data-instant");
+  await dialog.getByText("Mon, 1 Jun 2037, 10:00").waitFor();
+  await dialog.getByRole("button", { name: "Schedule" }).click();
+  await page.getByText("Scheduled successfully.").waitFor();
+  const { batchJob } = await client.getBatchJob({ batchJobId });
+  expect(batchJob?.scheduledStartTime && timestampDate(batchJob.scheduledStartTime).toISOString()).toBe(
+    instant,
+  );
+  await page.locator("dd time").getByText("Mon, 1 Jun 2037, 10:00").waitFor();
+  expect(complaints).toEqual([]);
 });
 
 test.each([

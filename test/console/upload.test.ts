@@ -1,4 +1,6 @@
+import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
+import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
 import { useBrowser } from "./browser.ts";
 
@@ -13,38 +15,37 @@ const csvOf = (count: number): Buffer =>
     `\uFEFFName;Telefon;Ort\r\n${Array.from({ length: count }, (_, i) => `"Müller; ${i}";+4915${String(10_000_000 + i)};Köln\r\n`).join("")}`,
   );
 
-test("a chunk whose answer was lost is sent again and added once, and a stopped upload goes on where it was", async () => {
-  await using service = await startTestService();
-  const client = service.clientWith(service.apiKey);
-  await using opened = await open(`${service.httpUrl}/#/jobs/new`, service);
-  const { page, complaints } = opened;
+const upload = "**/batch-jobs/*/contacts.csv*";
+
+async function chooseFile(page: Page, count: number): Promise<void> {
   await page
     .getByLabel("CSV file")
-    .setInputFiles({ name: "Größe.csv", mimeType: "text/csv", buffer: csvOf(7_000) });
-  await page.getByText("7,000 ready to send").waitFor({ timeout: 20_000 });
+    .setInputFiles({ name: "Größe.csv", mimeType: "text/csv", buffer: csvOf(count) });
+  await page.getByText(`${count.toLocaleString("en")} ready to send`).waitFor({ timeout: 20_000 });
+}
+
+test("a file whose answer was lost is sent again and added once, as a whole", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  await using opened = await open(`${service.httpUrl}/jobs/new`, service);
+  const { page, complaints } = opened;
+  await chooseFile(page, 7_000);
   await page.getByLabel("Column of phone numbers").selectOption("Ort");
   await page.getByText("7,000 invalid numbers").waitFor();
   await page.getByLabel("Column of phone numbers").selectOption("Telefon");
   await page.getByText("7,000 ready to send").waitFor();
   await page.getByLabel("Call from").fill("pn_1");
 
-  let chunks = 0;
-  const path = "**/callsheet.v1.BatchJobService/AddContacts";
-  await page.route(path, async (route) => {
-    chunks++;
-    // The second chunk arrives, and its answer does not; then it is let through. The third arrives as well, and is
-    // stopped before its answer comes.
-    if (chunks !== 2 && chunks !== 4) return await route.continue();
+  let sent = 0;
+  await page.route(upload, async (route) => {
+    sent++;
+    if (sent > 1) return await route.continue();
     await route.fetch();
-    if (chunks === 4) await page.getByRole("button", { name: "Stop" }).click();
     return await route.abort();
   });
   await page.getByRole("button", { name: "Create the job with 7,000 contacts" }).dblclick();
-  await page.getByText("Stopped. What was sent is in the job.").waitFor({ timeout: 20_000 });
-  await page.getByText("1,000 of 7,000 contacts sent").waitFor();
-  await page.unroute(path);
-  await page.getByRole("button", { name: "Go on" }).click();
-  await page.getByText("Created with 7,000 contacts. It waits to be started.").waitFor({ timeout: 20_000 });
+  await page.getByText("7,000 contacts added. It waits to be started.").waitFor({ timeout: 20_000 });
+  expect(sent).toBe(2);
 
   const { batchJobs } = await client.listBatchJobs({});
   expect(batchJobs).toMatchObject([{ name: "Größe", counts: { total: 7_000, pending: 7_000 } }]);
@@ -56,6 +57,82 @@ test("a chunk whose answer was lost is sent again and added once, and a stopped 
   expect(complaints).toEqual([]);
 });
 
+test("an upload goes on when its form is left, and says on every page how it ends", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  await using opened = await open(`${service.httpUrl}/jobs/new`, service);
+  const { page, complaints } = opened;
+  await chooseFile(page, 3_000);
+  await page.getByLabel("Call from").fill("pn_1");
+  const { promise: left, resolve: leave } = Promise.withResolvers<void>();
+  await page.route(upload, async (route) => {
+    await left;
+    await route.continue();
+  });
+  await page.getByRole("button", { name: "Create the job with 3,000 contacts" }).click();
+  await page.getByRole("region", { name: "Upload" }).waitFor();
+  await page.getByRole("navigation", { name: "Where you are" }).getByRole("link", { name: "Jobs" }).click();
+  const tray = page.getByRole("region", { name: "Uploads" });
+  await tray.waitFor();
+  // The job is there, and nothing of the file in it can be started.
+  const { batchJobs } = await client.listBatchJobs({});
+  expect(batchJobs).toMatchObject([{ name: "Größe", counts: { total: 0 } }]);
+  const [{ batchJobId = "" } = {}] = batchJobs;
+  expect(await refusal(client.startBatchJob({ batchJobId }))).toMatchObject({ reason: "no_contacts" });
+
+  // The tab cannot be left by mistake.
+  const asked = page.waitForEvent("dialog");
+  await page.close({ runBeforeUnload: true });
+  const dialog = await asked;
+  expect(dialog.type()).toBe("beforeunload");
+  await dialog.dismiss();
+  leave();
+  await tray.getByText("3,000 contacts added. It waits to be started.").waitFor({ timeout: 20_000 });
+  await tray.getByRole("link", { name: "Open “Größe”" }).click();
+  await page.getByRole("heading", { name: "Größe" }).waitFor();
+  expect(await client.getBatchJob({ batchJobId })).toMatchObject({ batchJob: { counts: { total: 3_000 } } });
+  expect(complaints).toEqual([]);
+});
+
+test("an upload that is stopped leaves no job and no contact, and its form can be sent again", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  await using opened = await open(`${service.httpUrl}/jobs/new`, service);
+  const { page } = opened;
+  await chooseFile(page, 2_000);
+  await page.getByLabel("Call from").fill("pn_1");
+  const isCreated = page.waitForResponse("**/CreateBatchJob");
+  await page.route("**/CreateBatchJob", async (route) => {
+    const response = await route.fetch();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await route.fulfill({ response });
+  });
+  await page.getByRole("button", { name: "Create the job with 2,000 contacts" }).click();
+  await isCreated;
+  await page.getByText("Stopped: nothing was added to “Größe”.").waitFor();
+  expect(await client.listBatchJobs({})).toMatchObject({ batchJobs: [] });
+  await page.unroute("**/CreateBatchJob");
+  await page.getByRole("button", { name: "Create the job with 2,000 contacts" }).click();
+  await page.getByText("2,000 contacts added.").waitFor({ timeout: 20_000 });
+  expect(await client.listBatchJobs({})).toMatchObject({ batchJobs: [{ counts: { total: 2_000 } }] });
+});
+
+test("a refused job says why, and its form can be mended and sent again", async () => {
+  await using service = await startTestService();
+  await using opened = await open(`${service.httpUrl}/jobs/new`, service);
+  const { page } = opened;
+  await chooseFile(page, 3);
+  await page.getByLabel("Call from").fill("pn_1");
+  await page.getByLabel("Name", { exact: true }).fill("Tab\u0007bed");
+  await page.getByRole("button", { name: "Create the job with 3 contacts" }).click();
+  await page.locator(".notice.bad", { hasText: "name" }).waitFor();
+  await page.getByLabel("Name", { exact: true }).fill("Mended");
+  await page.getByRole("button", { name: "Create the job with 3 contacts" }).click();
+  await page.getByText("3 contacts added.").waitFor();
+  const { batchJobs } = await service.clientWith(service.apiKey).listBatchJobs({});
+  expect(batchJobs).toMatchObject([{ name: "Mended", counts: { total: 3 } }]);
+});
+
 test("contacts are added to a job that there is, and what it has already is said not to be accepted", async () => {
   await using service = await startTestService();
   const client = service.clientWith(service.apiKey);
@@ -64,18 +141,25 @@ test("contacts are added to a job that there is, and what it has already is said
     fromPhoneNumberId: "pn_1",
     contacts: [{ phone: "+15551000000" }],
   });
-  await using opened = await open(`${service.httpUrl}/#/jobs/${batchJobId}`, service);
+  await using opened = await open(`${service.httpUrl}/jobs/${batchJobId}`, service);
   const { page } = opened;
-  await page.getByRole("link", { name: "Add contacts" }).click();
-  await page.getByLabel("CSV file").setInputFiles({
-    name: "more.csv",
-    mimeType: "text/csv",
-    buffer: Buffer.from("phone\n+15551000000\n+15551000001\n+15551000002\n"),
-  });
-  await page.getByRole("button", { name: "Add 3 contacts" }).click();
-  await page.getByText("2 contacts added. 1 contact was not accepted.").waitFor();
+  const add = async (rows: string, count: number) => {
+    await page.getByRole("link", { name: "Add contacts" }).click();
+    const buffer = Buffer.from(`phone,__proto__\n${rows}`);
+    await page.getByLabel("CSV file").setInputFiles({ name: "more.csv", mimeType: "text/csv", buffer });
+    await page.getByRole("button", { name: `Add ${count} contact` }).click();
+  };
+  await add("+15551000000,\n+15551000001,kept\n+15551000002,\n", 3);
+  await page.getByText("2 contacts added. 1 contact was not accepted").waitFor();
   const { contacts } = await client.listContacts({ batchJobId });
-  expect(contacts.map(({ phone }) => phone)).toEqual(["+15551000000", "+15551000001", "+15551000002"]);
+  expect(contacts.map(({ phone, fields }) => [phone, Object.entries(fields)])).toEqual([
+    ["+15551000000", []],
+    ["+15551000001", [["__proto__", "kept"]]],
+    ["+15551000002", [["__proto__", ""]]],
+  ]);
+  // Nothing that was done is no good news.
+  await add("+15551000001,\n", 1);
+  await page.locator(".notice.warning", { hasText: "0 contacts added." }).waitFor();
 });
 
 test.each([
@@ -95,7 +179,7 @@ test.each([
   ],
 ])("a file that %s is refused in words", async (_what, buffer, words) => {
   await using service = await startTestService();
-  await using opened = await open(`${service.httpUrl}/#/jobs/new`, service);
+  await using opened = await open(`${service.httpUrl}/jobs/new`, service);
   await opened.page.getByLabel("CSV file").setInputFiles({ name: "x.csv", mimeType: "text/csv", buffer });
   const notice = opened.page.locator(".notice.bad");
   await notice.waitFor();

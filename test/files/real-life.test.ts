@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { checkRows, readTable } from "../../src/console/csv/check.ts";
+import { checkRows, readTable } from "../../src/console/features/create/csv/check.ts";
 import type { ContactInput } from "../../src/domain/contact.ts";
 import { createContactFile } from "../../src/files/contact-file.ts";
 import { createCsvReader } from "../../src/files/csv.ts";

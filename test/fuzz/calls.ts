@@ -25,7 +25,7 @@ export type Asked = {
   readonly hasDeadline: boolean;
 };
 
-const endless: ReadonlySet<string> = new Set(["WatchBatchJobs", "Watch"]);
+const endless: ReadonlySet<string> = new Set(["WatchBatchJobs", "WatchEvents", "Watch"]);
 
 /** A service that only the gRPC port has. */
 const reflection = "ServerReflection";

@@ -43,7 +43,7 @@ const letItCome = (id: string) =>
 
 const recorded = (id: string) =>
   parts.db
-    .selectFrom("audit")
+    .selectFrom("events")
     .select(["type", "actor", "revision"])
     .where("batch_job_id", "=", id)
     .where("type", "=", "batch_job.resumed")
@@ -60,7 +60,7 @@ test("a job that is paused until a time tells it, and goes on then, with its con
     row: { status: "running", resume_at: null, revision: 3 },
     list: ["1", "2", "3"],
   });
-  expect(await recorded(id)).toEqual([{ type: "batch_job.resumed", actor: "service", revision: 3 }]);
+  expect(await recorded(id)).toEqual([{ type: "batch_job.resumed", actor: "scheduler", revision: 3 }]);
 });
 
 test("two replicas let it go on once", async () => {

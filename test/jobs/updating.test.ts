@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import { lockJob } from "../../src/postgres/batch-jobs.ts";
+import { telling } from "../../src/postgres/events.ts";
 import { haveRetriesJudged, judgeRetries } from "../../src/postgres/retries.ts";
 import { forNewOrganization, lease, makeRetriesDue, release, reportAll, runJob } from "../leasing/leases.ts";
 import { aRequestId } from "../support/commands.ts";
@@ -111,10 +112,14 @@ describe("fewer outcomes that are tried again", () => {
       .where("id", "=", jobId)
       .execute();
     expect(await lease(other, { maxContacts: 5 })).toEqual([]);
-    const judged = await parts.db.transaction().execute(async (trx) => {
-      await haveRetriesJudged(trx, parts.caller.organizationId, [jobId]);
-      return await judgeRetries(trx, await lockJob(trx, parts.caller.organizationId, jobId), 2);
-    });
+    const { organizationId } = parts.caller;
+    const by = { actor: "service", requestId: "" } as const;
+    const judged = await parts.db.transaction().execute((trx) =>
+      telling(trx, organizationId, async (tell) => {
+        await haveRetriesJudged(trx, organizationId, [jobId]);
+        return await judgeRetries(trx, await lockJob(trx, organizationId, jobId), by, tell, 2);
+      }),
+    );
     expect(judged).toMatchObject({ isMore: true, job: { counts: { busy: 2, waiting_retry: 3 } } });
     await other.sweep.pass();
     expect(await parts.jobs.get(parts.caller, jobId)).toMatchObject({
@@ -186,7 +191,7 @@ test("what is recorded says which settings were changed, and repeats nothing tha
   const { batchJobId } = await parts.jobs.create(onJob(parts, ""), aNewJob());
   await update(batchJobId, { name: "For Ada", description: "Lovelace", maxAttempts: 5 });
   const { data } = await parts.db
-    .selectFrom("audit")
+    .selectFrom("events")
     .select("data")
     .where("batch_job_id", "=", batchJobId)
     .where("type", "=", "batch_job.updated")

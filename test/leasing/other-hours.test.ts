@@ -5,6 +5,7 @@ import { beforeAllJobs } from "../../src/domain/job-id.ts";
 import { runResumePass } from "../../src/jobs/resuming.ts";
 import { openLeases } from "../../src/postgres/leases.ts";
 import { lockOrganization } from "../../src/postgres/locks.ts";
+import { telling } from "../../src/postgres/events.ts";
 import { updateOrganization } from "../../src/postgres/organizations.ts";
 import { always, notNow, openingOf } from "../support/hours.ts";
 import { eventually } from "../support/eventually.ts";
@@ -33,7 +34,10 @@ async function setFloor(callingHours: CallingHours | null): Promise<void> {
   const { organizationId } = parts.caller;
   await parts.db.transaction().execute(async (trx) => {
     await lockOrganization(trx, organizationId);
-    await updateOrganization(trx, organizationId, { callingHours }, { actor: "command_line", requestId: "" });
+    const by = { actor: "command_line", requestId: "" } as const;
+    await telling(trx, organizationId, (tell) =>
+      updateOrganization(trx, organizationId, { callingHours }, by, tell),
+    );
   });
 }
 
@@ -179,7 +183,7 @@ describe("other hours of a job", () => {
     expect((await openingOf(parts, batchJobId)).next_look_at).toBeNull();
     expect(await parts.jobs.callingHours(await parts.jobs.get(parts.caller, batchJobId))).toEqual(hours);
     const { data } = await parts.db
-      .selectFrom("audit")
+      .selectFrom("events")
       .select("data")
       .where("batch_job_id", "=", batchJobId)
       .where("type", "=", "batch_job.updated")

@@ -4,6 +4,7 @@ import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { Lease } from "../../src/leasing/lease-round.ts";
 import { openLeases } from "../../src/postgres/leases.ts";
 import { lockOrganization } from "../../src/postgres/locks.ts";
+import { telling } from "../../src/postgres/events.ts";
 import { updateOrganization } from "../../src/postgres/organizations.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
@@ -41,7 +42,10 @@ const setPace = (callsPerSecond: number | null) =>
   parts.db.transaction().execute(async (trx) => {
     const { organizationId } = parts.caller;
     await lockOrganization(trx, organizationId);
-    await updateOrganization(trx, organizationId, { callsPerSecond }, { actor: "service", requestId: "" });
+    const by = { actor: "service", requestId: "" } as const;
+    await telling(trx, organizationId, (tell) =>
+      updateOrganization(trx, organizationId, { callsPerSecond }, by, tell),
+    );
   });
 
 /** Works for so long on each replica, as fast as contacts come. */

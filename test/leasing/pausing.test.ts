@@ -63,11 +63,11 @@ test("a job pauses itself with the attempt by which its share is reached, and gi
   );
 });
 
-test("it is recorded that the service did so, once", async () => {
+test("it is told that its breaker did so, once", async () => {
   const jobId = await run({ pauseWhen: half });
   await call(20, "failed");
   const recorded = await parts.db
-    .selectFrom("audit")
+    .selectFrom("events")
     .select(["type", "actor", "revision", "data"])
     .where("batch_job_id", "=", jobId)
     .where("type", "=", "batch_job.paused")
@@ -75,7 +75,7 @@ test("it is recorded that the service did so, once", async () => {
   expect(recorded).toEqual([
     {
       type: "batch_job.paused",
-      actor: "service",
+      actor: "breaker",
       revision: 3,
       data: { pauseReason: "pause_when", attempts: 20, ofTheOutcomes: 20 },
     },

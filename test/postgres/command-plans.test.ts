@@ -48,13 +48,12 @@ test("commands touch no more rows than they must, however the tables grow under 
         jobs: jobs.slice(1).map(paused),
         deletedIds: jobs.slice(0, 1).map(({ id }) => id),
         answers: keys.map((key) => ({ key, answer: {} })),
-        done: jobs.map(({ id: batchJobId, revision }, i) => ({
+        events: jobs.map(({ id: batchJobId, revision }, i) => ({
           type: i === 0 ? "batch_job.deleted" : "batch_job.paused",
-          apiKeyId: parts.caller.apiKeyId,
+          actor: { apiKeyId: parts.caller.apiKeyId },
           requestId: keys[i]?.requestId ?? "",
           batchJobId,
           revision,
-          data: undefined,
         })),
       });
       const again = { jobIds: [], requests: keys };
@@ -86,6 +85,7 @@ test("commands touch no more rows than they must, however the tables grow under 
   const touched = await work(many.slice(0, 60).map(({ id }) => id));
   expect(touched.map(({ table }) => table)).toEqual([
     "batch_jobs",
+    "event_heads",
     "organizations",
     "requests",
     "stored_contacts",

@@ -97,6 +97,7 @@ test("leasing, taking over, extending and reporting touch no more rows than they
   expect(touched.map(({ table }) => table)).toEqual([
     "batch_jobs",
     "contact_blocks",
+    "event_heads",
     "leases",
     "organizations",
   ]);

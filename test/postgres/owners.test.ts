@@ -114,8 +114,15 @@ test("a file's staging tables say whose it is, and so do their keys", async () =
 
 describe("the function", () => {
   // What is due is started by its entry, whoever it belongs to; a line is found in its block, and nowhere else, and a
-  // phone in its line.
-  const { startDueJobs: _ofAll, contactLine: _line, contactPhone: _phone, ...owned } = functions;
+  // phone in its line; a row of a job says whose it is.
+  const {
+    startDueJobs: _ofAll,
+    contactLine: _line,
+    contactPhone: _phone,
+    contactCounts: _counts,
+    noteEnding: _ending,
+    ...owned
+  } = functions;
   test.each(Object.values(owned).map(({ name }) => name))("%s takes the organization first", async (name) => {
     const { rows } = await sql`
       select proargnames[1] as name, proargtypes[0]::regtype::text as type from pg_proc where proname = ${name}`.execute(

@@ -88,7 +88,7 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     work: (db) => readVersions(db, [keyOf(jobs.running), ...Array.from({ length: 99 }, noJob)]),
   },
   "locking and starting a job that is due": {
-    rows: 6,
+    rows: 7,
     work: (db) =>
       undone(db, async (trx) => {
         const { organization_id: organizationId, id } = jobs.scheduled;

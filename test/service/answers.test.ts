@@ -14,6 +14,7 @@ import {
   ListContactsResponseSchema,
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { toBatchJob, toContact } from "../../src/rpc/convert.ts";
 import { aNewJob, onJob } from "../support/make.ts";
@@ -163,6 +164,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
     contactsNeverCalled: int32,
     contactsLeft: int32,
   },
+  ReadStartTime: { scheduledStartTime: time, timezone: text(64), localTime: text(30), occursAgainAt: time },
   WatchBatchJobs: { batchJob: largestJob() },
   ExportContacts: { csv: new Uint8Array(pieceBytes) },
   GetContact: { contact: largestContact(), attempts: times(10, largestAttempt) },
@@ -176,6 +178,8 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   CheckSuppressedPhones: { suppressedPhones: times(1_000, suppressedPhone) },
   ListSuppressedPhones: { suppressedPhones: times(1_000, suppressedPhone), nextPageToken: text(100) },
   ImportSuppressedPhones: suppressed,
+  ListEvents: undefined,
+  WatchEvents: undefined,
   ReleaseLeases: { leases: times(1_000, () => ({ leaseId: text(64), released: true })) },
   ReportOutcomes: {
     outcomes: times(1_000, () => ({
@@ -188,7 +192,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   },
 };
 
-const methods = [BatchJobService, ContactWorkerService, SuppressionService].flatMap(
+const methods = [BatchJobService, ContactWorkerService, SuppressionService, EventService].flatMap(
   (service) => service.methods,
 );
 

@@ -4,6 +4,7 @@ import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { root } from "../support/readme.ts";
 
@@ -13,6 +14,7 @@ export const services: readonly DescService[] = [
   ContactWorkerService,
   AccessService,
   SuppressionService,
+  EventService,
 ];
 
 export const everyMethod: readonly DescMethod[] = services.flatMap(({ methods }) => methods);

@@ -48,7 +48,8 @@ export async function allRows(db: Database): Promise<Record<string, unknown[]>> 
     "attempts",
     "deleted_jobs",
     "requests",
-    "audit",
+    "events",
+    "event_heads",
   ];
   const rows = tables.map(async (table) => {
     const { rows: all } = await sql`select * from ${sql.table(table)} as t order by t::text`.execute(db);

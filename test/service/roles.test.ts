@@ -20,7 +20,9 @@ afterAll(async () => {
 const methods = BatchJobService.methods
   .filter((method) => method.methodKind === "unary")
   .map((method) => method.localName as Method);
-const jobMethods = methods.filter((method) => !["createBatchJob", "listBatchJobs"].includes(method));
+const jobMethods = methods.filter(
+  (method) => !["createBatchJob", "listBatchJobs", "readStartTime"].includes(method),
+);
 const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1", contacts: makeContacts(2) };
 
 /** The roles that the proto gives to a method. */

@@ -8,6 +8,7 @@ import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService, ImportContactsEndSchema } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import {
   CheckedLease_State,
   ContactWorkerService,
@@ -35,6 +36,7 @@ type Ours = {
   worker: Client<typeof ContactWorkerService>;
   access: Client<typeof AccessService>;
   suppression: Client<typeof SuppressionService>;
+  events: Client<typeof EventService>;
 };
 
 /** What is the owner's, and nobody may see; each of them is in something that the owner does see. */
@@ -129,6 +131,7 @@ function clientsWith(key: string, answered: string[] = []): Ours {
     worker: createClient(ContactWorkerService, transport),
     access: createClient(AccessService, transport),
     suppression: createClient(SuppressionService, transport),
+    events: createClient(EventService, transport),
   };
 }
 
@@ -220,7 +223,8 @@ beforeAll(async () => {
       "retries",
       "requests",
       "api_keys",
-      "audit",
+      "events",
+      "event_heads",
       "stored_contacts",
       "suppressed_phones",
       "organizations",
@@ -294,6 +298,11 @@ const attempts: Record<string, () => Promise<void>> = {
   PlanBatchJob: onTheirJob((jobs, job) =>
     jobs.planBatchJob({ ...job, assumedCallDuration: { seconds: 60n } }),
   ),
+  // It is about nobody's jobs.
+  ReadStartTime: async () => {
+    const given = { scheduledStartTime: "2035-01-01T00:00:00" };
+    expect(await stranger.jobs.readStartTime(given)).toMatchObject({ timezone: "UTC" });
+  },
   GetContact: onTheirJob((jobs, job) => jobs.getContact({ ...job, number: 1 })),
   ListContacts: async () => {
     for (const pageToken of ["", known.contactsToken]) {
@@ -384,6 +393,19 @@ const attempts: Record<string, () => Promise<void>> = {
       { result: Result.LEASE_EXPIRED },
       { result: Result.LEASE_EXPIRED },
     ]);
+  },
+  ListEvents: async () => {
+    const { events } = await stranger.events.listEvents({ batchJobIds: [known.batchJobId] });
+    expect(events).toEqual([]);
+    const all = await stranger.events.listEvents({ pageSize: 1_000 });
+    expect(all.events.filter(({ batchJobId }) => batchJobId === known.batchJobId)).toEqual([]);
+    expect(
+      JSON.stringify(all.events, (_, value) => (typeof value === "bigint" ? String(value) : value)),
+    ).not.toContain(known.apiKeyId);
+  },
+  WatchEvents: async () => {
+    const first = await firstOf(stranger.events.watchEvents({ batchJobIds: [known.batchJobId] }));
+    expect(first?.events).toEqual([]);
   },
   WhoAmI: async () => {
     expect(await stranger.access.whoAmI({})).toMatchObject({ organizationName: "stranger" });

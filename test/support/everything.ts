@@ -32,7 +32,7 @@ async function allRows({ db }: Parts): Promise<Record<string, Row[]>> {
     "deleted_jobs",
     "requests",
     "organizations",
-    "audit",
+    "events",
   ];
   const rows = tables.map(async (table) => {
     const { rows: all } = await sql<Row>`select * from ${sql.table(table)} as t order by t::text`.execute(db);

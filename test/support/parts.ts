@@ -38,6 +38,8 @@ import { createReservations } from "../../src/redis/reservations.ts";
 import { createSchedule } from "../../src/redis/schedule.ts";
 import { createSweep } from "../../src/starting/sweep.ts";
 import { createTurnsByKey } from "../../src/timing/turns.ts";
+import { createEventLog } from "../../src/events/event-log.ts";
+import { createFollowing } from "../../src/events/following.ts";
 import { createWatching } from "../../src/jobs/watching.ts";
 import { cloneDatabase } from "./database.ts";
 import { eventually } from "./eventually.ts";
@@ -141,6 +143,8 @@ export async function startParts(
   const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, onAsk, reservingMs }));
   const holds = createHolds({ lookUps: db, askers });
   const watching = stack.use(createWatching({ db, logger, metrics }));
+  const eventLog = createEventLog({ reads: shares });
+  const following = stack.use(createFollowing({ db, logger }));
   const sweep = createSweep({ db, schedule, contactList, fanOut, openings, clock, metrics, logger });
   const caller: Caller = {
     apiKeyId: "00000000-0000-0000-0000-000000000001",
@@ -167,6 +171,8 @@ export async function startParts(
     askers,
     holds,
     watching,
+    eventLog,
+    following,
     clock,
     fanOut,
     openings,

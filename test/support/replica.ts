@@ -5,6 +5,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { sendSignal } from "../../src/embedded/server-process.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { startProgram } from "./command.ts";
 import { eventually } from "./eventually.ts";
@@ -56,6 +57,7 @@ export function createClients(baseUrl: string, apiKey: string) {
     jobs: createClient(BatchJobService, transport),
     worker: createClient(ContactWorkerService, transport),
     suppression: createClient(SuppressionService, transport),
+    events: createClient(EventService, transport),
   };
 }
 

@@ -23,15 +23,21 @@ type TestOptions = Partial<
   >
 >;
 
-/** A whole replica with its loops, on a database and a Redis prefix of its own, and an admin's client for it. */
-export async function startTestService(options: TestOptions = {}) {
+/** What a replica has in common with those beside it. */
+type Beside = { readonly databaseUrl: string; readonly prefix: string; readonly apiKey: string };
+
+/**
+ * A whole replica with its loops, and an admin's client for it: on a database and a Redis prefix of its own, or on
+ * those of another, `beside`.
+ */
+export async function startTestService({ beside, ...options }: TestOptions & { beside?: Beside } = {}) {
   await using stack = new AsyncDisposableStack();
-  const database = stack.use(await cloneDatabase());
-  const apiKey = generateApiKey();
-  const prefix = `test-${randomBytes(6).toString("hex")}`;
+  const databaseUrl = beside?.databaseUrl ?? stack.use(await cloneDatabase()).url;
+  const apiKey = beside?.apiKey ?? generateApiKey();
+  const prefix = beside?.prefix ?? `test-${randomBytes(6).toString("hex")}`;
   const service = stack.use(
     await startService({
-      databaseUrl: database.url,
+      databaseUrl,
       databasePoolSize: 10,
       redisUrl: inject("redisUrl"),
       redisPrefix: prefix,
@@ -50,7 +56,7 @@ export async function startTestService(options: TestOptions = {}) {
   const running = stack.move();
   return {
     apiKey,
-    databaseUrl: database.url,
+    databaseUrl,
     prefix,
     httpUrl,
     grpcUrl,

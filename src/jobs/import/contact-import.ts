@@ -5,6 +5,7 @@ import { createCommandRunner } from "../command.ts";
 import { shownRejections } from "../new-job.ts";
 import { type DoRedisHalves, goOn } from "../redis-halves.ts";
 import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../domain/contact.ts";
+import type { Tell } from "../../domain/event.ts";
 import { holdOffAll } from "../../postgres/adding.ts";
 import { createBlocks, writeLine } from "../../postgres/contact-blocks.ts";
 import { type Trx, findJob } from "../../postgres/batch-jobs.ts";
@@ -142,7 +143,7 @@ export function createContactImport(deps: {
 
     const run = createCommandRunner({ shares: { of: () => staging.db }, doRedisHalves });
     const command = { ...request, fingerprint: () => fingerprint };
-    async function decide(trx: Trx) {
+    async function decide(trx: Trx, tell: Tell) {
       const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
       await holdOffAll(trx, (await find()).id);
       const before = await find();
@@ -154,7 +155,7 @@ export function createContactImport(deps: {
       const count = given - duplicates.count;
       const job = await lockForCommand(trx, command);
       await checkNow(trx, "add_contacts", job);
-      const after = await noteAdded(trx, request, job, { count, withPhones });
+      const after = await noteAdded(trx, request, job, { count, withPhones }, tell);
       const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
       return {
         acceptedCount: count,

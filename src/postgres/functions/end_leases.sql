@@ -14,10 +14,10 @@
 --   called again, and when, the jobs that were passed by, and those that have ended by this, and that have paused
 --   themselves, with their new revisions.
 -- Locks
---   the organization's row, then the rows of the jobs, all until the commit. A job that somebody else has locked is
---   passed by, since everybody of the organization would wait for it here. Its leases stay as they are; those that are
---   live last ten seconds from now at least, unless only_expired: what was reported in time is not overtaken by the
---   end of its lease while it waits.
+--   the organization's row, then the rows of the jobs, then, if anything has ended, the head of the log, all until the
+--   commit. A job that somebody else has locked is passed by, since everybody of the organization would wait for it
+--   here. Its leases stay as they are; those that are live last ten seconds from now at least, unless only_expired: what
+--   was reported in time is not overtaken by the end of its lease while it waits.
 -- Repeated
 --   it changes nothing: what it has ended is not live any more, and is among the places.
 -- Form
@@ -115,13 +115,16 @@ begin
       and l.attempt = g.attempt and l.nonce = g.nonce
       and (not only_expired or l.expires_at <= ending)
     returning l.*, g.job, g.place, g.outcome, g.next_at, g.error_code, g.failure_reason, g.duration_ms, g.provider_call_id
+  ), numbered as materialized (
+    select take_sequences(organization, count(*)::int) as before from ended having count(*) > 0
   ), history as (
     insert into attempts (
       organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome,
-      next_attempt_at, reported_at, error_code, failure_reason, call_duration_ms, provider_call_id)
+      next_attempt_at, reported_at, error_code, failure_reason, call_duration_ms, provider_call_id, sequence)
     select organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ending, outcome, next_at,
-      case when not only_expired then ending end, error_code, failure_reason, duration_ms, provider_call_id
-    from ended
+      case when not only_expired then ending end, error_code, failure_reason, duration_ms, provider_call_id,
+      before + row_number() over (order by place)
+    from numbered cross join ended
   ), waiting as (
     insert into retries (organization_id, job_id, number, due_at)
     select organization_id, job_id, number, next_at from ended where next_at is not null
@@ -178,14 +181,18 @@ begin
       set status = case when completed_contacts > 0 then 'completed' else 'failed' end,
         failure_reason = case when completed_contacts = 0 then 'no_call_completed' end,
         finished_at = ending, updated_at = ending, revision = revision + 1
-      where organization_id = organization and id = job_ids[turn];
+      where organization_id = organization and id = job_ids[turn]
+      returning * into found_job;
+      perform note_ending(found_job, ending, case when only_expired then 'lease_expiry' else 'worker' end);
       finished_ids := finished_ids || job_ids[turn];
-      finished_revisions := finished_revisions || (found_job.revision + 1);
+      finished_revisions := finished_revisions || found_job.revision;
     elsif found_job.failure_reason = 'no_call_completed' and found_job.completed_contacts > 0 then
       -- Its end came while this call went on.
       update batch_jobs
       set status = 'completed', failure_reason = null, updated_at = ending, revision = revision + 1
-      where organization_id = organization and id = job_ids[turn];
+      where organization_id = organization and id = job_ids[turn]
+      returning * into found_job;
+      perform note_ending(found_job, ending, case when only_expired then 'lease_expiry' else 'worker' end);
     elsif turn = any (judged) then
       -- Judged anew after each attempt with which there is a whole window. Bits are numbered from 0.
       most := found_job.pause_when -> 'window';
@@ -206,8 +213,10 @@ begin
         revision = revision + is_enough::int
       where organization_id = organization and id = job_ids[turn];
       if is_enough then
-        insert into audit (organization_id, occurred_at, type, actor, request_id, batch_job_id, revision, data)
-        values (organization, ending, 'batch_job.paused', 'service', '', job_ids[turn], found_job.revision + 1,
+        insert into events (
+          organization_id, sequence, occurred_at, type, actor, request_id, batch_job_id, revision, data)
+        values (organization, take_sequences(organization, 1) + 1, ending, 'batch_job.paused', 'breaker', '',
+          job_ids[turn], found_job.revision + 1,
           json_build_object('pauseReason', 'pause_when', 'attempts', most, 'ofTheOutcomes', bad));
         paused_ids := paused_ids || job_ids[turn];
         paused_revisions := paused_revisions || (found_job.revision + 1);

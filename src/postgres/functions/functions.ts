@@ -43,6 +43,10 @@ const read = (plainName: string, calls?: readonly SqlFunction[]): SqlFunction =>
 
 const contactLine = read("contact_line");
 const contactPhone = read("contact_phone");
+const takeSequences = read("take_sequences");
+const contactCounts = read("contact_counts");
+const writeEvents = read("write_events", [takeSequences]);
+const noteEnding = read("note_ending", [takeSequences, contactCounts]);
 
 /**
  * Read when this file is imported, and like it: our own source, once for each process. One that others call stands
@@ -51,14 +55,18 @@ const contactPhone = read("contact_phone");
 export const functions = {
   contactLine,
   contactPhone,
-  openLeases: read("open_leases", [contactLine, contactPhone]),
-  endLeases: read("end_leases"),
+  takeSequences,
+  contactCounts,
+  writeEvents,
+  noteEnding,
+  openLeases: read("open_leases", [contactLine, contactPhone, takeSequences, noteEnding]),
+  endLeases: read("end_leases", [takeSequences, noteEnding]),
   extendLeases: read("extend_leases"),
   takeOverLeases: read("take_over_leases", [contactLine, contactPhone]),
   lockForCommands: read("lock_for_commands"),
-  writeCommands: read("write_commands"),
+  writeCommands: read("write_commands", [contactCounts, writeEvents]),
   noteEntriesRemoved: read("note_entries_removed"),
-  startDueJobs: read("start_due_jobs"),
+  startDueJobs: read("start_due_jobs", [takeSequences, contactCounts]),
 };
 
 /** What stands in the catalogue beside a function: the last migration that those who call it know. */

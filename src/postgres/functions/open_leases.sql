@@ -18,9 +18,10 @@
 --   one without a number and a caller for each job of which contacts ended as suppressed: how many, in place of the
 --   attempt, and if the job has ended by that its new revision, in place of the nonce.
 -- Locks
---   the organization's row, then the rows of the jobs, all until the commit. A job that somebody else has locked is
---   passed by, since everybody of the organization would wait for it here. Where all of them are, the first one is
---   waited for as long as a command takes.
+--   the organization's row, then the rows of the jobs, then, if contacts ended, the head of the log, all until the
+--   commit. A job that somebody else has locked is passed by, since everybody of the organization would wait for it
+--   here. Where all of them are, the first one is waited for as long as a command takes, but not by a transaction that
+--   has locked the head before: a command would wait for that.
 -- Repeated
 --   under a request id whose leases are live it opens nothing for that caller; otherwise it opens other leases, never
 --   a second one on a contact.
@@ -69,7 +70,10 @@ begin
   cross join lateral (
     select id from batch_jobs where organization_id = organization and id = t.id for no key update skip locked
   ) as b;
-  if locked = '{}' then
+  if locked = '{}' and not exists (
+    select from event_heads
+    where organization_id = organization and xmin = pg_current_xact_id_if_assigned()::xid
+  ) then
     begin
       perform set_config('lock_timeout', '50ms', true);
       perform from batch_jobs where organization_id = organization and id = job_ids[1] for no key update;
@@ -193,11 +197,14 @@ begin
     select organization_id, job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller],
       tickets[caller], begun, begun + durations_ms[caller] * interval '1 millisecond', call_before
     from opened
+  ), numbered as materialized (
+    select take_sequences(organization, count(*)::int) as before from proposed where is_suppressed having count(*) > 0
   ), suppressed as (
     insert into attempts (
-      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
-    select organization_id, job_id, number, attempt + 1, 0, '', begun, begun, begun, 'suppressed'
-    from proposed where is_suppressed
+      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, sequence)
+    select organization_id, job_id, number, attempt + 1, 0, '', begun, begun, begun, 'suppressed',
+      before + row_number() over (order by turn, number)
+    from numbered cross join proposed where is_suppressed
   ), gone as (
     select organization_id, job_id, number, turn, is_listed, open_contacts, ends_as, is_suppressed from opened
     union all
@@ -228,7 +235,7 @@ begin
       next_call_at = greatest(coalesce(b.next_call_at, begun), begun - slack)
         + interval '1 second' * (m.leased / b.calls_per_second)
     from moved m where b.organization_id = m.organization_id and b.id = m.job_id
-    returning m.turn, m.suppressed, case when m.ended_as is not null then b.revision end as revision
+    returning m.turn, m.suppressed, case when m.ended_as is not null then b.revision end as revision, b as job
   ), summed as (
     update organizations o
     set dialing = o.dialing + s.leased, next_call_at = next_call + interval '1 second' * (s.leased / pace)
@@ -245,5 +252,12 @@ begin
   select null, null, null, null, place::int, null, null, null
   from unnest(request_ids) with ordinality as asked (id, place) where id = any(repeated)
   union all
-  select turn::int, null, revision, suppressed, null, null, null, null from counted where suppressed > 0;
+  select turn::int, null, revision, suppressed, null, null, null, null
+  from counted
+  cross join numbered
+  -- When its contacts have their numbers.
+  cross join lateral (
+    select case when before >= 0 and revision is not null then note_ending(job, begun, 'service') end
+  ) as told
+  where suppressed > 0;
 end $$;

@@ -7,7 +7,8 @@
 --   it allows, or its end has come; with how many sets of time zones its contacts are in, at least one if there are
 --   hours to be reckoned for it
 -- Locks
---   the rows of those jobs, until the commit; a row that somebody else has locked is left alone.
+--   the rows of those jobs, then the heads of the logs of their organizations in the order of their ids, until the
+--   commit; a row that somebody else has locked is left alone.
 -- Repeated
 --   it changes nothing: a job that has been started stands under no entry.
 -- Form
@@ -43,23 +44,42 @@ begin
       where scheduled_job_id = entry.id and status = 'scheduled' and scheduled_at <= begun
       for no key update skip locked
     ) as job
+  ), moved as (
+    update batch_jobs b
+    set (failure_reason, status, started_at, finished_at) = (
+        select reason, case when reason is null then 'running' else 'failed' end,
+          case when reason is null then starting end, case when reason is not null then starting end
+        from (
+          select case
+            when begun > b.scheduled_at + b.start_within_ms * interval '1 ms' or begun >= b.end_at then 'start_missed'
+            when b.total_contacts = 0 then 'no_contacts'
+          end as reason
+        ) as why
+      ),
+      start_lag_ms = (date_part('epoch', begun - scheduled_at) * 1000)::bigint,
+      scheduled_job_id = null, revision = revision + 1, updated_at = starting
+    where ctid = any (array(select place from due))
+    returning b as job, case when b.hours_revision = (
+        select o.hours_revision from organizations o where o.id = b.organization_id
+      ) then b.zone_sets else greatest(b.zone_sets, 1::smallint) end as sets
+  ), owners as materialized (
+    select o.organization_id, o.jobs, take_sequences(o.organization_id, cardinality(o.jobs)) as before
+    from (
+      select (job).organization_id, array_agg(job order by (job).id) as jobs
+      from moved group by (job).organization_id order by 1
+    ) as o
+  ), told as (
+    insert into events (
+      organization_id, sequence, occurred_at, type, actor, request_id, batch_job_id, revision, data)
+    select o.organization_id, o.before + j.ordinality, starting,
+      case when j.status = 'running' then 'batch_job.started' else 'batch_job.failed' end, 'scheduler', '', j.id,
+      j.revision, jsonb_strip_nulls(jsonb_build_object(
+        'startLagMs', j.start_lag_ms, 'failureReason', j.failure_reason,
+        'counts', case when j.status <> 'running' then contact_counts(o.jobs[j.ordinality]) end))
+    from owners o
+    cross join lateral unnest(o.jobs) with ordinality as j
   )
-  update batch_jobs b
-  set (failure_reason, status, started_at, finished_at) = (
-      select reason, case when reason is null then 'running' else 'failed' end,
-        case when reason is null then starting end, case when reason is not null then starting end
-      from (
-        select case
-          when begun > b.scheduled_at + b.start_within_ms * interval '1 ms' or begun >= b.end_at then 'start_missed'
-          when b.total_contacts = 0 then 'no_contacts'
-        end as reason
-      ) as why
-    ),
-    start_lag_ms = (date_part('epoch', begun - scheduled_at) * 1000)::bigint,
-    scheduled_job_id = null, revision = revision + 1, updated_at = starting
-  where ctid = any (array(select place from due))
-  returning b.id, b.organization_id, b.status, b.failure_reason, b.revision, b.total_contacts,
-    case when b.hours_revision = (select o.hours_revision from organizations o where o.id = b.organization_id)
-      then b.zone_sets else greatest(b.zone_sets, 1::smallint) end,
-    b.start_lag_ms;
+  select (job).id, (job).organization_id, (job).status, (job).failure_reason, (job).revision, (job).total_contacts,
+    sets, (job).start_lag_ms
+  from moved;
 end $$;

@@ -1,5 +1,5 @@
--- Writes what commands that share a transaction have made of jobs of one organization, keeps their answers, and records
--- who gave them.
+-- Writes what commands that share a transaction have made of jobs of one organization, keeps their answers, and tells
+-- of them in the event log.
 --
 -- Arguments
 --   organization   whose jobs and requests they are
@@ -9,13 +9,15 @@
 --   started_ms, finished_ms, resumed_ms   what is in each of them now
 --   deleted_ids    the jobs that are to be gone, which the transaction has locked
 --   rpcs, request_ids, fingerprints, answers   of each request that was not a repetition, in the order of their names
---   types, api_key_ids, recorded_request_ids, recorded_job_ids, recorded_revisions, recorded   of each command that was
---                  done, in the order in which they were: what goes into the audit
+--   types, actors, api_key_ids, told_request_ids, told_job_ids, told_revisions, told   of each event of the commands, in
+--                  the order in which these were done. Where a job has ended or is gone, how many contacts of it are in
+--                  which status comes to what is told
 -- Answers
 --   nothing. It fails with CS001 if one of the request ids was taken meanwhile.
 -- Locks
---   the rows of the requests, in the order that they are given in, all until the commit. Whoever takes the same id at
---   the same time is waited for, a quarter of a second at most: nobody knows what the other one waits for.
+--   the rows of the requests, in the order that they are given in, then the head of the log, all until the commit.
+--   Whoever takes the same id at the same time is waited for, a quarter of a second at most: nobody knows what the other
+--   one waits for. Whoever has the head waits for nobody, and is waited for longer.
 -- Repeated
 --   it finds the request ids taken.
 -- Form
@@ -27,8 +29,8 @@ create function write_commands(
   organization int, now_ms bigint, job_ids uuid[], statuses text[], failure_reasons text[], revisions bigint[],
   timezones text[], requested_start_times text[], scheduled_ms bigint[], scheduled_job_ids uuid[],
   started_ms bigint[], finished_ms bigint[], resumed_ms bigint[], deleted_ids uuid[], rpcs text[], request_ids text[],
-  fingerprints bytea[], answers jsonb[], types text[], api_key_ids uuid[], recorded_request_ids text[],
-  recorded_job_ids uuid[], recorded_revisions bigint[], recorded jsonb[]
+  fingerprints bytea[], answers jsonb[], types text[], actors text[], api_key_ids uuid[], told_request_ids text[],
+  told_job_ids uuid[], told_revisions bigint[], told jsonb[]
 )
 returns void
 language plpgsql
@@ -42,7 +44,19 @@ as $$
 declare
   millisecond constant interval := '1 millisecond';
   kept int;
+  all_told jsonb[];
 begin
+  -- Commands move no contacts: they are counted while each job is there.
+  select array_agg(case when c.counts is null then t.data else coalesce(t.data, '{}') || c.counts end order by t.place)
+  into all_told
+  from unnest(types, told_job_ids, told) with ordinality as t (type, job_id, data, place)
+  left join lateral (
+    select jsonb_build_object('counts', contact_counts(b)) as counts from batch_jobs b
+    where t.type in ('batch_job.completed', 'batch_job.failed', 'batch_job.cancelled', 'batch_job.deleted')
+      and b.organization_id = organization and b.id = t.job_id
+    limit 1
+  ) as c on true;
+
   with t as materialized (
     select organization as organization_id, g.*
     from unnest(
@@ -74,14 +88,6 @@ begin
   )
   insert into deleted_jobs (organization_id, job_id, last_number) select organization_id, id, total_contacts from gone;
 
-  insert into audit (
-    organization_id, occurred_at, type, actor, api_key_id, request_id, batch_job_id, revision, data
-  )
-  select organization, timestamptz 'epoch' + now_ms * millisecond, t.type, 'api_key', t.api_key_id, t.request_id,
-    t.job_id, t.revision, t.data
-  from unnest(types, api_key_ids, recorded_request_ids, recorded_job_ids, recorded_revisions, recorded)
-    as t (type, api_key_id, request_id, job_id, revision, data);
-
   insert into requests (organization_id, rpc, request_id, fingerprint, answer)
   select organization, t.rpc, t.request_id, t.fingerprint, t.answer
   from unnest(rpcs, request_ids, fingerprints, answers) as t (rpc, request_id, fingerprint, answer)
@@ -92,4 +98,9 @@ begin
   if kept < cardinality(rpcs) then
     raise exception 'a request id was taken meanwhile' using errcode = 'CS001';
   end if;
+
+  perform set_config('lock_timeout', '2s', true);
+  perform write_events(
+    organization, now_ms, types, actors, api_key_ids, told_request_ids, told_job_ids, told_revisions,
+    array_fill(null::int, array[cardinality(types)]), all_told);
 end $$;

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { extname, join, relative } from "node:path";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { Page, Pages } from "./pages.ts";
 
 /** Where the build of src/console leaves its files. */
@@ -38,21 +39,26 @@ const types: Readonly<Record<string, string>> = {
 
 /** Best first: what the build left beside each file, under which ending. */
 const encodings = [
-  ["br", ".br"],
-  ["gzip", ".gz"],
-] as const;
+  { encoding: "br", ending: ".br", compress: (bytes: Uint8Array) => brotliCompressSync(bytes) },
+  { encoding: "gzip", ending: ".gz", compress: (bytes: Uint8Array) => gzipSync(bytes) },
+];
 
 const notBuilt: Page = {
   status: 503,
   body: "The console is not built. To build it run npm ci, without --omit=dev and --ignore-scripts.\n",
 };
 
+/** The first parts of the addresses of the console's views, which the page at `/` shows. */
+const views = /^\/(?:jobs|keys|never-call|organization)(?:\/|$)/;
+
+export const isView = (path: string): boolean => views.test(path);
+
 /**
- * The built console: `/`, `/docs` and the files that they name, read once, sent compressed as they were built. All but
- * these two have a hash of their content in their name and are cached for ever. Where there is no build they say how
- * to get it.
+ * The built console: `/`, `/docs` and the files that they name, read once, sent compressed. All but these two have a
+ * hash of their content in their name and are cached for ever; these two name them by whole paths, as `/` is shown at
+ * the address of each view. Where there is no build they say how to get it.
  */
-export function consolePages(directory: string): Pages {
+export function consolePages(directory: string, basePath = ""): Pages {
   if (!existsSync(join(directory, "index.html"))) return { "/": () => notBuilt, "/docs": () => notBuilt };
   const files = readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((file) => file.isFile() && extname(file.name) in types)
@@ -60,22 +66,29 @@ export function consolePages(directory: string): Pages {
   return Object.fromEntries(
     files.map((file) => {
       const path = `/${relative(directory, file)}`;
-      return [path === "/index.html" ? "/" : path.replace(/\.html$/, ""), filePage(file, path)];
+      return [path === "/index.html" ? "/" : path.replace(/\.html$/, ""), filePage(file, path, basePath)];
     }),
   );
 }
 
-function filePage(file: string, path: string): Pages[string] {
+function filePage(file: string, path: string, basePath: string): Pages[string] {
   const headers = {
     ...secure,
     "content-type": types[extname(file)] ?? "application/octet-stream",
     "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-store",
     vary: "accept-encoding",
   };
-  const plain: Page = { headers, body: readFileSync(file) };
-  const encoded = encodings.map(([encoding, ending]) => ({
+  const isHtml = extname(file) === ".html";
+  const body = isHtml
+    ? Buffer.from(readFileSync(file, "utf8").replaceAll('"./', `"${basePath}/`))
+    : readFileSync(file);
+  const plain: Page = { headers, body };
+  const encoded = encodings.map(({ encoding, ending, compress }) => ({
     encoding,
-    page: { headers: { ...headers, "content-encoding": encoding }, body: readFileSync(`${file}${ending}`) },
+    page: {
+      headers: { ...headers, "content-encoding": encoding },
+      body: isHtml ? compress(body) : readFileSync(`${file}${ending}`),
+    },
   }));
   return ({ headers: { "accept-encoding": accepted = "" } }) =>
     encoded.find(({ encoding }) => accepts(String(accepted), encoding))?.page ?? plain;

@@ -4,6 +4,8 @@ import { answerPage, sendText, type Page, type Pages } from "./pages.ts";
 import { withoutBasePath } from "./base-path.ts";
 import { answerRpc, createRpcs } from "./call.ts";
 import { createOrder } from "./in-order.ts";
+import { createSessions, readSession, sessionPath } from "./console-session.ts";
+import { isView } from "./console-pages.ts";
 import { createCors } from "./cors.ts";
 import { createDownloads } from "./download.ts";
 import { createStrangers, wantedOf, type Wanted } from "../gate/strangers.ts";
@@ -44,6 +46,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
   const rpcs = createRpcs(options, calls);
   const answerDownload = createDownloads(options, calls);
   const answerUpload = createUploads(options, calls);
+  const answerSession = createSessions(options, calls);
   const door = options.door?.(calls);
   const pages = new Map(Object.entries({ ...options.pages, "": () => movedTo(`${basePath}/`) }));
   const withinBase = withoutBasePath(basePath);
@@ -56,6 +59,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     request.on("error", () => {});
     response.once("close", calls.begin());
     request.url = withinBase(request.url ?? "");
+    readSession(request);
     inOrder(request, response, () => admit(request, response));
   }
 
@@ -94,7 +98,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     const path = pathOf(request);
     const rpc = rpcs.get(path);
     // Where there is nothing, a page is to be told so: it may be newer than this replica.
-    if (!pages.has(path)) {
+    if (!pages.has(path) && path !== sessionPath) {
       cors.mark(request, response);
       if (cors.isPreflight(request)) return cors.answerPreflight(response);
     }
@@ -104,7 +108,8 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
         ? door.answer(request, response, settled)
         : (answerDownload(request, response, settled) ??
           answerUpload(request, response, settled) ??
-          answerPage(pages.get(path), request, response));
+          answerSession(request, response, settled) ??
+          answerPage(pages.get(isView(path) ? "/" : path), request, response));
     answered.catch(() => giveUp(response));
   }
 
@@ -143,7 +148,9 @@ const movedTo = (location: string): Page => ({ status: 308, headers: { location 
 
 /** What is asked for by a request that is no call of an RPC. */
 const wantedBeside = (request: IncomingMessage, isForDoor: boolean): Wanted =>
-  isForDoor || isUpload(request) ? "work" : (watchedPages.get(pathOf(request)) ?? "other");
+  isForDoor || isUpload(request) || pathOf(request) === sessionPath
+    ? "work"
+    : (watchedPages.get(pathOf(request)) ?? "other");
 
 /** Leaves no client waiting. */
 function giveUp(response: ServerResponse): void {

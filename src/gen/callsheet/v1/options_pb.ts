@@ -35,14 +35,14 @@ export const Role = {
   ADMIN: 1,
 
   /**
-   * Every command and read of BatchJobService and SuppressionService, and WhoAmI.
+   * Every command and read of BatchJobService, SuppressionService and EventService, and WhoAmI.
    *
    * @generated from enum value: ROLE_OPERATOR = 2;
    */
   OPERATOR: 2,
 
   /**
-   * The reads of BatchJobService and SuppressionService, and WhoAmI.
+   * The reads of BatchJobService, SuppressionService and EventService, and WhoAmI.
    *
    * @generated from enum value: ROLE_VIEWER = 3;
    */

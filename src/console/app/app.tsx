@@ -1,0 +1,142 @@
+import { useComputed } from "@preact/signals";
+import { href, route } from "../data/route.ts";
+import { isAdmin, session, signOut } from "../data/session.ts";
+import { isTab } from "../features/job/tabs.ts";
+import { JobsView } from "../features/jobs/jobs-view.tsx";
+import { SignInView } from "../features/sign-in/sign-in-view.tsx";
+import { Guarded } from "../ui/broken.tsx";
+import { roleWords } from "../ui/format/words.ts";
+import { Heading } from "../ui/heading.tsx";
+import { later } from "../ui/later.tsx";
+import { Mark } from "../ui/mark.tsx";
+import { Empty, Loading } from "../ui/notice.tsx";
+import { AwayBanner } from "./away-banner.tsx";
+import { UploadTray } from "./upload-tray.tsx";
+
+const JobView = later(() => import("../features/job/job-view.tsx").then((module) => module.JobView));
+const ContactView = later(() =>
+  import("../features/job/contact-view.tsx").then((module) => module.ContactView),
+);
+const CreateView = later(() =>
+  import("../features/create/create-view.tsx").then((module) => module.CreateView),
+);
+const AddView = later(() => import("../features/create/add-view.tsx").then((module) => module.AddView));
+
+const KeysView = later(() => import("../features/keys/keys-view.tsx").then((module) => module.KeysView));
+const NeverCallView = later(() =>
+  import("../features/never-call/never-call-view.tsx").then((module) => module.NeverCallView),
+);
+const OrganizationView = later(() =>
+  import("../features/organization/organization-view.tsx").then((module) => module.OrganizationView),
+);
+
+export function App() {
+  const who = session.value;
+  if (who === undefined) return <SignInView />;
+  if (who === "unknown") {
+    return (
+      <>
+        <AwayBanner />
+        <main>
+          <Loading what="the console" />
+        </main>
+      </>
+    );
+  }
+  return (
+    <>
+      <a class="skip" href="#content" onClick={skipToContent}>
+        Skip to the content
+      </a>
+      <header class="top">
+        <a class="brand" href={href([])}>
+          <Mark />
+          Callsheet
+        </a>
+        <Places />
+        <p class="who">
+          <bdi>{who.organizationName}</bdi>
+          <span class="quiet">
+            <bdi>{who.name}</bdi> {roleWords.get(who.role) ?? ""}
+          </span>
+        </p>
+        <button type="button" class="plain" onClick={() => void signOut()}>
+          Sign out
+        </button>
+      </header>
+      <AwayBanner />
+      <UploadTray />
+      <main id="content" tabIndex={-1}>
+        <Guarded key={route.value.path.slice(0, 2).join("/")}>
+          <CurrentView />
+        </Guarded>
+      </main>
+    </>
+  );
+}
+
+/** Not a change of address: the view stays. */
+function skipToContent(event: Event): void {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}
+
+const places = [
+  ["jobs", "Jobs"],
+  ["never-call", "Never call"],
+  ["keys", "People and keys"],
+  ["organization", "Organization"],
+] as const;
+
+/** What only an admin may ask for. */
+const adminOnly: ReadonlySet<string> = new Set(["keys", "organization"]);
+
+function Places() {
+  const [current = "jobs"] = route.value.path;
+  return (
+    <nav aria-label="Parts of the console">
+      <ul class="tabs">
+        {places
+          .filter(([path]) => isAdmin() || !adminOnly.has(path))
+          .map(([path, word]) => (
+            <li key={path}>
+              <a href={href([path])} aria-current={path === current ? "true" : undefined}>
+                {word}
+              </a>
+            </li>
+          ))}
+      </ul>
+    </nav>
+  );
+}
+
+function CurrentView() {
+  const path = useComputed(() => route.value.path).value;
+  const [first = "jobs", id, third = "overview", number] = path;
+  if (path.length === 1 && first === "never-call") return <NeverCallView />;
+  if (path.length === 1 && first === "keys" && isAdmin()) return <KeysView />;
+  if (path.length === 1 && first === "organization" && isAdmin()) return <OrganizationView />;
+  if (first !== "jobs" || path.length > 4) return <Nowhere />;
+  if (id === undefined) return <JobsView />;
+  if (id === "new" && path.length === 2) return <CreateView />;
+  if (number === undefined) {
+    if (third === "add") return <AddView key={id} id={id} />;
+    if (path.length === 2) return <JobView key={id} id={id} tab="overview" />;
+    return isTab(third) ? <JobView key={id} id={id} tab={third} /> : <Nowhere />;
+  }
+  if (third === "contacts" && /^[1-9]\d{0,9}$/.test(number)) {
+    return <ContactView key={`${id} ${number}`} id={id} number={Number(number)} />;
+  }
+  return <Nowhere />;
+}
+
+const Nowhere = () => (
+  <>
+    <Heading title="Nothing here" />
+    <Empty title="There is no such page.">
+      <a class="button" href={href(["jobs"])}>
+        All jobs
+      </a>
+    </Empty>
+  </>
+);

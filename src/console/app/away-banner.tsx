@@ -1,0 +1,20 @@
+import { awaySince } from "../data/connection.ts";
+import { clockTime, viewerZone } from "../ui/format/times.ts";
+
+/** Says that the service does not answer, and that the page goes on trying; nothing while it does. */
+export function AwayBanner() {
+  const since = awaySince.value;
+  return (
+    <div role="status" aria-live="polite">
+      {since !== undefined && (
+        <p class="away">
+          <span class="spinner" aria-hidden="true" />
+          <span>
+            <strong>The service does not answer.</strong> What you see is as of {clockTime(since, viewerZone)}
+            . Trying again by itself …
+          </span>
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,187 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { signal } from "@preact/signals";
+import { inBase } from "./base.ts";
+import { noteRefusal } from "./client.ts";
+import { noteAnswer } from "./connection.ts";
+import { errorFrom } from "./http-error.ts";
+import { insist } from "./insist.ts";
+import { proof } from "./proof.ts";
+import { type Refusal, refusalOf } from "./refusal.ts";
+import { newRequestId } from "./request-id.ts";
+import { askBeforeLeaving } from "./route.ts";
+
+/** What the service says of a file that it has taken. */
+export type Added = { readonly acceptedCount: number; readonly rejectedContactsCount: number };
+
+/**
+ * A file on its way into a job: all of its contacts, or none. It lives outside of every view, and goes on whichever is
+ * shown.
+ */
+export type Upload = {
+  readonly id: string;
+  /** The name of the job, or of the one that is being made. */
+  readonly jobName: string;
+  /** Empty until there is one. */
+  readonly batchJobId: string;
+  readonly contacts: number;
+  readonly state: UploadState;
+};
+
+export type UploadState =
+  | { readonly kind: "sending"; readonly share: number; readonly isWaiting: boolean }
+  /** The whole file is there, and the service adds its contacts. */
+  | { readonly kind: "adding"; readonly isWaiting: boolean }
+  | {
+      readonly kind: "done";
+      readonly added: Added;
+      readonly said: string;
+      readonly refusal?: Refusal;
+    }
+  /** Sure that nothing was added, unless the service had the whole file and had not answered. */
+  | { readonly kind: "stopped"; readonly isSure: boolean }
+  | { readonly kind: "refused"; readonly refusal: Refusal };
+
+/** What there is to do around the file itself; each step is safe to repeat under the id that it is given. */
+export type UploadPlan = {
+  readonly jobName: string;
+  readonly contacts: number;
+  readonly file: Blob;
+  /** Resolves with the job to add to. */
+  readonly before: (requestId: string) => Promise<string>;
+  /** Once the contacts are in it; answers what the service says to that. */
+  readonly after: (batchJobId: string, requestId: string) => Promise<string>;
+  /** Takes back what `before` did, if no contact came of it. */
+  readonly undo: (batchJobId: string) => Promise<void>;
+};
+
+export const uploads = signal<readonly Upload[]>([]);
+
+/** The one that the form shows which is open; empty if there is none. */
+export const ownUpload = signal("");
+
+const stops = new Map<string, AbortController>();
+
+const isGoing = ({ state }: Upload): boolean => state.kind === "sending" || state.kind === "adding";
+
+askBeforeLeaving((left) =>
+  left === "page" && uploads.value.some(isGoing) ? "A file is being sent, and is not in its job yet." : "",
+);
+
+function change(id: string, changes: Partial<Upload>): void {
+  uploads.value = uploads.value.map((upload) => (upload.id === id ? { ...upload, ...changes } : upload));
+}
+
+/** Forgets an upload that has come to its end. */
+export const dismissUpload = (id: string): void =>
+  void (uploads.value = uploads.value.filter((upload) => upload.id !== id));
+
+/** Of a file that is not there as a whole nothing is added. */
+export const stopUpload = (id: string): void => stops.get(id)?.abort();
+
+/** Sends a file to its job; answers the upload's id at once. */
+export function beginUpload(plan: UploadPlan): string {
+  const id = newRequestId();
+  const { jobName, contacts } = plan;
+  const state = { kind: "sending", share: 0, isWaiting: false } as const;
+  uploads.value = [...uploads.value, { id, jobName, contacts, batchJobId: "", state }];
+  const stop = new AbortController();
+  stops.set(id, stop);
+  void run(id, plan, stop.signal).finally(() => stops.delete(id));
+  return id;
+}
+
+const tries = 8;
+
+async function run(id: string, plan: UploadPlan, stop: AbortSignal): Promise<void> {
+  let batchJobId = "";
+  try {
+    batchJobId = await insist(() => plan.before(`${id}-before`), { tries: Infinity, signal: stop });
+    change(id, { batchJobId });
+    const added = await send(id, { batchJobId, file: plan.file }, stop);
+    await finish(id, plan, { batchJobId, added });
+  } catch (error) {
+    // A job that was made for a file which is not in it is nothing that anybody wants to keep.
+    if (batchJobId !== "") await plan.undo(batchJobId).catch(() => {});
+    const isSure = uploads.value.find((upload) => upload.id === id)?.state.kind !== "adding";
+    change(id, {
+      state: stop.aborted ? { kind: "stopped", isSure } : { kind: "refused", refusal: refusalOf(error) },
+    });
+  }
+}
+
+async function finish(
+  id: string,
+  plan: UploadPlan,
+  { batchJobId, added }: { batchJobId: string; added: Added },
+): Promise<void> {
+  try {
+    const said = await insist(() => plan.after(batchJobId, `${id}-after`), { tries });
+    change(id, { state: { kind: "done", added, said } });
+  } catch (error) {
+    change(id, { state: { kind: "done", added, said: "", refusal: refusalOf(error) } });
+  }
+}
+
+/** Sends the file until the service has answered: under one request id, so that it is added once. */
+async function send(
+  id: string,
+  target: { batchJobId: string; file: Blob },
+  stop: AbortSignal,
+): Promise<Added> {
+  let isWhole = false;
+  let isWaiting = false;
+  function onProgress(share: number): void {
+    isWhole ||= share === 1;
+    change(id, {
+      state: isWhole ? { kind: "adding", isWaiting } : { kind: "sending", share, isWaiting },
+    });
+  }
+  const path = inBase(`batch-jobs/${encodeURIComponent(target.batchJobId)}/contacts.csv?request_id=${id}`);
+  return await insist(
+    async () => {
+      try {
+        return await post(path, target.file, onProgress, stop);
+      } catch (error) {
+        isWaiting = refusalOf(error).isPassing;
+        onProgress(0);
+        throw error;
+      }
+    },
+    { tries: Infinity, signal: stop },
+  );
+}
+
+/** One try. XMLHttpRequest reads the file from where the browser has it, and tells how much of it is away. */
+function post(
+  path: string,
+  file: Blob,
+  onProgress: (share: number) => void,
+  stop: AbortSignal,
+): Promise<Added> {
+  const { promise, resolve, reject } = Promise.withResolvers<Added>();
+  const request = new XMLHttpRequest();
+  const abort = () => request.abort();
+  request.open("POST", path);
+  request.setRequestHeader("content-type", "text/csv");
+  for (const [name, value] of Object.entries(proof)) request.setRequestHeader(name, value);
+  request.upload.addEventListener("progress", ({ loaded, total }) =>
+    onProgress(total === 0 ? 0 : loaded / total),
+  );
+  const fail = (error: ConnectError) => {
+    noteRefusal(error);
+    reject(error);
+  };
+  request.addEventListener("load", () => {
+    const { status, responseText } = request;
+    if (status !== 200) return fail(errorFrom(status, responseText));
+    noteAnswer();
+    resolve(JSON.parse(responseText) as Added);
+  });
+  request.addEventListener("error", () => fail(errorFrom(0, "")));
+  request.addEventListener("abort", () => reject(new ConnectError("Stopped.", Code.Canceled)));
+  request.addEventListener("loadend", () => stop.removeEventListener("abort", abort));
+  stop.addEventListener("abort", abort);
+  if (stop.aborted) reject(new ConnectError("Stopped.", Code.Canceled));
+  else request.send(file);
+  return promise;
+}

@@ -1,0 +1,69 @@
+import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { href } from "../../data/route.ts";
+import { useJob } from "../../data/use-job.ts";
+import { Crumbs } from "../../ui/crumbs.tsx";
+import { counted } from "../../ui/format/numbers.ts";
+import { Heading } from "../../ui/heading.tsx";
+import { Empty, Loading, Notice } from "../../ui/notice.tsx";
+import { CsvCard } from "./csv-card.tsx";
+import { UploadNotice } from "./upload-notice.tsx";
+import { useCsv } from "./use-csv.ts";
+import { useUpload } from "./use-upload.ts";
+
+export function AddView({ id }: { id: string }) {
+  const { job, refusal } = useJob(id);
+  return (
+    <>
+      <Crumbs here="Add contacts">
+        <a href={href(["jobs", id])}>{job ? <bdi>{job.name}</bdi> : "Job"}</a>
+      </Crumbs>
+      <Heading title="Add contacts" />
+      {refusal && <Empty title={refusal.message} />}
+      {job === undefined && refusal === undefined && <Loading what="the job" />}
+      {job?.allowedCommands.includes(BatchJobCommand.ADD_CONTACTS) && <Form job={job} />}
+      {job && !job.allowedCommands.includes(BatchJobCommand.ADD_CONTACTS) && (
+        <Empty title="The service takes no more contacts for this job from this key." />
+      )}
+    </>
+  );
+}
+
+function Form({ job }: { job: BatchJob }) {
+  const { csv, choose, judge } = useCsv();
+  const { upload, failed, begin } = useUpload();
+  const ready = csv.kind === "read" ? (csv.check?.accepted ?? 0) : 0;
+  const { batchJobId, name: jobName } = job;
+
+  async function submit(event: Event): Promise<void> {
+    event.preventDefault();
+    if (csv.kind !== "read" || ready === 0) return;
+    const { file } = csv;
+    await begin(async () => ({
+      jobName,
+      contacts: ready,
+      file: await file.write(),
+      before: () => Promise.resolve(batchJobId),
+      after: () => Promise.resolve(""),
+      undo: () => Promise.resolve(),
+    }));
+  }
+
+  return (
+    <form class="stack" noValidate onSubmit={submit} aria-label="Add contacts">
+      <fieldset class="stack" disabled={upload !== undefined}>
+        <CsvCard
+          csv={csv}
+          onChoose={(file) => void choose(file)}
+          onColumns={(file, columns, region) => void judge(file, columns, region)}
+        />
+      </fieldset>
+      {upload && <UploadNotice upload={upload} />}
+      {failed && <Notice tone={failed.tone}>{failed.sentence}</Notice>}
+      <div class="actions">
+        <button type="submit" class="primary" aria-disabled={ready === 0 || upload !== undefined}>
+          {ready > 0 ? `Add ${counted(ready, "contact")}` : "Add contacts"}
+        </button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,56 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { say } from "../../data/flash.ts";
+import { href, navigate } from "../../data/route.ts";
+import {
+  type Upload,
+  type UploadPlan,
+  beginUpload,
+  dismissUpload,
+  ownUpload,
+  uploads,
+} from "../../data/uploads.ts";
+import { endOf } from "../../ui/upload-progress.tsx";
+
+const isGoing = ({ state }: Upload): boolean => state.kind === "sending" || state.kind === "adding";
+
+/**
+ * The upload of a form: while it goes on the form is locked, and one that came to nothing unlocks it again. It goes on
+ * when the form is left.
+ */
+export function useUpload() {
+  const id = ownUpload.value;
+  const upload = uploads.value.find((other) => other.id === id);
+  const [failed, setFailed] = useState<ReturnType<typeof endOf>>();
+  const isBegun = useRef(false);
+  useEffect(
+    () => () => {
+      ownUpload.value = "";
+    },
+    [],
+  );
+  useEffect(() => {
+    if (upload === undefined || isGoing(upload)) return;
+    const { tone, sentence } = endOf(upload);
+    dismissUpload(upload.id);
+    ownUpload.value = "";
+    isBegun.current = false;
+    if (upload.state.kind !== "done") return setFailed({ tone, sentence });
+    say(sentence, tone === "good" ? "good" : "warning");
+    navigate(href(["jobs", upload.batchJobId]));
+  }, [upload?.state]);
+
+  /** A second click, while what is needed for the first is made ready, begins nothing. */
+  async function begin(plan: () => Promise<UploadPlan>): Promise<void> {
+    if (isBegun.current) return;
+    isBegun.current = true;
+    setFailed(undefined);
+    try {
+      ownUpload.value = beginUpload(await plan());
+    } catch (error) {
+      isBegun.current = false;
+      throw error;
+    }
+  }
+
+  return { upload, failed, begin };
+}

@@ -1,0 +1,30 @@
+import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { hasEnded } from "../../data/use-job.ts";
+import { ScheduleCard } from "./facts.tsx";
+import { Figures } from "./figures.tsx";
+import { callsPerMinute } from "./history.ts";
+import { Holds } from "./holds.tsx";
+import { OutcomesCard } from "./outcomes-card.tsx";
+import { PlanCard } from "./plan.tsx";
+import { ProgressCard } from "./progress-card.tsx";
+
+/** How the job goes on, and why it does not. */
+export const Overview = ({ job }: { job: BatchJob }) => (
+  <>
+    {job.description !== "" && (
+      <p class="description" dir="auto">
+        {job.description}
+      </p>
+    )}
+    <Figures job={job} perMinute={hasEnded(job) ? undefined : callsPerMinute(job.batchJobId, Date.now())} />
+    {!hasEnded(job) && <Holds job={job} />}
+    <div class="columns">
+      <ProgressCard job={job} />
+      {job.counts && <OutcomesCard id={job.batchJobId} counts={job.counts} />}
+    </div>
+    <div class="halves">
+      <ScheduleCard job={job} />
+      {!hasEnded(job) && <PlanCard job={job} />}
+    </div>
+  </>
+);

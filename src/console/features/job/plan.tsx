@@ -1,0 +1,118 @@
+import { useState } from "preact/hooks";
+import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import type { PlanBatchJobResponse } from "../../../gen/callsheet/v1/plan_pb.ts";
+import { count, counted } from "../../ui/format/numbers.ts";
+import { dateOf, dayAndTime, duration, viewerZone } from "../../ui/format/times.ts";
+import { Field } from "../../ui/field.tsx";
+import { Loading } from "../../ui/notice.tsx";
+import { usePlan, usualCallSeconds } from "./use-plan.ts";
+
+/** A few minutes before a call may begin are none to speak of. */
+const soonMs = 60_000;
+
+/** What the plan comes to, in sentences; times are this computer's. */
+export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number): string[] {
+  const start = dateOf(plan.startTime);
+  const last = dateOf(plan.lastCallAt);
+  const opens = plan.zoneSets.flatMap(({ opensAt }) => dateOf(opensAt)?.getTime() ?? []);
+  const firstMs = Math.min(...opens);
+  const { contactsNeverCalled: never, contactsLeft: left } = plan;
+  const wait = start !== undefined && Number.isFinite(firstMs) ? firstMs - start.getTime() : 0;
+  return [
+    ...(wait > soonMs
+      ? [`The calling hours open at ${dayAndTime(new Date(firstMs), viewerZone)}; nobody is called before.`]
+      : []),
+    ...(start !== undefined && last !== undefined
+      ? [
+          `That takes about ${duration(last.getTime() - start.getTime() + callSeconds * 1_000)}, if a call lasts ${duration(callSeconds * 1_000)} and nobody has to be called twice. The last call begins about ${dayAndTime(last, viewerZone)}.`,
+        ]
+      : []),
+    ...(never > 0
+      ? [
+          `${counted(never, "person", "people")} cannot be called: the calling hours never open for ${never === 1 ? "this one" : "them"}.`,
+        ]
+      : []),
+    ...(left > 0 ? [`${counted(left, "person", "people")} would be left after 400 days.`] : []),
+  ];
+}
+
+/** The plan as part of what a command will do. */
+export function PlanSentences({ job }: { job: BatchJob }) {
+  const plan = usePlan(job, { callSeconds: usualCallSeconds, from: "now" });
+  if (plan === undefined) return <li class="quiet">About how long that takes is being reckoned …</li>;
+  return (
+    <>
+      {sentencesOf(plan, usualCallSeconds).map((sentence) => (
+        <li key={sentence}>{sentence}</li>
+      ))}
+    </>
+  );
+}
+
+const callLengths = [30, 60, 120, 180, 300, 600] as const;
+
+/** What the run comes to, before its start and while it goes on. */
+export function PlanCard({ job }: { job: BatchJob }) {
+  const [callSeconds, setCallSeconds] = useState<number>(usualCallSeconds);
+  const plan = usePlan(job, { callSeconds, from: "its time" });
+  return (
+    <section class="card" aria-labelledby="plan-title">
+      <h2 id="plan-title">Plan</h2>
+      <Field id="call-length" label="If a call lasts">
+        <select
+          id="call-length"
+          value={callSeconds}
+          onChange={(event) => setCallSeconds(Number(event.currentTarget.value))}
+        >
+          {callLengths.map((seconds) => (
+            <option key={seconds} value={seconds}>
+              {duration(seconds * 1_000)}
+            </option>
+          ))}
+        </select>
+      </Field>
+      {plan === undefined ? <Loading what="the plan" /> : <Planned plan={plan} callSeconds={callSeconds} />}
+    </section>
+  );
+}
+
+const shownHours = 48;
+
+function Planned({ plan, callSeconds }: { plan: PlanBatchJobResponse; callSeconds: number }) {
+  const sentences = sentencesOf(plan, callSeconds);
+  if (sentences.length === 0) return <p class="quiet">Nobody is left to be called.</p>;
+  const hours = plan.hours.slice(0, shownHours);
+  const most = Math.max(1, ...hours.map(({ calls }) => calls));
+  return (
+    <>
+      {sentences.map((sentence) => (
+        <p key={sentence}>{sentence}</p>
+      ))}
+      <table class="plan">
+        <caption class="hint">
+          Calls that begin in each hour
+          {plan.hours.length > shownHours ? `, the first ${shownHours} hours` : ""}
+        </caption>
+        <thead class="unseen">
+          <tr>
+            <th scope="col">From</th>
+            <th scope="col">Calls</th>
+          </tr>
+        </thead>
+        <tbody>
+          {hours.map(({ from, calls }) => (
+            <tr key={String(from?.seconds)}>
+              <th scope="row">{dayAndTime(dateOf(from) ?? new Date(0), viewerZone)}</th>
+              <td>
+                <span class="bar" aria-hidden="true">
+                  <span style={{ width: `${(100 * calls) / most}%` }} />
+                </span>
+                {count(calls)}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}

@@ -1,0 +1,104 @@
+import { useEffect, useState } from "preact/hooks";
+import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { service } from "../../data/client.ts";
+import { reloadJob } from "../../data/use-job.ts";
+import { Notice } from "../../ui/notice.tsx";
+import {
+  type Problems,
+  type Settings,
+  changedFields,
+  problemsOf,
+  settingsOf,
+  toRequest,
+} from "../../ui/settings.ts";
+import { CallFields, JobFields } from "../../ui/settings-fields.tsx";
+import { OutcomeNotice } from "./outcome-notice.tsx";
+import { useCommand } from "./use-command.ts";
+
+/** The settings of a job, to be changed while it waits or runs, by whom the service allows it. */
+export function SettingsTab({ job }: { job: BatchJob }) {
+  // What was not changed here follows the job; what was is kept until it is saved or given up.
+  const [seen, setSeen] = useState(job);
+  const [settings, setSettings] = useState<Settings>(() => settingsOf(job));
+  const [problems, setProblems] = useState<Problems>({});
+  const { run, outcome, isBusy, forget } = useCommand();
+  const changed = changedFields(settingsOf(seen), settings);
+  const isAllowed = job.allowedCommands.includes(BatchJobCommand.UPDATE);
+  const isOther = changedFields(settingsOf(seen), settingsOf(job)).length > 0;
+
+  function showJob(): void {
+    setSeen(job);
+    setSettings(settingsOf(job));
+    setProblems({});
+  }
+
+  useEffect(() => {
+    if (changed.length === 0) showJob();
+    else if (!isOther) setSeen(job);
+  }, [job.revision, job.callingHours]);
+
+  async function submit(event: Event): Promise<void> {
+    event.preventDefault();
+    const found = problemsOf(settings);
+    setProblems(found);
+    if (Object.keys(found).length > 0 || changed.length === 0 || isBusy) return;
+    const { fromPhoneNumberId: _, ...given } = toRequest(settings, seen.callingHours);
+    await run(
+      {
+        words: `update ${JSON.stringify(settings)}`,
+        async send(request) {
+          const update = { ...request, ...given, updateMask: { paths: changed } };
+          const { batchJob } = await service.updateBatchJob(update);
+          if (batchJob !== undefined) {
+            setSeen(batchJob);
+            setSettings(settingsOf(batchJob));
+          }
+          return { message: "Saved. It holds from now on" };
+        },
+      },
+      seen,
+    );
+    reloadJob(job.batchJobId);
+  }
+
+  return (
+    <form class="stack" noValidate onSubmit={submit} aria-label="Settings of the job">
+      {!isAllowed && (
+        <p class="quiet">These settings cannot be changed: the job has ended, or this key may only look.</p>
+      )}
+      <fieldset class="stack" disabled={!isAllowed}>
+        <div class="halves">
+          <JobFields settings={settings} problems={problems} onChange={change} isThere />
+          <CallFields settings={settings} problems={problems} onChange={change} />
+        </div>
+      </fieldset>
+      {isOther && changed.length > 0 && (
+        <Notice tone="warning">
+          <p>Somebody else has changed the settings of this job meanwhile.</p>
+          <button type="button" onClick={showJob}>
+            Show them as they are now
+          </button>
+        </Notice>
+      )}
+      {outcome !== undefined && <OutcomeNotice outcome={outcome} />}
+      {isAllowed && (
+        <div class="actions">
+          <button type="submit" class="primary" aria-disabled={changed.length === 0 || isBusy}>
+            Save
+          </button>
+          {changed.length > 0 && (
+            <button type="button" onClick={showJob}>
+              Undo
+            </button>
+          )}
+        </div>
+      )}
+    </form>
+  );
+
+  function change(changes: Partial<Settings>): void {
+    forget();
+    setProblems({});
+    setSettings((before) => ({ ...before, ...changes }));
+  }
+}

@@ -1,0 +1,201 @@
+import { useState } from "preact/hooks";
+import {
+  type SuppressedPhone,
+  SuppressionService,
+} from "../../../gen/callsheet/v1/suppression_service_pb.ts";
+import { clientOf } from "../../data/client.ts";
+import { insist } from "../../data/insist.ts";
+import { newRequestId } from "../../data/request-id.ts";
+import { href, route } from "../../data/route.ts";
+import { mayChange } from "../../data/session.ts";
+import { loaded, useLoad } from "../../data/use-load.ts";
+import { type Column, DataTable } from "../../ui/data-table.tsx";
+import { Field, describedBy } from "../../ui/field.tsx";
+import { Form } from "../../ui/form.tsx";
+import { counted } from "../../ui/format/numbers.ts";
+import { dateOf, dayAndTime, viewerZone } from "../../ui/format/times.ts";
+import { Heading } from "../../ui/heading.tsx";
+import { Empty, Loading, Notice } from "../../ui/notice.tsx";
+import { Pager, readTrail } from "../../ui/pager.tsx";
+
+const suppression = clientOf(SuppressionService);
+const pageSize = 50;
+const tries = 4;
+
+const reload = () => loaded.invalidateQueries({ queryKey: ["never call"] });
+
+/** The phones that nobody of the organization calls, whatever job they are in. */
+export function NeverCallView() {
+  const { query } = route.value;
+  const trail = readTrail(query.get("page"));
+  const asked = { pageSize, pageToken: trail.at(-1) ?? "" };
+  const { data, refusal, isStale } = useLoad(["never call", asked], (signal) =>
+    suppression.listSuppressedPhones(asked, { signal }),
+  );
+  const columns: readonly Column<SuppressedPhone>[] = [
+    { title: "Phone", look: "phone", cell: ({ phone }) => phone },
+    { title: "Reason", look: "name", cell: ({ reason }) => <bdi>{reason}</bdi> },
+    { title: "Added", cell: ({ addedAt }) => dayAndTime(dateOf(addedAt) ?? new Date(0), viewerZone) },
+    {
+      title: "Until",
+      cell: ({ expiresAt }) => {
+        const at = dateOf(expiresAt);
+        return at === undefined ? <span class="quiet">for good</span> : dayAndTime(at, viewerZone);
+      },
+    },
+  ];
+  return (
+    <>
+      <Heading title="Never call" />
+      <p class="quiet">
+        Nobody on this list is called, in any job, from the moment that they are on it. Who is found on it
+        ends as “Suppressed”.
+      </p>
+      <div class="halves">
+        <Look />
+        {mayChange() && <Add />}
+      </div>
+      {refusal && <Notice tone="bad">{refusal.message}</Notice>}
+      {data === undefined && refusal === undefined && <Loading what="the list" />}
+      {data?.suppressedPhones.length === 0 && <Empty title="Nobody is on the list." />}
+      {data !== undefined && data.suppressedPhones.length > 0 && (
+        <DataTable
+          caption="Phones that are never called"
+          look="never"
+          columns={columns}
+          rows={data.suppressedPhones}
+          keyOf={({ phone }) => phone}
+          isStale={isStale}
+        />
+      )}
+      <Pager
+        label="Pages of phones"
+        headingId="title"
+        trail={trail}
+        next={data?.nextPageToken ?? ""}
+        hrefOf={(steps) => href(["never-call"], { page: steps.join(",") })}
+      />
+    </>
+  );
+}
+
+/** Lines of phones; empty ones are none. */
+const phonesIn = (text: string): string[] =>
+  text
+    .split(/[\n,;]/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+
+const mostAtOnce = 10_000;
+
+function Add() {
+  const [text, setText] = useState("");
+  const [reason, setReason] = useState("asked not to be called");
+  const phones = phonesIn(text);
+
+  async function add(): Promise<string> {
+    const request = {
+      requestId: newRequestId(),
+      phones: phones.map((phone) => ({ phone, reason: reason.trim() })),
+    };
+    const answer = await insist(() => suppression.addSuppressedPhones(request), { tries });
+    const bad = answer.rejected.map(({ phone }) => phone).join(", ");
+    setText(answer.rejected.map(({ index }) => phones[index] ?? "").join("\n"));
+    await reload();
+    const already =
+      answer.alreadyCount > 0 ? ` ${counted(answer.alreadyCount, "phone")} were on it already.` : "";
+    const rejected = bad === "" ? "" : ` Not phone numbers in international form: ${bad}.`;
+    return `${counted(answer.addedCount, "phone")} added.${already}${rejected}`;
+  }
+
+  const problem =
+    phones.length === 0
+      ? "Give at least one phone number."
+      : phones.length > mostAtOnce
+        ? "Give at most 10,000 at once."
+        : reason.trim() === ""
+          ? "Give a reason."
+          : "";
+  return (
+    <section class="card" aria-labelledby="add-title">
+      <h2 id="add-title">Add</h2>
+      <Form label="Add phones" submit="Add to the list" problem={problem} onSubmit={add}>
+        <Field
+          id="phones"
+          label="Phone numbers"
+          hint="One to a line, in international form, such as +14155550100."
+        >
+          <textarea
+            {...describedBy("phones", undefined)}
+            value={text}
+            onInput={(event) => setText(event.currentTarget.value)}
+          />
+        </Field>
+        <Field id="reason" label="Reason">
+          <input
+            id="reason"
+            maxLength={200}
+            value={reason}
+            onInput={(event) => setReason(event.currentTarget.value)}
+          />
+        </Field>
+      </Form>
+    </section>
+  );
+}
+
+/** Whether one phone is on the list, and off it again. */
+function Look() {
+  const [phone, setPhone] = useState("");
+  const [found, setFound] = useState<SuppressedPhone>();
+  async function look(): Promise<string> {
+    setFound(undefined);
+    const request = { phones: [phone.trim()] };
+    const { suppressedPhones } = await insist(() => suppression.checkSuppressedPhones(request), { tries });
+    setFound(suppressedPhones[0]);
+    return suppressedPhones.length > 0 ? "" : "This phone is not on the list.";
+  }
+  return (
+    <section class="card" aria-labelledby="look-title">
+      <h2 id="look-title">Is somebody on it?</h2>
+      <Form
+        label="Look a phone up"
+        submit="Look"
+        problem={phone.trim() === "" ? "Give a phone number." : ""}
+        onSubmit={look}
+      >
+        <Field id="looked-up" label="Phone number">
+          <input
+            id="looked-up"
+            inputMode="tel"
+            value={phone}
+            onInput={(event) => setPhone(event.currentTarget.value)}
+          />
+        </Field>
+      </Form>
+      {found !== undefined && (
+        <Notice tone="warning">
+          <p>
+            <span class="phone">{found.phone}</span> is on the list: <bdi>{found.reason}</bdi>.
+          </p>
+          {mayChange() && <TakeOff phone={found.phone} onDone={() => setFound(undefined)} />}
+        </Notice>
+      )}
+    </section>
+  );
+}
+
+const TakeOff = ({ phone, onDone }: { phone: string; onDone: () => void }) => (
+  <Form
+    label="Take off the list"
+    submit="Take it off the list"
+    look="danger"
+    onSubmit={async () => {
+      const request = { requestId: newRequestId(), phones: [phone] };
+      await insist(() => suppression.removeSuppressedPhones(request), { tries });
+      await reload();
+      onDone();
+      return "";
+    }}
+  />
+);

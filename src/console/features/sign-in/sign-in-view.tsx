@@ -1,0 +1,72 @@
+import { useState } from "preact/hooks";
+import { type Refusal, refusalOf } from "../../data/refusal.ts";
+import { signIn, signOutReason } from "../../data/session.ts";
+import { Field, describedBy } from "../../ui/field.tsx";
+import { Heading } from "../../ui/heading.tsx";
+import { Mark } from "../../ui/mark.tsx";
+import { Notice } from "../../ui/notice.tsx";
+
+function inWords({ reason, message, isAway }: Refusal): string {
+  if (isAway) return "The service does not answer. Try again in a moment.";
+  if (reason === "invalid_api_key") {
+    return "The service does not know this key. It may be misspelt, expired or revoked.";
+  }
+  if (reason === "permission_denied")
+    return "This is a worker's key. Use one of an operator, a viewer or an admin.";
+  return message;
+}
+
+export function SignInView() {
+  const [key, setKey] = useState("");
+  const [problem, setProblem] = useState<string>();
+  const [isBusy, setBusy] = useState(false);
+
+  async function submit(event: Event): Promise<void> {
+    event.preventDefault();
+    const trimmed = key.trim();
+    if (!/^cs_[\w-]+$/.test(trimmed))
+      return setProblem("An API key starts with cs_ and has no spaces in it.");
+    setBusy(true);
+    setProblem(undefined);
+    try {
+      await signIn(trimmed);
+    } catch (error) {
+      setProblem(inWords(refusalOf(error)));
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <main class="sign-in">
+      <form class="card" onSubmit={submit} noValidate>
+        <Heading title="Sign in">
+          <span class="brand">
+            <Mark />
+            Callsheet
+          </span>
+          Sign in
+        </Heading>
+        {signOutReason.value !== "" && <Notice tone="warning">{signOutReason.value}</Notice>}
+        <Field
+          id="api-key"
+          label="API key"
+          problem={problem}
+          hint="Kept by the browser until you sign out or close it, where no script can read it."
+        >
+          <input
+            {...describedBy("api-key", problem)}
+            type="password"
+            autocomplete="off"
+            spellcheck={false}
+            value={key}
+            onInput={(event) => setKey(event.currentTarget.value)}
+          />
+        </Field>
+        <button type="submit" class="primary" aria-disabled={isBusy}>
+          {isBusy ? "Signing in …" : "Sign in"}
+        </button>
+      </form>
+    </main>
+  );
+}

@@ -1,0 +1,72 @@
+import type { HoursRow } from "./hours.ts";
+
+const weekdays = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] as const;
+
+const officeHours: HoursRow = { days: [1, 2, 3, 4, 5], start: "09:00", end: "18:00" };
+
+/** When calls may be placed. */
+export function Hours(props: {
+  hours: readonly HoursRow[];
+  problem: string | undefined;
+  onChange: (hours: readonly HoursRow[]) => void;
+}) {
+  const { hours, problem, onChange } = props;
+  const change = (at: number, changes: Partial<HoursRow>) =>
+    onChange(hours.map((row, i) => (i === at ? { ...row, ...changes } : row)));
+  return (
+    <fieldset class="stack">
+      <legend>Calling hours</legend>
+      {hours.length === 0 && <p class="hint">At any time of the day, on every day.</p>}
+      {hours.map((row, i) => (
+        <fieldset key={i} class="hours">
+          <legend class="unseen">Hours {i + 1}</legend>
+          <div class="chips checks">
+            {weekdays.map((word, day) => (
+              <label class="chip" key={word}>
+                <input
+                  type="checkbox"
+                  checked={row.days.includes(day + 1)}
+                  onChange={() => change(i, { days: toggled(row.days, day + 1) })}
+                />
+                {word}
+              </label>
+            ))}
+          </div>
+          <div class="when">
+            <TimeOfDay label="From" value={row.start} onInput={(start) => change(i, { start })} />
+            <TimeOfDay label="To" value={row.end} onInput={(end) => change(i, { end })} />
+            <button type="button" onClick={() => onChange(hours.filter((_, at) => at !== i))}>
+              Remove
+            </button>
+          </div>
+        </fieldset>
+      ))}
+      {problem !== undefined && (
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+      )}
+      <div class="actions">
+        <button type="button" onClick={() => onChange([...hours, officeHours])}>
+          {hours.length === 0 ? "Call only at some hours" : "Add hours"}
+        </button>
+      </div>
+    </fieldset>
+  );
+}
+
+const TimeOfDay = (props: { label: string; value: string; onInput: (value: string) => void }) => (
+  <label class="field">
+    {props.label}
+    <input
+      value={props.value}
+      maxLength={5}
+      placeholder="09:00"
+      onInput={(event) => props.onInput(event.currentTarget.value)}
+    />
+  </label>
+);
+
+/** With this one, or without it. */
+export const toggled = <T extends number>(all: readonly T[], one: T): T[] =>
+  all.includes(one) ? all.filter((other) => other !== one) : [...all, one];

@@ -1,0 +1,133 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { useEffect, useState } from "preact/hooks";
+import type { Picked, Reading } from "../data/use-reading.ts";
+import "./styles/facts.css";
+import { Field, describedBy } from "./field.tsx";
+import { dayAndTime, fromNow, viewerZone } from "./format/times.ts";
+import { wallTime } from "./format/wall-time.ts";
+
+const zones = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((zone) => zone !== "UTC")];
+
+const tickMs = 1_000;
+
+function useNow(): Date {
+  const [now, setNow] = useState(() => new Date());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(new Date()), tickMs);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
+}
+
+/** What is wrong with the time that is picked, or with its zone, in the service's words. */
+function problemsOf(reading: Reading): { zone?: string; time?: string } {
+  if (reading.kind !== "refused") return {};
+  const { reason, message } = reading.refusal;
+  return reason === "invalid_timezone" ? { zone: message } : { time: message };
+}
+
+/** Date, time and zone, with the instant that the service takes them for, before anything is sent. */
+export function StartTimePicker(props: {
+  picked: Picked;
+  reading: Reading;
+  onPick: (picked: Picked) => void;
+}) {
+  const { picked, reading, onPick } = props;
+  const problems = problemsOf(reading);
+  return (
+    <div class="picker">
+      <div class="when">
+        <Field id="start-date" label="Date">
+          <input
+            id="start-date"
+            type="date"
+            required
+            value={picked.date}
+            onInput={(event) => onPick({ ...picked, date: event.currentTarget.value })}
+          />
+        </Field>
+        <Field id="start-time" label="Time">
+          <input
+            id="start-time"
+            type="time"
+            required
+            value={picked.time}
+            onInput={(event) => onPick({ ...picked, time: event.currentTarget.value })}
+          />
+        </Field>
+      </div>
+      <Field
+        id="start-zone"
+        label="Time zone"
+        hint="Such as America/New_York. The clocks there decide."
+        problem={problems.zone}
+      >
+        <input
+          {...describedBy("start-zone", problems.zone)}
+          list="zones"
+          autocomplete="off"
+          spellcheck={false}
+          required
+          value={picked.zone}
+          onInput={(event) => onPick({ ...picked, zone: event.currentTarget.value })}
+        />
+        <datalist id="zones">
+          {zones.map((zone) => (
+            <option key={zone} value={zone} />
+          ))}
+        </datalist>
+      </Field>
+      {problems.time !== undefined && (
+        <p class="problem" role="alert">
+          {problems.time}
+        </p>
+      )}
+      <div aria-live="polite">
+        {reading.kind === "read" && <Meaning reading={reading} />}
+        {reading.kind === "asking" && <p class="quiet">Asking the service what that means …</p>}
+      </div>
+    </div>
+  );
+}
+
+function Meaning({ reading }: { reading: Extract<Reading, { kind: "read" }> }) {
+  const now = useNow();
+  const { at, answer } = reading;
+  const again = answer.occursAgainAt && timestampDate(answer.occursAgainAt);
+  return (
+    <div class="meaning">
+      <dl class="facts">
+        <div>
+          <dt>There</dt>
+          <dd>
+            {wallTime(answer.localTime)} <span class="quiet">{answer.timezone}</span>
+          </dd>
+        </div>
+        <div>
+          <dt>UTC</dt>
+          <dd class="code" data-instant={at.toISOString()}>
+            {at.toISOString().replace(".000Z", "Z")}
+          </dd>
+        </div>
+        {answer.timezone !== viewerZone && (
+          <div>
+            <dt>Here</dt>
+            <dd>
+              {dayAndTime(at, viewerZone)} <span class="quiet">by this computer’s clock</span>
+            </dd>
+          </div>
+        )}
+        <div>
+          <dt>That is</dt>
+          <dd>{fromNow(at, now)}</dd>
+        </div>
+      </dl>
+      {again !== undefined && (
+        <p class="remark">
+          This time comes twice that day, as the clocks go back: again at {again.toISOString().slice(11, 16)}{" "}
+          UTC. The first one is meant.
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,97 @@
+import { BatchJobError } from "../domain/batch-job-error.ts";
+import type { Caller } from "../domain/caller.ts";
+import { type EventType, eventTypes, isEventType, isForAdmins } from "../domain/event.ts";
+import { isUuid } from "../domain/job-id.ts";
+import type { Shares } from "../postgres/connections.ts";
+import { type EventFilter, type EventPage, type Head, readEvents } from "../postgres/events.ts";
+
+/** What a reader of the log asks for; of either list none means all. */
+export type EventQuery = {
+  readonly afterSequence: number;
+  readonly types: readonly string[];
+  readonly batchJobIds: readonly string[];
+};
+
+const defaultPageSize = 50;
+const maxPageSize = 1_000;
+
+/** So many events are looked at for one page, however few of them are asked for. */
+const mostLookedAt = 10_000;
+
+/** No job has it. */
+const nobody = "00000000-0000-0000-0000-000000000000";
+
+/** What types this caller is told of, of those that it asks for; refused for one that is none, or is not for it. */
+function readTypes({ role }: Caller, asked: readonly string[]): EventType[] {
+  if (asked.length === 0 && role === "admin") return [];
+  if (asked.length === 0) return eventTypes.filter((type) => !isForAdmins(type));
+  return asked.map((type, i) => {
+    const field = `types[${i}]`;
+    if (!isEventType(type)) {
+      throw new BatchJobError(
+        "invalid_argument",
+        `The request's field ${field} is wrong: it must be one of ${eventTypes.join(", ")}.`,
+        { field },
+      );
+    }
+    if (role !== "admin" && isForAdmins(type)) {
+      throw new BatchJobError(
+        "permission_denied",
+        `Events of the type ${type} are told to keys with the role admin only; leave the type out, or use such a key.`,
+        { field, requiredRoles: "admin" },
+      );
+    }
+    return type;
+  });
+}
+
+/** What is asked for of the log, as this caller may see it. */
+export function readFilter(caller: Caller, { types, batchJobIds }: EventQuery): EventFilter {
+  const jobIds = batchJobIds.map((id) => (isUuid(id) ? id.toLowerCase() : nobody));
+  return { types: readTypes(caller, types), batchJobIds: [...new Set(jobIds)] };
+}
+
+/** Refuses a place in the log of which nobody knows any more, or not yet, what comes after it. */
+export function checkCursor(afterSequence: number, { sequence, firstSequence }: Head): void {
+  if (afterSequence > sequence) {
+    throw new BatchJobError(
+      "invalid_argument",
+      `The request's field after_sequence is wrong: the log ends at ${sequence}; give a number up to that.`,
+      { field: "after_sequence", headSequence: String(sequence) },
+    );
+  }
+  if (afterSequence === 0 || afterSequence >= firstSequence - 1) return;
+  throw new BatchJobError(
+    "cursor_expired",
+    `Events before ${firstSequence} are no longer kept; look at the batch jobs themselves, then read on after 0.`,
+    { firstSequence: String(firstSequence) },
+  );
+}
+
+export const isFiltered = ({ types, batchJobIds }: EventFilter): boolean =>
+  types.length > 0 || batchJobIds.length > 0;
+
+/** How many events are looked at for a page of such a size. */
+export const boundsOf = (filter: EventFilter, size: number) => ({
+  size,
+  mostLookedAt: isFiltered(filter) ? Math.max(size, mostLookedAt) : size,
+});
+
+/** The logs of organizations, page by page. */
+export function createEventLog(deps: { reads: Shares }) {
+  const { reads } = deps;
+  return {
+    async list(caller: Caller, query: EventQuery & { pageSize: number }): Promise<EventPage> {
+      const { organizationId } = caller;
+      const { afterSequence, pageSize } = query;
+      const filter = readFilter(caller, query);
+      const size = Math.min(pageSize || defaultPageSize, maxPageSize);
+      const db = reads.of(organizationId);
+      const page = await readEvents(db, organizationId, afterSequence, filter, boundsOf(filter, size));
+      checkCursor(afterSequence, page.head);
+      return page;
+    },
+  };
+}
+
+export type EventLog = ReturnType<typeof createEventLog>;

@@ -10,6 +10,7 @@ import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { forNewOrganization, lease, leaseOne, limitOrganization, reportAll, runJob } from "./leases.ts";
 import { wired } from "./wired.ts";
+import { offerOf } from "../support/offers.ts";
 
 /** How long a worker waits before it looks if nobody wakes it: what it gets sooner it was woken for. */
 const floorMs = 60_000;
@@ -208,7 +209,7 @@ describe("the pace of an organization", () => {
 /** What the transaction gives of contacts that were chosen before, as if there were no pace. */
 async function open(jobId: string, numbers: readonly number[]): Promise<number> {
   const taker = { workerId: "worker-1", requestId: "", ticket: 0, most: 10, durationMs: 60_000 };
-  const offers = [{ jobId, due: 0, numbers }];
+  const offers = [offerOf(jobId, numbers)];
   const { leases, left } = await openLeases(parts.db, parts.caller.organizationId, offers, [taker]);
   expect([...leases.flat().map(({ number }) => number), ...left.flat()]).toEqual(numbers);
   return leases.flat().length;

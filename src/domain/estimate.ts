@@ -41,9 +41,16 @@ function rateOf(points: readonly Point[]): number | undefined {
   return lastedMs >= leastMs && final > 0 ? final / lastedMs : undefined;
 }
 
-/** The instant by which a job was open for so long in all; undefined if that takes more than 400 days. */
+/**
+ * The instant by which a job was open for so long in all, and each of its sets once; undefined if that takes more than
+ * 400 days.
+ */
 function afterOpenTime({ nowMs, hours, zoneSets }: Progress, openMs: number): number | undefined {
   if (hours.length === 0) return nowMs + openMs;
+  // Whoever can never be called keeps the job from its end, and whoever is first called late from an early one.
+  const firsts = zoneSets.map((zones) => findOpening(hours, zones, nowMs)?.fromMs ?? Infinity);
+  const latestMs = Math.max(nowMs, ...firsts);
+  if (latestMs === Infinity) return undefined;
   let [atMs, leftMs] = [nowMs, openMs];
   while (atMs < nowMs + longestMs) {
     const openings = zoneSets.flatMap((zones) => findOpening(hours, zones, atMs) ?? []);
@@ -51,7 +58,7 @@ function afterOpenTime({ nowMs, hours, zoneSets }: Progress, openMs: number): nu
       ...openings.filter(({ fromMs }) => fromMs <= atMs).map((opening) => opening.untilMs),
     );
     if (untilMs > atMs) {
-      if (atMs + leftMs <= untilMs) return atMs + leftMs;
+      if (atMs + leftMs <= untilMs) return Math.max(latestMs, atMs + leftMs);
       leftMs -= untilMs - atMs;
       atMs = untilMs;
     } else if (openings.length === 0) {

@@ -3,6 +3,7 @@ import type { ContactStatus } from "./contact.ts";
 
 /** Why a contact that is open is not being called, the first that is so. */
 export const holdReasons = [
+  "suppressed",
   "not_started",
   "paused",
   "unknown_zone",

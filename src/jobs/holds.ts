@@ -3,6 +3,7 @@ import { type Hold, type Surroundings, holdOf, holdsOf } from "../domain/holds.t
 import type { Contact } from "./queries.ts";
 import { type JobKey, writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
+import { findSuppressed } from "../postgres/suppressed-phones.ts";
 import { type Stored, findZoneSet, readSurroundings } from "../postgres/surroundings.ts";
 import type { Askers } from "../redis/askers.ts";
 import { coalesce } from "../timing/coalesce.ts";
@@ -45,6 +46,9 @@ export function createHolds({ lookUps, askers }: { lookUps: Database; askers: As
 
     /** Why a contact of the job is not being leased now; undefined if nothing holds it. */
     async ofContact(job: BatchJob, contact: Contact): Promise<Hold | undefined> {
+      if (contact.status !== "pending" && contact.status !== "waiting_retry") return undefined;
+      const [suppressed] = await findSuppressed(lookUps, job.organizationId, [contact.phone]);
+      if (suppressed !== undefined) return { reason: "suppressed", contacts: 1, until: suppressed.expiresAt };
       const around = await look(job);
       const zoneSet = around?.sets === undefined ? 0 : await findZoneSet(lookUps, job, contact.number);
       const own = around?.sets?.find((set) => set.zoneSet === zoneSet);

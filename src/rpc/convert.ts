@@ -176,6 +176,7 @@ const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
   organization_limit: ProtoHoldReason.ORGANIZATION_LIMIT,
   pace: ProtoHoldReason.PACE,
   no_worker: ProtoHoldReason.NO_WORKER,
+  suppressed: ProtoHoldReason.SUPPRESSED,
 };
 
 const toHold = ({ reason, contacts, until }: Hold): MessageInitShape<typeof HoldSchema> => ({

@@ -5,6 +5,7 @@ import { eventually } from "../support/eventually.ts";
 import { always, moveOpening, notNow } from "../support/hours.ts";
 import { makeContacts, makeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { suppress, unsuppress } from "../support/suppress.ts";
 import {
   forNewOrganization,
   lease,
@@ -40,6 +41,23 @@ describe("the contacts of a job are held", () => {
     const { id, scheduled_at: until } = await makeJob(parts, { status: "scheduled", contacts: 4 });
     expect(await holds(id)).toEqual([{ reason: "not_started", contacts: 4, until }]);
     expect(await holdOf(id, 4)).toEqual({ reason: "not_started", contacts: 1, until });
+  });
+
+  test("one by one, whose phone is suppressed, whatever else holds them, until that expires", async () => {
+    const jobId = await runJob(parts, { contacts: makeContacts(3) });
+    const phones = makeContacts(3).map(({ phone }) => phone);
+    const until = new Date(Date.now() + 3_600_000);
+    await suppress(parts, phones.slice(0, 1));
+    await suppress(parts, phones.slice(1, 2), { expiresMs: until.getTime() });
+    await parts.jobs.pause(onJob(parts, jobId));
+    expect(await holdOf(jobId, 1)).toEqual({ reason: "suppressed", contacts: 1, until: null });
+    expect(await holdOf(jobId, 2)).toEqual({ reason: "suppressed", contacts: 1, until });
+    expect(await holdOf(jobId, 3)).toMatchObject({ reason: "paused" });
+    await unsuppress(parts, phones);
+    expect(await holdOf(jobId, 1)).toMatchObject({ reason: "paused" });
+    await suppress(parts, phones);
+    await parts.jobs.cancel(onJob(parts, jobId));
+    expect(await holdOf(jobId, 1)).toBeUndefined();
   });
 
   test("while it is paused", async () => {

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/hold.proto.
  */
 export const file_callsheet_v1_hold: GenFile = /*@__PURE__*/
-  fileDesc("ChdjYWxsc2hlZXQvdjEvaG9sZC5wcm90bxIMY2FsbHNoZWV0LnYxIm0KBEhvbGQSKAoGcmVhc29uGAEgASgOMhguY2FsbHNoZWV0LnYxLkhvbGRSZWFzb24SEAoIY29udGFjdHMYAiABKAUSKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKqgCCgpIb2xkUmVhc29uEhsKF0hPTERfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXSE9MRF9SRUFTT05fTk9UX1NUQVJURUQQARIWChJIT0xEX1JFQVNPTl9QQVVTRUQQAhIcChhIT0xEX1JFQVNPTl9VTktOT1dOX1pPTkUQCRIdChlIT0xEX1JFQVNPTl9DQUxMSU5HX0hPVVJTEAMSGwoXSE9MRF9SRUFTT05fUkVUUllfREVMQVkQBBIZChVIT0xEX1JFQVNPTl9KT0JfTElNSVQQBRIiCh5IT0xEX1JFQVNPTl9PUkdBTklaQVRJT05fTElNSVQQBhIUChBIT0xEX1JFQVNPTl9QQUNFEAcSGQoVSE9MRF9SRUFTT05fTk9fV09SS0VSEAhiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("ChdjYWxsc2hlZXQvdjEvaG9sZC5wcm90bxIMY2FsbHNoZWV0LnYxIm0KBEhvbGQSKAoGcmVhc29uGAEgASgOMhguY2FsbHNoZWV0LnYxLkhvbGRSZWFzb24SEAoIY29udGFjdHMYAiABKAUSKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKsQCCgpIb2xkUmVhc29uEhsKF0hPTERfUkVBU09OX1VOU1BFQ0lGSUVEEAASGgoWSE9MRF9SRUFTT05fU1VQUFJFU1NFRBAKEhsKF0hPTERfUkVBU09OX05PVF9TVEFSVEVEEAESFgoSSE9MRF9SRUFTT05fUEFVU0VEEAISHAoYSE9MRF9SRUFTT05fVU5LTk9XTl9aT05FEAkSHQoZSE9MRF9SRUFTT05fQ0FMTElOR19IT1VSUxADEhsKF0hPTERfUkVBU09OX1JFVFJZX0RFTEFZEAQSGQoVSE9MRF9SRUFTT05fSk9CX0xJTUlUEAUSIgoeSE9MRF9SRUFTT05fT1JHQU5JWkFUSU9OX0xJTUlUEAYSFAoQSE9MRF9SRUFTT05fUEFDRRAHEhkKFUhPTERfUkVBU09OX05PX1dPUktFUhAIYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Why so many contacts are not being leased.
@@ -61,6 +61,15 @@ export const HoldReason = {
    * @generated from enum value: HOLD_REASON_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
+
+  /**
+   * The phone number of the contact is on the organization's list of suppressed phones. `until` is when its entry
+   * expires, if it does; if the contact would be called before, it ends as suppressed instead. Only in the answer of
+   * GetContact.
+   *
+   * @generated from enum value: HOLD_REASON_SUPPRESSED = 10;
+   */
+  SUPPRESSED: 10,
 
   /**
    * The job has not started. `until` is the time for which it is scheduled.

@@ -158,7 +158,7 @@ export function createFollowing(deps: {
           const seen = await next(place, tail);
           if (seen.events.length > 0 || performance.now() - sentMs >= signOfLifeMs) {
             place = seen.lastSequence;
-            yield { ...seen, headSequence: tail.head.sequence };
+            yield { ...seen, headSequence: Math.max(tail.head.sequence, seen.lastSequence) };
             sentMs = performance.now();
           } else if (seen.lastSequence > place) {
             place = seen.lastSequence;
@@ -179,7 +179,8 @@ export function createFollowing(deps: {
           checkCursor(place, page.head);
           return page;
         }
-        const { to } = tail;
+        // A reader may know more of the log than what is shared, from another replica.
+        const to = Math.max(place, tail.to);
         const events = tail.events.filter((event) => event.sequence > place && wanted(event));
         const some = events.slice(
           0,

@@ -81,6 +81,29 @@ test("a stream says at once where the log ends, and has what is asked for alone"
   await stream.return?.();
 });
 
+test("a reader that knows more of the log than this replica goes on from there", async () => {
+  await fresh();
+  const first = follow();
+  await first.next();
+  for (let i = 0; i < 20; i += 1) {
+    await create();
+    const { head } = await parts.eventLog.list(parts.caller, {
+      afterSequence: 0,
+      types: [],
+      batchJobIds: [],
+      pageSize: 1,
+    });
+    const stream = follow({ afterSequence: head.sequence });
+    expect((await stream.next()).value).toMatchObject({
+      events: [],
+      lastSequence: head.sequence,
+      headSequence: head.sequence,
+    });
+    await stream.return?.();
+  }
+  await first.return?.();
+});
+
 test("a place in the log of which nobody knows what comes after it is refused", async () => {
   await fresh();
   expect(await refusal(follow({ afterSequence: 99 }).next())).toMatchObject({ reason: "invalid_argument" });

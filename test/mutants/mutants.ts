@@ -1756,6 +1756,14 @@ const access: readonly Mutant[] = [
     title: "tells who did it by id and name, and of keys to admins alone",
   },
   {
+    guard: "a reader of the log is not taken back to where its replica is",
+    file: "src/events/following.ts",
+    text: "const to = Math.max(place, tail.to);",
+    instead: "const { to } = tail;",
+    test: "test/events/following.test.ts",
+    title: "a reader that knows more of the log than this replica goes on from there",
+  },
+  {
     guard: "keys are counted under the organization's lock before one is revoked",
     file: "src/postgres/api-keys.ts",
     text: "role = 'admin'))::int as admins",

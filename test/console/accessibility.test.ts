@@ -84,6 +84,10 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByRole("button", { name: "Cancel job" }).click();
     await page.getByRole("dialog").waitFor();
   },
+  "who did what with a job": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/${finishedJob}/activity`);
+    await page.locator(".timeline li").first().waitFor();
+  },
   "people and keys": async (page) => {
     await page.goto(`${service.httpUrl}/keys`);
     await page.getByLabel("For whom, or for what").fill("x".repeat(200));

@@ -184,6 +184,18 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
       attempts.map(({ attempt, outcome }) => `${attempt}. ${outcomeWords.get(outcome)}`),
     ),
   );
+  // Who did what, the latest first.
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}/activity`);
+  await page.locator(".timeline li").first().waitFor();
+  expect(await page.locator(".timeline strong").allInnerTexts()).toEqual([
+    "Completed",
+    "Started by a command",
+    "Moved to Sun, 4 Nov 2035, 01:30 America/New_York",
+    "Scheduled for Thu, 1 Mar 2035, 10:00 America/New_York",
+    "60 contacts added",
+    "Created with 0 contacts",
+  ]);
+  await page.getByText("bootstrap", { exact: true }).first().waitFor();
   expect(complaints).toEqual([]);
 });
 

@@ -13,6 +13,12 @@ export const contact = (i: number) => ({
   city: "London",
 });
 
+/** Twelve sets of time zones, each as large as the others. */
+export const twelveZones: readonly string[] = [
+  "America/New_York America/Chicago America/Denver America/Los_Angeles America/Sao_Paulo Europe/London",
+  "Europe/Paris Europe/Athens Asia/Dubai Asia/Kolkata Asia/Tokyo Australia/Sydney",
+].flatMap((names) => names.split(" "));
+
 export type Contact = ReturnType<typeof contact>;
 
 /** Some at a time. */
@@ -38,11 +44,19 @@ export function* linesOf(
   yield text;
 }
 
-/** A CSV file of so many contacts, until it is disposed. */
-export async function writeCsv(total: number): Promise<AsyncDisposable & { file: string }> {
+/** A CSV file of so many contacts, until it is disposed; with zones, in these in turn. */
+export async function writeCsv(
+  total: number,
+  zones: readonly string[] = [],
+): Promise<AsyncDisposable & { file: string }> {
   const folder = await mkdtemp(join(tmpdir(), "callsheet-bench-csv-"));
   const file = join(folder, "contacts.csv");
-  const lines = linesOf(total, "phone,name,plan,city\n", (c) => `${c.phone},${c.name},${c.plan},${c.city}\n`);
+  const hasZones = zones.length > 0;
+  const head = `phone,name,plan,city${hasZones ? ",timezone" : ""}\n`;
+  const lines = linesOf(total, head, (c, i) => {
+    const zone = hasZones ? `,${zones[i % zones.length]}` : "";
+    return `${c.phone},${c.name},${c.plan},${c.city}${zone}\n`;
+  });
   await pipeline(Readable.from(lines), createWriteStream(file));
   return { file, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }

@@ -13,7 +13,7 @@ import { type FreshService, startFreshServers, startFreshService } from "./fresh
 import { openGrpcClient } from "./grpc-client.ts";
 import { cpuSecondsOf, withPostgres, withRedis } from "./measure.ts";
 import type { Entrant, Sample, Sizes, Workload } from "./workload.ts";
-import { perSecond } from "./contacts.ts";
+import { perSecond, twelveZones } from "./contacts.ts";
 import { type Peer, bullmq, graphileWorker, pgBoss } from "./peers.ts";
 
 /** How many contacts a worker asks for at a time. */
@@ -26,7 +26,10 @@ const warmUp = (total: number): number => Math.ceil(total / 10);
 export const liftLimit = ({ databaseUrl }: FreshService) =>
   withPostgres(databaseUrl, (client) => client.query("update organizations set lease_limit = 10000"));
 
-type JobSettings = Pick<MessageInitShape<typeof CreateBatchJobRequestSchema>, "callingHours">;
+type JobSettings = Pick<MessageInitShape<typeof CreateBatchJobRequestSchema>, "callingHours"> & {
+  /** Of the contacts in turn; none for the job's own. */
+  readonly zones?: readonly string[];
+};
 
 /** Hours that never end: what is measured is what judging them costs. */
 const withHours: JobSettings = {
@@ -37,7 +40,7 @@ const withHours: JobSettings = {
 async function startJob(
   { client }: FreshService,
   total: number,
-  settings: JobSettings = {},
+  { zones = [], ...settings }: JobSettings = {},
 ): Promise<string> {
   const { batchJobId } = await client.createBatchJob({
     name: "dispatch",
@@ -50,6 +53,7 @@ async function startJob(
       phone: `+1${4_150_000_000 + first + i}`,
       name: "Ada Lovelace",
       fields: { plan: "basic", city: "London" },
+      timezone: zones[(first + i) % zones.length] ?? "",
     }));
     await client.addContacts({ batchJobId, contacts });
   }
@@ -181,6 +185,11 @@ export const dispatching = ({ dispatched: total, contacts }: Sizes): Workload =>
       name: `Callsheet, 8 × batches of ${batchOf(8)}, within calling hours`,
       role: "callsheet",
       run: () => dispatch(8, total, { settings: withHours }),
+    },
+    {
+      name: `Callsheet, 8 × batches of ${batchOf(8)}, within calling hours, in 12 sets of time zones`,
+      role: "callsheet",
+      run: () => dispatch(8, total, { settings: { ...withHours, zones: twelveZones } }),
     },
     {
       name: `Callsheet, 8 × batches of ${batchOf(8)}, tables grown under them`,

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { from as copyFrom } from "pg-copy-streams";
 import { createBlocks, writeLine } from "../src/postgres/contact-blocks.ts";
-import { linesOf, perSecond, writeCsv } from "./contacts.ts";
+import { linesOf, perSecond, twelveZones, writeCsv } from "./contacts.ts";
 import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
 import {
   cpuSecondsOf,
@@ -21,8 +21,8 @@ import { type Enqueue, addBulk, addJobs, insertJobs } from "./peer-enqueue.ts";
 import { type Entrant, type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
 /** Sends the file with one HTTP request; answers how many contacts a second became durable. */
-async function importFile(service: FreshService, contacts: number) {
-  await using csv = await writeCsv(contacts);
+async function importFile(service: FreshService, contacts: number, zones: readonly string[] = []) {
+  await using csv = await writeCsv(contacts, zones);
   const { batchJobId } = await service.client.createBatchJob({ name: "bench", fromPhoneNumberId: "pn_1" });
   const before = { bytes: await postgresBytes(service.databaseUrl), cpu: await cpuSecondsOf(service.pid) };
   const body = await openAsBlob(csv.file);
@@ -146,8 +146,9 @@ async function startAndWait(service: FreshService, batchJobId: string, contacts:
     const began = performance.now();
     const answered = service.client.startBatchJob({ batchJobId }).then(() => performance.now() - began);
     for (let listed = 0; listed < contacts;) {
-      const [key] = await redis.keys(`*${batchJobId}:contacts`);
-      listed = key === undefined ? 0 : await redis.llen(key);
+      const lists = await redis.keys(`*${batchJobId}:contacts*`);
+      const lengths = await Promise.all(lists.map((key) => redis.llen(key)));
+      listed = lengths.reduce((sum, length) => sum + length, 0);
       if (listed < contacts) await delay(2);
     }
     const value = perSecond(contacts, began);
@@ -220,6 +221,16 @@ async function importAndStart(contacts: number): Promise<Sample> {
   };
 }
 
+async function startInSets(contacts: number): Promise<Sample> {
+  await using service = await startFreshService();
+  await importFile(service, warmUp(contacts), twelveZones).then(({ batchJobId }) =>
+    startAndWait(service, batchJobId, warmUp(contacts)),
+  );
+  const { batchJobId } = await importFile(service, contacts, twelveZones);
+  const { value, extra } = await startAndWait(service, batchJobId, contacts);
+  return { value, extra };
+}
+
 export const importing = (sizes: Sizes): Workload => ({
   name: "import",
   title: `${sizes.contacts} contacts, from a CSV file to validated, without duplicates, durable`,
@@ -270,6 +281,12 @@ export const importing = (sizes: Sizes): Workload => ({
       role: "limit",
       figure: "import-indexed",
       run: () => rawCopy(sizes.contacts, rowEach("primary key (job_id, number), unique (job_id, phone)")),
+    },
+    {
+      name: "Callsheet, one StartBatchJob, in 12 sets of time zones",
+      role: "callsheet",
+      figure: "fan-out",
+      run: () => startInSets(sizes.contacts),
     },
     {
       name: "RPUSH of 1,000, 8 in flight",

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { beforeAllJobs, isUuid } from "../domain/job-id.ts";
 import { standingEntries } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
-import { entriesDueSoon, jobsNow, runningJobs } from "../postgres/sweep.ts";
+import { entriesDueSoon, jobsNow, lacksContacts, runningJobs } from "../postgres/sweep.ts";
 import type { RedisClient } from "../redis/connection.ts";
 import { createContactList } from "../redis/contact-list.ts";
 import type { Keys } from "../redis/keys.ts";
@@ -48,9 +48,9 @@ export function comparisonChecks(deps: {
     const looks = await Promise.all(
       jobs.map(async (job) => {
         const position = await contactList.position(job);
-        const count = await peek.count(job);
+        const counts = await peek.counts(job);
         const isDone =
-          position !== undefined && position.last >= job.totalContacts && (count > 0 || job.pending === 0);
+          position !== undefined && position.last >= job.totalContacts && !lacksContacts(job, counts);
         return isDone ? [] : [`${job.id} ${position?.epoch ?? ""} ${position?.last ?? ""}`];
       }),
     );

@@ -114,6 +114,8 @@ export type BatchJob = {
   readonly hasAllPhones: boolean;
   /** How many sets of time zones its contacts are in; 0 for a job whose contacts may be called at any time. */
   readonly zoneSets: number;
+  /** Contacts without a time zone of their own are in those that their numbers can be in. */
+  readonly zonesFromPhone: boolean;
 };
 
 /** What of a job its creation gives, and may be changed until it is final. */
@@ -148,6 +150,7 @@ export type NewBatchJob = JobSettings &
     | "scheduledStartTime"
     | "scheduledJobId"
     | "totalContacts"
+    | "zonesFromPhone"
   > & {
     readonly status: "pending" | "scheduled";
     /** What its start goes on from, where that is traced. */

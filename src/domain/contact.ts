@@ -1,3 +1,5 @@
+import { findTimeZone } from "./time-zone.ts";
+
 /** How an attempt may end. A contact's final status is the word of its last outcome. */
 export const outcomes = [
   "completed",
@@ -38,7 +40,13 @@ export type ContactStatus = StoredContactStatus | "cancelled" | "expired";
 /** The statuses that a job which has ended turns into `cancelled` or `expired`. */
 export const openContactStatuses = ["pending", "waiting_retry"] as const satisfies StoredContactStatus[];
 
-export type ContactInput = { phone: string; name: string; fields: Record<string, string> };
+export type ContactInput = {
+  phone: string;
+  name: string;
+  fields: Record<string, string>;
+  /** Its own; empty or not there for none. */
+  timezone?: string;
+};
 
 /** A contact as it is stored. While it is leased it is dialing, in its next attempt. */
 export type StoredContact = ContactInput & {
@@ -55,6 +63,7 @@ export const rejectionReasons = [
   "duplicate_phone",
   "invalid_fields",
   "extension_not_supported",
+  "invalid_timezone",
 ] as const;
 
 export type RejectionReason = (typeof rejectionReasons)[number];
@@ -62,7 +71,7 @@ export type RejectionReason = (typeof rejectionReasons)[number];
 /** What is wrong with a contact: where, and which rule it breaks, in words for people. */
 export type Flaw = {
   reason: RejectionReason;
-  /** `phone`, `name`, `fields`, `fields["KEY"]`, or nothing for a row of a file as a whole. */
+  /** `phone`, `name`, `fields`, `fields["KEY"]`, `timezone`, or nothing for a row of a file as a whole. */
   field: string;
   rule: string;
 };
@@ -156,6 +165,11 @@ export const badName: Flaw = invalidField("name", textRule(200, "such as a line 
 export const badValue = (key: string): Flaw =>
   invalidField(`fields[${JSON.stringify(key)}]`, textRule(1000, "but line feeds and tabs"));
 export const tooManyFields: Flaw = invalidField("fields", `must be at most ${largestFieldCount}`);
+export const badTimeZone: Flaw = {
+  reason: "invalid_timezone",
+  field: "timezone",
+  rule: 'must be the name of an IANA time zone, such as "America/New_York", or empty',
+};
 export const tooLarge: Flaw = invalidField(
   "fields",
   "must leave the contact, as it is stored, within 32 KiB: phone, name and fields as JSON in UTF-8",
@@ -182,9 +196,10 @@ export const readE164: ReadPhone = (written) => {
 };
 
 /** What keeps a contact from being stored, judged by itself; undefined if nothing does. */
-function flawOf({ phone, name, fields }: ContactInput): Flaw | undefined {
+function flawOf({ phone, name, fields, timezone }: ContactInput): Flaw | undefined {
   if (!isPhone(phone)) return badPhone(phone);
   if (!isName(name)) return badName;
+  if (timezone !== undefined && timezone !== "" && findTimeZone(timezone) === undefined) return badTimeZone;
   const entries = Object.entries(fields);
   if (entries.length > largestFieldCount) return tooManyFields;
   for (const [key, value] of entries) {
@@ -202,8 +217,13 @@ const fewFields = 7;
 /** What was given as a contact and cannot be judged as one, such as a row of a file that lacks a value. */
 export type FlawedInput = { phone: string; flaw: Flaw };
 
-/** A contact as it can be stored, with its place among those given. */
+/** A contact as it can be stored, with its place among those given; its time zone, if it has one, is canonical. */
 export type AcceptedContact = ContactInput & { index: number };
+
+function inCanonicalSpelling(timezone: string): { timezone?: string } {
+  const canonical = timezone === "" ? undefined : findTimeZone(timezone);
+  return canonical === undefined ? {} : { timezone: canonical };
+}
 
 /** Sorts out the contacts that cannot be stored; of those with the same phone the first is kept. */
 export function sortOut(inputs: readonly (ContactInput | FlawedInput)[]): {
@@ -219,12 +239,12 @@ export function sortOut(inputs: readonly (ContactInput | FlawedInput)[]): {
       rejected.push({ index, phone: shownPhone(phone), ...input.flaw });
       continue;
     }
-    const { name, fields } = input;
-    const contact = { phone, name, fields };
+    const { name, fields, timezone = "" } = input;
+    const contact = timezone === "" ? { phone, name, fields } : { phone, name, fields, timezone };
     const flaw = flawOf(contact) ?? (phones.has(phone) ? duplicatePhone : undefined);
     if (flaw === undefined) {
       phones.add(phone);
-      accepted.push({ ...contact, index });
+      accepted.push({ ...contact, index, ...inCanonicalSpelling(timezone) });
     } else {
       rejected.push({ index, phone: shownPhone(phone), ...flaw });
     }

@@ -41,9 +41,16 @@ function rateOf(points: readonly Point[]): number | undefined {
   return lastedMs >= leastMs && final > 0 ? final / lastedMs : undefined;
 }
 
-/** The instant by which a job was open for so long in all; undefined if that takes more than 400 days. */
+/**
+ * The instant by which a job was open for so long in all, and each of its sets once; undefined if that takes more than
+ * 400 days.
+ */
 function afterOpenTime({ nowMs, hours, zoneSets }: Progress, openMs: number): number | undefined {
   if (hours.length === 0) return nowMs + openMs;
+  // Whoever can never be called keeps the job from its end, and whoever is first called late from an early one.
+  const firsts = zoneSets.map((zones) => findOpening(hours, zones, nowMs)?.fromMs ?? Infinity);
+  const latestMs = Math.max(nowMs, ...firsts);
+  if (latestMs === Infinity) return undefined;
   let [atMs, leftMs] = [nowMs, openMs];
   while (atMs < nowMs + longestMs) {
     const openings = zoneSets.flatMap((zones) => findOpening(hours, zones, atMs) ?? []);
@@ -51,7 +58,7 @@ function afterOpenTime({ nowMs, hours, zoneSets }: Progress, openMs: number): nu
       ...openings.filter(({ fromMs }) => fromMs <= atMs).map((opening) => opening.untilMs),
     );
     if (untilMs > atMs) {
-      if (atMs + leftMs <= untilMs) return atMs + leftMs;
+      if (atMs + leftMs <= untilMs) return Math.max(latestMs, atMs + leftMs);
       leftMs -= untilMs - atMs;
       atMs = untilMs;
     } else if (openings.length === 0) {
@@ -71,7 +78,9 @@ export function estimatedFinish(progress: Progress): number | undefined {
   const { points, open, lastRetryAtMs, endAtMs = Infinity } = progress;
   const rate = rateOf(points);
   if (rate === undefined || open === 0) return undefined;
-  const finishMs = afterOpenTime(progress, open / rate);
+  // Whoever is in no zone is never called within hours.
+  const isEndless = progress.hours.length > 0 && progress.zoneSets.some((zones) => zones.length === 0);
+  const finishMs = isEndless ? undefined : afterOpenTime(progress, open / rate);
   if (finishMs === undefined) return endAtMs === Infinity ? undefined : endAtMs;
   return Math.min(endAtMs, Math.max(finishMs, lastRetryAtMs ?? 0));
 }

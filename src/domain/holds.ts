@@ -3,8 +3,10 @@ import type { ContactStatus } from "./contact.ts";
 
 /** Why a contact that is open is not being called, the first that is so. */
 export const holdReasons = [
+  "suppressed",
   "not_started",
   "paused",
+  "unknown_zone",
   "calling_hours",
   "retry_delay",
   "job_limit",
@@ -18,26 +20,42 @@ export type HoldReason = (typeof holdReasons)[number];
 /** What keeps so many contacts of a job from being leased now, and until when where that is known. */
 export type Hold = { readonly reason: HoldReason; readonly contacts: number; readonly until: Date | null };
 
-/** How things are around a running job. */
-export type Surroundings = {
-  /** Whether its calling hours allow calls now. */
+/** Whether contacts in the same time zones may be called. */
+type Open = {
+  /** Whether their calling hours allow calls now. */
   readonly isOpen: boolean;
   /** When they allow them next, where that has been reckoned. */
   readonly opensAt: Date | null;
-  /** How many of its retries have come due; they are not counted beyond some. */
+  /** False if nobody knows which zones these are. */
+  readonly isKnown?: boolean;
+};
+
+/** Those of them that wait for a retry. */
+type Retries = {
+  /** How many have come due; they are not counted beyond some. */
   readonly dueRetries: number;
   readonly nextRetryAt: Date | null;
-  /** How many more leases it may have. */
-  readonly jobFree: number;
-  /** When its growing limit allows one more. */
-  readonly jobFreeAt: Date | null;
-  /** How many more leases its organization may have. */
-  readonly organizationFree: number;
-  /** When its pace, and that of its organization, allow the next call; null if they do now. */
-  readonly nextCallAt: Date | null;
-  /** Whether a worker has asked for its contacts within a minute; undefined where nobody knows. */
-  readonly hasWorker: boolean | undefined;
 };
+
+/** Contacts of a job that are in the same time zones. */
+export type SetAround = Open & Retries & { readonly pending: number; readonly waiting: number };
+
+/** How things are around a running job. */
+export type Surroundings = Open &
+  Retries & {
+    /** Its contacts by the sets of time zones that they are in, if there are several. */
+    readonly sets?: readonly SetAround[] | undefined;
+    /** How many more leases it may have. */
+    readonly jobFree: number;
+    /** When its growing limit allows one more. */
+    readonly jobFreeAt: Date | null;
+    /** How many more leases its organization may have. */
+    readonly organizationFree: number;
+    /** When its pace, and that of its organization, allow the next call; null if they do now. */
+    readonly nextCallAt: Date | null;
+    /** Whether a worker has asked for its contacts within a minute; undefined where nobody knows. */
+    readonly hasWorker: boolean | undefined;
+  };
 
 type Why = Omit<Hold, "contacts">;
 
@@ -49,8 +67,14 @@ function holdOfReady(around: Surroundings): Why | undefined {
   return around.hasWorker === false ? { reason: "no_worker", until: null } : undefined;
 }
 
+/** What holds contacts in time zones where no call is allowed now. */
+function holdOfHours({ isOpen, isKnown = true, opensAt }: Open): Why | undefined {
+  if (isOpen) return undefined;
+  return isKnown ? { reason: "calling_hours", until: opensAt } : { reason: "unknown_zone", until: null };
+}
+
 /** What holds all contacts of a job, whatever holds each of them. */
-function holdOfJob(job: BatchJob, around: Surroundings | undefined): Why | undefined {
+function holdOfJob(job: BatchJob): Why | undefined {
   switch (job.status) {
     case "pending":
       return { reason: "not_started", until: null };
@@ -59,7 +83,6 @@ function holdOfJob(job: BatchJob, around: Surroundings | undefined): Why | undef
     case "paused":
       return { reason: "paused", until: job.resumeAt };
     case "running":
-      return around?.isOpen === false ? { reason: "calling_hours", until: around.opensAt } : undefined;
     case "completed":
     case "failed":
     case "cancelled":
@@ -70,20 +93,44 @@ function holdOfJob(job: BatchJob, around: Surroundings | undefined): Why | undef
 /** Why contacts of the job are not being leased, each contact under one reason. */
 export function holdsOf(job: BatchJob, around: Surroundings | undefined): Hold[] {
   const { pending, waiting_retry: waiting } = job.counts;
-  const whole = holdOfJob(job, around);
-  if (whole !== undefined) return withContacts([{ ...whole, contacts: pending + waiting }]);
+  const whole = holdOfJob(job);
+  if (whole !== undefined) return together([{ ...whole, contacts: pending + waiting }]);
   if (job.status !== "running" || around === undefined) return [];
-  const due = Math.min(around.dueRetries, waiting);
   const why = holdOfReady(around);
-  return withContacts([
-    { reason: "retry_delay", contacts: waiting - due, until: around.nextRetryAt },
-    ...(why === undefined ? [] : [{ ...why, contacts: pending + due }]),
-  ]);
+  const sets = around.sets ?? [{ ...around, pending, waiting }];
+  return together(
+    sets.flatMap((set) => {
+      const closed = holdOfHours(set);
+      if (closed !== undefined) return [{ ...closed, contacts: set.pending + set.waiting }];
+      const due = Math.min(set.dueRetries, set.waiting);
+      return [
+        { reason: "retry_delay" as const, contacts: set.waiting - due, until: set.nextRetryAt },
+        ...(why === undefined ? [] : [{ ...why, contacts: set.pending + due }]),
+      ];
+    }),
+  );
 }
 
-const withContacts = (holds: readonly Hold[]): Hold[] => holds.filter(({ contacts }) => contacts > 0);
+/** Each reason once, in their order, with all the contacts that are under it. */
+function together(holds: readonly Hold[]): Hold[] {
+  const byReason = Map.groupBy(
+    holds.filter(({ contacts }) => contacts > 0),
+    ({ reason }) => reason,
+  );
+  return holdReasons.flatMap((reason) => {
+    const same = byReason.get(reason) ?? [];
+    const untils = same.flatMap(({ until }) => until?.getTime() ?? []);
+    const contacts = same.reduce((sum, hold) => sum + hold.contacts, 0);
+    return contacts === 0
+      ? []
+      : [{ reason, contacts, until: untils.length === 0 ? null : new Date(Math.min(...untils)) }];
+  });
+}
 
-/** Why one contact of the job is not being leased; undefined if nothing holds it, or it is not open. */
+/**
+ * Why one contact of the job is not being leased, around which things are so in its time zones; undefined if nothing
+ * holds it, or it is not open.
+ */
 export function holdOf(
   contact: { readonly status: ContactStatus; readonly nextAttemptAt: Date | null },
   job: BatchJob,
@@ -91,7 +138,7 @@ export function holdOf(
   now: Date,
 ): Hold | undefined {
   if (contact.status !== "pending" && contact.status !== "waiting_retry") return undefined;
-  const why = holdOfJob(job, around) ?? (around && holdOfOne(contact, around, now));
+  const why = holdOfJob(job) ?? (around && (holdOfHours(around) ?? holdOfOne(contact, around, now)));
   return why && { ...why, contacts: 1 };
 }
 

@@ -38,22 +38,29 @@ const known = new Map<string, string>();
 /** The canonical spelling of an IANA zone given in any case; an empty name means UTC. */
 export function canonicalTimeZone(name: string): string {
   if (name === "") return "UTC";
-  if (!zoneName.test(name)) throw unknownTimeZone(name);
-  const key = name.toLowerCase();
-  const found = known.get(key) ?? findTimeZone(name);
-  // There are no more than the runtime has zones.
-  known.set(key, found);
+  const found = findTimeZone(name);
+  if (found === undefined) throw unknownTimeZone(name);
   return found;
 }
 
-function findTimeZone(name: string): string {
+/** The same, of a name that is not empty; undefined if there is no such zone. */
+export function findTimeZone(name: string): string | undefined {
+  if (!zoneName.test(name)) return undefined;
+  const key = name.toLowerCase();
+  const found = known.get(key) ?? askRuntime(name);
+  // There are no more than the runtime has zones.
+  if (found !== undefined) known.set(key, found);
+  return found;
+}
+
+function askRuntime(name: string): string | undefined {
+  if (isForeign(name)) return undefined;
   try {
-    if (isForeign(name)) throw new RangeError();
     const zone = new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone;
     return renamed[zone] ?? zone;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw unknownTimeZone(name);
+    return undefined;
   }
 }
 

@@ -2,6 +2,7 @@ import {
   type Flaw,
   type ReadPhone,
   badName,
+  badTimeZone,
   badValue,
   isFieldValue,
   isName,
@@ -11,17 +12,24 @@ import {
   tooLarge,
   tooManyFields,
 } from "../domain/contact.ts";
+import { findTimeZone } from "../domain/time-zone.ts";
 import { fromCell } from "./cells.ts";
 import type { Columns } from "./titles.ts";
 
 /** A contact of a file; its fields are JSON. */
-export type ContactRow = { readonly phone: string; readonly name: string; readonly fields: string };
+export type ContactRow = {
+  readonly phone: string;
+  readonly name: string;
+  readonly fields: string;
+  /** Its own, if it has one. */
+  readonly timezone?: string;
+};
 
 const badRow = (rule: string): Flaw => ({ reason: "invalid_fields", field: "", rule });
 
 /** Judges records as `sortOut` does; one that has not a value for each column is rejected as invalid_fields. */
 export function createRowReader(
-  { phone: phoneAt, name: nameAt, fields, untitled, count }: Columns,
+  { phone: phoneAt, name: nameAt, timezone: zoneAt, fields, untitled, count }: Columns,
   readPhone: ReadPhone,
 ) {
   // Each with the JSON that comes before its value.
@@ -55,6 +63,9 @@ export function createRowReader(
       if (flaw !== undefined) return flaw;
       const name = nameAt === undefined ? "" : (fromCell(values[nameAt] ?? "") ?? "");
       if (!isName(name)) return badName;
+      const zone = zoneAt === undefined ? "" : (fromCell(values[zoneAt] ?? "") ?? "");
+      const timezone = zone === "" ? undefined : findTimeZone(zone);
+      if (zone !== "" && timezone === undefined) return badTimeZone;
       let json = "";
       let fieldCount = 0;
       for (const { at, key, before } of columns) {
@@ -66,7 +77,8 @@ export function createRowReader(
       }
       if (fieldCount > largestFieldCount) return tooManyFields;
       const text = `{${json}}`;
-      return isSmallEnough(phone, name, text) ? { phone, name, fields: text } : tooLarge;
+      if (!isSmallEnough(phone, name, text)) return tooLarge;
+      return { phone, name, fields: text, ...(timezone === undefined ? {} : { timezone }) };
     },
   };
 }

@@ -51,7 +51,7 @@ export function fieldTitle(name: string): string {
   const isPlain =
     name === name.trim() &&
     toCell(name) === name &&
-    !["phone", "name"].includes(name.toLowerCase()) &&
+    !["phone", "name", "timezone"].includes(name.toLowerCase()) &&
     !isResult(name) &&
     !hasPhoneWithin(name) &&
     !written.test(name);

@@ -9,6 +9,7 @@ export type Columns = {
   readonly count: number;
   readonly phone: number;
   readonly name: number | undefined;
+  readonly timezone: number | undefined;
   /** The other columns with a title, which become fields; of a contact at most as many as it may have. */
   readonly fields: readonly { readonly at: number; readonly key: string }[];
   /** Those without, which may hold nothing. */
@@ -90,14 +91,16 @@ export function readTitles(given: readonly string[], called = "", chosen?: Chose
     chosen === undefined ? title.toLowerCase() === "name" && at !== phone : at === chosen.name;
   const names = titles.flatMap((title, at) => (isName(title, at) ? [at] : []));
   const [name, secondName] = names;
+  const zones = titles.flatMap((title, at) => (title.toLowerCase() === "timezone" ? [at] : []));
+  const [timezone, secondZone] = zones;
   const results = resultColumns(titles);
   const others = titles.flatMap((title, at) =>
-    at === phone || at === name || title === "" || results.has(at)
+    at === phone || at === name || at === timezone || title === "" || results.has(at)
       ? []
       : [{ at, key: writtenField(title) ?? title }],
   );
   const seen = new Set<string>();
-  const again = secondName ?? others.find(({ key }) => seen.size === seen.add(key).size)?.at;
+  const again = secondName ?? secondZone ?? others.find(({ key }) => seen.size === seen.add(key).size)?.at;
   if (again !== undefined) throw sameTitle(titles[again]);
   const wrong = others.find(({ key }) => !isFieldKey(key));
   if (wrong !== undefined) {
@@ -115,6 +118,7 @@ export function readTitles(given: readonly string[], called = "", chosen?: Chose
     count: titles.findLastIndex((title) => title !== "") + 1,
     phone,
     name,
+    timezone,
     fields: others,
     untitled: titles.flatMap((title, at) => (title === "" ? [at] : [])),
   };

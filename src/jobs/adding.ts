@@ -6,7 +6,9 @@ import { enterPhones } from "../postgres/adding.ts";
 import { type Trx, countAdded } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import type { BatchJob } from "../domain/batch-job.ts";
+import type { CountedSet } from "../domain/zone-sets.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
+import { countInSets } from "../postgres/zone-sets.ts";
 import { type CommandRequest, byOf } from "./command.ts";
 
 /** Thrown by an addition that must not go on while a file is being added to the job. */
@@ -45,7 +47,8 @@ export async function whenNothingKeepsOut<T>(db: Database, add: () => Promise<T>
 }
 
 /**
- * Counts contacts that were written into a job, which the transaction has locked, and tells of that. Refused as
+ * Counts contacts that were written into a job, which the transaction has locked, and in its sets of time zones, all of
+ * which are given, and tells of that. Refused as
  * limit_exceeded if the organization has more than it may have then. It comes last: others who add contacts to jobs of
  * the organization wait for the transaction from here on.
  */
@@ -53,11 +56,12 @@ export async function noteAdded(
   trx: Trx,
   request: Pick<CommandRequest, "caller" | "requestId">,
   job: BatchJob,
-  added: { count: number; withPhones: boolean },
+  added: { count: number; withPhones: boolean; zoneSets: readonly CountedSet[] },
   tell: Tell,
 ): Promise<BatchJob> {
   if (added.count === 0) return job;
   const { organizationId, id } = job;
+  await countInSets(trx, job, added.zoneSets);
   const after = await countAdded(trx, organizationId, id, added);
   await checkStoredContacts(trx, organizationId, added.count);
   const data = { acceptedContacts: added.count, totalContacts: after.totalContacts };

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from "./adding.ts";
-import { type JobCommandRequest, checkNow, keyOf, lockForCommand } from "./checks.ts";
+import { type JobCommandRequest, checkNow, lockForCommand } from "./checks.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
 import { toldAnswer } from "./kept-answers.ts";
@@ -9,11 +9,12 @@ import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } 
 import { halfOfUpdate, updateJob } from "./updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
-import { type RedisHalf, createRedisHalves, goOn } from "./redis-halves.ts";
+import { type RedisHalf, createRedisHalves, goOn, toGoOn } from "./redis-halves.ts";
 import { readPhones } from "./national-phones.ts";
 import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
 import type { JobSettings, NewBatchJob } from "../domain/batch-job.ts";
+import { countSets, createZoneSets } from "../domain/zone-sets.ts";
 import type { FanOut } from "../starting/fan-out.ts";
 import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
@@ -21,6 +22,7 @@ import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { insertContacts } from "../postgres/contacts.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
+import { countInSets, readZoneSets } from "../postgres/zone-sets.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 
@@ -102,9 +104,13 @@ export function createBatchJobs(deps: {
       async decide(trx, tell) {
         const { answer, created, accepted } = decideJob(request, job, await databaseNow(trx));
         const { organizationId, id: batchJobId } = created;
-        await insertContacts(trx, organizationId, batchJobId, 0, accepted);
+        const sets = createZoneSets([], created);
+        const inSets = accepted.map((contact) => ({ ...contact, zoneSet: sets.of(contact) }));
+        await insertContacts(trx, organizationId, batchJobId, 0, inSets);
         // The job comes after its contacts: from here on others who add some wait for the organization's count.
         await insertJobs(trx, [created]);
+        const numbers = inSets.map(({ zoneSet }) => zoneSet);
+        await countInSets(trx, created, countSets(sets.all(), numbers));
         await checkStoredContacts(trx, organizationId, accepted.length);
         const { data, further } = toldOf(answer, created);
         for (const one of [{ type: "batch_job.created" as const, data }, ...further]) {
@@ -144,24 +150,31 @@ export function createBatchJobs(deps: {
             await checkNow(trx, "add_contacts", job);
             if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;
             if (!job.hasAllPhones) throw new PhonesAreMissing(job);
+            const sets = createZoneSets(job.zoneSets > 1 ? await readZoneSets(trx, job) : [], job);
+            const inSets = accepted.map((contact) => ({ ...contact, zoneSet: sets.of(contact) }));
             const duplicates = new Set(
-              await insertContacts(trx, job.organizationId, job.id, job.totalContacts, accepted),
+              await insertContacts(trx, job.organizationId, job.id, job.totalContacts, inSets),
             );
+            const numbers = inSets.flatMap(({ index, zoneSet }) => (duplicates.has(index) ? [] : [zoneSet]));
             for (const { index, phone } of accepted) {
               if (duplicates.has(index)) rejected.push({ index, phone, ...duplicatePhone });
             }
             rejected.sort((a, b) => a.index - b.index);
             const acceptedCount = accepted.length - duplicates.size;
-            const added = { count: acceptedCount, withPhones: true };
+            const added = {
+              count: acceptedCount,
+              withPhones: true,
+              zoneSets: countSets(sets.all(), numbers),
+            };
             const after = await noteAdded(trx, request, job, added, tell);
             return {
               acceptedCount,
               totalContacts: after.totalContacts,
-              toFanOut: job.status === "running" && acceptedCount > 0 ? keyOf(job) : null,
+              ...toGoOn(job, after),
               ...summaryOf(rejected),
             };
           },
-          redisHalf: ({ toFanOut }) => goOn(toFanOut),
+          redisHalf: goOn,
         }),
       );
     },

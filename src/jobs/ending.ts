@@ -39,8 +39,8 @@ export async function runEndPass({ db, doRedisHalves, clock, logger }: Deps): Pr
     for (const { id, status, expired } of ended) {
       logger.info({ batchJobId: id, status, expired }, "batch job ended, since its end has come");
     }
-    const commands = ended.map(({ id, revision, scheduledJobId }) => {
-      const list = { change: "unlink", key: { id, organizationId }, revision } as const;
+    const commands = ended.map(({ id, revision, scheduledJobId, zoneSets }) => {
+      const list = { change: "unlink", key: { id, organizationId }, revision, zoneSets } as const;
       return { key: undefined, answer: {}, redisHalf: { takeOff: scheduledJobId, list } };
     });
     await Promise.all(doRedisHalves(db, organizationId, commands));

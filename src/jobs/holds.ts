@@ -3,7 +3,8 @@ import { type Hold, type Surroundings, holdOf, holdsOf } from "../domain/holds.t
 import type { Contact } from "./queries.ts";
 import { type JobKey, writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
-import { type Stored, readSurroundings } from "../postgres/surroundings.ts";
+import { findSuppressed } from "../postgres/suppressed-phones.ts";
+import { type Stored, findZoneSet, readSurroundings } from "../postgres/surroundings.ts";
 import type { Askers } from "../redis/askers.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { patiently } from "../timing/patience.ts";
@@ -33,7 +34,7 @@ export function createHolds({ lookUps, askers }: { lookUps: Database; askers: As
     }
   }
 
-  async function look(job: BatchJob): Promise<(Surroundings & { now: Date }) | undefined> {
+  async function look(job: BatchJob): Promise<(Stored & Surroundings) | undefined> {
     if (job.status !== "running" || job.counts.pending + job.counts.waiting_retry === 0) return undefined;
     const [{ stored }, asked] = await Promise.all([readStored(job), hasWorker(job)]);
     return stored && { ...stored, hasWorker: asked };
@@ -45,8 +46,13 @@ export function createHolds({ lookUps, askers }: { lookUps: Database; askers: As
 
     /** Why a contact of the job is not being leased now; undefined if nothing holds it. */
     async ofContact(job: BatchJob, contact: Contact): Promise<Hold | undefined> {
+      if (contact.status !== "pending" && contact.status !== "waiting_retry") return undefined;
+      const [suppressed] = await findSuppressed(lookUps, job.organizationId, [contact.phone]);
+      if (suppressed !== undefined) return { reason: "suppressed", contacts: 1, until: suppressed.expiresAt };
       const around = await look(job);
-      return holdOf(contact, job, around, around?.now ?? new Date());
+      const zoneSet = around?.sets === undefined ? 0 : await findZoneSet(lookUps, job, contact.number);
+      const own = around?.sets?.find((set) => set.zoneSet === zoneSet);
+      return holdOf(contact, job, around && { ...around, ...own }, around?.now ?? new Date());
     },
   };
 }

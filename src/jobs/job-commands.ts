@@ -30,10 +30,14 @@ export type JobCommand<A, G> = {
   readonly redisHalf: (answer: A) => RedisHalf;
 };
 
-type Left = { readonly job: JobKey; readonly revision: number; readonly scheduledJobId: string | null };
+type Left = InSets & {
+  readonly job: JobKey;
+  readonly revision: number;
+  readonly scheduledJobId: string | null;
+};
 
-/** Of a job that has come to run; an earlier version does not say it. */
-type Running = { readonly zoneSets?: number };
+/** How many sets of time zones the contacts of a job are in; an earlier version does not say it. */
+type InSets = { readonly zoneSets?: number };
 
 const keyOf = ({ id }: JobState, { caller }: JobCommandRequest): JobKey => ({
   id,
@@ -41,17 +45,16 @@ const keyOf = ({ id }: JobState, { caller }: JobCommandRequest): JobKey => ({
 });
 
 /** What becomes of all that a job has in Redis, once it is neither scheduled nor running. */
-const leaveRedis = ({ job, revision, scheduledJobId }: Left): RedisHalf => ({
+const leaveRedis = ({ job, revision, scheduledJobId, zoneSets }: Left): RedisHalf => ({
   takeOff: scheduledJobId,
-  list: { change: "unlink", key: job, revision },
+  list: { change: "unlink", key: job, revision, zoneSets },
 });
 
-type Started = Left &
-  Running & {
-    readonly statusBefore: JobStatus;
-    readonly contactsEnqueued: number;
-    readonly startedAtMs: number;
-  };
+type Started = Left & {
+  readonly statusBefore: JobStatus;
+  readonly contactsEnqueued: number;
+  readonly startedAtMs: number;
+};
 
 const start: JobCommand<Started, void> = {
   rpc: "StartBatchJob",
@@ -135,14 +138,19 @@ const pause: JobCommand<Left, { resumeAt: Date | null }> = {
     const job = paused(jobFor("pause", request), resumeAt?.getTime() ?? null);
     return {
       changed: job,
-      answer: { job: keyOf(job, request), revision: job.revision, scheduledJobId: null },
+      answer: {
+        job: keyOf(job, request),
+        revision: job.revision,
+        scheduledJobId: null,
+        zoneSets: job.zoneSets,
+      },
       ...(resumeAt === null ? {} : { data: { resumeAt } }),
     };
   },
   redisHalf: leaveRedis,
 };
 
-type Resumed = Omit<Left, "scheduledJobId"> & Running & { readonly status: JobStatus };
+type Resumed = Omit<Left, "scheduledJobId"> & { readonly status: JobStatus };
 
 const resume: JobCommand<Resumed, void> = {
   rpc: "ResumeBatchJob",
@@ -181,6 +189,7 @@ const cancel: JobCommand<Cancelled, void> = {
         statusBefore: before.status,
         scheduledJobId: before.scheduledJobId,
         contactsCancelled: job.pending + job.waitingRetry,
+        zoneSets: job.zoneSets,
       },
       data: { statusBefore: before.status, contactsCancelled: job.pending + job.waitingRetry },
     };
@@ -193,10 +202,10 @@ const remove: JobCommand<Left, void> = {
   type: "batch_job.deleted",
   decide({ jobFor }, request) {
     const job = jobFor("delete", request);
-    const { revision, scheduledJobId, status, totalContacts } = job;
+    const { revision, scheduledJobId, status, totalContacts, zoneSets } = job;
     return {
       deleted: job,
-      answer: { job: keyOf(job, request), revision, scheduledJobId },
+      answer: { job: keyOf(job, request), revision, scheduledJobId, zoneSets },
       data: { statusBefore: status, totalContacts },
     };
   },

@@ -22,9 +22,10 @@ export async function readPhones(
       read.push(contact);
       continue;
     }
-    const { name, fields } = contact;
+    const { name, fields, timezone = "" } = contact;
     const phone = readPhone(contact.phone);
-    read.push(typeof phone === "string" ? { phone, name, fields } : { phone: contact.phone, flaw: phone });
+    const flawed = typeof phone !== "string";
+    read.push(flawed ? { phone: contact.phone, flaw: phone } : { phone, name, fields, timezone });
     inThisTurn += 1;
     if (inThisTurn % phonesInATurn === 0) await nextTurn();
   }

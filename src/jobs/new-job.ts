@@ -13,6 +13,8 @@ export type NewJob = JobSettings & {
   /** Empty for a job that waits for a start. */
   readonly requestedStartTime: string;
   readonly timeZone: string;
+  /** Contacts without a time zone of their own are in those that their numbers can be in. */
+  readonly zonesFromPhone?: boolean;
 };
 
 /** How many rejected contacts an answer shows. */
@@ -93,6 +95,7 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
     scheduledStartTime: start?.scheduledStartTime ?? null,
     scheduledJobId: start === undefined ? null : randomUUID(),
     totalContacts: accepted.length,
+    zonesFromPhone: job.zonesFromPhone ?? false,
     traceparent: trace?.traceparent,
   };
   const answer = {

@@ -5,6 +5,7 @@ import type { Outcome } from "../domain/contact.ts";
 import { type Plan, planOf } from "../domain/plan.ts";
 import { databaseNow } from "../postgres/batch-jobs.ts";
 import { findOrganization } from "../postgres/organizations.ts";
+import { openInSets } from "../postgres/zone-sets.ts";
 import type { Queries, Reads } from "./queries.ts";
 
 /** What a plan assumes. */
@@ -55,14 +56,12 @@ export function createPlans({
       findOrganization(db, caller.organizationId),
       databaseNow(db),
     ]);
-    const { pending, waiting_retry: waiting } = job.counts;
-    const zones = [job.timeZone];
-    const contacts = job.finishedAt === null ? pending + waiting : 0;
+    const contactsIn = job.finishedAt === null ? await openInSets(db, job) : [];
     const asked = assumed.startAt ?? (job.status === "scheduled" ? job.scheduledStartTime : null);
     const startMs = Math.max(now.getTime(), asked?.getTime() ?? 0);
     const { sets, ...run } = planOf({
       startMs,
-      sets: contacts === 0 ? [] : [{ zones, pending, waiting }],
+      sets: contactsIn,
       hours: [hours, settings.callingHours ?? undefined].filter((each) => each !== undefined),
       concurrentCallLimit: Math.min(job.concurrentCallLimit, settings.leaseLimit),
       rampUpMs: job.rampUpMs,
@@ -74,7 +73,10 @@ export function createPlans({
       callDurationMs: assumed.callDurationMs,
       retriedShare,
     });
-    const planned = sets.map((set) => ({ ...set, zones, contacts }));
+    const planned = sets.flatMap((set, i) => {
+      const of = contactsIn[i];
+      return of === undefined ? [] : [{ ...set, zones: of.zones, contacts: of.pending + of.waiting }];
+    });
     return {
       ...run,
       startMs,

@@ -5,6 +5,7 @@ import type { CallingHours } from "../domain/hours.ts";
 import { type JobKey, beforeAllJobs, writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
 import { type NotedProgress, noteProgress, readProgress, runningJobs } from "../postgres/progress.ts";
+import { openInSets } from "../postgres/zone-sets.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
@@ -59,6 +60,7 @@ export function createEstimates({ lookUps }: { lookUps: Database }) {
     const { noted } = await read({ organizationId: job.organizationId, id: job.id });
     if (noted === undefined) return undefined;
     const open = openContacts(job);
+    const sets = job.zoneSets > 1 ? await openInSets(lookUps, job) : [];
     const nowMs = noted.now.getTime();
     const finishMs = estimatedFinish({
       nowMs,
@@ -66,7 +68,8 @@ export function createEstimates({ lookUps }: { lookUps: Database }) {
       open,
       lastRetryAtMs: noted.lastRetryAt?.getTime(),
       hours: [hours, noted.floor].flatMap((each) => each ?? []),
-      zoneSets: [[job.timeZone]],
+      // Of one of which everybody is in a call, calls may be within the hours of any.
+      zoneSets: sets.length === 0 ? [[job.timeZone]] : sets.map(({ zones }) => zones),
       endAtMs: job.endAt?.getTime(),
     });
     return finishMs === undefined ? undefined : new Date(Math.round(finishMs));

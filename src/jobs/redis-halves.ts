@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { noteEntriesRemoved } from "../postgres/commands.ts";
+import type { BatchJob } from "../domain/batch-job.ts";
 import type { Database } from "../postgres/database.ts";
 import type { RequestKey } from "../postgres/requests.ts";
 import type { ContactList } from "../redis/contact-list.ts";
@@ -39,11 +40,36 @@ type ListChange =
   /** The job runs, and was given more contacts. */
   | { readonly change: "go on"; readonly key: JobKey }
   /** The job does not run any more. */
-  | { readonly change: "unlink"; readonly key: JobKey; readonly revision: number };
+  | {
+      readonly change: "unlink";
+      readonly key: JobKey;
+      readonly revision: number;
+      readonly zoneSets: number | undefined;
+    };
 
-/** What is to be done for a running job that was given contacts, if it was. */
-export const goOn = (key: JobKey | null): RedisHalf =>
-  key === null ? {} : { list: { change: "go on", key } };
+/** What an addition of contacts leaves to do: nothing, unless its job runs. */
+type ToGoOn = {
+  readonly toFanOut: JobKey | null;
+  /** How many sets of time zones it has, if it has new ones. */
+  readonly newZoneSets?: number | undefined;
+};
+
+/** What is to be done for a job that has been given contacts, by how it was before and is after that. */
+export function toGoOn(before: BatchJob, { id, organizationId, totalContacts, zoneSets }: BatchJob): ToGoOn {
+  if (before.status !== "running" || totalContacts === before.totalContacts) return { toFanOut: null };
+  return {
+    toFanOut: { id, organizationId },
+    ...(zoneSets > before.zoneSets ? { newZoneSets: zoneSets } : {}),
+  };
+}
+
+export const goOn = ({ toFanOut: key, newZoneSets }: ToGoOn): RedisHalf =>
+  key === null
+    ? {}
+    : {
+        list: { change: "go on", key },
+        ...(newZoneSets === undefined ? {} : { wake: { key, zoneSets: newZoneSets } }),
+      };
 
 /** A command that is committed. */
 export type Committed = {
@@ -117,12 +143,12 @@ export function createRedisHalves(deps: {
         return { fanOut: rest };
       }
       case "create":
-        await contactList.create(list.key, list.revision);
+        await contactList.create({ ...list.key, zoneSets: list.zoneSets }, list.revision);
         return { fanOut: fanOut.run(list.key) };
       case "go on":
         return { fanOut: fanOut.run(list.key) };
       case "unlink":
-        await contactList.unlink(list.key, list.revision);
+        await contactList.unlink({ ...list.key, zoneSets: list.zoneSets }, list.revision);
         return { fanOut: undefined };
     }
   }

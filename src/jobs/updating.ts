@@ -17,6 +17,8 @@ type Updated = {
   readonly endedAt: number | null;
   /** It has other hours now. */
   readonly hasOtherHours?: boolean;
+  /** How many sets of time zones its contacts are in; an earlier version does not say it. */
+  readonly zoneSets?: number;
 };
 
 /** What people have written, which may be about those who are called. */
@@ -55,15 +57,16 @@ export async function updateJob(
   const { job } = forbidsRetries ? await judgeRetries(trx, changed, byOf(request), tell) : { job: changed };
   // What narrows holds once this is committed.
   if (hasOtherHours) await reckonAll(trx, job.organizationId, [job.id]);
-  return { batchJobId: job.id, endedAt: job.finishedAt === null ? null : job.revision, hasOtherHours };
+  const endedAt = job.finishedAt === null ? null : job.revision;
+  return { batchJobId: job.id, endedAt, hasOtherHours, zoneSets: job.zoneSets };
 }
 
 /** A job that has ended leaves nothing behind; one that is open now says so to those who wait for contacts. */
 export function halfOfUpdate(
-  { batchJobId: id, endedAt, hasOtherHours }: Updated,
+  { batchJobId: id, endedAt, hasOtherHours, zoneSets }: Updated,
   organizationId: number,
 ): RedisHalf {
   const key = { id, organizationId };
-  if (endedAt !== null) return { list: { change: "unlink", key, revision: endedAt } };
+  if (endedAt !== null) return { list: { change: "unlink", key, revision: endedAt, zoneSets } };
   return hasOtherHours === true ? { wake: { key, zoneSets: 1 } } : {};
 }

@@ -11,14 +11,13 @@ import {
   readEndedAttempts,
   recordLateReports,
 } from "../postgres/late-reports.ts";
+import type { Stopped } from "../postgres/lease-ends.ts";
 import type { CallReport, Reported } from "./recorder.ts";
-
-/** The jobs that a transaction has ended, with their new revisions. */
-export type Finished = { id: string; revision: number };
 
 const by = { actor: "worker", requestId: "" } as const;
 
-export type RecordedLate = { results: (Reported | Held)[]; finished: Finished[] };
+/** With the jobs that have ended by it. */
+export type RecordedLate = { results: (Reported | Held)[]; finished: Stopped[] };
 
 /**
  * Records reports of leases that are not live any more, as far as they still count. Jobs that somebody else has locked
@@ -86,14 +85,15 @@ async function record(
   await recordLateReports(trx, organizationId, now, late, by, tell);
   await moveCounts(trx, organizationId, changes);
 
-  const finished: Finished[] = [];
+  const finished: Stopped[] = [];
   for (const [id, change] of changes) {
     const job = jobs.get(id);
     if (job?.failureReason === "no_call_completed" && (change.completed ?? 0) > 0) {
       await completeFailedJob(trx, organizationId, id, by, tell);
     }
     if (job?.status !== "running" || openContacts(job) + (change.waiting_retry ?? 0) > 0) continue;
-    finished.push({ id, revision: (await finishJob(trx, organizationId, id, by, tell)).revision });
+    const { revision } = await finishJob(trx, organizationId, id, by, tell);
+    finished.push({ id, revision, zoneSets: job.zoneSets });
   }
   return { results, finished };
 }

@@ -6,6 +6,7 @@ import type { Shares } from "../postgres/connections.ts";
 import { type Candidate, findCandidates } from "../postgres/candidates.ts";
 import type { LeaseTaker, Offer, Opened, StoredLease } from "../postgres/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
+import { type Part, type Taken, allot, inTheirPlace, partsOf } from "./lease-parts.ts";
 import { createLookAhead } from "./look-ahead.ts";
 
 /** What one caller of LeaseContacts wants. */
@@ -69,8 +70,6 @@ const mostJobs = mostContacts;
 
 const givesAtMost = ({ free, due, pending }: Candidate): number => Math.min(free, due + pending);
 
-type Taken = { candidate: Candidate; due: number; numbers: number[] };
-
 /** What Redis gives is only proposed: the transaction opens what is open, as far as both limits allow. */
 export function createLeaseRound(deps: {
   shares: Shares;
@@ -99,15 +98,25 @@ export function createLeaseRound(deps: {
     const ahead = lookAhead.of(organizationId);
     const chosen = candidates.flatMap((candidate, i) => {
       const share = parts[i] ?? 0;
-      const looksAt = share + (ahead.get(candidate.id) ?? 0);
-      const due = Math.min(candidate.due, looksAt);
-      return share === 0 ? [] : [{ candidate, due, fromList: Math.min(looksAt - due, candidate.pending) }];
+      if (share === 0) return [];
+      const sets = partsOf(candidate);
+      allot(sets, share + (ahead.get(candidate.id) ?? 0));
+      return sets;
     });
-    const asked = chosen.filter(({ fromList }) => fromList > 0);
+    const taken = await takeParts(
+      organizationId,
+      chosen.filter(({ due, fromList }) => due + fromList > 0),
+    );
+    const others = await takeParts(organizationId, inTheirPlace(chosen, taken));
+    return [...taken, ...others];
+  }
+
+  async function takeParts(organizationId: number, parts: readonly Part[]): Promise<Taken[]> {
+    const asked = parts.filter(({ fromList }) => fromList > 0);
     const numbers = await reservations
       .take(
-        asked.map(({ candidate, fromList }) => ({
-          job: { id: candidate.id, organizationId },
+        asked.map(({ candidate, set, fromList }) => ({
+          list: { id: candidate.id, organizationId, zoneSet: set.zoneSet },
           count: fromList,
         })),
         clock.now(),
@@ -116,8 +125,11 @@ export function createLeaseRound(deps: {
         logger.warn({ err: error }, "no contacts from the lists while Redis fails");
         return [];
       });
-    const listed = new Map(asked.map(({ candidate }, i) => [candidate.id, [...new Set(numbers[i])]]));
-    return chosen.map(({ candidate, due }) => ({ candidate, due, numbers: listed.get(candidate.id) ?? [] }));
+    const listed = new Map(asked.map((part, i) => [part, [...new Set(numbers[i])]]));
+    return parts.map((part) => {
+      const { candidate, set, due, fromList } = part;
+      return { candidate, zoneSet: set.zoneSet, due, fromList, numbers: listed.get(part) ?? [] };
+    });
   }
 
   /** What had no room goes back to where it was, before anybody takes more; the rest is done with. */
@@ -127,10 +139,10 @@ export function createLeaseRound(deps: {
     left: readonly (readonly number[])[],
   ): void {
     const settled = Promise.all(
-      taken.map(({ candidate: { id }, numbers }, i) => {
+      taken.map(({ candidate: { id }, zoneSet, numbers }, i) => {
         const back = new Set(left[i]);
         return reservations.settle(
-          { id, organizationId },
+          { id, organizationId, zoneSet },
           { back: [...back], done: numbers.filter((number) => !back.has(number)) },
         );
       }),
@@ -172,7 +184,8 @@ export function createLeaseRound(deps: {
       // Jobs that should have contacts, and have none on their lists yet, pass their turn on.
       for (let others = hasRoom ? candidates : []; taken.length === 0 && others.length > 0;) {
         const asked = await take(organizationId, others, wanted);
-        const last = asked.at(-1)?.candidate ?? others.at(-1);
+        const inTurn = new Set(asked.map(({ candidate }) => candidate));
+        const last = others.findLast((candidate) => inTurn.has(candidate)) ?? others.at(-1);
         others = last === undefined ? [] : others.slice(others.indexOf(last) + 1);
         after = last?.id ?? after;
         taken = asked.filter(({ due, numbers }) => due + numbers.length > 0);
@@ -180,7 +193,13 @@ export function createLeaseRound(deps: {
       const settings = new Map(taken.map(({ candidate }) => [candidate.id, candidate]));
 
       return {
-        offers: taken.map(({ candidate, due, numbers }) => ({ jobId: candidate.id, due, numbers })),
+        offers: taken.map(({ candidate: { id: jobId, zoneSets }, zoneSet, due, numbers }) => ({
+          jobId,
+          zoneSet,
+          zoneSets,
+          due,
+          numbers,
+        })),
         takersOf(asking) {
           let rest = wanted;
           return asking.map(({ workerId, requestId, ticket, durationMs, maxContacts }) => {
@@ -194,11 +213,19 @@ export function createLeaseRound(deps: {
         conclude({ leases, left, suppressed }) {
           settle(organizationId, taken, left);
           const counts = new Map(suppressed.map(({ offer, count }) => [offer, count]));
-          for (const [i, { candidate, due, numbers }] of taken.entries()) {
-            lookAhead.note(organizationId, candidate.id, {
-              offered: due + numbers.length,
-              suppressed: counts.get(i) ?? 0,
-              left: left[i]?.length ?? 0,
+          const offered = taken.map(({ candidate, due, numbers }, i) => ({
+            id: candidate.id,
+            offered: due + numbers.length,
+            suppressed: counts.get(i) ?? 0,
+            left: left[i]?.length ?? 0,
+          }));
+          for (const [id, sets] of Map.groupBy(offered, (of) => of.id)) {
+            const sum = (key: "offered" | "suppressed" | "left") =>
+              sets.reduce((all, of) => all + of[key], 0);
+            lookAhead.note(organizationId, id, {
+              offered: sum("offered"),
+              suppressed: sum("suppressed"),
+              left: sum("left"),
             });
           }
           const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);

@@ -8,6 +8,7 @@ import {
   type Ended,
   type Ending,
   type Removed,
+  type Stopped,
   endLeases,
   removeLeases,
 } from "../postgres/lease-ends.ts";
@@ -18,7 +19,7 @@ import type { ContactList } from "../redis/contact-list.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { Metrics } from "../vitals/metrics.ts";
 import { createHeldJobs, orHeld } from "./held-jobs.ts";
-import { type Finished, reportLate } from "./late-reports.ts";
+import { reportLate } from "./late-reports.ts";
 
 /** How a call ended, as a worker tells it. */
 export type Report = {
@@ -118,14 +119,14 @@ export function createRecorder(deps: {
   /** Of jobs that run no more. */
   async function unlinkAll(
     organizationId: number,
-    { finished, paused = [] }: { finished: readonly Finished[]; paused?: readonly Finished[] },
+    { finished, paused = [] }: { finished: readonly Stopped[]; paused?: readonly Stopped[] },
   ): Promise<void> {
     for (const { id } of finished) logger.info({ batchJobId: id }, "batch job ended");
     for (const { id } of paused) {
       logger.warn({ batchJobId: id }, "batch job paused itself: too many of its last attempts ended badly");
     }
-    for (const { id, revision } of [...finished, ...paused]) {
-      await contactList.unlink({ id, organizationId }, revision);
+    for (const { id, revision, zoneSets } of [...finished, ...paused]) {
+      await contactList.unlink({ id, organizationId, zoneSets }, revision);
     }
   }
 
@@ -151,15 +152,20 @@ export function createRecorder(deps: {
     { begin, by }: Pick<Steps, "begin"> & By,
   ): Promise<(Removed | Held | undefined)[]> {
     const removed = await begin((trx) => removeLeases(trx, organizationId, keys, { by }));
-    const isListed = (key: LeaseKey, i: number): boolean =>
-      removed[i] !== undefined && removed[i] !== "held" && key.attempt === 1;
-    const listed = keys.filter(isListed);
+    const listed = keys.flatMap(({ jobId, number, attempt }, i) => {
+      const contact = removed[i];
+      if (contact === undefined || contact === "held" || attempt > 1) return [];
+      return [{ jobId, number, zoneSet: contact.zoneSet }];
+    });
     follow(organizationId, async () => {
-      for (const [id, own] of Map.groupBy(listed, ({ jobId }) => jobId))
+      for (const ofList of Map.groupBy(listed, ({ jobId, zoneSet }) => `${jobId} ${zoneSet}`).values()) {
+        const [first] = ofList;
+        if (first === undefined) continue;
         await reservations.giveBack(
-          { id, organizationId },
-          own.map(({ number }) => number),
+          { id: first.jobId, organizationId, zoneSet: first.zoneSet },
+          ofList.map(({ number }) => number),
         );
+      }
     });
     return removed;
   }
@@ -283,8 +289,8 @@ export function createRecorder(deps: {
 
     noteSuppressed(organizationId, suppressed) {
       for (const { count } of suppressed) metrics.suppressedContacts.inc(count);
-      const finished = suppressed.flatMap(({ jobId: id, finalRevision: revision }) =>
-        revision === undefined ? [] : [{ id, revision }],
+      const finished = suppressed.flatMap(({ jobId: id, finalRevision: revision, zoneSets }) =>
+        revision === undefined ? [] : [{ id, revision, zoneSets }],
       );
       if (finished.length > 0) follow(organizationId, () => unlinkAll(organizationId, { finished }));
     },

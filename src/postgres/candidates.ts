@@ -5,13 +5,39 @@ import { callsAllowed, limitNow, nextCall, nextRoom } from "./pace.ts";
 /** Read once in a statement, so that an index can be searched for it. */
 const timeNow = sql<Date>`(select clock_timestamp())`;
 
-/** The row that says when contacts of the job b are open; only a job with hours has one. */
-const zoneSetOfJob = sql`
-  zone_sets z where b.zone_sets > 0 and z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set = 0`;
+/** The rows that say when contacts of the job b are open, by their sets; only a job with hours has one, or several. */
+const zoneSetsOfJob = sql`
+  zone_sets z where b.zone_sets > 0 and z.organization_id = b.organization_id and z.job_id = b.id`;
+const isOpenNow = sql`z.open_from <= ${timeNow} and z.open_until > ${timeNow}`;
 
 /** Contacts of the job b of the organization o may be leased now, as far as hours say. Looked up job by job. */
 const isOpen = sql`b.hours_revision = o.hours_revision and (b.zone_sets = 0 or (
-  select true from ${zoneSetOfJob} and z.open_from <= ${timeNow} and z.open_until > ${timeNow} limit 1))`;
+  select true from ${zoneSetsOfJob} and ${isOpenNow} limit 1))`;
+
+/** The retries of set 0 of the job b, and those of its set z, if that is another, that have come due. */
+const dueInSet0 = sql`
+  select from retries r
+  where r.organization_id = b.organization_id and r.job_id = b.id and r.due_at <= ${timeNow}`;
+const dueInSet = sql`
+  select from retries r
+  where r.organization_id = b.organization_id and r.job_id = b.id and r.zone_set = z.zone_set and r.zone_set > 0
+    and r.zone_due_at <= ${timeNow}`;
+
+/** How many contacts are pending in the set z of the job b. */
+export const pendingInSet = sql`case when z.zone_set > 0 then z.pending_contacts else b.pending_contacts - (
+  select coalesce(sum(other.pending_contacts), 0)::int from zone_sets other
+  where other.organization_id = b.organization_id and other.job_id = b.id and other.zone_set > 0
+) end`;
+
+/** The same of a job in several sets: a set in which nobody is to be called is none. */
+const hasOpenSet = sql`b.hours_revision = o.hours_revision and (b.zone_sets = 0 or (
+  select true from ${zoneSetsOfJob} and ${isOpenNow} and (
+    b.zone_sets = 1 or ${pendingInSet} > 0
+    or b.waiting_retry_contacts > 0 and (z.zone_set = 0 or (select true from (${dueInSet}) as due limit 1))
+  ) limit 1))`;
+
+/** Contacts in a set of time zones that is open now: how many are pending, and how many retries are due. */
+export type OpenSet = { readonly zoneSet: number; readonly pending: number; readonly due: number };
 
 /**
  * A running job that may have contacts to give: how many it may give, and has given, how many it may have, and what its
@@ -22,8 +48,13 @@ export type Candidate = {
   free: number;
   dialing: number;
   priority: number;
+  /** Of all sets that are open. */
   pending: number;
   due: number;
+  /** How many it has, open or not. */
+  zoneSets: number;
+  /** Those that are open and have contacts, if it has several: the one that closes first comes first. */
+  sets: readonly OpenSet[] | null;
   fromPhoneNumberId: string;
   maxAttempts: number;
 };
@@ -56,28 +87,34 @@ export async function findCandidates(
   const endingIds = [...ending.keys()];
   const aheadIds = [...lookAhead.keys()];
   const endingInAll = [...ending.values()].reduce((sum, count) => sum + count, 0);
+  const mostDue = sql`greatest(0, b.concurrent_call_limit - b.dialing_contacts + ${endingInAll}::int)
+    + coalesce((
+      select count from unnest(${aheadIds}::uuid[], ${[...lookAhead.values()]}::int[]) as ahead (id, count)
+      where ahead.id = b.id
+    ), 0)`;
+  const countDue = (due: RawBuilder<unknown>) => sql`case when b.waiting_retry_contacts = 0 then 0 else (
+    select count(*)::int from (${due} limit ${mostDue}) as due) end`;
+  const openSets = sql`
+    select coalesce(
+      json_agg(json_build_object('zoneSet', zone_set, 'pending', pending, 'due', due) order by open_until, zone_set), '[]')
+    from (
+      select z.zone_set, z.open_until, ${pendingInSet} as pending,
+        case when z.zone_set = 0 then ${countDue(dueInSet0)} else ${countDue(dueInSet)} end as due
+      from ${zoneSetsOfJob} and ${isOpenNow}
+    ) as s
+    where pending > 0 or due > 0`;
   const some = (side: RawBuilder<unknown>) => sql`
     select b.id, ${limitNow("b")} - b.dialing_contacts as free, ${callsAllowed("b")} as allowed,
       b.dialing_contacts as dialing, b.priority, b.pending_contacts as pending,
       b.from_phone_number_id as "fromPhoneNumberId", b.max_attempts as "maxAttempts",
-      case when b.waiting_retry_contacts = 0 then 0 else (
-        select count(*)::int from (
-          select from retries r
-          where r.organization_id = b.organization_id and r.job_id = b.id and r.due_at <= ${timeNow}
-          limit greatest(0, b.concurrent_call_limit - b.dialing_contacts + ${endingInAll}::int)
-            + coalesce((
-              select count from unnest(${aheadIds}::uuid[], ${[...lookAhead.values()]}::int[]) as ahead (id, count)
-              where ahead.id = b.id
-            ), 0)
-        ) as due)
-      end as due
+      b.zone_sets as "zoneSets", ${countDue(dueInSet0)} as due, case when b.zone_sets > 1 then (${openSets}) end as sets
     from batch_jobs b
     where b.organization_id = o.id and b.status = 'running' and b.id ${side} ${afterJobId}
       and (${limitNow("b")} > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
       and ${callsAllowed("b")} is distinct from 0
       and (b.pending_contacts > 0 or b.waiting_retry_contacts > 0)
       and (b.end_at is null or b.end_at > ${timeNow})
-      and ${isOpen}
+      and ${hasOpenSet}
       and (${onlyJobIds.length === 0} or b.id = any(${onlyJobIds}::uuid[]))
     order by b.id
     limit ${limit}`;
@@ -98,12 +135,18 @@ export async function findCandidates(
         const ended = ending.get(row.id) ?? 0;
         return {
           ...row,
+          ...(row.sets === null ? {} : totalOf(row.sets)),
           free: Math.min(row.free + ended, allowed ?? Infinity),
           dialing: row.dialing - ended,
         };
       }),
   };
 }
+
+const totalOf = (sets: readonly OpenSet[]) => ({
+  pending: sets.reduce((sum, { pending }) => sum + pending, 0),
+  due: sets.reduce((sum, { due }) => sum + due, 0),
+});
 
 /**
  * When there may next be contacts to give that could not be given when somebody looked, so many ms ago: a retry of a
@@ -134,7 +177,17 @@ export async function nextReadyAt(
         order by due_at limit 1
       )
       union all
-      select z.open_from from ${zoneSetOfJob} and z.open_from > ${since}
+      select r.zone_due_at from zone_sets z
+      cross join lateral (
+        select zone_due_at from retries
+        where organization_id = b.organization_id and job_id = b.id and zone_set = z.zone_set and zone_set > 0
+          and zone_due_at > ${since}
+        order by zone_due_at limit 1
+      ) as r
+      where b.zone_sets > 1 and b.waiting_retry_contacts > 0 and z.organization_id = b.organization_id
+        and z.job_id = b.id and z.zone_set > 0 and ${isOpenNow}
+      union all
+      select z.open_from from ${zoneSetsOfJob} and z.open_from > ${since}
     ) as next on true
     where o.id = ${organizationId}
     group by o.id

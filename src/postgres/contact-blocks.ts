@@ -19,28 +19,34 @@ export const writeLine = (phone: string, name: string, fields: string): string =
 
 /**
  * Gathers lines in blocks, each of which becomes `row(the place of its first line, from 1; that of its last; the
- * block)`.
+ * block; the set of time zones of each, if any is in another than 0)`.
  */
-export function createBlocks(row: (first: number, last: number, block: string) => string) {
+export function createBlocks(
+  row: (first: number, last: number, block: string, zoneSets: readonly number[] | undefined) => string,
+) {
   let rows: string[] = [];
   let lines: string[] = [];
+  let zoneSets: number[] = [];
   let blockSize = 0;
   let bytes = 0;
   let first = 1;
   let count = 0;
 
   function close(): void {
-    if (lines.length > 0) rows.push(row(first, count, lines.join("\n")));
+    const sets = zoneSets.some((zoneSet) => zoneSet > 0) ? zoneSets : undefined;
+    if (lines.length > 0) rows.push(row(first, count, lines.join("\n"), sets));
     lines = [];
+    zoneSets = [];
     blockSize = 0;
     first = count + 1;
   }
 
   return {
-    add(line: string): void {
+    add(line: string, zoneSet = 0): void {
       const size = Buffer.byteLength(line) + 1;
       if (blockSize + size > blockBytes) close();
       lines.push(line);
+      zoneSets.push(zoneSet);
       blockSize += size;
       bytes += size;
       count += 1;
@@ -90,12 +96,24 @@ export function readContact(line: string): ContactInput {
   return { phone, name, fields: fields === "{}" ? {} : JSON.parse(fields) };
 }
 
-/** The line of a contact; empty or null if the job has none of this number. */
-export const lineOf = (
-  organizationId: RawBuilder<unknown>,
-  jobId: RawBuilder<unknown>,
-  number: RawBuilder<unknown>,
-): RawBuilder<string | null> => sql`(
-  select ${sql.id(functions.contactLine.name)}(contacts, ${number} - first_number + 1) as line from contact_blocks
+/** Which contact, in SQL. */
+type Which = Readonly<Record<"organizationId" | "jobId" | "number", RawBuilder<unknown>>>;
+
+const inBlockOf = <T>(what: RawBuilder<unknown>, { organizationId, jobId, number }: Which) => sql<T>`(
+  select ${what} from contact_blocks
   where organization_id = ${organizationId} and job_id = ${jobId} and first_number <= ${number}
   order by first_number desc limit 1)`;
+
+const line = ({ number }: Which) => sql`
+  ${sql.id(functions.contactLine.name)}(contacts, ${number} - first_number + 1) as line`;
+const zoneSet = ({ number }: Which) => sql`coalesce(zone_sets[${number} - first_number + 1], 0) as zone_set`;
+
+/** The line of a contact; empty or null if the job has none of this number. */
+export const lineOf = (which: Which): RawBuilder<string | null> => inBlockOf(line(which), which);
+
+/** The number of the set of time zones that a contact is in. */
+export const zoneSetOf = (which: Which): RawBuilder<number | null> => inBlockOf(zoneSet(which), which);
+
+/** A table of both. */
+export const lineAndSetOf = (which: Which): RawBuilder<unknown> =>
+  inBlockOf(sql`${line(which)}, ${zoneSet(which)}`, which);

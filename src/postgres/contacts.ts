@@ -4,25 +4,30 @@ import type { Attempt } from "../domain/attempt.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { AcceptedContact, ContactInput, StoredContact, StoredContactStatus } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
-import { blockBytes, blockOf, lineOf, readContact, writeLine } from "./contact-blocks.ts";
+import { blockBytes, blockOf, lineAndSetOf, readContact, writeLine } from "./contact-blocks.ts";
 import { contactStatus, endedAttempts } from "./current-contacts.ts";
 import type { Database } from "./database.ts";
+import { plainArray } from "./lease-rows.ts";
 import { often } from "./prepared.ts";
-import type { Numbers } from "../domain/numbers.ts";
+import type { Numbers, NumbersInSet } from "../domain/numbers.ts";
+
+/** A contact, and the set of time zones that it is in. */
+type NewContact = AcceptedContact & { readonly zoneSet?: number };
 
 /** So many contacts are written by a statement: to write one takes the event loop for a few milliseconds. */
 const mostInStatement = 2_000;
 
 /**
  * Adds contacts to a job that this transaction has locked, numbered on from `lastNumber` in the order given, and skips
- * those whose phone the job has already. Answers the places of the skipped ones.
+ * those whose phone the job has already. Answers the places of the skipped ones. What is in another set of time zones
+ * than 0 is to be counted there.
  */
 export async function insertContacts(
   trx: Trx,
   organizationId: number,
   jobId: string,
   lastNumber: number,
-  contacts: readonly AcceptedContact[],
+  contacts: readonly NewContact[],
 ): Promise<number[]> {
   const skipped: number[] = [];
   for (let done = 0; done < contacts.length; done += mostInStatement) {
@@ -41,16 +46,18 @@ async function insertSome(
   organizationId: number,
   jobId: string,
   lastNumber: number,
-  contacts: readonly AcceptedContact[],
+  contacts: readonly NewContact[],
 ): Promise<number[]> {
+  const zoneSets = contacts.map(({ zoneSet = 0 }) => zoneSet);
   const { rows } = await sql<{ duplicates: number[] }>`
     with given as materialized (
-      select g.index, g.phone, g.line, known.phone is not null as is_duplicate
+      select g.index, g.phone, g.line, g.zone_set, known.phone is not null as is_duplicate
       from unnest(
         ${contacts.map((c) => c.index)}::int[],
         ${contacts.map((c) => c.phone.slice(1))}::bigint[],
-        ${contacts.map((c) => writeLine(c.phone, c.name, JSON.stringify(c.fields)))}::text[]
-      ) as g (index, phone, line)
+        ${contacts.map((c) => writeLine(c.phone, c.name, JSON.stringify(c.fields)))}::text[],
+        ${plainArray(zoneSets.some((zoneSet) => zoneSet > 0) ? zoneSets : [])}::smallint[]
+      ) as g (index, phone, line, zone_set)
       left join lateral (
         select p.phone from contact_phones p
         where p.organization_id = ${organizationId} and p.job_id = ${jobId} and p.phone = g.phone
@@ -61,21 +68,35 @@ async function insertSome(
       insert into contact_phones (organization_id, job_id, phone)
       select ${organizationId}, ${jobId}, phone from given where not is_duplicate
     ), numbered as (
-      select line, ${lastNumber}::int + row_number() over (order by index) as number,
+      select line, zone_set, ${lastNumber}::int + row_number() over (order by index) as number,
         sum(octet_length(line)) over (order by index) / ${blockBytes} as block
       from given where not is_duplicate
     ), added as (
-      insert into contact_blocks (organization_id, job_id, first_number, contacts)
-      select ${organizationId}, ${jobId}, min(number), ${blockOf(sql`line`, sql`number`)} from numbered group by block
+      insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
+      select ${organizationId}, ${jobId}, min(number), ${blockOf(sql`line`, sql`number`)},
+        case when max(zone_set) > 0 then array_agg(zone_set order by number) end
+      from numbered group by block
     )
     select coalesce(array_agg(index order by index) filter (where is_duplicate), '{}') as duplicates from given
   `.execute(trx);
   return rows[0]?.duplicates ?? [];
 }
 
-export type Chunk = { status: JobStatus; revision: number; totalContacts: number; numbers: Numbers };
+/** A job, and some of its contacts by the sets of time zones that they are in. */
+export type Chunk = {
+  status: JobStatus;
+  revision: number;
+  totalContacts: number;
+  zoneSets: number;
+  lists: readonly NumbersInSet[];
+};
 
-type ChunkRow = Omit<Chunk, "numbers">;
+type ChunkRow = Omit<Chunk, "lists">;
+
+const jobOfChunk = sql`j.status, j.revision, j.total_contacts as "totalContacts", j.zone_sets as "zoneSets"`;
+
+/** All of a chunk are in set 0. */
+const inSet0 = (numbers: Numbers): readonly NumbersInSet[] => [{ zoneSet: 0, numbers }];
 
 /** The numbers of the contacts that were called, or are, for the first time. */
 const calledNumbers = (organizationId: number, jobId: string, after: number) => {
@@ -117,7 +138,7 @@ export async function readChunk(
   size: number,
 ): Promise<Chunk | undefined> {
   const counted = await sql<ChunkRow & { called: number }>`
-    select j.status, j.revision, j.total_contacts as "totalContacts", (
+    select ${jobOfChunk}, (
       select count(*)::int from (${calledNumbers(organizationId, jobId, after)}) as c where c.number <= ${after + size}::int
     ) as called
     from batch_jobs j
@@ -126,19 +147,71 @@ export async function readChunk(
   const [whole] = counted.rows;
   if (whole === undefined) return undefined;
   const { called, ...job } = whole;
+  if (job.zoneSets > 1) return await readInSets(db, organizationId, jobId, after, size, "pending");
   // At first all of them are pending, and their numbers need not travel.
-  if (called === 0)
-    return { ...job, numbers: { first: after + 1, count: Math.min(size, job.totalContacts - after) } };
+  if (called === 0) return allOf(job, after, size);
   const { rows } = await sql<ChunkRow & { numbers: string | null }>`
-    select j.status, j.revision, j.total_contacts as "totalContacts", (
+    select ${jobOfChunk}, (
       select string_agg(p.number::text, ',' order by p.number)
       from (${pendingNumbers(organizationId, jobId, after, sql`least(${after + size}::int, j.total_contacts)`, size)}) as p
     ) as numbers
     from batch_jobs j
     where j.organization_id = ${organizationId} and j.id = ${jobId}
   `.execute(db);
-  const row = rows[0];
-  return row && { ...row, numbers: row.numbers?.split(",") ?? [] };
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const { numbers, ...jobThen } = row;
+  // Somebody may have added contacts in other sets between the two.
+  if (jobThen.zoneSets > 1) return await readInSets(db, organizationId, jobId, after, size, "pending");
+  return { ...jobThen, lists: inSet0(numbers?.split(",") ?? []) };
+}
+
+const allOf = (job: ChunkRow, after: number, size: number): Chunk => ({
+  ...job,
+  lists: inSet0({ first: after + 1, count: Math.min(size, job.totalContacts - after) }),
+});
+
+/** The same of a job whose contacts are in several sets, with those that are pending, or all. */
+async function readInSets(
+  db: Database,
+  organizationId: number,
+  jobId: string,
+  after: number,
+  size: number,
+  which: "pending" | "all",
+): Promise<Chunk | undefined> {
+  const own = sql`organization_id = ${organizationId} and job_id = ${jobId}`;
+  const upTo = sql`least(${after + size}::int, j.total_contacts)`;
+  const isCalled = sql`exists (
+    select from (${calledNumbers(organizationId, jobId, after)}) as c where c.number = n.number)`;
+  const { rows } = await sql<ChunkRow & { lists: { zoneSet: number; numbers: string }[] | null }>`
+    select ${jobOfChunk}, (
+      select json_agg(json_build_object('zoneSet', zone_set, 'numbers', numbers)) from (
+        select n.zone_set, string_agg(n.number::text, ',' order by n.number) as numbers
+        from (
+          select b.first_number + place - 1 as number, coalesce(b.zone_sets[place], 0) as zone_set
+          from (
+            select first_number, zone_sets, lead(first_number, 1, ${upTo} + 1) over (order by first_number) as next
+            from contact_blocks
+            where ${own} and first_number <= ${upTo} and first_number >= coalesce((
+              select max(first_number) from contact_blocks where ${own} and first_number <= ${after}::int + 1), 1)
+          ) as b
+          cross join lateral generate_series(1, b.next - b.first_number) as place
+        ) as n
+        where n.number > ${after}::int and not ${which === "pending" ? isCalled : sql`false`}
+        group by n.zone_set
+      ) as of_set
+    ) as lists
+    from batch_jobs j
+    where j.organization_id = ${organizationId} and j.id = ${jobId}
+  `.execute(db);
+  const [row] = rows;
+  return (
+    row && {
+      ...row,
+      lists: (row.lists ?? []).map(({ zoneSet, numbers }) => ({ zoneSet, numbers: numbers.split(",") })),
+    }
+  );
 }
 
 /** The same where all of those are known to be pending: only the job is looked at. */
@@ -150,11 +223,13 @@ export async function wholeChunk(
   size: number,
 ): Promise<Chunk | undefined> {
   const { rows } = await sql<ChunkRow>`${often}
-    select status, revision, total_contacts as "totalContacts" from batch_jobs
-    where organization_id = ${organizationId} and id = ${jobId}
+    select ${jobOfChunk} from batch_jobs j
+    where j.organization_id = ${organizationId} and j.id = ${jobId}
   `.execute(db);
   const [job] = rows;
-  return job && { ...job, numbers: { first: after + 1, count: Math.min(size, job.totalContacts - after) } };
+  return job !== undefined && job.zoneSets > 1
+    ? await readInSets(db, organizationId, jobId, after, size, "all")
+    : job && allOf(job, after, size);
 }
 
 /** More than a contact takes in an answer beside its line. */
@@ -171,9 +246,13 @@ export async function readContacts(
   numbers: RawBuilder<unknown>,
 ): Promise<{ contacts: StoredContact[]; found: number }> {
   const { rows } = await sql<
-    Omit<StoredContact, keyof ContactInput | "jobId"> & { line: string; found: number }
+    Omit<StoredContact, keyof ContactInput | "jobId"> & {
+      line: string;
+      timezone: string | null;
+      found: number;
+    }
   >`${often}
-    select c.number, c.line, c.found,
+    select c.number, c.line, c.found, z.zones[1] as timezone,
       ${contactStatus({ isLeased: sql`l.number is not null`, outcome: sql`a.outcome`, nextAttemptAt: sql`a.next_attempt_at` })} as status,
       coalesce(${endedAttempts({ attempt: sql`a.attempt`, outcome: sql`a.outcome` })}, 0)
         + case when l.number is null then 0 else 1 end as attempts,
@@ -184,10 +263,10 @@ export async function readContacts(
       ) else a.outcome end as "lastOutcome",
       case when l.number is null then a.next_attempt_at end as "nextAttemptAt"
     from (
-      select n.number, b.line, count(*) over ()::int as found,
+      select n.number, b.line, b.zone_set, count(*) over ()::int as found,
         sum(octet_length(b.line) + ${aroundLine}::int) over (order by n.number) as bytes
       from (${numbers}) as n (number)
-      cross join lateral ${lineOf(sql`${organizationId}`, sql`${jobId}`, sql`n.number`)} as b
+      cross join lateral ${lineAndSetOf({ organizationId: sql`${organizationId}`, jobId: sql`${jobId}`, number: sql`n.number` })} as b
       where b.line <> ''
     ) as c
     left join lateral (
@@ -199,14 +278,21 @@ export async function readContacts(
       select number from leases
       where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number limit 1
     ) as l on true
+    left join lateral (
+      select zones from zone_sets
+      where c.zone_set > 0 and organization_id = ${organizationId} and job_id = ${jobId} and zone_set = c.zone_set
+        and is_own
+      limit 1
+    ) as z on true
     where c.bytes <= ${largestListBytes}
     order by c.number
   `.execute(db);
   return {
-    contacts: rows.map(({ line, found: _found, ...row }) => ({
+    contacts: rows.map(({ line, timezone, found: _found, ...row }) => ({
       jobId,
       ...row,
       ...readContact(line),
+      ...(timezone === null ? {} : { timezone }),
     })),
     found: rows[0]?.found ?? 0,
   };

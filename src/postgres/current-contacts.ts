@@ -39,7 +39,8 @@ export const currentContacts = sql<ContactRow>`(
       where organization_id = b.organization_id and job_id = b.job_id and number = c.number
         and attempt = a.attempt - 1
     ) else a.outcome end as last_outcome,
-    case when l.number is null then a.next_attempt_at end as next_attempt_at
+    case when l.number is null then a.next_attempt_at end as next_attempt_at,
+    coalesce(b.zone_sets[c.number - b.first_number + 1], 0) as zone_set
   from contact_blocks b
   cross join lateral ${contactsOfBlock(sql`b.first_number`, sql`b.contacts`)} as c
   left join lateral (

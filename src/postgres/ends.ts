@@ -40,6 +40,8 @@ export type EndedJob = {
   readonly status: "completed" | "failed";
   /** The entry under which it was scheduled. */
   readonly scheduledJobId: string | null;
+  /** How many sets of time zones its contacts are in. */
+  readonly zoneSets: number;
   /** How many of its contacts are not called any more. */
   readonly expired: number;
 };
@@ -90,7 +92,7 @@ async function end(
       resume_at = null, pause_reason = null, recent_outcomes = null
     from due
     where b.organization_id = due.organization_id and b.id = due.id
-    returning b.id, b.revision, b.status, due.scheduled_job_id as "scheduledJobId",
+    returning b.id, b.revision, b.status, due.scheduled_job_id as "scheduledJobId", b.zone_sets as "zoneSets",
       b.pending_contacts + b.waiting_retry_contacts as expired, b.failure_reason as "failureReason",
       ${sql.id(functions.contactCounts.name)}(b) as counts
   `.execute(trx);

@@ -57,16 +57,25 @@ export async function openSnapshot(db: Database): Promise<Snapshot> {
 const rowsOf = ({ organizationId, id }: JobKey): RawBuilder<unknown> =>
   sql`organization_id = ${organizationId} and job_id = ${id}`;
 
-export type Block = { readonly firstNumber: number; readonly lines: readonly string[] };
+export type Block = {
+  readonly firstNumber: number;
+  readonly lines: readonly string[];
+  /** The set of time zones of each; null if all are in set 0. */
+  readonly zoneSets: readonly number[] | null;
+};
 
 /** The next blocks of a job after a number, in order; none at its end. */
 export async function readBlocks(trx: Trx, job: JobKey, after: number, count: number): Promise<Block[]> {
-  const { rows } = await sql<{ first_number: number; contacts: string }>`
-    select first_number, contacts from contact_blocks
+  const { rows } = await sql<{ first_number: number; contacts: string; zone_sets: number[] | null }>`
+    select first_number, contacts, zone_sets from contact_blocks
     where ${rowsOf(job)} and first_number > ${after}::int
     order by first_number limit ${count}
   `.execute(trx);
-  return rows.map((row) => ({ firstNumber: row.first_number, lines: linesOf(row.contacts) }));
+  return rows.map((row) => ({
+    firstNumber: row.first_number,
+    lines: linesOf(row.contacts),
+    zoneSets: row.zone_sets,
+  }));
 }
 
 /** An attempt that goes on; times in ms. */

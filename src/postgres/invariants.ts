@@ -42,6 +42,25 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
     left join zone_sets z on z.organization_id = b.organization_id and z.job_id = b.id
     where exists (select from (select b.id as job_id) as looked_at where ${isOf})
     group by b.organization_id, b.id having b.zone_sets <> count(z.job_id)`,
+  "a set of time zones counts the contacts that are in it": sql`
+    select coalesce(z.job_id, c.job_id), coalesce(z.zone_set, c.zone_set), z.contacts, c.contacts, z.pending_contacts, c.pending
+    from (select * from zone_sets where zone_set > 0 and ${isOf}) as z
+    full join (
+      select organization_id, job_id, zone_set, count(*) as contacts, count(*) filter (where status = 'pending') as pending
+      from ${currentContacts} as contacts where zone_set > 0 and ${isOf} group by 1, 2, 3
+    ) as c on c.organization_id = z.organization_id and c.job_id = z.job_id and c.zone_set = z.zone_set
+    where coalesce(z.contacts, -1) <> coalesce(c.contacts, 0) or coalesce(z.pending_contacts, -1) <> coalesce(c.pending, 0)`,
+  "a retry, or a lease, is in the set of time zones of its contact, and due where it is looked for": sql`
+    select r.job_id, r.number, r.zone_set, c.zone_set, r.due_at, r.zone_due_at
+    from (
+      select organization_id, job_id, number, zone_set, due_at, zone_due_at from retries where ${isOf}
+      union all select organization_id, job_id, number, zone_set, null, null from leases where ${isOf}
+    ) as r
+    left join (select * from ${currentContacts} as contacts where ${isOf}) as c
+      on c.organization_id = r.organization_id and c.job_id = r.job_id and c.number = r.number
+    where r.zone_set is distinct from c.zone_set
+      or (r.due_at is not null and (r.zone_set > 0) <> (r.zone_due_at is not null))
+      or (r.zone_set > 0 and r.due_at < '9999-01-01')`,
   "an organization's count of leases is its open attempts": sql`
     select o.id, o.dialing, count(l.job_id) from organizations o
     left join leases l on l.organization_id = o.id

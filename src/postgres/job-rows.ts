@@ -44,6 +44,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   has_all_phones: true,
   phones_up_to: true,
   zone_sets: true,
+  zones_from_phone: true,
 };
 
 const columns = [...Object.keys(ownColumns), ...storedContactStatuses.map((status) => `${status}_contacts`)];
@@ -106,6 +107,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   },
   hasAllPhones: row.has_all_phones,
   zoneSets: row.zone_sets,
+  zonesFromPhone: row.zones_from_phone,
 });
 
 export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
@@ -133,5 +135,6 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   pending_contacts: job.totalContacts,
   calling_hours: job.callingHours === null ? null : JSON.stringify(job.callingHours),
   zone_sets: job.callingHours === null ? 0 : 1,
+  zones_from_phone: job.zonesFromPhone,
   ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

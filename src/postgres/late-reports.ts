@@ -7,6 +7,8 @@ import { contactStatus, endedAttempts } from "./current-contacts.ts";
 import { attemptData, keepAttempts } from "./events.ts";
 import type { CallDetails } from "./lease-ends.ts";
 import { asRows } from "./lease-rows.ts";
+import { zoneSetOf } from "./contact-blocks.ts";
+import { retryColumns, retryValues } from "./retries.ts";
 
 /** An attempt that has ended. */
 export type EndedAttempt = LeaseKey & {
@@ -132,9 +134,11 @@ export async function recordLateReports(
       .where("number", "=", number)
       .execute();
     if (nextAttemptAt === null) continue;
-    await trx
-      .insertInto("retries")
-      .values({ organization_id: organizationId, job_id: jobId, number, due_at: nextAttemptAt })
-      .execute();
+    const of = { organizationId: sql`${organizationId}`, jobId: sql`${jobId}`, number: sql`${number}::int` };
+    await sql`
+      insert into retries (organization_id, job_id, number, ${retryColumns})
+      select ${organizationId}, ${jobId}, ${number}, ${retryValues(sql`${nextAttemptAt}::timestamptz`, sql`s.zone_set`)}
+      from ${zoneSetOf(of)} as s
+    `.execute(trx);
   }
 }

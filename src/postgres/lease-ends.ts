@@ -9,7 +9,8 @@ import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 import { type Held, lockFreeJobs, lockOrganization } from "./locks.ts";
-import { haveRetriesJudged } from "./retries.ts";
+import { haveRetriesJudged, retryColumns, retryValues } from "./retries.ts";
+import { countPendingAgain } from "./zone-sets.ts";
 
 /** What a worker tells of a call, beside its outcome. */
 export type CallDetails = {
@@ -33,10 +34,13 @@ export type Ended = {
    */
   contacts: ({ status: StoredContactStatus; nextAttemptAt: Date | null } | Held | undefined)[];
   /** The jobs that have ended by this. */
-  finished: { id: string; revision: number }[];
+  finished: Stopped[];
   /** The jobs that have paused themselves. */
-  paused: { id: string; revision: number }[];
+  paused: Stopped[];
 };
+
+/** A job that does not run any more, its new revision, and how many sets of time zones its contacts are in. */
+export type Stopped = { id: string; revision: number; zoneSets: number };
 
 const textOrNull = (text: string | undefined): string | null => (text === "" ? null : (text ?? null));
 
@@ -54,8 +58,10 @@ export type EndedRow = {
   held_ids: string[] | null;
   finished_ids: string[] | null;
   finished_revisions: number[] | null;
+  finished_zone_sets: number[] | null;
   paused_ids: string[] | null;
   paused_revisions: number[] | null;
+  paused_zone_sets: number[] | null;
 };
 
 const jobsOf = (endings: readonly Ending[]): string[] => [...new Set(endings.map((e) => e.jobId))].toSorted();
@@ -81,8 +87,8 @@ export function endCall(
     )`;
 }
 
-const jobsIn = (ids: string[] | null, revisions: number[] | null) =>
-  (ids ?? []).map((id, i) => ({ id, revision: revisions?.[i] ?? 0 }));
+const jobsIn = (ids: string[] | null, revisions: number[] | null, zoneSets: number[] | null): Stopped[] =>
+  (ids ?? []).map((id, i) => ({ id, revision: revisions?.[i] ?? 0, zoneSets: zoneSets?.[i] ?? 0 }));
 
 export function readEnded(endings: readonly Ending[], row: EndedRow | undefined): Ended {
   if (row === undefined) throw new Error("ending leases gave no answer");
@@ -100,8 +106,8 @@ export function readEnded(endings: readonly Ending[], row: EndedRow | undefined)
   return {
     endedAt: new Date(row.ended_ms),
     contacts,
-    finished: jobsIn(row.finished_ids, row.finished_revisions),
-    paused: jobsIn(row.paused_ids, row.paused_revisions),
+    finished: jobsIn(row.finished_ids, row.finished_revisions, row.finished_zone_sets),
+    paused: jobsIn(row.paused_ids, row.paused_revisions, row.paused_zone_sets),
   };
 }
 
@@ -121,8 +127,12 @@ export async function endLeases(
   return readEnded(endings, rows[0]);
 }
 
-/** What a contact is whose lease was taken back. */
-export type Removed = { readonly status: ContactStatus; readonly nextAttemptAt: Date | null };
+/** What a contact is whose lease was taken back, and the set of time zones that it is in. */
+export type Removed = {
+  readonly status: ContactStatus;
+  readonly nextAttemptAt: Date | null;
+  readonly zoneSet: number;
+};
 
 /**
  * Takes live leases back as if they had not been given; their contacts can be leased at once. Answers what each contact
@@ -140,7 +150,8 @@ export async function removeLeases(
   await lockOrganization(trx, organizationId);
   const { jobs, held } = await lockFreeJobs(trx, organizationId, [...new Set(keys.map((k) => k.jobId))]);
   const own = keys.filter((k) => jobs.has(k.jobId));
-  const { rows } = await sql<LeaseKey & { lastOutcome: Outcome | null; nextAttemptAt: Date | null }>`
+  type Row = LeaseKey & { lastOutcome: Outcome | null; nextAttemptAt: Date | null; zoneSet: number };
+  const { rows } = await sql<Row>`
     with given as materialized (
       select *, ${by === "call"}::boolean as is_of_call from ${asRows(organizationId, own)}
     ), given_back as (
@@ -156,21 +167,24 @@ export async function removeLeases(
         and not (g.is_of_call and l.earlier_nonces is not null)
       returning l.*
     ), before as (
-      select r.organization_id, r.job_id, r.number, r.nonce, r.attempt, a.outcome, a.next_attempt_at
+      select r.organization_id, r.job_id, r.number, r.nonce, r.attempt, r.zone_set, a.outcome, a.next_attempt_at
       from removed r
       left join attempts a on a.organization_id = r.organization_id and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
     ), waiting as (
-      insert into retries (organization_id, job_id, number, due_at)
-      select organization_id, job_id, number, next_attempt_at from before where attempt > 1
+      insert into retries (organization_id, job_id, number, ${retryColumns})
+      select organization_id, job_id, number, ${retryValues(sql`next_attempt_at`, sql`zone_set`)}
+      from before where attempt > 1
     )
-    select job_id as "jobId", number, nonce, attempt, outcome as "lastOutcome", next_attempt_at as "nextAttemptAt"
+    select job_id as "jobId", number, nonce, attempt, zone_set as "zoneSet", outcome as "lastOutcome",
+      next_attempt_at as "nextAttemptAt"
     from before
   `.execute(trx);
   const changes: CountChanges = new Map();
   const toJudge = new Set<string>();
   const removed = new Map<string, Removed>();
+  const pending = rows.filter(({ attempt }) => attempt === 1);
   for (const row of rows) {
-    const { jobId, attempt, lastOutcome, nextAttemptAt } = row;
+    const { jobId, attempt, lastOutcome, nextAttemptAt, zoneSet } = row;
     const status = attempt === 1 ? "pending" : "waiting_retry";
     noteMove(changes, jobId, "dialing", status);
     // What the job is set to may have changed since the lease was given.
@@ -180,10 +194,13 @@ export async function removeLeases(
     const left = rules && statusOfLeft(rules.status);
     removed.set(
       nameOf(row),
-      left === undefined ? { status, nextAttemptAt } : { status: left, nextAttemptAt: null },
+      left === undefined
+        ? { status, nextAttemptAt, zoneSet }
+        : { status: left, nextAttemptAt: null, zoneSet },
     );
   }
   await moveCounts(trx, organizationId, changes);
+  await countPendingAgain(trx, organizationId, pending);
   await haveRetriesJudged(trx, organizationId, [...toJudge]);
   // Each lease is taken back once.
   return keys.map((key) => {

@@ -14,8 +14,14 @@ export type StoredLease = LeaseKey &
     callBefore: Date | null;
   };
 
-/** What one job may give: so many retries that are due, and these numbers from its list, none of them twice. */
-export type Offer = { jobId: string; due: number; numbers: readonly number[] };
+/**
+ * What one job may give of a set of time zones: so many retries that are due, and these numbers from its list, none of
+ * them twice.
+ */
+export type Offer = JobSet & { readonly due: number; readonly numbers: readonly number[] };
+
+/** A set of time zones of a job that has so many; or has none, and all its contacts are in set 0. */
+type JobSet = { readonly jobId: string; readonly zoneSet: number; readonly zoneSets: number };
 
 /** Who gets leases, how many at most, and for how long. */
 export type LeaseTaker = {
@@ -42,9 +48,8 @@ export type Opened = {
 };
 
 /** Of the offer at this place so many contacts ended as suppressed. */
-export type Suppressed = {
+export type Suppressed = JobSet & {
   readonly offer: number;
-  readonly jobId: string;
   readonly count: number;
   /** The revision that the job has ended with, if it has. */
   readonly finalRevision: number | undefined;
@@ -55,7 +60,7 @@ export type Opening = { offers: readonly Offer[]; takers: readonly LeaseTaker[] 
 
 /** A row of what open_leases answers. */
 export type OpenedRow = {
-  job: number;
+  turn: number;
   number: number | null;
   nonce: number | null;
   attempt: number;
@@ -74,7 +79,8 @@ export const openCall = (
   mostBytes: RawBuilder<unknown> = sql`${largestAnswerBytes}`,
 ) => sql`
   ${sql.id(functions.openLeases.name)}(
-    ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.due))},
+    ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.zoneSet))},
+    ${plainArray(offers.map((o) => o.due))},
     ${plainArray(offers.flatMap((o, i) => o.numbers.map(() => i + 1)))},
     ${plainArray(offers.flatMap((o) => o.numbers))},
     ${plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1)))},
@@ -87,12 +93,12 @@ export function readOpened({ offers, takers }: Opening, rows: readonly OpenedRow
   const left = offers.map((): number[] => []);
   const repeated: number[] = [];
   const suppressed: Suppressed[] = [];
-  for (const { job, number, nonce, attempt, caller, leasedMs, callBeforeMs, contact } of rows) {
-    const offer = job - 1;
-    const jobId = offers[offer]?.jobId ?? "";
+  for (const { turn, number, nonce, attempt, caller, leasedMs, callBeforeMs, contact } of rows) {
+    const offer = turn - 1;
+    const { jobId = "", zoneSet = 0, zoneSets = 0 } = offers[offer] ?? {};
     const taker = (caller ?? 0) - 1;
     if (number === null && caller === null)
-      suppressed.push({ offer, jobId, count: attempt, finalRevision: nonce ?? undefined });
+      suppressed.push({ offer, jobId, zoneSet, zoneSets, count: attempt, finalRevision: nonce ?? undefined });
     else if (number === null) repeated.push(taker);
     else if (nonce === null) left[offer]?.push(number);
     else
@@ -121,7 +127,7 @@ export async function openLeases(
 ): Promise<Opened> {
   const opening = { offers, takers };
   const { rows } = await sql<OpenedRow>`
-    select job, number, nonce, attempt, caller, leased_ms as "leasedMs",
+    select turn, number, nonce, attempt, caller, leased_ms as "leasedMs",
       call_before_ms as "callBeforeMs", contact
     from ${openCall(organizationId, opening)}
   `.execute(db);
@@ -203,7 +209,11 @@ export async function checkLeases(
     select g.place::int as place, l.expires_at as "expiresAt", exists (
       select from suppressed_phones
       where organization_id = g.organization_id and expires_at > clock_timestamp()
-        and phone = ${sql.id(functions.contactPhone.name)}(${lineOf(sql`g.organization_id`, sql`g.job_id`, sql`g.number`)})
+        and phone = ${sql.id(functions.contactPhone.name)}(${lineOf({
+          organizationId: sql`g.organization_id`,
+          jobId: sql`g.job_id`,
+          number: sql`g.number`,
+        })})
     ) as "isSuppressed"
     from ${asRows(organizationId, keys)}
     cross join lateral (

@@ -34,6 +34,7 @@ import * as resumes from "./migrations/0024-resumes.ts";
 import * as ends from "./migrations/0025-ends.ts";
 import * as progress from "./migrations/0026-progress.ts";
 import * as events from "./migrations/0027-events.ts";
+import * as zoneSets from "./migrations/0028-zone-sets.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -64,6 +65,7 @@ export const migrations: SchemaChanges = {
   "0025-ends": ends,
   "0026-progress": progress,
   "0027-events": events,
+  "0028-zone-sets": zoneSets,
 };
 
 const bookkeeping = {

@@ -2,8 +2,10 @@ import { sql } from "kysely";
 import type { Point } from "../domain/estimate.ts";
 import type { CallingHours } from "../domain/hours.ts";
 import { type JobKey, writeJobKey } from "../domain/job-id.ts";
+import { pendingInSet } from "./candidates.ts";
 import type { Database } from "./database.ts";
 import { asJobRows } from "./job-rows.ts";
+import { never } from "./retries.ts";
 
 /*
  * How far running jobs were in each of the last minutes: a row for a job, which no lease and no report touches.
@@ -42,8 +44,10 @@ export async function noteProgress(
     cross join (select date_trunc('milliseconds', clock_timestamp()) as now) as clock
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
     where b.status = 'running' and (b.zone_sets = 0 or exists (
-      select from zone_sets
-      where organization_id = b.organization_id and job_id = b.id and open_from <= clock.now and open_until > clock.now
+      select from zone_sets z
+      where z.organization_id = b.organization_id and z.job_id = b.id
+        and z.open_from <= clock.now and z.open_until > clock.now
+        and (b.zone_sets = 1 or b.waiting_retry_contacts > 0 or ${pendingInSet} > 0)
     ))
     order by b.id
     on conflict (organization_id, job_id) do update set
@@ -79,11 +83,23 @@ export async function readProgress(
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
     join organizations o on o.id = b.organization_id
     left join progress p on p.organization_id = b.organization_id and p.job_id = b.id
-    left join lateral (
-      select due_at as at from retries
-      where organization_id = b.organization_id and job_id = b.id
-      order by due_at desc limit 1
-    ) as last on true
+    cross join lateral (
+      select max(at) as at from (
+        (
+          select due_at as at from retries
+          where organization_id = b.organization_id and job_id = b.id and due_at < ${never}
+          order by due_at desc limit 1
+        )
+        union all
+        select r.zone_due_at from zone_sets z
+        cross join lateral (
+          select zone_due_at from retries
+          where organization_id = z.organization_id and job_id = z.job_id and zone_set = z.zone_set and zone_set > 0
+          order by zone_due_at desc limit 1
+        ) as r
+        where b.zone_sets > 1 and z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set > 0
+      ) as each
+    ) as last
   `.execute(db);
   return new Map(
     rows.map(({ notedMs, final, ...row }) => [

@@ -9,6 +9,21 @@ import { type CountChanges, moveCounts } from "./contact-counts.ts";
 import type { Database } from "./database.ts";
 import { attemptData, keepAttempts } from "./events.ts";
 
+/** Beyond all times. */
+export const never = sql`timestamptz '9999-01-01'`;
+
+/*
+ * A retry of a contact in set 0 is due at due_at. One of another set is due at zone_due_at, and its due_at lies beyond
+ * all times: who looks for what is due of one set does not come by those of the others, which may be closed for long.
+ */
+
+/** The columns that say of a retry when it is due. */
+export const retryColumns = sql`due_at, zone_set, zone_due_at`;
+
+/** Their values. */
+export const retryValues = (dueAt: RawBuilder<unknown>, zoneSet: RawBuilder<unknown>) => sql`
+  case when ${zoneSet} = 0 then ${dueAt} else ${never} end, ${zoneSet}, case when ${zoneSet} > 0 then ${dueAt} end`;
+
 /** So many contacts of a job are judged in one transaction: some 50 ms. */
 const usualChunk = 5_000;
 

@@ -7,6 +7,7 @@ import type { BatchJob } from "../domain/batch-job.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { blockOf, linesWithPlaces } from "./contact-blocks.ts";
 import { type Database, openPool, overPool } from "./database.ts";
+import { plainArray } from "./lease-rows.ts";
 
 /**
  * Contacts on their way into a job, in temporary tables of a connection of its own. Postgres drops them with the
@@ -25,9 +26,17 @@ export type Staging = AsyncDisposable & {
 export const phoneRow = (position: number, line: number, phone: string): string =>
   `${position}\t${line}\t${phone}\n`;
 
-/** A block on its way, with the positions of its first and its last contact; no contact holds what is around it. */
-export const blockRow = (first: number, last: number, block: string): string =>
-  `${first}\u0002${last}\u0002\u0001${block}\u0001\n`;
+/**
+ * A block on its way, with the positions of its first and its last contact, and the set of time zones of each, if any
+ * is in another than 0; no contact holds what is around it.
+ */
+export const blockRow = (
+  first: number,
+  last: number,
+  block: string,
+  zoneSets: readonly number[] | undefined,
+): string =>
+  `${first}\u0002${last}\u0002\u0001${block}\u0001\u0002${zoneSets === undefined ? "" : plainArray(zoneSets)}\n`;
 
 const blockFormat = "(format csv, delimiter E'\\x02', quote E'\\x01')";
 
@@ -60,7 +69,8 @@ export async function openStaging(directUrl: string, organizationId: number): Pr
           ${owner}, position int not null, line int not null, phone bigint not null)`,
       sql`
         create temporary table ${tables.blocks} (
-          ${owner}, first_position int not null, last_position int not null, contacts text not null)`,
+          ${owner}, first_position int not null, last_position int not null, contacts text not null,
+          zone_sets smallint[])`,
       sql`
         create temporary table ${tables.duplicates} (
           ${owner}, position int not null, line int not null, phone bigint not null, nth int not null,
@@ -74,7 +84,7 @@ export async function openStaging(directUrl: string, organizationId: number): Pr
       async stage(phones, blocks) {
         await copy(`${phonesTable} (position, line, phone) from stdin`, phones);
         await copy(
-          `${blocksTable} (first_position, last_position, contacts) from stdin ${blockFormat}`,
+          `${blocksTable} (first_position, last_position, contacts, zone_sets) from stdin ${blockFormat}`,
           blocks,
         );
       },
@@ -136,15 +146,22 @@ export async function sortOutPhones(
   return rows[0] ?? { count: 0, first: [] };
 }
 
-/** Writes the staged contacts into the job, but those that were found to be duplicates, and numbers them on. */
+/**
+ * Writes the staged contacts into the job, but those that were found to be duplicates, and numbers them on. `zoneSets`
+ * has the set of the job for each that the file has, by its number there. Answers the sets of those that are in another
+ * than 0, and how many are in each.
+ */
 export async function writeStaged(
   trx: Trx,
   { blocks, duplicates }: Staging["tables"],
   job: Pick<BatchJob, "organizationId" | "id" | "totalContacts">,
-): Promise<void> {
-  await sql`
-    insert into contact_blocks (organization_id, job_id, first_number, contacts)
-    select ${job.organizationId}, ${job.id}, ${job.totalContacts}::int + b.first_position - coalesce(before.count, 0), kept.contacts
+  zoneSets: readonly number[],
+): Promise<ReadonlyMap<number, number>> {
+  const { rows } = await sql<{ zoneSet: number; contacts: number }>`
+    with written as (
+    insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
+    select ${job.organizationId}, ${job.id}, ${job.totalContacts}::int + b.first_position - coalesce(before.count, 0),
+      kept.contacts, kept.zone_sets
     from ${blocks} b
     left join lateral (
       select nth as count from ${duplicates}
@@ -164,8 +181,19 @@ export async function writeStaged(
           where not exists (
             select from ${duplicates}
             where organization_id = b.organization_id and position = b.first_position + t.place - 1)
-        ) end as contacts
+        ) end as contacts, case when b.zone_sets is not null then (
+          select array_agg((${plainArray(zoneSets)}::smallint[])[zone_set + 1] order by place)
+          from unnest(b.zone_sets) with ordinality as t (zone_set, place)
+          where not exists (
+            select from ${duplicates}
+            where organization_id = b.organization_id and position = b.first_position + t.place - 1)
+        ) end as zone_sets
     ) as kept
     where kept.contacts is not null
+    returning zone_sets
+    )
+    select zone_set as "zoneSet", count(*)::int as contacts from written cross join unnest(zone_sets) as zone_set
+    where zone_set > 0 group by zone_set
   `.execute(trx);
+  return new Map(rows.map(({ zoneSet, contacts }) => [zoneSet, contacts]));
 }

@@ -32,15 +32,22 @@ export async function addSuppressed(
   organizationId: number,
   phones: readonly SuppressedPhoneInput[],
 ): Promise<number> {
+  const given = lastingLongest(phones);
+  const { added, more, written } =
+    (await writeNew(trx, organizationId, given)) ?? (await writeAll(trx, organizationId, given));
+  if (written > 0) await count(trx, organizationId, more);
+  return added;
+}
+
+/** Writes those of the entries that say something else than what is there. */
+async function writeAll(
+  trx: Trx,
+  organizationId: number,
+  given: readonly SuppressedPhoneInput[],
+): Promise<Written> {
   const { rows } = await sql<Written>`
     with given as materialized (
-      select distinct on (g.phone) g.phone, g.reason, g.expires_at
-      from unnest(
-        ${plainArray(phones.map(({ phone }) => inDigits(phone)))}::bigint[],
-        ${phones.map(({ reason }) => reason)}::text[],
-        ${plainArray(phones.map(({ expiresMs: ms }) => (ms === undefined ? forEver : new Date(ms).toISOString())))}::timestamptz[]
-      ) with ordinality as g (phone, reason, expires_at, place)
-      order by g.phone, g.expires_at desc, g.place desc
+      select * from ${asEntries(given)}
     ), changed as materialized (
       select g.phone, g.reason, g.expires_at, known.expires_at as known_until
       from given g
@@ -65,9 +72,79 @@ export async function addSuppressed(
       (select count(*)::int from written where is_new) as more,
       (select count(*)::int from changed where known_until is null or known_until <= ${timeNow}) as added
   `.execute(trx);
-  const { added, more, written } = rows[0] ?? { added: 0, more: 0, written: 0 };
-  if (written > 0) await count(trx, organizationId, more);
-  return added;
+  return rows[0] ?? { added: 0, more: 0, written: 0 };
+}
+
+/** Of the entries for each phone the one that lasts longest, of those the last; in the order of phones. */
+function lastingLongest(phones: readonly SuppressedPhoneInput[]): SuppressedPhoneInput[] {
+  const kept = new Map<number, SuppressedPhoneInput>();
+  for (const entry of phones) {
+    const phone = Number(inDigits(entry.phone));
+    const other = kept.get(phone);
+    if (other === undefined || (entry.expiresMs ?? Infinity) >= (other.expiresMs ?? Infinity))
+      kept.set(phone, entry);
+  }
+  return [...Float64Array.from(kept.keys()).toSorted()].flatMap((phone) => kept.get(phone) ?? []);
+}
+
+/** Entries as rows; what all have in common is given once. */
+function asEntries(entries: readonly SuppressedPhoneInput[]): RawBuilder<unknown> {
+  const [first] = entries;
+  const phones = sql`${plainArray(entries.map(({ phone }) => inDigits(phone)))}::bigint[]`;
+  if (entries.every((entry) => entry.reason === first?.reason && entry.expiresMs === first.expiresMs)) {
+    return sql`(
+      select phone, ${first?.reason ?? ""}::text as reason, ${expiryOf(first)}::timestamptz as expires_at
+      from unnest(${phones}) as p (phone)
+    ) as g`;
+  }
+  const reasons = entries.map(({ reason }) => reason);
+  return sql`unnest(${phones}, ${reasons}::text[], ${plainArray(entries.map(expiryOf))}::timestamptz[])
+    as g (phone, reason, expires_at)`;
+}
+
+const expiryOf = (entry: SuppressedPhoneInput | undefined): string =>
+  entry?.expiresMs === undefined ? forEver : new Date(entry.expiresMs).toISOString();
+
+/** One of so many entries is looked up to tell whether all may be new. */
+const sampled = 100;
+
+/** True if those of the entries that are looked up are of phones that have none. */
+async function mayBeNew(
+  trx: Trx,
+  organizationId: number,
+  entries: readonly SuppressedPhoneInput[],
+): Promise<boolean> {
+  const sample = entries.filter((_, i) => i % sampled === 0).map(({ phone }) => inDigits(phone));
+  const { rows } = await sql`
+    select g.phone from unnest(${plainArray(sample)}::bigint[]) as g (phone)
+    cross join lateral (
+      select from suppressed_phones where organization_id = ${organizationId} and phone = g.phone limit 1
+    ) as s
+    limit 1
+  `.execute(trx);
+  return rows.length === 0;
+}
+
+/**
+ * Writes many entries of phones of which none has one, which are looked for as they are written, and not before;
+ * undefined, with nothing written, if some have. Whoever went on with those would lock rows out of order.
+ */
+async function writeNew(
+  trx: Trx,
+  organizationId: number,
+  entries: readonly SuppressedPhoneInput[],
+): Promise<Written | undefined> {
+  const { length } = entries;
+  if (length <= sampled || !(await mayBeNew(trx, organizationId, entries))) return undefined;
+  await sql`savepoint new_phones`.execute(trx);
+  const { numAffectedRows } = await sql`
+    insert into suppressed_phones (organization_id, phone, added_at, expires_at, reason)
+    select ${organizationId}::int, phone, ${timeNow}, expires_at, reason from ${asEntries(entries)}
+    on conflict do nothing
+  `.execute(trx);
+  if (numAffectedRows === BigInt(length)) return { added: length, more: length, written: length };
+  await sql`rollback to savepoint new_phones`.execute(trx);
+  return undefined;
 }
 
 /** Notes so many phones more, or fewer, in the organization's row, which is locked from then on. */

@@ -69,6 +69,13 @@ const isAsleep = sql<boolean>`zone_sets > 0 and coalesce((
   where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.next_look_at is null limit 1
 ), false)`.as("isAsleep");
 
+/** How many contacts are pending in each of its sets but the first. */
+const pendingInSets = sql<number[]>`case when zone_sets > 1 then array(
+  select z.pending_contacts from zone_sets z
+  where z.organization_id = batch_jobs.organization_id and z.job_id = batch_jobs.id and z.zone_set > 0
+  order by z.zone_set
+) else '{}' end`.as("pendingInSets");
+
 const isUnderOldHours = sql<boolean>`
   hours_revision <> (select o.hours_revision from organizations o where o.id = organization_id)`.as(
   "isUnderOldHours",
@@ -78,12 +85,24 @@ export type RunningJob = JobKey & {
   revision: number;
   totalContacts: number;
   pending: number;
+  zoneSets: number;
+  /** Those of its sets but the first. */
+  pendingInSets: readonly number[];
   /** Nobody has reckoned when its contacts may be leased. */
   isAsleep: boolean;
   /** It was reckoned before its organization had the hours that it has now. */
   isUnderOldHours: boolean;
   isSettled: boolean;
 };
+
+/** True if contacts of a job are pending of which none is on a list, whose lengths these are, by their sets. */
+export function lacksContacts(
+  { pending, pendingInSets: others }: Pick<RunningJob, "pending" | "pendingInSets">,
+  lengths: readonly number[],
+): boolean {
+  const inSet0 = others.reduce((rest, count) => rest - count, pending);
+  return [inSet0, ...others].some((count, zoneSet) => count > 0 && (lengths[zoneSet] ?? 0) === 0);
+}
 
 /** The running jobs after this one in the order of their organizations and ids. */
 export async function runningJobs(db: Database, after: JobKey, limit: number): Promise<RunningJob[]> {
@@ -95,6 +114,8 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
       "revision",
       "total_contacts as totalContacts",
       "pending_contacts as pending",
+      "zone_sets as zoneSets",
+      pendingInSets,
       isAsleep,
       isUnderOldHours,
       isSettled,
@@ -107,13 +128,13 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
     .execute();
 }
 
-export type JobNow = { status: JobStatus; revision: number; totalContacts: number };
+export type JobNow = { status: JobStatus; revision: number; totalContacts: number; zoneSets: number };
 
 /** The jobs as they are now, by id; one that is gone is not among them. */
 export async function jobsNow(db: Database, jobs: readonly JobKey[]): Promise<Map<string, JobNow>> {
   if (jobs.length === 0) return new Map();
   const { rows } = await sql<JobNow & { id: string }>`${often}
-    select b.id, b.status, b.revision, b.total_contacts as "totalContacts"
+    select b.id, b.status, b.revision, b.total_contacts as "totalContacts", b.zone_sets as "zoneSets"
     from ${asJobRows(jobs)}
     join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
   `.execute(db);

@@ -95,6 +95,8 @@ export type BatchJobsTable = ContactCountColumns & {
   phones_up_to: Filled<number>;
   /** Null for a job without hours; zone-sets.ts reads it. */
   calling_hours: ColumnType<never, string | null | undefined, never>;
+  /** Contacts without a time zone of their own are in those that their numbers can be in. */
+  zones_from_phone: Filled<boolean>;
   /** How many zone_sets there are of it; with none its contacts may be leased at any time. */
   zone_sets: Filled<number>;
   /** The organization's, under which these were reckoned; under another one they give nothing. */
@@ -107,12 +109,24 @@ export type BatchJobsTable = ContactCountColumns & {
 type JobRef = { organization_id: number; job_id: string };
 
 /** Who the contacts of a job are; contact-blocks.ts reads and writes `contacts`. */
-export type ContactBlocksTable = JobRef & { first_number: number; contacts: string };
+export type ContactBlocksTable = JobRef & {
+  first_number: number;
+  contacts: string;
+  /** Of each in their order; null if all are in set 0. */
+  zone_sets: ColumnType<number[] | null, number[] | null | undefined, never>;
+};
 
 /** The contacts of a job that are in the same time zones, and when they may be leased. */
 export type ZoneSetsTable = JobRef & {
   /** 0 for the job's own time zone. */
   zone_set: number;
+  /** Of another set than 0. */
+  zones: Filled<string[]>;
+  /** Given with its contacts, and no zones of their numbers. */
+  is_own: Filled<boolean>;
+  /** How many contacts are in it, and how many of them are pending. Of set 0 it is the rest of the job's. */
+  contacts: Filled<number>;
+  pending_contacts: Filled<number>;
   /** The time in which it is open now, or will be next; null for never. */
   open_from: ColumnType<Date | null, null | undefined, Date | null>;
   open_until: ColumnType<Date | null, null | undefined, Date | null>;
@@ -138,6 +152,7 @@ export type ContactRow = ContactInput &
     attempts: number;
     last_outcome: Outcome | null;
     next_attempt_at: Date | null;
+    zone_set: number;
   };
 
 /** The live leases. */
@@ -156,13 +171,18 @@ export type LeasesTable = JobRef & {
   expires_at: Date;
   /** When the hours end in which it was given; null if there are none. */
   call_before: Filled<Date | null>;
+  /** That its contact is in. */
+  zone_set: Filled<number>;
 };
 
 /**
  * The attempts that have ended. The last one of a contact says what has become of it; one that is `suppressed` is no
  * attempt: its contact was not called again, or never.
  */
-export type AttemptsTable = Omit<LeasesTable, "request_id" | "ticket" | "call_before" | "earlier_nonces"> & {
+export type AttemptsTable = Omit<
+  LeasesTable,
+  "request_id" | "ticket" | "call_before" | "earlier_nonces" | "zone_set"
+> & {
   ended_at: Date;
   outcome: FinalContactStatus;
   /** When its contact is to be called again, or was; null if never. */
@@ -182,7 +202,13 @@ type AllAttemptsView = Omit<AttemptsTable, "ended_at" | "outcome" | "next_attemp
   outcome: Outcome | null;
 };
 
-export type RetriesTable = JobRef & { number: number; due_at: Date };
+/** retries.ts tells when one is due. */
+export type RetriesTable = JobRef & {
+  number: number;
+  due_at: Date;
+  zone_set: Filled<number>;
+  zone_due_at: Filled<Date | null>;
+};
 
 export type DeletedJobsTable = JobRef & { last_number: number };
 

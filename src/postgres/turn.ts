@@ -26,14 +26,14 @@ export async function takeTurn(
   const mostBytes = sql`case when ended.ended_ms is not null then ${largestAnswerBytes}::bigint end`;
   const each = openings.map(
     (opening, i) => sql`
-    select ${i}::int, o.job, o.number, o.nonce, o.attempt, o.caller, o.leased_ms, o.call_before_ms, o.contact
+    select ${i}::int, o.turn, o.number, o.nonce, o.attempt, o.caller, o.leased_ms, o.call_before_ms, o.contact
     from ended cross join lateral ${openCall(organizationId, opening, mostBytes)} as o`,
   );
   const { rows } = await sql<OpenedRow & { opening: number | null }>`
     with ended as materialized (
       select * from ${endCall(organizationId, endings, { onlyExpired: false })}
     )
-    select null::int as opening, null::int as job, null::int as number, null::bigint as nonce, null::int as attempt,
+    select null::int as opening, null::int as turn, null::int as number, null::bigint as nonce, null::int as attempt,
       null::int as caller, null::bigint as "leasedMs", null::bigint as "callBeforeMs", to_json(ended)::text as contact
     from ended
     union all ${sql.join(each, sql` union all `)}

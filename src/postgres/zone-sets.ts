@@ -1,7 +1,8 @@
 import { sql } from "kysely";
-import type { JobStatus } from "../domain/batch-job.ts";
+import type { BatchJob, JobStatus } from "../domain/batch-job.ts";
 import type { CallingHours, Opening } from "../domain/hours.ts";
-import type { JobKey } from "../domain/job-id.ts";
+import { type JobKey, isUuid } from "../domain/job-id.ts";
+import type { CountedSet, ZoneSet } from "../domain/zone-sets.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 import { asJobRows } from "./job-rows.ts";
@@ -27,6 +28,113 @@ export async function insertZoneSets(trx: Trx, jobs: readonly JobKey[]): Promise
     .values(rows)
     .onConflict((conflict) => conflict.doNothing())
     .execute();
+}
+
+/** The sets of a job other than 0, in the order of their numbers. */
+export async function readZoneSets(db: Database | Trx, { organizationId, id }: JobKey): Promise<ZoneSet[]> {
+  const { rows } = await sql<ZoneSet>`${often}
+    select zone_set as "zoneSet", zones, is_own as "isOwn" from zone_sets
+    where organization_id = ${organizationId} and job_id = ${id} and zone_set > 0
+    order by zone_set
+  `.execute(db);
+  return rows;
+}
+
+/** How many contacts of a job are pending, or wait for a retry, in each of its sets that has any. */
+export async function openInSets(
+  db: Database,
+  job: BatchJob,
+): Promise<{ zones: readonly string[]; pending: number; waiting: number }[]> {
+  const { rows } = await sql<{ zones: string[]; pending: number; waiting: number }>`
+    select z.zones, z.pending_contacts as pending, (
+      select count(*)::int from retries r
+      where r.organization_id = z.organization_id and r.job_id = z.job_id and r.zone_set = z.zone_set and r.zone_set > 0
+    ) as waiting
+    from zone_sets z
+    where z.organization_id = ${job.organizationId} and z.job_id = ${job.id} and z.zone_set > 0
+    order by z.zone_set
+  `.execute(db);
+  const restOf = (all: number, key: "pending" | "waiting") =>
+    Math.max(
+      0,
+      rows.reduce((rest, row) => rest - row[key], all),
+    );
+  const inSet0 = {
+    zones: [job.timeZone],
+    pending: restOf(job.counts.pending, "pending"),
+    waiting: restOf(job.counts.waiting_retry, "waiting"),
+  };
+  return [inSet0, ...rows].filter(({ pending, waiting }) => pending + waiting > 0);
+}
+
+/** Whether contacts of the job are in the zones of their numbers, which stays as it is; false if it is not there. */
+export async function hasZonesFromPhone(
+  db: Database,
+  organizationId: number,
+  jobId: string,
+): Promise<boolean> {
+  if (!isUuid(jobId)) return false;
+  const { rows } = await sql<{ zonesFromPhone: boolean }>`${often}
+    select zones_from_phone as "zonesFromPhone" from batch_jobs
+    where organization_id = ${organizationId} and id = ${jobId}
+  `.execute(db);
+  return rows[0]?.zonesFromPhone === true;
+}
+
+/**
+ * Counts contacts that were added to sets of a job which the transaction has locked, or inserted, and enters those sets
+ * that are new; all that the job has are given. Of a new one the openings are to be reckoned then, if the job runs.
+ */
+export async function countInSets(trx: Trx, job: JobKey, sets: readonly CountedSet[]): Promise<void> {
+  if (sets.length === 0) return;
+  await insertZoneSets(trx, [job]);
+  await trx
+    .insertInto("zone_sets")
+    .values(
+      sets.map(({ zoneSet, zones, isOwn, contacts }) => ({
+        organization_id: job.organizationId,
+        job_id: job.id,
+        zone_set: zoneSet,
+        zones: [...zones],
+        is_own: isOwn,
+        contacts,
+        pending_contacts: contacts,
+      })),
+    )
+    .onConflict((conflict) =>
+      conflict.columns(["organization_id", "job_id", "zone_set"]).doUpdateSet({
+        contacts: sql`zone_sets.contacts + excluded.contacts`,
+        pending_contacts: sql`zone_sets.pending_contacts + excluded.pending_contacts`,
+      }),
+    )
+    .execute();
+  await trx
+    .updateTable("batch_jobs")
+    .set({ zone_sets: sets.length + 1 })
+    .where("organization_id", "=", job.organizationId)
+    .where("id", "=", job.id)
+    .execute();
+}
+
+/** Counts contacts as pending again in their sets. The transaction has locked their jobs. */
+export async function countPendingAgain(
+  trx: Trx,
+  organizationId: number,
+  contacts: readonly { readonly jobId: string; readonly zoneSet: number }[],
+): Promise<void> {
+  const inSets = contacts.filter(({ zoneSet }) => zoneSet > 0);
+  if (inSets.length === 0) return;
+  await sql`
+    update zone_sets z set pending_contacts = z.pending_contacts + g.contacts
+    from (
+      select ${organizationId}::int as organization_id, job_id, zone_set, count(*)::int as contacts
+      from unnest(
+        ${plainArray(inSets.map(({ jobId }) => jobId))}::uuid[], ${plainArray(inSets.map(({ zoneSet }) => zoneSet))}::smallint[]
+      ) as given (job_id, zone_set)
+      group by job_id, zone_set
+    ) as g
+    where z.organization_id = g.organization_id and z.job_id = g.job_id and z.zone_set = g.zone_set
+  `.execute(trx);
 }
 
 /** The hours of a job; undefined if it has none of its own, or is gone. */
@@ -65,7 +173,7 @@ export async function findOutdated(
 }
 
 /** A set, and what its next opening is reckoned from. */
-export type ZoneSet = {
+export type SetToReckon = {
   readonly jobId: string;
   readonly zoneSet: number;
   /** Undefined if the job is gone. */
@@ -92,7 +200,7 @@ export async function lockZoneSets(
   organizationId: number,
   jobIds: readonly string[],
   whereLocked: "wait" | "leave out",
-): Promise<{ sets: ZoneSet[]; leftOut: string[]; now: Date }> {
+): Promise<{ sets: SetToReckon[]; leftOut: string[]; now: Date }> {
   const ids = plainArray(jobIds);
   const { rows: jobs } = await sql<LockedJob>`
     select id, status, timezone as "timeZone", calling_hours as "callingHours", hours_revision as "hoursRevision"
@@ -103,8 +211,9 @@ export async function lockZoneSets(
   const floor = await readFloor(trx, organizationId);
   const outdated = jobs.filter(({ hoursRevision }) => hoursRevision !== floor.revision);
   await takeFloor(trx, organizationId, outdated, floor.revision);
-  const { rows } = await sql<{ jobId: string; zoneSet: number; isThere: boolean; now: Date }>`
-    select z.job_id as "jobId", z.zone_set as "zoneSet", clock_timestamp() as now, coalesce((
+  type Row = { jobId: string; zoneSet: number; zones: string[]; isThere: boolean; now: Date };
+  const { rows } = await sql<Row>`
+    select z.job_id as "jobId", z.zone_set as "zoneSet", z.zones, clock_timestamp() as now, coalesce((
       select true from batch_jobs where organization_id = z.organization_id and id = z.job_id limit 1
     ), false) as "isThere"
     from ${asJobRows(jobIds.map((id) => ({ organizationId, id })))}
@@ -113,13 +222,13 @@ export async function lockZoneSets(
   const byId = new Map(jobs.map((job) => [job.id, job]));
   const sets = rows
     .filter(({ jobId, isThere }) => !isThere || byId.has(jobId))
-    .map(({ jobId, zoneSet }): ZoneSet => {
+    .map(({ jobId, zoneSet, zones }): SetToReckon => {
       const job = byId.get(jobId);
       return {
         jobId,
         zoneSet,
         status: job?.status,
-        zones: job === undefined ? [] : [job.timeZone],
+        zones: zoneSet > 0 || job === undefined ? zones : [job.timeZone],
         hours: [job?.callingHours, floor.hours].flatMap((hours) => hours ?? []),
       };
     });
@@ -174,7 +283,7 @@ export async function changeCallingHours(
 }
 
 /** When a set is open; without an opening it is closed. Without hours it has no end before which a call must begin. */
-export type SetOpening = Pick<ZoneSet, "jobId" | "zoneSet"> & {
+export type SetOpening = Pick<SetToReckon, "jobId" | "zoneSet"> & {
   readonly opening: (Omit<Opening, "callBeforeMs"> & { readonly callBeforeMs?: number }) | undefined;
   /** When the next one is to be reckoned; undefined for never. */
   readonly nextLookAtMs: number | undefined;

@@ -3,6 +3,9 @@ import type { RateClass } from "../domain/rates.ts";
 
 export { type JobKey, readJobKey, writeJobKey } from "../domain/job-id.ts";
 
+/** A job, and how many sets of time zones its contacts are in; with none, or one, all are in set 0. */
+export type JobInSets = JobKey & { readonly zoneSets?: number | undefined };
+
 export type Keys = ReturnType<typeof createKeys>;
 
 /**
@@ -27,12 +30,14 @@ export const createKeys = (prefix: string) => ({
   work: `${prefix}:{schedule}:work`,
   /** Channel: a replica that stops leaves the fan-out of the job that the message names. */
   leftFanOut: `${prefix}:{schedule}:left-fan-out`,
-  /** Sorted set: numbers taken off the list and not yet settled → deadline, unix ms. */
-  reserved: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:reserved`,
+  /** Sorted set: numbers taken off the list of a set and not yet settled → deadline, unix ms. */
+  reserved: (job: JobKey, zoneSet = 0) =>
+    `${prefix}:{${job.organizationId}}:${job.id}:reserved${suffixOf(zoneSet)}`,
   /** String: epoch and last number put on the list. */
   position: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:position`,
-  /** List: contact numbers, in order. */
-  contacts: (job: JobKey) => `${prefix}:{${job.organizationId}}:${job.id}:contacts`,
+  /** List: numbers of the contacts in a set of time zones, in order. */
+  contacts: (job: JobKey, zoneSet = 0) =>
+    `${prefix}:{${job.organizationId}}:${job.id}:contacts${suffixOf(zoneSet)}`,
   /** Sorted set: ids of jobs, or `all`, that workers of the organization ask for contacts of → until when, unix ms. */
   asked: (organizationId: number) => `${prefix}:{asked-${organizationId}}`,
   /** String: lives until the organization may make a second's worth of calls of the class at once. */
@@ -40,12 +45,21 @@ export const createKeys = (prefix: string) => ({
     `${prefix}:{rates-${organizationId}}:${rateClass}`,
   /** A pattern of the keys of all jobs. */
   ofJobs: `${prefix}:{[0-9]*}:*`,
-  /** The job that a key is of, if it is of one. */
-  readJob(name: string): JobKey | undefined {
-    const [, organizationId, id] =
-      /^:\{(\d{1,10})\}:([\da-f-]{36}):(?:position|contacts|reserved)$/.exec(name.slice(prefix.length)) ?? [];
+  /** The job that a key is of, if it is of one, and how many sets it has at least if it has this. */
+  readJob(name: string): (JobKey & { readonly zoneSets: number }) | undefined {
+    const [, organizationId, id, zoneSet = 0] =
+      /^:\{(\d{1,10})\}:([\da-f-]{36}):(?:position|(?:contacts|reserved)(?::(\d{1,5}))?)$/.exec(
+        name.slice(prefix.length),
+      ) ?? [];
     return organizationId === undefined || id === undefined
       ? undefined
-      : { id, organizationId: Number(organizationId) };
+      : { id, organizationId: Number(organizationId), zoneSets: Number(zoneSet) + 1 };
   },
 });
+
+/** The numbers of the sets that a job has lists for. */
+export const setsOf = ({ zoneSets = 1 }: JobInSets): number[] =>
+  Array.from({ length: Math.max(1, zoneSets) }, (_, zoneSet) => zoneSet);
+
+/** Set 0 has the keys that a job without sets has. */
+const suffixOf = (zoneSet: number): string => (zoneSet === 0 ? "" : `:${zoneSet}`);

@@ -1,18 +1,20 @@
 import { type RedisClient, mastersOf, redisStep } from "./connection.ts";
-import type { JobKey, Keys } from "./keys.ts";
+import { type JobInSets, type Keys, setsOf } from "./keys.ts";
 
 /** What Redis tells to those who may only read. */
 export function createPeek(redis: RedisClient, keys: Keys) {
   return {
-    /** How many numbers of a job are listed or reserved. */
-    async count(job: JobKey): Promise<number> {
-      return await redisStep("reading a list", async () => {
-        const [listed, reserved] = await Promise.all([
-          redis.llen(keys.contacts(job)),
-          redis.zcard(keys.reserved(job)),
-        ]);
-        return listed + reserved;
-      });
+    /** How many numbers of a job are listed or reserved, by the sets of time zones that they are in. */
+    async counts(job: JobInSets): Promise<number[]> {
+      return await redisStep("reading a list", () =>
+        Promise.all(
+          setsOf(job).map(
+            async (zoneSet) =>
+              (await redis.llen(keys.contacts(job, zoneSet))) +
+              (await redis.zcard(keys.reserved(job, zoneSet))),
+          ),
+        ),
+      );
     },
     /** The id of the installation whose keys these are, if one has said so. */
     installation: () => redisStep("reading whose keys these are", () => redis.get(keys.installation)),

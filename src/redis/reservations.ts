@@ -3,13 +3,16 @@ import type { JobKey, Keys } from "./keys.ts";
 import { keysExpiryMs, reservationMs } from "./contact-list.ts";
 import { script } from "./script.ts";
 
+/** The list of a set of time zones that contacts of a job are in. */
+type SetOfJob = JobKey & { readonly zoneSet: number };
+
 export type Reservations = ReturnType<typeof createReservations>;
 
 const take = script(`
 -- Takes numbers off the heads of lists and reserves them.
---   KEYS[2i-1] contacts, KEYS[2i] reserved of the i-th job   ARGV[1] deadline, unix ms   ARGV[2] expiry of keys, ms
---   ARGV[2+i] how many of the i-th job, at most 1,000
--- Returns the numbers of each job
+--   KEYS[2i-1] contacts, KEYS[2i] reserved of the i-th list   ARGV[1] deadline, unix ms   ARGV[2] expiry of keys, ms
+--   ARGV[2+i] how many of the i-th list, at most 1,000
+-- Returns the numbers of each list
 local taken = {}
 for i = 1, #KEYS / 2 do
   local numbers = redis.call("LPOP", KEYS[2 * i - 1], ARGV[2 + i]) or {}
@@ -55,14 +58,17 @@ return 1
  */
 export function createReservations(redis: RedisClient, keys: Keys) {
   return {
-    /** Takes numbers off the heads of these jobs' lists, which are of one organization; answers those of each. */
-    async take(wanted: readonly { job: JobKey; count: number }[], nowMs: number): Promise<number[][]> {
+    /** Takes numbers off the heads of these lists, whose jobs are of one organization; answers those of each. */
+    async take(wanted: readonly { list: SetOfJob; count: number }[], nowMs: number): Promise<number[][]> {
       if (wanted.length === 0) return [];
       const reply = await redisStep("taking contacts off the lists", () =>
         runScript(
           redis,
           take,
-          wanted.flatMap(({ job }) => [keys.contacts(job), keys.reserved(job)]),
+          wanted.flatMap(({ list }) => [
+            keys.contacts(list, list.zoneSet),
+            keys.reserved(list, list.zoneSet),
+          ]),
           [Math.ceil(nowMs) + reservationMs, keysExpiryMs, ...wanted.map(({ count }) => count)],
         ),
       );
@@ -73,25 +79,33 @@ export function createReservations(redis: RedisClient, keys: Keys) {
       });
     },
 
-    /** Ends reservations of a job: `back` goes to the head of its list, `done` is done with. */
-    async settle(job: JobKey, numbers: { back: readonly number[]; done: readonly number[] }): Promise<void> {
+    /** Ends reservations of a list: `back` goes to its head, `done` is done with. */
+    async settle(
+      list: SetOfJob,
+      numbers: { back: readonly number[]; done: readonly number[] },
+    ): Promise<void> {
       const { back, done } = numbers;
       if (back.length + done.length === 0) return;
       await redisStep("settling reservations", () =>
         runScript(
           redis,
           settle,
-          [keys.contacts(job), keys.reserved(job)],
+          [keys.contacts(list, list.zoneSet), keys.reserved(list, list.zoneSet)],
           [keysExpiryMs, back.length, ...back, ...done],
         ),
       );
     },
 
-    /** Puts numbers at the head of a job's list, if it runs. */
-    async giveBack(job: JobKey, numbers: readonly number[]): Promise<void> {
+    /** Puts numbers at the head of a list, if its job runs. */
+    async giveBack(list: SetOfJob, numbers: readonly number[]): Promise<void> {
       if (numbers.length === 0) return;
       await redisStep("giving contacts back", () =>
-        runScript(redis, giveBack, [keys.position(job), keys.contacts(job)], [keysExpiryMs, ...numbers]),
+        runScript(
+          redis,
+          giveBack,
+          [keys.position(list), keys.contacts(list, list.zoneSet)],
+          [keysExpiryMs, ...numbers],
+        ),
       );
     },
   };

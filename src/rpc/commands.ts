@@ -44,6 +44,7 @@ export const toNewJob = (request: CreateBatchJobRequest): NewJob => ({
   contacts: request.contacts,
   requestedStartTime: request.scheduledStartTime,
   timeZone: request.timezone,
+  zonesFromPhone: request.zonesFromPhone,
 });
 
 export const createMessage = (created: { scheduledStartTimeMs: number | null }): string =>

@@ -93,6 +93,7 @@ export const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason
   extension_not_supported: ProtoRejectionReason.EXTENSION_NOT_SUPPORTED,
   duplicate_phone: ProtoRejectionReason.DUPLICATE_PHONE,
   invalid_fields: ProtoRejectionReason.INVALID_FIELDS,
+  invalid_timezone: ProtoRejectionReason.INVALID_TIMEZONE,
 };
 
 export const protoRoles: Record<Role, ProtoRole> = {
@@ -168,12 +169,14 @@ export function toStoredCounts(
 const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
   not_started: ProtoHoldReason.NOT_STARTED,
   paused: ProtoHoldReason.PAUSED,
+  unknown_zone: ProtoHoldReason.UNKNOWN_ZONE,
   calling_hours: ProtoHoldReason.CALLING_HOURS,
   retry_delay: ProtoHoldReason.RETRY_DELAY,
   job_limit: ProtoHoldReason.JOB_LIMIT,
   organization_limit: ProtoHoldReason.ORGANIZATION_LIMIT,
   pace: ProtoHoldReason.PACE,
   no_worker: ProtoHoldReason.NO_WORKER,
+  suppressed: ProtoHoldReason.SUPPRESSED,
 };
 
 const toHold = ({ reason, contacts, until }: Hold): MessageInitShape<typeof HoldSchema> => ({
@@ -226,6 +229,7 @@ export function toBatchJob(
         }),
     pauseReason: job.pauseReason ?? "",
     ...at("resumeAt", job.resumeAt),
+    zonesFromPhone: job.zonesFromPhone,
     ...at("endAt", job.endAt),
     counts: toCounts(job),
     holds: holds.map(toHold),
@@ -239,6 +243,7 @@ export function toContact(contact: Contact, hold?: Hold): MessageInitShape<typeo
     phone: contact.phone,
     name: contact.name,
     fields: contact.fields,
+    timezone: contact.timezone ?? "",
     status: protoContactStatuses[contact.status],
     attempts: contact.attempts,
     lastOutcome: contact.lastOutcome === null ? ProtoOutcome.UNSPECIFIED : protoOutcomes[contact.lastOutcome],

@@ -5,20 +5,21 @@ import { type JobNow, jobsNow } from "../postgres/sweep.ts";
 import type { Database } from "../postgres/database.ts";
 import { type ContactList, type Position, isFirstRun } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
+import { countOf } from "../domain/numbers.ts";
 import { createTurns } from "../timing/turns.ts";
 
 /** Disposing stops the work between two chunks and tells of every job that is not done. */
 export type FanOut = AsyncDisposable & {
   /**
-   * Puts the pending contacts of a running job on its list, from its position on, and resolves when they all are or
-   * the work has stopped on a failure, which is logged. A call during the work joins it, and contacts that were
-   * committed before the call are on the list when it resolves.
+   * Puts the pending contacts of a running job on its lists, each on that of its set of time zones, from its position
+   * on, and resolves when they all are or the work has stopped on a failure, which is logged. A call during the work
+   * joins it, and contacts that were committed before the call are on the list when it resolves.
    */
   run(job: JobKey): Promise<void>;
   /**
    * Does the same for jobs that run for the first time, as they were when they started: all their contacts are pending,
-   * so that nothing need be read. Resolves before large ones are done: with what is left to do of each job, by its id.
-   * A job whose list could not be begun is not among them.
+   * so that nothing need be read, unless they are in several sets. Resolves before large ones are done: with what is
+   * left to do of each job, by its id. A job whose list could not be begun is not among them.
    */
   begin(jobs: readonly StartedJob[]): Promise<ReadonlyMap<string, Promise<void>>>;
   /** True while this replica works on the job. */
@@ -32,6 +33,8 @@ export type StartedJob = {
   /** How many sets of time zones its contacts are in; none, or 0, if they may be called at any time. */
   readonly zoneSets?: number | undefined;
 };
+
+const isInSets = ({ zoneSets = 0 }: StartedJob): boolean => zoneSets > 1;
 
 type Run = { promise: Promise<void>; again: boolean };
 
@@ -71,18 +74,20 @@ export function createFanOut(deps: {
     while (position !== undefined && next !== undefined && !stop.signal.aborted) {
       const chunk = await next;
       if (chunk?.status !== "running") {
-        await contactList.unlink(job, chunk?.revision ?? Number.MAX_SAFE_INTEGER);
+        // Of one that is gone nobody knows how many lists it had; the sweep finds them.
+        const { zoneSets, revision = Number.MAX_SAFE_INTEGER } = chunk ?? {};
+        await contactList.unlink({ ...job, zoneSets }, revision);
         return;
       }
-      const { numbers, totalContacts } = chunk;
+      const { lists, totalContacts } = chunk;
       // Postgres has lost commits: the sweep starts the list over.
       if (position.last > totalContacts) return;
       const last = Math.min(position.last + chunkSize, totalContacts);
       const isLast = last === totalContacts;
       // The next chunk is read while this one is put on the list.
       const ahead = isLast ? undefined : readFrom(job, { ...position, last });
-      const { appended, position: now } = await contactList.append(job, position, last, numbers);
-      if (appended) metrics.fanOutContacts.inc("count" in numbers ? numbers.count : numbers.length);
+      const { appended, position: now } = await contactList.append(job, position, last, lists);
+      if (appended) metrics.fanOutContacts.inc(lists.reduce((sum, { numbers }) => sum + countOf(numbers), 0));
       if (appended && isLast) return;
       position = now;
       next = appended ? ahead : now && readFrom(job, now);
@@ -119,13 +124,13 @@ export function createFanOut(deps: {
     await started.promise;
   }
 
-  /** The first chunks of jobs of one organization; answers the jobs, or none of them if Redis failed. */
-  async function beginGroup(jobs: readonly StartedJob[]): Promise<readonly StartedJob[]> {
-    const [first] = jobs;
-    if (first === undefined) return [];
-    const beginnings = jobs.map((job) => ({ ...job, last: Math.min(job.totalContacts, chunkSize) }));
+  /** Does the first step of jobs; answers the jobs, or none of them if Redis failed. */
+  async function orLeave(
+    jobs: readonly StartedJob[],
+    step: () => Promise<void>,
+  ): Promise<readonly StartedJob[]> {
     try {
-      metrics.fanOutContacts.inc(await contactList.begin(first.key.organizationId, beginnings));
+      await step();
       return jobs;
     } catch (error) {
       metrics.fanOutFailures.inc(jobs.length);
@@ -134,6 +139,21 @@ export function createFanOut(deps: {
       return [];
     }
   }
+
+  /** The first chunks of jobs of one organization. */
+  const beginGroup = (jobs: readonly StartedJob[]): Promise<readonly StartedJob[]> =>
+    orLeave(jobs, async () => {
+      const [first] = jobs;
+      if (first === undefined) return;
+      const beginnings = jobs.map((job) => ({ ...job, last: Math.min(job.totalContacts, chunkSize) }));
+      metrics.fanOutContacts.inc(await contactList.begin(first.key.organizationId, beginnings));
+    });
+
+  /** Which of its contacts is in which set is still to be read. */
+  const beginInSets = (job: StartedJob): Promise<readonly StartedJob[]> =>
+    orLeave([job], async () => {
+      await contactList.create({ ...job.key, zoneSets: job.zoneSets }, job.revision, "first");
+    });
 
   /** Groups of jobs of one organization each, with no more numbers together than a chunk if there are several. */
   function grouped(jobs: readonly StartedJob[]): StartedJob[][] {
@@ -157,16 +177,23 @@ export function createFanOut(deps: {
     run,
     async begin(jobs) {
       const endTimer = metrics.fanOutSeconds.startTimer();
-      const onLists = (await Promise.all(grouped(jobs).map(beginGroup))).flat();
+      const whole = jobs.filter((job) => !isInSets(job));
+      const onLists = (
+        await Promise.all([...grouped(whole).map(beginGroup), ...jobs.filter(isInSets).map(beginInSets)])
+      ).flat();
       if (onLists.length === 0) return new Map();
       // One that was paused, cancelled or deleted meanwhile may have a list all the same; a run takes it away. One
       // that was given more contacts had none to put them on.
       const keys = onLists.map(({ key }) => key);
       const states = await jobsNow(db, keys).catch(() => new Map<string, JobNow>());
-      const isDone = ({ key, totalContacts }: StartedJob): boolean => {
+      const isDone = (job: StartedJob): boolean => {
+        const { key, totalContacts } = job;
         const state = states.get(key.id);
         return (
-          totalContacts <= chunkSize && state?.status === "running" && state.totalContacts === totalContacts
+          !isInSets(job) &&
+          totalContacts <= chunkSize &&
+          state?.status === "running" &&
+          state.totalContacts === totalContacts
         );
       };
       const goOn = async (job: StartedJob): Promise<void> => {

@@ -6,7 +6,7 @@ import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Database } from "../postgres/database.ts";
 import {
   type SetOpening,
-  type ZoneSet,
+  type SetToReckon,
   findOutdated,
   findOver,
   lockZoneSets,
@@ -47,7 +47,7 @@ const pauseMs = 1_000;
 const dayMs = 24 * 60 * 60 * 1_000;
 
 /** A job that does not run is woken when it does. One that has no opening is looked at again the next day. */
-function reckon({ jobId, zoneSet, status, hours, zones }: ZoneSet, nowMs: number): SetOpening {
+function reckon({ jobId, zoneSet, status, hours, zones }: SetToReckon, nowMs: number): SetOpening {
   if (status !== "running") return { jobId, zoneSet, opening: undefined, nextLookAtMs: undefined };
   const opening =
     hours.length === 0 ? { fromMs: nowMs, untilMs: nowMs + 365 * dayMs } : findOpening(hours, zones, nowMs);

@@ -3,9 +3,9 @@ import type { FanOut } from "./fan-out.ts";
 import type { Openings } from "./openings.ts";
 import { beforeAllJobs } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
-import { type JobNow, type RunningJob, jobsNow, runningJobs } from "../postgres/sweep.ts";
+import { type JobNow, type RunningJob, jobsNow, lacksContacts, runningJobs } from "../postgres/sweep.ts";
 import { type ContactList, type Position, isAhead, revisionOf } from "../redis/contact-list.ts";
-import type { JobKey } from "../redis/keys.ts";
+import type { JobInSets, JobKey } from "../redis/keys.ts";
 import { createSuspicions, settledMs } from "./suspicions.ts";
 
 const chunkSize = 1_000;
@@ -28,17 +28,17 @@ export function createListSweep(deps: {
   /** The unfinished, the drained and the lost fan-outs of the last pass, and where they stood. */
   const suspicions = createSuspicions();
   /** Jobs that had keys in the last pass and did not run: no more than one slice has. */
-  let left: readonly JobKey[] = [];
+  let left: readonly JobInSets[] = [];
   let cursors: ReadonlyMap<string, string> = new Map();
 
   /** What is wrong with a running job's list, if it was so at the last pass too where that is the sign of it. */
   async function examine(job: RunningJob): Promise<Finding | undefined> {
     if (fanOut.isRunning(job.id)) return undefined;
-    const { position, length, returned } = await contactList.look(job, clock.now());
+    const { position, lengths, returned } = await contactList.look(job, clock.now());
     note("reservation_lost", returned);
     if (position !== undefined && isAhead(position, job)) return { job, position, rule: "position_ahead" };
     const isBehind = position !== undefined && position.last < job.totalContacts;
-    if (position !== undefined && !isBehind && (length > 0 || job.pending === 0)) return undefined;
+    if (position !== undefined && !isBehind && !lacksContacts(job, lengths)) return undefined;
     const rule = position === undefined ? "position_lost" : isBehind ? "fan_out_stopped" : "list_drained";
     const ageMs = suspicions.ageMs(`${job.id} ${rule} ${position?.epoch} ${position?.last}`);
     // What was last changed a while ago is no command's any more. Of what was not, or has a time that lies ahead, only
@@ -49,8 +49,11 @@ export function createListSweep(deps: {
 
   async function repair({ job, position, rule }: Finding, now: JobNow): Promise<void> {
     if (position === undefined) await contactList.create(job, job.revision);
-    else if (rule === "list_drained") await contactList.restart(job, position, job.revision);
-    else if (rule === "position_ahead") {
+    else if (rule === "list_drained") {
+      // Others of its lists may stay full for long, while they are closed. A number that is listed twice is harmless.
+      const startAgain = job.zoneSets > 1 ? contactList.startOver : contactList.restart;
+      await startAgain(job, position, job.revision);
+    } else if (rule === "position_ahead") {
       // It may have moved on between the two looks.
       if (!isAhead(position, now)) return;
       await contactList.startOver(job, position, now.revision);
@@ -127,11 +130,12 @@ export function createListSweep(deps: {
       const states = await jobsNow(db, jobs);
       const idle = jobs.filter(({ id }) => states.get(id)?.status !== "running");
       left = idle.filter(({ id }) => !before.has(id));
-      const remove = async (job: JobKey): Promise<void> => {
+      const remove = async (job: JobInSets): Promise<void> => {
         const position = positions.get(job.id);
         const state = states.get(job.id);
         const revision = position === undefined ? state?.revision : revisionOf(position);
-        if (!(await contactList.unlink(job, revision ?? 0))) return;
+        const zoneSets = Math.max(job.zoneSets ?? 0, state?.zoneSets ?? 0);
+        if (!(await contactList.unlink({ ...job, zoneSets }, revision ?? 0))) return;
         note("keys_left", 1);
         if (position !== undefined && state !== undefined && isAhead(position, state)) noteAhead();
       };

@@ -26,7 +26,8 @@ export function createRetrySweep({ db, contactList }: { db: Database; contactLis
             .execute((trx) => telling(trx, key.organizationId, (tell) => judgeNext(trx, key, tell)));
           ({ isMore } = judged);
           const { job } = judged;
-          if (job.finishedAt !== null) await contactList.unlink(key, job.revision);
+          if (job.finishedAt !== null)
+            await contactList.unlink({ ...key, zoneSets: job.zoneSets }, job.revision);
         }
       }
     },

@@ -40,3 +40,22 @@ test("of many bad rows all are counted and the first 100 are kept", () => {
   expect(check.counts.invalid_phone_format).toBe(250);
   expect(check.bad.map(({ line }) => line)).toEqual(Array.from({ length: 100 }, (_, i) => i + 2));
 });
+
+test("a column of time zones says where contacts are, and is no field", () => {
+  const titles = ["phone", "TimeZone", "city"];
+  const rows = [
+    ["+15551000000", "asia/tokyo", "Tokyo"],
+    ["+15551000001", "", ""],
+    ["+15551000002", "Mars/Olympus", ""],
+  ];
+  const columns = { phone: 0, name: undefined };
+  const { check, accepted, take } = checkRows(read(rows), titles, { columns, region: "" });
+  expect(accepted).toEqual([0, 1]);
+  expect(check.bad).toMatchObject([{ line: 4, phone: "+15551000002", reason: "invalid_timezone" }]);
+  expect(take(0)).toEqual({
+    phone: "+15551000000",
+    name: "",
+    fields: { city: "Tokyo" },
+    timezone: "Asia/Tokyo",
+  });
+});

@@ -67,6 +67,13 @@ describe("the end is estimated", () => {
     );
   });
 
+  test("no sooner than each of the sets has opened", () => {
+    const hours = [between(9 * 60, 14 * 60)];
+    expect(estimate({ hours, zoneSets: [["UTC"], ["America/Los_Angeles"]] })).toBe(
+      Date.parse("2027-03-01T17:00Z"),
+    );
+  });
+
   test("no sooner than the last retry comes due, and no later than the end of the job", () => {
     const lastRetryAtMs = nowMs + 3 * hourMs;
     expect(estimate({ lastRetryAtMs })).toBe(lastRetryAtMs);
@@ -91,6 +98,7 @@ describe("there is nothing to say", () => {
     ],
     ["while nothing becomes final", { points: steady(0) }],
     ["when nothing is open", { open: 0 }],
+    ["where somebody can never be called", { hours: [between(0, 24 * 60)], zoneSets: [["UTC"], []] }],
     ["where no hours come any more", { hours: [between(0, 60)], zoneSets: [[]] }],
   ])("%s", (_, fields) => {
     expect(estimate(fields)).toBeUndefined();

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import type { ContactInput } from "../../src/domain/contact.ts";
 import { writeTimeOfDay } from "../../src/domain/hours-input.ts";
 import { makeContacts } from "../support/make.ts";
 import type { Random } from "../support/random.ts";
@@ -42,19 +43,34 @@ async function unsuppressAll(insist: Insist, list: Suppressed): Promise<void> {
   );
 }
 
-/** Hours that are open in every other minute, from now on for as long as so many windows last. */
+/** Its clocks are ahead of UTC by an odd number of minutes. */
+const oddZone = { name: "Asia/Kathmandu", aheadMinutes: 345 };
+
+/**
+ * Hours that are open in every other minute, from now on for as long as so many windows last: in UTC and, in the
+ * minutes between, in the odd zone.
+ */
 function everyOtherMinute() {
   const now = new Date();
-  const first = now.getUTCHours() * 60 + now.getUTCMinutes();
-  const windows = Array.from({ length: 50 }, (_, i) => (first - (first % 2) + 2 * i) % 1_440).map(
-    (minute) => ({
-      days: [1, 2, 3, 4, 5, 6, 7],
-      start: writeTimeOfDay(minute),
-      end: writeTimeOfDay(minute + 1),
-    }),
-  );
+  const utcMinute = now.getUTCHours() * 60 + now.getUTCMinutes();
+  const starts = [0, oddZone.aheadMinutes].flatMap((ahead) => {
+    const first = utcMinute + ahead;
+    return Array.from({ length: 50 }, (_, i) => (first - (first % 2) + 2 * i) % 1_440);
+  });
+  const windows = starts.map((minute) => ({
+    days: [1, 2, 3, 4, 5, 6, 7],
+    start: writeTimeOfDay(minute),
+    end: writeTimeOfDay(minute + 1),
+  }));
   return { windows, closeEarly: durationFromMs(0) };
 }
+
+/** Contacts of which some have a time zone of their own. */
+const inZones = (contacts: readonly ContactInput[], random: Random): ContactInput[] =>
+  contacts.map((contact) => {
+    const timezone = ["", "", "UTC", oddZone.name][random.between(0, 3)];
+    return timezone === undefined || timezone === "" ? contact : { ...contact, timezone };
+  });
 
 const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
 
@@ -82,11 +98,17 @@ export async function runCampaign(
     { length: chanceOfNew(0.3) ? random.between(1, 3) : 0 },
     () => `+1416${random.between(1_000_000, 9_999_999)}`,
   );
+  const hasZones = chanceOfNew(0.3);
+  const inSomeZones = (contacts: readonly ContactInput[]) =>
+    hasZones ? inZones(contacts, random) : [...contacts];
   const creation = {
     requestId: randomUUID(),
     name: "A campaign",
     fromPhoneNumberId: "pn_1",
-    contacts: [...makeContacts(count), ...suppressed.map((phone) => ({ phone, name: "", fields: {} }))],
+    contacts: inSomeZones([
+      ...makeContacts(count),
+      ...suppressed.map((phone) => ({ phone, name: "", fields: {} })),
+    ]),
     concurrentCallLimit: random.between(1, 10),
     maxAttempts: random.between(1, 3),
     retryOn: [Outcome.BUSY, Outcome.NO_ANSWER, ...(random.chance(0.5) ? [Outcome.UNKNOWN] : [])],
@@ -97,7 +119,7 @@ export async function runCampaign(
     ...(chanceOfNew(0.2)
       ? { pauseWhen: { window: 20, share: 0.5, outcomes: [Outcome.BUSY, Outcome.NO_ANSWER] } }
       : {}),
-    ...(chanceOfNew(0.15) ? { callingHours: everyOtherMinute() } : {}),
+    ...(chanceOfNew(hasZones ? 0.5 : 0.15) ? { callingHours: everyOtherMinute() } : {}),
     ...(endsByItself ? { endAt: timestampFromMs(Date.now() + random.between(8_000, 20_000)) } : {}),
     scheduledStartTime: isScheduled ? inMs(random.between(1_500, 5_000)) : "",
   };
@@ -129,7 +151,8 @@ export async function runCampaign(
   const list = await suppressAll(insist, suppressed);
   if (list !== undefined) history.told.push(list);
   if (random.chance(0.3)) {
-    const request = { ...command(), contacts: makeContacts(random.between(1, mostContacts), 500_000) };
+    const more = inSomeZones(makeContacts(random.between(1, mostContacts), 500_000));
+    const request = { ...command(), contacts: more };
     const added = await unless(
       ["already_terminal"],
       insist("AddContacts", ({ jobs }, o) => jobs.addContacts(request, o)),

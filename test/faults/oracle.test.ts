@@ -27,6 +27,11 @@ const end = (jobId: string, number: number, outcome: string) => [
         ${outcome}
       from ended`,
 ];
+/** Says that there is this set, and that contacts are in it, though none is. */
+const inZone = (jobId: string, zoneSet: number, zone: string) => [
+  sql`insert into zone_sets (organization_id, job_id, zone_set, zones, is_own, contacts, pending_contacts)
+      select organization_id, id, ${zoneSet}, array[${zone}::text], true, 1, 1 from batch_jobs where id = ${jobId}`,
+];
 const count = (jobId: string, status: string, by: number) => [
   sql`update batch_jobs set pending_contacts = pending_contacts - ${by}::int,
         ${sql.ref(`${status}_contacts`)} = ${sql.ref(`${status}_contacts`)} + ${by}::int where id = ${jobId}`,
@@ -138,7 +143,16 @@ const cases: Record<string, Doctoring> = {
   "a job's sets of time zones are its rows": (id) => [
     sql`update batch_jobs set zone_sets = 1 where id = ${id}`,
   ],
-  "no contact is leased outside the hours of its job": (id) => [
+  "a set of time zones counts the contacts that are in it": (id) => [
+    sql`update batch_jobs set zone_sets = 1 where id = ${id}`,
+    ...inZone(id, 1, "UTC"),
+  ],
+  "a retry, or a lease, is in the set of time zones of its contact, and due where it is looked for": (id) => [
+    ...open(id, 1),
+    ...count(id, "dialing", 1),
+    sql`update leases set zone_set = 1 where job_id = ${id}`,
+  ],
+  "no contact is leased outside its hours": (id) => [
     sql`update batch_jobs set calling_hours = ${JSON.stringify(notNow())}::jsonb where id = ${id}`,
     ...open(id, 1),
     ...count(id, "dialing", 1),
@@ -212,6 +226,28 @@ test.each(Object.entries(cases))("the oracle finds it where it is broken that %s
   await using world = await makeWorld();
   for (const statement of doctor(world.jobId)) await statement.execute(world.db);
   expect(await broken(world)).toEqual([rule]);
+});
+
+test("the oracle judges hours where a contact is", async () => {
+  await using world = await makeWorld();
+  const minute = new Date().getUTCHours() * 60;
+  // Open from now for two hours in UTC, and in the middle of the night where the contact is.
+  const hours = {
+    windows: [{ days: [1, 2, 3, 4, 5, 6, 7], startMinute: minute, endMinute: Math.min(minute + 120, 1_440) }],
+    exceptions: [],
+    closeEarlyMs: 0,
+  };
+  const statements = [
+    sql`update batch_jobs set calling_hours = ${JSON.stringify(hours)}::jsonb, zone_sets = 1 where id = ${world.jobId}`,
+    ...inZone(world.jobId, 1, "Etc/GMT-10"),
+    sql`update contact_blocks set zone_sets = '{1,0,0}' where job_id = ${world.jobId}`,
+    sql`update zone_sets set pending_contacts = 0 where job_id = ${world.jobId}`,
+    ...open(world.jobId, 1),
+    sql`update leases set zone_set = 1 where job_id = ${world.jobId}`,
+    ...count(world.jobId, "dialing", 1),
+  ];
+  for (const statement of statements) await statement.execute(world.db);
+  expect(await broken(world)).toEqual(["no contact is leased outside its hours"]);
 });
 
 type Untrue = (jobId: string) => History["told"][number];

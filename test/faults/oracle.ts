@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { type CallingHours, isOpen } from "../../src/domain/hours.ts";
+import { isUuid } from "../../src/domain/job-id.ts";
 import { type LeaseKey, readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import { currentContacts } from "../../src/postgres/current-contacts.ts";
@@ -141,8 +142,8 @@ async function judgeDatabase(db: Database): Promise<Violation[]> {
 }
 
 /**
- * Who was leased outside the hours of the job or of the organization, by the calendar: Postgres judges by what was
- * reckoned from it. Hours must not have changed meanwhile.
+ * Who was leased outside the hours of the job or of the organization where the contact is, by the calendar: Postgres
+ * judges by what was reckoned from it. Hours must not have changed meanwhile.
  */
 async function judgeHours(db: Database): Promise<Violation[]> {
   const { rows } = await sql<{
@@ -150,23 +151,28 @@ async function judgeHours(db: Database): Promise<Violation[]> {
     number: number;
     leasedAt: Date;
     timeZone: string;
+    zones: string[] | null;
     own: CallingHours | null;
     floor: CallingHours | null;
   }>`
     select a.job_id as "jobId", a.number, a.leased_at as "leasedAt", b.timezone as "timeZone", b.calling_hours as own,
-      o.calling_hours as floor
+      o.calling_hours as floor, case when c.zone_set > 0 then z.zones end as zones
     from all_attempts a
+    join ${currentContacts} c
+      on c.organization_id = a.organization_id and c.job_id = a.job_id and c.number = a.number
     join batch_jobs b on b.organization_id = a.organization_id and b.id = a.job_id
     join organizations o on o.id = a.organization_id
+    left join zone_sets z
+      on z.organization_id = c.organization_id and z.job_id = c.job_id and z.zone_set = c.zone_set
     where b.calling_hours is not null or o.calling_hours is not null
   `.execute(db);
   return rows
-    .filter(({ own, floor, timeZone, leasedAt }) => {
+    .filter(({ own, floor, timeZone, zones, leasedAt }) => {
       const hours = [own, floor].flatMap((some) => some ?? []);
-      return !isOpen(hours, [timeZone], leasedAt.getTime());
+      return !isOpen(hours, zones ?? [timeZone], leasedAt.getTime());
     })
     .map(({ jobId, number, leasedAt }) => ({
-      rule: "no contact is leased outside the hours of its job",
+      rule: "no contact is leased outside its hours",
       detail: `${jobId} ${number} ${leasedAt.toISOString()}`,
     }));
 }
@@ -271,7 +277,7 @@ async function judgeRedis(db: Database, redis: RedisClient, prefix: string): Pro
   const found: Violation[] = [];
   for (const key of await redis.keys(`${prefix}:*`)) {
     if (key.includes("{schedule}")) continue;
-    const jobId = key.split(":").at(-2) ?? "";
+    const jobId = key.split(":").find((part) => isUuid(part)) ?? "";
     const expiryMs = await redis.pttl(key);
     const isOver = !running.has(jobId);
     if (isOver && !(expiryMs > 0 && expiryMs <= keysExpiryMs)) {

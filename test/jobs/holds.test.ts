@@ -2,9 +2,10 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createHolds } from "../../src/jobs/holds.ts";
 import { eventually } from "../support/eventually.ts";
-import { moveOpening, notNow } from "../support/hours.ts";
+import { always, moveOpening, notNow } from "../support/hours.ts";
 import { makeContacts, makeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { suppress, unsuppress } from "../support/suppress.ts";
 import {
   forNewOrganization,
   lease,
@@ -42,6 +43,23 @@ describe("the contacts of a job are held", () => {
     expect(await holdOf(id, 4)).toEqual({ reason: "not_started", contacts: 1, until });
   });
 
+  test("one by one, whose phone is suppressed, whatever else holds them, until that expires", async () => {
+    const jobId = await runJob(parts, { contacts: makeContacts(3) });
+    const phones = makeContacts(3).map(({ phone }) => phone);
+    const until = new Date(Date.now() + 3_600_000);
+    await suppress(parts, phones.slice(0, 1));
+    await suppress(parts, phones.slice(1, 2), { expiresMs: until.getTime() });
+    await parts.jobs.pause(onJob(parts, jobId));
+    expect(await holdOf(jobId, 1)).toEqual({ reason: "suppressed", contacts: 1, until: null });
+    expect(await holdOf(jobId, 2)).toEqual({ reason: "suppressed", contacts: 1, until });
+    expect(await holdOf(jobId, 3)).toMatchObject({ reason: "paused" });
+    await unsuppress(parts, phones);
+    expect(await holdOf(jobId, 1)).toMatchObject({ reason: "paused" });
+    await suppress(parts, phones);
+    await parts.jobs.cancel(onJob(parts, jobId));
+    expect(await holdOf(jobId, 1)).toBeUndefined();
+  });
+
   test("while it is paused", async () => {
     const jobId = await runJob(parts);
     await lease(parts);
@@ -68,6 +86,51 @@ describe("the contacts of a job are held", () => {
     expect(await holdOf(jobId, 3)).toBeUndefined();
     await makeRetriesDue(parts, jobId);
     expect(await holds(jobId)).toEqual([]);
+    expect(await holdOf(jobId, 1)).toBeUndefined();
+  });
+
+  test("by the hours of their own zones, each by those of its own", async () => {
+    const contacts = makeContacts(4).map((contact, i) => ({
+      ...contact,
+      timezone: ["Asia/Tokyo", "Asia/Seoul", "Asia/Tokyo", ""][i] ?? "",
+    }));
+    const jobId = await runJob(parts, { contacts, callingHours: notNow() });
+    await ask();
+    const close = { fromMs: 900_000, untilMs: 999_000 };
+    const { from: later } = await moveOpening(parts, jobId, { ...close, zoneSet: 1 });
+    const { from: sooner } = await moveOpening(parts, jobId, {
+      fromMs: 600_000,
+      untilMs: 999_000,
+      zoneSet: 2,
+    });
+    await moveOpening(parts, jobId, { fromMs: -1_000, untilMs: 999_000 });
+    expect(await holds(jobId)).toEqual([{ reason: "calling_hours", contacts: 3, until: sooner }]);
+    expect(await holdOf(jobId, 3)).toEqual({ reason: "calling_hours", contacts: 1, until: later });
+    expect(await holdOf(jobId, 4)).toBeUndefined();
+    await moveOpening(parts, jobId, { fromMs: -1_000, untilMs: 999_000, zoneSet: 1 });
+    await reportAll(parts, await lease(parts, { maxContacts: 3 }), "busy");
+    // One of set 0 and two of Tokyo wait for their delay; of Seoul nobody was called.
+    expect(await holds(jobId)).toMatchObject([
+      { reason: "calling_hours", contacts: 1 },
+      { reason: "retry_delay", contacts: 3 },
+    ]);
+    await moveOpening(parts, jobId, { ...close, zoneSet: 1 });
+    expect(await holds(jobId)).toMatchObject([
+      { reason: "calling_hours", contacts: 3 },
+      { reason: "retry_delay", contacts: 1 },
+    ]);
+    expect(await holdOf(jobId, 1)).toMatchObject({ reason: "calling_hours" });
+    expect(await holdOf(jobId, 4)).toMatchObject({ reason: "retry_delay" });
+  });
+
+  test("where nobody knows their zones, for ever, as long as there are hours", async () => {
+    const contacts = ["+12125550100", "+672100000"].map((phone) => ({ phone, name: "", fields: {} }));
+    const jobId = await runJob(parts, { contacts, zonesFromPhone: true, callingHours: always });
+    await ask();
+    await eventually(async () =>
+      expect(await holds(jobId)).toEqual([{ reason: "unknown_zone", contacts: 1, until: null }]),
+    );
+    expect(await holdOf(jobId, 2)).toEqual({ reason: "unknown_zone", contacts: 1, until: null });
     expect(await holdOf(jobId, 1)).toBeUndefined();
   });
 

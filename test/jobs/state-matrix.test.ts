@@ -150,6 +150,7 @@ describe("pause", () => {
     const was = await makeSubject("running");
     const { id, organization_id: organizationId } = rowOf(was);
     expect(await parts.jobs.pause(onJob(parts, id))).toEqual({
+      zoneSets: 0,
       job: { id, organizationId },
       revision: 2,
       scheduledJobId: null,
@@ -200,6 +201,7 @@ describe("cancel", () => {
     const was = await makeSubject(status);
     const { id, organization_id: organizationId, scheduled_job_id: scheduledJobId } = rowOf(was);
     expect(await parts.jobs.cancel(onJob(parts, id))).toEqual({
+      zoneSets: 0,
       job: { id, organizationId },
       revision: 2,
       statusBefore: status,
@@ -231,6 +233,7 @@ describe("delete", () => {
     const was = await makeSubject(status);
     const { id, organization_id: organizationId, scheduled_job_id: scheduledJobId } = rowOf(was);
     expect(await parts.jobs.delete(onJob(parts, id))).toEqual({
+      zoneSets: 0,
       job: { id, organizationId },
       revision: 1,
       scheduledJobId,

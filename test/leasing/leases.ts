@@ -121,7 +121,11 @@ export async function runOut(parts: Parts, leases: readonly Lease[]): Promise<vo
 /** Lets the time of every retry of a job come. */
 export async function makeRetriesDue({ db }: Parts, jobId: string): Promise<void> {
   const past = sql<Date>`clock_timestamp() - interval '1 second'`;
-  await db.updateTable("retries").set({ due_at: past }).where("job_id", "=", jobId).execute();
+  await sql`
+    update retries set due_at = case when zone_set = 0 then ${past} else due_at end,
+      zone_due_at = case when zone_set > 0 then ${past} end
+    where job_id = ${jobId}
+  `.execute(db);
   await db
     .updateTable("attempts")
     .set({ next_attempt_at: past })

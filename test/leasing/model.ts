@@ -14,8 +14,16 @@ export type ModelJob = {
   retryOn: readonly Outcome[];
   /** A contact waits for a retry that it may not have any more, until the sweep looks. */
   isToJudge: boolean;
+  /** The places in `zoneHours` of the zones in which calls are allowed; undefined for a job without hours. */
+  openZones: readonly number[] | undefined;
   contacts: ModelContact[];
 };
+
+/** The hours of the day that it is now in the zones that contacts are in; in the first one is their job. */
+export const zoneHours = [15, 3, 11, 19];
+
+/** The place there of the zone of a contact of a job with hours. */
+export const zonePlaceOf = (number: number): number => number % zoneHours.length;
 
 type Place = { job: ModelJob; contact: ModelContact; attempt: ModelAttempt };
 export type Given = { leaseId: string; jobId: string; number: number; attempt: number };
@@ -149,6 +157,11 @@ export function createModel(organizationLimit: number) {
       if (isNarrower && job.contacts.some(({ status }) => status === "waiting_retry")) judgeRetries(job);
     },
 
+    openZones(job: ModelJob, openZones: readonly number[]): void {
+      job.openZones = openZones;
+      job.revision += 1;
+    },
+
     sweep(): void {
       for (const job of jobs.values()) if (job.isToJudge) judgeRetries(job);
     },
@@ -160,8 +173,10 @@ export function createModel(organizationLimit: number) {
         const contact = job?.contacts[number - 1];
         if (job === undefined || contact === undefined) throw new Error("a lease of no contact");
         const { status, isDue, attempts } = contact;
-        const mayOpen =
+        const isOpen = job.openZones?.includes(zonePlaceOf(number)) ?? true;
+        const isReady =
           status === "pending" || (status === "waiting_retry" && isDue && mayRetry(job, contact));
+        const mayOpen = isOpen && isReady;
         const is = { status: job.status, mayOpen, attempt };
         expect(is).toEqual({ status: "running", mayOpen: true, attempt: attempts.length + 1 });
         const opened = { leaseId, outcome: null, isReported: false, isLost: false };

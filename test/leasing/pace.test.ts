@@ -10,6 +10,7 @@ import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { forNewOrganization, lease, leaseOne, limitOrganization, reportAll, runJob } from "./leases.ts";
 import { wired } from "./wired.ts";
+import { offerOf } from "../support/offers.ts";
 
 /** How long a worker waits before it looks if nobody wakes it: what it gets sooner it was woken for. */
 const floorMs = 60_000;
@@ -82,6 +83,35 @@ const tooFast = (times: readonly number[], perSecond: number): string[] =>
     }),
   );
 
+/** The most leases in any time of so many ms. */
+function mostIn(ms: number, times: readonly number[]): number {
+  let [most, first] = [0, 0];
+  for (const [i, time] of times.entries()) {
+    while ((times[first] ?? time) <= time - ms) first += 1;
+    most = Math.max(most, i - first + 1);
+  }
+  return most;
+}
+
+/** The most calls of these jobs that went on at once, by the rows; one may begin in the instant that another ends. */
+async function mostAtOnce(jobIds: readonly string[]): Promise<number> {
+  const rows = await parts.db
+    .selectFrom("all_attempts")
+    .select(["leased_at", "ended_at"])
+    .where("job_id", "in", jobIds)
+    .execute();
+  const changes = rows.flatMap(({ leased_at, ended_at }) => [
+    { atMs: leased_at.getTime(), by: 1 },
+    { atMs: ended_at?.getTime() ?? Infinity, by: -1 },
+  ]);
+  let [calls, most] = [0, 0];
+  for (const { by } of changes.toSorted((a, b) => a.atMs - b.atMs || a.by - b.by)) {
+    calls += by;
+    most = Math.max(most, calls);
+  }
+  return most;
+}
+
 const spanOf = (times: readonly number[]): number => (times.at(-1) ?? 0) - (times[0] ?? 0);
 
 const aPacedJob = (fields: Partial<NewJob>) =>
@@ -97,6 +127,23 @@ describe("the pace of a job", () => {
     expect(times.length).toBeGreaterThan(0.7 * 20 * (spanOf(times) / 1_000));
     expect(spanOf(times)).toBeGreaterThan(8_000);
   }, 60_000);
+
+  test("of 1,000 a second is not passed in any ten seconds, beside both limits, over three replicas", async () => {
+    const jobId = await aPacedJob({ callsPerSecond: 1_000, contacts: makeContacts(10_000) });
+    await parts.jobs.addContacts(onJob(parts, jobId), makeContacts(5_000, 10_000));
+    await limitOrganization(parts, 300);
+    await parts.jobs.update(onJob(parts, jobId), { concurrentCallLimit: 200 });
+    const slower = await aPacedJob({ callsPerSecond: 100, concurrentCallLimit: 50 });
+    await work(13_000, { maxContacts: 50 });
+    const times = await leasedAt([jobId]);
+    expect(mostIn(10_000, times)).toBeLessThanOrEqual(10_200);
+    expect(mostIn(1_000, times)).toBeLessThanOrEqual(1_152);
+    expect(mostIn(10_000, await leasedAt([slower]))).toBeLessThanOrEqual(1_020);
+    expect(await mostAtOnce([jobId])).toBeLessThanOrEqual(200);
+    expect(await mostAtOnce([jobId, slower])).toBeLessThanOrEqual(300);
+    // Nobody says how fast a busy machine is; some of them come together.
+    expect(times.length).toBeGreaterThan(1_000);
+  }, 120_000);
 
   test("gives no burst after a time in which nobody asked", async () => {
     await aPacedJob({ callsPerSecond: 100 });
@@ -162,7 +209,7 @@ describe("the pace of an organization", () => {
 /** What the transaction gives of contacts that were chosen before, as if there were no pace. */
 async function open(jobId: string, numbers: readonly number[]): Promise<number> {
   const taker = { workerId: "worker-1", requestId: "", ticket: 0, most: 10, durationMs: 60_000 };
-  const offers = [{ jobId, due: 0, numbers }];
+  const offers = [offerOf(jobId, numbers)];
   const { leases, left } = await openLeases(parts.db, parts.caller.organizationId, offers, [taker]);
   expect([...leases.flat().map(({ number }) => number), ...left.flat()]).toEqual(numbers);
   return leases.flat().length;

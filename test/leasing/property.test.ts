@@ -1,14 +1,15 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Outcome } from "../../src/domain/contact.ts";
+import { breaches } from "../support/breaches.ts";
 import { onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import { startParts } from "../support/parts.ts";
 import { expectAsModelled } from "./invariants.ts";
-import { createJob, jobSteps } from "./job-steps.ts";
+import { createJob, jobSteps, openIn } from "./job-steps.ts";
 import { leaseSteps } from "./lease-steps.ts";
 import { lease, limitOrganization, report } from "./leases.ts";
-import { type Model, createModel } from "./model.ts";
+import { type Model, createModel, zoneHours } from "./model.ts";
 import type { Real } from "./step.ts";
 import { expire, makeRetriesDue, sweepOnce, timeSteps } from "./time-steps.ts";
 
@@ -37,6 +38,9 @@ async function workOff(model: Model, real: Real): Promise<readonly string[]> {
   for (const job of inHand().filter(({ status }) => status === "paused")) {
     await parts.jobs.resume(onJob(parts, job.id));
     model.change("resume", job);
+  }
+  for (const job of inHand()) {
+    if (job.openZones !== undefined) await openIn(model, real, job, { places: [...zoneHours.keys()], on: 0 });
   }
   for (let rounds = 0; inHand().length > 0 && rounds < 100; rounds += 1) {
     await makeRetriesDue(model, real);
@@ -69,8 +73,11 @@ test(
         const retryOn: Outcome[] = ["busy", "unknown"];
         await createJob(model, real, { count: 8, limit: 3, maxAttempts: 3, retryOn, isStarted: true });
         await createJob(model, real, { count: 2, limit: 2, maxAttempts: 2, retryOn, isStarted: true });
+        const some = { count: 8, limit: 3, maxAttempts: 2, retryOn };
+        await createJob(model, real, { ...some, isStarted: true, openZones: [0, 1] });
         await fc.asyncModelRun(() => ({ model, real }), commands);
         expect(await workOff(model, real)).toEqual([]);
+        expect(await breaches(real.replicas[0], [...model.jobs.keys()])).toEqual({});
       },
     );
     const end = performance.now() + (seed === undefined ? seconds * 1_000 : 0);

@@ -62,7 +62,10 @@ test("a contact that was released while Redis was away is found by the sweep", a
 test("numbers that a replica took and died with come back to the head of the list", async () => {
   const jobId = await runJob(parts, { contacts: makeContacts(4) });
   const key = keyOf(jobId);
-  const [taken] = await parts.reservations.take([{ job: key, count: 2 }], parts.clock.now());
+  const [taken] = await parts.reservations.take(
+    [{ list: { ...key, zoneSet: 0 }, count: 2 }],
+    parts.clock.now(),
+  );
   expect(taken).toEqual([1, 2]);
   expect(await parts.redis.lrange(parts.keys.contacts(key), 0, -1)).toEqual(["3", "4"]);
   await settle(parts);

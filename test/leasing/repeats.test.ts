@@ -21,6 +21,7 @@ import {
   runJob,
   runOut,
 } from "./leases.ts";
+import { offerOf } from "../support/offers.ts";
 
 const stack = new AsyncDisposableStack();
 let here: Parts;
@@ -258,7 +259,7 @@ describe("a call that was held up on its way, and repeated meanwhile,", () => {
     const call = lease({ ...other, leasing: stale }, { requestId, signal: gone.signal });
     await reserving.promise;
     const taker = { workerId: "w", requestId, ticket: earlier.ticket, most: 2, durationMs: 120_000 };
-    const opened = await openLeases(parts.db, organizationId, [{ jobId, due: 0, numbers: [1, 2] }], [taker]);
+    const opened = await openLeases(parts.db, organizationId, [offerOf(jobId, [1, 2])], [taker]);
     await parts.db.transaction().execute(async (trx) => {
       await sql`select from organizations where id = ${organizationId} for update`.execute(trx);
       mayReserve.resolve();

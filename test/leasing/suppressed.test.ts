@@ -22,6 +22,7 @@ import {
   runJob,
   runOut,
 } from "./leases.ts";
+import { offerOf } from "../support/offers.ts";
 
 const stack = new AsyncDisposableStack();
 let shared: Parts;
@@ -295,7 +296,7 @@ describe("an addition beside a lease that is being opened", () => {
       const { leases } = await openLeases(
         trx,
         organizationId,
-        [{ jobId, due: 0, numbers: [1] }],
+        [offerOf(jobId, [1])],
         [{ workerId: "w", requestId: "", ticket: 0, most: 1, durationMs: 60_000 }],
       );
       expect(leases.flat()).toHaveLength(1);

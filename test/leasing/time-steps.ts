@@ -39,7 +39,11 @@ export async function expire(model: Model, { replicas }: Real, on: readonly (0 |
 
 export async function makeRetriesDue(model: Model, { replicas: [{ db }] }: Real): Promise<void> {
   const ids = [noId, ...model.jobs.keys()];
-  await db.updateTable("retries").set({ due_at: past }).where("job_id", "in", ids).execute();
+  await sql`
+    update retries set due_at = case when zone_set = 0 then ${past} else due_at end,
+      zone_due_at = case when zone_set > 0 then ${past} end
+    where job_id = any(${ids}::uuid[])
+  `.execute(db);
   await db
     .updateTable("attempts")
     .set({ next_attempt_at: past })

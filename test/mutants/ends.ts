@@ -75,7 +75,7 @@ export const endings: Mutant[] = [
     text: `        and end_at <= clock_timestamp() and finished_at is null`,
     instead: "        and end_at <= clock_timestamp()",
     test,
-    title: "is found by replicas once, however many look",
+    title: "of a job that is final changes nothing",
   },
   {
     guard: "nobody waits for a locked job to end the others",

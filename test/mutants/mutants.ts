@@ -377,7 +377,7 @@ const locked: Mutant[] = [
 ];
 
 const positionCheck = "if at ~= ARGV[1] then return { 0, at } end";
-const restartCheck = `if redis.call("GET", KEYS[1]) ~= ARGV[1] or redis.call("EXISTS", KEYS[2], KEYS[3]) > 0 then return 0 end`;
+const restartCheck = `if redis.call("GET", KEYS[1]) ~= ARGV[1] or redis.call("EXISTS", unpack(KEYS, 2)) > 0 then return 0 end`;
 
 const fanOut: Mutant[] = [
   {
@@ -423,7 +423,7 @@ const fanOut: Mutant[] = [
   {
     guard: "a new run begins with an empty list",
     file: lists,
-    text: `redis.call("UNLINK", contacts, reserved)`,
+    text: `redis.call("UNLINK", ...)`,
     instead: "",
     test: "test/redis/contact-list.test.ts",
     title: "at a later revision starts over with an empty list",
@@ -432,7 +432,7 @@ const fanOut: Mutant[] = [
     guard: "a fan-out that moves is not started over",
     file: lists,
     text: restartCheck,
-    instead: `if redis.call("EXISTS", KEYS[2], KEYS[3]) > 0 then return 0 end`,
+    instead: `if redis.call("EXISTS", unpack(KEYS, 2)) > 0 then return 0 end`,
     test: "test/redis/contact-list.test.ts",
     title: "leaves a position alone that has moved, or has been started over by another",
   },
@@ -576,7 +576,7 @@ const sweeps: Mutant[] = [
   {
     guard: "a list that was lost without its position is made again",
     file: listSweep,
-    text: `else if (rule === "list_drained") await contactList.restart(job, position, job.revision);`,
+    text: `await startAgain(job, position, job.revision);`,
     instead: "",
     test: "test/starting/sweep/lists.test.ts",
     title: "when it is empty, and contacts are pending, at the second pass that finds it so",
@@ -731,7 +731,7 @@ const leasing: Mutant[] = [
   {
     guard: "a job outside its hours is no candidate, so that nothing is asked of Redis for it",
     file: "src/postgres/candidates.ts",
-    text: "      and ${isOpen}\n      and (${onlyJobIds",
+    text: "      and ${hasOpenSet}\n      and (${onlyJobIds",
     instead: "      and (${onlyJobIds",
     test: "test/leasing/hours.test.ts",
     title: "asks nothing of Redis for those who wait",
@@ -739,10 +739,106 @@ const leasing: Mutant[] = [
   {
     guard: "those who wait know when hours begin",
     file: "src/postgres/candidates.ts",
-    text: "select z.open_from from ${zoneSetOfJob} and z.open_from > ${since}",
+    text: "select z.open_from from ${zoneSetsOfJob} and z.open_from > ${since}",
     instead: "select null::timestamptz(3) where false",
     test: "test/leasing/hours.test.ts",
     title: "those who wait have their contacts then, and none before",
+  },
+  {
+    guard: "a number gives nobody in another set of time zones than the one that it was offered for",
+    file: openLeases,
+    text: "where b.zone_set is null or b.zone_set = p.zone_set",
+    instead: "",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "gives nobody who is in another one, whatever list a number is on",
+  },
+  {
+    guard: "each set of time zones is judged by its own hours",
+    file: openLeases,
+    text: "job_id = b.id and zone_set = t.zone_set limit 1",
+    instead: "job_id = b.id and zone_set = 0 limit 1",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "that closes while its contacts are reserved keeps them, beside another that gives",
+  },
+  {
+    guard: "all sets of time zones of a job have one limit",
+    file: openLeases,
+    text: "partition by job_id, room order by",
+    instead: "partition by turn order by",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "are called within one limit of their job, whichever sets are offered",
+  },
+  {
+    guard: "a set of time zones knows how many of its contacts are pending",
+    file: openLeases,
+    text: "set pending_contacts = z.pending_contacts - m.from_list",
+    instead: "set pending_contacts = z.pending_contacts",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "are leased by the hours of these, and others by those of the job",
+  },
+  {
+    guard: "a retry is looked for in its set of time zones alone",
+    file: endLeases,
+    text: "case when zone_set = 0 then next_at else '9999-01-01' end",
+    instead: "next_at",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "waits until its set opens, and keeps no other from its own",
+  },
+  {
+    guard: "a retry that a late report asks for is in the set of time zones of its contact",
+    file: "src/postgres/late-reports.ts",
+    text: "::timestamptz`, sql`s.zone_set`)}",
+    instead: "::timestamptz`, sql`0`)}",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "that a late report asks for is in its set",
+  },
+  {
+    guard: "a contact that is given back is on the list of its set of time zones",
+    file: "src/leasing/recorder.ts",
+    text: "zoneSet: first.zoneSet }",
+    instead: "zoneSet: 0 }",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "that is given back is at the head of its list, and pending there",
+  },
+  {
+    guard: "contacts are reckoned by their own time zones, and not by that of the job",
+    file: "src/postgres/zone-sets.ts",
+    text: "zones: zoneSet > 0 || job === undefined ? zones : [job.timeZone],",
+    instead: "zones: job === undefined ? zones : [job.timeZone],",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "are leased by the hours of these, and others by those of the job",
+  },
+  {
+    guard: "of several sets of time zones the one that closes first is called first",
+    file: "src/postgres/candidates.ts",
+    text: "order by open_until, zone_set",
+    instead: "order by zone_set",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "that closes first is called first",
+  },
+  {
+    guard: "a list that is lost is made again beside others that are full",
+    file: "src/starting/sweep-lists.ts",
+    text: "job.zoneSets > 1 ? contactList.startOver : contactList.restart",
+    instead: "contactList.restart",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "are made again by the sweep, all or one that was lost beside others that are closed",
+  },
+  {
+    guard: "all lists of a job go with it",
+    file: "src/jobs/job-commands.ts",
+    text: 'list: { change: "unlink", key: job, revision, zoneSets },',
+    instead: 'list: { change: "unlink", key: job, revision, zoneSets: 0 * (zoneSets ?? 0) },',
+    test: "test/leasing/zone-sets.test.ts",
+    title: "go with it when it is paused, cancelled, deleted or done, and come back when it is resumed",
+  },
+  {
+    guard: "sets of time zones that a running job is given are reckoned at once",
+    file: "src/jobs/redis-halves.ts",
+    text: "...(zoneSets > before.zoneSets ? { newZoneSets: zoneSets } : {}),",
+    instead: "",
+    test: "test/leasing/zone-sets.test.ts",
+    title: "are in the sets that it has, and in new ones, which open",
   },
   {
     guard: "a held job keeps no other from having its hours reckoned",

@@ -14,6 +14,7 @@ import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeJob } from "../support/make.ts";
 import { root } from "../support/readme.ts";
+import { offerOf } from "../support/offers.ts";
 
 const directory = join(root, "src/postgres/functions");
 const read = (file: string): string => readFileSync(join(directory, file), "utf8");
@@ -169,12 +170,7 @@ describe("of two versions that run side by side", () => {
 
     const { id: jobId } = await makeJob(parts, { status: "running", contacts: 1 });
     const taker = { workerId: "worker", requestId: "", ticket: 0, most: 1, durationMs: 60_000 };
-    const { leases } = await openLeases(
-      db,
-      caller.organizationId,
-      [{ jobId, due: 0, numbers: [1] }],
-      [taker],
-    );
+    const { leases } = await openLeases(db, caller.organizationId, [offerOf(jobId, [1])], [taker]);
     const { nonce = 0, expiresAt = new Date(0) } = leases[0]?.[0] ?? {};
     const byOther = await extendBy(db, other.name, caller.organizationId, jobId, nonce);
     const byOurs = await extendBy(db, functions.extendLeases.name, caller.organizationId, jobId, nonce);

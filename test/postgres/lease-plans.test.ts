@@ -7,6 +7,7 @@ import { extendLeases, openLeases, takeOverLeases } from "../../src/postgres/lea
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeJobs } from "../support/make-many.ts";
+import { offerOf } from "../support/offers.ts";
 
 const freshParts = useFreshParts();
 
@@ -39,7 +40,7 @@ test("leasing, taking over, extending and reporting touch no more rows than they
       const before = await readTouched(trx);
       const numbers = Array.from({ length: count }, (_, i) => first + i);
       const taker = { workerId: "worker-1", requestId: id, ticket: 1, most: count, durationMs: 60_000 };
-      const { leases } = await openLeases(trx, organizationId, [{ jobId: id, due: 0, numbers }], [taker]);
+      const { leases } = await openLeases(trx, organizationId, [offerOf(id, numbers)], [taker]);
       expect(leases[0]).toHaveLength(count);
       const taken = await takeOverLeases(trx, organizationId, { ...taker, ticket: 2 });
       expect(taken.leases).toHaveLength(count);

@@ -9,6 +9,7 @@ import { makeJob } from "../support/make.ts";
 import type { Parts } from "../support/parts.ts";
 import { findJob } from "../../src/postgres/batch-jobs.ts";
 import { writeCalled } from "../support/contact-tables.ts";
+import { offerOf } from "../support/offers.ts";
 
 /*
  * What opens and ends leases, asked directly: whatever a replica believes or proposes, it gives no more than there is.
@@ -27,7 +28,7 @@ async function makeOffer(parts: Parts, { limit }: { limit: number }): Promise<Of
     .set({ concurrent_call_limit: limit })
     .where("id", "=", jobId)
     .execute();
-  return { jobId, due: 0, numbers: tenNumbers };
+  return offerOf(jobId, tenNumbers);
 }
 
 describe("of ten numbers for ten", () => {

@@ -3,11 +3,12 @@ import { checkAllowed } from "../../src/domain/batch-job.ts";
 import { findJob } from "../../src/postgres/batch-jobs.ts";
 import type { Database } from "../../src/postgres/database.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
-import type { Numbers } from "../../src/domain/numbers.ts";
+import type { NumbersInSet } from "../../src/domain/numbers.ts";
 import type { ContactList, Position } from "../../src/redis/contact-list.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import type { Schedule } from "../../src/redis/schedule.ts";
 import { currentContacts } from "../../src/postgres/current-contacts.ts";
+import { inSet0 } from "../support/look.ts";
 import { keyOf } from "../support/make-many.ts";
 import type { Parts } from "../support/parts.ts";
 
@@ -50,18 +51,19 @@ export async function fanOutUnguarded(
     .orderBy("number")
     .execute();
   const numbers = rows.map((row) => String(row.number));
-  await contactList.append(keyOf(job), seen, Number(numbers.at(-1) ?? seen.last), numbers);
+  await contactList.append(keyOf(job), seen, Number(numbers.at(-1) ?? seen.last), inSet0(numbers));
 }
 
 /** A list whose chunks are put on it wherever its position is by then. */
 export function appendUnguarded({ contactList, redis, keys }: Parts): ContactList {
   return {
     ...contactList,
-    async append(job: JobKey, { epoch }: Position, last: number, numbers: Numbers) {
-      const each =
+    async append(job: JobKey, { epoch }: Position, last: number, chunk: readonly NumbersInSet[]) {
+      const each = chunk.flatMap(({ numbers }) =>
         "first" in numbers
           ? Array.from({ length: numbers.count }, (_, i) => String(numbers.first + i))
-          : numbers;
+          : numbers,
+      );
       await redis.rpush(keys.contacts(job), ...each);
       await redis.set(keys.position(job), `${epoch}:${last}`);
       return { appended: true, position: { epoch, last } };

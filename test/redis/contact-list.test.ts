@@ -4,7 +4,7 @@ import { RedisError, mastersOf } from "../../src/redis/connection.ts";
 import { type Position, createContactList, revisionOf } from "../../src/redis/contact-list.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import { useFreshParts } from "../support/fresh.ts";
-import { numbersTo } from "../support/look.ts";
+import { inSet0, numbersTo } from "../support/look.ts";
 import type { Parts } from "../support/parts.ts";
 import { keysUnder } from "../support/redis-keys.ts";
 
@@ -25,7 +25,7 @@ async function positionOf({ contactList }: Parts, job: JobKey): Promise<Position
 async function makeList(parts: Parts, revision = 5): Promise<{ job: JobKey; position: Position }> {
   const job = aJob();
   await parts.contactList.create(job, revision);
-  await parts.contactList.append(job, await positionOf(parts, job), 3, numbersTo(3));
+  await parts.contactList.append(job, await positionOf(parts, job), 3, inSet0(numbersTo(3)));
   return { job, position: await positionOf(parts, job) };
 }
 
@@ -144,7 +144,7 @@ describe("append", () => {
   test("puts numbers at the end and moves the position", async () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
-    expect(await parts.contactList.append(job, position, 6, ["4", "6"])).toEqual({
+    expect(await parts.contactList.append(job, position, 6, inSet0(["4", "6"]))).toEqual({
       appended: true,
       position: { ...position, last: 6 },
     });
@@ -159,7 +159,7 @@ describe("append", () => {
     const job = aJob();
     await parts.contactList.create(job, 2);
     const position = await positionOf(parts, job);
-    expect(await parts.contactList.append(job, position, 50, [])).toEqual({
+    expect(await parts.contactList.append(job, position, 50, inSet0([]))).toEqual({
       appended: true,
       position: { ...position, last: 50 },
     });
@@ -169,8 +169,8 @@ describe("append", () => {
   test("does nothing the second time, and answers where the position is", async () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
-    await parts.contactList.append(job, position, 6, ["4", "5", "6"]);
-    expect(await parts.contactList.append(job, position, 5, ["4", "5"])).toEqual({
+    await parts.contactList.append(job, position, 6, inSet0(["4", "5", "6"]));
+    expect(await parts.contactList.append(job, position, 5, inSet0(["4", "5"]))).toEqual({
       appended: false,
       position: { ...position, last: 6 },
     });
@@ -182,7 +182,7 @@ describe("append", () => {
     const { job, position } = await makeList(parts);
     await parts.contactList.create(job, 6);
     const now = await positionOf(parts, job);
-    expect(await parts.contactList.append(job, { ...position, last: 0 }, 3, numbersTo(3))).toEqual({
+    expect(await parts.contactList.append(job, { ...position, last: 0 }, 3, inSet0(numbersTo(3)))).toEqual({
       appended: false,
       position: now,
     });
@@ -193,7 +193,7 @@ describe("append", () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
     await parts.contactList.unlink(job, 5);
-    expect(await parts.contactList.append(job, position, 6, ["4", "5", "6"])).toEqual({
+    expect(await parts.contactList.append(job, position, 6, inSet0(["4", "5", "6"]))).toEqual({
       appended: false,
       position: undefined,
     });
@@ -204,7 +204,7 @@ describe("append", () => {
     await using parts = await freshParts();
     const job = aJob();
     await parts.contactList.create(job, 2);
-    await parts.contactList.append(job, await positionOf(parts, job), 10_000, numbersTo(10_000));
+    await parts.contactList.append(job, await positionOf(parts, job), 10_000, inSet0(numbersTo(10_000)));
     expect(await listOf(parts, job)).toEqual(numbersTo(10_000));
   });
 
@@ -213,7 +213,7 @@ describe("append", () => {
       await using parts = await freshParts();
       const { job, position } = await makeList(parts);
       const after = { ...position, last: 3 + count };
-      expect(await parts.contactList.append(job, position, 3 + count, { first: 4, count })).toEqual({
+      expect(await parts.contactList.append(job, position, 3 + count, inSet0({ first: 4, count }))).toEqual({
         appended: true,
         position: after,
       });
@@ -225,7 +225,7 @@ describe("append", () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
     await parts.redis.persist(parts.keys.contacts(job));
-    await parts.contactList.append(job, position, 4, { first: 4, count: 1 });
+    await parts.contactList.append(job, position, 4, inSet0({ first: 4, count: 1 }));
     expect(await parts.redis.pttl(parts.keys.contacts(job))).toBeGreaterThan(0);
   });
 });
@@ -302,11 +302,11 @@ describe("look", () => {
   test("answers the position and the length of the list, and makes no keys", async () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
-    expect(await parts.contactList.look(job, Date.now())).toEqual({ position, length: 3, returned: 0 });
+    expect(await parts.contactList.look(job, Date.now())).toEqual({ position, lengths: [3], returned: 0 });
     const unknown = aJob();
     expect(await parts.contactList.look(unknown, Date.now())).toEqual({
       position: undefined,
-      length: 0,
+      lengths: [0],
       returned: 0,
     });
     expect(await parts.redis.exists(parts.keys.position(unknown), parts.keys.contacts(unknown))).toBe(0);
@@ -332,7 +332,7 @@ describe("look", () => {
       await parts.contactList.begin(job.organizationId, [{ key: job, revision: i, last: 1 + (i % 7) }]);
     }
     const looks = await Promise.all(jobs.map((job) => contactList.look(job, Date.now())));
-    expect(looks.map(({ position, length }) => [position && revisionOf(position), length])).toEqual(
+    expect(looks.map(({ position, lengths }) => [position && revisionOf(position), ...lengths])).toEqual(
       jobs.map((_, i) => [i, 1 + (i % 7)]),
     );
     expect(sent).toHaveLength(2 * 2);
@@ -352,7 +352,7 @@ describe("look", () => {
       "rejected",
       ...Array.from({ length: 10 }, () => "fulfilled"),
     ]);
-    expect(looks.at(-1)).toMatchObject({ value: { position, length: 3 } });
+    expect(looks.at(-1)).toMatchObject({ value: { position, lengths: [3] } });
   });
 
   test("puts off the expiry of both keys", async () => {
@@ -397,7 +397,7 @@ test("scripts are loaded again after the server has lost them", async () => {
   await using parts = await freshParts();
   const { job, position } = await makeList(parts);
   await Promise.all(mastersOf(parts.redis).map((master) => master.script("FLUSH")));
-  expect(await parts.contactList.look(job, Date.now())).toEqual({ position, length: 3, returned: 0 });
+  expect(await parts.contactList.look(job, Date.now())).toEqual({ position, lengths: [3], returned: 0 });
 });
 
 test("what Redis refuses comes as an error that names the step and none of the arguments", async () => {
@@ -409,7 +409,7 @@ test("what Redis refuses comes as an error that names the step and none of the a
   const calls = [
     () => parts.contactList.create(job, 6),
     () => parts.contactList.position(job),
-    () => parts.contactList.append(job, position, 4, [secret]),
+    () => parts.contactList.append(job, position, 4, inSet0([secret])),
     () => parts.contactList.restart(job, position, 5),
     () => parts.contactList.unlink(job, 5),
     () => parts.contactList.look(job, Date.now()),

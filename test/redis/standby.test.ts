@@ -6,7 +6,7 @@ import { lease, leaseOne, limitOrganization, reportAll, runJob } from "../leasin
 import { aNewJob, makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { entryIdOf, keyOf } from "../support/make-many.ts";
 import { eventually } from "../support/eventually.ts";
-import { lookAt, numbersTo } from "../support/look.ts";
+import { lookAt, inSet0, numbersTo } from "../support/look.ts";
 import { newTime } from "../support/commands.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { startRedisServer } from "../support/redis-servers.ts";
@@ -62,7 +62,7 @@ test("a standby without the last writes takes over: fan-outs go on, and lists ar
   await parts.contactList.create(keyOf(half), half.revision);
   const start = await parts.contactList.position(keyOf(half));
   if (start === undefined) throw new Error("the job has no position");
-  await parts.contactList.append(keyOf(half), start, 300, numbersTo(300));
+  await parts.contactList.append(keyOf(half), start, 300, inSet0(numbersTo(300)));
   const before = await makeWholeJob(parts, { status: "running", contacts: 500 });
   await pair.cutReplication();
   await parts.fanOut.run(keyOf(half));

@@ -68,6 +68,33 @@ describe.each(bothListeners)("over %s", (name) => {
     });
   });
 
+  test("a run over several zones is planned by each, and who is in none is never called", async () => {
+    const contacts = [
+      ...makeContacts(3).map((contact) => ({ ...contact, timezone: "Asia/Tokyo" })),
+      ...["+33123456789", "+33123456780", "+672100000"].map((phone) => ({ phone })),
+    ];
+    const batchJobId = await create({ ...atNight, callingHours: office, contacts, zonesFromPhone: true });
+    expect(await plan(batchJobId)).toMatchObject({
+      zoneSets: [
+        { zones: ["Asia/Tokyo"], contacts: 3, opensAt: "2099-01-05T02:00:00Z" },
+        { zones: ["Europe/Paris"], contacts: 2, opensAt: "2099-01-05T08:00:00Z" },
+        { zones: [], contacts: 1 },
+      ],
+      hours: [
+        { from: "2099-01-05T02:00:00Z", calls: 3 },
+        { from: "2099-01-05T08:00:00Z", calls: 2 },
+      ],
+      contactsNeverCalled: 1,
+      contactsLeft: 0,
+    });
+    const { batchJob } = await answered<{ batchJob: JsonObject }>(call("getBatchJob", { batchJobId }));
+    expect(batchJob["zonesFromPhone"]).toBe(true);
+    const { contact } = await answered<{ contact: JsonObject }>(
+      call("getContact", { batchJobId, number: 1 }),
+    );
+    expect(contact["timezone"]).toBe("Asia/Tokyo");
+  });
+
   test("who can never be called is told before the start", async () => {
     const closed = {
       windows: [],

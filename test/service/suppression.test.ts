@@ -154,6 +154,21 @@ describe("phones that are added", () => {
     expect(await places()).toEqual(before);
   });
 
+  test("by the hundred, of which a few are there, or expired, or there twice, are counted as one by one", async () => {
+    const entryAt = (i: number) => ({ phone: phoneOf(i), reason });
+    await list.addSuppressedPhones({ phones: [{ ...entryAt(7), expiresAt: inAnHour() }] });
+    await expireAll();
+    await list.addSuppressedPhones({ phones: [entryAt(8), { ...entryAt(9), reason: "asked" }] });
+    const phones = Array.from({ length: 300 }, (_, i) => entryAt(i));
+    const answer = await list.addSuppressedPhones({ phones: [...phones, entryAt(4), entryAt(5)] });
+    // 300 phones, of which two were on the list; two rows name a phone that another one names.
+    expect(answer).toMatchObject({ addedCount: 298, alreadyCount: 4 });
+    expect(await countOf()).toBe(300);
+    expect(await entryOf(phoneOf(9))).toMatchObject({ reason });
+    expect(await list.addSuppressedPhones({ phones })).toMatchObject({ addedCount: 0, alreadyCount: 300 });
+    expect(await countOf()).toBe(300);
+  });
+
   test("once are added once under one request id, also after they were removed", async () => {
     const request = { phones: [{ phone: ada, reason }], requestId: randomUUID() };
     const first = await list.addSuppressedPhones(request);

@@ -24,14 +24,31 @@ export const notNow = (): CallingHours => ({
   closeEarlyMs: 0,
 });
 
+/** A zone where it is this hour of the day now. */
+export function zoneAt(hourOfDay: number): string {
+  const ahead = ((hourOfDay - new Date().getUTCHours() + 36) % 24) - 12;
+  return ahead === 0 ? "Etc/GMT" : `Etc/GMT${ahead > 0 ? "-" : "+"}${Math.abs(ahead)}`;
+}
+
+/** Hours around these hours of the day, which are at least three apart: an hour before and one after. */
+export const hoursAround = (hoursOfDay: readonly number[]): CallingHours => ({
+  windows: hoursOfDay.map((hour) => ({
+    days: week,
+    startMinute: 60 * (hour - 1),
+    endMinute: 60 * (hour + 2),
+  })),
+  exceptions: [],
+  closeEarlyMs: 0,
+});
+
 const fromNow = (ms: number) =>
   sql<Date>`date_trunc('milliseconds', clock_timestamp()) + ${`${ms} milliseconds`}::interval`;
 
-/** Moves the time in which a job's contacts are open: it is so many ms from now. Answers it. */
+/** Moves the time in which a job's contacts of a set are open: it is so many ms from now. Answers it. */
 export async function moveOpening(
   { db }: Pick<Parts, "db">,
   jobId: string,
-  { fromMs, untilMs }: { fromMs: number; untilMs: number },
+  { fromMs, untilMs, zoneSet = 0 }: { fromMs: number; untilMs: number; zoneSet?: number },
 ): Promise<{ from: Date; until: Date }> {
   const { from, until } = await db
     .updateTable("zone_sets")
@@ -42,16 +59,18 @@ export async function moveOpening(
       next_look_at: fromNow(untilMs),
     })
     .where("job_id", "=", jobId)
+    .where("zone_set", "=", zoneSet)
     .returning(["open_from as from", "open_until as until"])
     .executeTakeFirstOrThrow();
   if (from === null || until === null) throw new Error("an opening was not moved");
   return { from, until };
 }
 
-/** When a job's contacts are open, as it is stored. */
-export const openingOf = ({ db }: Pick<Parts, "db">, jobId: string) =>
+/** When a job's contacts of a set are open, as it is stored. */
+export const openingOf = ({ db }: Pick<Parts, "db">, jobId: string, zoneSet = 0) =>
   db
     .selectFrom("zone_sets")
     .select(["open_from", "open_until", "call_before", "next_look_at"])
     .where("job_id", "=", jobId)
+    .where("zone_set", "=", zoneSet)
     .executeTakeFirstOrThrow();

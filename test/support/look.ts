@@ -1,5 +1,6 @@
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { currentContacts } from "../../src/postgres/current-contacts.ts";
+import type { Numbers, NumbersInSet } from "../../src/domain/numbers.ts";
 import type { Parts } from "./parts.ts";
 
 /** Everything there is of one job, to compare before and after. */
@@ -31,6 +32,9 @@ export async function lookAt(parts: Parts, jobId: string): Promise<Whole> {
     entry: await redis.zscore(keys.due, row?.scheduled_job_id ?? ""),
   };
 }
+
+/** A chunk of contacts that are all in set 0. */
+export const inSet0 = (numbers: Numbers): NumbersInSet[] => [{ zoneSet: 0, numbers }];
 
 /** "1" to "N", as they stand on a list. */
 export const numbersTo = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i + 1));

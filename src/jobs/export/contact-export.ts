@@ -17,6 +17,7 @@ import {
   readBlocks,
   readCalls,
 } from "../../postgres/exports.ts";
+import { readZoneSets } from "../../postgres/zone-sets.ts";
 import { afterPatience } from "../../timing/patience.ts";
 import { afterWaiting, onceAborted, whichever } from "../../timing/seats.ts";
 import type { Metrics } from "../../vitals/metrics.ts";
@@ -135,14 +136,19 @@ function byNumber(ended: readonly EndedAttempt[]): ReadonlyMap<number, EndedAtte
   return found;
 }
 
-function writePage(
-  { blocks, calls }: Page,
-  { job, sheet, statuses }: { job: BatchJob; sheet: Sheet; statuses: ReadonlySet<ContactStatus> },
-): string {
+/** How a file shows contacts, and their own time zones by the sets that they are in. */
+type Shown = {
+  readonly job: BatchJob;
+  readonly sheet: Sheet;
+  readonly statuses: ReadonlySet<ContactStatus>;
+  readonly timezones: ReadonlyMap<number, string>;
+};
+
+function writePage({ blocks, calls }: Page, { job, sheet, statuses, timezones }: Shown): string {
   const attempts = byNumber(calls.ended);
   const leases = new Map(calls.live.map((lease) => [lease.number, lease]));
   const rows: string[][] = [];
-  for (const { firstNumber, lines } of blocks) {
+  for (const { firstNumber, lines, zoneSets } of blocks) {
     for (const [i, line] of lines.entries()) {
       if (line === "") continue;
       const known = attempts.get(firstNumber + i) ?? [];
@@ -150,7 +156,8 @@ function writePage(
       const status = shownStatus((live ?? known.at(-1))?.status ?? "pending", job.status);
       const ended = known.filter(({ outcome }) => outcome !== "suppressed");
       if (statuses.size > 0 && !statuses.has(status)) continue;
-      rows.push(sheet.cellsOf({ contact: readContact(line), status, ended, live }));
+      const timezone = timezones.get(zoneSets?.[i] ?? 0) ?? "";
+      rows.push(sheet.cellsOf({ contact: { ...readContact(line), timezone }, status, ended, live }));
     }
   }
   return writeCsv(rows);
@@ -186,7 +193,11 @@ export function createContactExport(deps: {
       createBlockReading((after) => read((trx) => readBlocks(trx, job, after, blocksAtOnce)));
     const fields = await findFields(madeAhead(blocksOf()), job);
     const attempts = request.attempts === "all" ? await read((trx) => mostAttempts(trx, job)) : 0;
-    const sheet = createSheet({ fields, attempts });
+    const zoneSets = job.zoneSets > 1 ? await read((trx) => readZoneSets(trx, job)) : [];
+    const timezones = new Map(
+      zoneSets.flatMap(({ zoneSet, zones, isOwn }) => (isOwn ? [[zoneSet, zones[0] ?? ""] as const] : [])),
+    );
+    const sheet = createSheet({ fields, attempts, hasTimeZones: timezones.size > 0 });
     yield* inPieces(writeCsv([sheet.titles]));
 
     const isUntouched = job.counts.pending === job.totalContacts;
@@ -201,7 +212,8 @@ export function createContactExport(deps: {
       return { blocks, calls };
     }
     const statuses = new Set(request.statuses);
-    for await (const page of madeAhead(nextPage)) yield* inPieces(writePage(page, { job, sheet, statuses }));
+    for await (const page of madeAhead(nextPage))
+      yield* inPieces(writePage(page, { job, sheet, statuses, timezones }));
   }
 
   return async function* exportContacts(request, signal) {

@@ -52,8 +52,15 @@ const liveCells = ({ startedAtMs, workerId }: LiveAttempt): string[] => [
   toCell(workerId),
 ];
 
+type Columns = {
+  readonly fields: readonly string[];
+  readonly attempts: number;
+  /** Contacts have time zones of their own. */
+  readonly hasTimeZones?: boolean;
+};
+
 /** The rows of a file with a column for each of these fields, and columns for so many attempts. */
-export function createSheet({ fields, attempts }: { fields: readonly string[]; attempts: number }) {
+export function createSheet({ fields, attempts, hasTimeZones = false }: Columns) {
   const ofAttempts = Array.from({ length: attempts }, (_, i) => i + 1);
   const noCells = attemptTitles.map(() => "");
 
@@ -67,6 +74,7 @@ export function createSheet({ fields, attempts }: { fields: readonly string[]; a
     titles: [
       "phone",
       "name",
+      ...(hasTimeZones ? ["timezone"] : []),
       ...fields.map(fieldTitle),
       ...resultTitles,
       ...ofAttempts.flatMap((attempt) => attemptTitles.map((title) => attemptTitle(attempt, title))),
@@ -74,6 +82,7 @@ export function createSheet({ fields, attempts }: { fields: readonly string[]; a
     cellsOf(row: SheetRow): string[] {
       const { contact } = row;
       const cells = [toCell(contact.phone), toCell(contact.name)];
+      if (hasTimeZones) cells.push(toCell(contact.timezone ?? ""));
       for (const field of fields) {
         // A field may be called as what every object has.
         const value = Object.hasOwn(contact.fields, field) ? contact.fields[field] : undefined;

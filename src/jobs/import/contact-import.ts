@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { PhonesAreMissing, noteAdded, whenNothingKeepsOut } from "../adding.ts";
-import { type JobCommandRequest, check, checkNow, checkRevision, keyOf, lockForCommand } from "../checks.ts";
+import { type JobCommandRequest, check, checkNow, checkRevision, lockForCommand } from "../checks.ts";
 import { createCommandRunner } from "../command.ts";
 import { shownRejections } from "../new-job.ts";
-import { type DoRedisHalves, goOn } from "../redis-halves.ts";
+import { type DoRedisHalves, goOn, toGoOn } from "../redis-halves.ts";
 import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../domain/contact.ts";
+import { createZoneSets, joinZoneSets } from "../../domain/zone-sets.ts";
 import type { Tell } from "../../domain/event.ts";
 import { holdOffAll } from "../../postgres/adding.ts";
 import { createBlocks, writeLine } from "../../postgres/contact-blocks.ts";
@@ -20,6 +21,7 @@ import {
   sortOutPhones,
   writeStaged,
 } from "../../postgres/staging.ts";
+import { hasZonesFromPhone, readZoneSets } from "../../postgres/zone-sets.ts";
 import { type FileOptions, type FileRow, createContactFile, plainFile } from "../../files/contact-file.ts";
 import { readInBatches } from "./batches.ts";
 import { type Limits, hashed, inPieces } from "./pieces.ts";
@@ -72,13 +74,19 @@ export function createRejections() {
 }
 
 type Rejections = ReturnType<typeof createRejections>;
+type ZoneSets = ReturnType<typeof createZoneSets>;
 
-/** Reads a file to its end, and stages its contacts; answers how many it has. */
+/** Reads a file to its end, and stages its contacts, each with its set of time zones; answers how many it has. */
 async function stageAll(
   pieces: AsyncIterable<Buffer>,
-  to: { reader: ReturnType<typeof createContactFile>; staging: Staging; rejections: Rejections },
+  to: {
+    reader: ReturnType<typeof createContactFile>;
+    staging: Staging;
+    rejections: Rejections;
+    sets: ZoneSets;
+  },
 ): Promise<number> {
-  const { reader, staging, rejections } = to;
+  const { reader, staging, rejections, sets } = to;
   const blocks = createBlocks(blockRow);
   let phones = "";
 
@@ -88,7 +96,7 @@ async function stageAll(
         rejections.add(row.line, row.phone, row.flaw);
       } else {
         const { phone, name, fields } = row.contact;
-        blocks.add(writeLine(phone, name, fields));
+        blocks.add(writeLine(phone, name, fields), sets.of(row.contact));
         phones += phoneRow(blocks.count(), row.line, phone);
       }
     }
@@ -138,7 +146,14 @@ export function createContactImport(deps: {
     const asked = [request.batchJobId, String(request.expectedRevision), ...said];
     const hash = createHash("sha256").update(JSON.stringify(asked));
     const pieces = hashed(inPieces(file, limits), hash);
-    const given = await stageAll(pieces, { reader, staging, rejections });
+    const { organizationId } = request.caller;
+    const zonesFromPhone = await hasZonesFromPhone(
+      shares.of(organizationId),
+      organizationId,
+      request.batchJobId,
+    );
+    const ofFile = createZoneSets([], { zonesFromPhone });
+    const given = await stageAll(pieces, { reader, staging, rejections, sets: ofFile });
     const fingerprint = hash.digest();
 
     const run = createCommandRunner({ shares: { of: () => staging.db }, doRedisHalves });
@@ -151,16 +166,20 @@ export function createContactImport(deps: {
       const withPhones = before.totalContacts > 0;
       if (withPhones && !before.hasAllPhones) throw new PhonesAreMissing(before);
       const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections);
-      await writeStaged(trx, staging.tables, before);
+      // Nobody else gives the job sets meanwhile.
+      const known = before.zoneSets > 1 ? await readZoneSets(trx, before) : [];
+      const { all, numbers } = joinZoneSets(known, ofFile.all());
+      const counts = await writeStaged(trx, staging.tables, before, [0, ...numbers]);
       const count = given - duplicates.count;
       const job = await lockForCommand(trx, command);
       await checkNow(trx, "add_contacts", job);
-      const after = await noteAdded(trx, request, job, { count, withPhones }, tell);
+      const zoneSets = all.map((set) => ({ ...set, contacts: counts.get(set.zoneSet) ?? 0 }));
+      const after = await noteAdded(trx, request, job, { count, withPhones, zoneSets }, tell);
       const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
       return {
         acceptedCount: count,
         totalContacts: after.totalContacts,
-        toFanOut: job.status === "running" && count > 0 ? keyOf(job) : null,
+        ...toGoOn(job, after),
         rejectedCount: rejections.count + duplicates.count,
         rejected: [...rejections.first, ...repeated]
           .toSorted((a, b) => a.line - b.line)
@@ -172,7 +191,7 @@ export function createContactImport(deps: {
       run(command, {
         rpc,
         decide,
-        redisHalf: ({ toFanOut }) => goOn(toFanOut),
+        redisHalf: goOn,
       }),
     );
   }

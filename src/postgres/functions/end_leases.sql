@@ -12,7 +12,7 @@
 -- Answers
 --   one row: the time, the places (from 1) of the leases that it did not end, those of the contacts that are to be
 --   called again, and when, the jobs that were passed by, and those that have ended by this, and that have paused
---   themselves, with their new revisions.
+--   themselves, with their new revisions and how many sets of time zones they have.
 -- Locks
 --   the organization's row, then the rows of the jobs, then, if anything has ended, the head of the log, all until the
 --   commit. A job that somebody else has locked is passed by, since everybody of the organization would wait for it
@@ -34,7 +34,8 @@ create function end_leases(
   nonces bigint[], outcomes text[], error_codes text[], failure_reasons text[], durations_ms bigint[],
   provider_call_ids text[],
   out ended_ms bigint, out missed int[], out waiting int[], out waiting_ms bigint[], out held_ids uuid[],
-  out finished_ids uuid[], out finished_revisions bigint[], out paused_ids uuid[], out paused_revisions bigint[]
+  out finished_ids uuid[], out finished_revisions bigint[], out finished_zone_sets int[],
+  out paused_ids uuid[], out paused_revisions bigint[], out paused_zone_sets int[]
 )
 language plpgsql
 set enable_seqscan = off
@@ -126,8 +127,11 @@ begin
       before + row_number() over (order by place)
     from numbered cross join ended
   ), waiting as (
-    insert into retries (organization_id, job_id, number, due_at)
-    select organization_id, job_id, number, next_at from ended where next_at is not null
+    -- As ../retries.ts says of the set that the contact is in.
+    insert into retries (organization_id, job_id, number, due_at, zone_set, zone_due_at)
+    select organization_id, job_id, number, case when zone_set = 0 then next_at else '9999-01-01' end, zone_set,
+      case when zone_set > 0 then next_at end
+    from ended where next_at is not null
   ), moved as (
     select organization_id, job_id, count(*)::int as ended,
       (count(*) filter (where next_at is not null))::int as waiting_retry,
@@ -186,6 +190,7 @@ begin
       perform note_ending(found_job, ending, case when only_expired then 'lease_expiry' else 'worker' end);
       finished_ids := finished_ids || job_ids[turn];
       finished_revisions := finished_revisions || found_job.revision;
+      finished_zone_sets := finished_zone_sets || found_job.zone_sets::int;
     elsif found_job.failure_reason = 'no_call_completed' and found_job.completed_contacts > 0 then
       -- Its end came while this call went on.
       update batch_jobs
@@ -220,6 +225,7 @@ begin
           json_build_object('pauseReason', 'pause_when', 'attempts', most, 'ofTheOutcomes', bad));
         paused_ids := paused_ids || job_ids[turn];
         paused_revisions := paused_revisions || (found_job.revision + 1);
+        paused_zone_sets := paused_zone_sets || found_job.zone_sets::int;
       end if;
     end if;
   end loop;

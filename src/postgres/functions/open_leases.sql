@@ -3,19 +3,20 @@
 --
 -- Arguments
 --   organization    whose jobs they are; a job of another gives nothing
---   job_ids         the jobs, in the order of their turns
---   due_counts      how many due retries to take of each, at most
---   listed_jobs     for each number from a list: which of the jobs, from 1
+--   job_ids         for each turn, in their order, the job whose contacts it takes; a job has one for each of its sets
+--   sets            and in which set of time zones they are
+--   due_counts      how many due retries to take in each, at most
+--   listed_turns    for each number from a list: in which of the turns, from 1
 --   listed_numbers  and the number; no number twice for a job
 --   callers         for each lease that may be opened: which caller gets it, from 1
 --   worker_ids, request_ids, tickets, durations_ms   of each caller; '' and 0 for a call without a request id
 --   most_bytes      how large the answer of each caller may be; one contact always fits
 -- Answers
 --   a row for each lease, with the end of the hours in which it is given, or of its job, if there are any;
---   one without a nonce for each listed number that is open and had no room, or whose job was passed by or is outside
---   its hours or past its end (the other listed numbers are not open);
+--   one without a nonce for each listed number that is open and had no room, or whose job was passed by or past its
+--   end, or whose set is outside its hours (the other listed numbers are not open, or are in another set);
 --   one without a number for each caller whose request id has live leases, and who gets no others;
---   one without a number and a caller for each job of which contacts ended as suppressed: how many, in place of the
+--   one without a number and a caller for each turn in which contacts ended as suppressed: how many, in place of the
 --   attempt, and if the job has ended by that its new revision, in place of the nonce.
 -- Locks
 --   the organization's row, then the rows of the jobs, then, if contacts ended, the head of the log, all until the
@@ -37,10 +38,10 @@
 --   each lease moves it on by the time between two. No more than 150 ms in which nobody asked are made up for, so that
 --   in any ten seconds there are 1.5 % more at most.
 create function open_leases(
-  organization int, job_ids uuid[], due_counts int[], listed_jobs int[], listed_numbers int[], callers int[],
-  worker_ids text[], request_ids text[], tickets bigint[], durations_ms bigint[], most_bytes bigint
+  organization int, job_ids uuid[], sets int[], due_counts int[], listed_turns int[], listed_numbers int[],
+  callers int[], worker_ids text[], request_ids text[], tickets bigint[], durations_ms bigint[], most_bytes bigint
 ) returns table (
-  job int, number int, nonce bigint, attempt int, caller int, leased_ms bigint, call_before_ms bigint, contact text
+  turn int, number int, nonce bigint, attempt int, caller int, leased_ms bigint, call_before_ms bigint, contact text
 )
 language plpgsql
 set enable_seqscan = off
@@ -101,7 +102,7 @@ begin
   with turns as materialized (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
     -- the rest, such as the marks around 50 fields.
-    select t.turn, b.organization_id, b.id, b.max_attempts, b.retry_on, t.due,
+    select t.turn, b.organization_id, b.id, t.zone_set, b.max_attempts, b.retry_on, t.due,
       octet_length(b.from_phone_number_id) + 376 as base, least(z.call_before, b.end_at) as call_before,
       b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts as open_contacts,
       case when b.completed_contacts > 0 then 'completed' else 'failed' end as ends_as,
@@ -121,22 +122,30 @@ begin
           end::int
         ) else 0
       end as room
-    from unnest(job_ids, due_counts) with ordinality as t (id, due, turn)
+    from unnest(job_ids, sets, due_counts) with ordinality as t (id, zone_set, due, turn)
     cross join lateral (select * from batch_jobs where organization_id = organization and id = t.id limit 1) as b
     left join lateral (
       select open_from, open_until, call_before from zone_sets
-      where b.zone_sets > 0 and organization_id = b.organization_id and job_id = b.id and zone_set = 0 limit 1
+      where b.zone_sets > 0 and organization_id = b.organization_id and job_id = b.id and zone_set = t.zone_set limit 1
     ) as z on true
     where b.status = 'running'
   ), retry as (
-    select t.turn, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id, t.id as job_id,
-      r.number, a.attempt,
-      false as is_listed, r.due_at, 0::bigint as place
+    select t.turn, t.zone_set, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id,
+      t.id as job_id, r.number, a.attempt, false as is_listed, r.due_at, 0::bigint as place
     from turns t
     cross join lateral (
-      select number, due_at from retries
-      where organization_id = t.organization_id and job_id = t.id and due_at <= begun
-      order by due_at limit case when t.room > 0 then t.due else 0 end
+      (
+        select number, due_at from retries
+        where organization_id = t.organization_id and job_id = t.id and due_at <= begun
+        order by due_at limit case when t.room > 0 and t.zone_set = 0 then t.due else 0 end
+      )
+      union all
+      (
+        select number, zone_due_at from retries
+        where organization_id = t.organization_id and job_id = t.id and zone_set = t.zone_set and zone_set > 0
+          and zone_due_at <= begun
+        order by zone_due_at limit case when t.room > 0 and t.zone_set > 0 then t.due else 0 end
+      )
     ) as r
     cross join lateral (
       select attempt, outcome, next_attempt_at from attempts
@@ -145,10 +154,9 @@ begin
     ) as a
     where a.next_attempt_at <= begun and a.attempt < t.max_attempts and a.outcome = any (t.retry_on)
   ), listed as (
-    select t.turn, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id, t.id as job_id,
-      l.number, 0 as attempt,
-      true as is_listed, null::timestamptz as due_at, l.place
-    from unnest(listed_jobs, listed_numbers) with ordinality as l (turn, number, place)
+    select t.turn, t.zone_set, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id,
+      t.id as job_id, l.number, 0 as attempt, true as is_listed, null::timestamptz as due_at, l.place
+    from unnest(listed_turns, listed_numbers) with ordinality as l (turn, number, place)
     join turns t on t.turn = l.turn
     left join lateral (
       select true as was_called from attempts
@@ -160,11 +168,14 @@ begin
     ) as c on true
     where a.was_called is null and c.is_called is null
   ), proposed as (
-    -- Who they are, where anything can be leased, and whether they may be called.
+    -- Who they are, where anything can be leased, and whether they may be called: whoever is in another set than that
+    -- of the turn is not.
     select p.*, b.contact, s.phone is not null as is_suppressed
     from (select * from retry union all select * from listed) as p
     left join lateral (
-      select contact_line(contacts, p.number - first_number + 1) as contact from contact_blocks
+      select contact_line(contacts, p.number - first_number + 1) as contact,
+        coalesce(zone_sets[p.number - first_number + 1], 0) as zone_set
+      from contact_blocks
       where p.room > 0 and most > 0 and organization_id = p.organization_id and job_id = p.job_id
         and first_number <= p.number
       order by first_number desc limit 1
@@ -173,8 +184,9 @@ begin
       select phone from suppressed_phones
       where organization_id = p.organization_id and phone = contact_phone(b.contact) and expires_at > begun limit 1
     ) as s on true
+    where b.zone_set is null or b.zone_set = p.zone_set
   ), ranked as (
-    select *, row_number() over (partition by turn order by is_listed, due_at, place) as rank
+    select *, row_number() over (partition by job_id, room order by is_listed, due_at, turn, place) as rank
     from proposed where not is_suppressed
   ), placed as (
     select *, callers[slot] as caller,
@@ -193,9 +205,9 @@ begin
   ), written as (
     insert into leases (
       organization_id, job_id, number, attempt, nonce, worker_id, request_id, ticket, leased_at, expires_at,
-      call_before)
+      call_before, zone_set)
     select organization_id, job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller],
-      tickets[caller], begun, begun + durations_ms[caller] * interval '1 millisecond', call_before
+      tickets[caller], begun, begun + durations_ms[caller] * interval '1 millisecond', call_before, zone_set
     from opened
   ), numbered as materialized (
     select take_sequences(organization, count(*)::int) as before from proposed where is_suppressed having count(*) > 0
@@ -206,21 +218,29 @@ begin
       before + row_number() over (order by turn, number)
     from numbered cross join proposed where is_suppressed
   ), gone as (
-    select organization_id, job_id, number, turn, is_listed, open_contacts, ends_as, is_suppressed from opened
+    select organization_id, job_id, number, turn, zone_set, is_listed, open_contacts, ends_as, is_suppressed from opened
     union all
-    select organization_id, job_id, number, turn, is_listed, open_contacts, ends_as, is_suppressed
+    select organization_id, job_id, number, turn, zone_set, is_listed, open_contacts, ends_as, is_suppressed
     from proposed where is_suppressed
   ), taken as (
     delete from retries r using gone g
     where not g.is_listed and r.organization_id = g.organization_id and r.job_id = g.job_id
       and r.number = g.number
+  ), moved_in_turn as (
+    select organization_id, job_id, turn, zone_set, open_contacts, ends_as, count(*)::int as gone,
+      (count(*) filter (where is_suppressed))::int as suppressed,
+      (count(*) filter (where is_listed))::int as from_list
+    from gone group by organization_id, job_id, turn, zone_set, open_contacts, ends_as
+  ), counted_in_set as (
+    update zone_sets z set pending_contacts = z.pending_contacts - m.from_list
+    from moved_in_turn m
+    where m.zone_set > 0 and z.organization_id = m.organization_id and z.job_id = m.job_id and z.zone_set = m.zone_set
   ), moved as (
     select *, gone - suppressed as leased, case when suppressed = open_contacts then ends_as end as ended_as
     from (
-      select organization_id, job_id, turn, open_contacts, ends_as, count(*)::int as gone,
-        (count(*) filter (where is_suppressed))::int as suppressed,
-        (count(*) filter (where is_listed))::int as from_list
-      from gone group by organization_id, job_id, turn, open_contacts, ends_as
+      select organization_id, job_id, open_contacts, ends_as, sum(gone)::int as gone, sum(suppressed)::int as suppressed,
+        sum(from_list)::int as from_list
+      from moved_in_turn group by organization_id, job_id, open_contacts, ends_as
     ) as m
   ), counted as (
     update batch_jobs b
@@ -235,7 +255,7 @@ begin
       next_call_at = greatest(coalesce(b.next_call_at, begun), begun - slack)
         + interval '1 second' * (m.leased / b.calls_per_second)
     from moved m where b.organization_id = m.organization_id and b.id = m.job_id
-    returning m.turn, m.suppressed, case when m.ended_as is not null then b.revision end as revision, b as job
+    returning b.id, case when m.ended_as is not null then b.revision end as revision, b as job
   ), summed as (
     update organizations o
     set dialing = o.dialing + s.leased, next_call_at = next_call + interval '1 second' * (s.leased / pace)
@@ -252,12 +272,16 @@ begin
   select null, null, null, null, place::int, null, null, null
   from unnest(request_ids) with ordinality as asked (id, place) where id = any(repeated)
   union all
-  select turn::int, null, revision, suppressed, null, null, null, null
-  from counted
+  select m.turn::int, null, case when m.place = 1 then c.revision end, m.suppressed, null, null, null, null
+  from (
+    select turn, job_id, suppressed, row_number() over (partition by job_id order by turn) as place
+    from moved_in_turn where suppressed > 0
+  ) as m
+  join counted c on c.id = m.job_id
   cross join numbered
   -- When its contacts have their numbers.
   cross join lateral (
-    select case when before >= 0 and revision is not null then note_ending(job, begun, 'service') end
-  ) as told
-  where suppressed > 0;
+    select case when before >= 0 and m.place = 1 and c.revision is not null
+      then note_ending(c.job, begun, 'service') end
+  ) as told;
 end $$;

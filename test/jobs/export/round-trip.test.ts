@@ -66,7 +66,18 @@ async function thereAndBack(contacts: readonly ContactInput[]) {
 
 /** Names of fields that would be taken for something else, or run, if they stood there as they are. */
 const oddNames = [
-  ["phone", "Phone", "name", "NAME", "Mobile", "status", "attempts", "last_outcome", "error_code"],
+  [
+    "phone",
+    "Phone",
+    "name",
+    "NAME",
+    "timezone",
+    "Mobile",
+    "status",
+    "attempts",
+    "last_outcome",
+    "error_code",
+  ],
   ["last_attempt_at", "attempt_1_outcome", "attempt_2_worker_id", 'fields["status"]', "fields[]", 'fields["'],
   ["a;=1+1;b", 'c;"=1', ";-"],
   [" plan", "plan ", "plan", "'", "'plan", "=1+1", "+14155550100", "-", "@x", "a+14155550100", "=’"],

@@ -54,7 +54,7 @@ describe("times that were stored while the database's clock was ahead keep nothi
     await parts.schedule.markFilled();
     const job = await makeWholeJob(parts, { status: "running" });
     const hourAheadMs = parts.clock.now() + 3_600_000;
-    await parts.reservations.take([{ job: keyOf(job), count: 2 }], hourAheadMs);
+    await parts.reservations.take([{ list: { ...keyOf(job), zoneSet: 0 }, count: 2 }], hourAheadMs);
     expect((await lookAt(parts, job.id)).list).toEqual(["3"]);
     expect(await sweep(parts, 1)).toEqual({ reservation_lost: 2 });
     expect((await lookAt(parts, job.id)).list.toSorted()).toEqual(numbersTo(3));

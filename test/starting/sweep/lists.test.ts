@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../support/eventually.ts";
 import { useFreshParts } from "../../support/fresh.ts";
-import { lookAt, numbersTo } from "../../support/look.ts";
+import { lookAt, inSet0, numbersTo } from "../../support/look.ts";
 import { makeContacts, makeJob, makeWholeJob, onJob } from "../../support/make.ts";
 import { keyOf, makeJobs } from "../../support/make-many.ts";
 import { type Parts, startParts } from "../../support/parts.ts";
@@ -18,7 +18,7 @@ async function makeStopped(parts: Parts) {
   await parts.contactList.create(keyOf(job), job.revision);
   const start = await parts.contactList.position(keyOf(job));
   if (start === undefined) throw new Error("the job has no position");
-  await parts.contactList.append(keyOf(job), start, 4, numbersTo(4));
+  await parts.contactList.append(keyOf(job), start, 4, inSet0(numbersTo(4)));
   return { job, at: { ...start, last: 4 } };
 }
 
@@ -37,7 +37,7 @@ describe("a fan-out that stands still goes on", () => {
     await using parts = await freshParts();
     const { job, at } = await makeStopped(parts);
     await sweep(parts, 1);
-    await parts.contactList.append(keyOf(job), at, 6, ["5", "6"]);
+    await parts.contactList.append(keyOf(job), at, 6, inSet0(["5", "6"]));
     expect(await sweep(parts, 1)).toEqual({});
     expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(6));
   });

@@ -132,6 +132,9 @@ function Result({ check }: { check: Check }) {
         {check.counts.invalid_fields > 0 && (
           <Tally one="invalid text" value={check.counts.invalid_fields} tone="bad" />
         )}
+        {check.counts.invalid_timezone > 0 && (
+          <Tally one="invalid time zone" value={check.counts.invalid_timezone} tone="bad" />
+        )}
       </ul>
       {found > 0 && (
         <details>

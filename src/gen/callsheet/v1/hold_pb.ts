@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/hold.proto.
  */
 export const file_callsheet_v1_hold: GenFile = /*@__PURE__*/
-  fileDesc("ChdjYWxsc2hlZXQvdjEvaG9sZC5wcm90bxIMY2FsbHNoZWV0LnYxIm0KBEhvbGQSKAoGcmVhc29uGAEgASgOMhguY2FsbHNoZWV0LnYxLkhvbGRSZWFzb24SEAoIY29udGFjdHMYAiABKAUSKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKooCCgpIb2xkUmVhc29uEhsKF0hPTERfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXSE9MRF9SRUFTT05fTk9UX1NUQVJURUQQARIWChJIT0xEX1JFQVNPTl9QQVVTRUQQAhIdChlIT0xEX1JFQVNPTl9DQUxMSU5HX0hPVVJTEAMSGwoXSE9MRF9SRUFTT05fUkVUUllfREVMQVkQBBIZChVIT0xEX1JFQVNPTl9KT0JfTElNSVQQBRIiCh5IT0xEX1JFQVNPTl9PUkdBTklaQVRJT05fTElNSVQQBhIUChBIT0xEX1JFQVNPTl9QQUNFEAcSGQoVSE9MRF9SRUFTT05fTk9fV09SS0VSEAhiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("ChdjYWxsc2hlZXQvdjEvaG9sZC5wcm90bxIMY2FsbHNoZWV0LnYxIm0KBEhvbGQSKAoGcmVhc29uGAEgASgOMhguY2FsbHNoZWV0LnYxLkhvbGRSZWFzb24SEAoIY29udGFjdHMYAiABKAUSKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKsQCCgpIb2xkUmVhc29uEhsKF0hPTERfUkVBU09OX1VOU1BFQ0lGSUVEEAASGgoWSE9MRF9SRUFTT05fU1VQUFJFU1NFRBAKEhsKF0hPTERfUkVBU09OX05PVF9TVEFSVEVEEAESFgoSSE9MRF9SRUFTT05fUEFVU0VEEAISHAoYSE9MRF9SRUFTT05fVU5LTk9XTl9aT05FEAkSHQoZSE9MRF9SRUFTT05fQ0FMTElOR19IT1VSUxADEhsKF0hPTERfUkVBU09OX1JFVFJZX0RFTEFZEAQSGQoVSE9MRF9SRUFTT05fSk9CX0xJTUlUEAUSIgoeSE9MRF9SRUFTT05fT1JHQU5JWkFUSU9OX0xJTUlUEAYSFAoQSE9MRF9SRUFTT05fUEFDRRAHEhkKFUhPTERfUkVBU09OX05PX1dPUktFUhAIYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Why so many contacts are not being leased.
@@ -50,7 +50,7 @@ export const HoldSchema: GenMessage<Hold> = /*@__PURE__*/
   messageDesc(file_callsheet_v1_hold, 0);
 
 /**
- * What keeps contacts from being leased: the first reason that is so, in the order of their numbers.
+ * What keeps contacts from being leased: the first reason that is so, in the order in which they stand here.
  *
  * @generated from enum callsheet.v1.HoldReason
  */
@@ -61,6 +61,15 @@ export const HoldReason = {
    * @generated from enum value: HOLD_REASON_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
+
+  /**
+   * The phone number of the contact is on the organization's list of suppressed phones. `until` is when its entry
+   * expires, if it does; if the contact would be called before, it ends as suppressed instead. Only in the answer of
+   * GetContact.
+   *
+   * @generated from enum value: HOLD_REASON_SUPPRESSED = 10;
+   */
+  SUPPRESSED: 10,
 
   /**
    * The job has not started. `until` is the time for which it is scheduled.
@@ -77,7 +86,14 @@ export const HoldReason = {
   PAUSED: 2,
 
   /**
-   * The calling hours of the job are closed. `until` is when they open.
+   * There are calling hours, and nobody knows the time zones of the contacts: they are never called.
+   *
+   * @generated from enum value: HOLD_REASON_UNKNOWN_ZONE = 9;
+   */
+  UNKNOWN_ZONE: 9,
+
+  /**
+   * The calling hours are closed where the contacts are. `until` is when they open for the first of them.
    *
    * @generated from enum value: HOLD_REASON_CALLING_HOURS = 3;
    */
@@ -120,7 +136,7 @@ export const HoldReason = {
 } as const;
 
 /**
- * What keeps contacts from being leased: the first reason that is so, in the order of their numbers.
+ * What keeps contacts from being leased: the first reason that is so, in the order in which they stand here.
  *
  * @generated from enum callsheet.v1.HoldReason
  */

@@ -68,6 +68,7 @@ export function checkRows(
     duplicate_phone: 0,
     invalid_fields: 0,
     extension_not_supported: 0,
+    invalid_timezone: 0,
   };
   const phones = new Set<string>();
   for (const [place, { line, values }] of records.entries()) {

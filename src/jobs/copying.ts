@@ -1,5 +1,5 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { shownStatus } from "../domain/batch-job.ts";
+import { type JobStatus, shownStatus } from "../domain/batch-job.ts";
 import { type ContactStatus, storedContactStatuses } from "../domain/contact.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import { type CopiedStatuses, copyContacts, openCopy } from "../postgres/copies.ts";
@@ -15,9 +15,17 @@ const copies = { atOnce: 3, perOrganization: 1 };
 
 function statusesOf(asked: readonly ContactStatus[]): CopiedStatuses | undefined {
   if (asked.length === 0) return undefined;
-  const shownIn = (jobStatus: "cancelled" | "running") =>
-    storedContactStatuses.filter((stored) => asked.includes(shownStatus(stored, jobStatus)));
-  return { cancelled: shownIn("cancelled"), other: shownIn("running") };
+  const stored = (job: JobStatus) =>
+    storedContactStatuses.filter((one) => asked.includes(shownStatus(one, job)));
+  return {
+    pending: stored("pending"),
+    scheduled: stored("scheduled"),
+    running: stored("running"),
+    paused: stored("paused"),
+    completed: stored("completed"),
+    failed: stored("failed"),
+    cancelled: stored("cancelled"),
+  };
 }
 
 const nobodyToCopy = ({ batchJobId, statuses }: CopiedContacts) =>

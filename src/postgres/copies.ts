@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
+import type { JobStatus } from "../domain/batch-job.ts";
 import type { StoredContactStatus } from "../domain/contact.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import type { Trx } from "./batch-jobs.ts";
@@ -22,16 +23,16 @@ export const openCopy = (directUrl: string): Database =>
     idleTimeoutMs: 0,
   });
 
-/** The statuses to look for in the rows of a job, by whether it is cancelled, which changes what they are shown as. */
-export type CopiedStatuses = Readonly<Record<"cancelled" | "other", readonly StoredContactStatus[]>>;
+/** The statuses to look for in the rows of a job, by its own, which changes what they are shown as. */
+export type CopiedStatuses = Readonly<Record<JobStatus, readonly StoredContactStatus[]>>;
 
 type Sql = RawBuilder<unknown>;
 
 /**
  * Copies contacts of a job into one that has none yet, numbered from 1 in their order: those in the statuses, or all
- * where none are given, but for those whose phone is suppressed. They stay in their sets of time zones. Answers how many
- * there are, and how many in each set but 0. It is one statement, and so as of one instant, and locks nothing of the
- * other job.
+ * where none are given, but for those whose phone is suppressed. They stay in their sets of time zones. Answers how
+ * many there are, and how many in each set but 0. It is one statement, and so as of one instant, and locks nothing of
+ * the other job.
  */
 export async function copyContacts(
   trx: Trx,
@@ -97,21 +98,12 @@ const smallBytes = blockBytes / 2;
 /** What the rows of one job are found by. */
 const ofSource = sql`organization_id = s.organization_id and job_id = s.job_id`;
 
-/** The job, as `s`. */
-const sourceOf = ({ organizationId, id }: JobKey, more: Sql): Sql => sql`
-  select s.*, (select clock_timestamp()) as now ${more} from (
-    select organization_id, id as job_id, total_contacts, status from batch_jobs
-    where organization_id = ${organizationId} and id = ${id}
-  ) as s`;
-
 /**
  * For each number of the job a byte: 1 if its contact is in one of the statuses. Lines are picked by it, which takes a
  * fraction of what a join of lines with attempts takes.
  */
-const marksOf = (statuses: CopiedStatuses): Sql => sql`, (
-  select string_agg(case when coalesce(called.status, 'pending') = any(
-    case when s.status = 'cancelled' then ${statuses.cancelled}::text[] else ${statuses.other}::text[] end
-  ) then '1' else '0' end, '' order by n.number)::bytea
+const marks = sql`, (
+  select string_agg(case when coalesce(called.status, 'pending') = any(s.asked) then '1' else '0' end, '' order by n.number)::bytea
   from generate_series(1, s.total_contacts) as n (number)
   left join (
     select coalesce(l.number, a.number) as number, ${contactStatus({
@@ -127,6 +119,16 @@ const marksOf = (statuses: CopiedStatuses): Sql => sql`, (
   ) as called on called.number = n.number
 ) as marks`;
 
+/** The job, as `s`, with the statuses to look for. */
+const sourceOf = ({ organizationId, id }: JobKey, statuses: CopiedStatuses | undefined): Sql => sql`
+  select s.*, (select clock_timestamp()) as now ${statuses === undefined ? sql`` : marks} from (
+    select organization_id, id as job_id, total_contacts,
+      array(select jsonb_array_elements_text(${JSON.stringify(statuses ?? {})}::jsonb -> status)) as asked
+    from batch_jobs where organization_id = ${organizationId} and id = ${id}
+    -- Reckoned once.
+    offset 0
+  ) as s`;
+
 const isMarked = sql`get_byte(s.marks, b.first_number + t.place::int - 2) = ascii('1')`;
 
 const some = (
@@ -138,7 +140,7 @@ const some = (
     select ${what} from ${linesWithPlaces(sql`b.contacts`)} as t (line, place)
     where ${statuses === undefined ? sql`true` : isMarked} and ${mayCall}`;
   return sql`
-  with source as materialized (${sourceOf(from, statuses === undefined ? sql`` : marksOf(statuses))}),
+  with source as materialized (${sourceOf(from, statuses)}),
   pieces as materialized (
     select first_number, cardinality(lines) as count, contacts, octet_length(contacts) + 1 as bytes, sets
     from (

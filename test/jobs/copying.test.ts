@@ -71,6 +71,15 @@ test("copies the contacts of a cancelled job as they are shown", async () => {
   expect(await refusal(copyOf(id, ["pending"]))).toMatchObject({ reason: "no_contacts" });
 });
 
+test("copies those that a job had left when its end came", async () => {
+  const { id } = await makeJob(parts, { status: "running", contacts: 4 });
+  await sql`
+    update batch_jobs set status = 'failed', failure_reason = 'no_call_completed', finished_at = clock_timestamp()
+    where id = ${id}`.execute(parts.db);
+  expect((await copyOf(id, ["expired"])).totalContacts).toBe(4);
+  expect(await refusal(copyOf(id, ["pending"]))).toMatchObject({ reason: "no_contacts" });
+});
+
 test("knows every phone of a copy when contacts are added to it", async () => {
   const { id, busy } = await aMixedJob();
   const { batchJobId } = await copyOf(id, ["busy"]);

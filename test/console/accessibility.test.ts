@@ -84,6 +84,28 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByRole("button", { name: "Cancel job" }).click();
     await page.getByRole("dialog").waitFor();
   },
+  "who did what with a job": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/${finishedJob}/activity`);
+    await page.locator(".timeline li").first().waitFor();
+  },
+  "people and keys": async (page) => {
+    await page.goto(`${service.httpUrl}/keys`);
+    await page.getByLabel("For whom, or for what").fill("x".repeat(200));
+    await page.getByRole("button", { name: "Make a key" }).click();
+    await page.locator("[data-secret]").waitFor();
+    await page.getByRole("row", { name: "xxx" }).waitFor();
+  },
+  "those who are never called": async (page) => {
+    await page.goto(`${service.httpUrl}/never-call`);
+    await page.getByLabel("Phone numbers").fill("+14155559999");
+    await page.getByLabel("Reason").fill("asked not to be called ".repeat(8));
+    await page.getByRole("button", { name: "Add to the list" }).click();
+    await page.getByRole("cell", { name: "+14155559999" }).waitFor();
+  },
+  "the organization": async (page) => {
+    await page.goto(`${service.httpUrl}/organization`);
+    await page.getByRole("button", { name: "Call only at some hours" }).click();
+  },
   "a contact": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${finishedJob}/contacts/1`);
     await page.locator(".timeline li").first().waitFor();

@@ -92,8 +92,20 @@ test("a key that the service no longer takes ends the session, and the page says
   await using opened = await open(service.httpUrl, { apiKey: key });
   const { page } = opened;
   await db.deleteFrom("api_keys").where("id", "=", id).execute();
-  await page.getByRole("searchbox").fill("anything");
   await page.getByText("The service no longer accepts this key.").waitFor({ timeout: 20_000 });
   await signIn(page, service.apiKey);
   expect(await page.getByText("The service no longer accepts this key.").count()).toBe(0);
+});
+
+test("that the service does not answer is said no longer than it is so, also where nothing else is asked for", async () => {
+  await using opened = await open(`${service.httpUrl}/jobs/new`, service);
+  const { page } = opened;
+  await page.getByRole("heading", { name: "New job" }).waitFor();
+  await page.route("**/session", (route) => route.abort());
+  await page.route("**/readyz", (route) => route.abort());
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("The service does not answer.").waitFor();
+  await page.unroute("**/readyz");
+  await page.getByText("The service does not answer.").waitFor({ state: "detached" });
+  expect(await page.getByRole("heading", { name: "New job" }).count()).toBe(1);
 });

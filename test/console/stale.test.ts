@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
-import { badge, sessionOf, useBrowser, withoutSharedWorker } from "./browser.ts";
+import { badge, figure, sessionOf, useBrowser, withoutSharedWorker } from "./browser.ts";
 import { getJob } from "./service.ts";
 
 const open = useBrowser();
@@ -42,6 +42,8 @@ test("of two tabs one acts, and the other follows by itself", async () => {
   await dialog.getByRole("button", { name: "Cancel the job" }).click();
   await badge(one.page, "Cancelled").waitFor();
   expect(await getJob(client, batchJobId)).toMatchObject({ status: BatchJobStatus.CANCELLED });
+  // Whom nobody called is not finished.
+  expect([await figure(one.page, "Finished"), await figure(one.page, "Cancelled")]).toEqual([0, 3]);
 
   // Deleted in one tab, gone in the list of the other.
   await one.page.getByRole("link", { name: "Jobs" }).first().click();

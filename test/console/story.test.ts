@@ -151,7 +151,13 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   await eventually(async () => expect(await page.locator("table.contacts tbody tr").count()).toBe(10));
   await eventually(async () => expect(await page.evaluate("scrollY")).toBe(0));
   expect(await page.evaluate("document.activeElement.innerText")).toBe("Contacts");
-  await page.getByRole("combobox", { name: "Status" }).selectOption("Voicemail");
+  // A row of the outcomes leads to the contacts that it counts, at the top of a page.
+  await page.getByRole("link", { name: "Overview" }).click();
+  await page.locator("table.outcomes").getByRole("link", { name: "Voicemail" }).click();
+  await page.getByRole("heading", { name: "Contacts", exact: true }).waitFor();
+  expect(await page.getByRole("combobox", { name: "Status" }).inputValue()).toBe(
+    String(ContactStatus.VOICEMAIL),
+  );
   const voicemails = await client.listContacts({ batchJobId, statuses: [ContactStatus.VOICEMAIL] });
   await eventually(async () =>
     expect(await page.locator("table.contacts a.phone").allInnerTexts()).toEqual(
@@ -178,6 +184,18 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
       attempts.map(({ attempt, outcome }) => `${attempt}. ${outcomeWords.get(outcome)}`),
     ),
   );
+  // Who did what, the latest first.
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}/activity`);
+  await page.locator(".timeline li").first().waitFor();
+  expect(await page.locator(".timeline strong").allInnerTexts()).toEqual([
+    "Completed",
+    "Started by a command",
+    "Moved to Sun, 4 Nov 2035, 01:30 America/New_York",
+    "Scheduled for Thu, 1 Mar 2035, 10:00 America/New_York",
+    "60 contacts added",
+    "Created with 0 contacts",
+  ]);
+  await page.getByText("bootstrap", { exact: true }).first().waitFor();
   expect(complaints).toEqual([]);
 });
 

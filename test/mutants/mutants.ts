@@ -3,6 +3,7 @@ import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
 import { endings } from "./ends.ts";
+import { consoleSessions } from "./console.ts";
 import { suppression } from "./suppression.ts";
 
 /**
@@ -1909,6 +1910,7 @@ export const mutants: readonly Mutant[] = [
   ...suppression,
   ...endings,
   ...network,
+  ...consoleSessions,
   ...reads,
   ...upgrades,
   ...vitals,

@@ -1,4 +1,5 @@
 import { useComputed } from "@preact/signals";
+import { noteRefusal } from "../data/client.ts";
 import { href, route } from "../data/route.ts";
 import { isAdmin, session, signOut } from "../data/session.ts";
 import { isTab } from "../features/job/tabs.ts";
@@ -60,7 +61,7 @@ export function App() {
             <bdi>{who.name}</bdi> {roleWords.get(who.role) ?? ""}
           </span>
         </p>
-        <button type="button" class="plain" onClick={() => void signOut()}>
+        <button type="button" class="plain" onClick={() => void signOut().catch(noteRefusal)}>
           Sign out
         </button>
       </header>

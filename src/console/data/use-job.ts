@@ -23,6 +23,7 @@ function later(before: BatchJob | undefined, next: BatchJob): BatchJob {
   if (before === undefined) return next;
   if (before.revision > next.revision) return before;
   next.holds = before.holds;
+  if (before.estimatedFinishAt !== undefined) next.estimatedFinishAt ??= before.estimatedFinishAt;
   if (before.callingHours !== undefined) next.callingHours ??= before.callingHours;
   return next;
 }

@@ -4,6 +4,14 @@ import { Loading, Notice } from "../../ui/notice.tsx";
 import { count, counted } from "../../ui/format/numbers.ts";
 import type { Csv } from "./use-csv.ts";
 
+const names = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
+
+/** The countries by the names that people look for. */
+const regionsByName = (regions: readonly string[]): (readonly [region: string, name: string])[] =>
+  regions
+    .map((region) => [region, names.of(region) ?? region] as const)
+    .toSorted(([, one], [, other]) => one.localeCompare(other, "en"));
+
 export function CsvReview(props: {
   csv: Extract<Csv, { kind: "read" }>;
   onColumns: (columns: Columns, region: Region) => void;
@@ -44,9 +52,9 @@ export function CsvReview(props: {
             onChange={(event) => props.onColumns(columns, event.currentTarget.value)}
           >
             <option value="">No country: they are not sent</option>
-            {file.summary.regions.map((each) => (
+            {regionsByName(file.summary.regions).map(([each, name]) => (
               <option key={each} value={each}>
-                {each}
+                {name}
               </option>
             ))}
           </select>

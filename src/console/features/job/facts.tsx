@@ -46,6 +46,16 @@ export const ScheduleCard = ({ job }: { job: BatchJob }) => (
       <Fact name="Ended">
         <Moment at={job.finishedAt} />
       </Fact>
+      {job.estimatedFinishAt !== undefined && (
+        <Fact name="About done">
+          <Moment at={job.estimatedFinishAt} />
+        </Fact>
+      )}
+      {job.endAt !== undefined && (
+        <Fact name="Ends at the latest">
+          <Moment at={job.endAt} />
+        </Fact>
+      )}
       <Fact name="Created">
         <Moment at={job.createdAt} />
       </Fact>

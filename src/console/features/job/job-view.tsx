@@ -18,6 +18,7 @@ import { type Tab, tabs } from "./tabs.ts";
 
 const Overview = later(() => import("./overview.tsx").then((module) => module.Overview));
 const ContactsCard = later(() => import("./contacts-card.tsx").then((module) => module.ContactsCard));
+const ActivityTab = later(() => import("./activity-tab.tsx").then((module) => module.ActivityTab));
 const SettingsTab = later(() => import("./settings-tab.tsx").then((module) => module.SettingsTab));
 
 const onJob = (job: BatchJob): void => record(job, Date.now());
@@ -80,6 +81,7 @@ const Whole = ({ job, tab }: { job: BatchJob; tab: Tab }) => (
 function TabOf({ job, tab }: { job: BatchJob; tab: Tab }): ComponentChildren {
   if (tab === "contacts") return <ContactsCard job={job} />;
   if (tab === "settings") return <SettingsTab job={job} />;
+  if (tab === "activity") return <ActivityTab job={job} />;
   return <Overview job={job} />;
 }
 

@@ -14,13 +14,13 @@ const tickMs = 2_000;
 
 /** How the job has gone on since the page was opened: finished contacts by outcome, and calls in progress. */
 export function ProgressCard({ job }: { job: BatchJob }) {
-  // Of a service that is not heard nobody knows how it goes on: the chart ends where the last word was.
+  // Of a service that is not heard nobody knows how it goes on: the chart ends when it was heard last.
   const isHeard = awaySince.value === undefined;
   const nowMs = useTick(isHeard && job.startedAt !== undefined && job.finishedAt === undefined);
   const points = [...historyOf(job.batchJobId)];
   const last = points.at(-1);
   // Nothing has changed since the last point, so that it also tells how things are now.
-  if (isHeard && last !== undefined && nowMs > last.atMs) points.push({ ...last, atMs: nowMs });
+  if (last !== undefined && nowMs > last.atMs) points.push({ ...last, atMs: nowMs });
   return (
     <section class="card" aria-labelledby="progress-title">
       <h2 id="progress-title">Progress</h2>

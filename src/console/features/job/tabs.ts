@@ -1,5 +1,10 @@
 /** The parts of a job's page. */
-export const tabs = { overview: "Overview", contacts: "Contacts", settings: "Settings" } as const;
+export const tabs = {
+  overview: "Overview",
+  contacts: "Contacts",
+  settings: "Settings",
+  activity: "Activity",
+} as const;
 
 export type Tab = keyof typeof tabs;
 

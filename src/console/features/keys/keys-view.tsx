@@ -67,7 +67,7 @@ export function KeysView() {
       {data !== undefined && data.apiKeys.length > 0 && (
         <DataTable
           caption="API keys, the newest first"
-          look="keys"
+          look="stacking"
           columns={columns}
           rows={data.apiKeys}
           keyOf={({ apiKeyId }) => apiKeyId}

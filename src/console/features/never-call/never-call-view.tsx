@@ -61,7 +61,7 @@ export function NeverCallView() {
       {data !== undefined && data.suppressedPhones.length > 0 && (
         <DataTable
           caption="Phones that are never called"
-          look="never"
+          look="stacking"
           columns={columns}
           rows={data.suppressedPhones}
           keyOf={({ phone }) => phone}

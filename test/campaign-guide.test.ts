@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "vitest";
 import { quoted, readDocument } from "./support/readme.ts";
 import { startTestService } from "./support/service.ts";
 
-/* The guide of a campaign over several time zones: each of its steps runs as it is written, and answers what it tells. */
+/* The guide of a campaign over several time zones: each step runs as it is written, and answers what it tells. */
 
 const guide = readDocument("docs/campaign.md");
 const headings = guide.text.split("\n").filter((line) => line.startsWith("## "));

@@ -39,6 +39,22 @@ function retriedShareOf({ retryOn }: BatchJob, { outcomes }: Assumptions): numbe
 const least = (a: number | null, b: number | null): number | null =>
   a === null || b === null ? (a ?? b) : Math.min(a, b);
 
+type OpenIn = Awaited<ReturnType<typeof openInSets>>[number];
+
+/** Contacts that were given their zones and those whose numbers are there are in sets of their own. */
+function byZones(sets: readonly OpenIn[]): OpenIn[] {
+  const same = Map.groupBy(sets, ({ zones }) => zones.join(" "));
+  return [...same.values()].flatMap(([first, ...others]) =>
+    first === undefined ? [] : [others.reduce(added, first)],
+  );
+}
+
+const added = (a: OpenIn, b: OpenIn): OpenIn => ({
+  ...a,
+  pending: a.pending + b.pending,
+  waiting: a.waiting + b.waiting,
+});
+
 /** Plans runs of jobs by the rules that they have now; beside no other job. */
 export function createPlans({
   reads,
@@ -56,7 +72,7 @@ export function createPlans({
       findOrganization(db, caller.organizationId),
       databaseNow(db),
     ]);
-    const contactsIn = job.finishedAt === null ? await openInSets(db, job) : [];
+    const contactsIn = job.finishedAt === null ? byZones(await openInSets(db, job)) : [];
     const asked = assumed.startAt ?? (job.status === "scheduled" ? job.scheduledStartTime : null);
     const startMs = Math.max(now.getTime(), asked?.getTime() ?? 0);
     const { sets, ...run } = planOf({

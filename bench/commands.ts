@@ -109,8 +109,15 @@ const timeOf = (i: number): string => new Date(Date.UTC(2035, 0, 1) + (i % 525_6
 
 const { startBatchJob, rescheduleBatchJob } = BatchJobService.method;
 
-async function callsheet(name: Name, inFlight: number, seconds: number): Promise<Sample> {
+/** Gives a command to a service, after what becomes of it before. */
+export async function command(
+  name: Name,
+  inFlight: number,
+  seconds: number,
+  prepare?: (service: FreshService) => Promise<unknown>,
+): Promise<Sample> {
   await using service = await startFreshService();
+  await prepare?.(service);
   const count = most(inFlight, seconds);
   const ids = await makeJobs(service, warmUp + count);
   const { call, close } = openGrpcClient(service.grpcAddress, service.apiKey);
@@ -167,7 +174,7 @@ const entrants: Record<
   string,
   { role: Entrant["role"]; run: (name: Name, inFlight: number, seconds: number) => Promise<Sample> }
 > = {
-  Callsheet: { role: "callsheet", run: callsheet },
+  Callsheet: { role: "callsheet", run: command },
   "graphile-worker 0.18.0, rescheduleJobs": { role: "peer", run: beside(graphileCommands) },
   "BullMQ 6.7.0, promote or changeDelay": { role: "peer", run: beside(bullmqCommands) },
   "UPDATE with its commit, pool of ten": { role: "limit", run: beside(bareUpdates) },

@@ -1,6 +1,7 @@
 import { calls } from "./calls.ts";
 import { commandWorkloads } from "./commands.ts";
 import { dispatching } from "./dispatch.ts";
+import { logging } from "./events.ts";
 import { exporting } from "./export.ts";
 import { importing } from "./import.ts";
 import { paths } from "./paths.ts";
@@ -14,6 +15,7 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     importing,
     exporting,
     dispatching,
+    logging,
     suppressing,
     spaced,
     atOnce,

@@ -254,6 +254,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.use(startOpenings({ openings, logger }));
   const dueStarts = createDueStarts({ db: connections.starts, metrics, logger, traces });
   const jobs = createBatchJobs({
+    databaseUrl: directUrl,
     shares,
     reads: connections,
     schedule,

@@ -69,12 +69,16 @@ export type PauseWhen = {
   readonly outcomes: readonly Outcome[];
 };
 
+/** What a job is found by: words of its owner, each with a value. */
+export type Labels = Readonly<Record<string, string>>;
+
 /** A batch job as it is stored. */
 export type BatchJob = {
   readonly id: string;
   readonly organizationId: number;
   readonly name: string;
   readonly description: string;
+  readonly labels: Labels;
   readonly fromPhoneNumberId: string;
   readonly status: JobStatus;
   readonly failureReason: string | null;
@@ -114,6 +118,8 @@ export type BatchJob = {
   readonly hasAllPhones: boolean;
   /** How many sets of time zones its contacts are in; 0 for a job whose contacts may be called at any time. */
   readonly zoneSets: number;
+  /** The job whose contacts it was created with; it may be deleted by now. */
+  readonly copiedFrom: string | null;
   /** Contacts without a time zone of their own are in those that their numbers can be in. */
   readonly zonesFromPhone: boolean;
 };
@@ -123,6 +129,7 @@ export type JobSettings = Pick<
   BatchJob,
   | "name"
   | "description"
+  | "labels"
   | "concurrentCallLimit"
   | "maxAttempts"
   | "retryOn"
@@ -150,6 +157,8 @@ export type NewBatchJob = JobSettings &
     | "scheduledStartTime"
     | "scheduledJobId"
     | "totalContacts"
+    | "hasAllPhones"
+    | "copiedFrom"
     | "zonesFromPhone"
   > & {
     readonly status: "pending" | "scheduled";

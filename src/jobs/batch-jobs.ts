@@ -3,17 +3,26 @@ import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from ".
 import { type JobCommandRequest, checkNow, lockForCommand } from "./checks.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
+import { createCopying } from "./copying.ts";
 import { toldAnswer } from "./kept-answers.ts";
-import { type NewJob, type NewJobAnswer, decideJob, summaryOf } from "./new-job.ts";
-import { type Attempt, type BatchJob, type Contact, type Reads, createQueries } from "./queries.ts";
+import { type NewJob, createRpc, decideJob, entryOfNewJob, summaryOf, toldOf } from "./new-job.ts";
+import {
+  type Attempt,
+  type BatchJob,
+  type Contact,
+  type JobFilter,
+  type Reads,
+  type TimeRange,
+  createQueries,
+} from "./queries.ts";
 import { halfOfUpdate, updateJob } from "./updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
-import { type RedisHalf, createRedisHalves, goOn, toGoOn } from "./redis-halves.ts";
+import { createRedisHalves, goOn, toGoOn } from "./redis-halves.ts";
 import { readPhones } from "./national-phones.ts";
 import { createTogether } from "./together.ts";
 import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
-import type { JobSettings, NewBatchJob } from "../domain/batch-job.ts";
+import type { JobSettings } from "../domain/batch-job.ts";
 import { countSets, createZoneSets } from "../domain/zone-sets.ts";
 import type { FanOut } from "../starting/fan-out.ts";
 import type { Openings } from "../starting/openings.ts";
@@ -26,39 +35,14 @@ import { countInSets, readZoneSets } from "../postgres/zone-sets.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 
-export type { Attempt, BatchJob, CommandRequest, Contact, JobCommandRequest, NewJob };
+export type { Attempt, BatchJob, CommandRequest, Contact, JobCommandRequest, JobFilter, NewJob, TimeRange };
 
 export type BatchJobs = ReturnType<typeof createBatchJobs>;
 
-const createRpc = "CreateBatchJob";
-
-/** What is told of a new job: with a start time it is scheduled, too. */
-const toldOf = (
-  { status, totalContacts, rejectedCount, dueMs }: NewJobAnswer,
-  { timeZone, requestedStartTime }: NewBatchJob,
-) => {
-  const newScheduledStartTime = dueMs === null ? null : new Date(dueMs);
-  const data = {
-    status,
-    totalContacts,
-    rejectedContacts: rejectedCount,
-    scheduledStartTime: newScheduledStartTime,
-  };
-  const start = {
-    oldScheduledStartTime: null,
-    newScheduledStartTime,
-    timezone: timeZone,
-    requestedStartTime,
-  };
-  const further = dueMs === null ? [] : [{ type: "batch_job.scheduled" as const, data: start }];
-  return { data, further };
-};
-
-const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
-  scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, scheduledStartTimeMs: dueMs } };
-
 /** The commands on batch jobs, and the queries: what the API does, without its wire format. */
 export function createBatchJobs(deps: {
+  /** Of the connections that copies of contacts have to themselves. */
+  databaseUrl: string;
   shares: SharesToWaitIn;
   reads: Reads;
   schedule: Schedule;
@@ -73,6 +57,7 @@ export function createBatchJobs(deps: {
   const running = { shares, doRedisHalves: createRedisHalves(deps) };
   const runApart = createCommandRunner(running);
   const runTogether = createTogether(running);
+  const createCopy = createCopying({ directUrl: deps.databaseUrl, ...running });
 
   /** A command on one job, beside those that are in hand. */
   const onJob =
@@ -87,6 +72,7 @@ export function createBatchJobs(deps: {
       });
 
   async function createJob(request: CommandRequest, job: NewJob) {
+    if (job.copyContacts !== undefined) return await createCopy(request, job, job.copyContacts);
     if (job.contacts.length === 0) {
       return await runTogether(request, {
         rpc: createRpc,

@@ -1,15 +1,27 @@
 import { randomUUID } from "node:crypto";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { type ContactInput, type FlawedInput, type Rejection, sortOut } from "../domain/contact.ts";
+import {
+  type ContactInput,
+  type ContactStatus,
+  type FlawedInput,
+  type Rejection,
+  sortOut,
+} from "../domain/contact.ts";
 import type { JobSettings, NewBatchJob } from "../domain/batch-job.ts";
 import type { StartTime } from "../domain/job-state.ts";
+import type { RedisHalf } from "./redis-halves.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
 import type { CommandRequest } from "./command.ts";
 
+/** The contacts of a job that are in one of these statuses; none for all. */
+export type CopiedContacts = { readonly batchJobId: string; readonly statuses: readonly ContactStatus[] };
+
 export type NewJob = JobSettings & {
   readonly fromPhoneNumberId: string;
   readonly contacts: readonly (ContactInput | FlawedInput)[];
+  /** The contacts of another job instead. */
+  readonly copyContacts?: CopiedContacts | undefined;
   /** Empty for a job that waits for a start. */
   readonly requestedStartTime: string;
   readonly timeZone: string;
@@ -74,7 +86,9 @@ function checkAnyAccepted(given: number, rejected: readonly Rejection[]): void {
   );
 }
 
-export type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
+export const createRpc = "CreateBatchJob";
+
+type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
 
 /** What a create answers, and what it writes: the job and those of its contacts that are accepted. */
 export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: Date) {
@@ -95,6 +109,8 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
     scheduledStartTime: start?.scheduledStartTime ?? null,
     scheduledJobId: start === undefined ? null : randomUUID(),
     totalContacts: accepted.length,
+    hasAllPhones: true,
+    copiedFrom: null,
     zonesFromPhone: job.zonesFromPhone ?? false,
     traceparent: trace?.traceparent,
   };
@@ -109,3 +125,28 @@ export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: D
   };
   return { answer, created, accepted };
 }
+
+/** What is told of a new job: with a start time it is scheduled, too. */
+export const toldOf = (
+  { status, totalContacts, rejectedCount, dueMs }: NewJobAnswer,
+  { timeZone, requestedStartTime }: NewBatchJob,
+) => {
+  const newScheduledStartTime = dueMs === null ? null : new Date(dueMs);
+  const data = {
+    status,
+    totalContacts,
+    rejectedContacts: rejectedCount,
+    scheduledStartTime: newScheduledStartTime,
+  };
+  const start = {
+    oldScheduledStartTime: null,
+    newScheduledStartTime,
+    timezone: timeZone,
+    requestedStartTime,
+  };
+  const further = dueMs === null ? [] : [{ type: "batch_job.scheduled" as const, data: start }];
+  return { data, further };
+};
+
+export const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
+  scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, scheduledStartTimeMs: dueMs } };

@@ -2,7 +2,7 @@ import { fitting } from "../domain/answer-size.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Attempt } from "../domain/attempt.ts";
-import { type BatchJob, type JobStatus, shownStatus } from "../domain/batch-job.ts";
+import { type BatchJob, shownStatus } from "../domain/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
 import {
   type ContactStatus,
@@ -16,22 +16,17 @@ import { createLongPages } from "./long-pages.ts";
 import { readStartTime } from "./new-job.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
-import {
-  type JobCursor,
-  type Trx,
-  databaseNow,
-  findJob,
-  jobNotFound,
-  listJobs,
-} from "../postgres/batch-jobs.ts";
+import { type Trx, databaseNow, findJob, jobNotFound } from "../postgres/batch-jobs.ts";
 import { findContact, listContacts } from "../postgres/contacts.ts";
 import type { Connections } from "../postgres/connections.ts";
 import type { Database } from "../postgres/database.ts";
+import { type JobFilter, type TimeRange, everyJob, isOpen } from "../postgres/job-filter.ts";
+import { type JobCursor, type StatusCount, countJobsByStatus, listJobs } from "../postgres/job-search.ts";
 import { search } from "../postgres/searches.ts";
 import { readJobs } from "../postgres/watching.ts";
 import { readCallingHours } from "../postgres/zone-sets.ts";
 
-export type { Attempt, BatchJob };
+export type { Attempt, BatchJob, JobFilter, TimeRange };
 
 /** A contact with the status that its job gives it. */
 export type Contact = Omit<StoredContact, "status"> & { readonly status: ContactStatus };
@@ -82,13 +77,37 @@ export const shown = <C extends StoredContact>(
 const aroundTexts = 700;
 
 const bytesOf = (job: BatchJob): number =>
-  [job.name, job.description, job.fromPhoneNumberId, job.requestedStartTime ?? ""].reduce(
+  [
+    job.name,
+    job.description,
+    job.fromPhoneNumberId,
+    job.requestedStartTime ?? "",
+    ...Object.entries(job.labels).flat(),
+  ].reduce(
     (sum, text) => sum + Buffer.byteLength(text),
-    aroundTexts,
+    // A label takes less than ten bytes around its texts.
+    aroundTexts + 10 * Object.keys(job.labels).length,
   );
 
 const cursorOf = (job: BatchJob | undefined): JobCursor | undefined =>
   job && { createdAt: job.createdAt, id: job.id };
+
+/** Whether jobs have to be looked for; by the time of their creation alone they are next to each other. */
+const isSearch = ({ statuses, nameContains, labels, scheduledStartTime, finishedAt }: JobFilter): boolean =>
+  statuses.length > 0 ||
+  nameContains !== "" ||
+  Object.keys(labels).length > 0 ||
+  !isOpen(scheduledStartTime) ||
+  !isOpen(finishedAt);
+
+/** What a filter says, in the same words however it was said. Filters that older versions know keep theirs. */
+function wordsOf(filter: JobFilter): unknown[] {
+  const labels = Object.entries(filter.labels).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const ranges = [filter.created, filter.scheduledStartTime, filter.finishedAt];
+  const times = ranges.map(({ from, to }) => [from?.getTime() ?? null, to?.getTime() ?? null]);
+  const isNew = labels.length > 0 || !ranges.every(isOpen);
+  return [filter.statuses.toSorted(), filter.nameContains, ...(isNew ? [labels, times] : [])];
+}
 
 /** The connections that reads have. */
 export type Reads = Pick<Connections, "reads" | "searches" | "lookUps">;
@@ -132,18 +151,18 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
     /** One page of jobs, newest first; a short one where more would not fit, or where a search has taken enough. */
     async list(
       caller: Caller,
-      filter: { statuses: readonly JobStatus[]; nameContains: string },
+      asked: Partial<JobFilter>,
       page: { size: number; token: string },
     ): Promise<{ jobs: BatchJob[]; nextPageToken: string }> {
       const { organizationId } = caller;
-      const scope = ["jobs", organizationId, filter.statuses.toSorted(), filter.nameContains];
+      const filter = { ...everyJob, ...asked };
+      const scope = ["jobs", organizationId, ...wordsOf(filter)];
       const cursor = readPageToken(page.token, scope, isJobCursor);
       const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
       const size = pageSizeOf(page.size);
-      const isSearch = filter.statuses.length > 0 || filter.nameContains !== "";
       const list = (db: Database | Trx) => listJobs(db, organizationId, filter, { after, size: size + 1 });
       const found = await inTurn({ organizationId, size }, () =>
-        isSearch ? search(searches.of(organizationId), list) : list(reads.of(organizationId)),
+        isSearch(filter) ? search(searches.of(organizationId), list) : list(reads.of(organizationId)),
       );
       const jobs = fitting(found.jobs.slice(0, size), bytesOf);
       const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
@@ -151,6 +170,12 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
         jobs,
         nextPageToken: last ? writePageToken(scope, [last.createdAt.getTime(), last.id]) : "",
       };
+    },
+
+    /** How many jobs are in each status that the filter allows. */
+    async countByStatus({ organizationId }: Caller, asked: Partial<JobFilter>): Promise<StatusCount[]> {
+      const filter = { ...everyJob, ...asked };
+      return await search(searches.of(organizationId), (db) => countJobsByStatus(db, organizationId, filter));
     },
 
     /** One contact of a job and the history of its attempts, or contact_not_found. */

@@ -22,7 +22,11 @@ type Updated = {
 };
 
 /** What people have written, which may be about those who are called. */
-const unrecorded: ReadonlySet<string> = new Set(["name", "description"] satisfies (keyof JobSettings)[]);
+const unrecorded: ReadonlySet<string> = new Set([
+  "name",
+  "description",
+  "labels",
+] satisfies (keyof JobSettings)[]);
 
 const recordable = (names: readonly (keyof JobSettings)[], job: Partial<JobSettings>) =>
   Object.fromEntries(names.filter((name) => !unrecorded.has(name)).map((name) => [name, job[name]]));

@@ -2,9 +2,10 @@ import { type Transaction, sql } from "kysely";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { By, Tell } from "../domain/event.ts";
 import { isUuid } from "../domain/job-id.ts";
-import type { BatchJob, JobStatus, NewBatchJob } from "../domain/batch-job.ts";
+import type { BatchJob, NewBatchJob } from "../domain/batch-job.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
+import { insertLabels } from "./job-labels.ts";
 import { jobColumns, toBatchJob, toInsert } from "./job-rows.ts";
 import { plainArray } from "./lease-rows.ts";
 import { often } from "./prepared.ts";
@@ -70,6 +71,10 @@ export async function insertJobs(trx: Trx, jobs: readonly NewBatchJob[]): Promis
   await insertZoneSets(
     trx,
     jobs.filter(({ callingHours }) => callingHours !== null),
+  );
+  await insertLabels(
+    trx,
+    jobs.filter(({ labels }) => Object.keys(labels).length > 0),
   );
 }
 
@@ -150,48 +155,6 @@ export async function countAdded(
     .returningAll()
     .executeTakeFirstOrThrow();
   return toBatchJob(row);
-}
-
-export type JobFilter = { statuses: readonly JobStatus[]; nameContains: string };
-export type JobCursor = { createdAt: Date; id: string };
-
-/** At most so many jobs are looked at for one page, however few of them are asked for. */
-const mostLookedAt = 10_000;
-
-/**
- * The first jobs of an organization, newest first, that the filter lets pass. A search that has looked at as many as
- * one page may stops there, and says where: it goes on after that job.
- */
-export async function listJobs(
-  db: Database | Trx,
-  organizationId: number,
-  filter: JobFilter,
-  page: { after: JobCursor | undefined; size: number },
-): Promise<{ jobs: BatchJob[]; stoppedAt: JobCursor | undefined }> {
-  const literal = filter.nameContains.replaceAll(/[\\%_]/g, String.raw`\$&`);
-  const isNamed = literal === "" ? sql`true` : sql`name ilike ${`%${literal}%`}`;
-  const hasStatus = filter.statuses.length === 0 ? sql`true` : sql`status = any(${filter.statuses}::text[])`;
-  const { after } = page;
-  const isAfter =
-    after === undefined ? sql`true` : sql`(created_at, id) < (${after.createdAt}, ${after.id}::uuid)`;
-  // Both limits end the walk along the index; the place in it tells which one did. Every job is between the infinities:
-  // a planner that has no statistics takes it that few are, and walks, where it would sort all of them otherwise.
-  const { rows } = await sql<BatchJobRow & { place: number; is_wanted: boolean }>`${often}
-    select ${jobColumns("looked_at")}, place, is_wanted from (
-      select *, row_number() over (order by created_at desc, id desc)::int as place,
-        ${isNamed} and ${hasStatus} as is_wanted
-      from batch_jobs
-      where organization_id = ${organizationId} and created_at > '-infinity' and created_at < 'infinity' and ${isAfter}
-      order by created_at desc, id desc limit ${mostLookedAt}
-    ) as looked_at
-    where is_wanted or place = ${mostLookedAt}
-    order by created_at desc, id desc limit ${page.size}
-  `.execute(db);
-  const last = rows.at(-1);
-  return {
-    jobs: rows.filter((row) => row.is_wanted).map(toBatchJob),
-    stoppedAt: last?.place === mostLookedAt ? { createdAt: last.created_at, id: last.id } : undefined,
-  };
 }
 
 /** How many contacts a job has in each status, in SQL, of a row of jobs by this name. */

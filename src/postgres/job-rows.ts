@@ -44,6 +44,8 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   has_all_phones: true,
   phones_up_to: true,
   zone_sets: true,
+  labels: true,
+  copied_from: true,
   zones_from_phone: true,
 };
 
@@ -63,6 +65,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   organizationId: row.organization_id,
   name: row.name,
   description: row.description,
+  labels: row.labels,
   fromPhoneNumberId: row.from_phone_number_id,
   status: row.status,
   failureReason: row.failure_reason,
@@ -107,6 +110,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   },
   hasAllPhones: row.has_all_phones,
   zoneSets: row.zone_sets,
+  copiedFrom: row.copied_from,
   zonesFromPhone: row.zones_from_phone,
 });
 
@@ -115,6 +119,7 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   organization_id: job.organizationId,
   name: job.name,
   description: job.description,
+  labels: JSON.stringify(job.labels),
   from_phone_number_id: job.fromPhoneNumberId,
   status: job.status,
   timezone: job.timeZone,
@@ -135,6 +140,8 @@ export const toInsert = (job: NewBatchJob): BatchJobInsert => ({
   pending_contacts: job.totalContacts,
   calling_hours: job.callingHours === null ? null : JSON.stringify(job.callingHours),
   zone_sets: job.callingHours === null ? 0 : 1,
+  has_all_phones: job.hasAllPhones,
+  copied_from: job.copiedFrom,
   zones_from_phone: job.zonesFromPhone,
   ...(job.traceparent === undefined ? {} : { trace_context: job.traceparent }),
 });

@@ -1,5 +1,6 @@
 import type { BatchJob, JobSettings } from "../domain/batch-job.ts";
 import { type Trx, moved } from "./batch-jobs.ts";
+import { replaceLabels } from "./job-labels.ts";
 import { toBatchJob } from "./job-rows.ts";
 import { nextCallAt } from "./pace.ts";
 import type { BatchJobsTable } from "./tables.ts";
@@ -7,6 +8,7 @@ import type { BatchJobsTable } from "./tables.ts";
 const columns = {
   name: "name",
   description: "description",
+  labels: "labels",
   concurrentCallLimit: "concurrent_call_limit",
   maxAttempts: "max_attempts",
   retryOn: "retry_on",
@@ -54,5 +56,6 @@ export async function changeSettings(
     .where("id", "=", job.id)
     .returningAll()
     .executeTakeFirstOrThrow();
+  if (changes.labels !== undefined) await replaceLabels(trx, job);
   return { job: toBatchJob(row), forbidsRetries };
 }

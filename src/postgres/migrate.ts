@@ -35,6 +35,8 @@ import * as ends from "./migrations/0025-ends.ts";
 import * as progress from "./migrations/0026-progress.ts";
 import * as events from "./migrations/0027-events.ts";
 import * as zoneSets from "./migrations/0028-zone-sets.ts";
+import * as labels from "./migrations/0029-labels.ts";
+import * as copies from "./migrations/0030-copies.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -66,6 +68,8 @@ export const migrations: SchemaChanges = {
   "0026-progress": progress,
   "0027-events": events,
   "0028-zone-sets": zoneSets,
+  "0029-labels": labels,
+  "0030-copies": copies,
 };
 
 const bookkeeping = {

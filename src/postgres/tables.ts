@@ -1,5 +1,5 @@
 import type { ColumnType, Generated, Insertable, Selectable } from "kysely";
-import type { JobStatus, PauseWhen } from "../domain/batch-job.ts";
+import type { JobStatus, Labels, PauseWhen } from "../domain/batch-job.ts";
 import type { EventType, OwnActor } from "../domain/event.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactInput, FinalContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
@@ -54,6 +54,8 @@ export type BatchJobsTable = ContactCountColumns & {
   organization_id: number;
   name: string;
   description: string;
+  /** job_labels has them again. */
+  labels: ColumnType<Labels, string | undefined, Labels>;
   from_phone_number_id: string;
   status: JobStatus;
   failure_reason: string | null;
@@ -101,6 +103,8 @@ export type BatchJobsTable = ContactCountColumns & {
   zone_sets: Filled<number>;
   /** The organization's, under which these were reckoned; under another one they give nothing. */
   hours_revision: ColumnType<never, number | undefined, number>;
+  /** The job whose contacts it was created with; it need not be there any more. */
+  copied_from: string | null;
   /** What its next start or its leases go on from, where that was traced; traces.ts reads and writes it. */
   trace_context: ColumnType<never, string | undefined, never>;
 };
@@ -257,6 +261,9 @@ export type SuppressedPhonesTable = {
   reason: string;
 };
 
+/** A row for each label of each job, in the order of lists; it goes with its job. */
+export type JobLabelsTable = JobRef & { key: string; value: string; created_at: Date };
+
 export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
 
 export type Tables = {
@@ -278,6 +285,7 @@ export type Tables = {
   events: EventsTable;
   stored_contacts: StoredContactsTable;
   suppressed_phones: SuppressedPhonesTable;
+  job_labels: JobLabelsTable;
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;

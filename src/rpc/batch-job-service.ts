@@ -21,13 +21,13 @@ import {
   at,
   protoStatuses,
   readContactStatuses,
-  readStatuses,
   toAttempt,
   toBatchJob,
   toContact,
   toRejectedContact,
   toRejectedRow,
 } from "./convert.ts";
+import { readFilter } from "./job-filter.ts";
 import { readImport } from "./import-stream.ts";
 import { readChanges } from "./job-settings.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
@@ -193,15 +193,22 @@ export function batchJobService(
 
     async listBatchJobs(request, context) {
       const caller = callerOf(context);
-      const page = await jobs.list(
-        caller,
-        { statuses: readStatuses(request.statuses), nameContains: request.nameContains },
-        { size: request.pageSize, token: request.pageToken },
-      );
+      const page = await jobs.list(caller, readFilter(request), {
+        size: request.pageSize,
+        token: request.pageToken,
+      });
       return {
         batchJobs: page.jobs.map((job) => toBatchJob(job, caller.role)),
         nextPageToken: page.nextPageToken,
       };
+    },
+
+    async countBatchJobs(request, context) {
+      const counts = await jobs.countByStatus(
+        callerOf(context),
+        request.filter ? readFilter(request.filter, "filter.") : {},
+      );
+      return { counts: counts.map(({ status, ...rest }) => ({ status: protoStatuses[status], ...rest })) };
     },
 
     async getContact(request, context) {

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
+import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { CreateBatchJobRequest } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CommandRequest, JobCommandRequest, NewJob } from "../jobs/batch-jobs.ts";
+import { readContactStatuses } from "./convert.ts";
 import { callerOf } from "./gate/gate.ts";
 import { readSettings } from "./job-settings.ts";
 import { traceOf } from "./calls/tracing.ts";
@@ -13,13 +15,16 @@ type Command = Message & { readonly requestId: string };
 type JobCommand = Command & { readonly batchJobId: string; readonly expectedRevision?: bigint | undefined };
 type Context = Pick<HandlerContext, "values" | "method">;
 
+const inOrder = (map: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(map).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+
 /** A hash of the request in which maps, whose order on the wire means nothing, are in order. */
-function fingerprint(schema: DescMessage, request: Command & { contacts?: ContactInput[] }): Buffer {
-  for (const contact of request.contacts ?? []) {
-    contact.fields = Object.fromEntries(
-      Object.entries(contact.fields).toSorted(([a], [b]) => (a < b ? -1 : 1)),
-    );
-  }
+function fingerprint(
+  schema: DescMessage,
+  request: Command & { contacts?: ContactInput[]; labels?: Record<string, string> },
+): Buffer {
+  for (const contact of request.contacts ?? []) contact.fields = inOrder(contact.fields);
+  if (request.labels) request.labels = inOrder(request.labels);
   return createHash("sha256").update(toBinary(schema, request)).digest();
 }
 
@@ -37,15 +42,31 @@ export const toJobCommand = (request: JobCommand, context: Context): JobCommandR
   expectedRevision: request.expectedRevision,
 });
 
+function checkOneSource({ contacts, copyContacts }: CreateBatchJobRequest): void {
+  if (copyContacts === undefined || contacts.length === 0) return;
+  throw new BatchJobError(
+    "invalid_argument",
+    "The request has both contacts and copy_contacts; give one of them, and add the others with AddContacts.",
+    { field: "contacts" },
+  );
+}
+
 /** The job that a request describes, with the settings that it does not give. */
-export const toNewJob = (request: CreateBatchJobRequest): NewJob => ({
-  ...readSettings(request),
-  fromPhoneNumberId: request.fromPhoneNumberId,
-  contacts: request.contacts,
-  requestedStartTime: request.scheduledStartTime,
-  timeZone: request.timezone,
-  zonesFromPhone: request.zonesFromPhone,
-});
+export function toNewJob(request: CreateBatchJobRequest): NewJob {
+  checkOneSource(request);
+  return {
+    ...readSettings(request),
+    fromPhoneNumberId: request.fromPhoneNumberId,
+    contacts: request.contacts,
+    copyContacts: request.copyContacts && {
+      batchJobId: request.copyContacts.batchJobId,
+      statuses: readContactStatuses(request.copyContacts.statuses),
+    },
+    requestedStartTime: request.scheduledStartTime,
+    timeZone: request.timezone,
+    zonesFromPhone: request.zonesFromPhone,
+  };
+}
 
 export const createMessage = (created: { scheduledStartTimeMs: number | null }): string =>
   created.scheduledStartTimeMs === null ? "Created" : "Created and scheduled";

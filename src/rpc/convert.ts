@@ -197,6 +197,7 @@ export function toBatchJob(
     batchJobId: job.id,
     name: job.name,
     description: job.description,
+    labels: job.labels,
     fromPhoneNumberId: job.fromPhoneNumberId,
     status: protoStatuses[job.status],
     failureReason: job.failureReason ?? "",
@@ -233,6 +234,7 @@ export function toBatchJob(
     ...at("endAt", job.endAt),
     counts: toCounts(job),
     holds: holds.map(toHold),
+    copiedFrom: job.copiedFrom ?? "",
   };
 }
 

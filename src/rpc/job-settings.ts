@@ -30,6 +30,7 @@ const orElse = <T>(values: T[], fallback: readonly T[]): readonly T[] =>
 const readers = {
   name: ({ name = "" }) => ({ name }),
   description: ({ description = "" }) => ({ description }),
+  labels: ({ labels }) => ({ labels }),
   concurrentCallLimit: ({ concurrentCallLimit = defaults.concurrentCallLimit }) => ({ concurrentCallLimit }),
   maxAttempts: ({ maxAttempts = defaults.maxAttempts }) => ({ maxAttempts }),
   retryOn: ({ retryOn }) => ({ retryOn: orElse(readOutcomes(retryOn), defaults.retryOn) }),
@@ -71,7 +72,9 @@ const fieldByPath = new Map(
   fields.map((field) => [UpdateBatchJobRequestSchema.field[field].name, field] as const),
 );
 
-const isGiven = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 : value !== undefined);
+/** A list or a map that is empty is not; messages are told by their type. */
+const isGiven = (value: object | string | number | undefined): boolean =>
+  typeof value === "object" && !("$typeName" in value) ? Object.keys(value).length > 0 : value !== undefined;
 
 const refuse = (field: string, rule: string): never => {
   throw new BatchJobError("invalid_argument", `The request's field ${field} is wrong: ${rule}.`, { field });
@@ -81,6 +84,7 @@ const refuse = (field: string, rule: string): never => {
 export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
   ...readers.name(request),
   ...readers.description(request),
+  ...readers.labels(request),
   ...readers.concurrentCallLimit(request),
   ...readers.maxAttempts(request),
   ...readers.retryOn(request),

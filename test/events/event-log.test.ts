@@ -19,7 +19,7 @@ import {
 } from "../leasing/leases.ts";
 import { aNewJob, makeContacts, makeJob, onJob } from "../support/make.ts";
 import { eventually } from "../support/eventually.ts";
-import { expectAsLogged, readLog } from "../support/log-fold.ts";
+import { differencesFromLog, readLog } from "../support/log-fold.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";
 import { suppress } from "../support/suppress.ts";
@@ -33,7 +33,8 @@ afterAll(() => all[Symbol.asyncDispose]());
 
 const fresh = async () => (parts = await forNewOrganization(all));
 const logOf = () => readLog(parts.db, parts.caller.organizationId);
-const asLogged = () => expectAsLogged(parts.db, parts.caller.organizationId);
+const asLogged = async () =>
+  expect(await differencesFromLog(parts.db, parts.caller.organizationId)).toEqual([]);
 
 const list = (query: Partial<EventQuery> & { pageSize?: number } = {}, caller: Caller = parts.caller) =>
   parts.eventLog

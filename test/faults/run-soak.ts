@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { differencesFromLog } from "../support/log-fold.ts";
 import { startLoad } from "./load.ts";
 import { type Violation, countUnavailable } from "./oracle.ts";
 import { createFaults } from "./random-faults.ts";
@@ -59,6 +60,11 @@ export async function runSoak(options: {
     const deadlocks = await replica.metric("callsheet_deadlocks_total");
     if (deadlocks > 0) violations.push({ rule: "no deadlocks", detail: `${deadlocks} on ${replica.name}` });
   }
+  const untold = await system.withDatabase(async (db) => {
+    const { id } = await db.selectFrom("organizations").select("id").executeTakeFirstOrThrow();
+    return await differencesFromLog(db, id);
+  });
+  for (const detail of untold) violations.push({ rule: "the event log tells all", detail });
   const badLogLines = system.badLogLines();
 
   const ends = Map.groupBy(history.tried, ({ end }) => end);

@@ -3,7 +3,7 @@ import { storedContactStatuses } from "../../src/domain/contact.ts";
 import { writeLeaseId } from "../../src/domain/lease-id.ts";
 import { currentContacts } from "../../src/postgres/current-contacts.ts";
 import type { Parts } from "../support/parts.ts";
-import { expectAsLogged } from "../support/log-fold.ts";
+import { differencesFromLog } from "../support/log-fold.ts";
 import { overlaps } from "./history.ts";
 import type { Model } from "./model.ts";
 
@@ -99,5 +99,5 @@ export async function expectAsModelled(parts: Pick<Parts, "db" | "caller">, mode
   const keys = live.map(({ job_id, number }) => `${job_id} ${number}`);
   expect(new Set(keys).size).toBe(keys.length);
   expect(overlaps(stored.attempts)).toEqual([]);
-  await expectAsLogged(parts.db, parts.caller.organizationId);
+  expect(await differencesFromLog(parts.db, parts.caller.organizationId)).toEqual([]);
 }

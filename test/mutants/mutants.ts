@@ -1853,6 +1853,14 @@ const access: readonly Mutant[] = [
     title: "tells who did it by id and name, and of keys to admins alone",
   },
   {
+    guard: "a contact that the settings allow no other attempt any more is told anew",
+    file: "src/postgres/retries.ts",
+    text: 'for (const one of told ?? []) tell({ type: "contact.attempt_ended", ...by, batchJobId: id, ...one });',
+    instead: "",
+    test: "test/events/event-log.test.ts",
+    title: "that the settings allow no other after is told as the last",
+  },
+  {
     guard: "a reader of the log is not taken back to where its replica is",
     file: "src/events/following.ts",
     text: "const to = Math.max(place, tail.to);",

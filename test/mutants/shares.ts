@@ -20,7 +20,7 @@ export const shares: Mutant[] = [
   },
   {
     guard: "a search looks at some jobs only for one page",
-    file: "src/postgres/batch-jobs.ts",
+    file: "src/postgres/job-search.ts",
     text: "const mostLookedAt = 10_000;",
     instead: "const mostLookedAt = 1_000_000_000;",
     test: "test/postgres/searches.test.ts",

@@ -58,7 +58,7 @@ async function copyAll({ db, caller }: Parts) {
   `.execute(db);
   const look = async (): Promise<unknown> => {
     const all: Record<string, unknown[]> = {};
-    for (const table of [...tables, "stored_contacts", "events", "event_heads"]) {
+    for (const table of [...tables, "stored_contacts", "job_labels", "events", "event_heads"]) {
       const { rows } = await sql`
         select * from ${sql.table(table)} as t where organization_id = ${twin} order by t::text`.execute(db);
       all[table] = rows;

@@ -169,6 +169,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   ExportContacts: { csv: new Uint8Array(pieceBytes) },
   GetContact: { contact: largestContact(), attempts: times(10, largestAttempt) },
   ListBatchJobs: undefined,
+  CountBatchJobs: { counts: times(7, () => ({ status: 7, count: int32, isAtLeast: true })) },
   ListContacts: undefined,
   LeaseContacts: undefined,
   ExtendLeases: { leases: times(1_000, () => ({ leaseId: text(64), leaseExpiresAt: time })) },
@@ -221,6 +222,11 @@ describe("a list of the largest entries", () => {
         name: text(200),
         description: text(1_000),
         fromPhoneNumberId: text(128),
+        // Some have labels, as many and as large as can be.
+        labels:
+          i % 50 === 0
+            ? Object.fromEntries(times(20, (n) => [text(62) + String(n).padStart(2, "0"), text(200)]))
+            : {},
         contacts: [],
         retryOn: ["no_answer", "busy", "timeout", "voicemail", "blocked", "invalid_number", "carrier_error"],
         retryDelaysMs: times(10, () => 2_592_000_000),

@@ -149,6 +149,8 @@ const wrongLists: [string, Method, JsonObject, string[]][] = [
     ["statuses[1]"],
   ],
   ["a status twice", "listBatchJobs", { statuses: [1, 1] }, ["statuses"]],
+  ["a label without a key", "listBatchJobs", { labels: { "": "x" } }, ['labels[""]']],
+  ["a long label", "listBatchJobs", { labels: { team: times(201, "x") } }, ['labels["team"]']],
   ["a long name", "listBatchJobs", { nameContains: times(201, "x") }, ["name_contains"]],
   ["a control character", "listBatchJobs", { nameContains: "\0" }, ["name_contains"]],
   ["a negative page size", "listContacts", { batchJobId, pageSize: -1 }, ["page_size"]],

@@ -227,6 +227,7 @@ beforeAll(async () => {
       "event_heads",
       "stored_contacts",
       "suppressed_phones",
+      "job_labels",
       "organizations",
     ];
     const all = tables.map(async (table) => {
@@ -314,6 +315,10 @@ const attempts: Record<string, () => Promise<void>> = {
     expect((await stranger.jobs.listBatchJobs({})).batchJobs).toEqual([]);
     const list = stranger.jobs.listBatchJobs({ pageToken: known.jobsToken, pageSize: 1 });
     expect(await refusal(list)).toMatchObject({ reason: "invalid_page_token" });
+  },
+  CountBatchJobs: async () => {
+    const { counts } = await stranger.jobs.countBatchJobs({});
+    expect(counts.map(({ count }) => count)).toEqual([0, 0, 0, 0, 0, 0, 0]);
   },
   WatchBatchJobs: async () => {
     const watch = () => stranger.jobs.watchBatchJobs({ batchJobIds: [known.batchJobId] });

@@ -33,6 +33,7 @@ async function allRows({ db }: Parts): Promise<Record<string, Row[]>> {
     "requests",
     "organizations",
     "events",
+    "job_labels",
   ];
   const rows = tables.map(async (table) => {
     const { rows: all } = await sql<Row>`select * from ${sql.table(table)} as t order by t::text`.execute(db);

@@ -19,6 +19,7 @@ export const makeContacts = (count: number, first = 0): ContactInput[] =>
 export const aNewJob = (fields: Partial<NewJob> = {}): NewJob => ({
   name: "Spring campaign",
   description: "",
+  labels: {},
   fromPhoneNumberId: "pn_1",
   contacts: makeContacts(3),
   concurrentCallLimit: 5,

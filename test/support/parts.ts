@@ -102,7 +102,16 @@ export async function startParts(
     createOpenings({ db, logger, onOpened: (organizationId) => leasing.ring(organizationId) }),
   );
   const dueStarts = createDueStarts({ db, metrics, logger });
-  const jobs = createBatchJobs({ shares, reads, schedule, contactList, fanOut, openings, logger });
+  const jobs = createBatchJobs({
+    databaseUrl: database.url,
+    shares,
+    reads,
+    schedule,
+    contactList,
+    fanOut,
+    openings,
+    logger,
+  });
   const doRedisHalves = createRedisHalves({ schedule, contactList, fanOut, openings, logger });
   const files = {
     shares,

@@ -229,7 +229,7 @@ describe("a set", () => {
   test("gives nobody who is in another one, whatever list a number is on", async () => {
     const jobId = await runInSets({ contacts: contactsIn("Asia/Tokyo", undefined) });
     await close(jobId, 1);
-    await parts.redis.rpush(parts.keys.contacts(keyOf(jobId)), "1");
+    await parts.redis.lpush(parts.keys.contacts(keyOf(jobId)), "1");
     expect(numbersOf(await lease(parts, { maxContacts: 10 }))).toEqual([2]);
     expect(numbersOf(await lease(parts, { maxContacts: 10 }))).toEqual([]);
     await open(jobId, 1);

@@ -387,6 +387,16 @@ test("contacts of a job that has ended are counted, listed and exported as expir
   expect((await client.listContacts({ batchJobId, statuses: [ContactStatus.PENDING] })).contacts).toEqual([]);
   const { contact } = await client.getContact({ batchJobId, number: 1 });
   expect(contact).toMatchObject({ status: ContactStatus.EXPIRED, attempts: 0 });
+  const path = `${service.httpUrl}/batch/jobs/${batchJobId}?contactStatus=failed`;
+  const detail = await fetch(path, { headers: { authorization: `Bearer ${service.apiKey}` } });
+  expect(await detail.json()).toMatchObject({
+    status: "failed",
+    contactsProcessed: 3,
+    failedCalls: 3,
+    statusBreakdown: { failed: 3 },
+    contactsTotal: 3,
+    contacts: [1, 2, 3].map(() => ({ status: "failed", failureReason: "expired", attemptCount: 0 })),
+  });
   let file = "";
   const statuses = [ContactStatus.EXPIRED];
   for await (const { csv } of client.exportContacts({ batchJobId, statuses })) file += Buffer.from(csv);

@@ -86,6 +86,14 @@ export const endings: Mutant[] = [
     title: "of a job that somebody has locked is tried again soon, and holds up no other",
   },
   {
+    guard: "of what replicas note of a job's progress in a minute one remains",
+    file: "src/postgres/progress.ts",
+    text: "where p.noted_at[cardinality(p.noted_at)] <= excluded.noted_at[1] - ${leastBetween}",
+    instead: "",
+    test: "test/jobs/progress.test.ts",
+    title: "a running job's final contacts are noted once a minute, whoever looks",
+  },
+  {
     guard: "an end is ahead, and after the start",
     file: "src/jobs/new-job.ts",
     text: "if (startAt === null || endAt === null || startAt < endAt) return;",

@@ -55,6 +55,14 @@ export const suppression: Mutant[] = [
     title: "is answered after the lease is there for all to see, if that did not see the phone",
   },
   {
+    guard: "many phones that are taken for new, of which some are not, are added as any others",
+    file: suppressedPhones,
+    text: "if (numAffectedRows === BigInt(length)) return {",
+    instead: "if (numAffectedRows !== undefined) return {",
+    test: "test/service/suppression.test.ts",
+    title: "by the hundred, of which a few are there, or expired, or there twice, are counted as one by one",
+  },
+  {
     guard: "a job whose next contacts are all suppressed is looked through in few rounds",
     file: "src/leasing/look-ahead.ts",
     text: "if (suppressed > 0 && left === 0) {",

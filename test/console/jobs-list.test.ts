@@ -102,6 +102,21 @@ test("the list is filtered, searched and gone through by pages, and the address 
   expect(complaints).toEqual([]);
 });
 
+test("whoever comes back to a list is where they left it", async () => {
+  await using opened = await open(`${service.httpUrl}/jobs`, service);
+  const { page } = opened;
+  const rows = page.locator("table.jobs tbody tr");
+  await eventually(async () => expect(await rows.count()).toBe(50));
+  await rows.nth(40).getByRole("link").scrollIntoViewIfNeeded();
+  const left = await page.evaluate<number>("scrollY");
+  expect(left).toBeGreaterThan(0);
+  await rows.nth(40).getByRole("link").click();
+  await page.getByRole("link", { name: "Overview" }).waitFor();
+  expect(await page.evaluate<number>("scrollY")).toBeLessThan(left);
+  await page.goBack();
+  await eventually(async () => expect(await page.evaluate("scrollY")).toBe(left));
+});
+
 test("a search through very many jobs says that it has not come to the end, and goes on when asked to", async () => {
   const client = service.clientWith(service.apiKey);
   const organizationId = await ensureOrganization(db, "default");

@@ -99,7 +99,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   });
   await badge(page, "Running").waitFor();
   // The button that was pressed is there no more: whoever uses the keyboard goes on at what became of it.
-  expect(await page.evaluate("document.activeElement.innerText")).toContain("starting immediately");
+  expect(await page.evaluate("document.activeElement.className")).toBe("whole-line");
 
   // Watched to its end.
   const worker = startWorker(service, 200);
@@ -173,6 +173,21 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   const file = readFileSync(await download.path(), "utf8").split("\r\n");
   expect(file[0]).toContain("phone,name,Plan,status,attempts");
   expect(file.length).toBe(voicemails.contacts.length + 2);
+
+  // The same people again, in a job of their own.
+  const here = page.url();
+  await page.getByRole("button", { name: "Call these again" }).click();
+  await page.getByRole("button", { name: "Make the job" }).click();
+  await page.getByText("It waits to be started.").waitFor();
+  const again = await getJob(client, page.url().split("/").at(-1) ?? "");
+  expect(again).toMatchObject({
+    name: "Spring, again",
+    status: BatchJobStatus.PENDING,
+    copiedFrom: batchJobId,
+    concurrentCallLimit: 20,
+    counts: { total: voicemails.contacts.length, pending: voicemails.contacts.length },
+  });
+  await page.goto(here);
 
   // One contact that was called more than once, with the history of its attempts.
   const retried = voicemails.contacts.find(({ attempts }) => attempts > 1);

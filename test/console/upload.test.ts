@@ -117,6 +117,26 @@ test("an upload that is stopped leaves no job and no contact, and its form can b
   expect(await client.listBatchJobs({})).toMatchObject({ batchJobs: [{ counts: { total: 2_000 } }] });
 });
 
+test("a form with a chosen file is left only by whoever says so", async () => {
+  await using service = await startTestService();
+  await using opened = await open(service.httpUrl, service);
+  const { page } = opened;
+  await page.getByRole("link", { name: "New job" }).click();
+  await chooseFile(page, 3);
+  const asked: string[] = [];
+  page.once("dialog", (dialog) => {
+    asked.push(dialog.message());
+    void dialog.dismiss();
+  });
+  const jobs = page.getByRole("navigation", { name: "Where you are" }).getByRole("link", { name: "Jobs" });
+  await jobs.click();
+  expect(asked).toEqual(["The new job is not created yet. Leave it?"]);
+  await page.getByText("3 ready to send").waitFor();
+  page.once("dialog", (dialog) => void dialog.accept());
+  await jobs.click();
+  await page.getByText("There are no jobs yet.").waitFor();
+});
+
 test("a refused job says why, and its form can be mended and sent again", async () => {
   await using service = await startTestService();
   await using opened = await open(`${service.httpUrl}/jobs/new`, service);

@@ -1,4 +1,5 @@
 import { reads } from "./reads.ts";
+import { lists as listsOfPeople } from "./lists.ts";
 import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
@@ -1919,6 +1920,7 @@ export const mutants: readonly Mutant[] = [
   ...endings,
   ...network,
   ...consoleSessions,
+  ...listsOfPeople,
   ...reads,
   ...upgrades,
   ...vitals,

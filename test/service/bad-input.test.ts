@@ -52,6 +52,8 @@ const wrongCreations: [string, JsonObject, string[]][] = [
   ["a description of 1,001 characters", { description: times(1001, "x") }, ["description"]],
   ["a NUL in the description", { description: "nul\0" }, ["description"]],
   ["a carriage return in the description", { description: "dos\r\n" }, ["description"]],
+  ["a label without a key", { labels: { "": "x" } }, ['labels[""]']],
+  ["a copy of nothing", { copyContacts: { batchJobId: "" } }, ["copy_contacts.batch_job_id"]],
   ["no number to call from", { fromPhoneNumberId: "" }, ["from_phone_number_id"]],
   ["a long number to call from", { fromPhoneNumberId: times(129, "x") }, ["from_phone_number_id"]],
   ["a control character in the number", { fromPhoneNumberId: "pn\t1" }, ["from_phone_number_id"]],

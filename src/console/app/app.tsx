@@ -2,6 +2,7 @@ import { useComputed } from "@preact/signals";
 import { noteRefusal } from "../data/client.ts";
 import { href, route } from "../data/route.ts";
 import { isAdmin, session, signOut } from "../data/session.ts";
+import { uploads } from "../data/upload-list.ts";
 import { isTab } from "../features/job/tabs.ts";
 import { JobsView } from "../features/jobs/jobs-view.tsx";
 import { SignInView } from "../features/sign-in/sign-in-view.tsx";
@@ -12,8 +13,8 @@ import { later } from "../ui/later.tsx";
 import { Mark } from "../ui/mark.tsx";
 import { Empty, Loading } from "../ui/notice.tsx";
 import { AwayBanner } from "./away-banner.tsx";
-import { UploadTray } from "./upload-tray.tsx";
 
+const UploadTray = later(() => import("./upload-tray.tsx").then((module) => module.UploadTray));
 const JobView = later(() => import("../features/job/job-view.tsx").then((module) => module.JobView));
 const ContactView = later(() =>
   import("../features/job/contact-view.tsx").then((module) => module.ContactView),
@@ -66,7 +67,7 @@ export function App() {
         </button>
       </header>
       <AwayBanner />
-      <UploadTray />
+      {uploads.value.length > 0 && <UploadTray />}
       <main id="content" tabIndex={-1}>
         <Guarded key={route.value.path.slice(0, 2).join("/")}>
           <CurrentView />

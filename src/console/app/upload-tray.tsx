@@ -1,4 +1,4 @@
-import { dismissUpload, ownUpload, uploads } from "../data/uploads.ts";
+import { dismissUpload, ownUpload, uploads } from "../data/upload-list.ts";
 import { href } from "../data/route.ts";
 import { Notice } from "../ui/notice.tsx";
 import { UploadProgress, endOf } from "../ui/upload-progress.tsx";

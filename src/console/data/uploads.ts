@@ -1,45 +1,14 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { signal } from "@preact/signals";
 import { inBase } from "./base.ts";
 import { noteRefusal } from "./client.ts";
 import { noteAnswer } from "./connection.ts";
 import { errorFrom } from "./http-error.ts";
 import { insist } from "./insist.ts";
 import { proof } from "./proof.ts";
-import { type Refusal, refusalOf } from "./refusal.ts";
+import { refusalOf } from "./refusal.ts";
 import { newRequestId } from "./request-id.ts";
 import { askBeforeLeaving } from "./route.ts";
-
-/** What the service says of a file that it has taken. */
-export type Added = { readonly acceptedCount: number; readonly rejectedContactsCount: number };
-
-/**
- * A file on its way into a job: all of its contacts, or none. It lives outside of every view, and goes on whichever is
- * shown.
- */
-export type Upload = {
-  readonly id: string;
-  /** The name of the job, or of the one that is being made. */
-  readonly jobName: string;
-  /** Empty until there is one. */
-  readonly batchJobId: string;
-  readonly contacts: number;
-  readonly state: UploadState;
-};
-
-export type UploadState =
-  | { readonly kind: "sending"; readonly share: number; readonly isWaiting: boolean }
-  /** The whole file is there, and the service adds its contacts. */
-  | { readonly kind: "adding"; readonly isWaiting: boolean }
-  | {
-      readonly kind: "done";
-      readonly added: Added;
-      readonly said: string;
-      readonly refusal?: Refusal;
-    }
-  /** Sure that nothing was added, unless the service had the whole file and had not answered. */
-  | { readonly kind: "stopped"; readonly isSure: boolean }
-  | { readonly kind: "refused"; readonly refusal: Refusal };
+import { type Added, type Upload, isGoing, uploads } from "./upload-list.ts";
 
 /** What there is to do around the file itself; each step is safe to repeat under the id that it is given. */
 export type UploadPlan = {
@@ -54,14 +23,7 @@ export type UploadPlan = {
   readonly undo: (batchJobId: string) => Promise<void>;
 };
 
-export const uploads = signal<readonly Upload[]>([]);
-
-/** The one that the form shows which is open; empty if there is none. */
-export const ownUpload = signal("");
-
 const stops = new Map<string, AbortController>();
-
-const isGoing = ({ state }: Upload): boolean => state.kind === "sending" || state.kind === "adding";
 
 askBeforeLeaving((left) =>
   left === "page" && uploads.value.some(isGoing) ? "A file is being sent, and is not in its job yet." : "",
@@ -70,10 +32,6 @@ askBeforeLeaving((left) =>
 function change(id: string, changes: Partial<Upload>): void {
   uploads.value = uploads.value.map((upload) => (upload.id === id ? { ...upload, ...changes } : upload));
 }
-
-/** Forgets an upload that has come to its end. */
-export const dismissUpload = (id: string): void =>
-  void (uploads.value = uploads.value.filter((upload) => upload.id !== id));
 
 /** Of a file that is not there as a whole nothing is added. */
 export const stopUpload = (id: string): void => stops.get(id)?.abort();

@@ -1,4 +1,5 @@
-import { type Upload, stopUpload } from "../data/uploads.ts";
+import type { Upload } from "../data/upload-list.ts";
+import { stopUpload } from "../data/uploads.ts";
 import { counted } from "./format/numbers.ts";
 import { PlainProgress } from "./progress.tsx";
 

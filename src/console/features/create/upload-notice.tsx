@@ -1,4 +1,4 @@
-import type { Upload } from "../../data/uploads.ts";
+import type { Upload } from "../../data/upload-list.ts";
 import { UploadProgress } from "../../ui/upload-progress.tsx";
 
 /** How far the upload of this form is. The header shows the same wherever one goes. */

@@ -1,17 +1,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "../../data/flash.ts";
 import { href, navigate } from "../../data/route.ts";
-import {
-  type Upload,
-  type UploadPlan,
-  beginUpload,
-  dismissUpload,
-  ownUpload,
-  uploads,
-} from "../../data/uploads.ts";
+import { dismissUpload, isGoing, ownUpload, uploads } from "../../data/upload-list.ts";
+import { type UploadPlan, beginUpload } from "../../data/uploads.ts";
 import { endOf } from "../../ui/upload-progress.tsx";
-
-const isGoing = ({ state }: Upload): boolean => state.kind === "sending" || state.kind === "adding";
 
 /**
  * The upload of a form: while it goes on the form is locked, and one that came to nothing unlocks it again. It goes on

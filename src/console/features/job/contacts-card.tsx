@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { service } from "../../data/client.ts";
 import { download } from "../../data/download.ts";
 import { refusalOf } from "../../data/refusal.ts";
+import { mayChange } from "../../data/session.ts";
 import { loaded, useLoad } from "../../data/use-load.ts";
 import { ContactBadge } from "../../ui/badge.tsx";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
@@ -11,6 +12,7 @@ import { dateOf, exactTime, viewerZone } from "../../ui/format/times.ts";
 import { contactStatusWords, outcomeWords } from "../../ui/format/words.ts";
 import { href, navigate, route } from "../../data/route.ts";
 import type { BatchJob, Contact, ContactStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { AgainDialog } from "./again-dialog.tsx";
 import { contactsAddress, filePath, readContactsAddress } from "./contacts-address.ts";
 
 const pageSize = 50;
@@ -46,6 +48,7 @@ export function ContactsCard({ job }: { job: BatchJob }) {
   const key = ["contacts", asked];
   const { data, refusal, isStale } = useLoad(key, (signal) => service.listContacts(asked, { signal }));
   useEffect(() => void loaded.invalidateQueries({ queryKey: key }), [version]);
+  const [isAgain, setAgain] = useState(false);
   const status = statuses.length === 1 ? statuses[0] : undefined;
   return (
     <section class="card" aria-labelledby="contacts-title" id="contacts">
@@ -70,7 +73,15 @@ export function ContactsCard({ job }: { job: BatchJob }) {
             ))}
           </select>
         </label>
-        <Download job={job} statuses={statuses} />
+        <div class="actions">
+          <Download job={job} statuses={statuses} />
+          {mayChange() && (
+            <button type="button" onClick={() => setAgain(true)}>
+              Call these again
+            </button>
+          )}
+        </div>
+        {isAgain && <AgainDialog job={job} statuses={statuses} onClose={() => setAgain(false)} />}
       </div>
       {refusal && (
         <Notice tone="bad">

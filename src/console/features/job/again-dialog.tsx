@@ -1,0 +1,60 @@
+import { useRef } from "preact/hooks";
+import type { BatchJob, ContactStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { service } from "../../data/client.ts";
+import { say } from "../../data/flash.ts";
+import { insist } from "../../data/insist.ts";
+import { newRequestId } from "../../data/request-id.ts";
+import { href, navigate } from "../../data/route.ts";
+import { Dialog } from "../../ui/dialog.tsx";
+import { Form } from "../../ui/form.tsx";
+import { counted } from "../../ui/format/numbers.ts";
+import { contactStatusWords } from "../../ui/format/words.ts";
+import { settingsOf, toRequest } from "../../ui/settings.ts";
+
+const tries = 4;
+const longestName = 200;
+
+/** Makes a new job of these contacts, with the settings of theirs. */
+export function AgainDialog(props: {
+  job: BatchJob;
+  statuses: readonly ContactStatus[];
+  onClose: () => void;
+}) {
+  const { job, statuses, onClose } = props;
+  // The same for every try: the job is made once.
+  const requestId = useRef(newRequestId());
+  const which = statuses.map((status) => `“${contactStatusWords.get(status) ?? ""}”`).join(", ");
+
+  async function create(): Promise<string> {
+    const settings = { ...settingsOf(job), name: `${job.name}, again`.slice(0, longestName) };
+    const request = {
+      requestId: requestId.current,
+      ...toRequest(settings, job.callingHours),
+      timezone: job.timezone,
+      copyContacts: { batchJobId: job.batchJobId, statuses: [...statuses] },
+    };
+    const { batchJobId, totalContacts } = await insist(() => service.createBatchJob(request), { tries });
+    say(`A new job with ${counted(totalContacts, "contact")}. It waits to be started.`);
+    navigate(href(["jobs", batchJobId]));
+    return "";
+  }
+
+  return (
+    <Dialog title="Call these again?" onClose={onClose}>
+      <ul class="what-happens">
+        <li>
+          A new job is made with{" "}
+          {statuses.length === 0 ? "all contacts of this one" : `its contacts that are ${which}`}, and with
+          its settings.
+        </li>
+        <li>Who is on the list of those never called stays out.</li>
+        <li>Nobody is called before the new job is started.</li>
+      </ul>
+      <Form label="Call these again" submit="Make the job" onSubmit={create}>
+        <button type="button" onClick={onClose}>
+          Leave it
+        </button>
+      </Form>
+    </Dialog>
+  );
+}

@@ -22,6 +22,7 @@ const defaults = {
   RATE_IMPORT: 0,
   RATE_LEASE: 0,
   ESTIMATED_CALL_SECONDS: 120_000,
+  EVENT_RETENTION_DAYS: 30,
 };
 
 const longEnough = `cs_${"a".repeat(32)}`;
@@ -54,6 +55,7 @@ const allGiven = {
   CONNECTION_MAX_AGE: "0",
   IMPORT_MAX_BYTES: "1000",
   RETENTION_DAYS: "90",
+  EVENT_RETENTION_DAYS: "7",
   IMPORT_TIMEOUT: "60",
   EXPORT_TIMEOUT: "90",
   RATE_READ: "1000",
@@ -120,6 +122,7 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["IMPORT_MAX_BYTES", "1e9"],
     ["RATE_LEASE", "1000001"],
     ["RETENTION_DAYS", "0"],
+    ["EVENT_RETENTION_DAYS", "0"],
     ["GRPC_PORT", "65536"],
     ["GRPC_PORT", "NaN"],
     ["CALLSHEET_BOOTSTRAP_API_KEY", "secret"],
@@ -142,6 +145,7 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["LONGEST_WAIT", "-0"],
     ["RATE_READ", "99999999999999999999"],
     ["RETENTION_DAYS", "36501"],
+    ["EVENT_RETENTION_DAYS", "36501"],
     ["REDIS_URL", "redis://a,rediss://b"],
     ["HOST", "[::]"],
     ["HOST", "*"],
@@ -264,6 +268,7 @@ describe("settings", () => {
       CONNECTION_MAX_AGE: 0,
       IMPORT_MAX_BYTES: 1000,
       RETENTION_DAYS: 90,
+      EVENT_RETENTION_DAYS: 7,
       IMPORT_TIMEOUT: 60_000,
       EXPORT_TIMEOUT: 90_000,
       RATE_READ: 1_000,

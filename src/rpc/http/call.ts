@@ -7,7 +7,7 @@ import {
   type HandlerContext,
   type Interceptor,
 } from "@connectrpc/connect";
-import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { compressionGzip } from "@connectrpc/connect-node";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { type BytesInHand, createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
@@ -26,6 +26,7 @@ import { longestTimeoutMs, requestLimits, type RequestLimits } from "../requests
 import { settledKey, settling } from "../gate/strangers.ts";
 import { blameCaller } from "../calls/undecodable.ts";
 import { isWebText, toWebText, webTextType } from "./web-text.ts";
+import { writeAnswer } from "./write-answer.ts";
 
 export type Rpc = {
   readonly handler: UniversalHandler;
@@ -123,10 +124,7 @@ export async function answerRpc(
   response.once("finish", () => (isSent = response.statusCode === 200 && hasLeft(request)));
   response.once("close", () => deliveryOf(values).end(isSent && values.get(isAnswered)));
   const answer = await handler(call);
-  await universalResponseToNodeResponse(
-    isWebText(request.headers["content-type"] ?? "") ? toWebText(answer) : answer,
-    response,
-  );
+  await writeAnswer(isWebText(request.headers["content-type"] ?? "") ? toWebText(answer) : answer, response);
 }
 
 const isStream = ({ method }: UniversalHandler): boolean => method.methodKind !== "unary";

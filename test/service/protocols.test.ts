@@ -211,6 +211,8 @@ describe.each(everyCaller)("%s", (name) => {
           batchJobId,
           name: "Spring campaign",
           description: "first line\n\tsecond line",
+          labels: {},
+          copiedFrom: "",
           fromPhoneNumberId: "pn_1",
           status: "BATCH_JOB_STATUS_SCHEDULED",
           holds: [{ reason: "HOLD_REASON_NOT_STARTED", contacts: 2, until: "2031-07-01T07:00:00Z" }],

@@ -108,7 +108,7 @@ describe.each(bothListeners)("over %s", (name) => {
   });
 
   const paths =
-    "name, description, concurrent_call_limit, max_attempts, retry_on, retry_delays, calls_per_second, ramp_up, priority, start_within, pause_when, end_at, calling_hours";
+    "name, description, labels, concurrent_call_limit, max_attempts, retry_on, retry_delays, calls_per_second, ramp_up, priority, start_within, pause_when, end_at, calling_hours";
 
   test.each([
     ["a path that there is not", { updateMask: "fromPhoneNumberId", name: "A" }, "update_mask", paths],

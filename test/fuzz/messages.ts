@@ -152,8 +152,7 @@ function textValue(field: DescField, rules: Rules, making: Making): Value {
   if (random.chance(0.05)) {
     const odd = oddText(random);
     making.isOdd ||= !odd.isWellFormed();
-    // The log names requests by their ids, which are to tell nothing of anybody.
-    return stringValue(field.name === "request_id" ? odd.replaceAll(personal.name, "odd") : odd);
+    return stringValue(odd);
   }
   return stringValue(wordsFor(field.name)?.(words, random) ?? textOf(rules, making));
 }

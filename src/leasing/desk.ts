@@ -19,8 +19,8 @@ export type Desks = AsyncDisposable & {
     reports: readonly ReportOf[],
     ask?: Ask,
   ): Promise<{ results: Reported[]; leases: readonly Lease[] }>;
-  /** Ends the calls that wait here and that this one repeats: nobody waits for their answers. */
-  endOlder(ask: Ask): void;
+  /** The calls that wait here and that this one repeats. */
+  olderThan(ask: Ask): readonly Waiter[];
   /** Ends all calls that wait, with this error. */
   fail(error: unknown): void;
   ring(organizationId: number): void;
@@ -150,12 +150,12 @@ export function createDesks(deps: {
       return { results: recorded.value, leases };
     },
 
-    endOlder({ caller, requestId, ticket }) {
+    olderThan({ caller, requestId, ticket }) {
       const desk = desks.get(caller.organizationId);
       const queued = desk?.reportCalls.flatMap(({ next }) => next ?? []) ?? [];
-      for (const waiter of [...(desk?.waiters ?? []), ...queued]) {
-        if (waiter.ask.requestId === requestId && waiter.ask.ticket < ticket) waiter.leave();
-      }
+      return [...(desk?.waiters ?? []), ...queued].filter(
+        ({ ask }) => ask.requestId === requestId && ask.ticket < ticket,
+      );
     },
 
     fail(error) {

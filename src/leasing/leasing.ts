@@ -50,6 +50,16 @@ export type Leasing = AsyncDisposable & {
 /** What a lost wake-up costs at most. */
 const defaultFloorMs = 1_000;
 
+/**
+ * Whether the caller has left by now. The end of a connection is read a round of the event loop after what came just
+ * before it, so that two are waited for.
+ */
+async function hasGone({ signal }: Pick<LeaseRequest, "signal">): Promise<boolean> {
+  await nextTurn();
+  await nextTurn();
+  return signal.aborted;
+}
+
 /** The request with those of its jobs that can be there; undefined if none can. */
 function withKnownJobs(request: LeaseRequest): LeaseRequest | undefined {
   const jobIds = request.jobIds.filter(isUuid);
@@ -100,8 +110,7 @@ export function createLeasing(deps: {
   /** Takes over for a caller who is there still; undefined if the caller has gone, or has repeated the call. */
   async function takeOverFor(ask: Ask): Promise<readonly Lease[] | undefined> {
     // A replica that stood still hears now of a caller who has given up, and who may have repeated the call elsewhere.
-    await nextTurn();
-    if (ask.signal.aborted) return undefined;
+    if (await hasGone(ask)) return undefined;
     const leases = await takeOver(ask);
     if (!ask.signal.aborted) return leases;
     recorder.takeBack(ask.caller.organizationId, leases ?? []);
@@ -120,7 +129,7 @@ export function createLeasing(deps: {
     drawing.set(name, calls.add(request));
     try {
       const drawn = await drawTicket(shares.of(organizationId), organizationId, requestId);
-      if (signal.aborted) return undefined;
+      if (calls.size > 1 ? await hasGone(request) : signal.aborted) return undefined;
       const inOrder = [...calls];
       const place = inOrder.indexOf(request);
       for (const earlier of inOrder.slice(0, place)) repeated.add(earlier);
@@ -142,8 +151,9 @@ export function createLeasing(deps: {
     if (drawn === undefined) return undefined;
     const { ticket, isRepeat } = drawn;
     const ask = { ...request, ticket };
+    const older = desks.olderThan(ask);
     // Whoever has left may be the older one, though the ticket is the later.
-    if (!ask.signal.aborted) desks.endOlder(ask);
+    if (older.length > 0 && !(await hasGone(ask))) for (const waiter of older) waiter.leave();
     return { ask, isRepeat };
   }
 

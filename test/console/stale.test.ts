@@ -78,7 +78,7 @@ test("the second half of a double click does not hit the button that comes in th
   expect(await getJob(client, batchJobId)).toEqual(started);
   await page.clock.fastForward(1_000);
   await pause.click();
-  await page.getByText("Paused.").waitFor();
+  await page.getByText("Paused.", { exact: true }).waitFor();
 });
 
 async function start(page: Page): Promise<void> {

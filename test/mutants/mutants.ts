@@ -1060,7 +1060,7 @@ const leasing: Mutant[] = [
   {
     guard: "a call whose caller has gone before it has its ticket repeats none",
     file: "src/leasing/leasing.ts",
-    text: "if (signal.aborted) return undefined;",
+    text: "if (calls.size > 1 ? await hasGone(request) : signal.aborted) return undefined;",
     instead: "",
     test: "test/leasing/repeats.test.ts",
     title: "a call that comes after its repeat, and whose caller has gone by then, takes nothing from it",

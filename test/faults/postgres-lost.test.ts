@@ -87,4 +87,5 @@ const mayEnd = new Set([
   "already_running",
   "already_terminal",
   "invalid_status",
+  "not_updatable",
 ]);

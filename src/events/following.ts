@@ -4,7 +4,7 @@ import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import type { LoggedEvent } from "../domain/event.ts";
 import type { Database } from "../postgres/database.ts";
-import { type EventFilter, type Head, readEvents, readHeads } from "../postgres/events.ts";
+import { type EventFilter, type Head, noHead, readEvents, readHeads } from "../postgres/events.ts";
 import { type Alarm, createAlarm } from "../timing/alarm.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import { type EventQuery, boundsOf, checkCursor, readFilter } from "./event-log.ts";
@@ -149,7 +149,7 @@ export function createFollowing(deps: {
       };
       try {
         const heads = await guard(() => readHeads(db, [organizationId]));
-        const head = heads.get(organizationId) ?? { sequence: 0, firstSequence: 1 };
+        const head = heads.get(organizationId) ?? noHead;
         checkCursor(query.afterSequence, head);
         const tail = join(organizationId, head, reader);
         let place = Math.max(query.afterSequence, head.firstSequence - 1);

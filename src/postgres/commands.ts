@@ -20,9 +20,6 @@ export type Situation = {
   readonly kept: ReadonlyMap<string, KeptAnswer>;
 };
 
-const plain = (values: readonly (string | number | null)[]): string =>
-  plainArray(values.map((value) => value ?? "null"));
-
 const byName = (a: RequestName, b: RequestName): number => (nameOf(a) < nameOf(b) ? -1 : 1);
 
 /**
@@ -66,9 +63,9 @@ export async function lockForCommands(
 export const isRequestIdTaken = (error: unknown): boolean => codeOf(error) === "CS001";
 
 /**
- * Writes what commands have made of jobs that the transaction has locked, keeps their answers, writes
- * their events, and commits. It fails, and the transaction with it, if one of the request ids was taken meanwhile
- * (`isRequestIdTaken`). Those of the events that tell of the end of a job are given how many contacts it has.
+ * Writes what commands have made of jobs that the transaction has locked, keeps their answers, writes their events, and
+ * commits. It fails, and the transaction with it, if one of the request ids was taken meanwhile (`isRequestIdTaken`).
+ * Those of the events that tell of the end of a job are given how many contacts it has.
  */
 export async function writeCommands(
   trx: Trx,
@@ -86,12 +83,12 @@ export async function writeCommands(
   const answers = written.answers.toSorted((a, b) => byName(a.key, b.key));
   await sql`
     select from ${sql.id(functions.writeCommands.name)}(
-      ${organizationId}, ${now.getTime()}, ${plain(jobs.map((j) => j.id))}, ${plain(jobs.map((j) => j.status))},
-      ${plain(jobs.map((j) => j.failureReason))}, ${plain(jobs.map((j) => j.revision))},
+      ${organizationId}, ${now.getTime()}, ${plainArray(jobs.map((j) => j.id))}, ${plainArray(jobs.map((j) => j.status))},
+      ${plainArray(jobs.map((j) => j.failureReason))}, ${plainArray(jobs.map((j) => j.revision))},
       ${jobs.map((j) => j.timeZone)}, ${jobs.map((j) => j.requestedStartTime)},
-      ${plain(jobs.map((j) => j.scheduledStartTimeMs))}, ${plain(jobs.map((j) => j.scheduledJobId))},
-      ${plain(jobs.map((j) => j.startedAtMs))}, ${plain(jobs.map((j) => j.finishedAtMs))},
-      ${plain(jobs.map((j) => j.resumeAtMs ?? null))}, ${plain(deletedIds)},
+      ${plainArray(jobs.map((j) => j.scheduledStartTimeMs))}, ${plainArray(jobs.map((j) => j.scheduledJobId))},
+      ${plainArray(jobs.map((j) => j.startedAtMs))}, ${plainArray(jobs.map((j) => j.finishedAtMs))},
+      ${plainArray(jobs.map((j) => j.resumeAtMs))}, ${plainArray(deletedIds)},
       ${answers.map(({ key }) => key.rpc)}, ${answers.map(({ key }) => key.requestId)},
       ${answers.map(({ key }) => key.fingerprint)}, ${answers.map(({ answer }) => JSON.stringify(answer))},
       ${events.types}, ${events.actors}, ${events.apiKeyIds}, ${events.requestIds}, ${events.jobIds},

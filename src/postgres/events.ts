@@ -16,18 +16,15 @@ import { thenCommit } from "./sure-commits.ts";
  * the table of events, and so does what it is then.
  */
 
-const orNull = (values: readonly (string | number | null)[]): string =>
-  plainArray(values.map((value) => value ?? "null"));
-
 /** The columns of events that are to be written, as functions take them. */
 export const eventColumns = (events: readonly NewEvent[]) => ({
   types: plainArray(events.map(({ type }) => type)),
   actors: plainArray(events.map(({ actor }) => (typeof actor === "string" ? actor : "api_key"))),
-  apiKeyIds: orNull(events.map(({ actor }) => (typeof actor === "string" ? null : actor.apiKeyId))),
+  apiKeyIds: plainArray(events.map(({ actor }) => (typeof actor === "string" ? null : actor.apiKeyId))),
   requestIds: events.map(({ requestId }) => requestId),
-  jobIds: orNull(events.map(({ batchJobId }) => batchJobId ?? null)),
-  revisions: orNull(events.map(({ revision }) => revision ?? null)),
-  numbers: orNull(events.map(({ number }) => number ?? null)),
+  jobIds: plainArray(events.map(({ batchJobId }) => batchJobId)),
+  revisions: plainArray(events.map(({ revision }) => revision)),
+  numbers: plainArray(events.map(({ number }) => number)),
   data: events.map(({ data }) => (data === undefined ? null : JSON.stringify(data))),
 });
 
@@ -95,7 +92,8 @@ export const keepAttempts = (chosen: RawBuilder<unknown>): RawBuilder<unknown> =
 /** Where a log ends, and where it begins now. */
 export type Head = { readonly sequence: number; readonly firstSequence: number };
 
-const noHead: Head = { sequence: 0, firstSequence: 1 };
+/** Of a log in which nothing is yet. */
+export const noHead: Head = { sequence: 0, firstSequence: 1 };
 
 /** The heads of these organizations' logs. */
 export async function readHeads(

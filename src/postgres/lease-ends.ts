@@ -46,7 +46,7 @@ const textOrNull = (text: string | undefined): string | null => (text === "" ? n
 
 /** An array of texts; null where none of them says anything. */
 function textArray(texts: (string | null)[]): (string | null)[] | string {
-  return texts.every((text) => text === null) ? plainArray(texts.map(() => "null")) : texts;
+  return texts.every((text) => text === null) ? plainArray(texts) : texts;
 }
 
 /** What end_leases answers. */
@@ -82,7 +82,7 @@ export function endCall(
       ${plainArray(endings.map((e) => e.outcome))},
       ${textArray(endings.map((e) => textOrNull(e.details?.errorCode)))},
       ${textArray(endings.map((e) => textOrNull(e.details?.failureReason)))},
-      ${plainArray(endings.map((e) => e.details?.callDurationMs ?? "null"))},
+      ${plainArray(endings.map((e) => e.details?.callDurationMs))},
       ${textArray(endings.map((e) => textOrNull(e.details?.providerCallId)))}
     )`;
 }

@@ -1,8 +1,12 @@
 import { sql } from "kysely";
 import type { LeaseKey } from "../domain/lease-id.ts";
 
-/** An array of numbers or enum words as Postgres reads it; much cheaper than what the driver makes of an array. */
-export const plainArray = (values: readonly (number | string | null)[]): string => `{${values.join(",")}}`;
+/**
+ * An array of numbers or enum words, and of what is not there, as Postgres reads it; much cheaper than what the driver
+ * makes of an array.
+ */
+export const plainArray = (values: readonly (number | string | null | undefined)[]): string =>
+  `{${values.map((value) => value ?? "null").join(",")}}`;
 
 /**
  * The columns that name these leases of an organization, one row for each. The organization is among them, and no

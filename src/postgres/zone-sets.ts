@@ -289,8 +289,6 @@ export type SetOpening = Pick<SetToReckon, "jobId" | "zoneSet"> & {
   readonly nextLookAtMs: number | undefined;
 };
 
-const instants = (values: (number | undefined)[]) => plainArray(values.map((value) => value ?? "null"));
-
 /** Writes when sets are open, of jobs that the transaction has locked. */
 export async function writeOpenings(
   trx: Trx,
@@ -304,10 +302,10 @@ export async function writeOpenings(
       from unnest(
         ${plainArray(openings.map(({ jobId }) => jobId))}::uuid[],
         ${plainArray(openings.map(({ zoneSet }) => zoneSet))}::smallint[],
-        ${instants(openings.map(({ opening }) => opening?.fromMs))}::bigint[],
-        ${instants(openings.map(({ opening }) => opening?.untilMs))}::bigint[],
-        ${instants(openings.map(({ opening }) => opening?.callBeforeMs))}::bigint[],
-        ${instants(openings.map(({ nextLookAtMs }) => nextLookAtMs))}::bigint[]
+        ${plainArray(openings.map(({ opening }) => opening?.fromMs))}::bigint[],
+        ${plainArray(openings.map(({ opening }) => opening?.untilMs))}::bigint[],
+        ${plainArray(openings.map(({ opening }) => opening?.callBeforeMs))}::bigint[],
+        ${plainArray(openings.map(({ nextLookAtMs }) => nextLookAtMs))}::bigint[]
       ) as g (job_id, zone_set, from_ms, until_ms, call_before_ms, next_look_ms)
     )
     update zone_sets z set

@@ -7,15 +7,16 @@ import { insist } from "../../data/insist.ts";
 import { newRequestId } from "../../data/request-id.ts";
 import { route } from "../../data/route.ts";
 import { loaded, useLoad } from "../../data/use-load.ts";
-import { type Column, DataTable } from "../../ui/data-table.tsx";
+import type { Column } from "../../ui/data-table.tsx";
 import { Dialog } from "../../ui/dialog.tsx";
 import { Field, describedBy } from "../../ui/field.tsx";
 import { Form } from "../../ui/form.tsx";
 import { dateOf, dayAndTime, viewerZone } from "../../ui/format/times.ts";
 import { roleWords } from "../../ui/format/words.ts";
 import { Heading } from "../../ui/heading.tsx";
-import { Empty, Loading, Notice } from "../../ui/notice.tsx";
-import { Pager, readTrail } from "../../ui/pager.tsx";
+import { Notice } from "../../ui/notice.tsx";
+import { PagedTable } from "../../ui/paged-table.tsx";
+import { readTrail } from "../../ui/pager.tsx";
 import { keysAddress } from "./address.ts";
 
 const access = clientOf(AccessService);
@@ -61,22 +62,16 @@ export function KeysView() {
     <>
       <Heading title="People and keys" />
       <NewKey />
-      {refusal && <Notice tone="bad">{refusal.message}</Notice>}
-      {data === undefined && refusal === undefined && <Loading what="the keys" />}
-      {data?.apiKeys.length === 0 && <Empty title="There are no keys here." />}
-      {data !== undefined && data.apiKeys.length > 0 && (
-        <DataTable
-          caption="API keys, the newest first"
-          look="stacking"
-          columns={columns}
-          rows={data.apiKeys}
-          keyOf={({ apiKeyId }) => apiKeyId}
-          isStale={isStale}
-        />
-      )}
-      <Pager
-        label="Pages of keys"
-        headingId="title"
+      <PagedTable
+        caption="API keys, the newest first"
+        columns={columns}
+        rows={data?.apiKeys}
+        keyOf={({ apiKeyId }) => apiKeyId}
+        isStale={isStale}
+        refusal={refusal}
+        what="the keys"
+        none="There are no keys here."
+        pages="Pages of keys"
         trail={trail}
         next={data?.nextPageToken ?? ""}
         hrefOf={keysAddress}

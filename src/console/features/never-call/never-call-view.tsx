@@ -9,14 +9,15 @@ import { newRequestId } from "../../data/request-id.ts";
 import { href, route } from "../../data/route.ts";
 import { mayChange } from "../../data/session.ts";
 import { loaded, useLoad } from "../../data/use-load.ts";
-import { type Column, DataTable } from "../../ui/data-table.tsx";
+import type { Column } from "../../ui/data-table.tsx";
 import { Field, describedBy } from "../../ui/field.tsx";
 import { Form } from "../../ui/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { dateOf, dayAndTime, viewerZone } from "../../ui/format/times.ts";
 import { Heading } from "../../ui/heading.tsx";
-import { Empty, Loading, Notice } from "../../ui/notice.tsx";
-import { Pager, readTrail } from "../../ui/pager.tsx";
+import { Notice } from "../../ui/notice.tsx";
+import { PagedTable } from "../../ui/paged-table.tsx";
+import { readTrail } from "../../ui/pager.tsx";
 
 const suppression = clientOf(SuppressionService);
 const pageSize = 50;
@@ -55,22 +56,16 @@ export function NeverCallView() {
         <Look />
         {mayChange() && <Add />}
       </div>
-      {refusal && <Notice tone="bad">{refusal.message}</Notice>}
-      {data === undefined && refusal === undefined && <Loading what="the list" />}
-      {data?.suppressedPhones.length === 0 && <Empty title="Nobody is on the list." />}
-      {data !== undefined && data.suppressedPhones.length > 0 && (
-        <DataTable
-          caption="Phones that are never called"
-          look="stacking"
-          columns={columns}
-          rows={data.suppressedPhones}
-          keyOf={({ phone }) => phone}
-          isStale={isStale}
-        />
-      )}
-      <Pager
-        label="Pages of phones"
-        headingId="title"
+      <PagedTable
+        caption="Phones that are never called"
+        columns={columns}
+        rows={data?.suppressedPhones}
+        keyOf={({ phone }) => phone}
+        isStale={isStale}
+        refusal={refusal}
+        what="the list"
+        none="Nobody is on the list."
+        pages="Pages of phones"
         trail={trail}
         next={data?.nextPageToken ?? ""}
         hrefOf={(steps) => href(["never-call"], { page: steps.join(",") })}

@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { type ContactInput, duplicatePhone, sortOut } from "../../../src/domain/contact.ts";
 import { allowedStatuses, jobStatuses } from "../../../src/domain/batch-job.ts";
+import { toCell } from "../../../src/files/cells.ts";
 import { currentContacts } from "../../../src/postgres/current-contacts.ts";
 import { eventually } from "../../support/eventually.ts";
 import { everything } from "../../support/everything.ts";
@@ -18,10 +19,14 @@ const freshParts = useFreshParts();
 
 const quote = (text: string) => `"${text.replaceAll('"', '""')}"`;
 
-/** The contacts as a file; all have the fields of the first. */
+/** The contacts as a file, whose cells are guarded as those of an export; all have the fields of the first. */
 function toCsv(contacts: readonly ContactInput[]): string {
   const keys = Object.keys(contacts[0]?.fields ?? {});
-  const rows = contacts.map((c) => [c.phone, c.name, ...keys.map((key) => c.fields[key] ?? "")]);
+  const rows = contacts.map((c) => [
+    c.phone,
+    toCell(c.name),
+    ...keys.map((key) => toCell(c.fields[key] ?? "")),
+  ]);
   return [["phone", "name", ...keys], ...rows].map((row) => row.map(quote).join(",")).join("\r\n");
 }
 
@@ -141,7 +146,19 @@ describe("a file's contacts", () => {
     );
     const text = fc.oneof(
       fc.string({ unit: "grapheme", maxLength: 12 }).filter((s) => s.isWellFormed()),
-      fc.constantFrom("", 'a"b', "a\\b", "\\N", "a\tb", "a\nb", "a\u0085b", "\0", "\u{1F600}".repeat(201)),
+      fc.constantFrom(
+        "",
+        "'",
+        "'=a",
+        'a"b',
+        "a\\b",
+        "\\N",
+        "a\tb",
+        "a\nb",
+        "a\u0085b",
+        "\0",
+        "\u{1F600}".repeat(201),
+      ),
       fc.constantFrom("v".repeat(1000), "v".repeat(1001)),
     );
     const contact = fc

@@ -1,13 +1,14 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createHolds } from "../../src/jobs/holds.ts";
 import { eventually } from "../support/eventually.ts";
 import { always, moveOpening, notNow } from "../support/hours.ts";
 import { makeContacts, makeJob, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
 import { suppress, unsuppress } from "../support/suppress.ts";
 import {
   forNewOrganization,
+  inNewOrganizations,
   lease,
   leaseOne,
   limitOrganization,
@@ -16,15 +17,8 @@ import {
   runJob,
 } from "../leasing/leases.ts";
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
-});
+inNewOrganizations((own) => (parts = own));
 
 const holds = async (jobId: string) => await parts.holds.ofJob(await parts.jobs.get(parts.caller, jobId));
 
@@ -204,7 +198,7 @@ describe("the contacts of a job are held", () => {
 
   test("of another organization's worker nothing is said", async () => {
     const { id: jobId } = await makeJob(parts, { status: "running", contacts: 3 });
-    await lease(await forNewOrganization(shared), {});
+    await lease(await forNewOrganization(parts), {});
     expect(await holds(jobId)).toMatchObject([{ reason: "no_worker" }]);
   });
 

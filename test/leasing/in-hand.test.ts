@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { allKeys } from "../support/everything.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";
 import {
-  forNewOrganization,
+  inNewOrganizations,
   lease,
   leaseOne,
   makeRetriesDue,
@@ -15,15 +15,8 @@ import {
   runOut,
 } from "./leases.ts";
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
-});
+inNewOrganizations((own) => (parts = own));
 
 const jobOf = (jobId: string) => parts.jobs.get(parts.caller, jobId);
 const keysOf = async (jobId: string): Promise<string[]> =>
@@ -204,7 +197,7 @@ describe("the end of a job", () => {
   });
 
   test("comes once when its last calls end on two replicas at once", async () => {
-    await using other = await startParts({ beside: shared });
+    await using other = await startParts({ beside: parts });
     for (let trial = 0; trial < 20; trial += 1) {
       const jobId = await runJob(parts, { contacts: makeContacts(2) });
       const leases = await lease(parts, { maxContacts: 2 });

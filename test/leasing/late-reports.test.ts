@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import {
-  forNewOrganization,
+  inNewOrganizations,
   lease,
   leaseOne,
   letRunOut,
@@ -14,15 +14,8 @@ import {
   runOut,
 } from "./leases.ts";
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
-});
+inNewOrganizations((own) => (parts = own));
 
 const two = makeContacts(2);
 
@@ -59,7 +52,7 @@ describe("a lease that ran out", () => {
   });
 
   test("is ended once, however many replicas look for it", async () => {
-    await using other = await startParts({ beside: shared });
+    await using other = await startParts({ beside: parts });
     const jobId = await runJob(parts, { contacts: makeContacts(20), concurrentCallLimit: 100 });
     const leases = await lease(parts, { maxContacts: 20 });
     await Promise.all([runOut(parts, leases), runOut({ ...other, caller: parts.caller }, leases)]);

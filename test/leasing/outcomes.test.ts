@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type Outcome, outcomes } from "../../src/domain/contact.ts";
 import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import {
   forNewOrganization,
+  inNewOrganizations,
   lease,
   leaseOne,
   makeRetriesDue,
@@ -16,15 +17,8 @@ import {
   runOut,
 } from "./leases.ts";
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
-});
+inNewOrganizations((own) => (parts = own));
 
 const one = makeContacts(1);
 const two = makeContacts(2);
@@ -192,7 +186,7 @@ describe("a report", () => {
   });
 
   test("that two replicas get at once is recorded by one of them", async () => {
-    await using other = await startParts({ beside: shared });
+    await using other = await startParts({ beside: parts });
     const jobId = await runJob(parts, { contacts: makeContacts(100), concurrentCallLimit: 100 });
     const leases = await lease(parts, { maxContacts: 100 });
     const pairs = await Promise.all(

@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
 import {
-  forNewOrganization,
+  inNewOrganizations,
   lease,
   leaseOne,
   letRunOut,
@@ -14,15 +14,8 @@ import {
   runOut,
 } from "./leases.ts";
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
-});
+inNewOrganizations((own) => (parts = own));
 
 const listOf = (jobId: string) =>
   parts.redis.lrange(parts.keys.contacts({ id: jobId, organizationId: parts.caller.organizationId }), 0, -1);

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { purgeDeletedContacts } from "../../src/postgres/contacts.ts";
@@ -8,9 +8,9 @@ import { breaches } from "../support/breaches.ts";
 import { eventually } from "../support/eventually.ts";
 import { always, hoursAround, moveOpening, notNow, openingOf, zoneAt } from "../support/hours.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
 import {
-  forNewOrganization,
+  inNewOrganizations,
   lease,
   leaseOne,
   makeRetriesDue,
@@ -23,15 +23,8 @@ import {
 
 /* Contacts in several sets of time zones. */
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
-});
+inNewOrganizations((own) => (parts = own));
 
 const hour = 3_600_000;
 

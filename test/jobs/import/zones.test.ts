@@ -1,21 +1,14 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cellsOf, fileOf } from "../../support/exports.ts";
 import { breaches } from "../../support/breaches.ts";
 import { aNewJob, makeContacts, onJob } from "../../support/make.ts";
-import { type Parts, startParts } from "../../support/parts.ts";
-import { forNewOrganization, lease, runJob } from "../../leasing/leases.ts";
+import type { Parts } from "../../support/parts.ts";
+import { inNewOrganizations, lease, runJob } from "../../leasing/leases.ts";
 
 /* Files whose contacts have time zones of their own, or are in those of their numbers. */
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
-});
+inNewOrganizations((own) => (parts = own));
 
 async function importInto(batchJobId: string, ...lines: string[]) {
   async function* file() {

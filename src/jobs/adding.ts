@@ -48,9 +48,8 @@ export async function whenNothingKeepsOut<T>(db: Database, add: () => Promise<T>
 
 /**
  * Counts contacts that were written into a job, which the transaction has locked, and in its sets of time zones, all of
- * which are given, and tells of that. Refused as
- * limit_exceeded if the organization has more than it may have then. It comes last: others who add contacts to jobs of
- * the organization wait for the transaction from here on.
+ * which are given, and tells of that. Refused as limit_exceeded if the organization has more than it may have then. It
+ * comes last: others who add contacts to jobs of the organization wait for the transaction from here on.
  */
 export async function noteAdded(
   trx: Trx,

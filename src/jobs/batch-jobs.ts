@@ -1,11 +1,11 @@
 import type { Logger } from "pino";
 import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from "./adding.ts";
 import { type JobCommandRequest, checkNow, lockForCommand } from "./checks.ts";
-import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
+import { type CommandRequest, createCommandRunner } from "./command.ts";
 import { type JobCommand, jobCommands } from "./job-commands.ts";
 import { createCopying } from "./copying.ts";
 import { toldAnswer } from "./kept-answers.ts";
-import { type NewJob, createRpc, decideJob, entryOfNewJob, summaryOf, toldOf } from "./new-job.ts";
+import { type NewJob, createRpc, decideJob, entryOfNewJob, summaryOf, tellOfNew, toldOf } from "./new-job.ts";
 import {
   type Attempt,
   type BatchJob,
@@ -98,10 +98,7 @@ export function createBatchJobs(deps: {
         const numbers = inSets.map(({ zoneSet }) => zoneSet);
         await countInSets(trx, created, countSets(sets.all(), numbers));
         await checkStoredContacts(trx, organizationId, accepted.length);
-        const { data, further } = toldOf(answer, created);
-        for (const one of [{ type: "batch_job.created" as const, data }, ...further]) {
-          tell({ ...one, ...byOf(request), batchJobId, revision: 1 });
-        }
+        tellOfNew(tell, request, { answer, created });
         return answer;
       },
     });

@@ -5,9 +5,16 @@ import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import { type CopiedStatuses, copyContacts, openCopy } from "../postgres/copies.ts";
 import { countInSets, readZoneSets } from "../postgres/zone-sets.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
-import { type CommandRequest, byOf, createCommandRunner } from "./command.ts";
+import { type CommandRequest, createCommandRunner } from "./command.ts";
 import { createSlots } from "./import/slots.ts";
-import { type CopiedContacts, type NewJob, createRpc, decideJob, entryOfNewJob, toldOf } from "./new-job.ts";
+import {
+  type CopiedContacts,
+  type NewJob,
+  createRpc,
+  decideJob,
+  entryOfNewJob,
+  tellOfNew,
+} from "./new-job.ts";
 import type { DoRedisHalves } from "./redis-halves.ts";
 
 /** Each has a connection to Postgres; further ones wait. */
@@ -84,12 +91,8 @@ export function createCopying(deps: { directUrl: string; doRedisHalves: DoRedisH
             );
             await checkStoredContacts(trx, organizationId, totalContacts);
             const answered = { ...answer, totalContacts };
-            const { data, further } = toldOf(answered, created);
             const from = { copiedFrom: source.id, copiedStatuses: copied.statuses };
-            const first = { type: "batch_job.created" as const, data: { ...data, ...from } };
-            for (const one of [first, ...further]) {
-              tell({ ...one, ...byOf(request), batchJobId: created.id, revision: 1 });
-            }
+            tellOfNew(tell, request, { answer: answered, created }, from);
             return answered;
           },
         });

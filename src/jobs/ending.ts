@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Database } from "../postgres/database.ts";
 import { dueEnds, endDueJobs, nextEndAt } from "../postgres/ends.ts";
 import { type Alarm, createAlarm } from "../timing/alarm.ts";
-import { jittered } from "../timing/loop.ts";
+import { msUntil } from "../timing/loop.ts";
 import type { Clock } from "../vitals/clock.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { DoRedisHalves } from "./redis-halves.ts";
@@ -47,8 +47,7 @@ export async function runEndPass({ db, doRedisHalves, clock, logger }: Deps): Pr
   }
   if (due.length === batchSize && count > 0) return 0;
   if (count < due.length) return lockedPauseMs;
-  const next = await nextEndAt(db);
-  return Math.max(1, Math.min(jittered(floorMs), next === null ? Infinity : next.getTime() - clock.now()));
+  return msUntil(await nextEndAt(db), clock, floorMs);
 }
 
 /** Ends jobs when their end comes, until disposed; `ring` tells of an end that was set. */

@@ -8,11 +8,12 @@ import {
   sortOut,
 } from "../domain/contact.ts";
 import type { JobSettings, NewBatchJob } from "../domain/batch-job.ts";
+import type { Tell } from "../domain/event.ts";
 import type { StartTime } from "../domain/job-state.ts";
 import type { RedisHalf } from "./redis-halves.ts";
 import { checkFuture, parseStartTime } from "../domain/start-time.ts";
 import { canonicalTimeZone } from "../domain/time-zone.ts";
-import type { CommandRequest } from "./command.ts";
+import { type CommandRequest, byOf } from "./command.ts";
 
 /** The contacts of a job that are in one of these statuses; none for all. */
 export type CopiedContacts = { readonly batchJobId: string; readonly statuses: readonly ContactStatus[] };
@@ -147,6 +148,20 @@ export const toldOf = (
   const further = dueMs === null ? [] : [{ type: "batch_job.scheduled" as const, data: start }];
   return { data, further };
 };
+
+/** Tells of a new job by itself, and what else is to be said of its creation. */
+export function tellOfNew(
+  tell: Tell,
+  request: CommandRequest,
+  { answer, created }: { answer: NewJobAnswer; created: NewBatchJob },
+  beside: object = {},
+): void {
+  const { data, further } = toldOf(answer, created);
+  const creation = { type: "batch_job.created" as const, data: { ...data, ...beside } };
+  for (const one of [creation, ...further]) {
+    tell({ ...one, ...byOf(request), batchJobId: created.id, revision: 1 });
+  }
+}
 
 export const entryOfNewJob = ({ scheduledJobId, dueMs }: NewJobAnswer): RedisHalf =>
   scheduledJobId === null || dueMs === null ? {} : { put: { scheduledJobId, scheduledStartTimeMs: dueMs } };

@@ -4,7 +4,8 @@ import { estimatedFinish } from "../domain/estimate.ts";
 import type { CallingHours } from "../domain/hours.ts";
 import { type JobKey, beforeAllJobs, writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
-import { type NotedProgress, noteProgress, readProgress, runningJobs } from "../postgres/progress.ts";
+import { type NotedProgress, noteProgress, readProgress } from "../postgres/progress.ts";
+import { runningJobKeys } from "../postgres/sweep.ts";
 import { openInSets } from "../postgres/zone-sets.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { jittered } from "../timing/loop.ts";
@@ -17,7 +18,7 @@ const pauseMs = 30_000;
 export async function runProgressPass(db: Database): Promise<void> {
   let after: JobKey = { organizationId: 0, id: beforeAllJobs };
   for (let full = true; full;) {
-    const jobs = await runningJobs(db, after, batchSize);
+    const jobs = await runningJobKeys(db, after, batchSize);
     for (const [organizationId, own] of Map.groupBy(jobs, (job) => job.organizationId)) {
       await noteProgress(
         db,

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { Database } from "../postgres/database.ts";
 import { dueResumes, nextResumeAt, resumeDueJob } from "../postgres/resumes.ts";
-import { jittered } from "../timing/loop.ts";
+import { msUntil } from "../timing/loop.ts";
 import type { Clock } from "../vitals/clock.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { DoRedisHalves } from "./redis-halves.ts";
@@ -34,8 +34,7 @@ export async function runResumePass({ db, doRedisHalves, clock, logger }: Deps):
       logger.warn({ err: error, batchJobId: key.id }, "a paused job could not go on; it is tried again");
     }
   }
-  const next = await nextResumeAt(db);
-  return Math.max(1, Math.min(jittered(pauseMs), next === null ? Infinity : next.getTime() - clock.now()));
+  return msUntil(await nextResumeAt(db), clock, pauseMs);
 }
 
 /** Lets paused jobs go on when their time comes, until disposed. */

@@ -17,19 +17,6 @@ const mostPoints = 11;
 /** A point is noted once so much time has passed since the one before, whichever replica has noted that. */
 const leastBetween = sql`interval '50 seconds'`;
 
-/** The running jobs after this one, in the order of organizations and ids. */
-export async function runningJobs(db: Database, after: JobKey, limit: number): Promise<JobKey[]> {
-  return await db
-    .selectFrom("batch_jobs")
-    .select(["organization_id as organizationId", "id"])
-    .where("status", "=", "running")
-    .where(sql<boolean>`(organization_id, id) > (${after.organizationId}::int, ${after.id}::uuid)`)
-    .orderBy("organization_id")
-    .orderBy("id")
-    .limit(limit)
-    .execute();
-}
-
 /** Notes how many contacts of those of these jobs are final that run now, and whose hours are open for some. */
 export async function noteProgress(
   db: Database,

@@ -159,38 +159,38 @@ export async function writeStaged(
 ): Promise<ReadonlyMap<number, number>> {
   const { rows } = await sql<{ zoneSet: number; contacts: number }>`
     with written as (
-    insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
-    select ${job.organizationId}, ${job.id}, ${job.totalContacts}::int + b.first_position - coalesce(before.count, 0),
-      kept.contacts, kept.zone_sets
-    from ${blocks} b
-    left join lateral (
-      select nth as count from ${duplicates}
-      where organization_id = b.organization_id and position < b.first_position
-      order by position desc limit 1
-    ) as before on true
-    cross join lateral (
-      select case
-        when not exists (
-          select from ${duplicates}
-          where organization_id = b.organization_id
-            and position >= b.first_position and position <= b.last_position
-        ) then b.contacts
-        else (
-          select ${blockOf(sql`line`, sql`place`)}
-          from ${linesWithPlaces(sql`b.contacts`)} as t (line, place)
-          where not exists (
+      insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
+      select ${job.organizationId}, ${job.id}, ${job.totalContacts}::int + b.first_position - coalesce(before.count, 0),
+        kept.contacts, kept.zone_sets
+      from ${blocks} b
+      left join lateral (
+        select nth as count from ${duplicates}
+        where organization_id = b.organization_id and position < b.first_position
+        order by position desc limit 1
+      ) as before on true
+      cross join lateral (
+        select case
+          when not exists (
             select from ${duplicates}
-            where organization_id = b.organization_id and position = b.first_position + t.place - 1)
-        ) end as contacts, case when b.zone_sets is not null then (
-          select array_agg((${plainArray(zoneSets)}::smallint[])[zone_set + 1] order by place)
-          from unnest(b.zone_sets) with ordinality as t (zone_set, place)
-          where not exists (
-            select from ${duplicates}
-            where organization_id = b.organization_id and position = b.first_position + t.place - 1)
-        ) end as zone_sets
-    ) as kept
-    where kept.contacts is not null
-    returning zone_sets
+            where organization_id = b.organization_id
+              and position >= b.first_position and position <= b.last_position
+          ) then b.contacts
+          else (
+            select ${blockOf(sql`line`, sql`place`)}
+            from ${linesWithPlaces(sql`b.contacts`)} as t (line, place)
+            where not exists (
+              select from ${duplicates}
+              where organization_id = b.organization_id and position = b.first_position + t.place - 1)
+          ) end as contacts, case when b.zone_sets is not null then (
+            select array_agg((${plainArray(zoneSets)}::smallint[])[zone_set + 1] order by place)
+            from unnest(b.zone_sets) with ordinality as t (zone_set, place)
+            where not exists (
+              select from ${duplicates}
+              where organization_id = b.organization_id and position = b.first_position + t.place - 1)
+          ) end as zone_sets
+      ) as kept
+      where kept.contacts is not null
+      returning zone_sets
     )
     select zone_set as "zoneSet", count(*)::int as contacts from written cross join unnest(zone_sets) as zone_set
     where zone_set > 0 group by zone_set

@@ -105,12 +105,24 @@ export function lacksContacts(
 }
 
 /** The running jobs after this one in the order of their organizations and ids. */
-export async function runningJobs(db: Database, after: JobKey, limit: number): Promise<RunningJob[]> {
-  return await db
+const running = (db: Database, after: JobKey, limit: number) =>
+  db
     .selectFrom("batch_jobs")
+    .select(["id", "organization_id as organizationId"])
+    .where("status", "=", "running")
+    .where(sql<boolean>`(organization_id, id) > (${after.organizationId}, ${after.id})`)
+    .orderBy("organization_id")
+    .orderBy("id")
+    .limit(limit);
+
+/** The same, by their keys alone. */
+export const runningJobKeys = (db: Database, after: JobKey, limit: number): Promise<JobKey[]> =>
+  running(db, after, limit).execute();
+
+/** The same, with what tells whether all is well with them. */
+export async function runningJobs(db: Database, after: JobKey, limit: number): Promise<RunningJob[]> {
+  return await running(db, after, limit)
     .select([
-      "id",
-      "organization_id as organizationId",
       "revision",
       "total_contacts as totalContacts",
       "pending_contacts as pending",
@@ -120,11 +132,6 @@ export async function runningJobs(db: Database, after: JobKey, limit: number): P
       isUnderOldHours,
       isSettled,
     ])
-    .where("status", "=", "running")
-    .where(sql<boolean>`(organization_id, id) > (${after.organizationId}, ${after.id})`)
-    .orderBy("organization_id")
-    .orderBy("id")
-    .limit(limit)
     .execute();
 }
 

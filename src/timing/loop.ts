@@ -58,3 +58,7 @@ export function startLoop({
 
 /** 80 to 120 % of a time, so that replicas do not stay in step. */
 export const jittered = (ms: number): number => ms * (0.8 + 0.4 * Math.random());
+
+/** How long to wait for the next instant at which there is something to do, about `mostMs` at most. */
+export const msUntil = (next: Date | null, clock: { now(): number }, mostMs: number): number =>
+  Math.max(1, Math.min(jittered(mostMs), next === null ? Infinity : next.getTime() - clock.now()));

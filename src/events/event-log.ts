@@ -83,7 +83,9 @@ export function createEventLog(deps: { reads: Shares }) {
   return {
     async list(caller: Caller, query: EventQuery & { pageSize: number }): Promise<EventPage> {
       const { organizationId } = caller;
-      const { afterSequence, pageSize } = query;
+      const { pageSize } = query;
+      // No log is that long, and Postgres has no room for what is longer.
+      const afterSequence = Math.min(query.afterSequence, Number.MAX_SAFE_INTEGER);
       const filter = readFilter(caller, query);
       const size = Math.min(pageSize || defaultPageSize, maxPageSize);
       const db = reads.of(organizationId);

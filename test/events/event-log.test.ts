@@ -277,10 +277,12 @@ describe("ListEvents", () => {
     });
     const { head } = await list();
     expect((await list({ afterSequence: head.sequence })).events).toEqual([]);
-    expect(await refusal(list({ afterSequence: head.sequence + 1 }))).toMatchObject({
-      reason: "invalid_argument",
-      metadata: { field: "after_sequence", headSequence: String(head.sequence) },
-    });
+    for (const afterSequence of [head.sequence + 1, Number(2n ** 63n - 1n)]) {
+      expect(await refusal(list({ afterSequence }))).toMatchObject({
+        reason: "invalid_argument",
+        metadata: { field: "after_sequence", headSequence: String(head.sequence) },
+      });
+    }
   });
 
   test("refuses what comes after an event that is no longer kept, and begins with the first that is", async () => {

@@ -22,6 +22,8 @@ export type Asked = {
   readonly isEndless: boolean;
   /** There is something in it that a transport may refuse unread, or has no code of ours for. */
   readonly isOdd: boolean;
+  /** Of the largest message, before it is compressed. */
+  readonly largestBytes: number;
   readonly hasDeadline: boolean;
 };
 
@@ -69,7 +71,9 @@ function messagesOf(method: DescMethod, form: Form, making: Making): Buffer[] {
     const place = i === 0 ? "first" : i === count - 1 ? "last" : "middle";
     const here = method.methodKind === "client_streaming" ? place : "only";
     const each = Object.assign(making, { place: here } as const);
-    return bytesOf(makeMessage(method.input, each), form, each);
+    const bytes = bytesOf(makeMessage(method.input, each), form, each);
+    making.largestBytes = Math.max(making.largestBytes, bytes.length);
+    return bytes;
   });
 }
 
@@ -180,7 +184,7 @@ export function makeCall(
   { authorization, words, random }: { authorization: string; words: Vocabulary; random: Random },
 ): Asked {
   const wrong = random.pick([0, 0, 0.02, 0.2]);
-  const making: Making = { words, random, wrong, place: "only", fileBytes: 0, isOdd: false };
+  const making: Making = { words, random, wrong, place: "only", fileBytes: 0, largestBytes: 0, isOdd: false };
   const protocol = protocolOf(method, random);
   // Two of the protocols are always binary.
   const isBinary = protocol === "gRPC" || protocol === "gRPC-Web text" || random.chance(0.3);
@@ -202,6 +206,7 @@ export function makeCall(
     isCut: protocol !== "GET" && random.chance(0.02),
     isEndless: endless.has(method.name),
     isOdd: making.isOdd,
+    largestBytes: making.largestBytes,
     hasDeadline: Object.keys(deadline).length > 0,
   };
 }

@@ -24,7 +24,7 @@ const wellDone: Ending = { code: undefined, details: [] };
 const largeBytes = 4_096;
 
 /** Which codes this call may be given without a detail of ours. */
-function isOfTransport(code: Code, { method, body, isOdd, hasDeadline }: Asked): boolean {
+function isOfTransport(code: Code, { method, largestBytes, isOdd, hasDeadline }: Asked): boolean {
   switch (code) {
     case Code.InvalidArgument:
       // A deadline may be none at all.
@@ -32,7 +32,7 @@ function isOfTransport(code: Code, { method, body, isOdd, hasDeadline }: Asked):
     case Code.Unimplemented:
       return isOdd;
     case Code.ResourceExhausted:
-      return body.length > largeBytes || isOdd;
+      return largestBytes > largeBytes || isOdd;
     case Code.DeadlineExceeded:
       return hasDeadline;
     case Code.NotFound:

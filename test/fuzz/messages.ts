@@ -23,6 +23,8 @@ export type Making = {
   readonly place: "only" | "first" | "middle" | "last";
   /** Bytes of files in the messages before. */
   fileBytes: number;
+  /** Of the largest message, before it is compressed. */
+  largestBytes: number;
   /** True once there is something in it that no decoder need take. */
   isOdd: boolean;
 };

@@ -1433,6 +1433,14 @@ const vitals: Mutant[] = [
     title: "does not hold up one under a known key, on gRPC",
   },
   {
+    guard: "what is one too many under wrong keys is refused late",
+    file: "src/rpc/gate/strangers.ts",
+    text: 'setTimeout(() => turnAway("call"), turnedAwayAfterMs).unref();',
+    instead: 'turnAway("call");',
+    test: "test/rpc/strangers.test.ts",
+    title: "a call under a wrong key that is one too many is refused late, so that its repeat is no flood",
+  },
+  {
     guard: "what asks whether a replica is well waits for no flood of anything else",
     file: "src/rpc/gate/strangers.ts",
     text: "health: createLine({ inTurn: mostHealthInTurn }),",

@@ -283,6 +283,30 @@ describe("while 100 connections go on with wrong keys", () => {
   });
 });
 
+test("a call under a wrong key that is one too many is refused late, so that its repeat is no flood", async () => {
+  const strangers = createStrangers({ isFamiliar: () => false, isValid: async () => false });
+  const connection = {};
+  const { promise: turnedAway, resolve: turnAway } = Promise.withResolvers<string>();
+  const arrive = (): void =>
+    strangers.admit({
+      authorization: unknown,
+      wanted: "work",
+      connection,
+      address: "127.0.0.1",
+      isProxied: false,
+      begin() {},
+      turnAway,
+    });
+  const beganMs = performance.now();
+  // As many as are looked up at once, and then more than wait.
+  for (let batch = 0; batch < 3; batch += 1) {
+    for (let i = 0; i < 500; i += 1) arrive();
+    await setImmediate();
+  }
+  expect(await turnedAway).toBe("call");
+  expect(performance.now() - beganMs).toBeGreaterThanOrEqual(999);
+});
+
 test("a call that is left while it waits is never begun", async () => {
   await using listeners = await startRefusing();
   using hostile = openHttp2(listeners.grpc.port);

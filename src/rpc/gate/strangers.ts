@@ -55,6 +55,9 @@ const unasked: Keys = { isFamiliar: () => false, isValid: () => Promise.resolve(
 const mostWithoutKey = 128;
 const mostWithKey = 512;
 
+/** Clients repeat at once what was refused unseen, so that under wrong keys it is refused so late. */
+const turnedAwayAfterMs = 1_000;
+
 /** So many keys are looked up at the same time, shared out among the connections. */
 const mostLookedUp = 16_384;
 
@@ -106,7 +109,7 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
   function admitRefused({ connection, address, begin, turnAway }: Placed, why: () => unknown): void {
     const member = { group: address, key: connection, mostWaiting: mostWithKey };
     const refuse = (settled: () => void) => begin(Object.assign(() => settled(), { refusal: why() }));
-    if (!refused.enter(member, refuse)) turnAway("call");
+    if (!refused.enter(member, refuse)) setTimeout(() => turnAway("call"), turnedAwayAfterMs).unref();
   }
 
   async function admitLookedUp(authorization: string, arrival: Placed): Promise<void> {

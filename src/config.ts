@@ -98,6 +98,8 @@ const settings = z.object({
   ESTIMATED_CALL_SECONDS: seconds.default(120_000),
   RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
   EVENT_RETENTION_DAYS: wholeNumber(1, 36_500).default(defaultEventRetentionDays),
+  WEBHOOK_ALLOW_INSECURE: flag.default(false),
+  WEBHOOK_ALLOWED_NETWORKS: without(networksFault).transform(readNetworks).optional(),
 });
 
 export type Config = z.infer<typeof settings>;

@@ -34,6 +34,7 @@ const allowed: Record<string, readonly string[]> = {
   rest: ["domain", "gen", "jobs", "rpc"],
   events: ["domain", "postgres", "timing", "vitals"],
   suppression: ["domain", "files", "jobs", "postgres"],
+  webhooks: ["domain", "timing"],
   jobs: ["domain", "files", "postgres", "redis", "starting", "timing", "vitals"],
   leasing: ["domain", "postgres", "redis", "timing", "vitals"],
   starting: ["domain", "postgres", "redis", "timing", "vitals"],

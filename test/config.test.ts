@@ -23,6 +23,7 @@ const defaults = {
   RATE_LEASE: 0,
   ESTIMATED_CALL_SECONDS: 120_000,
   EVENT_RETENTION_DAYS: 30,
+  WEBHOOK_ALLOW_INSECURE: false,
 };
 
 const longEnough = `cs_${"a".repeat(32)}`;
@@ -56,6 +57,8 @@ const allGiven = {
   IMPORT_MAX_BYTES: "1000",
   RETENTION_DAYS: "90",
   EVENT_RETENTION_DAYS: "7",
+  WEBHOOK_ALLOW_INSECURE: "true",
+  WEBHOOK_ALLOWED_NETWORKS: "10.1.0.0/16, fd00::/8",
   IMPORT_TIMEOUT: "60",
   EXPORT_TIMEOUT: "90",
   RATE_READ: "1000",
@@ -146,6 +149,9 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["RATE_READ", "99999999999999999999"],
     ["RETENTION_DAYS", "36501"],
     ["EVENT_RETENTION_DAYS", "36501"],
+    ["WEBHOOK_ALLOW_INSECURE", "1"],
+    ["WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0-10.0.0.9"],
+    ["WEBHOOK_ALLOWED_NETWORKS", "hooks.internal"],
     ["REDIS_URL", "redis://a,rediss://b"],
     ["HOST", "[::]"],
     ["HOST", "*"],
@@ -269,6 +275,8 @@ describe("settings", () => {
       IMPORT_MAX_BYTES: 1000,
       RETENTION_DAYS: 90,
       EVENT_RETENTION_DAYS: 7,
+      WEBHOOK_ALLOW_INSECURE: true,
+      WEBHOOK_ALLOWED_NETWORKS: { has: expect.any(Function) },
       IMPORT_TIMEOUT: 60_000,
       EXPORT_TIMEOUT: 90_000,
       RATE_READ: 1_000,

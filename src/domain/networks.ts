@@ -41,17 +41,37 @@ function parse(network: string): { address: string; prefix: number } | undefined
 export function neighboursOf(address: string): string {
   // Without a colon, or with an address of IPv4 at its end, it has no more than one of IPv4.
   if (!isIPv6(address) || address.includes(".")) return address;
-  const [head = "", tail = ""] = address.split("%", 1).join("").split("::");
-  const [first, last] = [groupsOf(head), groupsOf(tail)];
-  const all = [...first, ...Array<number>(Math.max(0, 8 - first.length - last.length)).fill(0), ...last];
-  return `${all
+  return `${groupsOf(address)
     .slice(0, 4)
     .map((group) => group.toString(16))
     .join(":")}::/64`;
 }
 
-const groupsOf = (part: string): number[] =>
-  part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16));
+/** The eight numbers of an address of IPv6; the last two are one of IPv4 where it ends in one. */
+function groupsOf(address: string): number[] {
+  // Written as URLs have it: no zone, no dots, and nothing left out but where :: stands.
+  const { hostname } = new URL(`http://[${address.split("%", 1).join("")}]`);
+  const [first = [], last = []] = hostname
+    .slice(1, -1)
+    .split("::")
+    .map((part) => (part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16))));
+  return [...first, ...Array<number>(8 - first.length - last.length).fill(0), ...last];
+}
+
+/**
+ * The address of IPv4 at which ends what is sent to one of IPv6: to one that is mapped (::ffff:0:0/96), that a gateway
+ * of NAT64 translates (64:ff9b::/96), or that 6to4 wraps (2002::/16).
+ */
+export function ipv4Within(address: string): string | undefined {
+  if (!isIPv6(address)) return undefined;
+  const groups = groupsOf(address);
+  const begin = groups.slice(0, 6).join();
+  if (begin === "0,0,0,0,0,65535" || begin === `${0x64},${0xff9b},0,0,0,0`) return dotted(groups.slice(6));
+  return groups[0] === 0x2002 ? dotted(groups.slice(1, 3)) : undefined;
+}
+
+const dotted = (groups: readonly number[]): string =>
+  groups.flatMap((group) => [group >> 8, group & 255]).join(".");
 
 const loopback = readNetworks("127.0.0.0/8,::1");
 

@@ -6,6 +6,7 @@ import { shares } from "./shares.ts";
 import { endings } from "./ends.ts";
 import { consoleSessions } from "./console.ts";
 import { suppression } from "./suppression.ts";
+import { webhooks } from "./webhooks.ts";
 
 /**
  * A guard that is taken out, and the test that must then fail. test/README.md shows the guards; `npm run test:mutants`
@@ -1925,6 +1926,7 @@ export const mutants: readonly Mutant[] = [
   ...shares,
   ...callingHours,
   ...suppression,
+  ...webhooks,
   ...endings,
   ...network,
   ...consoleSessions,

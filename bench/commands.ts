@@ -80,7 +80,7 @@ async function measure(
 }
 
 /** So many scheduled jobs of one contact each, with their entries. */
-async function makeJobs({ databaseUrl, redisUrl }: FreshService, count: number): Promise<string[]> {
+export async function makeJobs({ databaseUrl, redisUrl }: FreshService, count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, () => randomUUID());
   const entries = ids.map(() => randomUUID());
   await withPostgres(databaseUrl, async (client) => {

@@ -5,6 +5,7 @@ import { logging } from "./events.ts";
 import { exporting } from "./export.ts";
 import { importing } from "./import.ts";
 import { paths } from "./paths.ts";
+import { rescheduling } from "./rescheduling.ts";
 import { suppressing } from "./suppression.ts";
 import { atOnce, idle, manyAtOnce, spaced } from "./schedule.ts";
 import type { Sizes, Workload } from "./workload.ts";
@@ -21,6 +22,7 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     atOnce,
     manyAtOnce,
     ...commandWorkloads,
+    rescheduling,
     calls,
     paths,
     idle,

@@ -15,6 +15,9 @@ const refuse = (text: string, why: string, metadata: Readonly<Record<string, str
     ...metadata,
   });
 
+const tooLate = (text: string): BatchJobError =>
+  refuse(text, "is too late; the latest start time is 9999-12-31T23:59:59.999Z.");
+
 const offsetMinutes = (offset: string): number => {
   if (offset === "Z") return 0;
   const minutes = Number(offset.slice(1, 3)) * 60 + Number(offset.slice(4, 6));
@@ -85,10 +88,27 @@ export function parseStartTime(text: string, timeZone: string): Date {
       { validBefore: before, validAfter: after },
     );
   }
-  if (instant > lastInstantMs) {
-    throw refuse(text, "is too late; the latest start time is 9999-12-31T23:59:59.999Z.");
-  }
+  if (instant > lastInstantMs) throw tooLate(text);
   return new Date(instant);
+}
+
+const wordsOf = (ms: number, zone: Zone, includeOffset: boolean): string =>
+  String(DateTime.fromMillis(ms, { zone }).toISO({ includeOffset, suppressMilliseconds: true }));
+
+/**
+ * The words, as `parseStartTime` reads them, for what the clocks of the zone show so much after they show `startAt`, or
+ * before that. Of a time that occurs twice they mean the first, or the second if the first is on the wrong side of
+ * `startAt`.
+ */
+export function shiftStartTime(startAt: Date, shiftMs: number, timeZone: string): string {
+  const zone = IANAZone.create(timeZone);
+  const atMs = startAt.getTime();
+  const wallMs = atMs + zone.offset(atMs) * 60_000 + shiftMs;
+  const words = wordsOf(wallMs, FixedOffsetZone.utcInstance, false);
+  if (wallMs > lastInstantMs) throw tooLate(words);
+  const [first, second] = instantsOf(wallMs, zone);
+  const isBehind = shiftMs > 0 && first !== undefined && first <= atMs;
+  return isBehind && second !== undefined ? wordsOf(second, zone, true) : words;
 }
 
 /** Refuses an instant that is not in the future. */

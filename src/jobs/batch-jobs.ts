@@ -18,6 +18,7 @@ import {
 import { halfOfUpdate, updateJob } from "./updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
+import { type Move, type Moved, createRescheduling } from "./rescheduling.ts";
 import { createRedisHalves, goOn, toGoOn } from "./redis-halves.ts";
 import { readPhones } from "./national-phones.ts";
 import { createTogether } from "./together.ts";
@@ -36,6 +37,7 @@ import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 
 export type { Attempt, BatchJob, CommandRequest, Contact, JobCommandRequest, JobFilter, NewJob, TimeRange };
+export type { Move, Moved };
 
 export type BatchJobs = ReturnType<typeof createBatchJobs>;
 
@@ -111,6 +113,7 @@ export function createBatchJobs(deps: {
     ...createQueries(deps.reads),
     ...createOffsetPages(deps.reads),
     ...createScheduleStates({ ...deps.reads, schedule: deps.schedule }),
+    ...createRescheduling({ shares, reads: deps.reads, runTogether }),
 
     /** Phones that are not E.164 are read as those of the default region, if there is one. */
     async create(request: CommandRequest, job: NewJob, defaultRegion = "") {

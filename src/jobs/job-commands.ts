@@ -87,7 +87,7 @@ const start: JobCommand<Started, void> = {
   }),
 };
 
-type Rescheduled = {
+export type Rescheduled = {
   readonly batchJobId: string;
   readonly statusBefore: JobStatus;
   readonly oldScheduledJobId: string | null;

@@ -7,6 +7,7 @@ import { isRequestIdTaken, lockForCommands, writeCommands } from "../postgres/co
 import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { isLockTimeout, isPostgresBusy, isPostgresUnavailable } from "../postgres/database.ts";
 import { lockPatienceMs } from "../postgres/locks.ts";
+import type { RequestKey } from "../postgres/requests.ts";
 import { replaceTraces } from "../postgres/traces.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
 import { type CommandRequest, byOf, keyOfRequest } from "./command.ts";
@@ -15,6 +16,8 @@ import type { Answered, DoRedisHalves, RedisHalf } from "./redis-halves.ts";
 
 type Steps<A> = {
   readonly rpc: string;
+  /** Under what its answer is kept, of one that is a part of the request. */
+  readonly partKey?: RequestKey;
   readonly type: EventType;
   /** The job that is named, if it is a command on one. */
   readonly batchJobId?: string;
@@ -47,6 +50,8 @@ async function goOnFrom(trx: Trx, organizationId: number, traces: ReadonlyMap<st
   const kept = [...traces].map(([id, { traceparent }]) => ({ organizationId, id, traceparent }));
   for (const [id, before] of await replaceTraces(trx, kept)) traces.get(id)?.follows(before);
 }
+
+export type Together = ReturnType<typeof createTogether>;
 
 /**
  * Runs commands that write no contacts. Those of one organization that are in hand together share a transaction: it
@@ -150,7 +155,7 @@ export function createTogether(deps: { shares: SharesToWaitIn; doRedisHalves: Do
     const { organizationId } = request.caller;
     const { batchJobId = "" } = steps;
     const command: InHand = {
-      key: keyOfRequest(request, steps.rpc),
+      key: steps.partKey ?? keyOfRequest(request, steps.rpc),
       type: steps.type,
       by: byOf(request),
       jobId: isUuid(batchJobId) ? batchJobId.toLowerCase() : undefined,

@@ -25,7 +25,12 @@ export const everyJob: JobFilter = {
 
 export const isOpen = ({ from, to }: TimeRange): boolean => from === undefined && to === undefined;
 
-/** Whether a time is in the range; true where the range says nothing. */
+/** Whether a time that is known is in the range; true where the range says nothing. */
+export const isIn = (time: Date | null, { from, to }: TimeRange): boolean =>
+  (from === undefined || (time !== null && time >= from)) &&
+  (to === undefined || (time !== null && time < to));
+
+/** The same of a time in a row. */
 export function isWithin(time: RawBuilder<unknown>, { from, to }: TimeRange): RawBuilder<boolean> {
   const bounds = [
     ...(from === undefined ? [] : [sql`${time} >= ${from}`]),

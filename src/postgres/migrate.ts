@@ -37,6 +37,7 @@ import * as events from "./migrations/0027-events.ts";
 import * as zoneSets from "./migrations/0028-zone-sets.ts";
 import * as labels from "./migrations/0029-labels.ts";
 import * as copies from "./migrations/0030-copies.ts";
+import * as waitingJobs from "./migrations/0031-waiting-jobs.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -70,6 +71,7 @@ export const migrations: SchemaChanges = {
   "0028-zone-sets": zoneSets,
   "0029-labels": labels,
   "0030-copies": copies,
+  "0031-waiting-jobs": waitingJobs,
 };
 
 const bookkeeping = {

@@ -10,7 +10,6 @@ import { toCallingHours } from "./calling-hours.ts";
 import {
   createMessage,
   pauseMessage,
-  rescheduleMessages,
   resumeMessage,
   startMessages,
   toCommand,
@@ -30,6 +29,7 @@ import {
 import { readFilter } from "./job-filter.ts";
 import { readImport } from "./import-stream.ts";
 import { readChanges } from "./job-settings.ts";
+import { readMove, toParts, toRescheduled } from "./rescheduling.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
 import type { ExportContacts } from "../jobs/export/contact-export.ts";
 import type { Watching } from "../jobs/watching.ts";
@@ -121,15 +121,15 @@ export function batchJobService(
         requestedStartTime: request.scheduledStartTime,
         timeZone: request.timezone,
       });
-      return {
-        success: true,
-        message: rescheduleMessages[moved.statusBefore] ?? "",
-        batchJobId: moved.batchJobId,
-        scheduledStartTime: timestampFromMs(moved.scheduledStartTimeMs),
-        status: protoStatuses.scheduled,
-        oldJobCancelled: moved.entryRemoved,
-        newScheduledJobId: moved.newScheduledJobId,
-      };
+      return toRescheduled(moved);
+    },
+
+    async *rescheduleBatchJobs(request, context) {
+      const { filter, dryRun } = request;
+      const move = readMove(request);
+      const reschedule = dryRun ? jobs.rescheduleAllDry : jobs.rescheduleAll;
+      const meant = filter ? readFilter(filter, "filter.") : {};
+      yield* toParts(reschedule(toCommand(request, context), meant, move, context.signal), { dryRun });
     },
 
     async pauseBatchJob(request, context) {

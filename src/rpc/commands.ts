@@ -21,10 +21,15 @@ const inOrder = (map: Record<string, string>): Record<string, string> =>
 /** A hash of the request in which maps, whose order on the wire means nothing, are in order. */
 function fingerprint(
   schema: DescMessage,
-  request: Command & { contacts?: ContactInput[]; labels?: Record<string, string> },
+  request: Command & {
+    contacts?: ContactInput[];
+    labels?: Record<string, string>;
+    filter?: { labels: Record<string, string> };
+  },
 ): Buffer {
   for (const contact of request.contacts ?? []) contact.fields = inOrder(contact.fields);
   if (request.labels) request.labels = inOrder(request.labels);
+  if (request.filter) request.filter.labels = inOrder(request.filter.labels);
   return createHash("sha256").update(toBinary(schema, request)).digest();
 }
 

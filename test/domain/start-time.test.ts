@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkFuture, parseStartTime } from "../../src/domain/start-time.ts";
+import { checkFuture, parseStartTime, shiftStartTime } from "../../src/domain/start-time.ts";
 import { refusal } from "../support/refusal.ts";
 
 describe("a start time means", () => {
@@ -186,5 +186,46 @@ describe("the future", () => {
       message: `The start time ${instant.toISOString()} is not in the future; it is 2027-03-01T15:00:00.000Z now.`,
       metadata: { field: "scheduled_start_time", now: "2027-03-01T15:00:00.000Z" },
     });
+  });
+});
+
+const halfADayBeforeTheEnd = () => shiftStartTime(new Date("9999-12-31T12:00:00Z"), 43_200_000, "UTC");
+
+describe("a start that is shifted is shown as so much later, or earlier", () => {
+  test.each([
+    // Over a change of the clocks it is the same time of day.
+    ["2027-03-27T09:00:00Z", "Europe/Berlin", 24, "2027-03-28T10:00:00", "2027-03-28T08:00:00.000Z"],
+    ["2027-03-28T08:00:00Z", "Europe/Berlin", -24, "2027-03-27T10:00:00", "2027-03-27T09:00:00.000Z"],
+    ["2027-10-30T08:00:00Z", "Europe/Berlin", 24, "2027-10-31T10:00:00", "2027-10-31T09:00:00.000Z"],
+    ["2027-10-02T15:00:00Z", "Australia/Lord_Howe", 24, "2027-10-04T01:30:00", "2027-10-03T14:30:00.000Z"],
+    // An hour of the clocks is two hours where they go back, and none where they jump over it.
+    ["2027-10-31T00:30:00Z", "Europe/Berlin", 1, "2027-10-31T03:30:00", "2027-10-31T02:30:00.000Z"],
+    ["2027-03-28T00:30:00Z", "Europe/Berlin", 2, "2027-03-28T03:30:00", "2027-03-28T01:30:00.000Z"],
+    // A time that occurs twice means the first.
+    ["2027-10-30T00:30:00Z", "Europe/Berlin", 24, "2027-10-31T02:30:00", "2027-10-31T00:30:00.000Z"],
+    ["2027-11-01T01:30:00Z", "Europe/Berlin", -24, "2027-10-31T02:30:00", "2027-10-31T00:30:00.000Z"],
+    ["2027-10-31T01:30:00Z", "Europe/Berlin", -0.25, "2027-10-31T02:15:00", "2027-10-31T00:15:00.000Z"],
+    // But no start that is moved forward goes back by that.
+    ["2027-10-31T01:15:00Z", "Europe/Berlin", 0.5, "2027-10-31T02:45:00+01:00", "2027-10-31T01:45:00.000Z"],
+    [
+      "2027-11-07T06:15:00Z",
+      "America/New_York",
+      0.25,
+      "2027-11-07T01:30:00-05:00",
+      "2027-11-07T06:30:00.000Z",
+    ],
+    // Milliseconds, leap days, and a zone that left a day out.
+    ["2027-03-01T10:00:00.250Z", "UTC", 1, "2027-03-01T11:00:00.250", "2027-03-01T11:00:00.250Z"],
+    ["2028-02-28T10:00:00Z", "UTC", 24, "2028-02-29T10:00:00", "2028-02-29T10:00:00.000Z"],
+    ["2011-12-29T20:00:00Z", "Pacific/Apia", 48, "2011-12-31T10:00:00", "2011-12-30T20:00:00.000Z"],
+  ])("%s in %s by %s h: %s, which is %s", (start, zone, hours, words, instant) => {
+    const shifted = shiftStartTime(new Date(start), hours * 3_600_000, zone);
+    expect(shifted).toBe(words);
+    expect(parseStartTime(shifted, zone).toISOString()).toBe(instant);
+  });
+
+  test("and refused where that is after the year 9999", async () => {
+    expect(await refusal(halfADayBeforeTheEnd)).toMatchObject({ reason: "invalid_datetime" });
+    expect(halfADayBeforeTheEnd).toThrow(/is too late; the latest start time is 9999-12-31T23:59:59.999Z/);
   });
 });

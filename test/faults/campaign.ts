@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import type { RescheduleBatchJobsResponse } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import type { ContactInput } from "../../src/domain/contact.ts";
 import { writeTimeOfDay } from "../../src/domain/hours-input.ts";
 import { makeContacts } from "../support/make.ts";
@@ -72,6 +74,12 @@ const inZones = (contacts: readonly ContactInput[], random: Random): ContactInpu
     return timezone === undefined || timezone === "" ? contact : { ...contact, timezone };
   });
 
+/** What came of moving many jobs; a stream that ends before it tells is one that broke off. */
+async function summaryOf(stream: AsyncIterable<RescheduleBatchJobsResponse>) {
+  for await (const { part } of stream) if (part.case === "summary") return part.value;
+  throw new ConnectError("the stream ended before its summary", Code.Unavailable);
+}
+
 const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
 
 /**
@@ -122,6 +130,7 @@ export async function runCampaign(
     ...(chanceOfNew(hasZones ? 0.5 : 0.15) ? { callingHours: everyOtherMinute() } : {}),
     ...(endsByItself ? { endAt: timestampFromMs(Date.now() + random.between(8_000, 20_000)) } : {}),
     scheduledStartTime: isScheduled ? inMs(random.between(1_500, 5_000)) : "",
+    labels: usesNew ? { campaign: randomUUID() } : {},
   };
   // Nobody can say that the time is still ahead when it has taken long to get through.
   const created = await unless(
@@ -135,9 +144,13 @@ export async function runCampaign(
 
   if (isScheduled && random.chance(0.4)) {
     const request = { ...command(), scheduledStartTime: inMs(random.between(1_500, 4_000)) };
-    await unless(
+    const { requestId, scheduledStartTime } = request;
+    const ofMany = { requestId, scheduledStartTime, filter: { labels: creation.labels } };
+    await unless<object>(
       orEnded(["invalid_status", "past_scheduled_time", "already_terminal"]),
-      insist("RescheduleBatchJob", ({ jobs }, o) => jobs.rescheduleBatchJob(request, o)),
+      chanceOfNew(0.5)
+        ? insist("RescheduleBatchJobs", ({ jobs }, o) => summaryOf(jobs.rescheduleBatchJobs(ofMany, o)))
+        : insist("RescheduleBatchJob", ({ jobs }, o) => jobs.rescheduleBatchJob(request, o)),
     );
   }
   if (!isScheduled || random.chance(0.3)) {

@@ -1,5 +1,6 @@
 import { reads } from "./reads.ts";
 import { lists as listsOfPeople } from "./lists.ts";
+import { moves } from "./moves.ts";
 import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
@@ -1931,6 +1932,7 @@ export const mutants: readonly Mutant[] = [
   ...network,
   ...consoleSessions,
   ...listsOfPeople,
+  ...moves,
   ...reads,
   ...upgrades,
   ...vitals,

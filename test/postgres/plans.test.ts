@@ -34,6 +34,7 @@ import {
   runningJobs,
   scheduledEntries,
 } from "../../src/postgres/sweep.ts";
+import { readWaitingJobs } from "../../src/postgres/waiting-jobs.ts";
 import { readVersions } from "../../src/postgres/watching.ts";
 import type { BatchJobRow } from "../../src/postgres/tables.ts";
 import { makeContacts, makeJob } from "../support/make.ts";
@@ -119,6 +120,21 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
       const page = await scheduledEntries(db, undefined, 100);
       await scheduledEntries(db, page.at(-1), 100);
     },
+  },
+  "walking over the jobs that wait, and those that a call has moved": {
+    rows: 1_000,
+    work: (db) =>
+      readWaitingJobs(
+        db,
+        {
+          organizationId: parts.caller.organizationId,
+          filter: everyJob,
+          withStartTime: true,
+          createdUpTo: new Date(),
+          answersOf: "RescheduleBatchJobs/none",
+        },
+        beforeAllJobs,
+      ),
   },
   "walking over running jobs": {
     rows: 10,

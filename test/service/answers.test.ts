@@ -150,6 +150,9 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   },
   StartBatchJob: { ...done, contactsEnqueued: int32, redisJobCancelled: true, startedAt: time },
   RescheduleBatchJob: { ...done, scheduledStartTime: time, oldJobCancelled: true, newScheduledJobId: id },
+  RescheduleBatchJobs: {
+    refused: { batchJobId: id, code: text(30), message: text(1_000), metadata: { field: text(1_000) } },
+  },
   PauseBatchJob: done,
   ResumeBatchJob: done,
   CancelBatchJob: { ...done, redisJobCancelled: true, contactsCancelled: int32 },

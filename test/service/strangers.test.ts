@@ -20,6 +20,7 @@ import {
 } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { routes } from "../../src/rest/routes.ts";
+import { allOf } from "../support/all-of.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
@@ -290,6 +291,12 @@ const attempts: Record<string, () => Promise<void>> = {
   RescheduleBatchJob: onTheirJob((jobs, job) =>
     jobs.rescheduleBatchJob({ ...job, scheduledStartTime: "2035-01-01T00:00:00" }),
   ),
+  RescheduleBatchJobs: async () => {
+    const move = stranger.jobs.rescheduleBatchJobs({ filter: {}, shift: { seconds: 60n } });
+    expect((await allOf(move)).map(({ part }) => part)).toMatchObject([
+      { case: "summary", value: { movedCount: 0, refusedCount: 0 } },
+    ]);
+  },
   PauseBatchJob: onTheirJob((jobs, job) => jobs.pauseBatchJob(job)),
   ResumeBatchJob: onTheirJob((jobs, job) => jobs.resumeBatchJob(job)),
   CancelBatchJob: onTheirJob((jobs, job) => jobs.cancelBatchJob(job)),

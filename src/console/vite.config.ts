@@ -1,9 +1,10 @@
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join, posix } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { type ZlibOptions, brotliCompress, gzip } from "node:zlib";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
+import { base64Decode } from "@bufbuild/protobuf/wire";
 import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { defineConfig, type Plugin } from "vite";
 
@@ -53,21 +54,31 @@ function imagesAsFiles(): Plugin {
 
 const rulesModule = "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
-const encode = (file: FileDescriptorProto) => base64Encode(toBinary(FileDescriptorProtoSchema, file));
+/**
+ * The description of a proto as a string of its bytes, most of which are names. In base64, as it was generated, what
+ * comes twice is hidden from what compresses it.
+ */
+function asText(file: FileDescriptorProto): string {
+  const letters = Array.from(toBinary(FileDescriptorProtoSchema, file), (byte) =>
+    byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c
+      ? `\\x${byte.toString(16).padStart(2, "0")}`
+      : String.fromCharCode(byte),
+  );
+  return `btoa("${letters.join("")}")`;
+}
 
-/** A description of a proto without its options: they are the service's. */
-function bare(described: string): string {
-  const file = fromBinary(FileDescriptorProtoSchema, base64Decode(described));
+/** A description without options: they are the service's. */
+function bare(file: FileDescriptorProto): FileDescriptorProto {
   for (const { field } of file.messageType)
     for (const each of field) if (!each.options?.packed) delete each.options;
   for (const { oneofDecl } of file.messageType) for (const each of oneofDecl) delete each.options;
   for (const { method } of file.service) for (const each of method) delete each.options;
-  return encode(file);
+  return file;
 }
 
 /** The rules of fields are the service's to check: what describes them, half of the first load, is left out. */
 function withoutRules(): Plugin {
-  const described = encode(create(FileDescriptorProtoSchema, { name: "buf/validate/validate.proto" }));
+  const described = asText(create(FileDescriptorProtoSchema, { name: "buf/validate/validate.proto" }));
   return {
     name: "without-rules",
     enforce: "pre",
@@ -75,11 +86,46 @@ function withoutRules(): Plugin {
     load: (id) =>
       id === `\0${rulesModule}`
         ? `import { fileDesc } from "@bufbuild/protobuf/codegenv2";
-           export const file_buf_validate_validate = fileDesc("${described}");`
+           export const file_buf_validate_validate = fileDesc(${described});`
         : undefined,
     transform: (code, id) =>
-      id.includes("/src/gen/") && !id.endsWith("options_pb.ts")
-        ? code.replace(/(?<=fileDesc\(")[A-Za-z\d+/=]+(?=")/, bare)
+      id.includes("_pb.")
+        ? code.replace(/(?<=fileDesc\()"([A-Za-z\d+/=]+)"/, (_all, base64: string) => {
+            const file = fromBinary(FileDescriptorProtoSchema, base64Decode(base64));
+            return asText(id.includes("/src/gen/") && !id.endsWith("options_pb.ts") ? bare(file) : file);
+          })
+        : undefined,
+  };
+}
+
+type Described = { name: string; field?: { name: string }[]; nestedType?: object[]; enumType?: object[] };
+
+/** What is read of the options of descriptions; the rest describes what no description here has. */
+const readOptions: Record<string, readonly string[]> = {
+  MessageOptions: ["map_entry"],
+  FieldOptions: ["packed"],
+  MethodOptions: ["idempotency_level"],
+};
+
+const isRead = ({ name }: Described): boolean => name.endsWith("DescriptorProto");
+
+/** The description of descriptions, without what `bare` ones do not have. */
+function withoutOptions(): Plugin {
+  return {
+    name: "without-options",
+    enforce: "pre",
+    transform: (code, id) =>
+      id.endsWith("/wkt/google/protobuf/descriptor_pb.js")
+        ? code.replace(/(?<=\bboot\()\{.*\}(?=\);)/, (described) => {
+            const file = JSON.parse(described) as { messageType: Described[] };
+            for (const message of file.messageType.filter((each) => !isRead(each))) {
+              const names = readOptions[message.name] ?? [];
+              message.field = (message.field ?? []).filter(({ name }) => names.includes(name));
+              delete message.nestedType;
+              if (names.length === 0) delete message.enumType;
+            }
+            return JSON.stringify(file);
+          })
         : undefined,
   };
 }
@@ -97,12 +143,19 @@ const encoders = ["toJson", "toJsonString", "enumToJson"];
 const none = (names: readonly string[]): string =>
   names.map((name) => `export function ${name}() { throw new Error("${name} is left out"); }`).join("\n");
 
-/** The console's messages go as bytes: what would write and read them as JSON is left out. */
+const writer = fileURLToPath(new URL("to-json.js", import.meta.resolve("@bufbuild/protobuf")));
+
+/**
+ * The console's messages go as bytes: what would write and read them as JSON is left out. "virtual:whole-json" has what
+ * writes it, for what is shown as JSON.
+ */
 function withoutJson(): Plugin {
   return {
     name: "without-json",
     enforce: "pre",
-    load(id) {
+    resolveId: (id) => (id === "virtual:whole-json" ? `${writer}?whole` : undefined),
+    async load(id) {
+      if (id === `${writer}?whole`) return await readFile(writer, "utf8");
       if (id.endsWith("/@bufbuild/protobuf/dist/esm/from-json.js")) return none(decoders);
       if (id.endsWith("/@bufbuild/protobuf/dist/esm/to-json.js")) return none(encoders);
       return undefined;
@@ -110,14 +163,32 @@ function withoutJson(): Plugin {
   };
 }
 
+/** The console asks and does not send by its cache, which also has what would send. */
+function withoutMutations(): Plugin {
+  return {
+    name: "without-mutations",
+    enforce: "pre",
+    load(id) {
+      if (id.endsWith("/query-core/build/modern/mutationCache.js")) return "export class MutationCache {}";
+      if (id.endsWith("/query-core/build/modern/infiniteQueryBehavior.js"))
+        return none(["infiniteQueryBehavior", "hasNextPage", "hasPreviousPage"]);
+      return undefined;
+    },
+  };
+}
+
 const inlineImage = /url\("?(data:image(?:[^"\\)]|\\.|\)(?!["} ;,]))*)"?\)/g;
+
+/** What makes protobuf small. */
+const lean = (): Plugin[] => [withoutRules(), withoutOptions(), withoutJson()];
 
 export default defineConfig({
   root: import.meta.dirname,
   // The service may be under a path.
   base: "./",
-  plugins: [withoutRules(), withoutJson(), imagesAsFiles(), precompress()],
+  plugins: [...lean(), withoutMutations(), imagesAsFiles(), precompress()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  css: { modules: { generateScopedName: "[local]-[hash:base64:4]" } },
   build: {
     target: "es2023",
     // Everything is a file of its own, which is what the Content-Security-Policy allows.
@@ -131,5 +202,5 @@ export default defineConfig({
       checks: { pluginTimings: false },
     },
   },
-  worker: { format: "es", plugins: () => [withoutRules(), withoutJson()] },
+  worker: { format: "es", plugins: lean },
 });

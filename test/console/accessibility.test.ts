@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
-import { badge, useBrowser } from "./browser.ts";
+import { badge, tableOf, useBrowser } from "./browser.ts";
 import { startWorker } from "./service.ts";
 
 const open = useBrowser();
@@ -28,6 +28,7 @@ beforeAll(async () => {
     ...aJob,
     name: "عملة الربيع 🌸 مع اسم طويل جداً حتى لا يتسع له السطر الواحد في الشاشة الضيقة",
     description: "x".repeat(200),
+    labels: { ["label ".repeat(10).trim()]: "x".repeat(60) },
     contacts: makeContacts(3),
   });
   pendingJob = pending.batchJobId;
@@ -44,6 +45,23 @@ const csv = "phone,name,plan\n+15551000000,Ada,basic\n0151,Bob,pro\n";
 /** Each view, and how to get there from the start. */
 const views: Record<string, (page: Page) => Promise<void>> = {
   "the list of jobs": async (page) => await page.getByRole("link", { name: "Finished" }).waitFor(),
+  "jobs that are selected, by day and label": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs?day=created&from=2020-01-01&to=2099-01-01`);
+    await page.getByRole("link", { name: `${"label ".repeat(10).trim()}=${"x".repeat(60)}` }).click();
+    await page.getByRole("button", { name: "Select all that match" }).click();
+    await page.getByRole("button", { name: "Cancel" }).waitFor();
+  },
+  "the dialog to cancel many": async (page) => {
+    await page.getByRole("button", { name: "Select all that match" }).click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("A cancelled job cannot be started again.").waitFor();
+  },
+  "commands as curl": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
+    await page.getByRole("button", { name: "As curl" }).click();
+    await page.getByRole("dialog").getByText("As curl").nth(1).click();
+    await page.locator("[data-curl]").getByText("StartBatchJob").waitFor();
+  },
   "a list in which nothing is found": async (page) => {
     await page.getByRole("searchbox").fill("nothing");
     await page.getByText("No job matches.").waitFor();
@@ -51,15 +69,15 @@ const views: Record<string, (page: Page) => Promise<void>> = {
   "a job that waits": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
     await badge(page, "Scheduled").waitFor();
-    await page.locator("table.plan").waitFor();
+    await page.getByRole("table", { name: "Calls that begin in each hour" }).waitFor();
   },
   "a job that has ended": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${finishedJob}`);
-    await page.locator("table.outcomes").waitFor();
+    await tableOf(page, "outcomes").waitFor();
   },
   "the contacts of a job": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${finishedJob}/contacts`);
-    await page.locator("table.contacts").waitFor();
+    await tableOf(page, "contacts").waitFor();
   },
   "the settings of a job": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${pendingJob}/settings`);
@@ -86,7 +104,7 @@ const views: Record<string, (page: Page) => Promise<void>> = {
   },
   "who did what with a job": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${finishedJob}/activity`);
-    await page.locator(".timeline li").first().waitFor();
+    await page.locator("[aria-label='What was done'] li").first().waitFor();
   },
   "people and keys": async (page) => {
     await page.goto(`${service.httpUrl}/keys`);
@@ -108,7 +126,7 @@ const views: Record<string, (page: Page) => Promise<void>> = {
   },
   "a contact": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${finishedJob}/contacts/1`);
-    await page.locator(".timeline li").first().waitFor();
+    await page.locator("[aria-label=Attempts] li").first().waitFor();
   },
   "a new job": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/new`);
@@ -156,12 +174,12 @@ test("where colours are forced what is chosen, how far a job is, and what is off
     page.evaluate<string>(
       `getComputedStyle(document.querySelector(${JSON.stringify(selector)})).backgroundColor`,
     );
-  await page.locator("table.outcomes").waitFor();
+  await tableOf(page, "outcomes").waitFor();
   const canvas = await colorOf("body");
-  expect(await colorOf(".progress .completed")).not.toBe(canvas);
-  expect(await colorOf(".outcomes .swatch")).not.toBe(canvas);
-  const tab = `getComputedStyle(document.querySelector(".tabs [aria-current]")).borderBottomColor`;
-  const other = `getComputedStyle(document.querySelector(".tabs a:not([aria-current])")).borderBottomColor`;
+  expect(await colorOf("[role=progressbar] span")).not.toBe(canvas);
+  expect(await colorOf("td a > span")).not.toBe(canvas);
+  const tab = `getComputedStyle(document.querySelector("nav ul [aria-current]")).borderBottomColor`;
+  const other = `getComputedStyle(document.querySelector("nav ul a:not([aria-current])")).borderBottomColor`;
   expect(await page.evaluate(tab)).not.toBe(await page.evaluate(other));
 });
 

@@ -73,21 +73,33 @@ export const textOf = async (page: Page, selector: string): Promise<string> =>
 
 /** A whole number of those at the top of a job's page. */
 export async function figure(page: Page, name: string): Promise<number> {
-  const term = page.locator("dl.figures dt", { hasText: new RegExp(`^${name}$`) });
+  const term = page.locator("[aria-label='Where the contacts are now'] dt", {
+    hasText: new RegExp(`^${name}$`),
+  });
   const [number = ""] = (await term.locator("xpath=../dd").innerText()).split(/\s/);
   return Number(number.replaceAll(",", ""));
 }
 
+const captions = {
+  jobs: "Jobs, newest first",
+  contacts: "Contacts by number",
+  outcomes: "Outcomes",
+} as const;
+
+/** One of the console's tables, once it is there. */
+export const tableOf = (page: Page, name: keyof typeof captions) =>
+  page.getByRole("table", { name: captions[name] });
+
 /** The counts of the table of outcomes, by their words. */
 export async function outcomesOn(page: Page): Promise<Record<string, number>> {
-  const rows = await page.locator("table.outcomes tbody tr").all();
+  const rows = await tableOf(page, "outcomes").locator("tbody tr").all();
   const entries = rows.map(async (row) => [
-    (await row.locator("th a").innerText()).trim(),
-    Number((await row.locator("td").first().innerText()).replaceAll(",", "")),
+    (await row.locator("a").innerText()).trim(),
+    Number((await row.locator("td.number").first().innerText()).replaceAll(",", "")),
   ]);
   return Object.fromEntries(await Promise.all(entries));
 }
 
 /** The status of the job that the page is about, or of one in a list of jobs, once it is this one. */
 export const badge = (page: Page, word: string) =>
-  page.locator(".job-title .badge, table.jobs .badge", { hasText: word }).first();
+  page.locator("[data-badge=job]", { hasText: word }).first();

@@ -6,7 +6,7 @@ import { makeContacts } from "../support/make.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { startProxy } from "../support/proxy.ts";
 import { startTestService } from "../support/service.ts";
-import { useBrowser } from "./browser.ts";
+import { tableOf, useBrowser } from "./browser.ts";
 
 const open = useBrowser();
 const stack = new AsyncDisposableStack();
@@ -28,7 +28,7 @@ test("a page of 1,000 jobs follows all of them over one stream", async () => {
   proxy.onRequest((request) => (streams += request.includes("/WatchBatchJobs ") ? 1 : 0));
   await using opened = await open(`${proxy.url}jobs?size=1000`, service);
   const { page, complaints } = opened;
-  const rows = page.locator("table.jobs tbody tr");
+  const rows = tableOf(page, "jobs").locator("tbody tr");
   await eventually(async () => expect(await rows.count()).toBe(1_000), 20_000);
 
   // No command renames a job, but this is seen in its row.
@@ -61,16 +61,16 @@ test("the list is filtered, searched and gone through by pages, and the address 
   });
   await using opened = await open(service.httpUrl, service);
   const { page, complaints } = opened;
-  const rows = page.locator("table.jobs tbody tr");
+  const rows = tableOf(page, "jobs").locator("tbody tr");
   await eventually(async () => expect(await rows.count()).toBe(50));
   const needle = page.locator("tr", { hasText: "Needle" });
-  expect((await needle.locator(".start").innerText()).split("\n")).toEqual([
+  expect((await needle.locator("[data-label='Scheduled start']").innerText()).split("\n")).toEqual([
     "Thu, 1 Mar 2035, 10:00 New York",
     "Thu, 1 Mar 2035, 16:00 your time",
   ]);
 
   // What cannot be pressed can be read all the same.
-  const off = await page.evaluate("getComputedStyle(document.querySelector('.pager .disabled')).opacity");
+  const off = await page.evaluate("getComputedStyle(document.querySelector('nav .disabled')).opacity");
   expect(off).toBe("1");
   await page.getByRole("link", { name: "Next" }).click();
   await page.getByText("Page 2").waitFor();
@@ -105,7 +105,7 @@ test("the list is filtered, searched and gone through by pages, and the address 
 test("whoever comes back to a list is where they left it", async () => {
   await using opened = await open(`${service.httpUrl}/jobs`, service);
   const { page } = opened;
-  const rows = page.locator("table.jobs tbody tr");
+  const rows = tableOf(page, "jobs").locator("tbody tr");
   await eventually(async () => expect(await rows.count()).toBe(50));
   await rows.nth(40).getByRole("link").scrollIntoViewIfNeeded();
   const left = await page.evaluate<number>("scrollY");

@@ -105,13 +105,13 @@ test("pages that are open while the database is away say so, and catch up by the
   await badge(job.page, "Pending").waitFor();
   await jobs.startBatchJob({ batchJobId }, authorization);
   await badge(job.page, "Running").waitFor();
-  await job.page.locator(".chart canvas").first().waitFor();
+  await job.page.locator("figure canvas").first().waitFor();
 
   await proxy.cut();
   await job.page.getByText("The service does not answer.").waitFor();
   expect(await figure(job.page, "Contacts")).toBe(3);
   // Nobody knows how it goes on: the chart ends where the last word was.
-  const lastTold = () => job.page.locator(".legend li:last-child").last().innerText();
+  const lastTold = () => job.page.locator("figure li:last-child").last().innerText();
   const told = await lastTold();
   await job.page.clock.runFor(10_000);
   expect(await lastTold()).toBe(told);

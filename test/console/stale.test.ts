@@ -112,7 +112,7 @@ test("a page that has not heard of a change does nothing, says so, and shows wha
   await client.rescheduleBatchJob({ batchJobId, scheduledStartTime: "2035-03-01T10:00", timezone: "UTC" });
   const before = await getJob(client, batchJobId);
   await start(deaf.page);
-  const notice = deaf.page.locator(".notice.warning");
+  const notice = deaf.page.locator("[data-tone=warning]");
   await notice.getByText("Nothing was done: the job has changed since this page showed it.").waitFor();
   expect(await notice.locator("li").allInnerTexts()).toEqual([
     "Status: Pending → Scheduled",

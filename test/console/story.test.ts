@@ -6,7 +6,7 @@ import { contactStatusWords, endings, finished, outcomeWords } from "../../src/c
 import { BatchJobStatus, ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
-import { badge, figure, outcomesOn, signIn, textOf, useBrowser } from "./browser.ts";
+import { badge, figure, outcomesOn, signIn, tableOf, textOf, useBrowser } from "./browser.ts";
 import { getJob, startWorker } from "./service.ts";
 
 const open = useBrowser();
@@ -47,8 +47,8 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   await page.getByLabel("Date").fill("2035-03-01");
   await page.getByLabel("Time", { exact: true }).fill("10:00");
   await page.getByLabel("Time zone").fill("America/New_York");
-  await page.locator(".meaning").waitFor();
-  expect(await textOf(page, ".meaning")).toMatch(
+  await page.locator("[aria-label='What this time means']").waitFor();
+  expect(await textOf(page, "[aria-label='What this time means']")).toMatch(
     /Thu, 1 Mar 2035, 10:00 UTC-05:00 America\/New_York.*2035-03-01T15:00:00Z.*Thu, 1 Mar 2035, 16:00/,
   );
   await page.getByRole("button", { name: "Create the job with 60 contacts" }).click();
@@ -99,14 +99,14 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   });
   await badge(page, "Running").waitFor();
   // The button that was pressed is there no more: whoever uses the keyboard goes on at what became of it.
-  expect(await page.evaluate("document.activeElement.className")).toBe("whole-line");
+  expect(await page.evaluate("document.activeElement.innerText")).toContain("starting immediately");
 
   // Watched to its end.
   const worker = startWorker(service, 200);
   await badge(page, "Completed").waitFor({ timeout: 30_000 });
   await worker[Symbol.asyncDispose]();
   await page.getByText("Contacts finished, by outcome").waitFor();
-  expect(await page.locator(".chart canvas").count()).toBe(2);
+  expect(await page.locator("figure canvas").count()).toBe(2);
 
   // Every figure is the API's.
   const { counts } = await getJob(client, batchJobId);
@@ -134,7 +134,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   await page.getByRole("link", { name: "Contacts", exact: true }).click();
   const listed = await client.listContacts({ batchJobId });
   await eventually(async () =>
-    expect(await rowsOf(page.locator("table.contacts tbody tr"))).toEqual(
+    expect(await rowsOf(tableOf(page, "contacts").locator("tbody tr"))).toEqual(
       listed.contacts.map((contact) => [
         String(contact.number),
         contact.phone,
@@ -148,19 +148,19 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
 
   // The next page, from its top on, and a filter.
   await page.getByRole("link", { name: "Next" }).click();
-  await eventually(async () => expect(await page.locator("table.contacts tbody tr").count()).toBe(10));
+  await eventually(async () => expect(await tableOf(page, "contacts").locator("tbody tr").count()).toBe(10));
   await eventually(async () => expect(await page.evaluate("scrollY")).toBe(0));
   expect(await page.evaluate("document.activeElement.innerText")).toBe("Contacts");
   // A row of the outcomes leads to the contacts that it counts, at the top of a page.
   await page.getByRole("link", { name: "Overview" }).click();
-  await page.locator("table.outcomes").getByRole("link", { name: "Voicemail" }).click();
+  await tableOf(page, "outcomes").getByRole("link", { name: "Voicemail" }).click();
   await page.getByRole("heading", { name: "Contacts", exact: true }).waitFor();
   expect(await page.getByRole("combobox", { name: "Status" }).inputValue()).toBe(
     String(ContactStatus.VOICEMAIL),
   );
   const voicemails = await client.listContacts({ batchJobId, statuses: [ContactStatus.VOICEMAIL] });
   await eventually(async () =>
-    expect(await page.locator("table.contacts a.phone").allInnerTexts()).toEqual(
+    expect(await tableOf(page, "contacts").locator("a.phone").allInnerTexts()).toEqual(
       voicemails.contacts.map(({ phone }) => phone),
     ),
   );
@@ -195,14 +195,14 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   await page.getByRole("link", { name: retried.phone }).click();
   const { attempts } = await client.getContact({ batchJobId, number: retried.number });
   await eventually(async () =>
-    expect(await page.locator(".timeline h3").allInnerTexts()).toEqual(
+    expect(await page.locator("[aria-label=Attempts] h3").allInnerTexts()).toEqual(
       attempts.map(({ attempt, outcome }) => `${attempt}. ${outcomeWords.get(outcome)}`),
     ),
   );
   // Who did what, the latest first.
   await page.goto(`${service.httpUrl}/jobs/${batchJobId}/activity`);
-  await page.locator(".timeline li").first().waitFor();
-  expect(await page.locator(".timeline strong").allInnerTexts()).toEqual([
+  await page.locator("[aria-label='What was done'] li").first().waitFor();
+  expect(await page.locator("[aria-label='What was done'] strong").allInnerTexts()).toEqual([
     "Completed",
     "Started by a command",
     "Moved to Sun, 4 Nov 2035, 01:30 America/New_York",

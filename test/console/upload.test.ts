@@ -145,7 +145,7 @@ test("a refused job says why, and its form can be mended and sent again", async 
   await page.getByLabel("Call from").fill("pn_1");
   await page.getByLabel("Name", { exact: true }).fill("Tab\u0007bed");
   await page.getByRole("button", { name: "Create the job with 3 contacts" }).click();
-  await page.locator(".notice.bad", { hasText: "name" }).waitFor();
+  await page.locator("[data-tone=bad]", { hasText: "name" }).waitFor();
   await page.getByLabel("Name", { exact: true }).fill("Mended");
   await page.getByRole("button", { name: "Create the job with 3 contacts" }).click();
   await page.getByText("3 contacts added.").waitFor();
@@ -179,7 +179,7 @@ test("contacts are added to a job that there is, and what it has already is said
   ]);
   // Nothing that was done is no good news.
   await add("+15551000001,\n", 1);
-  await page.locator(".notice.warning", { hasText: "0 contacts added." }).waitFor();
+  await page.locator("[data-tone=warning]", { hasText: "0 contacts added." }).waitFor();
 });
 
 test.each([
@@ -201,7 +201,7 @@ test.each([
   await using service = await startTestService();
   await using opened = await open(`${service.httpUrl}/jobs/new`, service);
   await opened.page.getByLabel("CSV file").setInputFiles({ name: "x.csv", mimeType: "text/csv", buffer });
-  const notice = opened.page.locator(".notice.bad");
+  const notice = opened.page.locator("[data-tone=bad]");
   await notice.waitFor();
   expect(await notice.innerText()).toContain(words);
 });

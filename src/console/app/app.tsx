@@ -5,16 +5,20 @@ import { isAdmin, session, signOut } from "../data/session.ts";
 import { uploads } from "../data/upload-list.ts";
 import { isTab } from "../features/job/tabs.ts";
 import { JobsView } from "../features/jobs/jobs-view.tsx";
-import { SignInView } from "../features/sign-in/sign-in-view.tsx";
 import { Guarded } from "../ui/broken.tsx";
 import { roleWords } from "../ui/format/words.ts";
 import { Heading } from "../ui/heading.tsx";
 import { later } from "../ui/later.tsx";
-import { Mark } from "../ui/mark.tsx";
+import { Mark, brand } from "../ui/mark.tsx";
 import { Empty, Loading } from "../ui/notice.tsx";
+import tabLook from "../ui/tabs.module.css";
+import css from "./app.module.css";
 import { AwayBanner } from "./away-banner.tsx";
 
 const UploadTray = later(() => import("./upload-tray.tsx").then((module) => module.UploadTray));
+const SignInView = later(() =>
+  import("../features/sign-in/sign-in-view.tsx").then((module) => module.SignInView),
+);
 const JobView = later(() => import("../features/job/job-view.tsx").then((module) => module.JobView));
 const ContactView = later(() =>
   import("../features/job/contact-view.tsx").then((module) => module.ContactView),
@@ -47,16 +51,16 @@ export function App() {
   }
   return (
     <>
-      <a class="skip" href="#content" onClick={skipToContent}>
+      <a class={css.skip} href="#content" onClick={skipToContent}>
         Skip to the content
       </a>
-      <header class="top">
-        <a class="brand" href={href([])}>
+      <header class={css.top}>
+        <a class={brand} href={href([])}>
           <Mark />
           Callsheet
         </a>
         <Places />
-        <p class="who">
+        <p class={css.who}>
           <bdi>{who.organizationName}</bdi>
           <span class="quiet">
             <bdi>{who.name}</bdi> {roleWords.get(who.role) ?? ""}
@@ -97,7 +101,7 @@ function Places() {
   const [current = "jobs"] = route.value.path;
   return (
     <nav aria-label="Parts of the console">
-      <ul class="tabs">
+      <ul class={tabLook.tabs}>
         {places
           .filter(([path]) => isAdmin() || !adminOnly.has(path))
           .map(([path, word]) => (

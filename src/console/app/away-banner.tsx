@@ -1,5 +1,7 @@
 import { awaySince } from "../data/connection.ts";
 import { clockTime, viewerZone } from "../ui/format/times.ts";
+import { Spinner } from "../ui/notice.tsx";
+import css from "./away-banner.module.css";
 
 /** Says that the service does not answer, and that the page goes on trying; nothing while it does. */
 export function AwayBanner() {
@@ -7,8 +9,8 @@ export function AwayBanner() {
   return (
     <div role="status" aria-live="polite">
       {since !== undefined && (
-        <p class="away">
-          <span class="spinner" aria-hidden="true" />
+        <p class={css.away}>
+          <Spinner />
           <span>
             <strong>The service does not answer.</strong> What you see is as of {clockTime(since, viewerZone)}
             . Trying again by itself …

@@ -2,8 +2,6 @@ import { render } from "preact";
 import "../ui/styles/base.css";
 import "../ui/styles/controls.css";
 import "../ui/styles/layout.css";
-import "../ui/styles/data.css";
-import "../ui/styles/forced-colors.css";
 import { findSession } from "../data/client.ts";
 import { startRouting } from "../data/route.ts";
 import { Guarded } from "../ui/broken.tsx";

@@ -2,13 +2,14 @@ import { dismissUpload, ownUpload, uploads } from "../data/upload-list.ts";
 import { href } from "../data/route.ts";
 import { Notice } from "../ui/notice.tsx";
 import { UploadProgress, endOf } from "../ui/upload-progress.tsx";
+import css from "./upload-tray.module.css";
 
 /** The uploads of this tab, whichever view is shown; a form that shows its own takes it off this list when it ends. */
 export function UploadTray() {
   const shown = uploads.value.filter(({ id }) => id !== ownUpload.value);
   if (shown.length === 0) return null;
   return (
-    <section class="tray" aria-label="Uploads">
+    <section class={css.tray} aria-label="Uploads">
       {shown.map((upload) => {
         const { tone, sentence } = endOf(upload);
         if (sentence === "") return <UploadProgress key={upload.id} upload={upload} />;

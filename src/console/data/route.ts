@@ -1,15 +1,23 @@
 import { signal } from "@preact/signals";
 import { inBase, withinBase } from "./base.ts";
 
-/** Where the page is, within the service: a path in parts, and a query. */
-export type Route = { readonly path: readonly string[]; readonly query: URLSearchParams };
+/**
+ * Where the page is, within the service: a path in parts, a query, and a fragment, for what is personal: a browser
+ * sends it to nobody.
+ */
+export type Route = {
+  readonly path: readonly string[];
+  readonly query: URLSearchParams;
+  readonly fragment: string;
+};
 
 function read(url: URL): Route {
   // An address of a console before, whose views were after the `#`.
   const isOld = url.hash.startsWith("#/");
   const at = isOld ? new URL(url.hash.slice(2), url) : url;
   const parts = (withinBase(at.pathname) ?? "").split("/").filter((part) => part !== "");
-  return { path: parts.map(decoded), query: at.searchParams };
+  const fragment = isOld ? "" : decoded(url.hash.slice(1));
+  return { path: parts.map(decoded), query: at.searchParams, fragment };
 }
 
 function decoded(part: string): string {
@@ -68,6 +76,7 @@ function show(url: URL): void {
 export function startRouting(): void {
   const { path, query } = route.value;
   if (location.hash.startsWith("#/")) history.replaceState(null, "", href(path, Object.fromEntries(query)));
+  addEventListener("hashchange", () => show(new URL(location.href)));
   window.navigation?.addEventListener("navigate", (event) => {
     const url = new URL(event.destination.url);
     if (!event.canIntercept || event.hashChange || event.downloadRequest !== null || !isView(url)) return;

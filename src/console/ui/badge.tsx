@@ -1,4 +1,5 @@
 import { BatchJobStatus, ContactStatus } from "../../gen/callsheet/v1/batch_job_pb.ts";
+import css from "./badge.module.css";
 import { contactStatusWords, jobStatusWords } from "./format/words.ts";
 
 const jobTones: ReadonlyMap<number, string> = new Map([
@@ -19,17 +20,21 @@ const contactTones: ReadonlyMap<number, string> = new Map([
   [ContactStatus.FAILED, "bad"],
 ]);
 
-const Badge = ({ tone, word }: { tone: string; word: string }) => (
-  <span class={`badge ${tone}`}>
-    <span class="dot" aria-hidden="true" />
+const Badge = ({ of, tone, word }: { of: "job" | "contact"; tone: string; word: string }) => (
+  <span class={`${css.badge} ${css[tone] ?? ""}`} data-badge={of}>
+    <span class={css.dot} aria-hidden="true" />
     {word}
   </span>
 );
 
 export const JobBadge = ({ status }: { status: BatchJobStatus }) => (
-  <Badge tone={jobTones.get(status) ?? "quiet"} word={jobStatusWords.get(status) ?? "Unknown"} />
+  <Badge of="job" tone={jobTones.get(status) ?? "quiet"} word={jobStatusWords.get(status) ?? "Unknown"} />
 );
 
 export const ContactBadge = ({ status }: { status: ContactStatus }) => (
-  <Badge tone={contactTones.get(status) ?? "quiet"} word={contactStatusWords.get(status) ?? "Unknown"} />
+  <Badge
+    of="contact"
+    tone={contactTones.get(status) ?? "quiet"}
+    word={contactStatusWords.get(status) ?? "Unknown"}
+  />
 );

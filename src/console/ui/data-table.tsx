@@ -1,57 +1,83 @@
 import type { ComponentChildren } from "preact";
+import css from "./data-table.module.css";
 
 export type Column<T> = {
   readonly title: string;
+  /** Said, and not shown, where what is in the cells says enough to who sees it. */
+  readonly isTitleUnseen?: boolean;
   /** The class of its cells. */
-  readonly look?: string;
+  readonly look?: string | undefined;
   readonly isNumber?: boolean;
+  /** What its cell says in a last row, which is about all of the others. */
+  readonly foot?: ComponentChildren;
   readonly cell: (row: T) => ComponentChildren;
 };
 
-const classOf = ({ look = "", isNumber = false }: Column<never>): string =>
-  `${look}${isNumber ? " number" : ""}`.trim();
+const classOf = (...words: readonly (string | undefined | false)[]): string =>
+  words.filter((word) => word !== undefined && word !== false && word !== "").join(" ");
 
 /** Rows with the same columns. Its roles are said, for narrow screens show it as blocks. */
-export const DataTable = <T,>(props: {
+export function DataTable<T>(props: {
   caption: string;
-  /** The class of the table. */
-  look: string;
+  /** How it shows on narrow screens: as its own class says, with a line for each cell, or as on wide ones. */
+  look: string | undefined;
   columns: readonly Column<T>[];
   rows: readonly T[];
   keyOf: (row: T) => string | number;
   /** True while the rows are those of another page. */
   isStale?: boolean;
-}) => (
-  <div aria-busy={props.isStale ?? false}>
-    <table class={`data ${props.look}`} role="table">
-      <caption class="unseen">{props.caption}</caption>
-      <thead role="rowgroup">
-        <tr role="row">
-          {props.columns.map((column) => (
-            <th key={column.title} role="columnheader" scope="col" class={column.isNumber ? "number" : ""}>
-              {column.title}
-            </th>
+}) {
+  const { columns } = props;
+  return (
+    <div class={css.place} aria-busy={props.isStale ?? false}>
+      <table class={classOf(css.table, props.look)} role="table">
+        <caption class="unseen">{props.caption}</caption>
+        <thead role="rowgroup">
+          <tr role="row">
+            {columns.map(({ title, isTitleUnseen, isNumber }) => (
+              <th key={title} role="columnheader" scope="col" class={isNumber === true ? "number" : ""}>
+                {isTitleUnseen === true ? <span class="unseen">{title}</span> : title}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody role="rowgroup">
+          {props.rows.map((row) => (
+            <Row key={props.keyOf(row)} row={row} columns={columns} />
           ))}
-        </tr>
-      </thead>
-      <tbody role="rowgroup">
-        {props.rows.map((row) => (
-          <Row key={props.keyOf(row)} row={row} columns={props.columns} />
-        ))}
-      </tbody>
-    </table>
-  </div>
-);
+        </tbody>
+        {columns.some(({ foot }) => foot !== undefined) && (
+          <tfoot role="rowgroup">
+            <tr role="row">
+              {columns.map(({ title, look, isNumber, foot }) => (
+                <td key={title} role="cell" class={classOf(look, isNumber === true && "number")}>
+                  {foot}
+                </td>
+              ))}
+            </tr>
+          </tfoot>
+        )}
+      </table>
+    </div>
+  );
+}
 
 /** Draws itself again when what its own cells listen to changes, and only then. */
 function Row<T>({ row, columns }: { row: T; columns: readonly Column<T>[] }) {
   return (
     <tr role="row">
-      {columns.map((column) => (
-        <td key={column.title} role="cell" class={classOf(column)} data-label={column.title}>
-          {column.cell(row)}
+      {columns.map(({ title, look, isNumber, cell }) => (
+        <td key={title} role="cell" class={classOf(look, isNumber === true && "number")} data-label={title}>
+          {cell(row)}
         </td>
       ))}
     </tr>
   );
 }
+
+/** Has a line for each cell on narrow screens. */
+export const stacking = css.stacking;
+/** Stands within a card: without a frame of its own. */
+export const within = css.within;
+/** For cells whose words may be longer than the line. */
+export const wrapping = css.wrapping;

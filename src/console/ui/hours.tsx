@@ -1,4 +1,5 @@
 import type { HoursRow } from "./hours.ts";
+import { toggled } from "./toggled.ts";
 
 const weekdays = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] as const;
 
@@ -66,7 +67,3 @@ const TimeOfDay = (props: { label: string; value: string; onInput: (value: strin
     />
   </label>
 );
-
-/** With this one, or without it. */
-export const toggled = <T extends number>(all: readonly T[], one: T): T[] =>
-  all.includes(one) ? all.filter((other) => other !== one) : [...all, one];

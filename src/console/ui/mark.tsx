@@ -1,3 +1,5 @@
+import css from "./mark.module.css";
+
 /** The sign of the product, beside its name. */
 export const Mark = () => (
   <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
@@ -6,3 +8,6 @@ export const Mark = () => (
     <circle cx="23.5" cy="21.5" r="3.5" fill="#7fe0b2" />
   </svg>
 );
+
+/** The class of what has the sign and the name. */
+export const brand = css.brand;

@@ -1,4 +1,4 @@
-import { type Column, DataTable } from "./data-table.tsx";
+import { type Column, DataTable, stacking } from "./data-table.tsx";
 import { Empty, Loading, Notice } from "./notice.tsx";
 import { Pager } from "./pager.tsx";
 
@@ -29,7 +29,7 @@ export const PagedTable = <T,>(props: {
       {rows !== undefined && rows.length > 0 && (
         <DataTable
           caption={props.caption}
-          look="stacking"
+          look={stacking}
           columns={props.columns}
           rows={rows}
           keyOf={props.keyOf}

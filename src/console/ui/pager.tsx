@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
+import css from "./pager.module.css";
 
 /**
  * Steps through pages by token. The tokens of the pages before are kept in the address, so that going back, reloading
@@ -24,7 +25,7 @@ export function Pager(props: {
   }, [trail.length]);
   if (trail.length === 0 && next === "") return null;
   return (
-    <nav class="pager" aria-label={props.label}>
+    <nav class={css.pager} aria-label={props.label}>
       <Step to={trail.length > 0 ? props.hrefOf(trail.slice(0, -1)) : undefined}>Previous</Step>
       <span>Page {trail.length + 1}</span>
       <Step to={next === "" ? undefined : props.hrefOf([...trail, next])}>Next</Step>

@@ -1,6 +1,7 @@
 import type { ContactCounts } from "../../gen/callsheet/v1/batch_job_pb.ts";
 import { count, share } from "./format/numbers.ts";
 import { final, finished } from "./format/words.ts";
+import css from "./progress.module.css";
 
 const percent = (part: number, all: number): string => (all === 0 ? "0%" : `${(100 * part) / all}%`);
 
@@ -10,7 +11,7 @@ export function JobProgress({ counts }: { counts: ContactCounts }) {
   const words = `${share(done, counts.total)} finished: ${count(done)} of ${count(counts.total)}`;
   return (
     <div
-      class="progress"
+      class={css.progress}
       role="progressbar"
       aria-label="Contacts finished"
       aria-valuemin={0}
@@ -18,9 +19,9 @@ export function JobProgress({ counts }: { counts: ContactCounts }) {
       aria-valuenow={done}
       aria-valuetext={words}
     >
-      <span class="completed" style={{ width: percent(counts.completed, counts.total) }} />
-      <span class="otherwise" style={{ width: percent(done - counts.completed, counts.total) }} />
-      <span class="cancelled" style={{ width: percent(final(counts) - done, counts.total) }} />
+      <span class={css.completed} style={{ width: percent(counts.completed, counts.total) }} />
+      <span class={css.otherwise} style={{ width: percent(done - counts.completed, counts.total) }} />
+      <span class={css.cancelled} style={{ width: percent(final(counts) - done, counts.total) }} />
     </div>
   );
 }
@@ -29,14 +30,14 @@ export function JobProgress({ counts }: { counts: ContactCounts }) {
 export function PlainProgress({ label, value, max }: { label: string; value: number; max: number }) {
   return (
     <div
-      class="progress"
+      class={css.progress}
       role="progressbar"
       aria-label={label}
       aria-valuemin={0}
       aria-valuemax={max}
       aria-valuenow={value}
     >
-      <span class="plain" style={{ width: percent(value, max) }} />
+      <span class={css.plain} style={{ width: percent(value, max) }} />
     </div>
   );
 }

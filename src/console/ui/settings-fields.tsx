@@ -1,8 +1,9 @@
 import { Outcome } from "../../gen/callsheet/v1/batch_job_pb.ts";
 import { Field, describedBy } from "./field.tsx";
 import { endings } from "./format/words.ts";
-import { Hours, toggled } from "./hours.tsx";
+import { Hours } from "./hours.tsx";
 import type { Problems, Settings } from "./settings.ts";
+import { toggled } from "./toggled.ts";
 
 type TextField = Exclude<keyof Settings, "retryOn" | "hours">;
 

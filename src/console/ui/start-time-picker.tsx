@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { useEffect, useState } from "preact/hooks";
 import type { Picked, Reading } from "../data/use-reading.ts";
-import "./styles/facts.css";
+import css from "./facts.module.css";
 import { Field, describedBy } from "./field.tsx";
 import { dayAndTime, fromNow, viewerZone } from "./format/times.ts";
 import { wallTime } from "./format/wall-time.ts";
@@ -35,7 +35,7 @@ export function StartTimePicker(props: {
   const { picked, reading, onPick } = props;
   const problems = problemsOf(reading);
   return (
-    <div class="picker">
+    <div class="stack">
       <div class="when">
         <Field id="start-date" label="Date">
           <input
@@ -95,8 +95,8 @@ function Meaning({ reading }: { reading: Extract<Reading, { kind: "read" }> }) {
   const { at, answer } = reading;
   const again = answer.occursAgainAt && timestampDate(answer.occursAgainAt);
   return (
-    <div class="meaning">
-      <dl class="facts">
+    <div class={css.meaning} role="group" aria-label="What this time means">
+      <dl class={css.facts}>
         <div>
           <dt>There</dt>
           <dd>
@@ -123,7 +123,7 @@ function Meaning({ reading }: { reading: Extract<Reading, { kind: "read" }> }) {
         </div>
       </dl>
       {again !== undefined && (
-        <p class="remark">
+        <p class={css.remark}>
           This time comes twice that day, as the clocks go back: again at {again.toISOString().slice(11, 16)}{" "}
           UTC. The first one is meant.
         </p>

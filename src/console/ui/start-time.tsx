@@ -1,6 +1,7 @@
 import type { BatchJob } from "../../gen/callsheet/v1/batch_job_pb.ts";
 import { city, dateOf, dayAndTime, viewerZone } from "./format/times.ts";
 import { wallParts, wallTime } from "./format/wall-time.ts";
+import css from "./start-time.module.css";
 
 /**
  * The start time asked for: in the job's zone in the very words that the service took, which no zone data of the
@@ -11,7 +12,7 @@ export function StartTime({ job }: { job: BatchJob }) {
   if (at === undefined) return <span class="quiet">Not scheduled</span>;
   const isWallTime = wallParts(job.requestedStartTime) !== undefined;
   return (
-    <time class="two-lines" dateTime={at.toISOString()}>
+    <time class={css.twoLines} dateTime={at.toISOString()}>
       <span>
         {wallTime(isWallTime ? job.requestedStartTime : at.toISOString())}{" "}
         {isWallTime && <span class="quiet">{city(job.timezone)}</span>}

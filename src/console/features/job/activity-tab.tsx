@@ -7,6 +7,7 @@ import { useLoad } from "../../data/use-load.ts";
 import { dateOf, exactTime, viewerZone } from "../../ui/format/times.ts";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
 import { actorWords, eventWords } from "./event-words.ts";
+import css from "./timeline.module.css";
 
 const log = clientOf(EventService);
 
@@ -61,7 +62,7 @@ export function ActivityTab({ job }: { job: BatchJob }) {
         <Empty title="The log has nothing of this job any more." />
       )}
       {data !== undefined && data.events.length > 0 && (
-        <ol class="timeline">
+        <ol class={css.timeline} aria-label="What was done">
           {data.events.toReversed().map((event) => (
             <Happened key={String(event.sequence)} event={event} />
           ))}
@@ -83,7 +84,7 @@ function Happened({ event }: { event: Event }) {
   const at = dateOf(event.occurredAt);
   return (
     <li>
-      <span class="mark" style={{ background: "var(--accent)" }} aria-hidden="true" />
+      <span class={css.mark} style={{ background: "var(--accent)" }} aria-hidden="true" />
       <div>
         {eventWords(event).map((sentence, i) => (
           <p key={i}>{i === 0 ? <strong>{sentence}</strong> : sentence}</p>

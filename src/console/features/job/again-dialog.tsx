@@ -1,15 +1,18 @@
 import { useRef } from "preact/hooks";
 import type { BatchJob, ContactStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { BatchJobService } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { service } from "../../data/client.ts";
 import { say } from "../../data/flash.ts";
 import { insist } from "../../data/insist.ts";
 import { newRequestId } from "../../data/request-id.ts";
 import { href, navigate } from "../../data/route.ts";
+import { callOf } from "../../ui/as-curl.tsx";
 import { Dialog } from "../../ui/dialog.tsx";
 import { Form } from "../../ui/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { contactStatusWords } from "../../ui/format/words.ts";
 import { settingsOf, toRequest } from "../../ui/settings.ts";
+import css from "./job.module.css";
 
 const tries = 4;
 const longestName = 200;
@@ -25,15 +28,18 @@ export function AgainDialog(props: {
   const requestId = useRef(newRequestId());
   const which = statuses.map((status) => `“${contactStatusWords.get(status) ?? ""}”`).join(", ");
 
+  const settings = { ...settingsOf(job), name: `${job.name}, again`.slice(0, longestName) };
+  const request = {
+    ...toRequest(settings, job.callingHours),
+    timezone: job.timezone,
+    copyContacts: { batchJobId: job.batchJobId, statuses: [...statuses] },
+  };
+
   async function create(): Promise<string> {
-    const settings = { ...settingsOf(job), name: `${job.name}, again`.slice(0, longestName) };
-    const request = {
-      requestId: requestId.current,
-      ...toRequest(settings, job.callingHours),
-      timezone: job.timezone,
-      copyContacts: { batchJobId: job.batchJobId, statuses: [...statuses] },
-    };
-    const { batchJobId, totalContacts } = await insist(() => service.createBatchJob(request), { tries });
+    const { batchJobId, totalContacts } = await insist(
+      () => service.createBatchJob({ ...request, requestId: requestId.current }),
+      { tries },
+    );
     say(`A new job with ${counted(totalContacts, "contact")}. It waits to be started.`);
     navigate(href(["jobs", batchJobId]));
     return "";
@@ -41,7 +47,7 @@ export function AgainDialog(props: {
 
   return (
     <Dialog title="Call these again?" onClose={onClose}>
-      <ul class="what-happens">
+      <ul class={css.whatHappens}>
         <li>
           A new job is made with{" "}
           {statuses.length === 0 ? "all contacts of this one" : `its contacts that are ${which}`}, and with
@@ -50,11 +56,17 @@ export function AgainDialog(props: {
         <li>Who is on the list of those never called stays out.</li>
         <li>Nobody is called before the new job is started.</li>
       </ul>
-      <Form label="Call these again" submit="Make the job" onSubmit={create}>
-        <button type="button" onClick={onClose}>
-          Leave it
-        </button>
-      </Form>
+      <Form
+        label="Call these again"
+        submit="Make the job"
+        onSubmit={create}
+        call={(id) => callOf(BatchJobService.method.createBatchJob, { ...request, requestId: id })}
+        beside={
+          <button type="button" onClick={onClose}>
+            Leave it
+          </button>
+        }
+      />
     </Dialog>
   );
 }

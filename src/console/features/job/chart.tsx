@@ -4,6 +4,7 @@ import "../../ui/usable-language.ts";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { count } from "../../ui/format/numbers.ts";
+import css from "./chart.module.css";
 
 export type Line = {
   readonly label: string;
@@ -98,7 +99,7 @@ export function Chart(props: Props) {
   useEffect(() => plot.current?.setData(toData(props)), [props.times, props.lines]);
 
   return (
-    <figure class="chart">
+    <figure class={css.chart}>
       <div role="img" aria-label={props.label}>
         <div ref={place} aria-hidden="true" />
       </div>
@@ -109,10 +110,13 @@ export function Chart(props: Props) {
 
 /** The figures at the moment that the pointer is on, or else the latest. */
 const Legend = ({ times, lines, at }: Props & { at: number }) => (
-  <ul class="legend" aria-hidden="true">
+  <ul class={css.legend} aria-hidden="true">
     {lines.map(({ label, color, values, isDashed = false }) => (
       <li key={label}>
-        <span class={isDashed ? "swatch line" : "swatch"} style={{ background: `var(${color})` }} />
+        <span
+          class={isDashed ? `${css.swatch} ${css.line}` : css.swatch}
+          style={{ background: `var(${color})` }}
+        />
         {label} <strong>{count(values[at] ?? values.at(-1) ?? 0)}</strong>
       </li>
     ))}

@@ -1,8 +1,12 @@
 import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { BatchJobService } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { service } from "../../data/client.ts";
+import { type Call, callOf } from "../../ui/as-curl.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { startWords } from "../../ui/format/wall-time.ts";
-import type { Command } from "./use-command.ts";
+import type { Command, CommandRequest } from "./use-command.ts";
+
+const methods = BatchJobService.method;
 
 /** Everything there is to know of a command on a job: what its button says, and what is asked before it is sent. */
 export type CommandRow = {
@@ -10,6 +14,8 @@ export type CommandRow = {
   readonly label: string;
   readonly look: "primary" | "danger" | "";
   readonly send: Command["send"];
+  /** The same, to be shown. */
+  readonly call: (request: CommandRequest) => Call;
   /** Sent at one click without it. */
   readonly ask?: {
     readonly title: string;
@@ -56,6 +62,7 @@ export const commandTable: readonly CommandRow[] = [
     label: "Start now",
     look: "primary",
     send: (request) => service.startBatchJob(request),
+    call: (request) => callOf(methods.startBatchJob, request),
     ask: {
       title: "Start this job now?",
       yes: "Start the calls",
@@ -69,6 +76,7 @@ export const commandTable: readonly CommandRow[] = [
     label: "Resume",
     look: "primary",
     send: (request) => service.resumeBatchJob(request),
+    call: (request) => callOf(methods.resumeBatchJob, request),
     ask: {
       title: "Resume this job?",
       yes: "Go on with the calls",
@@ -86,12 +94,14 @@ export const commandTable: readonly CommandRow[] = [
     label: "Pause",
     look: "",
     send: (request) => service.pauseBatchJob(request),
+    call: (request) => callOf(methods.pauseBatchJob, request),
   },
   {
     command: BatchJobCommand.CANCEL,
     label: "Cancel job",
     look: "danger",
     send: (request) => service.cancelBatchJob(request),
+    call: (request) => callOf(methods.cancelBatchJob, request),
     ask: {
       title: "Cancel this job?",
       yes: "Cancel the job",
@@ -107,6 +117,7 @@ export const commandTable: readonly CommandRow[] = [
       await service.deleteBatchJob(request);
       return { message: "Deleted" };
     },
+    call: (request) => callOf(methods.deleteBatchJob, request),
     ask: {
       title: "Delete this job?",
       yes: "Delete the job",

@@ -6,12 +6,14 @@ import { href, navigate } from "../../data/route.ts";
 import { reloadJob } from "../../data/use-job.ts";
 import { type CommandRow, commandTable } from "./command-table.ts";
 import { ConfirmDialog } from "./confirm-dialog.tsx";
+import { CurlDialog } from "./curl-dialog.tsx";
+import css from "./job.module.css";
 import { OutcomeNotice } from "./outcome-notice.tsx";
 import { RescheduleDialog } from "./reschedule-dialog.tsx";
 import { type Command, useCommand } from "./use-command.ts";
 
 /** The open dialog, and the job as it was when it was opened: that is what the viewer decides on. */
-type Open = { readonly row: CommandRow | "reschedule"; readonly seen: BatchJob };
+type Open = { readonly row: CommandRow | "reschedule" | "curl"; readonly seen: BatchJob };
 
 const isHarmless = ({ look }: CommandRow): boolean => look !== "danger";
 
@@ -30,7 +32,7 @@ export function Commands({ job }: { job: BatchJob }) {
   function press(row: Open["row"]): void {
     if (isBusy) return;
     forget();
-    if (row === "reschedule" || row.ask !== undefined) setOpen({ row, seen: job });
+    if (typeof row === "string" || row.ask !== undefined) setOpen({ row, seen: job });
     else void send(row, job);
   }
 
@@ -83,10 +85,13 @@ export function Commands({ job }: { job: BatchJob }) {
             </a>
           )}
           {commandTable.filter((row) => !isHarmless(row)).map(button)}
+          <button type="button" class="plain" onClick={() => press("curl")}>
+            As curl
+          </button>
         </div>
       )}
       {outcome !== undefined && open === undefined && (
-        <div class="whole-line" ref={notice} tabIndex={-1}>
+        <div class={css.wholeLine} ref={notice} tabIndex={-1}>
           <OutcomeNotice outcome={outcome} />
         </div>
       )}
@@ -100,7 +105,8 @@ export function Commands({ job }: { job: BatchJob }) {
           onSubmit={(wanted, seen) => void reschedule(wanted, seen)}
         />
       )}
-      {open !== undefined && open.row !== "reschedule" && (
+      {open?.row === "curl" && <CurlDialog job={job} onClose={close} />}
+      {open !== undefined && typeof open.row !== "string" && (
         <Asking row={open.row} job={job} seen={open.seen} isBusy={isBusy} onClose={close} onYes={send} />
       )}
     </>

@@ -1,6 +1,7 @@
 import type { BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { Dialog } from "../../ui/dialog.tsx";
 import type { CommandRow } from "./command-table.ts";
+import css from "./job.module.css";
 import { PlanSentences } from "./plan.tsx";
 import { useSeen } from "./seen.tsx";
 
@@ -24,7 +25,7 @@ export function ConfirmDialog(props: {
       <p dir="auto">
         <strong>{job.name}</strong>
       </p>
-      <ul class="what-happens">
+      <ul class={css.whatHappens}>
         {ask.sentences(job).map((sentence) => (
           <li key={sentence}>{sentence}</li>
         ))}

@@ -8,8 +8,8 @@ import { counted } from "../../ui/format/numbers.ts";
 import { dateOf, exactTime, viewerZone } from "../../ui/format/times.ts";
 import { href } from "../../data/route.ts";
 import { type Contact, ContactStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import "../../ui/styles/facts.css";
-import "../../ui/styles/job.css";
+import factsLook from "../../ui/facts.module.css";
+import css from "./job.module.css";
 import { Timeline } from "./timeline.tsx";
 
 /** While the contact is not final it is asked for again and again. */
@@ -34,7 +34,7 @@ export function ContactView({ id, number }: { id: string; number: number }) {
       <Crumbs here={`Contact ${number}`}>
         <a href={href(["jobs", id, "contacts"])}>Job</a>
       </Crumbs>
-      <div class="job-title">
+      <div class={css.jobTitle}>
         <Heading title={`Contact ${number}`}>
           <span dir="auto">{contact?.name || `Contact ${number}`}</span>
         </Heading>
@@ -49,7 +49,7 @@ export function ContactView({ id, number }: { id: string; number: number }) {
       )}
       {contact === undefined && refusal === undefined && <Loading what="the contact" />}
       {contact && (
-        <div class="columns">
+        <div class={css.columns}>
           <section class="card" aria-labelledby="attempts-title">
             <h2 id="attempts-title">{counted(data?.attempts.length ?? 0, "attempt")}</h2>
             <Timeline attempts={data?.attempts ?? []} />
@@ -74,7 +74,7 @@ function WhatNext({ contact }: { contact: Contact }) {
 const Details = ({ contact }: { contact: Contact }) => (
   <section class="card" aria-labelledby="details-title">
     <h2 id="details-title">Details</h2>
-    <dl class="facts">
+    <dl class={factsLook.facts}>
       <div>
         <dt>Phone</dt>
         <dd class="phone">{contact.phone}</dd>

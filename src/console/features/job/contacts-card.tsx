@@ -5,6 +5,7 @@ import { refusalOf } from "../../data/refusal.ts";
 import { mayChange } from "../../data/session.ts";
 import { loaded, useLoad } from "../../data/use-load.ts";
 import { ContactBadge } from "../../ui/badge.tsx";
+import { type Column, DataTable, within } from "../../ui/data-table.tsx";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
 import { Pager } from "../../ui/pager.tsx";
 import { count } from "../../ui/format/numbers.ts";
@@ -14,6 +15,7 @@ import { href, navigate, route } from "../../data/route.ts";
 import type { BatchJob, Contact, ContactStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { AgainDialog } from "./again-dialog.tsx";
 import { contactsAddress, filePath, readContactsAddress } from "./contacts-address.ts";
+import css from "./contacts.module.css";
 
 const pageSize = 50;
 /** The list is asked for again while its job goes on, no more often than this. */
@@ -56,7 +58,7 @@ export function ContactsCard({ job }: { job: BatchJob }) {
         <h2 id="contacts-title" tabIndex={-1}>
           Contacts
         </h2>
-        <label class="inline">
+        <label class={css.choice}>
           Status
           <select
             value={status ?? 0}
@@ -93,30 +95,14 @@ export function ContactsCard({ job }: { job: BatchJob }) {
         <Empty title={nothingFound(statuses, data.nextPageToken)} />
       )}
       {data !== undefined && data.contacts.length > 0 && (
-        <div aria-busy={isStale}>
-          <table class="contacts">
-            <caption class="unseen">Contacts by number</caption>
-            <thead>
-              <tr>
-                <th scope="col" class="number">
-                  No.
-                </th>
-                <th scope="col">Phone</th>
-                <th scope="col">Name</th>
-                <th scope="col">Status</th>
-                <th scope="col" class="number">
-                  Attempts
-                </th>
-                <th scope="col">Last outcome</th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.contacts.map((contact) => (
-                <ContactRow key={contact.number} contact={contact} maxAttempts={job.maxAttempts} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <DataTable
+          caption="Contacts by number"
+          look={`${within} ${css.contacts}`}
+          columns={columnsOf(job)}
+          rows={data.contacts}
+          keyOf={({ number }) => number}
+          isStale={isStale}
+        />
       )}
       <Pager
         label="Pages of contacts"
@@ -164,32 +150,42 @@ function nothingFound(statuses: readonly ContactStatus[], next: string): string 
     : "None of the contacts looked at so far has this status.";
 }
 
-const ContactRow = ({ contact, maxAttempts }: { contact: Contact; maxAttempts: number }) => (
-  <tr>
-    <td class="number quiet">{count(contact.number)}</td>
-    <td>
-      <a class="phone" href={href(["jobs", contact.batchJobId, "contacts", contact.number])}>
-        {contact.phone}
+const columnsOf = ({ maxAttempts }: BatchJob): readonly Column<Contact>[] => [
+  { title: "No.", look: css.number, isNumber: true, cell: ({ number }) => count(number) },
+  {
+    title: "Phone",
+    cell: ({ batchJobId, number, phone }) => (
+      <a class="phone" href={href(["jobs", batchJobId, "contacts", number])}>
+        {phone}
       </a>
-    </td>
-    <td class="name">
-      <bdi>{contact.name}</bdi>
-    </td>
-    <td>
-      <ContactBadge status={contact.status} />
-    </td>
-    <td class="number">
-      {contact.attempts} <span class="quiet">/ {maxAttempts}</span>
-    </td>
-    <td>
-      {outcomeWords.get(contact.lastOutcome) ?? <span class="quiet">–</span>}
-      <NextAttempt contact={contact} />
-    </td>
-  </tr>
-);
+    ),
+  },
+  { title: "Name", look: css.name, cell: ({ name }) => <bdi>{name}</bdi> },
+  { title: "Status", look: css.status, cell: ({ status }) => <ContactBadge status={status} /> },
+  {
+    title: "Attempts",
+    look: css.attempts,
+    isNumber: true,
+    cell: ({ attempts }) => (
+      <>
+        {attempts} <span class="quiet">/ {maxAttempts}</span>
+      </>
+    ),
+  },
+  {
+    title: "Last outcome",
+    look: css.outcome,
+    cell: (contact) => (
+      <>
+        {outcomeWords.get(contact.lastOutcome) ?? <span class="quiet">–</span>}
+        <NextAttempt contact={contact} />
+      </>
+    ),
+  },
+];
 
 function NextAttempt({ contact }: { contact: Contact }) {
   const at = dateOf(contact.nextAttemptAt);
   if (at === undefined) return null;
-  return <span class="quiet next">again {exactTime(at, viewerZone)}</span>;
+  return <span class={css.next}>again {exactTime(at, viewerZone)}</span>;
 }

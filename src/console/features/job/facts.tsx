@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import "../../ui/styles/facts.css";
+import css from "../../ui/facts.module.css";
 import { StartTime } from "../../ui/start-time.tsx";
 import { dateOf, duration, exactTime, msOf, viewerZone } from "../../ui/format/times.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -30,7 +30,7 @@ const lagWords = (job: BatchJob): string => {
 export const ScheduleCard = ({ job }: { job: BatchJob }) => (
   <section class="card" aria-labelledby="schedule-title">
     <h2 id="schedule-title">Schedule</h2>
-    <dl class="facts">
+    <dl class={css.facts}>
       <Fact name="Scheduled start">
         <StartTime job={job} />
       </Fact>

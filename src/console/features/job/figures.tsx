@@ -2,6 +2,7 @@ import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { JobProgress } from "../../ui/progress.tsx";
 import { count, share } from "../../ui/format/numbers.ts";
 import { finished } from "../../ui/format/words.ts";
+import css from "./figures.module.css";
 
 /** Where the contacts of the job are now. */
 export function Figures(props: { job: BatchJob; perMinute: number | undefined }) {
@@ -11,7 +12,7 @@ export function Figures(props: { job: BatchJob; perMinute: number | undefined })
   const done = finished(counts);
   return (
     <section class="card" aria-label="Where the contacts are now">
-      <dl class="figures">
+      <dl class={css.figures}>
         <Figure name="Contacts" value={count(counts.total)} />
         <Figure name="Finished" value={count(done)} detail={share(done, counts.total)} />
         <Figure

@@ -2,6 +2,7 @@ import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { type Hold, HoldReason } from "../../../gen/callsheet/v1/hold_pb.ts";
 import { count, counted } from "../../ui/format/numbers.ts";
 import { dateOf, dayAndTime, viewerZone } from "../../ui/format/times.ts";
+import css from "./holds.module.css";
 
 type Words = (until: string | undefined, job: BatchJob) => string;
 
@@ -53,7 +54,7 @@ export function Holds({ job }: { job: BatchJob }) {
   return (
     <section class="card" aria-labelledby="holds-title">
       <h2 id="holds-title">Why contacts are not being called</h2>
-      <ul class="holds">
+      <ul class={css.holds}>
         {holds.map((hold) => (
           <li key={hold.reason}>
             <strong>{count(hold.contacts)}</strong> {wordsOf(hold, job)}

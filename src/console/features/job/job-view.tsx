@@ -11,9 +11,10 @@ import { failureReasonWords } from "../../ui/format/words.ts";
 import { Heading } from "../../ui/heading.tsx";
 import { later } from "../../ui/later.tsx";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
-import "../../ui/styles/job.css";
+import tabLook from "../../ui/tabs.module.css";
 import { Commands } from "./commands.tsx";
 import { record } from "./history.ts";
+import css from "./job.module.css";
 import { type Tab, tabs } from "./tabs.ts";
 
 const Overview = later(() => import("./overview.tsx").then((module) => module.Overview));
@@ -50,7 +51,7 @@ const Gone = ({ message }: { message: string }) => (
 const Whole = ({ job, tab }: { job: BatchJob; tab: Tab }) => (
   <>
     <div class="title-bar">
-      <div class="job-title">
+      <div class={css.jobTitle}>
         <Heading title={job.name}>
           <span dir="auto">{job.name}</span>
         </Heading>
@@ -87,7 +88,7 @@ function TabOf({ job, tab }: { job: BatchJob; tab: Tab }): ComponentChildren {
 
 const Tabs = ({ id, current }: { id: string; current: Tab }) => (
   <nav aria-label="Parts of the job">
-    <ul class="tabs">
+    <ul class={tabLook.tabs}>
       {Object.entries(tabs).map(([tab, word]) => (
         <li key={tab}>
           <a

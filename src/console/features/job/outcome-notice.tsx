@@ -1,24 +1,34 @@
+import type { Said } from "../../ui/form.tsx";
 import { Notice } from "../../ui/notice.tsx";
 import type { Outcome } from "./use-command.ts";
 
-export function OutcomeNotice({ outcome }: { outcome: Outcome }) {
+/** What there is to be said of what became of a command. */
+export function saidOf(outcome: Outcome): Said {
   switch (outcome.kind) {
     case "done":
-      return <Notice tone="good">{outcome.message}.</Notice>;
+      return { tone: "good", told: `${outcome.message}.` };
     case "gone":
-      return <Notice tone="bad">This job was deleted.</Notice>;
+      return { tone: "bad", told: "This job was deleted." };
     case "refused":
-      return <Notice tone="bad">{outcome.message}</Notice>;
+      return { tone: "bad", told: outcome.message };
     case "changed":
-      return (
-        <Notice tone="warning">
-          <p>
-            <strong>Nothing was done: the job has changed since this page showed it.</strong>
-          </p>
-          <Changes changes={outcome.changes} />
-        </Notice>
-      );
+      return {
+        tone: "warning",
+        told: (
+          <>
+            <p>
+              <strong>Nothing was done: the job has changed since this page showed it.</strong>
+            </p>
+            <Changes changes={outcome.changes} />
+          </>
+        ),
+      };
   }
+}
+
+export function OutcomeNotice({ outcome }: { outcome: Outcome }) {
+  const { tone, told } = saidOf(outcome);
+  return <Notice tone={tone}>{told}</Notice>;
 }
 
 export const Changes = ({ changes }: { changes: readonly string[] }) => (

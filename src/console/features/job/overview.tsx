@@ -4,6 +4,7 @@ import { ScheduleCard } from "./facts.tsx";
 import { Figures } from "./figures.tsx";
 import { callsPerMinute } from "./history.ts";
 import { Holds } from "./holds.tsx";
+import css from "./job.module.css";
 import { OutcomesCard } from "./outcomes-card.tsx";
 import { PlanCard } from "./plan.tsx";
 import { ProgressCard } from "./progress-card.tsx";
@@ -12,13 +13,13 @@ import { ProgressCard } from "./progress-card.tsx";
 export const Overview = ({ job }: { job: BatchJob }) => (
   <>
     {job.description !== "" && (
-      <p class="description" dir="auto">
+      <p class={css.description} dir="auto">
         {job.description}
       </p>
     )}
     <Figures job={job} perMinute={hasEnded(job) ? undefined : callsPerMinute(job.batchJobId, Date.now())} />
     {!hasEnded(job) && <Holds job={job} />}
-    <div class="columns">
+    <div class={css.columns}>
       <ProgressCard job={job} />
       {job.counts && <OutcomesCard id={job.batchJobId} counts={job.counts} />}
     </div>

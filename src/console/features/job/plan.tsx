@@ -5,6 +5,7 @@ import { count, counted } from "../../ui/format/numbers.ts";
 import { dateOf, dayAndTime, duration, viewerZone } from "../../ui/format/times.ts";
 import { Field } from "../../ui/field.tsx";
 import { Loading } from "../../ui/notice.tsx";
+import css from "./plan.module.css";
 import { usePlan, usualCallSeconds } from "./use-plan.ts";
 
 /** A few minutes before a call may begin are none to speak of. */
@@ -88,7 +89,7 @@ function Planned({ plan, callSeconds }: { plan: PlanBatchJobResponse; callSecond
       {sentences.map((sentence) => (
         <p key={sentence}>{sentence}</p>
       ))}
-      <table class="plan">
+      <table class={css.plan}>
         <caption class="hint">
           Calls that begin in each hour
           {plan.hours.length > shownHours ? `, the first ${shownHours} hours` : ""}
@@ -104,7 +105,7 @@ function Planned({ plan, callSeconds }: { plan: PlanBatchJobResponse; callSecond
             <tr key={String(from?.seconds)}>
               <th scope="row">{dayAndTime(dateOf(from) ?? new Date(0), viewerZone)}</th>
               <td>
-                <span class="bar" aria-hidden="true">
+                <span class={css.bar} aria-hidden="true">
                   <span style={{ width: `${(100 * calls) / most}%` }} />
                 </span>
                 {count(calls)}

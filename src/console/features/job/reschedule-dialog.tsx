@@ -1,6 +1,8 @@
 import { useState } from "preact/hooks";
 import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { type Picked, asRequest, nothingPicked, useReading } from "../../data/use-reading.ts";
+import { BatchJobService } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
+import { AsCurl, callOf } from "../../ui/as-curl.tsx";
 import { Dialog } from "../../ui/dialog.tsx";
 import { dateOf, viewerZone } from "../../ui/format/times.ts";
 import { wallParts } from "../../ui/format/wall-time.ts";
@@ -42,6 +44,16 @@ export function RescheduleDialog(props: {
           <p class="problem">The service no longer allows this: the job has started or ended.</p>
         )}
         {outcome !== undefined && outcome.kind !== "done" && <OutcomeNotice outcome={outcome} />}
+        <AsCurl
+          call={(requestId) =>
+            callOf(BatchJobService.method.rescheduleBatchJob, {
+              batchJobId: job.batchJobId,
+              requestId,
+              expectedRevision: seen.revision,
+              ...asRequest(picked),
+            })
+          }
+        />
         <div class="actions">
           <button type="button" onClick={props.onClose}>
             Leave as it is

@@ -1,7 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { BatchJobService } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { service } from "../../data/client.ts";
 import { reloadJob } from "../../data/use-job.ts";
+import { callOf } from "../../ui/as-curl.tsx";
+import { Form, type Said } from "../../ui/form.tsx";
 import { Notice } from "../../ui/notice.tsx";
 import {
   type Problems,
@@ -12,7 +15,7 @@ import {
   toRequest,
 } from "../../ui/settings.ts";
 import { CallFields, JobFields } from "../../ui/settings-fields.tsx";
-import { OutcomeNotice } from "./outcome-notice.tsx";
+import { saidOf } from "./outcome-notice.tsx";
 import { useCommand } from "./use-command.ts";
 
 /** The settings of a job, to be changed while it waits or runs, by whom the service allows it. */
@@ -21,7 +24,7 @@ export function SettingsTab({ job }: { job: BatchJob }) {
   const [seen, setSeen] = useState(job);
   const [settings, setSettings] = useState<Settings>(() => settingsOf(job));
   const [problems, setProblems] = useState<Problems>({});
-  const { run, outcome, isBusy, forget } = useCommand();
+  const { run } = useCommand();
   const changed = changedFields(settingsOf(seen), settings);
   const isAllowed = job.allowedCommands.includes(BatchJobCommand.UPDATE);
   const isOther = changedFields(settingsOf(seen), settingsOf(job)).length > 0;
@@ -37,18 +40,23 @@ export function SettingsTab({ job }: { job: BatchJob }) {
     else if (!isOther) setSeen(job);
   }, [job.revision, job.callingHours]);
 
-  async function submit(event: Event): Promise<void> {
-    event.preventDefault();
+  function updateOf() {
+    const { fromPhoneNumberId: _, ...given } = toRequest(settings, seen.callingHours);
+    return { ...given, updateMask: { paths: changed } };
+  }
+
+  async function save(): Promise<Said> {
     const found = problemsOf(settings);
     setProblems(found);
-    if (Object.keys(found).length > 0 || changed.length === 0 || isBusy) return;
-    const { fromPhoneNumberId: _, ...given } = toRequest(settings, seen.callingHours);
-    await run(
+    if (Object.keys(found).length > 0) {
+      return { tone: "bad", told: "Nothing was saved: something above is not right yet." };
+    }
+    const update = updateOf();
+    const outcome = await run(
       {
         words: `update ${JSON.stringify(settings)}`,
         async send(request) {
-          const update = { ...request, ...given, updateMask: { paths: changed } };
-          const { batchJob } = await service.updateBatchJob(update);
+          const { batchJob } = await service.updateBatchJob({ ...request, ...update });
           if (batchJob !== undefined) {
             setSeen(batchJob);
             setSettings(settingsOf(batchJob));
@@ -59,10 +67,34 @@ export function SettingsTab({ job }: { job: BatchJob }) {
       seen,
     );
     reloadJob(job.batchJobId);
+    return outcome === undefined ? { tone: "info", told: "" } : saidOf(outcome);
   }
 
   return (
-    <form class="stack" noValidate onSubmit={submit} aria-label="Settings of the job">
+    <Form
+      label="Settings of the job"
+      submit={isAllowed ? "Save" : undefined}
+      isOff={changed.length === 0}
+      onSubmit={save}
+      beside={
+        changed.length > 0 && (
+          <button type="button" onClick={showJob}>
+            Undo
+          </button>
+        )
+      }
+      call={
+        changed.length === 0
+          ? undefined
+          : (requestId) =>
+              callOf(BatchJobService.method.updateBatchJob, {
+                batchJobId: job.batchJobId,
+                requestId,
+                expectedRevision: seen.revision,
+                ...updateOf(),
+              })
+      }
+    >
       {!isAllowed && (
         <p class="quiet">These settings cannot be changed: the job has ended, or this key may only look.</p>
       )}
@@ -80,24 +112,10 @@ export function SettingsTab({ job }: { job: BatchJob }) {
           </button>
         </Notice>
       )}
-      {outcome !== undefined && <OutcomeNotice outcome={outcome} />}
-      {isAllowed && (
-        <div class="actions">
-          <button type="submit" class="primary" aria-disabled={changed.length === 0 || isBusy}>
-            Save
-          </button>
-          {changed.length > 0 && (
-            <button type="button" onClick={showJob}>
-              Undo
-            </button>
-          )}
-        </div>
-      )}
-    </form>
+    </Form>
   );
 
   function change(changes: Partial<Settings>): void {
-    forget();
     setProblems({});
     setSettings((before) => ({ ...before, ...changes }));
   }

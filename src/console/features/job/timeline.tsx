@@ -1,11 +1,12 @@
 import { dateOf, duration, exactTime, clockTime, msOf, viewerZone } from "../../ui/format/times.ts";
 import { endings } from "../../ui/format/words.ts";
 import type { Attempt } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import css from "./timeline.module.css";
 
 /** The attempts at one contact, the first one first. */
 export function Timeline({ attempts }: { attempts: readonly Attempt[] }) {
   return (
-    <ol class="timeline">
+    <ol class={css.timeline} aria-label="Attempts">
       {attempts.map((attempt) => (
         <Step key={attempt.leaseId} attempt={attempt} />
       ))}
@@ -19,7 +20,7 @@ function Step({ attempt }: { attempt: Attempt }) {
   return (
     <li>
       <span
-        class="mark"
+        class={css.mark}
         style={{ background: ending ? `var(--end-${ending.key})` : "var(--active)" }}
         aria-hidden="true"
       />
@@ -56,7 +57,7 @@ function how(attempt: Attempt): string {
 
 const Tag = ({ name, value }: { name: string; value: string }) =>
   value === "" ? null : (
-    <span class="tag">
+    <span class={css.tag}>
       {name} <bdi class="code">{value}</bdi>
     </span>
   );

@@ -1,18 +1,26 @@
+import { useSignal } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+import { flash } from "../../data/flash.ts";
+import { href, route } from "../../data/route.ts";
 import { mayChange } from "../../data/session.ts";
 import { DataTable } from "../../ui/data-table.tsx";
 import { Heading } from "../../ui/heading.tsx";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
 import { Pager } from "../../ui/pager.tsx";
-import { flash } from "../../data/flash.ts";
-import { href, route } from "../../data/route.ts";
-import { type ListAddress, addressOf, queryOf, readAddress } from "./address.ts";
-import { Filters } from "./filters.tsx";
-import { jobColumns } from "./job-columns.tsx";
+import { type Label, type ListAddress, addressOf, firstPage, isFiltered, readAddress } from "./address.ts";
+import { Counters } from "./counters.tsx";
+import { type Counts, useCounts } from "./counts.ts";
+import { Filters, labelWords } from "./filters.tsx";
+import { jobColumns, pickColumn } from "./job-columns.tsx";
+import css from "./jobs.module.css";
 import { type LivePage, useLivePage } from "./live-page.ts";
+import { SelectionBar } from "./selection-bar.tsx";
+import { type Selection, nothing } from "./selection.ts";
 
 export function JobsView() {
   const address = readAddress(route.value.query);
-  const { page, refusal, isStale } = useLivePage(queryOf(address));
+  const { page, refusal, isStale } = useLivePage(address);
+  const counts = useCounts(address);
   return (
     <>
       <div class="title-bar">
@@ -24,7 +32,8 @@ export function JobsView() {
         )}
       </div>
       {flash.value !== undefined && <Notice tone={flash.value.tone}>{flash.value.sentence}</Notice>}
-      <Filters address={address} />
+      <Counters address={address} counts={counts} />
+      <Filters address={address} known={labelsOn(page)} />
       {refusal && (
         <Notice tone="bad">
           {refusal.message} <a href={href(["jobs"])}>Show all jobs</a>
@@ -32,31 +41,54 @@ export function JobsView() {
       )}
       {page === undefined && refusal === undefined && <Loading what="jobs" />}
       {page !== undefined && refusal === undefined && (
-        <Table page={page} address={address} isStale={isStale} />
+        <Table page={page} address={address} counts={counts} isStale={isStale} />
       )}
     </>
   );
 }
 
-function Table({ page, address, isStale }: { page: LivePage; address: ListAddress; isStale: boolean }) {
-  if (page.rows.length === 0 && !isStale) return <NoJobs address={address} next={page.nextPageToken} />;
+/** Each label that a job of the page has, once. */
+function labelsOn(page: LivePage | undefined): Label[] {
+  const all = page?.rows.flatMap(({ job }) => Object.entries(job.peek().labels)) ?? [];
+  return [...new Map(all.map((label) => [labelWords(label), label])).values()];
+}
+
+function Table(props: { page: LivePage; address: ListAddress; counts: Counts; isStale: boolean }) {
+  const { page, address, counts, isStale } = props;
+  const selected = useSignal<Selection>(nothing);
+  const list = addressOf({ ...firstPage(address), pageSize: 0 });
+  // Who looks at other jobs no longer sees what was selected.
+  useEffect(() => void (selected.value = nothing), [list]);
+  const seen = page.rows.map(({ id }) => id);
+  const columns = useMemo(
+    () => [...(mayChange() ? [pickColumn(selected, seen)] : []), ...jobColumns(address)],
+    [addressOf(address), seen.join()],
+  );
+  const isEmpty = page.rows.length === 0 && !isStale;
   return (
     <>
-      <DataTable
-        caption="Jobs, newest first"
-        look="jobs"
-        columns={jobColumns}
-        rows={page.rows}
-        keyOf={({ id }) => id}
-        isStale={isStale}
-      />
-      <Pager
-        label="Pages of jobs"
-        headingId="title"
-        trail={address.trail}
-        next={page.nextPageToken}
-        hrefOf={(trail) => addressOf({ ...address, trail })}
-      />
+      {mayChange() && <SelectionBar {...{ selected, seen, address, counts }} />}
+      {isEmpty ? (
+        <NoJobs address={address} next={page.nextPageToken} />
+      ) : (
+        <>
+          <DataTable
+            caption="Jobs, newest first"
+            look={css.jobs}
+            columns={columns}
+            rows={page.rows}
+            keyOf={({ id }) => id}
+            isStale={isStale}
+          />
+          <Pager
+            label="Pages of jobs"
+            headingId="title"
+            trail={address.trail}
+            next={page.nextPageToken}
+            hrefOf={(trail) => addressOf({ ...address, trail })}
+          />
+        </>
+      )}
     </>
   );
 }
@@ -71,7 +103,7 @@ function NoJobs({ address, next }: { address: ListAddress; next: string }) {
       </Empty>
     );
   }
-  if (address.search !== "" || address.statuses.length > 0) {
+  if (isFiltered(address)) {
     return (
       <Empty title="No job matches.">
         <a class="button" href={href(["jobs"])}>

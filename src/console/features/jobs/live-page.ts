@@ -1,18 +1,12 @@
 import { type Signal, signal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import type { BatchJob, BatchJobStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import type { ListBatchJobsResponse } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { service } from "../../data/client.ts";
 import type { Refusal } from "../../data/refusal.ts";
 import { watchJobs } from "../../data/stream/watch.ts";
 import { loaded, useLoad } from "../../data/use-load.ts";
-
-export type Query = {
-  readonly statuses: readonly BatchJobStatus[];
-  readonly nameContains: string;
-  readonly pageSize: number;
-  readonly pageToken: string;
-};
+import { type ListAddress, addressOf, filterOf } from "./address.ts";
 
 export type LivePage = { readonly rows: readonly Row[]; readonly nextPageToken: string };
 export type Row = { readonly id: string; readonly job: Signal<BatchJob> };
@@ -28,14 +22,14 @@ const refreshMs = (answer: ListBatchJobsResponse | undefined): number =>
  * One page of jobs. Its rows follow the jobs by the stream; the list is asked for again from time to time. `page` stays
  * what it was while the next is on its way.
  */
-export function useLivePage(query: Query): {
+export function useLivePage(address: ListAddress): {
   page: LivePage | undefined;
   refusal: Refusal | undefined;
   isStale: boolean;
 } {
   const { data, refusal, isStale } = useLoad(
-    ["jobs", query],
-    (stop) => service.listBatchJobs({ ...query, statuses: [...query.statuses] }, { signal: stop }),
+    ["jobs", addressOf(address)],
+    (stop) => service.listBatchJobs(requestOf(address), { signal: stop }),
     refreshMs,
   );
   const known = useRef(new Map<string, Signal<BatchJob>>());
@@ -44,6 +38,12 @@ export function useLivePage(query: Query): {
   useEffect(() => follow(ids, known.current), [ids.join()]);
   return { page, refusal, isStale };
 }
+
+const requestOf = (address: ListAddress) => ({
+  ...filterOf(address),
+  pageSize: address.pageSize,
+  pageToken: address.trail.at(-1) ?? "",
+});
 
 function pageOf(answer: ListBatchJobsResponse, known: Map<string, Signal<BatchJob>>): LivePage {
   const rows = answer.batchJobs.map((job) => ({ id: job.batchJobId, job: updated(known, job) }));
@@ -60,7 +60,8 @@ function updated(known: Map<string, Signal<BatchJob>>, job: BatchJob): Signal<Ba
   return shown;
 }
 
-const relist = (): void => void loaded.invalidateQueries({ queryKey: ["jobs"] });
+/** Asks for the list, and for how many there are, at once. */
+export const relist = (): void => void loaded.invalidateQueries({ queryKey: ["jobs"] });
 
 /** Brings what the stream says to the rows, all that has come in `paintMs` at once; answers how to end that. */
 function follow(ids: readonly string[], known: Map<string, Signal<BatchJob>>): () => void {

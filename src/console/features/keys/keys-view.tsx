@@ -7,7 +7,8 @@ import { insist } from "../../data/insist.ts";
 import { newRequestId } from "../../data/request-id.ts";
 import { route } from "../../data/route.ts";
 import { loaded, useLoad } from "../../data/use-load.ts";
-import type { Column } from "../../ui/data-table.tsx";
+import { callOf } from "../../ui/as-curl.tsx";
+import { type Column, wrapping } from "../../ui/data-table.tsx";
 import { Dialog } from "../../ui/dialog.tsx";
 import { Field, describedBy } from "../../ui/field.tsx";
 import { Form } from "../../ui/form.tsx";
@@ -39,7 +40,7 @@ export function KeysView() {
   );
   const [revoking, setRevoking] = useState<ApiKey>();
   const columns: readonly Column<ApiKey>[] = [
-    { title: "Name", look: "name", cell: ({ name }) => <bdi>{name || "–"}</bdi> },
+    { title: "Name", look: wrapping, cell: ({ name }) => <bdi>{name || "–"}</bdi> },
     { title: "Role", cell: ({ role }) => roleWords.get(role) ?? "" },
     { title: "Created", cell: ({ createdAt }) => when(createdAt, "") },
     { title: "Last used", cell: ({ lastUsedAt }) => when(lastUsedAt, "never") },
@@ -96,13 +97,15 @@ function NewKey() {
   const [until, setUntil] = useState("");
   const [made, setMade] = useState<{ name: string; secret: string }>();
 
+  const requestOf = (requestId: string) => ({
+    requestId,
+    name: name.trim(),
+    role,
+    ...(until === "" ? {} : { expiresAt: timestampFromDate(new Date(`${until}T23:59:59Z`)) }),
+  });
+
   async function create(): Promise<string> {
-    const request = {
-      requestId: newRequestId(),
-      name: name.trim(),
-      role,
-      ...(until === "" ? {} : { expiresAt: timestampFromDate(new Date(`${until}T23:59:59Z`)) }),
-    };
+    const request = requestOf(newRequestId());
     const { secret } = await insist(() => access.createApiKey(request), { tries });
     setMade({ name: name.trim(), secret });
     setName("");
@@ -118,6 +121,7 @@ function NewKey() {
         submit="Make a key"
         problem={name.trim() === "" ? "Say whom or what the key is for." : ""}
         onSubmit={create}
+        call={(requestId) => callOf(AccessService.method.createApiKey, requestOf(requestId))}
       >
         <div class="when">
           <Field id="key-name" label="For whom, or for what">
@@ -188,10 +192,14 @@ const RevokeDialog = ({ apiKey, onClose }: { apiKey: ApiKey; onClose: () => void
         onClose();
         return "";
       }}
-    >
-      <button type="button" onClick={onClose}>
-        Keep the key
-      </button>
-    </Form>
+      call={(requestId) =>
+        callOf(AccessService.method.revokeApiKey, { requestId, apiKeyId: apiKey.apiKeyId })
+      }
+      beside={
+        <button type="button" onClick={onClose}>
+          Keep the key
+        </button>
+      }
+    />
   </Dialog>
 );

@@ -9,7 +9,8 @@ import { newRequestId } from "../../data/request-id.ts";
 import { href, route } from "../../data/route.ts";
 import { mayChange } from "../../data/session.ts";
 import { loaded, useLoad } from "../../data/use-load.ts";
-import type { Column } from "../../ui/data-table.tsx";
+import { callOf } from "../../ui/as-curl.tsx";
+import { type Column, wrapping } from "../../ui/data-table.tsx";
 import { Field, describedBy } from "../../ui/field.tsx";
 import { Form } from "../../ui/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
@@ -35,7 +36,7 @@ export function NeverCallView() {
   );
   const columns: readonly Column<SuppressedPhone>[] = [
     { title: "Phone", look: "phone", cell: ({ phone }) => phone },
-    { title: "Reason", look: "name", cell: ({ reason }) => <bdi>{reason}</bdi> },
+    { title: "Reason", look: wrapping, cell: ({ reason }) => <bdi>{reason}</bdi> },
     { title: "Added", cell: ({ addedAt }) => dayAndTime(dateOf(addedAt) ?? new Date(0), viewerZone) },
     {
       title: "Until",
@@ -88,11 +89,13 @@ function Add() {
   const [reason, setReason] = useState("asked not to be called");
   const phones = phonesIn(text);
 
+  const requestOf = (requestId: string) => ({
+    requestId,
+    phones: phones.map((phone) => ({ phone, reason: reason.trim() })),
+  });
+
   async function add(): Promise<string> {
-    const request = {
-      requestId: newRequestId(),
-      phones: phones.map((phone) => ({ phone, reason: reason.trim() })),
-    };
+    const request = requestOf(newRequestId());
     const answer = await insist(() => suppression.addSuppressedPhones(request), { tries });
     const bad = answer.rejected.map(({ phone }) => phone).join(", ");
     setText(answer.rejected.map(({ index }) => phones[index] ?? "").join("\n"));
@@ -114,7 +117,13 @@ function Add() {
   return (
     <section class="card" aria-labelledby="add-title">
       <h2 id="add-title">Add</h2>
-      <Form label="Add phones" submit="Add to the list" problem={problem} onSubmit={add}>
+      <Form
+        label="Add phones"
+        submit="Add to the list"
+        problem={problem}
+        onSubmit={add}
+        call={(requestId) => callOf(SuppressionService.method.addSuppressedPhones, requestOf(requestId))}
+      >
         <Field
           id="phones"
           label="Phone numbers"
@@ -192,5 +201,8 @@ const TakeOff = ({ phone, onDone }: { phone: string; onDone: () => void }) => (
       onDone();
       return "";
     }}
+    call={(requestId) =>
+      callOf(SuppressionService.method.removeSuppressedPhones, { requestId, phones: [phone] })
+    }
   />
 );

@@ -4,6 +4,7 @@ import { clientOf } from "../../data/client.ts";
 import { insist } from "../../data/insist.ts";
 import { newRequestId } from "../../data/request-id.ts";
 import { loaded, useLoad } from "../../data/use-load.ts";
+import { callOf } from "../../ui/as-curl.tsx";
 import { Field, describedBy } from "../../ui/field.tsx";
 import { Form } from "../../ui/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
@@ -53,16 +54,20 @@ function Settings({ organization }: { organization: Organization }) {
   const wrong = limits.find(([limit]) => !isNumber(texts[limit]));
   const { hours: wrongHours } = hoursProblem(hours);
 
-  async function save(): Promise<string> {
+  function requestOf(requestId: string) {
     const given = limits.flatMap(([limit]) =>
       texts[limit].trim() === "" ? [] : [[limit, Number(texts[limit])] as const],
     );
     const callingHours = toHours(hours, organization.settings?.callingHours);
-    const request = {
-      requestId: newRequestId(),
+    return {
+      requestId,
       settings: { ...Object.fromEntries(given), ...(callingHours === undefined ? {} : { callingHours }) },
       updateMask: { paths: [...limits.map(([, field]) => field), "calling_hours"] },
     };
+  }
+
+  async function save(): Promise<string> {
+    const request = requestOf(newRequestId());
     await insist(() => access.updateOrganization(request), { tries });
     await loaded.invalidateQueries({ queryKey: key });
     return "Saved. It holds from now on.";
@@ -84,6 +89,7 @@ function Settings({ organization }: { organization: Organization }) {
         submit="Save"
         problem={wrong === undefined ? (wrongHours ?? "") : `“${wrong[2]}” must be a number.`}
         onSubmit={save}
+        call={(requestId) => callOf(AccessService.method.updateOrganization, requestOf(requestId))}
       >
         <div class="when">
           {limits.map(([limit, , label, hint]) => (

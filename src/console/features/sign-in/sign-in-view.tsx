@@ -3,8 +3,9 @@ import { type Refusal, refusalOf } from "../../data/refusal.ts";
 import { signIn, signOutReason } from "../../data/session.ts";
 import { Field, describedBy } from "../../ui/field.tsx";
 import { Heading } from "../../ui/heading.tsx";
-import { Mark } from "../../ui/mark.tsx";
+import { Mark, brand } from "../../ui/mark.tsx";
 import { Notice } from "../../ui/notice.tsx";
+import css from "./sign-in.module.css";
 
 function inWords({ reason, message, isAway }: Refusal): string {
   if (isAway) return "The service does not answer. Try again in a moment.";
@@ -38,10 +39,10 @@ export function SignInView() {
   }
 
   return (
-    <main class="sign-in">
+    <main class={css.signIn}>
       <form class="card" onSubmit={submit} noValidate>
         <Heading title="Sign in">
-          <span class="brand">
+          <span class={brand}>
             <Mark />
             Callsheet
           </span>

@@ -1,0 +1,71 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { makeContacts } from "../support/make.ts";
+import { startTestService } from "../support/service.ts";
+import { badge, useBrowser } from "./browser.ts";
+import { getJob } from "./service.ts";
+
+const open = useBrowser();
+
+/** Has a shell read the command, and sends what curl would be told to send. */
+async function runInShell(command: string, apiKey: string): Promise<unknown> {
+  const env = { PATH: process.env["PATH"] ?? "", CALLSHEET_API_KEY: apiKey };
+  const script = `curl() { printf '%s\\0' "$@"; }; ${command}`;
+  const { stdout } = await promisify(execFile)("sh", ["-c", script], { env });
+  const [url = "", ...rest] = stdout.split("\0").slice(0, -1);
+  const values = (flag: string) => rest.flatMap((word, i) => (rest[i - 1] === flag ? [word] : []));
+  const headers = values("-H").map((line) => line.split(": ", 2) as [string, string]);
+  const response = await fetch(url, { method: "POST", headers, body: values("-d")[0] ?? null });
+  if (!response.ok) throw new Error(await response.text());
+  return await response.json();
+}
+
+test("a command as curl does in a shell what its button does, and holds no key", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  const { batchJobId } = await client.createBatchJob({
+    name: "It's $(touch x)",
+    fromPhoneNumberId: "pn_1",
+    contacts: makeContacts(1),
+  });
+  await using opened = await open(`${service.httpUrl}/jobs/${batchJobId}`, service);
+  const { page, complaints } = opened;
+  const dialog = page.getByRole("dialog");
+  const text = dialog.locator("[data-curl]");
+  const run = (command: string) => runInShell(command, service.apiKey);
+
+  // Under the revision that is seen, in the words that were picked.
+  await page.getByRole("button", { name: "Schedule", exact: true }).click();
+  await dialog.getByLabel("Date").fill("2035-03-01");
+  await dialog.getByLabel("Time", { exact: true }).fill("10:00");
+  await dialog.getByLabel("Time zone").fill("America/New_York");
+  await dialog.getByText("As curl").click();
+  await text.getByText("2035-03-01T10:00").waitFor();
+  const scheduling = await text.innerText();
+  expect(scheduling).not.toContain(service.apiKey);
+  expect(scheduling).toContain(`${service.httpUrl}/callsheet.v1.BatchJobService/RescheduleBatchJob`);
+  expect(await run(scheduling)).toMatchObject({ success: true, status: "BATCH_JOB_STATUS_SCHEDULED" });
+  expect(await getJob(client, batchJobId)).toMatchObject({ requestedStartTime: "2035-03-01T10:00" });
+  await page.keyboard.press("Escape");
+  await badge(page, "Scheduled").waitFor();
+
+  // What needs no more than the job.
+  await page.getByRole("button", { name: "As curl" }).click();
+  const start = dialog.getByRole("region", { name: "Start now" });
+  await start.getByText("As curl").click();
+  await start.getByText("StartBatchJob").waitFor();
+  expect(await run(await start.locator("[data-curl]").innerText())).toMatchObject({ success: true });
+  expect(await getJob(client, batchJobId)).toMatchObject({ status: BatchJobStatus.RUNNING });
+  await page.keyboard.press("Escape");
+
+  // Of a form, with whatever quotes there are in it.
+  await page.getByRole("link", { name: "Settings" }).click();
+  await page.getByLabel("Description").fill('Isn\'t "it" $HOME `x`?');
+  await page.getByText("As curl").last().click();
+  await page.locator("[data-curl]").getByText("UpdateBatchJob").waitFor();
+  await run(await page.locator("[data-curl]").innerText());
+  expect(await getJob(client, batchJobId)).toMatchObject({ description: 'Isn\'t "it" $HOME `x`?' });
+  expect(complaints).toEqual([]);
+});

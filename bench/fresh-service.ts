@@ -52,7 +52,10 @@ export async function startFreshServers({ commitTimes }: Setup = { commitTimes: 
 }
 
 /** The service in a process of its own, on fresh servers. */
-export async function startFreshService(setup?: Setup): Promise<FreshService> {
+export async function startFreshService(
+  setup?: Setup,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<FreshService> {
   await using stack = new AsyncDisposableStack();
   const { databaseUrl, redisUrl } = stack.use(await startFreshServers(setup));
 
@@ -66,6 +69,7 @@ export async function startFreshService(setup?: Setup): Promise<FreshService> {
       GRPC_PORT: "0",
       LOG_LEVEL: "warn",
       CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
+      ...settings,
     },
     stdio: ["ignore", "pipe", "inherit"],
   });

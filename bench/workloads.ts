@@ -7,6 +7,7 @@ import { importing } from "./import.ts";
 import { paths } from "./paths.ts";
 import { rescheduling } from "./rescheduling.ts";
 import { suppressing } from "./suppression.ts";
+import { sending } from "./webhooks.ts";
 import { atOnce, idle, manyAtOnce, spaced } from "./schedule.ts";
 import type { Sizes, Workload } from "./workload.ts";
 
@@ -18,6 +19,7 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     dispatching,
     logging,
     suppressing,
+    sending,
     spaced,
     atOnce,
     manyAtOnce,

@@ -102,6 +102,10 @@ async function main(): Promise<never> {
       estimatedCallMs: config.ESTIMATED_CALL_SECONDS,
       retentionDays: config.RETENTION_DAYS,
       eventRetentionDays: config.EVENT_RETENTION_DAYS,
+      webhookPolicy: {
+        allowInsecure: config.WEBHOOK_ALLOW_INSECURE,
+        allowedNetworks: config.WEBHOOK_ALLOWED_NETWORKS,
+      },
       importLimits: {
         ...defaultLimits,
         maxBytes: config.IMPORT_MAX_BYTES,

@@ -21,6 +21,7 @@ import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_
 import { createPlans } from "./jobs/plans.ts";
 import { createHolds } from "./jobs/holds.ts";
 import { SuppressionService } from "./gen/callsheet/v1/suppression_service_pb.ts";
+import { WebhookService } from "./gen/callsheet/v1/webhook_service_pb.ts";
 import { createContactImport, filesAtOnce } from "./jobs/import/contact-import.ts";
 import { createRedisHalves } from "./jobs/redis-halves.ts";
 import {
@@ -63,6 +64,7 @@ import { type RedisTlsFiles, readTls } from "./redis/tls.ts";
 import { accessService } from "./rpc/access-service.ts";
 import { batchJobService } from "./rpc/batch-job-service.ts";
 import { eventService } from "./rpc/event-service.ts";
+import { eventJson } from "./rpc/events.ts";
 import { contactWorkerService } from "./rpc/contact-worker-service.ts";
 import { findAddressThrough } from "./rpc/gate/caller-address.ts";
 import { createLargeTurns } from "./rpc/requests/large-turns.ts";
@@ -86,6 +88,7 @@ import { openCertificates } from "./rpc/tls/certificates.ts";
 import type { TlsFiles } from "./rpc/tls/files.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { suppressionService } from "./rpc/suppression-service.ts";
+import { webhookService } from "./rpc/webhook-service.ts";
 import { openApiPage } from "./rest/openapi-page.ts";
 import { createRest } from "./rest/serve.ts";
 import { createOpenings, startOpenings } from "./starting/openings.ts";
@@ -97,6 +100,10 @@ import { startResuming } from "./jobs/resuming.ts";
 import { createWatching } from "./jobs/watching.ts";
 import { createPhoneImport } from "./suppression/phone-import.ts";
 import { createSuppression } from "./suppression/suppression.ts";
+import { startDelivering } from "./webhooks/delivering.ts";
+import type { ConnectPolicy } from "./webhooks/endpoint-url.ts";
+import { createWebhooks } from "./webhooks/endpoints.ts";
+import { createSender } from "./webhooks/sending.ts";
 
 export type ServiceOptions = {
   readonly databaseUrl: string;
@@ -138,6 +145,8 @@ export type ServiceOptions = {
   readonly retentionDays?: number | undefined;
   /** Events that are older are in the log no more; 30 if not given. */
   readonly eventRetentionDays?: number;
+  /** Where webhooks may be sent; to public addresses over https alone if not given. */
+  readonly webhookPolicy?: ConnectPolicy;
   readonly logger: Logger;
   /** Where spans go; there are none without it. */
   readonly traces?: Traces | undefined;
@@ -328,6 +337,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const suppression = createSuppression({ shares, reads: connections.reads, now: clock.now });
   const following = opened.use(createFollowing({ db: connections.lookUps, logger, guard: pulse.guard }));
   const eventLog = createEventLog({ reads: connections.reads });
+  const { webhookPolicy: policy = { allowInsecure: false, allowedNetworks: undefined } } = options;
+  const webhooks = createWebhooks({ shares, reads: connections.reads, policy, now: clock.now });
+  const sender = createSender(policy);
+  opened.use(startDelivering({ db, sender, write: eventJson, now: clock.now, metrics, logger }));
   const importPhones = createPhoneImport({ ...files, now: clock.now });
   const lastUses = opened.use(startLastUses({ db, logger }));
   const health = createHealth([
@@ -336,6 +349,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     AccessService.typeName,
     SuppressionService.typeName,
     EventService.typeName,
+    WebhookService.typeName,
   ]);
   const services = [
     serviceEntry(
@@ -349,6 +363,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     serviceEntry(AccessService, accessService(access)),
     serviceEntry(SuppressionService, suppressionService(suppression, importPhones)),
     serviceEntry(EventService, eventService(eventLog, following)),
+    serviceEntry(WebhookService, webhookService(webhooks)),
     health.entry,
   ];
   const validation = validationInterceptor(services);

@@ -13,6 +13,7 @@ import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { EventService } from "../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../src/gen/callsheet/v1/suppression_service_pb.ts";
+import { WebhookService } from "../src/gen/callsheet/v1/webhook_service_pb.ts";
 import {
   RateClass,
   Role,
@@ -78,7 +79,14 @@ const declaredTerms = (service: DescService) =>
     ];
   });
 
-const services = [BatchJobService, ContactWorkerService, AccessService, SuppressionService, EventService];
+const services = [
+  BatchJobService,
+  ContactWorkerService,
+  AccessService,
+  SuppressionService,
+  EventService,
+  WebhookService,
+];
 
 test.each(services)(
   "the table of $name has every method of the proto with its roles and its rate, and no other",

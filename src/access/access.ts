@@ -62,9 +62,9 @@ const keyNotFound = (id: string) =>
 
 /**
  * Locks the caller's organization, if the caller's key is valid still. A replica takes a key for some seconds after
- * another one has revoked it: in these it must make no key that outlives it.
+ * another one has revoked it: in these it must make nothing that outlives it.
  */
-async function lockFor(trx: Trx, caller: Caller): Promise<LockedOrganization> {
+export async function lockForAdmin(trx: Trx, caller: Caller): Promise<LockedOrganization> {
   const locked = await lockOrganization(trx, caller.organizationId);
   if ((await findValidKeys(trx, [caller])).size === 0) throw invalidApiKey();
   return locked;
@@ -100,7 +100,7 @@ export function createAccess(deps: {
         rpc: "CreateApiKey",
         redisHalf,
         async decide(trx, tell) {
-          const { now } = await lockFor(trx, request.caller);
+          const { now } = await lockForAdmin(trx, request.caller);
           if (asked.expiresAtMs !== null && asked.expiresAtMs <= now.getTime()) {
             throw new BatchJobError(
               "invalid_argument",
@@ -153,7 +153,7 @@ export function createAccess(deps: {
         rpc: "RevokeApiKey",
         redisHalf,
         async decide(trx, tell) {
-          const { now } = await lockFor(trx, request.caller);
+          const { now } = await lockForAdmin(trx, request.caller);
           const found = isUuid(id) ? await findKey(trx, organizationId, id) : undefined;
           if (found === undefined) throw keyNotFound(id);
           if (found.revokedAt !== null) return found;
@@ -182,7 +182,7 @@ export function createAccess(deps: {
         rpc: "UpdateOrganization",
         redisHalf,
         async decide(trx, tell) {
-          await lockFor(trx, request.caller);
+          await lockForAdmin(trx, request.caller);
           return await updateOrganization(trx, organizationId, changes, byOf(request), tell);
         },
       });

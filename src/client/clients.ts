@@ -4,6 +4,7 @@ import { AccessService } from "../gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { EventService } from "../gen/callsheet/v1/event_service_pb.ts";
 import { ContactWorkerService } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
+import { WebhookService } from "../gen/callsheet/v1/webhook_service_pb.ts";
 import { persistent } from "./persistent.ts";
 
 export type ClientOptions = {
@@ -33,6 +34,7 @@ export const services = {
   worker: ContactWorkerService,
   access: AccessService,
   events: EventService,
+  webhooks: WebhookService,
 };
 
 export type Clients = { readonly [name in keyof typeof services]: Client<(typeof services)[name]> };
@@ -44,8 +46,8 @@ const pingIntervalMs = 20_000;
  * A client for each service. They share a connection, which is made when it is needed, made anew when it breaks, and
  * keeps no program from ending. Every unary call has a deadline, gets a request id where it takes one, and comes again
  * within that deadline while the service is away, the connection breaks, or the service says when to come again.
- * Nothing is done twice by that. What a repeat of CreateApiKey answers has no secret, if it was done before: a secret
- * is told once.
+ * Nothing is done twice by that. What a repeat answers of CreateApiKey, CreateWebhookEndpoint or RotateWebhookSecret
+ * has no secret, if it was done before: a secret is told once.
  */
 export function createClients(options: ClientOptions): Clients {
   const { url, apiKey, protocol = "grpc", timeoutMs = 30_000, tls = {} } = options;
@@ -69,5 +71,6 @@ export function createClients(options: ClientOptions): Clients {
     worker: createClient(services.worker, transport),
     access: createClient(services.access, transport),
     events: createClient(services.events, transport),
+    webhooks: createClient(services.webhooks, transport),
   };
 }

@@ -26,6 +26,12 @@ const audiences = {
   "organization.updated": "all",
   "api_key.created": "admins",
   "api_key.revoked": "admins",
+  "webhook_endpoint.created": "admins",
+  "webhook_endpoint.updated": "admins",
+  "webhook_endpoint.deleted": "admins",
+  "webhook_endpoint.failing": "admins",
+  "webhook_endpoint.disabled": "admins",
+  "webhook_endpoint.events_missed": "admins",
 } as const satisfies Record<string, "all" | "admins">;
 
 export type EventType = keyof typeof audiences;

@@ -61,12 +61,16 @@ export function checkCursor(afterSequence: number, { sequence, firstSequence }: 
     );
   }
   if (afterSequence === 0 || afterSequence >= firstSequence - 1) return;
-  throw new BatchJobError(
+  throw cursorExpired({ firstSequence });
+}
+
+/** The refusal of what is no longer kept. */
+export const cursorExpired = ({ firstSequence }: Pick<Head, "firstSequence">): BatchJobError =>
+  new BatchJobError(
     "cursor_expired",
     `Events before ${firstSequence} are no longer kept; look at the batch jobs themselves, then read on after 0.`,
     { firstSequence: String(firstSequence) },
   );
-}
 
 export const isFiltered = ({ types, batchJobIds }: EventFilter): boolean =>
   types.length > 0 || batchJobIds.length > 0;

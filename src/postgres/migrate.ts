@@ -38,6 +38,7 @@ import * as zoneSets from "./migrations/0028-zone-sets.ts";
 import * as labels from "./migrations/0029-labels.ts";
 import * as copies from "./migrations/0030-copies.ts";
 import * as waitingJobs from "./migrations/0031-waiting-jobs.ts";
+import * as webhooks from "./migrations/0032-webhooks.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -72,6 +73,7 @@ export const migrations: SchemaChanges = {
   "0029-labels": labels,
   "0030-copies": copies,
   "0031-waiting-jobs": waitingJobs,
+  "0032-webhooks": webhooks,
 };
 
 const bookkeeping = {

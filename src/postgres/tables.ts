@@ -3,6 +3,7 @@ import type { JobStatus, Labels, PauseWhen } from "../domain/batch-job.ts";
 import type { EventType, OwnActor } from "../domain/event.ts";
 import type { Role } from "../domain/caller.ts";
 import type { ContactInput, FinalContactStatus, Outcome, StoredContactStatus } from "../domain/contact.ts";
+import type { DeliveryStatus } from "../domain/webhook.ts";
 
 /** A column that the database fills at insert. */
 type Filled<T> = Generated<T>;
@@ -264,6 +265,37 @@ export type SuppressedPhonesTable = {
 /** A row for each label of each job, in the order of lists; it goes with its job. */
 export type JobLabelsTable = JobRef & { key: string; value: string; created_at: Date };
 
+/** Where an organization has its events sent; webhook-endpoints.ts and webhook-holders.ts read and write it. */
+export type WebhookEndpointsTable = {
+  organization_id: number;
+  id: Filled<string>;
+  status: ColumnType<"enabled" | "disabled" | "deleted", never, never>;
+  secret: ColumnType<string, never, never>;
+  /** Its place in the log. */
+  sequence: number;
+  pending_deliveries: number;
+  failing_since: Date | null;
+  /** The replica that delivers to it, until then. */
+  holder: string | null;
+  held_until: Date | null;
+};
+
+/** What was not taken at the first attempt, what is replayed, and tests; webhook-deliveries.ts reads and writes it. */
+export type WebhookDeliveriesTable = {
+  organization_id: number;
+  endpoint_id: string;
+  /** Its `webhook-id`. */
+  id: string;
+  status: DeliveryStatus;
+  attempts: number;
+  /** Null for one that is not to be sent, and while its endpoint is disabled. */
+  due_at: Date | null;
+  attempted_at: Date | null;
+  created_at: Date;
+  /** Null once it has ended. */
+  body: string | null;
+};
+
 export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
 
 export type Tables = {
@@ -286,6 +318,8 @@ export type Tables = {
   stored_contacts: StoredContactsTable;
   suppressed_phones: SuppressedPhonesTable;
   job_labels: JobLabelsTable;
+  webhook_endpoints: WebhookEndpointsTable;
+  webhook_deliveries: WebhookDeliveriesTable;
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;

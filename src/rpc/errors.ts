@@ -10,6 +10,7 @@ export const codes: Record<ErrorReason, Code> = {
   job_not_found: Code.NotFound,
   contact_not_found: Code.NotFound,
   api_key_not_found: Code.NotFound,
+  webhook_endpoint_not_found: Code.NotFound,
   already_running: Code.FailedPrecondition,
   invalid_status: Code.FailedPrecondition,
   already_terminal: Code.FailedPrecondition,

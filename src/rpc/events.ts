@@ -1,4 +1,4 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type JsonValue, type MessageInitShape, create, fromJson, toJson } from "@bufbuild/protobuf";
 import {
   type Timestamp,
   type Value,
@@ -6,12 +6,13 @@ import {
   durationFromMs,
   timestampFromDate,
 } from "@bufbuild/protobuf/wkt";
-import { type JsonValue, fromJson } from "@bufbuild/protobuf";
 import type { JobStatus } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type { AttemptEnded, ContactCounts, EventType, LoggedEvent } from "../domain/event.ts";
-import { ActorKind, type EventSchema } from "../gen/callsheet/v1/event_pb.ts";
+import type { DisabledReason } from "../domain/webhook.ts";
+import { ActorKind, EventSchema } from "../gen/callsheet/v1/event_pb.ts";
 import { protoContactStatuses, protoOutcomes, protoRoles, protoStatuses, toStoredCounts } from "./convert.ts";
+import { toDisabledReason } from "./webhooks.ts";
 
 const protoActors: Record<LoggedEvent["actor"], ActorKind> = {
   api_key: ActorKind.API_KEY,
@@ -91,6 +92,23 @@ const toPhones = (data: { givenPhones: number; addedPhones?: number; removedPhon
   value: { givenPhones: data.givenPhones, changedPhones: data.addedPhones ?? data.removedPhones ?? 0 },
 });
 
+const toWebhook = (data: {
+  webhookEndpointId: string;
+  changedFields?: string[];
+  disabledReason?: DisabledReason;
+  failingSince?: string;
+  missedEvents?: number;
+}) => ({
+  case: "webhookEndpointChanged" as const,
+  value: {
+    webhookEndpointId: data.webhookEndpointId,
+    changedFields: data.changedFields ?? [],
+    disabledReason: toDisabledReason(data.disabledReason ?? null),
+    ...when("failingSince", data.failingSince),
+    missedEvents: BigInt(data.missedEvents ?? 0),
+  },
+});
+
 /** What is in `data` of each type, as src/jobs and src/postgres write it. */
 const readers: Record<EventType, (data: never, event: LoggedEvent) => Data> = {
   "batch_job.created": (data: { status: JobStatus; totalContacts: number; rejectedContacts: number }) => ({
@@ -158,7 +176,17 @@ const readers: Record<EventType, (data: never, event: LoggedEvent) => Data> = {
   "suppressed_phones.removed": toPhones,
   "api_key.created": toKey,
   "api_key.revoked": toKey,
+  "webhook_endpoint.created": toWebhook,
+  "webhook_endpoint.updated": toWebhook,
+  "webhook_endpoint.deleted": toWebhook,
+  "webhook_endpoint.failing": toWebhook,
+  "webhook_endpoint.disabled": toWebhook,
+  "webhook_endpoint.events_missed": toWebhook,
 };
+
+/** An event as it is answered in JSON. */
+export const eventJson = (event: LoggedEvent): object =>
+  toJson(EventSchema, create(EventSchema, toEvent(event)), { alwaysEmitImplicit: true }) as object;
 
 export function toEvent(event: LoggedEvent): MessageInitShape<typeof EventSchema> {
   const { actor, data } = event;

@@ -11,6 +11,7 @@ import { defaultEventRetentionDays, dropOldEvents, organizationsWithOldEvents } 
 import { organizationsWithExpired, purgeRequests } from "../postgres/requests.ts";
 import { organizationsWithExpiredPhones, purgeExpiredPhones } from "../postgres/suppressed-phones.ts";
 import { deleteOldJobs, organizationsWithOldJobs } from "../postgres/sweep.ts";
+import { organizationsWithOldDeliveries, purgeDeliveries } from "../postgres/webhook-deliveries.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 import { createEntrySweep } from "./sweep-entries.ts";
@@ -134,6 +135,9 @@ async function purge(
   if (await purgeDeletedContacts(db, 5_000)) isMore = true;
   for (const organizationId of await organizationsWithExpiredPhones(db, mostOrganizations)) {
     if ((await purgeExpiredPhones(db, organizationId, 1_000)) === 1_000) isMore = true;
+  }
+  for (const organizationId of await organizationsWithOldDeliveries(db, mostOrganizations)) {
+    if ((await purgeDeliveries(db, organizationId, 1_000)) === 1_000) isMore = true;
   }
   const organizations = await organizationsWithExpired(db, mostOrganizations);
   for (const organizationId of organizations) {

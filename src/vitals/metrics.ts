@@ -100,6 +100,18 @@ export function createMetrics() {
       help: "Files of contacts that are being read or wait for their turn.",
       registers,
     }),
+    webhookDeliveries: new Counter({
+      name: "callsheet_webhook_deliveries_total",
+      help: "Requests to webhook endpoints that have ended, by result: delivered, or failed, which is most often tried again.",
+      labelNames: ["result"],
+      registers,
+    }),
+    webhookSeconds: new Histogram({
+      name: "callsheet_webhook_seconds",
+      help: "Time of a request to a webhook endpoint.",
+      buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15],
+      registers,
+    }),
     sweepRepairs: new Counter({
       name: "callsheet_sweep_repairs_total",
       help: "What the sweep put right, by rule. A healthy system repairs nothing.",
@@ -188,7 +200,7 @@ const counted: readonly {
 }[] = [
   {
     name: "callsheet_jobs",
-    help: "Batch jobs that wait for their time and that run, by status. Of the whole installation, as the next three.",
+    help: "Batch jobs that wait for their time and that run, by status. Of the whole installation, as the next five.",
     labelNames: ["status"],
     values: ({ scheduledJobs, runningJobs }) => [
       { status: "scheduled", value: scheduledJobs },
@@ -209,6 +221,21 @@ const counted: readonly {
     name: "callsheet_contacts_waiting",
     help: "Contacts of running jobs that wait for their first call, or for the next one.",
     values: ({ waitingContacts: value }) => [{ value }],
+  },
+  {
+    name: "callsheet_webhook_endpoints",
+    help: "Webhook endpoints, by status: enabled, of which some may be failing, and disabled.",
+    labelNames: ["status"],
+    values: ({ enabledEndpoints, failingEndpoints, disabledEndpoints }) => [
+      { status: "enabled", value: enabledEndpoints },
+      { status: "failing", value: failingEndpoints },
+      { status: "disabled", value: disabledEndpoints },
+    ],
+  },
+  {
+    name: "callsheet_webhook_events_behind",
+    help: "Events that enabled webhook endpoints have not come to yet, of all of them together.",
+    values: ({ eventsBehind: value }) => [{ value }],
   },
 ];
 

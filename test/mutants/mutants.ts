@@ -7,6 +7,7 @@ import { shares } from "./shares.ts";
 import { endings } from "./ends.ts";
 import { consoleSessions } from "./console.ts";
 import { suppression } from "./suppression.ts";
+import { deliveries } from "./deliveries.ts";
 import { webhooks } from "./webhooks.ts";
 
 /**
@@ -1927,6 +1928,7 @@ export const mutants: readonly Mutant[] = [
   ...shares,
   ...callingHours,
   ...suppression,
+  ...deliveries,
   ...webhooks,
   ...endings,
   ...network,

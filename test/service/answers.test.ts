@@ -16,6 +16,8 @@ import {
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
+import type { WebhookEndpointSchema } from "../../src/gen/callsheet/v1/webhook_pb.ts";
+import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { toBatchJob, toContact } from "../../src/rpc/convert.ts";
 import { aNewJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
@@ -32,6 +34,26 @@ const int32 = 2 ** 31 - 1;
 const time = { seconds: 253_402_300_799n, nanos: 999_000_000 };
 const times = <T>(count: number, make: (i: number) => T): T[] =>
   Array.from({ length: count }, (_, i) => make(i));
+
+const largestEndpoint = (): MessageInitShape<typeof WebhookEndpointSchema> => ({
+  webhookEndpointId: id,
+  url: text(2_048),
+  types: times(100, () => text(40)),
+  batchJobIds: times(1_000, () => id),
+  description: text(200),
+  enabled: true,
+  createdAt: time,
+  updatedAt: time,
+  sequence: 2n ** 53n,
+  behind: 2n ** 53n,
+  pendingDeliveries: int32,
+  failingSince: time,
+  lastDeliveredAt: time,
+  missedEvents: 2n ** 53n,
+  oldSecretExpiresAt: time,
+  replayAfterSequence: 2n ** 53n,
+  replayToSequence: 2n ** 53n,
+});
 
 const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   batchJobId: id,
@@ -184,6 +206,15 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   ImportSuppressedPhones: suppressed,
   ListEvents: undefined,
   WatchEvents: undefined,
+  CreateWebhookEndpoint: { webhookEndpoint: largestEndpoint(), secret: text(60) },
+  GetWebhookEndpoint: { webhookEndpoint: largestEndpoint() },
+  ListWebhookEndpoints: { webhookEndpoints: times(20, largestEndpoint) },
+  UpdateWebhookEndpoint: { webhookEndpoint: largestEndpoint() },
+  DeleteWebhookEndpoint: {},
+  RotateWebhookSecret: { webhookEndpoint: largestEndpoint(), secret: text(60) },
+  SendTestEvent: { webhookId: id },
+  ListWebhookDeliveries: undefined,
+  ReplayEvents: { webhookEndpoint: largestEndpoint() },
   ReleaseLeases: { leases: times(1_000, () => ({ leaseId: text(64), released: true })) },
   ReportOutcomes: {
     outcomes: times(1_000, () => ({
@@ -196,9 +227,13 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   },
 };
 
-const methods = [BatchJobService, ContactWorkerService, SuppressionService, EventService].flatMap(
-  (service) => service.methods,
-);
+const methods = [
+  BatchJobService,
+  ContactWorkerService,
+  SuppressionService,
+  EventService,
+  WebhookService,
+].flatMap((service) => service.methods);
 
 test("every RPC has its largest answer here", () => {
   expect(methods.map(({ name }) => name).toSorted()).toEqual(Object.keys(answers).toSorted());

@@ -6,6 +6,7 @@ import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
+import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { root } from "../support/readme.ts";
 
 /** The services that need a key; a test holds them to the proto. */
@@ -15,6 +16,7 @@ export const services: readonly DescService[] = [
   AccessService,
   SuppressionService,
   EventService,
+  WebhookService,
 ];
 
 export const everyMethod: readonly DescMethod[] = services.flatMap(({ methods }) => methods);

@@ -18,6 +18,7 @@ import {
   ImportSuppressedPhonesEndSchema,
   SuppressionService,
 } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
+import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { routes } from "../../src/rest/routes.ts";
 import { allOf } from "../support/all-of.ts";
@@ -38,6 +39,7 @@ type Ours = {
   access: Client<typeof AccessService>;
   suppression: Client<typeof SuppressionService>;
   events: Client<typeof EventService>;
+  webhooks: Client<typeof WebhookService>;
 };
 
 /** What is the owner's, and nobody may see; each of them is in something that the owner does see. */
@@ -54,6 +56,7 @@ const secrets = {
   apiKey: "The owner's other key",
   suppressed: "4155507999",
   whySuppressed: "why the owner calls them no more",
+  webhookUrl: "https://the-owner.example.com/where-they-listen",
 };
 
 /** What the stranger has been answered. */
@@ -92,6 +95,8 @@ let known: {
   apiKeyId: string;
   keysToken: string;
   suppressedToken: string;
+  webhookEndpointId: string;
+  webhookSecret: string;
 };
 let ownedRows: () => Promise<unknown>;
 
@@ -133,6 +138,7 @@ function clientsWith(key: string, answered: string[] = []): Ours {
     access: createClient(AccessService, transport),
     suppression: createClient(SuppressionService, transport),
     events: createClient(EventService, transport),
+    webhooks: createClient(WebhookService, transport),
   };
 }
 
@@ -202,7 +208,16 @@ beforeAll(async () => {
   }));
   await owner.suppression.addSuppressedPhones({ phones: suppressed, requestId });
   const { nextPageToken: suppressedToken } = await owner.suppression.listSuppressedPhones({ pageSize: 1 });
+  const { webhookEndpoint, secret: webhookSecret } = await owner.webhooks.createWebhookEndpoint({
+    url: secrets.webhookUrl,
+    types: ["api_key.revoked"],
+    requestId,
+  });
+  const webhookEndpointId = webhookEndpoint?.webhookEndpointId ?? "";
+  await owner.webhooks.updateWebhookEndpoint({ webhookEndpointId, settings: { enabled: false } });
   known = {
+    webhookEndpointId,
+    webhookSecret,
     batchJobId,
     requestId,
     liveLeaseId,
@@ -229,13 +244,19 @@ beforeAll(async () => {
       "stored_contacts",
       "suppressed_phones",
       "job_labels",
+      "webhook_endpoints",
+      "webhook_deliveries",
       "organizations",
     ];
     const all = tables.map(async (table) => {
       const owned = sql.ref(table === "organizations" ? "id" : "organization_id");
-      // When a key was used is written by itself.
+      // When a key was used is written by itself, and who delivers to an endpoint, and how far it is.
+      const moving = [
+        "last_used_at",
+        ...(table === "webhook_endpoints" ? ["holder", "held_until", "sequence"] : []),
+      ];
       const { rows } = await sql`
-        select to_jsonb(t) - 'last_used_at' as row from ${sql.table(table)} as t where ${owned} = ${owners}
+        select to_jsonb(t) - ${moving}::text[] as row from ${sql.table(table)} as t where ${owned} = ${owners}
         order by t::text`.execute(db);
       return [table, rows] as const;
     });
@@ -262,6 +283,16 @@ async function* anUpload() {
 const onTheirJob =
   (call: (jobs: Ours["jobs"], job: { batchJobId: string }) => Promise<unknown>) => async () => {
     expect(await refusal(call(stranger.jobs, { batchJobId: known.batchJobId }))).toEqual(notFound());
+  };
+
+const onTheirEndpoint =
+  (call: (webhooks: Ours["webhooks"], one: { webhookEndpointId: string }) => Promise<unknown>) =>
+  async () => {
+    const { webhookEndpointId } = known;
+    expect(await refusal(call(stranger.webhooks, { webhookEndpointId }))).toMatchObject({
+      reason: "webhook_endpoint_not_found",
+      metadata: { webhookEndpointId },
+    });
   };
 
 /** What a stranger gets, by RPC. */
@@ -419,6 +450,25 @@ const attempts: Record<string, () => Promise<void>> = {
     const first = await firstOf(stranger.events.watchEvents({ batchJobIds: [known.batchJobId] }));
     expect(first?.events).toEqual([]);
   },
+  CreateWebhookEndpoint: async () => {
+    const asked = { url: "https://stranger.example.com/", requestId: known.requestId };
+    const { webhookEndpoint, secret } = await stranger.webhooks.createWebhookEndpoint(asked);
+    const webhookEndpointId = webhookEndpoint?.webhookEndpointId ?? "";
+    expect([webhookEndpointId, secret]).not.toContain(known.webhookEndpointId);
+    await stranger.webhooks.deleteWebhookEndpoint({ webhookEndpointId });
+  },
+  ListWebhookEndpoints: async () => {
+    expect(await stranger.webhooks.listWebhookEndpoints({})).toMatchObject({ webhookEndpoints: [] });
+  },
+  GetWebhookEndpoint: onTheirEndpoint((webhooks, one) => webhooks.getWebhookEndpoint(one)),
+  UpdateWebhookEndpoint: onTheirEndpoint((webhooks, one) =>
+    webhooks.updateWebhookEndpoint({ ...one, settings: { enabled: true } }),
+  ),
+  DeleteWebhookEndpoint: onTheirEndpoint((webhooks, one) => webhooks.deleteWebhookEndpoint(one)),
+  RotateWebhookSecret: onTheirEndpoint((webhooks, one) => webhooks.rotateWebhookSecret(one)),
+  SendTestEvent: onTheirEndpoint((webhooks, one) => webhooks.sendTestEvent(one)),
+  ListWebhookDeliveries: onTheirEndpoint((webhooks, one) => webhooks.listWebhookDeliveries(one)),
+  ReplayEvents: onTheirEndpoint((webhooks, one) => webhooks.replayEvents({ ...one, fromSequence: 1n })),
   WhoAmI: async () => {
     expect(await stranger.access.whoAmI({})).toMatchObject({ organizationName: "stranger" });
   },
@@ -519,7 +569,11 @@ describe("a caller of another organization", () => {
   test("leaves nothing of the owner's in the log, nor does the owner", () => {
     expect(logged.join("\n")).toContain("AccessService/RevokeApiKey");
     expect(leaked(logged)).toEqual([]);
-    expect([ownersKey, strangersKey].filter((key) => logged.join("\n").includes(key.slice(3)))).toEqual([]);
+    expect(
+      [ownersKey, strangersKey, known.webhookSecret].filter((key) =>
+        logged.join("\n").includes(key.slice(3)),
+      ),
+    ).toEqual([]);
   });
 
   test("has ids that are good for their owner", async () => {

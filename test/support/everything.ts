@@ -34,6 +34,8 @@ async function allRows({ db }: Parts): Promise<Record<string, Row[]>> {
     "organizations",
     "events",
     "job_labels",
+    "webhook_endpoints",
+    "webhook_deliveries",
   ];
   const rows = tables.map(async (table) => {
     const { rows: all } = await sql<Row>`select * from ${sql.table(table)} as t order by t::text`.execute(db);

@@ -42,6 +42,8 @@ async function empty(url: string): Promise<void> {
     "batch_jobs",
     "deleted_jobs",
     "requests",
+    "webhook_deliveries",
+    "webhook_endpoints",
   ] as const) {
     await db.deleteFrom(table).execute();
   }

@@ -7,6 +7,7 @@ import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
+import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { startProgram } from "./command.ts";
 import { eventually } from "./eventually.ts";
 import { type Proxy, startProxy } from "./proxy.ts";
@@ -58,6 +59,7 @@ export function createClients(baseUrl: string, apiKey: string) {
     worker: createClient(ContactWorkerService, transport),
     suppression: createClient(SuppressionService, transport),
     events: createClient(EventService, transport),
+    webhooks: createClient(WebhookService, transport),
   };
 }
 

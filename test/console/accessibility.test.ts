@@ -56,6 +56,13 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByText("A cancelled job cannot be started again.").waitFor();
   },
+  "the dialog to move many, with what comes of it": async (page) => {
+    await page.getByRole("button", { name: "Select all that match" }).click();
+    await page.getByRole("button", { name: "Reschedule" }).click();
+    await page.getByRole("dialog").getByLabel("By how much").fill("3");
+    await page.getByRole("button", { name: "Show what comes of it" }).click();
+    await page.getByText("1 job would be rescheduled").waitFor();
+  },
   "commands as curl": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
     await page.getByRole("button", { name: "As curl" }).click();

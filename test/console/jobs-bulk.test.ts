@@ -194,6 +194,42 @@ test("jobs that were picked all get one start", async () => {
   expect(complaints).toEqual([]);
 });
 
+test("all that match are moved by the same time, once it was shown what comes of it", async () => {
+  const { key, client } = await makeOrganization("shifted", 1);
+  const create = async (name: string, scheduledStartTime: string, timezone: string) =>
+    (await client.createBatchJob({ name, fromPhoneNumberId: "pn_1", scheduledStartTime, timezone }))
+      .batchJobId;
+  const far = await create("Far", "2035-03-12T10:00", "America/New_York");
+  const soon = new Date(Date.now() + 3_600_000).toISOString().slice(0, 16);
+  const near = await create("Near", soon, "UTC");
+  await using opened = await open(`${service.httpUrl}/jobs`, { apiKey: key });
+  const { page, complaints } = opened;
+  const dialog = page.getByRole("dialog");
+  await bar(page).getByRole("button", { name: "Select all that match" }).click();
+  await bar(page).getByRole("button", { name: "Reschedule" }).click();
+  await dialog.getByText("3 jobs that match wait for their start.").waitFor();
+  await dialog.getByLabel("By how much").fill("2");
+  await dialog.getByLabel("Unit").selectOption("days");
+  await dialog.getByLabel("Later or earlier").selectOption("earlier");
+  await dialog.getByRole("button", { name: "Show what comes of it" }).click();
+  await dialog.getByText("1 job would be rescheduled, 1 job refused.").waitFor();
+  const told = dialog.getByRole("table", { name: "Jobs and their new starts" }).locator("tbody tr");
+  // The clocks there go forward in between: the same time of the day is another hour here.
+  expect(await told.nth(1).locator("td").allInnerTexts()).toEqual([
+    "Far",
+    "Mon, 12 Mar 2035, 10:00 New York\nMon, 12 Mar 2035, 15:00 your time",
+    "Sat, 10 Mar 2035, 16:00",
+  ]);
+  expect(await told.nth(0).innerText()).toContain("Near");
+  expect(await getJob(client, far)).toMatchObject({ requestedStartTime: "2035-03-12T10:00" });
+
+  await dialog.getByRole("button", { name: "Reschedule 1 job" }).click();
+  await dialog.getByText("1 job rescheduled, 1 job refused.").waitFor();
+  expect(await getJob(client, far)).toMatchObject({ requestedStartTime: "2035-03-10T10:00:00" });
+  expect(await getJob(client, near)).toMatchObject({ requestedStartTime: soon });
+  expect(complaints).toEqual([]);
+});
+
 test("whoever may only look can select nothing", async () => {
   await makeOrganization("looked at", 1);
   const { key } = await makeApiKey(db, { role: "viewer", organization: "looked at" });

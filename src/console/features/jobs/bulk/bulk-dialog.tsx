@@ -33,9 +33,13 @@ export function BulkDialog(props: {
   }, []);
   const isGoing = progress !== undefined && progress.state !== "over";
   const jobs = found?.jobs ?? [];
-  const words = counted(jobs.length, "job");
+  const words = found === undefined ? "these jobs" : counted(jobs.length, "job");
   return (
-    <Dialog title={row.title(found === undefined ? "these jobs" : words)} onClose={onClose} isHeld={isGoing}>
+    <Dialog
+      title={progress === undefined ? row.title(words) : row.yes(words)}
+      onClose={onClose}
+      isHeld={isGoing}
+    >
       {problem !== "" && <Notice tone="bad">{problem}</Notice>}
       {found === undefined && problem === "" && <Loading what="the jobs" />}
       {found !== undefined && progress === undefined && (

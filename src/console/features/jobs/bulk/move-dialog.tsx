@@ -11,6 +11,7 @@ import { StartTimePicker } from "../../../ui/start-time-picker.tsx";
 import type { ListAddress } from "../address.ts";
 import type { Selection } from "../selection.ts";
 import { type Found, findJobs } from "./find.ts";
+import { MoveAll } from "./move-all.tsx";
 import { RunProgress } from "./run-progress.tsx";
 import { useRun } from "./use-run.ts";
 
@@ -31,6 +32,7 @@ export function MoveDialog(props: Props) {
     return () => stop.abort();
   }, []);
   const jobs = found?.jobs ?? [];
+  const Moving = selection === "all" ? MoveAll : MoveThese;
   return (
     <Dialog title="Reschedule jobs" onClose={onClose}>
       {problem !== "" && <Notice tone="bad">{problem}</Notice>}
@@ -45,13 +47,23 @@ export function MoveDialog(props: Props) {
           </div>
         </>
       )}
-      {found !== undefined && jobs.length > 0 && <MoveThese jobs={jobs} onClose={onClose} />}
+      {found !== undefined && jobs.length > 0 && (
+        <Moving jobs={jobs} isAtLeast={found.isAtLeast} address={address} onClose={onClose} />
+      )}
     </Dialog>
   );
 }
 
+/** Jobs that wait for their start, and which list they are of. */
+export type MovingProps = {
+  jobs: readonly BatchJob[];
+  isAtLeast: boolean;
+  address: ListAddress;
+  onClose: () => void;
+};
+
 /** Those that were picked one by one get one start time, each by a command of its own. */
-function MoveThese({ jobs, onClose }: { jobs: readonly BatchJob[]; onClose: () => void }) {
+function MoveThese({ jobs, onClose }: MovingProps) {
   const [picked, setPicked] = useState<Picked>(() => nothingPicked(viewerZone));
   const reading = useReading(picked);
   const { progress, run, halt } = useRun();

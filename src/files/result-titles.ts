@@ -26,6 +26,9 @@ export const attemptTitles = [
 export const attemptTitle = (attempt: number, title: (typeof attemptTitles)[number]): string =>
   `attempt_${attempt}_${title}`;
 
+/** The last columns of a file of rejected rows: where each of them was, and why it was rejected. */
+export const rejectedTitles = ["rejected_line", "rejected_because"] as const;
+
 const results: ReadonlySet<string> = new Set(resultTitles);
 const ofAttempt = new RegExp(`^attempt_\\d+_(?:${attemptTitles.join("|")})$`);
 const isResult = (title: string): boolean => results.has(title) || ofAttempt.test(title);
@@ -37,9 +40,15 @@ const marks = resultTitles.slice(0, 3);
 export const isExport = (titles: readonly string[]): boolean =>
   titles.some((_, at) => marks.every((mark, i) => titles[at + i] === mark));
 
-/** The places of the columns that are not about who the contacts are; only an export has any. */
-export const resultColumns = (titles: readonly string[]): ReadonlySet<number> =>
-  new Set(isExport(titles) ? titles.flatMap((title, at) => (isResult(title) ? [at] : [])) : []);
+const rejected: ReadonlySet<string> = new Set(rejectedTitles);
+
+/** The places of the columns that are not about who the contacts are; only files that were written here have any. */
+export function resultColumns(titles: readonly string[]): ReadonlySet<number> {
+  const hasResults = isExport(titles);
+  const hasReasons = rejectedTitles.every((title) => titles.includes(title));
+  const isAside = (title: string) => (hasResults && isResult(title)) || (hasReasons && rejected.has(title));
+  return new Set(titles.flatMap((title, at) => (isAside(title) ? [at] : [])));
+}
 
 const written = /^fields\[(".*")\]$/s;
 
@@ -53,6 +62,7 @@ export function fieldTitle(name: string): string {
     toCell(name) === name &&
     !["phone", "name", "timezone"].includes(name.toLowerCase()) &&
     !isResult(name) &&
+    !rejected.has(name) &&
     !hasPhoneWithin(name) &&
     !written.test(name);
   // A spreadsheet may begin a cell at a semicolon.

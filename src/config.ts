@@ -152,6 +152,12 @@ function serversFault(config: Config): Fault | undefined {
   };
 }
 
+/** The files of the listeners; undefined without TLS. */
+export function tlsFilesOf(config: Config) {
+  const { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile, TLS_CLIENT_CA_FILE: clientCaFile } = config;
+  return certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile, clientCaFile };
+}
+
 /** The files beside the URL of Redis. */
 export const redisFilesOf = (config: Config) => ({
   caFile: config.REDIS_CA_FILE,

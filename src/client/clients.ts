@@ -4,6 +4,7 @@ import { AccessService } from "../gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { EventService } from "../gen/callsheet/v1/event_service_pb.ts";
 import { ContactWorkerService } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
+import { SuppressionService } from "../gen/callsheet/v1/suppression_service_pb.ts";
 import { WebhookService } from "../gen/callsheet/v1/webhook_service_pb.ts";
 import { persistent } from "./persistent.ts";
 
@@ -34,6 +35,7 @@ export const services = {
   worker: ContactWorkerService,
   access: AccessService,
   events: EventService,
+  suppression: SuppressionService,
   webhooks: WebhookService,
 };
 
@@ -71,6 +73,7 @@ export function createClients(options: ClientOptions): Clients {
     worker: createClient(services.worker, transport),
     access: createClient(services.access, transport),
     events: createClient(services.events, transport),
+    suppression: createClient(services.suppression, transport),
     webhooks: createClient(services.webhooks, transport),
   };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Command } from "commander";
-import { type Config, readConfig, redisFilesOf } from "../config.ts";
+import { type Config, readConfig, redisFilesOf, tlsFilesOf } from "../config.ts";
 import { chooseDataDirectory } from "../embedded/data-directory.ts";
 import { findEmbeddedPostgres } from "../embedded/postgres.ts";
 import { openDatabase } from "../postgres/database.ts";
@@ -11,6 +11,7 @@ import { type RedisClient, openRedis } from "../redis/connection.ts";
 import { judgeError } from "../redis/fitness.ts";
 import { type Keys, createKeys } from "../redis/keys.ts";
 import { readTls } from "../redis/tls.ts";
+import { readIdentity } from "../rpc/tls/files.ts";
 import { comparisonChecks } from "./comparison.ts";
 import { type Finding, runChecks } from "./finding.ts";
 import { postgresChecks } from "./postgres-checks.ts";
@@ -35,8 +36,34 @@ async function whyNoRedis(redis: RedisClient, keys: Keys): Promise<string | unde
   return "Redis does not answer; see that it runs, and that REDIS_URL names it.";
 }
 
+/** What is wrong with the files of the listeners, for which a start is refused; nothing without TLS. */
+async function examineTls(config: Config): Promise<Finding[]> {
+  const files = tlsFilesOf(config);
+  if (files === undefined) return [];
+  const check = "TLS files";
+  try {
+    const { expiresAt } = await readIdentity(files);
+    const until = expiresAt.toISOString();
+    return expiresAt.getTime() > Date.now()
+      ? [{ check, level: "ok", sentence: `The certificate fits its key, and lasts until ${until}.` }]
+      : [
+          {
+            check,
+            level: "fault",
+            sentence: `TLS_CERT_FILE: the certificate has ended at ${until}; renew it.`,
+          },
+        ];
+  } catch (error) {
+    return [{ check, level: "fault", sentence: error instanceof Error ? error.message : String(error) }];
+  }
+}
+
 /** Looks at everything that a service with these settings uses, and changes nothing. */
 async function examine(config: Config): Promise<Finding[]> {
+  return [...(await examineTls(config)), ...(await examineServers(config))];
+}
+
+async function examineServers(config: Config): Promise<Finding[]> {
   await using stack = new AsyncDisposableStack();
   const url =
     config.DATABASE_URL ?? (await findEmbeddedPostgres(chooseDataDirectory(config.CALLSHEET_DATA_DIR)));
@@ -44,10 +71,15 @@ async function examine(config: Config): Promise<Finding[]> {
     const sentence = "There is no database: set DATABASE_URL as the service has it, or start the service.";
     return [{ check: "Postgres", level: "fault", sentence }];
   }
-  try {
-    await checkDatabase(url);
-  } catch (error) {
-    return [{ check: "Postgres", level: "fault", sentence: obstacleOf(error, url).sentence }];
+  for (const [variable, each] of [
+    ["DATABASE_URL", url],
+    ["DATABASE_DIRECT_URL", config.DATABASE_DIRECT_URL ?? url],
+  ] as const) {
+    try {
+      await checkDatabase(each, variable);
+    } catch (error) {
+      return [{ check: "Postgres", level: "fault", sentence: obstacleOf(error, each, variable).sentence }];
+    }
   }
   const db = openDatabase({ url, poolSize: 1, statementTimeoutMs: lookMs });
   stack.defer(() => db.destroy());

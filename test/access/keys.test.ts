@@ -97,6 +97,13 @@ describe("one sentence and exit code 1 are the answer to", () => {
     ["too many words", ["list", "all"], "all"],
     ["no id to revoke", ["revoke"], "id"],
     ["an id that is none", ["revoke", "7"], "list"],
+    ["a name that would break a line", ["create", "--role", "admin", "--name", "a\tb"], "line breaks"],
+    [
+      "an organization that would break a line",
+      ["create", "--role", "admin", "--organization", "a\tb"],
+      "line breaks",
+    ],
+    ["a name that is too long", ["create", "--role", "admin", "--name", "n".repeat(201)], "200 characters"],
     ["an id of no key", ["revoke", randomUUID()], "no key"],
     ["a command that there is not", ["frobnicate"], "frobnicate"],
   ])("%s", async (_, args, word) => {

@@ -128,13 +128,21 @@ test("what is to be known about it for each kind of module is right", async () =
 const isOldKind = (problem: object): boolean => Reflect.get(problem, "resolutionKind") === "node10";
 
 const typed = `
-import { type ApiKey, type Clients, type CreateBatchJobResponse, Role, codeOf, createClients } from "callsheet/client";
+import {
+  type ApiKey, type CallingHours, type Clients, type CreateBatchJobResponse, type Event, type Hold, HoldReason, type ListEventsResponse,
+  type PlannedHour, Role, type SuppressedPhone, type WebhookEndpoint, codeOf, createClients,
+} from "callsheet/client";
 import { type CallResult, type LeasedContact, Outcome, runWorker } from "callsheet/worker";
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
 type AnyOf<T> = { [key in keyof T]-?: IsAny<T[key]> extends true ? key : never }[keyof T];
-export const none: [AnyOf<Clients>, AnyOf<Clients["jobs"]>, AnyOf<Clients["worker"]>, AnyOf<Clients["access"]>, AnyOf<LeasedContact>, AnyOf<CallResult>] extends
-  [never, never, never, never, never, never] ? true : false = true;
+type AnyInside<T> = { [key in keyof T]: AnyOf<T[key]> }[keyof T];
+type Named = {
+  hours: CallingHours; event: Event; hold: Hold; lease: LeasedContact; result: CallResult; events: ListEventsResponse;
+  hour: PlannedHour; phone: SuppressedPhone; endpoint: WebhookEndpoint;
+};
+export const none: [AnyOf<Clients>, AnyInside<Clients>, AnyOf<Named>, AnyInside<Named>] extends [never, never, never, never] ? true : false = true;
+export const reason: HoldReason = HoldReason.CALLING_HOURS;
 
 const { jobs, worker, access } = createClients({ url: "http://127.0.0.1:1", apiKey: () => "cs_" });
 export const keys: Promise<ApiKey | undefined> = access.createApiKey({ role: Role.WORKER }).then(({ apiKey }) => apiKey);

@@ -86,6 +86,27 @@ describe("doctor", () => {
     expect([lines.filter((line) => line.startsWith("fault")).length, exitCode]).toEqual([1, 2]);
   });
 
+  test.each([
+    [
+      "the files of its certificate",
+      { TLS_CERT_FILE: "/nope.crt", TLS_KEY_FILE: "/nope.key" },
+      { check: "TLS files", sentence: /^TLS_\w+_FILE: \/nope\.\w+ cannot be used: there is no such file\.$/ },
+    ],
+    [
+      "the address beside the pooler",
+      { DATABASE_DIRECT_URL: "postgres://nobody@127.0.0.1:1/nothing" },
+      {
+        check: "Postgres",
+        sentence: /^Postgres at 127\.0\.0\.1:1 \(DATABASE_DIRECT_URL\) takes no connections/,
+      },
+    ],
+  ])("finds out what a start is refused for: %s", async (_, wrong, { check, sentence }) => {
+    const { stdout, exitCode } = await doctor(wrong);
+    const found = notWell(stdout).find((finding) => finding.check === check);
+    expect(found).toEqual({ check, level: "fault", sentence: expect.stringMatching(sentence) });
+    expect(exitCode).toBe(2);
+  });
+
   test("says what a role and a user that may read nothing cannot look at", async () => {
     const name = `nobody_${randomBytes(4).toString("hex")}`;
     const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });

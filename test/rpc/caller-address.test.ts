@@ -45,6 +45,15 @@ describe("the caller's address, of a call from a trusted proxy", () => {
     const found = find("::ffff:10.0.0.1", { "x-forwarded-for": "203.0.113.9" });
     expect(found).toEqual({ address: "203.0.113.9", isProxied: true });
   });
+
+  test.each(["::ffff:203.0.113.9", "::FFFF:203.0.113.9"])(
+    "is the same one where it is written as %s",
+    (mapped) => {
+      const one = { address: "203.0.113.9", isProxied: true };
+      expect(find("10.0.0.1", { "x-forwarded-for": mapped })).toEqual(one);
+      expect(find(mapped, {})).toEqual({ ...one, isProxied: false });
+    },
+  );
 });
 
 test("whoever is no trusted proxy is where the connection comes from", () => {

@@ -16,14 +16,15 @@ export type FindAddress = (peer: string | undefined, headers: IncomingHttpHeader
  */
 export function findAddressThrough(trusted: Networks | undefined): FindAddress {
   return (peer, headers) => {
-    if (peer === undefined || trusted?.has(peer) !== true) return { address: peer, isProxied: false };
+    if (peer === undefined || trusted?.has(peer) !== true)
+      return { address: peer && unmapped(peer), isProxied: false };
     const { "x-forwarded-for": list, forwarded } = headers;
     const found = [
       ...(list === undefined ? [] : [lastUntrusted(listed(String(list)), peer, trusted)]),
       ...(forwarded === undefined ? [] : [lastUntrusted(inForwarded(forwarded), peer, trusted)]),
     ];
     const [first = peer, second = first] = found;
-    return { address: first === second ? first : peer, isProxied: true };
+    return { address: unmapped(first === second ? first : peer), isProxied: true };
   };
 }
 
@@ -52,3 +53,6 @@ function inForwarded(header: string): string[] {
 /** `10.0.0.1:80`, `[fd00::1]:80` and `[fd00::1]` without what is around the address. */
 const withoutPort = (entry: string): string =>
   /^\[([^\]]*)\](?::\d+)?$/.exec(entry)?.[1] ?? /^([\d.]+):\d+$/.exec(entry)?.[1] ?? entry;
+
+/** One host is one address, whichever way a socket or a proxy writes it. */
+const unmapped = (address: string): string => address.replace(/^::ffff:(?=[\d.]+$)/i, "");

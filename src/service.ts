@@ -43,12 +43,11 @@ import { addVitals, createMetrics, noteTls } from "./vitals/metrics.ts";
 import type { Networks } from "./domain/networks.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
 import { takeCensus } from "./postgres/census.ts";
-import { checkConnections } from "./postgres/check-connections.ts";
 import { openConnections } from "./postgres/connections.ts";
 import { openDatabase, refusalOf } from "./postgres/database.ts";
 import { openExports } from "./postgres/exports.ts";
 import { keepRedisPrefix } from "./postgres/installation.ts";
-import { migrate } from "./postgres/migrate.ts";
+import { prepareDatabase } from "./postgres/prepare.ts";
 import { onceUsable } from "./postgres/wait.ts";
 import { type Finding, pulseInterceptor, startPulse } from "./vitals/pulse.ts";
 import type { Traces } from "./vitals/traces.ts";
@@ -202,10 +201,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   if (directUrl !== databaseUrl) {
     await onceUsable(directUrl, { signal, waitsFor, variable: "DATABASE_DIRECT_URL" }, async () => {});
   }
-  await onceUsable(databaseUrl, { signal, waitsFor }, async () => {
-    await checkConnections({ databaseUrl, directUrl });
-    await migrate(directUrl);
-  });
+  await onceUsable(databaseUrl, { signal, waitsFor }, () => prepareDatabase({ databaseUrl, directUrl }));
 
   const vitals = openDatabase({
     url: databaseUrl,

@@ -30,6 +30,7 @@ import {
   defaultExportLimits,
   exportsAtOnce,
 } from "./jobs/export/contact-export.ts";
+import { createRejectedRowsExport } from "./jobs/export/rejected-rows.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
 import { createSlots, toldInTurn } from "./jobs/import/slots.ts";
 import { createAsking } from "./leasing/asking.ts";
@@ -354,7 +355,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const services = [
     serviceEntry(
       BatchJobService,
-      batchJobService(jobs, holds, planRun, estimate, watching, contactImport, exportContacts),
+      batchJobService(
+        jobs,
+        holds,
+        planRun,
+        estimate,
+        watching,
+        contactImport,
+        exportContacts,
+        createRejectedRowsExport({ reads: connections.reads }),
+      ),
     ),
     serviceEntry(
       ContactWorkerService,

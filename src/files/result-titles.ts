@@ -26,20 +26,33 @@ export const attemptTitles = [
 export const attemptTitle = (attempt: number, title: (typeof attemptTitles)[number]): string =>
   `attempt_${attempt}_${title}`;
 
+/** The columns that come first where a file has rows that were rejected, and tell why. */
+export const rejectedTitles = ["rejected_line", "rejected_reason", "rejected_rule"] as const;
+
 const results: ReadonlySet<string> = new Set(resultTitles);
+const ofRejected: ReadonlySet<string> = new Set(rejectedTitles);
 const ofAttempt = new RegExp(`^attempt_\\d+_(?:${attemptTitles.join("|")})$`);
 const isResult = (title: string): boolean => results.has(title) || ofAttempt.test(title);
+
+/** Where these titles stand among others, one beside the other; -1 if they do not. */
+const placeOf = (titles: readonly string[], marks: readonly string[]): number =>
+  titles.findIndex((_, at) => marks.every((mark, i) => titles[at + i] === mark));
 
 /** In no other file are these beside each other. */
 const marks = resultTitles.slice(0, 3);
 
 /** Whether these are the titles of an export, perhaps with columns taken out or put in. */
-export const isExport = (titles: readonly string[]): boolean =>
-  titles.some((_, at) => marks.every((mark, i) => titles[at + i] === mark));
+export const isExport = (titles: readonly string[]): boolean => placeOf(titles, marks) !== -1;
 
 /** The places of the columns that are not about who the contacts are; only an export has any. */
 export const resultColumns = (titles: readonly string[]): ReadonlySet<number> =>
   new Set(isExport(titles) ? titles.flatMap((title, at) => (isResult(title) ? [at] : [])) : []);
+
+/** The places of those that tell why rows were rejected. */
+export function rejectedColumns(titles: readonly string[]): ReadonlySet<number> {
+  const first = placeOf(titles, rejectedTitles);
+  return new Set(first === -1 ? [] : rejectedTitles.map((_, i) => first + i));
+}
 
 const written = /^fields\[(".*")\]$/s;
 
@@ -53,6 +66,7 @@ export function fieldTitle(name: string): string {
     toCell(name) === name &&
     !["phone", "name", "timezone"].includes(name.toLowerCase()) &&
     !isResult(name) &&
+    !ofRejected.has(name) &&
     !hasPhoneWithin(name) &&
     !written.test(name);
   // A spreadsheet may begin a cell at a semicolon.

@@ -1,7 +1,7 @@
 import { isFieldKey, largestFieldCount, shownPhone } from "../domain/contact.ts";
 import type { BatchJobError } from "../domain/batch-job-error.ts";
 import { badFile } from "./bad-file.ts";
-import { hasPhoneWithin, isExport, resultColumns, writtenField } from "./result-titles.ts";
+import { hasPhoneWithin, isExport, rejectedColumns, resultColumns, writtenField } from "./result-titles.ts";
 
 /** Where a file has what. */
 export type Columns = {
@@ -81,7 +81,8 @@ export const sameTitle = (title = ""): BatchJobError =>
   badFile(`Two columns of the file are named ${quoted([title])}; give each its own name.`);
 
 /**
- * Reads the record that names the columns. Those of an export that tell what became of its contacts are no fields.
+ * Reads the record that names the columns. Those of an export that tell what became of its contacts are no fields, nor
+ * are those that tell why rows were rejected.
  * `called` is the title of the column of phones, if somebody has named it, and `chosen` which columns were picked.
  */
 export function readTitles(given: readonly string[], called = "", chosen?: ChosenColumns): Columns {
@@ -93,7 +94,7 @@ export function readTitles(given: readonly string[], called = "", chosen?: Chose
   const [name, secondName] = names;
   const zones = titles.flatMap((title, at) => (title.toLowerCase() === "timezone" ? [at] : []));
   const [timezone, secondZone] = zones;
-  const results = resultColumns(titles);
+  const results = new Set([...resultColumns(titles), ...rejectedColumns(titles)]);
   const others = titles.flatMap((title, at) =>
     at === phone || at === name || at === timezone || title === "" || results.has(at)
       ? []

@@ -19,6 +19,7 @@ import { EventService } from "./gen/callsheet/v1/event_service_pb.ts";
 import { BatchJobService } from "./gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "./gen/callsheet/v1/contact_worker_service_pb.ts";
 import { createPlans } from "./jobs/plans.ts";
+import { createHistory, startHistory } from "./jobs/history.ts";
 import { createHolds } from "./jobs/holds.ts";
 import { SuppressionService } from "./gen/callsheet/v1/suppression_service_pb.ts";
 import { WebhookService } from "./gen/callsheet/v1/webhook_service_pb.ts";
@@ -321,6 +322,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const holds = createHolds({ lookUps: connections.lookUps, askers });
   const planRun = createPlans({ reads: connections, queries: jobs });
   opened.use(startProgress({ db, logger }));
+  opened.use(startHistory({ db, logger }));
   const estimate = createEstimates(connections);
 
   const limiter = createLimiter({
@@ -360,6 +362,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         holds,
         planRun,
         estimate,
+        createHistory(connections),
         watching,
         contactImport,
         exportContacts,

@@ -26,32 +26,37 @@ export const attemptTitles = [
 export const attemptTitle = (attempt: number, title: (typeof attemptTitles)[number]): string =>
   `attempt_${attempt}_${title}`;
 
-/** The columns that come first where a file has rows that were rejected, and tell why. */
+/** The first columns of a file of rejected rows: where each of them was, and why it was rejected. */
 export const rejectedTitles = ["rejected_line", "rejected_reason", "rejected_rule"] as const;
 
 const results: ReadonlySet<string> = new Set(resultTitles);
-const ofRejected: ReadonlySet<string> = new Set(rejectedTitles);
 const ofAttempt = new RegExp(`^attempt_\\d+_(?:${attemptTitles.join("|")})$`);
 const isResult = (title: string): boolean => results.has(title) || ofAttempt.test(title);
-
-/** Where these titles stand among others, one beside the other; -1 if they do not. */
-const placeOf = (titles: readonly string[], marks: readonly string[]): number =>
-  titles.findIndex((_, at) => marks.every((mark, i) => titles[at + i] === mark));
 
 /** In no other file are these beside each other. */
 const marks = resultTitles.slice(0, 3);
 
 /** Whether these are the titles of an export, perhaps with columns taken out or put in. */
-export const isExport = (titles: readonly string[]): boolean => placeOf(titles, marks) !== -1;
+export const isExport = (titles: readonly string[]): boolean =>
+  titles.some((_, at) => marks.every((mark, i) => titles[at + i] === mark));
 
-/** The places of the columns that are not about who the contacts are; only an export has any. */
-export const resultColumns = (titles: readonly string[]): ReadonlySet<number> =>
-  new Set(isExport(titles) ? titles.flatMap((title, at) => (isResult(title) ? [at] : [])) : []);
+const rejected: ReadonlySet<string> = new Set(rejectedTitles);
 
-/** The places of those that tell why rows were rejected. */
-export function rejectedColumns(titles: readonly string[]): ReadonlySet<number> {
-  const first = placeOf(titles, rejectedTitles);
-  return new Set(first === -1 ? [] : rejectedTitles.map((_, i) => first + i));
+/** The places of the columns that tell why rows were rejected; only a file of those has all of them. */
+export const rejectedColumns = (titles: readonly string[]): ReadonlySet<number> =>
+  new Set(
+    rejectedTitles.every((title) => titles.includes(title))
+      ? titles.flatMap((title, at) => (rejected.has(title) ? [at] : []))
+      : [],
+  );
+
+/** The places of the columns that are not about who the contacts are; only files that were written here have any. */
+export function resultColumns(titles: readonly string[]): ReadonlySet<number> {
+  const reasons = rejectedColumns(titles);
+  const hasResults = isExport(titles);
+  return new Set(
+    titles.flatMap((title, at) => (reasons.has(at) || (hasResults && isResult(title)) ? [at] : [])),
+  );
 }
 
 const written = /^fields\[(".*")\]$/s;
@@ -66,7 +71,7 @@ export function fieldTitle(name: string): string {
     toCell(name) === name &&
     !["phone", "name", "timezone"].includes(name.toLowerCase()) &&
     !isResult(name) &&
-    !ofRejected.has(name) &&
+    !rejected.has(name) &&
     !hasPhoneWithin(name) &&
     !written.test(name);
   // A spreadsheet may begin a cell at a semicolon.

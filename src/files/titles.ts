@@ -1,7 +1,7 @@
 import { isFieldKey, largestFieldCount, shownPhone } from "../domain/contact.ts";
 import type { BatchJobError } from "../domain/batch-job-error.ts";
 import { badFile } from "./bad-file.ts";
-import { hasPhoneWithin, isExport, rejectedColumns, resultColumns, writtenField } from "./result-titles.ts";
+import { hasPhoneWithin, isExport, resultColumns, writtenField } from "./result-titles.ts";
 
 /** Where a file has what. */
 export type Columns = {
@@ -16,8 +16,10 @@ export type Columns = {
   readonly untitled: readonly number[];
 };
 
-/** Which columns hold the phone and the name, where somebody has said so. */
-export type ChosenColumns = Pick<Columns, "phone" | "name">;
+/** What a column is read as: a field under its key, left out (`none`), or, without a title, as what must be empty. */
+export type Role = "phone" | "name" | "timezone" | "field" | "none" | "empty";
+
+export type ReadAs = { readonly role: Role; readonly key: string };
 
 /** What the column of phone numbers is called where it is not called phone, without what is no letter or digit. */
 const phoneTitles = new Set(
@@ -53,13 +55,18 @@ const shownTitles = 5;
 /** So many of the titles go with a refusal. */
 const shownColumns = 50;
 
-/** The place of the column of phone numbers, which has this title, where one is given. */
-export function readPhoneColumn(titles: readonly string[], called = ""): number {
+/** Refuses titles that have phone numbers behind them. */
+export function checkLineEnds(titles: readonly string[]): void {
   if (titles.some((title) => hasPhoneWithin(title) && writtenField(title) === undefined)) {
     throw badFile(
       "The file's first line has phone numbers within its titles: its line ends were lost. Send the file as it is (curl: --data-binary @FILE).",
     );
   }
+}
+
+/** The place of the column of phone numbers, which has this title, where one is given. */
+export function readPhoneColumn(titles: readonly string[], called = ""): number {
+  checkLineEnds(titles);
   const [phone, secondPhone] = phoneColumns(titles, called);
   if (phone === undefined) {
     const more = titles.length > shownTitles ? ", …" : "";
@@ -81,46 +88,55 @@ export const sameTitle = (title = ""): BatchJobError =>
   badFile(`Two columns of the file are named ${quoted([title])}; give each its own name.`);
 
 /**
- * Reads the record that names the columns. Those of an export that tell what became of its contacts are no fields, nor
- * are those that tell why rows were rejected.
- * `called` is the title of the column of phones, if somebody has named it, and `chosen` which columns were picked.
+ * What columns with these titles, without spaces around them, are read as. Those of an export that tell what became of
+ * its contacts are left out.
  */
-export function readTitles(given: readonly string[], called = "", chosen?: ChosenColumns): Columns {
-  const titles = given.map((title) => title.trim());
-  const phone = chosen?.phone ?? readPhoneColumn(titles, called);
-  const isName = (title: string, at: number) =>
-    chosen === undefined ? title.toLowerCase() === "name" && at !== phone : at === chosen.name;
-  const names = titles.flatMap((title, at) => (isName(title, at) ? [at] : []));
-  const [name, secondName] = names;
-  const zones = titles.flatMap((title, at) => (title.toLowerCase() === "timezone" ? [at] : []));
-  const [timezone, secondZone] = zones;
-  const results = new Set([...resultColumns(titles), ...rejectedColumns(titles)]);
-  const others = titles.flatMap((title, at) =>
-    at === phone || at === name || at === timezone || title === "" || results.has(at)
-      ? []
-      : [{ at, key: writtenField(title) ?? title }],
-  );
+export function readAs(titles: readonly string[], phone: number | undefined): ReadAs[] {
+  const results = resultColumns(titles);
+  const roleOf = (title: string, at: number): Role => {
+    if (at === phone) return "phone";
+    if (title === "") return "empty";
+    const name = title.toLowerCase();
+    if (name === "name" || name === "timezone") return name;
+    return results.has(at) ? "none" : "field";
+  };
+  return titles.map((title, at) => ({ role: roleOf(title, at), key: writtenField(title) ?? title }));
+}
+
+/** Where a file has what whose columns are read so; refuses what no contact could have. */
+export function columnsOf(columns: readonly ReadAs[], options: { readonly isExport: boolean }): Columns {
+  const having = (role: Role) => columns.flatMap((each, at) => (each.role === role ? [at] : []));
+  const [phone] = having("phone");
+  const [name, secondName] = having("name");
+  const [timezone, secondZone] = having("timezone");
+  const fields = having("field").map((at) => ({ at, key: columns[at]?.key ?? "" }));
+  if (phone === undefined) {
+    const keys = columns.flatMap(({ key }) => (key === "" ? [] : [key])).slice(0, shownTitles);
+    throw badFile(
+      `The file's columns do not say which of them holds the phone numbers; it has ${quoted(keys)}. Choose one.`,
+    );
+  }
   const seen = new Set<string>();
-  const again = secondName ?? secondZone ?? others.find(({ key }) => seen.size === seen.add(key).size)?.at;
-  if (again !== undefined) throw sameTitle(titles[again]);
-  const wrong = others.find(({ key }) => !isFieldKey(key));
+  const again = secondName ?? secondZone ?? fields.find(({ key }) => seen.size === seen.add(key).size)?.at;
+  if (again !== undefined) throw sameTitle(columns[again]?.key);
+  const wrong = fields.find(({ key }) => !isFieldKey(key));
   if (wrong !== undefined) {
     throw badFile(
       `The title of column ${wrong.at + 1}, ${quoted([wrong.key])}, must have 1 to 64 characters, none of them a control character; shorten it.`,
     );
   }
   // The contacts of an export may have other fields each.
-  if (others.length > largestFieldCount && !isExport(titles)) {
+  if (fields.length > largestFieldCount && !options.isExport) {
     throw badFile(
-      `The file has ${others.length} columns beside phone and name; at most ${largestFieldCount} become fields.`,
+      `The file has ${fields.length} columns beside phone and name; at most ${largestFieldCount} become fields.`,
     );
   }
-  return {
-    count: titles.findLastIndex((title) => title !== "") + 1,
-    phone,
-    name,
-    timezone,
-    fields: others,
-    untitled: titles.flatMap((title, at) => (title === "" ? [at] : [])),
-  };
+  const count = columns.findLastIndex(({ role }) => role !== "empty") + 1;
+  return { count, phone, name, timezone, fields, untitled: having("empty").filter((at) => at < count) };
+}
+
+/** Reads the record that names the columns; `called` is the title of that of phones, if somebody has named it. */
+export function readTitles(given: readonly string[], called = ""): Columns {
+  const titles = given.map((title) => title.trim());
+  return columnsOf(readAs(titles, readPhoneColumn(titles, called)), { isExport: isExport(titles) });
 }

@@ -479,7 +479,7 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
       .where("batch_job_id", "=", job_id)
       .where("number", ">", first)
       .execute();
-    for (const table of ["zone_sets", "progress", "rejected_rows"] as const) {
+    for (const table of ["zone_sets", "progress", "history", "rejected_rows"] as const) {
       await trx
         .deleteFrom(table)
         .where("organization_id", "=", organization_id)

@@ -146,6 +146,13 @@ export type ProgressTable = JobRef & {
   final_contacts: ColumnType<never, never, never>;
 };
 
+/** How many of a job's contacts were in which status in a slot of its time; history.ts reads and writes it. */
+export type HistoryTable = JobRef & {
+  slot: number;
+  noted_at: ColumnType<never, never, never>;
+  counts: ColumnType<never, never, never>;
+};
+
 /** A phone without its plus sign. */
 export type ContactPhonesTable = JobRef & { phone: number };
 
@@ -316,6 +323,7 @@ export type Tables = {
   contact_blocks: ContactBlocksTable;
   zone_sets: ZoneSetsTable;
   progress: ProgressTable;
+  history: HistoryTable;
   contact_phones: ContactPhonesTable;
   leases: LeasesTable;
   attempts: AttemptsTable;

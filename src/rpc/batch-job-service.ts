@@ -1,6 +1,7 @@
 import { timestampDate, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { BatchJob, BatchJobs } from "../jobs/batch-jobs.ts";
+import type { ReadHistory } from "../jobs/history.ts";
 import type { Holds } from "../jobs/holds.ts";
 import type { PlanRun } from "../jobs/plans.ts";
 import type { Estimate } from "../jobs/progress.ts";
@@ -23,6 +24,7 @@ import {
   toAttempt,
   toBatchJob,
   toContact,
+  toHistory,
   toRejectedContact,
   toRejectedRow,
 } from "./convert.ts";
@@ -42,6 +44,7 @@ export function batchJobService(
   holds: Holds,
   planRun: PlanRun,
   estimate: Estimate,
+  readHistory: ReadHistory,
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
@@ -178,7 +181,9 @@ export function batchJobService(
 
     async getBatchJob(request, context) {
       const job = await jobs.get(callerOf(context), request.batchJobId);
-      return { batchJob: await showWhole(job, context) };
+      const batchJob = await showWhole(job, context);
+      if (request.includeHistory) batchJob.history = toHistory(await readHistory(job), job);
+      return { batchJob };
     },
 
     async planBatchJob(request, context) {

@@ -1,5 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type Duration, type Timestamp, durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  type Duration,
+  type Timestamp,
+  durationFromMs,
+  timestampFromDate,
+  timestampFromMs,
+} from "@bufbuild/protobuf/wkt";
 import type { Attempt, BatchJob, Contact } from "../jobs/batch-jobs.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands, statusOfLeft } from "../domain/batch-job.ts";
@@ -13,6 +19,7 @@ import type {
   ReportedOutcome,
   StoredContactStatus,
 } from "../domain/contact.ts";
+import type { CountsAt } from "../domain/history.ts";
 import type { Hold, HoldReason } from "../domain/holds.ts";
 import { writeLeaseId } from "../domain/lease-id.ts";
 import {
@@ -165,6 +172,13 @@ export function toStoredCounts(
     expired: left === "expired" ? open : 0,
   };
 }
+
+/** Before the last of them the job ran. */
+export const toHistory = (history: readonly CountsAt[], { status }: BatchJob) =>
+  history.map(({ atMs, totalContacts, counts }, i) => ({
+    at: timestampFromMs(atMs),
+    counts: toStoredCounts(i === history.length - 1 ? status : "running", totalContacts, counts),
+  }));
 
 const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
   not_started: ProtoHoldReason.NOT_STARTED,

@@ -11,6 +11,7 @@ const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 let finishedJob = "";
 let pendingJob = "";
+let waitingJob = "";
 
 beforeAll(async () => {
   service = stack.use(await startTestService());
@@ -32,6 +33,8 @@ beforeAll(async () => {
     contacts: makeContacts(3),
   });
   pendingJob = pending.batchJobId;
+  const waiting = await client.createBatchJob({ ...aJob, name: "Waiting", contacts: makeContacts(3) });
+  waitingJob = waiting.batchJobId;
   await client.rescheduleBatchJob({
     batchJobId: pendingJob,
     scheduledStartTime: "2035-03-01T10:00",
@@ -138,16 +141,37 @@ const views: Record<string, (page: Page) => Promise<void>> = {
   "a new job": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/new`);
     await page
-      .getByLabel("CSV file")
+      .getByLabel("File of contacts")
       .setInputFiles({ name: "x.csv", mimeType: "text/csv", buffer: Buffer.from(csv) });
     await page.getByText("1 row will not be sent").click();
+    await page.getByRole("button", { name: "Call only at some hours" }).click();
+    await page.getByRole("button", { name: "Add a day" }).click();
+    await page.getByText("Labels, end, and more").click();
+    await page.getByRole("button", { name: "Add a label" }).click();
+    await page.getByLabel("Pause when many calls fail").check();
+    await page.getByLabel("End at a time").check();
+    await page.getByRole("group", { name: "End" }).getByLabel("Date").fill("2035-11-04");
+    await page.getByRole("button", { name: "Review the job" }).click();
+    await page.getByText("Say which number to call from.").waitFor();
+  },
+  "the review of a new job": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/new`);
+    await page
+      .getByLabel("File of contacts")
+      .setInputFiles({ name: `${"x".repeat(100)}.csv`, mimeType: "text/csv", buffer: Buffer.from(csv) });
+    await page.getByLabel("Call from").fill("pn_".repeat(40));
+    await page.getByRole("button", { name: "Call only at some hours" }).click();
+    await page.getByRole("button", { name: "Review the job with 1 contact" }).click();
+    await page.getByText("is on the list of those who are never called").waitFor();
+  },
+  "the start of a new job": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/${waitingJob}/start`);
     await page.getByLabel("At a time").check();
     await page.getByLabel("Date").fill("2035-11-04");
     await page.getByLabel("Time", { exact: true }).fill("01:30");
     await page.getByLabel("Time zone").fill("America/New_York");
     await page.getByText("This time comes twice that day").waitFor();
-    await page.getByRole("button", { name: "Create the job" }).click();
-    await page.getByText("Say which number to call from.").waitFor();
+    await page.getByText("That takes about").waitFor();
   },
   "signing in with a wrong key": async (page) => {
     await page.getByRole("button", { name: "Sign out" }).click();

@@ -1,55 +1,193 @@
 import { describe, expect, test } from "vitest";
-import { checkRows, findColumns } from "../../src/console/features/create/csv/check.ts";
+import { type Check, checkRows } from "../../src/console/features/create/file/check.ts";
+import {
+  type FileRow,
+  chosenColumns,
+  hasTitleRow,
+  layOut,
+} from "../../src/console/features/create/file/columns.ts";
+import { contactWriter, rejectedCsv } from "../../src/console/features/create/file/write.ts";
+import { createContactFile, plainFile } from "../../src/files/contact-file.ts";
+import type { ReadAs } from "../../src/files/titles.ts";
 
-const sample = [["x", "+15551000000", "3"]];
+const rowsOf = (...all: readonly (readonly string[])[]): FileRow[] =>
+  all.map((values, i) => ({ line: i + 1, values }));
+
+const some = ["x", "+15551000000", "3"];
+
+const rolesOf = (columns: readonly ReadAs[]) => columns.map(({ role, key }) => `${role} ${key}`);
+
+/** A file as it is read by itself, or as its columns are chosen. */
+function judge(all: readonly FileRow[], given: { region?: string; columns?: readonly ReadAs[] } = {}) {
+  const { table, rows } = layOut(all, { hasTitles: hasTitleRow(all) });
+  const columns = chosenColumns(table, given.columns ?? table.columns);
+  return { ...checkRows(rows, columns, given.region ?? ""), rows, columns, table };
+}
 
 describe("the columns of a file", () => {
   test.each([
-    [["Phone", "Name"], { phone: 0, name: 1 }],
-    [["Name", "City", "phone_number"], { phone: 2, name: 0 }],
-    [["a", "b", "c"], { phone: 1, name: undefined }],
-  ])("are found by their titles, or by what is in them: %j", (titles, columns) => {
-    expect(findColumns(titles, sample)).toMatchObject(columns);
+    [
+      ["Phone", "Name"],
+      ["phone Phone", "name Name", "empty "],
+    ],
+    [
+      ["Name", "City", "phone_number"],
+      ["name Name", "field City", "phone phone_number"],
+    ],
+    [
+      ["a", "b", "c"],
+      ["field a", "phone b", "field c"],
+    ],
+    [
+      ["", "tel", "TimeZone"],
+      ["empty ", "phone tel", "timezone TimeZone"],
+    ],
+    // Which of two it is has somebody to say.
+    [
+      ["mobile", "telephone"],
+      ["field mobile", "field telephone", "empty "],
+    ],
+  ])("are found by their titles, or by what is in them: %j", (titles, roles) => {
+    expect(rolesOf(layOut(rowsOf(titles, some), { hasTitles: true }).table.columns)).toEqual(roles);
   });
 
   test.each([
-    [["+15551000000", "Ada"], "must name its columns"],
-    [["Ada", "0151 2345678"], "must name its columns"],
-    [["mobile", "telephone"], "may both hold the phone number"],
-  ])("are refused as the service refuses them: %j", (titles, sentence) => {
-    expect(() => findColumns(titles, sample)).toThrow(sentence);
+    [
+      ["+15551000000", "Ada"],
+      ["phone column 1", "field column 2"],
+    ],
+    [
+      ["Ada", "0151 2345678"],
+      ["field column 1", "phone column 2"],
+    ],
+  ])("have numbers where the first row is one of a contact: %j", (first, roles) => {
+    const all = rowsOf(first);
+    expect(hasTitleRow(all)).toBe(false);
+    const { table } = layOut(all, { hasTitles: false });
+    expect(rolesOf(table.columns)).toEqual(roles);
+    expect(table).toMatchObject({ rowCount: 1, titles: [], samples: first.map((value) => [value]) });
+  });
+
+  test("are left out where nobody sees them, but for those that are needed", () => {
+    const all = rowsOf(["phone", "name", "notes", "plan"], ["+15551000000", "Ada", "x", "y"]);
+    const { table } = layOut(all, { hasTitles: true, hidden: new Set([0, 2]) });
+    expect(table.columns.map(({ role }) => role)).toEqual(["phone", "name", "none", "field"]);
+  });
+
+  test.each<[string, readonly ReadAs[], string]>([
+    [
+      "without one of phones",
+      [{ role: "field", key: "a" }],
+      "do not say which of them holds the phone numbers",
+    ],
+    [
+      "with two of one name",
+      [
+        { role: "phone", key: "p" },
+        { role: "field", key: "a" },
+        { role: "field", key: "a" },
+      ],
+      "Two columns of the file are named “a”",
+    ],
+    [
+      "with one that has no name",
+      [
+        { role: "phone", key: "p" },
+        { role: "field", key: "" },
+      ],
+      "must have 1 to 64 characters",
+    ],
+  ])("are refused %s", (_, columns, sentence) => {
+    const { table } = layOut(rowsOf(["a", "b", "c"], some), { hasTitles: true });
+    expect(() => chosenColumns(table, columns)).toThrow(sentence);
   });
 });
 
-const read = (rows: readonly (readonly string[])[]) => rows.map((values, i) => ({ line: i + 2, values }));
-
 test("a row becomes a contact, with a field for every other column that has a title", () => {
-  const titles = ["tel", "name", "plan", "__proto__"];
-  const { accepted, take } = checkRows(read([["(415) 555-0100", "Ada", "", "x"]]), titles, {
-    columns: { phone: 0, name: 1 },
-    region: "US",
-  });
+  const all = rowsOf(["tel", "name", "plan", "__proto__"], ["(415) 555-0100", "Ada", "", "x"]);
+  const { accepted, take } = judge(all, { region: "US" });
   expect(accepted.map(take)).toEqual([
     { phone: "+14155550100", name: "Ada", fields: JSON.parse('{"plan":"","__proto__":"x"}') },
   ]);
 });
 
+test("columns are read as it was chosen, whatever is in those that are left out", () => {
+  const all = rowsOf(
+    ["a", "b", "", "c"],
+    ["x\u0007", "+15551000000", "1", "Ada"],
+    ["y", "+15551000001", "2", "Bob"],
+  );
+  const columns: readonly ReadAs[] = [
+    { role: "none", key: "a" },
+    { role: "phone", key: "b" },
+    { role: "field", key: "size" },
+    { role: "name", key: "c" },
+  ];
+  const { check, accepted, take } = judge(all, { columns });
+  expect(accepted.map(take)).toEqual([
+    { phone: "+15551000000", name: "Ada", fields: { size: "1" } },
+    { phone: "+15551000001", name: "Bob", fields: { size: "2" } },
+  ]);
+  expect(check.first).toMatchObject([{ line: 2, contact: { name: "Ada" } }, { line: 3 }]);
+});
+
+test("what is written of the accepted rows is read by the service as what they are", () => {
+  const all = rowsOf(
+    ["phone", "name", "timezone", "phone ", "=x"],
+    ["+15551000000", "Ada", "asia/tokyo", "a", "'"],
+    ["+15551000001", "", "", "=1", ""],
+  );
+  const columns = layOut(all, { hasTitles: true }).table.columns.map((column, at): ReadAs =>
+    at === 3 ? { role: "field", key: "phone" } : at === 0 ? { role: "phone", key: "phone" } : column,
+  );
+  const { accepted, take, columns: read } = judge(all, { columns });
+  const contacts = accepted.map(take);
+  expect(contacts).toMatchObject([{ timezone: "Asia/Tokyo" }, { fields: { phone: "=1" } }]);
+  const { titles, rows } = contactWriter(read);
+  const file = createContactFile(plainFile);
+  const back = [...file.read(Buffer.from(titles() + rows(contacts))), ...file.end()];
+  expect(
+    back.map((row) => ("flaw" in row ? row : { ...row.contact, fields: JSON.parse(row.contact.fields) })),
+  ).toEqual(contacts);
+});
+
+test("rows that are not sent are written as they are, to be mended and read again", () => {
+  const all = rowsOf(["phone", "Notes"], ["+15551000000", "kept"], ["0151", "=run, me"], ["+1", 'say "so"']);
+  const { rejected, rows, table } = judge(all);
+  const csv = rejectedCsv(
+    table.titles,
+    rejected.flatMap(({ place, flaw }) => {
+      const row = rows[place];
+      return row === undefined ? [] : [{ row, flaw }];
+    }),
+  );
+  const mended = csv.replace("\n0151,", "\n+15551000151,");
+  const file = createContactFile(plainFile);
+  const [first, second, ...others] = [...file.read(Buffer.from(mended)), ...file.end()];
+  expect(first).toMatchObject({
+    contact: { phone: "+15551000151", fields: JSON.stringify({ Notes: "=run, me" }) },
+  });
+  expect(second).toMatchObject({ phone: "+1", flaw: { reason: "invalid_phone_format" } });
+  expect(others).toEqual([]);
+  // It says which row it was, and why.
+  expect(csv).toContain(',3,"phone must be E.164');
+});
+
 test("of many bad rows all are counted and the first 100 are kept", () => {
-  const rows = read(Array.from({ length: 250 }, (_, i) => [String(i)]));
-  const { check } = checkRows(rows, ["phone"], { columns: { phone: 0, name: undefined }, region: "" });
+  const all = rowsOf(["phone"], ...Array.from({ length: 250 }, (_, i) => [String(i)]));
+  const { check }: { check: Check } = judge(all);
   expect(check.counts.invalid_phone_format).toBe(250);
   expect(check.bad.map(({ line }) => line)).toEqual(Array.from({ length: 100 }, (_, i) => i + 2));
 });
 
 test("a column of time zones says where contacts are, and is no field", () => {
-  const titles = ["phone", "TimeZone", "city"];
-  const rows = [
+  const all = rowsOf(
+    ["phone", "TimeZone", "city"],
     ["+15551000000", "asia/tokyo", "Tokyo"],
     ["+15551000001", "", ""],
     ["+15551000002", "Mars/Olympus", ""],
-  ];
-  const columns = { phone: 0, name: undefined };
-  const { check, accepted, take } = checkRows(read(rows), titles, { columns, region: "" });
+  );
+  const { check, accepted, take } = judge(all);
   expect(accepted).toEqual([0, 1]);
   expect(check.bad).toMatchObject([{ line: 4, phone: "+15551000002", reason: "invalid_timezone" }]);
   expect(take(0)).toEqual({

@@ -84,7 +84,7 @@ test("text from anywhere is shown as text, wherever it is shown", async () => {
   // A file's titles, cells and name, and what the address says. A title is no longer than this.
   const title = `<img src=x onerror="window.hit='title'">`;
   await page.goto(`${service.httpUrl}/jobs/new`);
-  await page.getByLabel("CSV file").setInputFiles({
+  await page.getByLabel("File of contacts").setInputFiles({
     name: `<img src=x onerror=alert(1)>.csv`,
     mimeType: "text/csv",
     buffer: Buffer.from(

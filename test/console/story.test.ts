@@ -26,7 +26,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   await page.getByRole("link", { name: "Create the first job" }).click();
 
   // The file is dropped, and judged before anything is sent.
-  await page.getByText("Drop a CSV file here").waitFor();
+  await page.getByText("Drop a file here").waitFor();
   const dropped = await page.evaluateHandle(
     `(() => { const t = new DataTransfer(); t.items.add(new File([${JSON.stringify(csv)}], "Spring.csv")); return t; })()`,
   );
@@ -43,6 +43,12 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   await page.getByLabel("Call from").fill("pn_1");
   await page.getByLabel("Calls at once, at most").fill("20");
   await page.getByLabel("Minutes to wait").fill("0");
+  await page.getByRole("button", { name: "Review the job with 60 contacts" }).click();
+  await page.getByText("Nobody is on the list of those who are never called.").waitFor();
+  expect(await client.listBatchJobs({})).toMatchObject({ batchJobs: [] });
+  await page.getByRole("button", { name: "Create the job with 60 contacts" }).click();
+  await page.getByText("60 contacts added. It waits to be started.").waitFor();
+  await page.getByText("60 people will be called, at most 20 calls at once.").waitFor();
   await page.getByLabel("At a time").check();
   await page.getByLabel("Date").fill("2035-03-01");
   await page.getByLabel("Time", { exact: true }).fill("10:00");
@@ -51,8 +57,9 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   expect(await textOf(page, "[aria-label='What this time means']")).toMatch(
     /Thu, 1 Mar 2035, 10:00 UTC-05:00 America\/New_York.*2035-03-01T15:00:00Z.*Thu, 1 Mar 2035, 16:00/,
   );
-  await page.getByRole("button", { name: "Create the job with 60 contacts" }).click();
-  await page.getByText("60 contacts added. Scheduled successfully.").waitFor();
+  await page.getByText("The last call begins about Thu, 1 Mar 2035, 16:").waitFor();
+  await page.getByRole("button", { name: "Schedule the start" }).click();
+  await page.getByText("Scheduled successfully.").waitFor();
   const batchJobId = page.url().split("/").at(-1) ?? "";
   const created = await getJob(client, batchJobId);
   expect(created).toMatchObject({

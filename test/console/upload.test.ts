@@ -19,7 +19,7 @@ const upload = "**/batch-jobs/*/contacts.csv*";
 
 async function chooseFile(page: Page, count: number): Promise<void> {
   await page
-    .getByLabel("CSV file")
+    .getByLabel("File of contacts")
     .setInputFiles({ name: "Größe.csv", mimeType: "text/csv", buffer: csvOf(count) });
   await page.getByText(`${count.toLocaleString("en")} ready to send`).waitFor({ timeout: 20_000 });
 }
@@ -30,9 +30,9 @@ test("a file whose answer was lost is sent again and added once, as a whole", as
   await using opened = await open(`${service.httpUrl}/jobs/new`, service);
   const { page, complaints } = opened;
   await chooseFile(page, 7_000);
-  await page.getByLabel("Column of phone numbers").selectOption("Ort");
+  await page.getByLabel("Read “Ort” as").selectOption("Phone number");
   await page.getByText("7,000 invalid numbers").waitFor();
-  await page.getByLabel("Column of phone numbers").selectOption("Telefon");
+  await page.getByLabel("Read “Telefon” as").selectOption("Phone number");
   await page.getByText("7,000 ready to send").waitFor();
   await page.getByLabel("Call from").fill("pn_1");
 
@@ -43,6 +43,7 @@ test("a file whose answer was lost is sent again and added once, as a whole", as
     await route.fetch();
     return await route.abort();
   });
+  await page.getByRole("button", { name: "Review the job with 7,000 contacts" }).click();
   await page.getByRole("button", { name: "Create the job with 7,000 contacts" }).dblclick();
   await page.getByText("7,000 contacts added. It waits to be started.").waitFor({ timeout: 20_000 });
   expect(sent).toBe(2);
@@ -69,7 +70,10 @@ test("an upload goes on when its form is left, and says on every page how it end
     await left;
     await route.continue();
   });
+  await page.getByRole("button", { name: "Review the job with 3,000 contacts" }).click();
+  const isCreated = page.waitForResponse("**/CreateBatchJob");
   await page.getByRole("button", { name: "Create the job with 3,000 contacts" }).click();
+  await isCreated;
   await page.getByRole("region", { name: "Upload" }).waitFor();
   await page.getByRole("navigation", { name: "Where you are" }).getByRole("link", { name: "Jobs" }).click();
   const tray = page.getByRole("region", { name: "Uploads" });
@@ -107,6 +111,7 @@ test("an upload that is stopped leaves no job and no contact, and its form can b
     await page.getByRole("button", { name: "Stop" }).click();
     await route.fulfill({ response });
   });
+  await page.getByRole("button", { name: "Review the job with 2,000 contacts" }).click();
   await page.getByRole("button", { name: "Create the job with 2,000 contacts" }).click();
   await isCreated;
   await page.getByText("Stopped: nothing was added to “Größe”.").waitFor();
@@ -144,9 +149,12 @@ test("a refused job says why, and its form can be mended and sent again", async 
   await chooseFile(page, 3);
   await page.getByLabel("Call from").fill("pn_1");
   await page.getByLabel("Name", { exact: true }).fill("Tab\u0007bed");
+  await page.getByRole("button", { name: "Review the job with 3 contacts" }).click();
   await page.getByRole("button", { name: "Create the job with 3 contacts" }).click();
   await page.locator("[data-tone=bad]", { hasText: "name" }).waitFor();
+  await page.getByRole("button", { name: "Change it" }).click();
   await page.getByLabel("Name", { exact: true }).fill("Mended");
+  await page.getByRole("button", { name: "Review the job with 3 contacts" }).click();
   await page.getByRole("button", { name: "Create the job with 3 contacts" }).click();
   await page.getByText("3 contacts added.").waitFor();
   const { batchJobs } = await service.clientWith(service.apiKey).listBatchJobs({});
@@ -166,7 +174,9 @@ test("contacts are added to a job that there is, and what it has already is said
   const add = async (rows: string, count: number) => {
     await page.getByRole("link", { name: "Add contacts" }).click();
     const buffer = Buffer.from(`phone,__proto__\n${rows}`);
-    await page.getByLabel("CSV file").setInputFiles({ name: "more.csv", mimeType: "text/csv", buffer });
+    await page
+      .getByLabel("File of contacts")
+      .setInputFiles({ name: "more.csv", mimeType: "text/csv", buffer });
     await page.getByRole("button", { name: `Add ${count} contact` }).click();
   };
   await add("+15551000000,\n+15551000001,kept\n+15551000002,\n", 3);
@@ -200,7 +210,9 @@ test.each([
 ])("a file that %s is refused in words", async (_what, buffer, words) => {
   await using service = await startTestService();
   await using opened = await open(`${service.httpUrl}/jobs/new`, service);
-  await opened.page.getByLabel("CSV file").setInputFiles({ name: "x.csv", mimeType: "text/csv", buffer });
+  await opened.page
+    .getByLabel("File of contacts")
+    .setInputFiles({ name: "x.csv", mimeType: "text/csv", buffer });
   const notice = opened.page.locator("[data-tone=bad]");
   await notice.waitFor();
   expect(await notice.innerText()).toContain(words);

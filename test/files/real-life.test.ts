@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { checkRows, readTable } from "../../src/console/features/create/csv/check.ts";
+import { checkRows } from "../../src/console/features/create/file/check.ts";
+import { chosenColumns, layOut } from "../../src/console/features/create/file/columns.ts";
 import type { ContactInput } from "../../src/domain/contact.ts";
 import { createContactFile } from "../../src/files/contact-file.ts";
 import { createCsvReader } from "../../src/files/csv.ts";
@@ -50,15 +51,15 @@ const byModule = (file: RealFile) =>
     return { verdicts, contacts: [...contacts.values()] };
   });
 
-/** As the console does: it finds the columns, and judges the rows by them. */
+/** As the console does with a file that has titles: it finds the columns, and judges the rows by them. */
 const onConsole = (file: RealFile) =>
   orRefusal(file, () => {
     const csv = createCsvReader(file.options);
-    const { titles, records, columns } = readTable([...csv.read(file.bytes), ...csv.end()]);
-    const region = file.options.defaultRegion;
-    const { check, accepted, take } = checkRows(records, titles, { columns, region });
+    const { table, rows } = layOut([...csv.read(file.bytes), ...csv.end()], { hasTitles: true });
+    const columns = chosenColumns(table, table.columns);
+    const { check, accepted, take } = checkRows(rows, columns, file.options.defaultRegion);
     const contacts = accepted.map(take);
-    const sent = accepted.map((place, i): Verdict => [records[place]?.line ?? 0, contacts[i]?.phone ?? ""]);
+    const sent = accepted.map((place, i): Verdict => [rows[place]?.line ?? 0, contacts[i]?.phone ?? ""]);
     const left = check.bad.map(({ line, reason }): Verdict => [line, reason]);
     return { verdicts: byLine([...sent, ...left]), contacts };
   });
@@ -115,8 +116,12 @@ test.each(realFiles.map((file) => [file.name, file] as const))("a file %s", asyn
   expect(await byService(file)).toEqual(read);
 });
 
-/** A title is given to the service alone; on the console a column is picked. */
-const onBoth = realFiles.filter(({ options }) => options.phoneColumn === "");
+/** On the console a column is picked where titles do not say which holds the phones, or there are none. */
+const isPicked = ({ options, verdicts }: RealFile): boolean =>
+  options.phoneColumn !== "" ||
+  verdicts === "may both hold the phone number" ||
+  verdicts === "must name its columns";
+const onBoth = realFiles.filter((file) => !isPicked(file));
 
 test.each(onBoth.map((file) => [file.name, file] as const))("on the console a file %s", (_, file) => {
   expect(onConsole(file)).toEqual(byModule(file));

@@ -45,8 +45,8 @@ export const lists: Mutant[] = [
   {
     guard: "rejected rows go with their job",
     file: "src/postgres/contacts.ts",
-    text: `"progress", "rejected_rows"] as const`,
-    instead: `"progress"] as const`,
+    text: `, "rejected_rows"] as const`,
+    instead: "] as const",
     test: "test/jobs/import/rejected-rows.test.ts",
     title: "goes with its job",
   },

@@ -25,6 +25,7 @@ import {
 } from "../../src/postgres/contacts.ts";
 import { readEvents } from "../../src/postgres/events.ts";
 import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/requests.ts";
+import { jobsToNote, noteCounts, readNoted } from "../../src/postgres/history.ts";
 import { everyJob } from "../../src/postgres/job-filter.ts";
 import { listJobs } from "../../src/postgres/job-search.ts";
 import { toBatchJob } from "../../src/postgres/job-rows.ts";
@@ -143,6 +144,15 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
         beforeAllJobs,
       ),
   },
+  "looking for running jobs whose counts have changed": {
+    rows: 20,
+    work: (db) => jobsToNote(db, { organizationId: 0, id: beforeAllJobs }, 1_000),
+  },
+  "noting the counts of a job": {
+    rows: 3,
+    work: (db) => undone(db, (trx) => noteCounts(trx, parts.caller.organizationId, [jobs.running.id])),
+  },
+  "reading the history of a job": { rows: 1, work: (db) => readNoted(db, keyOf(jobs.running)) },
   "walking over running jobs": {
     rows: 10,
     work: (db) => runningJobs(db, { organizationId: 0, id: beforeAllJobs }, 1_000),

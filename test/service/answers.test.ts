@@ -35,6 +35,25 @@ const time = { seconds: 253_402_300_799n, nanos: 999_000_000 };
 const times = <T>(count: number, make: (i: number) => T): T[] =>
   Array.from({ length: count }, (_, i) => make(i));
 
+const counts = {
+  total: int32,
+  pending: int32,
+  waitingRetry: int32,
+  dialing: int32,
+  completed: int32,
+  noAnswer: int32,
+  busy: int32,
+  timeout: int32,
+  voicemail: int32,
+  blocked: int32,
+  invalidNumber: int32,
+  carrierError: int32,
+  failed: int32,
+  unknown: int32,
+  suppressed: int32,
+  cancelled: int32,
+};
+
 const largestEndpoint = (): MessageInitShape<typeof WebhookEndpointSchema> => ({
   webhookEndpointId: id,
   url: text(2_048),
@@ -84,24 +103,7 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   pauseWhen: { window: 10_000, share: 1, outcomes: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
   pauseReason: "pause_when",
   resumeAt: time,
-  counts: {
-    total: int32,
-    pending: int32,
-    waitingRetry: int32,
-    dialing: int32,
-    completed: int32,
-    noAnswer: int32,
-    busy: int32,
-    timeout: int32,
-    voicemail: int32,
-    blocked: int32,
-    invalidNumber: int32,
-    carrierError: int32,
-    failed: int32,
-    unknown: int32,
-    suppressed: int32,
-    cancelled: int32,
-  },
+  counts,
 });
 
 const largestFields = Object.fromEntries(
@@ -182,7 +184,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   CancelBatchJob: { ...done, redisJobCancelled: true, contactsCancelled: int32 },
   UpdateBatchJob: { batchJob: largestJob() },
   DeleteBatchJob: {},
-  GetBatchJob: { batchJob: largestJob() },
+  GetBatchJob: { batchJob: { ...largestJob(), history: times(500, () => ({ at: time, counts })) } },
   PlanBatchJob: {
     startTime: time,
     lastCallAt: time,

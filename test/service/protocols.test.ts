@@ -216,6 +216,7 @@ describe.each(everyCaller)("%s", (name) => {
           fromPhoneNumberId: "pn_1",
           status: "BATCH_JOB_STATUS_SCHEDULED",
           holds: [{ reason: "HOLD_REASON_NOT_STARTED", contacts: 2, until: "2031-07-01T07:00:00Z" }],
+          history: [],
           failureReason: "",
           allowedCommands: [
             "BATCH_JOB_COMMAND_START",

@@ -26,6 +26,7 @@ const ContactView = later(() =>
 const CreateView = later(() =>
   import("../features/create/create-view.tsx").then((module) => module.CreateView),
 );
+const StartView = later(() => import("../features/create/start-view.tsx").then((module) => module.StartView));
 const AddView = later(() => import("../features/create/add-view.tsx").then((module) => module.AddView));
 
 const KeysView = later(() => import("../features/keys/keys-view.tsx").then((module) => module.KeysView));
@@ -127,6 +128,7 @@ function CurrentView() {
   if (id === "new" && path.length === 2) return <CreateView />;
   if (number === undefined) {
     if (third === "add") return <AddView key={id} id={id} />;
+    if (third === "start") return <StartView key={id} id={id} />;
     if (path.length === 2) return <JobView key={id} id={id} tab="overview" />;
     return isTab(third) ? <JobView key={id} id={id} tab={third} /> : <Nowhere />;
   }

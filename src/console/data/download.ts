@@ -14,7 +14,12 @@ export async function download(path: string, name: string): Promise<void> {
     noteRefusal(error);
     throw error;
   }
-  const url = URL.createObjectURL(await response.blob());
+  saveFile(await response.blob(), name);
+}
+
+/** Has the browser keep a file that the page has. */
+export function saveFile(file: Blob, name: string): void {
+  const url = URL.createObjectURL(file);
   const link = Object.assign(document.createElement("a"), { href: url, download: name });
   link.click();
   // By then the browser has taken what it needs.

@@ -1,11 +1,14 @@
 import { Outcome } from "../../gen/callsheet/v1/batch_job_pb.ts";
 import { Field, describedBy } from "./field.tsx";
 import { endings } from "./format/words.ts";
-import { Hours } from "./hours.tsx";
+import { Days, Hours } from "./hours.tsx";
 import type { Problems, Settings } from "./settings.ts";
 import { toggled } from "./toggled.ts";
+import { ZoneField } from "./zone-field.tsx";
 
-type TextField = Exclude<keyof Settings, "retryOn" | "hours">;
+type TextField = {
+  [Key in keyof Settings]: Settings[Key] extends string ? Key : never;
+}[keyof Settings];
 
 type Props = {
   settings: Settings;
@@ -68,7 +71,8 @@ export const JobFields = (props: Props & { isThere?: boolean }) => (
   </section>
 );
 
-export const CallFields = (props: Props) => (
+/** `isThere` for a job that there is: by what time it calls whom stays. */
+export const CallFields = (props: Props & { isThere?: boolean }) => (
   <section class="card" aria-labelledby="call-fields-title">
     <h2 id="call-fields-title">Calls</h2>
     <div class="when">
@@ -115,8 +119,74 @@ export const CallFields = (props: Props) => (
       problem={props.problems.hours}
       onChange={(hours) => props.onChange({ hours })}
     />
+    {props.settings.hours.length > 0 && (
+      <>
+        <Zones {...props} />
+        <Days
+          days={props.settings.days}
+          problem={props.problems.days}
+          onChange={(days) => props.onChange({ days })}
+        />
+      </>
+    )}
   </section>
 );
+
+/** By what time the hours are. */
+function Zones({ settings, isThere = false, onChange }: Props & { isThere?: boolean }) {
+  const { timezone, zonesFromPhone } = settings;
+  if (isThere) {
+    return (
+      <p class="hint">
+        {zonesFromPhone
+          ? "By the time where each phone number is."
+          : `By the time in ${timezone}, but for contacts with a time zone of their own.`}
+      </p>
+    );
+  }
+  return (
+    <fieldset class="stack">
+      <legend>By what time</legend>
+      <div>
+        <label class="choice">
+          <input
+            type="radio"
+            name="zones"
+            checked={!zonesFromPhone}
+            onChange={() => onChange({ zonesFromPhone: false })}
+          />
+          <span>
+            In one time zone <span class="hint">But for people whose row says another.</span>
+          </span>
+        </label>
+        <label class="choice">
+          <input
+            type="radio"
+            name="zones"
+            checked={zonesFromPhone}
+            onChange={() => onChange({ zonesFromPhone: true })}
+          />
+          <span>
+            Where each phone number is{" "}
+            <span class="hint">
+              Whose number may be in several zones is called when all of them allow it.
+            </span>
+          </span>
+        </label>
+      </div>
+      {!zonesFromPhone && (
+        <ZoneField
+          id="hours-zone"
+          label="Time zone of the hours"
+          hint="Such as Europe/Berlin."
+          problem={undefined}
+          value={timezone}
+          onInput={(zone) => onChange({ timezone: zone })}
+        />
+      )}
+    </fieldset>
+  );
+}
 
 const RetryOn = ({ settings, problems, onChange }: Props) => (
   <fieldset>

@@ -2,11 +2,10 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { useEffect, useState } from "preact/hooks";
 import type { Picked, Reading } from "../data/use-reading.ts";
 import css from "./facts.module.css";
-import { Field, describedBy } from "./field.tsx";
+import { Field } from "./field.tsx";
 import { dayAndTime, fromNow, viewerZone } from "./format/times.ts";
 import { wallTime } from "./format/wall-time.ts";
-
-const zones = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((zone) => zone !== "UTC")];
+import { ZoneField } from "./zone-field.tsx";
 
 const tickMs = 1_000;
 
@@ -28,27 +27,29 @@ function problemsOf(reading: Reading): { zone?: string; time?: string } {
 
 /** Date, time and zone, with the instant that the service takes them for, before anything is sent. */
 export function StartTimePicker(props: {
+  /** Before the ids of its fields, of which there may be others on the page. */
+  id?: string;
   picked: Picked;
   reading: Reading;
   onPick: (picked: Picked) => void;
 }) {
-  const { picked, reading, onPick } = props;
+  const { id = "start", picked, reading, onPick } = props;
   const problems = problemsOf(reading);
   return (
     <div class="stack">
       <div class="when">
-        <Field id="start-date" label="Date">
+        <Field id={`${id}-date`} label="Date">
           <input
-            id="start-date"
+            id={`${id}-date`}
             type="date"
             required
             value={picked.date}
             onInput={(event) => onPick({ ...picked, date: event.currentTarget.value })}
           />
         </Field>
-        <Field id="start-time" label="Time">
+        <Field id={`${id}-time`} label="Time">
           <input
-            id="start-time"
+            id={`${id}-time`}
             type="time"
             required
             value={picked.time}
@@ -56,27 +57,14 @@ export function StartTimePicker(props: {
           />
         </Field>
       </div>
-      <Field
-        id="start-zone"
+      <ZoneField
+        id={`${id}-zone`}
         label="Time zone"
         hint="Such as America/New_York. The clocks there decide."
         problem={problems.zone}
-      >
-        <input
-          {...describedBy("start-zone", problems.zone)}
-          list="zones"
-          autocomplete="off"
-          spellcheck={false}
-          required
-          value={picked.zone}
-          onInput={(event) => onPick({ ...picked, zone: event.currentTarget.value })}
-        />
-        <datalist id="zones">
-          {zones.map((zone) => (
-            <option key={zone} value={zone} />
-          ))}
-        </datalist>
-      </Field>
+        value={picked.zone}
+        onInput={(zone) => onPick({ ...picked, zone })}
+      />
       {problems.time !== undefined && (
         <p class="problem" role="alert">
           {problems.time}

@@ -5,9 +5,9 @@ import { Crumbs } from "../../ui/crumbs.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { Heading } from "../../ui/heading.tsx";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
-import { CsvCard } from "./csv-card.tsx";
+import { FileCard } from "./file-card.tsx";
 import { UploadNotice } from "./upload-notice.tsx";
-import { useCsv } from "./use-csv.ts";
+import { readyIn, useFile } from "./use-file.ts";
 import { useUpload } from "./use-upload.ts";
 
 export function AddView({ id }: { id: string }) {
@@ -29,15 +29,15 @@ export function AddView({ id }: { id: string }) {
 }
 
 function Form({ job }: { job: BatchJob }) {
-  const { csv, choose, judge } = useCsv();
-  const { upload, failed, begin } = useUpload();
-  const ready = csv.kind === "read" ? (csv.check?.accepted ?? 0) : 0;
+  const { state, choose, layOut, judge } = useFile();
+  const { upload, failed, begin } = useUpload((batchJobId) => href(["jobs", batchJobId]));
+  const ready = readyIn(state);
   const { batchJobId, name: jobName } = job;
 
   async function submit(event: Event): Promise<void> {
     event.preventDefault();
-    if (csv.kind !== "read" || ready === 0) return;
-    const { file } = csv;
+    if (state.kind !== "read" || ready === 0) return;
+    const { file } = state;
     await begin(async () => ({
       jobName,
       contacts: ready,
@@ -51,10 +51,11 @@ function Form({ job }: { job: BatchJob }) {
   return (
     <form class="stack" noValidate onSubmit={submit} aria-label="Add contacts">
       <fieldset class="stack" disabled={upload !== undefined}>
-        <CsvCard
-          csv={csv}
+        <FileCard
+          state={state}
           onChoose={(file) => void choose(file)}
-          onColumns={(file, columns, region) => void judge(file, columns, region)}
+          onLayOut={(file, how) => void layOut(file, how)}
+          onJudge={(file, part, choice) => void judge(file, part, choice)}
         />
       </fieldset>
       {upload && <UploadNotice upload={upload} />}

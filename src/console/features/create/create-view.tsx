@@ -1,21 +1,19 @@
 import { useEffect, useState } from "preact/hooks";
-import { askBeforeLeaving, route } from "../../data/route.ts";
+import { askBeforeLeaving, href, route } from "../../data/route.ts";
 import { mayChange } from "../../data/session.ts";
 import { Crumbs } from "../../ui/crumbs.tsx";
 import { counted } from "../../ui/format/numbers.ts";
-import { viewerZone } from "../../ui/format/times.ts";
 import { Heading } from "../../ui/heading.tsx";
 import { Empty, Loading, Notice } from "../../ui/notice.tsx";
 import { type Problems, type Settings, firstSettings, problemsOf, settingsOf } from "../../ui/settings.ts";
 import { CallFields, JobFields } from "../../ui/settings-fields.tsx";
-
-import { type Picked, nothingPicked, useReading } from "../../data/use-reading.ts";
+import { MoreFields } from "../../ui/more-fields.tsx";
 import { useJob } from "../../data/use-job.ts";
-import { createJob, deleteEmpty, startAsChosen } from "./create-job.ts";
-import { CsvCard } from "./csv-card.tsx";
-import { type Start, StartChoice } from "./start-choice.tsx";
+import { createJob, deleteEmpty } from "./create-job.ts";
+import { FileCard } from "./file-card.tsx";
+import { Review } from "./review.tsx";
 import { UploadNotice } from "./upload-notice.tsx";
-import { useCsv } from "./use-csv.ts";
+import { readyIn, useFile } from "./use-file.ts";
 import { useUpload } from "./use-upload.ts";
 
 /** A new job, perhaps with the settings of another: `?like=ID`. */
@@ -36,24 +34,23 @@ function LikeAnother({ id }: { id: string }) {
   const { job, refusal } = useJob(id);
   const [first, setFirst] = useState<Settings>();
   useEffect(() => {
-    if (job !== undefined) setFirst((before) => before ?? settingsOf(job));
+    // An end that has come, or is about to, is that job's alone.
+    if (job !== undefined) setFirst((before) => before ?? { ...settingsOf(job), endAt: "" });
   }, [job]);
   if (refusal !== undefined) return <Empty title={refusal.message} />;
   return first === undefined ? <Loading what="the settings" /> : <Form first={first} />;
 }
 
 function Form({ first }: { first: Settings }) {
-  const { csv, choose, judge } = useCsv();
-  const { upload, failed, begin } = useUpload();
+  const { state, choose, layOut, judge } = useFile();
+  const { upload, failed, begin } = useUpload((batchJobId) => href(["jobs", batchJobId, "start"]));
   const [settings, setSettings] = useState(first);
-  const [start, setStart] = useState<Start>("later");
-  const [picked, setPicked] = useState<Picked>(nothingPicked(viewerZone));
-  const reading = useReading(picked);
   const [problems, setProblems] = useState<Problems>({});
   const [hint, setHint] = useState("");
-  const ready = csv.kind === "read" ? (csv.check?.accepted ?? 0) : 0;
+  const [isReviewed, setReviewed] = useState(false);
+  const ready = readyIn(state);
   const isBegun = upload !== undefined;
-  const isChosen = csv.kind === "read" && !isBegun;
+  const isChosen = state.kind === "read" && !isBegun;
   useEffect(
     () => (isChosen ? askBeforeLeaving(() => "The new job is not created yet. Leave it?") : undefined),
     [isChosen],
@@ -73,59 +70,71 @@ function Form({ first }: { first: Settings }) {
   function whatIsMissing(): string {
     const found = problemsOf(settings);
     setProblems(found);
-    if (csv.kind !== "read" || csv.check === undefined) return "Choose a CSV file first.";
-    if (csv.check.accepted === 0) return "No row of the file has a valid phone number.";
-    if (Object.keys(found).length > 0) return "Some settings of the job need another look.";
-    if (start === "scheduled" && reading.kind !== "read") return "Give a start time that the service takes.";
-    return "";
+    if (state.kind !== "read") return "Choose a file of contacts first.";
+    if (state.reviewed?.check === undefined) return "Say first how the file is to be read.";
+    if (ready === 0) return "No row of the file has a valid phone number.";
+    return Object.keys(found).length > 0 ? "Some settings of the job need another look." : "";
   }
 
   async function submit(event: Event): Promise<void> {
     event.preventDefault();
     const missing = whatIsMissing();
     setHint(missing);
-    if (missing !== "" || csv.kind !== "read") return;
-    const { file } = csv;
+    if (missing !== "" || state.kind !== "read") return;
+    if (!isReviewed) return setReviewed(true);
+    const { file } = state;
     await begin(async () => ({
       jobName: settings.name.trim(),
       contacts: ready,
       file: await file.write(),
       before: (requestId) => createJob(settings, requestId),
-      after: (batchJobId, requestId) => startAsChosen(batchJobId, requestId, start, picked),
+      after: () => Promise.resolve("It waits to be started"),
       undo: deleteEmpty,
     }));
   }
 
+  if (isReviewed && state.kind === "read" && state.reviewed?.check !== undefined) {
+    return (
+      <form key="review" class="stack" noValidate onSubmit={submit} aria-label="Review the new job">
+        <Crumbs here="New job" />
+        <Heading title="Review the new job" />
+        <p class="quiet">
+          Nothing is sent yet. When the calls begin is asked once the people are in the job.
+        </p>
+        <Review file={state.file} check={state.reviewed.check} settings={settings} />
+        {upload && <UploadNotice upload={upload} />}
+        {failed && <Notice tone={failed.tone}>{failed.sentence}</Notice>}
+        <div class="actions">
+          <button type="button" disabled={isBegun} onClick={() => setReviewed(false)}>
+            Change it
+          </button>
+          <button type="submit" class="primary" aria-disabled={isBegun}>
+            Create the job with {counted(ready, "contact")}
+          </button>
+        </div>
+      </form>
+    );
+  }
   return (
-    <form class="stack" noValidate onSubmit={submit} aria-label="New job">
+    <form key="fill" class="stack" noValidate onSubmit={submit} aria-label="New job">
       <Crumbs here="New job" />
       <Heading title="New job" />
-      {/* What is being sent must not change any more: a repetition would be another request. */}
-      <fieldset class="stack" disabled={isBegun}>
-        <CsvCard
-          csv={csv}
-          onChoose={chooseFile}
-          onColumns={(file, columns, region) => void judge(file, columns, region)}
-        />
-        <div class="halves">
-          <div class="stack">
-            <JobFields settings={settings} problems={problems} onChange={change} />
-            <StartChoice
-              start={start}
-              picked={picked}
-              reading={reading}
-              onStart={setStart}
-              onPick={setPicked}
-            />
-          </div>
-          <CallFields settings={settings} problems={problems} onChange={change} />
+      <FileCard
+        state={state}
+        onChoose={chooseFile}
+        onLayOut={(file, how) => void layOut(file, how)}
+        onJudge={(file, part, choice) => void judge(file, part, choice)}
+      />
+      <div class="halves">
+        <div class="stack">
+          <JobFields settings={settings} problems={problems} onChange={change} />
+          <MoreFields settings={settings} problems={problems} onChange={change} />
         </div>
-      </fieldset>
-      {upload && <UploadNotice upload={upload} />}
-      {failed && <Notice tone={failed.tone}>{failed.sentence}</Notice>}
+        <CallFields settings={settings} problems={problems} onChange={change} />
+      </div>
       <div class="actions">
-        <button type="submit" class="primary" aria-disabled={isBegun}>
-          {ready > 0 ? `Create the job with ${counted(ready, "contact")}` : "Create the job"}
+        <button type="submit" class="primary">
+          {ready > 0 ? `Review the job with ${counted(ready, "contact")}` : "Review the job"}
         </button>
         <p class="problem" role="alert">
           {hint}

@@ -6,7 +6,7 @@ export type Start = "later" | "now" | "scheduled";
 
 const choices: readonly (readonly [Start, string, string])[] = [
   ["later", "Not yet", "It waits until somebody starts or schedules it."],
-  ["now", "Now", "As soon as all contacts are uploaded."],
+  ["now", "Now", "Calls begin as soon as the calling hours are open."],
   ["scheduled", "At a time", "The service starts it by itself."],
 ];
 

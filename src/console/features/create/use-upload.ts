@@ -1,15 +1,15 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "../../data/flash.ts";
-import { href, navigate } from "../../data/route.ts";
+import { navigate } from "../../data/route.ts";
 import { dismissUpload, isGoing, ownUpload, uploads } from "../../data/upload-list.ts";
 import { type UploadPlan, beginUpload } from "../../data/uploads.ts";
 import { endOf } from "../../ui/upload-progress.tsx";
 
 /**
  * The upload of a form: while it goes on the form is locked, and one that came to nothing unlocks it again. It goes on
- * when the form is left.
+ * when the form is left. Once its contacts are in their job the view at `then` is shown.
  */
-export function useUpload() {
+export function useUpload(then: (batchJobId: string) => string) {
   const id = ownUpload.value;
   const upload = uploads.value.find((other) => other.id === id);
   const [failed, setFailed] = useState<ReturnType<typeof endOf>>();
@@ -28,7 +28,7 @@ export function useUpload() {
     isBegun.current = false;
     if (upload.state.kind !== "done") return setFailed({ tone, sentence });
     say(sentence, tone === "good" ? "good" : "warning");
-    navigate(href(["jobs", upload.batchJobId]));
+    navigate(then(upload.batchJobId));
   }, [upload?.state]);
 
   /** A second click, while what is needed for the first is made ready, begins nothing. */

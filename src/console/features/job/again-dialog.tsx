@@ -28,7 +28,8 @@ export function AgainDialog(props: {
   const requestId = useRef(newRequestId());
   const which = statuses.map((status) => `“${contactStatusWords.get(status) ?? ""}”`).join(", ");
 
-  const settings = { ...settingsOf(job), name: `${job.name}, again`.slice(0, longestName) };
+  // An end that has come is that job's alone.
+  const settings = { ...settingsOf(job), name: `${job.name}, again`.slice(0, longestName), endAt: "" };
   const request = {
     ...toRequest(settings, job.callingHours),
     timezone: job.timezone,

@@ -3,6 +3,7 @@ import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_
 import { BatchJobService } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { service } from "../../data/client.ts";
 import { reloadJob } from "../../data/use-job.ts";
+import { MoreFields } from "../../ui/more-fields.tsx";
 import { callOf } from "../../ui/as-curl.tsx";
 import { Form, type Said } from "../../ui/form.tsx";
 import { Notice } from "../../ui/notice.tsx";
@@ -101,8 +102,9 @@ export function SettingsTab({ job }: { job: BatchJob }) {
       <fieldset class="stack" disabled={!isAllowed}>
         <div class="halves">
           <JobFields settings={settings} problems={problems} onChange={change} isThere />
-          <CallFields settings={settings} problems={problems} onChange={change} />
+          <CallFields settings={settings} problems={problems} onChange={change} isThere />
         </div>
+        <MoreFields key={String(seen.revision)} settings={settings} problems={problems} onChange={change} />
       </fieldset>
       {isOther && changed.length > 0 && (
         <Notice tone="warning">

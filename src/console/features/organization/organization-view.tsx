@@ -9,8 +9,8 @@ import { Field, describedBy } from "../../ui/field.tsx";
 import { Form } from "../../ui/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { Heading } from "../../ui/heading.tsx";
-import { hoursProblem, rowsOf, toHours } from "../../ui/hours.ts";
-import { Hours } from "../../ui/hours.tsx";
+import { daysOf, daysProblem, hoursProblem, rowsOf, toHours } from "../../ui/hours.ts";
+import { Days, Hours } from "../../ui/hours.tsx";
 import { Loading, Notice } from "../../ui/notice.tsx";
 
 const access = clientOf(AccessService);
@@ -47,18 +47,21 @@ const textOf = ({ settings }: Organization, limit: Limit): string => String(sett
 function Settings({ organization }: { organization: Organization }) {
   const [texts, setTexts] = useState<Record<Limit, string>>(() => textsOf(organization));
   const [hours, setHours] = useState(() => rowsOf(organization.settings?.callingHours));
+  const [days, setDays] = useState(() => daysOf(organization.settings?.callingHours));
   useEffect(() => {
     setTexts(textsOf(organization));
     setHours(rowsOf(organization.settings?.callingHours));
+    setDays(daysOf(organization.settings?.callingHours));
   }, [organization]);
   const wrong = limits.find(([limit]) => !isNumber(texts[limit]));
   const { hours: wrongHours } = hoursProblem(hours);
+  const { days: wrongDays } = daysProblem(days);
 
   function requestOf(requestId: string) {
     const given = limits.flatMap(([limit]) =>
       texts[limit].trim() === "" ? [] : [[limit, Number(texts[limit])] as const],
     );
-    const callingHours = toHours(hours, organization.settings?.callingHours);
+    const callingHours = toHours({ hours, days }, organization.settings?.callingHours);
     return {
       requestId,
       settings: { ...Object.fromEntries(given), ...(callingHours === undefined ? {} : { callingHours }) },
@@ -87,7 +90,7 @@ function Settings({ organization }: { organization: Organization }) {
       <Form
         label="Settings of the organization"
         submit="Save"
-        problem={wrong === undefined ? (wrongHours ?? "") : `“${wrong[2]}” must be a number.`}
+        problem={wrong === undefined ? (wrongHours ?? wrongDays ?? "") : `“${wrong[2]}” must be a number.`}
         onSubmit={save}
         call={(requestId) => callOf(AccessService.method.updateOrganization, requestOf(requestId))}
       >
@@ -104,6 +107,7 @@ function Settings({ organization }: { organization: Organization }) {
           ))}
         </div>
         <Hours hours={hours} problem={wrongHours} onChange={(next) => setHours([...next])} />
+        {hours.length > 0 && <Days days={days} problem={wrongDays} onChange={(next) => setDays([...next])} />}
         <p class="hint">No job calls outside of these hours, whatever hours it has itself.</p>
       </Form>
     </section>

@@ -1,0 +1,209 @@
+import { useState } from "preact/hooks";
+import { saveFile } from "../../data/download.ts";
+import { Field } from "../../ui/field.tsx";
+import { count, counted } from "../../ui/format/numbers.ts";
+import { Loading, Notice } from "../../ui/notice.tsx";
+import { ColumnTable } from "./column-table.tsx";
+import type { Check } from "./file/check.ts";
+import type { ChosenFile } from "./file/chosen-file.ts";
+import type { HowToRead } from "./file/worker.ts";
+import { FirstRows } from "./first-rows.tsx";
+import type { Choice, Reviewed } from "./use-file.ts";
+
+const names = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
+
+/** The countries by the names that people look for. */
+const regionsByName = (regions: readonly string[]): (readonly [region: string, name: string])[] =>
+  regions
+    .map((region) => [region, names.of(region) ?? region] as const)
+    .toSorted(([, one], [, other]) => one.localeCompare(other, "en"));
+
+/** How a file is read, and what that comes to. */
+export function FileReview(props: {
+  reviewed: Reviewed;
+  file: ChosenFile;
+  regions: readonly string[];
+  onLayOut: (how: HowToRead) => void;
+  onJudge: (choice: Choice) => void;
+}) {
+  const { part, columns, region, check, problem } = props.reviewed;
+  const { sheet, hasTitles, withHidden, hiddenRows, unknownResults } = part;
+  return (
+    <>
+      <div>
+        <Switch
+          isOn={hasTitles}
+          onChange={(isOn) => props.onLayOut({ sheet, hasTitles: isOn, withHidden })}
+          words="The first row names the columns"
+        />
+        {hiddenRows > 0 && (
+          <Switch
+            isOn={withHidden}
+            onChange={(isOn) => props.onLayOut({ sheet, hasTitles, withHidden: isOn })}
+            words={`Take ${counted(hiddenRows, "hidden row")}, too, which a filter may have put aside`}
+          />
+        )}
+      </div>
+      <Field
+        id="phone-region"
+        label="Numbers without a plus sign are of"
+        hint="As people write and dial them in that country."
+      >
+        <select
+          id="phone-region"
+          aria-describedby="phone-region-hint"
+          value={region}
+          onChange={(event) => props.onJudge({ columns, region: event.currentTarget.value })}
+        >
+          <option value="">No country: they are not sent</option>
+          {regionsByName(props.regions).map(([each, name]) => (
+            <option key={each} value={each}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </Field>
+      {region === "" && (check?.counts.invalid_phone_format ?? 0) > 0 && (
+        <Notice tone="warning">
+          Not every number begins with a plus sign. Choose the country above if they are as people write them
+          there.
+        </Notice>
+      )}
+      {unknownResults > 0 && (
+        <Notice tone="warning">
+          {counted(unknownResults, "cell")} hold formulas whose results are not in the workbook, and are taken
+          as empty. Open it in the spreadsheet program, save it, and choose it again.
+        </Notice>
+      )}
+      <ColumnTable
+        part={part}
+        columns={columns}
+        onChange={(next) => props.onJudge({ columns: next, region })}
+      />
+      {problem !== undefined && <Notice tone="bad">{problem}</Notice>}
+      {check === undefined && problem === undefined && <Loading what="the result of the check" />}
+      {check !== undefined && (
+        <>
+          <FirstRows check={check} columns={columns} />
+          <Result check={check} file={props.file} />
+        </>
+      )}
+    </>
+  );
+}
+
+const Switch = (props: { isOn: boolean; onChange: (isOn: boolean) => void; words: string }) => (
+  <label class="choice">
+    <input
+      type="checkbox"
+      checked={props.isOn}
+      onChange={(event) => props.onChange(event.currentTarget.checked)}
+    />
+    <span>{props.words}</span>
+  </label>
+);
+
+/** How many rows are left out. */
+export const leftOut = ({ counts }: Check): number =>
+  Object.values(counts).reduce((sum, each) => sum + each, 0);
+
+function Result({ check, file }: { check: Check; file: ChosenFile }) {
+  const found = leftOut(check);
+  return (
+    <div class="stack" role="status">
+      <Tallies check={check} />
+      {found > 0 && (
+        <details>
+          <summary>
+            {counted(found, "row")} will not be sent
+            {found > check.bad.length ? `; the first ${check.bad.length} of them` : ""}
+          </summary>
+          <BadRows check={check} />
+        </details>
+      )}
+      {found > 0 && <SaveRejected file={file} />}
+    </div>
+  );
+}
+
+/** What a file comes to, in figures. */
+export const Tallies = ({ check }: { check: Check }) => (
+  <ul class="tallies">
+    <Tally one="ready to send" value={check.accepted} tone="good" />
+    <Tally
+      one="invalid number"
+      value={check.counts.invalid_phone_format + check.counts.extension_not_supported}
+      tone="bad"
+    />
+    <Tally one="duplicate number" value={check.counts.duplicate_phone} tone="bad" />
+    {check.counts.invalid_fields > 0 && (
+      <Tally one="invalid text" value={check.counts.invalid_fields} tone="bad" />
+    )}
+    {check.counts.invalid_timezone > 0 && (
+      <Tally one="invalid time zone" value={check.counts.invalid_timezone} tone="bad" />
+    )}
+  </ul>
+);
+
+const BadRows = ({ check }: { check: Check }) => (
+  <div class="scroll short" role="region" aria-label="Rows that will not be sent" tabIndex={0}>
+    <table class="preview">
+      <thead>
+        <tr>
+          <th scope="col" class="number">
+            Row
+          </th>
+          <th scope="col">Phone number</th>
+          <th scope="col">Why not</th>
+        </tr>
+      </thead>
+      <tbody>
+        {check.bad.map(({ line, phone, field, rule }) => (
+          <tr key={line}>
+            <td class="number">{count(line)}</td>
+            <td>{phone === "" ? <span class="quiet">empty</span> : <bdi>{phone}</bdi>}</td>
+            <td>
+              {field || "The row"} {rule}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  </div>
+);
+
+/** The rows that are left out, as a file to mend and to choose again. */
+function SaveRejected({ file }: { file: ChosenFile }) {
+  const [isFailed, setFailed] = useState(false);
+  async function save(): Promise<void> {
+    try {
+      saveFile(await file.writeRejected(), `${file.name.replace(/\.[^.]*$/, "")}-rejected.csv`);
+      setFailed(false);
+    } catch (error) {
+      reportError(error);
+      setFailed(true);
+    }
+  }
+  return (
+    <div class="actions">
+      <button type="button" onClick={() => void save()}>
+        Save these rows as a file
+      </button>
+      <span class="hint">To mend them, and to add them to the job.</span>
+      {isFailed && (
+        <p class="problem" role="alert">
+          The file could not be made.
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Tally({ one, value, tone }: { one: string; value: number; tone: "good" | "bad" }) {
+  const [, words] = counted(value, one, tone === "good" ? one : `${one}s`).split(/ (.*)/);
+  return (
+    <li class={value > 0 ? tone : "quiet"}>
+      <strong>{count(value)}</strong> {words}
+    </li>
+  );
+}

@@ -1,0 +1,100 @@
+import {
+  type ReadAs,
+  checkLineEnds,
+  columnsOf,
+  hasPhoneTitle,
+  readAs,
+  readPhoneColumn,
+} from "../../../../files/titles.ts";
+import { isExport } from "../../../../files/result-titles.ts";
+import { emptyFile, fileWithoutRows } from "../../../../files/bad-file.ts";
+
+/** A row of a file, of its titles or of a contact, and where it is: its line, or its row of a sheet. */
+export type FileRow = { readonly line: number; readonly values: readonly string[] };
+
+/** A file as rows and columns. */
+export type Table = {
+  readonly hasTitles: boolean;
+  readonly titles: readonly string[];
+  /** Without that of the titles. */
+  readonly rowCount: number;
+  /** What each column is read as until somebody chooses otherwise. */
+  readonly columns: readonly ReadAs[];
+  /** The first values of each column; none of one that is empty. */
+  readonly samples: readonly (readonly string[])[];
+};
+
+const sampleRows = 100;
+const shownSamples = 3;
+const shownLength = 40;
+
+const phoneLike = /^\+?[\d\s().-]{7,20}$/;
+const isPhoneLike = (text: string): boolean => phoneLike.test(text.trim());
+
+/** True unless the first row has no title of a phone and something that looks like one. */
+export const hasTitleRow = ([first]: readonly FileRow[]): boolean =>
+  first === undefined || hasPhoneTitle(first.values) || !first.values.some(isPhoneLike);
+
+export const columnName = (at: number): string => `column ${at + 1}`;
+
+/** The column with the most that looks like phone numbers. */
+function likeliestPhone(rows: readonly FileRow[], width: number): number | undefined {
+  const some = rows.slice(0, sampleRows);
+  const likeness = Array.from(
+    { length: width },
+    (_, at) => some.filter(({ values }) => isPhoneLike(values[at] ?? "")).length,
+  );
+  const most = Math.max(0, ...likeness);
+  return most === 0 ? undefined : likeness.indexOf(most);
+}
+
+/** As the service finds it; where no title says so, by what is in it; where two do, it is for somebody to choose. */
+function phoneColumn(titles: readonly string[], rows: readonly FileRow[], width: number): number | undefined {
+  if (!hasPhoneTitle(titles)) return likeliestPhone(rows, width);
+  try {
+    return readPhoneColumn(titles);
+  } catch {
+    return undefined;
+  }
+}
+
+function samplesOf(rows: readonly FileRow[], width: number): string[][] {
+  const samples = Array.from({ length: width }, () => new Set<string>());
+  const open = new Set(samples.keys());
+  for (const { values } of rows) {
+    for (const at of open) {
+      const value = (values[at] ?? "").trim();
+      const found = samples[at];
+      if (value === "" || found === undefined) continue;
+      found.add(value.length > shownLength ? `${value.slice(0, shownLength)}…` : value);
+      if (found.size === shownSamples) open.delete(at);
+    }
+  }
+  return samples.map((found) => [...found]);
+}
+
+/** Lays a file out by its first row, or without; `hidden` are columns that nobody sees, which are left out. */
+export function layOut(
+  all: readonly FileRow[],
+  { hasTitles, hidden }: { hasTitles: boolean; hidden?: ReadonlySet<number> },
+): { table: Table; rows: readonly FileRow[] } {
+  const [first] = all;
+  if (first === undefined) throw emptyFile();
+  const rows = hasTitles ? all.slice(1) : all;
+  if (hasTitles || rows.length === 1) checkLineEnds(first.values);
+  if (rows.length === 0) throw fileWithoutRows();
+  const width = all.reduce((widest, { values }) => Math.max(widest, values.length), 0);
+  const titles = hasTitles ? first.values.map((title) => title.trim()) : [];
+  const named = hasTitles ? titles : first.values.map((_, at) => columnName(at));
+  const phone = phoneColumn(titles, rows, width);
+  const padded = Array.from({ length: width }, (_, at) => named[at] ?? "");
+  const columns = readAs(padded, phone).map(({ role, key }, at): ReadAs => {
+    return { role: role === "field" && hidden?.has(at) === true ? "none" : role, key };
+  });
+  const samples = samplesOf(rows, width);
+  return { table: { hasTitles, titles, rowCount: rows.length, columns, samples }, rows };
+}
+
+/** Where the file has what, as was chosen; throws what is wrong with that. */
+export const chosenColumns = ({ titles }: Table, columns: readonly ReadAs[]) =>
+  columnsOf(columns, { isExport: isExport(titles) });

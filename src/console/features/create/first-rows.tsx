@@ -1,0 +1,59 @@
+import type { ReadAs } from "../../../files/titles.ts";
+import { count } from "../../ui/format/numbers.ts";
+import type { Check } from "./file/check.ts";
+
+/** The first rows as they will be sent, or why they will not. */
+export function FirstRows({ check, columns }: { check: Check; columns: readonly ReadAs[] }) {
+  const has = (role: ReadAs["role"]) => columns.some((column) => column.role === role);
+  const keys = columns.flatMap(({ role, key }) => (role === "field" ? [key] : []));
+  const width = 1 + Number(has("name")) + Number(has("timezone")) + keys.length;
+  return (
+    <div class="scroll" role="region" aria-label="The first rows" tabIndex={0}>
+      <table class="preview">
+        <caption class="hint">The first rows, as they will be sent</caption>
+        <thead>
+          <tr>
+            <th scope="col" class="number">
+              Row
+            </th>
+            <th scope="col">Phone number</th>
+            {has("name") && <th scope="col">Name</th>}
+            {has("timezone") && <th scope="col">Time zone</th>}
+            {keys.map((key, i) => (
+              <th key={i} scope="col">
+                <bdi>{key}</bdi>
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {check.first.map((row) => (
+            <tr key={row.line}>
+              <td class="number">{count(row.line)}</td>
+              {"bad" in row ? (
+                <td colSpan={width}>
+                  <bdi>{row.bad.phone}</bdi> <span class="problem">is not sent: {row.bad.rule}</span>
+                </td>
+              ) : (
+                <>
+                  <td>{row.contact.phone}</td>
+                  {has("name") && (
+                    <td>
+                      <bdi>{row.contact.name}</bdi>
+                    </td>
+                  )}
+                  {has("timezone") && <td>{row.contact.timezone}</td>}
+                  {keys.map((key, i) => (
+                    <td key={i}>
+                      <bdi>{row.contact.fields[key]}</bdi>
+                    </td>
+                  ))}
+                </>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -31,6 +31,7 @@ import {
   defaultExportLimits,
   exportsAtOnce,
 } from "./jobs/export/contact-export.ts";
+import { createRejectedRowsExport } from "./jobs/export/rejected-rows.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
 import { createSlots, toldInTurn } from "./jobs/import/slots.ts";
 import { createAsking } from "./leasing/asking.ts";
@@ -361,6 +362,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         watching,
         contactImport,
         exportContacts,
+        createRejectedRowsExport({ reads: connections.reads }),
       ),
     ),
     serviceEntry(

@@ -2,6 +2,7 @@
 export const errorReasons = [
   "job_not_found",
   "contact_not_found",
+  "import_not_found",
   "api_key_not_found",
   "webhook_endpoint_not_found",
   "already_running",

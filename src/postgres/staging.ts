@@ -7,6 +7,7 @@ import type { BatchJob } from "../domain/batch-job.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { blockOf, linesWithPlaces } from "./contact-blocks.ts";
 import { type Database, openPool, overPool } from "./database.ts";
+import { functions } from "./functions/functions.ts";
 import { plainArray } from "./lease-rows.ts";
 
 /**
@@ -17,9 +18,11 @@ export type Staging = AsyncDisposable & {
   /** A database over this one connection. */
   readonly db: Database;
   /** Named as no other file's: in a session that is not this file's, they are not there. */
-  readonly tables: Record<"phones" | "blocks" | "duplicates", RawBuilder<unknown>>;
+  readonly tables: Record<"phones" | "blocks" | "duplicates" | "rejected", RawBuilder<unknown>>;
   /** Stages phones (phoneRow) and blocks (blockRow) of contacts, the positions of which go on through all calls. */
   stage(phones: string, blocks: string): Promise<void>;
+  /** Stages rows (rejectedRow) that are rejected, in a table that is there from then on. */
+  stageRejected(rows: string): Promise<void>;
 };
 
 /** A phone on its way: the position of its contact, from 1, and its line in the file. */
@@ -38,6 +41,21 @@ export const blockRow = (
 ): string =>
   `${first}\u0002${last}\u0002\u0001${block}\u0001\u0002${zoneSets === undefined ? "" : plainArray(zoneSets)}\n`;
 
+const escapes: Readonly<Record<string, string>> = {
+  "\\": "\\\\",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\0": "\u0001",
+};
+
+/**
+ * A rejected row on its way: its line in the file, 0 for the titles, and how it is written. Postgres takes no NUL:
+ * another character stands for it that no contact may hold either.
+ */
+export const rejectedRow = (line: number, csv: string): string =>
+  `${line}\t${csv.replace(/[\\\n\r\t\0]/g, (character) => escapes[character] ?? "")}\n`;
+
 const blockFormat = "(format csv, delimiter E'\\x02', quote E'\\x01')";
 
 /** A million contacts are sorted out, and written, in about a second. */
@@ -46,10 +64,12 @@ const statementTimeoutMs = 15 * 60_000;
 export async function openStaging(directUrl: string, organizationId: number): Promise<Staging> {
   const suffix = randomBytes(6).toString("hex");
   const [phonesTable, blocksTable] = [`staged_phones_${suffix}`, `staged_blocks_${suffix}`];
+  const rejectedTable = `staged_rejected_${suffix}`;
   const tables = {
     phones: sql.table(phonesTable),
     blocks: sql.table(blocksTable),
     duplicates: sql.table(`staged_duplicates_${suffix}`),
+    rejected: sql.table(rejectedTable),
   };
   const pool = openPool({ url: directUrl, size: 1, statementTimeoutMs, idleTimeoutMs: 0, pipeline: false });
   const db = overPool(pool);
@@ -87,6 +107,12 @@ export async function openStaging(directUrl: string, organizationId: number): Pr
           `${blocksTable} (first_position, last_position, contacts, zone_sets) from stdin ${blockFormat}`,
           blocks,
         );
+      },
+      async stageRejected(rows) {
+        await client.query(`
+          create temporary table if not exists ${rejectedTable} (
+            organization_id int not null default ${organizationId}, line int not null, csv text not null)`);
+        await copy(`${rejectedTable} (line, csv) from stdin`, rows);
       },
       [Symbol.asyncDispose]: () => db.destroy(),
     };
@@ -144,6 +170,43 @@ export async function sortOutPhones(
     from ${duplicates}
   `.execute(trx);
   return rows[0] ?? { count: 0, first: [] };
+}
+
+/** A staged contact that is a duplicate: its line in the file, and in its block, and its set of time zones there. */
+export type StagedDuplicate = {
+  readonly line: number;
+  readonly contact: string;
+  readonly zoneSet: number;
+};
+
+const duplicatesAtOnce = 2_000;
+
+/** The duplicates that were found, in the order of the file, some at a time. */
+export async function* readDuplicates(
+  trx: Trx,
+  { blocks, duplicates }: Staging["tables"],
+  organizationId: number,
+): AsyncGenerator<readonly StagedDuplicate[]> {
+  await sql`create index on ${blocks} (organization_id, first_position)`.execute(trx);
+  for (let after = 0; ;) {
+    const place = sql`d.position - b.first_position + 1`;
+    const { rows } = await sql<StagedDuplicate & { position: number }>`
+      select d.position, d.line, ${sql.id(functions.contactLine.name)}(b.contacts, ${place}) as contact,
+        coalesce(b.zone_sets[${place}], 0) as "zoneSet"
+      from ${duplicates} d
+      cross join lateral (
+        select * from ${blocks}
+        where organization_id = d.organization_id and first_position <= d.position
+        order by first_position desc limit 1
+      ) as b
+      where d.organization_id = ${organizationId} and d.position > ${after}::int
+      order by d.position limit ${duplicatesAtOnce}
+    `.execute(trx);
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    yield rows;
+    after = last.position;
+  }
 }
 
 /**

@@ -258,6 +258,16 @@ export type EventsTable = {
 };
 
 /** Who is not called, for each organization. */
+/** A part of the rows that an import has rejected; rejected-rows.ts writes and reads them. */
+export type RejectedRowsTable = {
+  organization_id: number;
+  job_id: string;
+  import_id: string;
+  part: number;
+  created_at: Filled<Date>;
+  csv: string;
+};
+
 export type SuppressedPhonesTable = {
   organization_id: number;
   /** Without its plus sign. */
@@ -328,6 +338,7 @@ export type Tables = {
   job_labels: JobLabelsTable;
   webhook_endpoints: WebhookEndpointsTable;
   webhook_deliveries: WebhookDeliveriesTable;
+  rejected_rows: RejectedRowsTable;
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;

@@ -34,6 +34,7 @@ import { readChanges } from "./job-settings.ts";
 import { readMove, toParts, toRescheduled } from "./rescheduling.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
 import type { ExportContacts } from "../jobs/export/contact-export.ts";
+import type { ExportRejectedRows } from "../jobs/export/rejected-rows.ts";
 import type { Watching } from "../jobs/watching.ts";
 import { callerOf } from "./gate/gate.ts";
 
@@ -47,6 +48,7 @@ export function batchJobService(
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
+  exportRejectedRows: ExportRejectedRows,
 ): ServiceImpl<typeof BatchJobService> {
   /** A job with what is not read for lists of them. */
   async function showWhole(job: BatchJob, context: HandlerContext) {
@@ -103,6 +105,8 @@ export function batchJobService(
         totalContacts: imported.totalContacts,
         rejectedContactsCount: imported.rejectedCount,
         rejectedContacts: imported.rejected.map(toRejectedRow),
+        importId: imported.importId ?? "",
+        keptRejectedContactsCount: imported.keptRejectedCount ?? 0,
       };
     },
 
@@ -259,6 +263,11 @@ export function batchJobService(
         },
         context.signal,
       );
+      for await (const csv of pieces) yield { csv };
+    },
+
+    async *exportRejectedRows({ batchJobId, importId }, context) {
+      const pieces = exportRejectedRows({ caller: callerOf(context), batchJobId, importId }, context.signal);
       for await (const csv of pieces) yield { csv };
     },
   };

@@ -9,6 +9,7 @@ import { asConnectError, isOfItsEnd } from "./calls/last-resort.ts";
 export const codes: Record<ErrorReason, Code> = {
   job_not_found: Code.NotFound,
   contact_not_found: Code.NotFound,
+  import_not_found: Code.NotFound,
   api_key_not_found: Code.NotFound,
   webhook_endpoint_not_found: Code.NotFound,
   already_running: Code.FailedPrecondition,

@@ -138,7 +138,9 @@ test("rows that are not sent are kept as a file, mended, and added to the job", 
   ]);
   expect(kept.suggestedFilename()).toBe("Spring-rejected.csv");
   const csv = await readFile(await kept.path(), "utf8");
-  expect(csv).toMatch(/^phone,plan,rejected_line,rejected_because\r\n0151,"a, b",3,"?phone must be E\.164/);
+  expect(csv).toMatch(
+    /^rejected_line,rejected_reason,rejected_rule,phone,plan\r\n3,invalid_phone_format,"?phone must be E\.164.*,0151,"a, b"\r\n$/,
+  );
   await page.getByLabel("Call from").fill("pn_1");
   const batchJobId = await create(page, "1 contact");
   await page.getByRole("button", { name: "Leave it waiting" }).click();

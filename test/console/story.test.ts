@@ -228,7 +228,7 @@ test("a job that starts by itself shows how late that was", async () => {
     name: "Spring campaign",
     fromPhoneNumberId: "pn_1",
     contacts: [{ phone: "+15551000000" }],
-    scheduledStartTime: new Date(Date.now() + 500).toISOString(),
+    scheduledStartTime: new Date(Date.now() + 3_000).toISOString(),
   });
   await using opened = await open(`${service.httpUrl}/jobs/${batchJobId}`, service);
   await badge(opened.page, "Running").waitFor();

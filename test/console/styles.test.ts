@@ -18,8 +18,9 @@ const classesOf = (sheet: string): Set<string> => {
 
 /** Where a module is used: the classes that are asked of it, by the name that it is imported under. */
 function usesOf(file: string) {
-  const code = readFileSync(file, "utf8");
-  return [...code.matchAll(/import (\w+) from "(\.[^"]+\.module\.css)"/g)].map(
+  const text = readFileSync(file, "utf8");
+  const code = text.replaceAll(/^import .*$/gm, "");
+  return [...text.matchAll(/import (\w+) from "(\.[^"]+\.module\.css)"/g)].map(
     ([, name = "", path = ""]) => ({
       sheet: resolve(dirname(file), path),
       names: [...code.matchAll(new RegExp(String.raw`\b${name}\.(\w+)`, "g"))].map(([, used = ""]) => used),

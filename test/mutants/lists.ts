@@ -34,4 +34,28 @@ export const lists: Mutant[] = [
     test: "test/jobs/labels.test.ts",
     title: "a job is found by the labels that it is given instead of others",
   },
+  {
+    guard: "the rejected rows of one job are not had under another",
+    file: "src/postgres/rejected-rows.ts",
+    text: "part from rejected_rows\n    where organization_id = ${organizationId} and job_id = ${jobId} and",
+    instead: "part from rejected_rows\n    where organization_id = ${organizationId} and",
+    test: "test/jobs/import/rejected-rows.test.ts",
+    title: "is the job's, and the organization's",
+  },
+  {
+    guard: "rejected rows go with their job",
+    file: "src/postgres/contacts.ts",
+    text: `, "rejected_rows"] as const`,
+    instead: "] as const",
+    test: "test/jobs/import/rejected-rows.test.ts",
+    title: "goes with its job",
+  },
+  {
+    guard: "no spreadsheet runs a cell of rejected rows",
+    file: "src/files/rejected-sheet.ts",
+    text: "return text === undefined ? absentCell : toCell(text);",
+    instead: "return text ?? absentCell;",
+    test: "test/jobs/import/rejected-rows.test.ts",
+    title: "are had whole and in its order, with their lines and what is wrong, duplicates too",
+  },
 ];

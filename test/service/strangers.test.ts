@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { type Client, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -316,6 +317,13 @@ const attempts: Record<string, () => Promise<void>> = {
       notFound(),
     );
     const path = `/batch-jobs/${known.batchJobId}/contacts.csv`;
+    expect(await asStranger("GET", path)).toMatchObject({ status: 404 });
+  },
+  ExportRejectedRows: async () => {
+    const { batchJobId } = known;
+    const rows = stranger.jobs.exportRejectedRows({ batchJobId, importId: randomUUID() });
+    expect(await refusal(firstOf(rows))).toEqual(notFound());
+    const path = `/batch-jobs/${batchJobId}/imports/${randomUUID()}/rejected.csv`;
     expect(await asStranger("GET", path)).toMatchObject({ status: 404 });
   },
   StartBatchJob: onTheirJob((jobs, job) => jobs.startBatchJob(job)),

@@ -13,6 +13,7 @@ import {
   defaultExportLimits,
   exportsAtOnce,
 } from "../../src/jobs/export/contact-export.ts";
+import { createRejectedRowsExport } from "../../src/jobs/export/rejected-rows.ts";
 import { createHolds } from "../../src/jobs/holds.ts";
 import { createContactImport, filesAtOnce } from "../../src/jobs/import/contact-import.ts";
 import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
@@ -134,6 +135,7 @@ export async function startParts(
   });
   stack.defer(() => exportsDb.destroy());
   const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits, metrics });
+  const exportRejectedRows = createRejectedRowsExport({ reads: shares });
   const recorder = stack.use(
     createRecorder({
       shares,
@@ -192,6 +194,7 @@ export async function startParts(
     suppression,
     importPhones,
     exportContacts,
+    exportRejectedRows,
     sweep,
     caller,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

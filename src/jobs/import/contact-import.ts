@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { PhonesAreMissing, noteAdded, whenNothingKeepsOut } from "../adding.ts";
 import { type JobCommandRequest, check, checkNow, checkRevision, lockForCommand } from "../checks.ts";
 import { createCommandRunner } from "../command.ts";
@@ -8,9 +8,10 @@ import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../d
 import { createZoneSets, joinZoneSets } from "../../domain/zone-sets.ts";
 import type { Tell } from "../../domain/event.ts";
 import { holdOffAll } from "../../postgres/adding.ts";
-import { createBlocks, writeLine } from "../../postgres/contact-blocks.ts";
+import { createBlocks, readContact, writeLine } from "../../postgres/contact-blocks.ts";
 import { type Trx, findJob } from "../../postgres/batch-jobs.ts";
 import type { Shares } from "../../postgres/connections.ts";
+import { type RejectedFile, keepRejectedRows } from "../../postgres/rejected-rows.ts";
 import { isKept } from "../../postgres/requests.ts";
 import { checkRoom } from "../../postgres/stored-contacts.ts";
 import {
@@ -18,13 +19,16 @@ import {
   blockRow,
   openStaging,
   phoneRow,
+  readDuplicates,
   sortOutPhones,
   writeStaged,
 } from "../../postgres/staging.ts";
 import { hasZonesFromPhone, readZoneSets } from "../../postgres/zone-sets.ts";
 import { type FileOptions, type FileRow, createContactFile, plainFile } from "../../files/contact-file.ts";
+import type { RejectedSheet } from "../../files/rejected-sheet.ts";
 import { readInBatches } from "./batches.ts";
 import { type Limits, hashed, inPieces } from "./pieces.ts";
+import { type Kept, createRejectedFile } from "./rejected-file.ts";
 import type { InTurn } from "./slots.ts";
 import type { Metrics } from "../../vitals/metrics.ts";
 
@@ -39,6 +43,10 @@ export type Imported = {
   readonly totalContacts: number;
   readonly rejectedCount: number;
   readonly rejected: readonly RejectedRow[];
+  /** Names the import where rows were rejected: they are kept under it. */
+  readonly importId?: string;
+  /** How many of them are kept. */
+  readonly keptRejectedCount?: number;
 };
 
 export type ContactImport = {
@@ -83,17 +91,20 @@ async function stageAll(
     reader: ReturnType<typeof createContactFile>;
     staging: Staging;
     rejections: Rejections;
+    rejectedFile: ReturnType<typeof createRejectedFile>;
     sets: ZoneSets;
   },
 ): Promise<number> {
-  const { reader, staging, rejections, sets } = to;
+  const { reader, staging, rejections, rejectedFile, sets } = to;
   const blocks = createBlocks(blockRow);
   let phones = "";
 
   function take(rows: readonly FileRow[]): void {
     for (const row of rows) {
       if ("flaw" in row) {
-        rejections.add(row.line, row.phone, row.flaw);
+        const { line, phone, flaw, values } = row;
+        rejections.add(line, phone, flaw);
+        rejectedFile.add(line, () => reader.rejectedSheet().rowOf(line, flaw, values));
       } else {
         const { phone, name, fields } = row.contact;
         blocks.add(writeLine(phone, name, fields), sets.of(row.contact));
@@ -104,14 +115,50 @@ async function stageAll(
 
   await readInBatches(pieces, reader, {
     take,
-    isFull: () => blocks.bytes() >= batchBytes,
-    write(some) {
-      const [fullPhones, fullBlocks] = [phones, blocks.take(some)];
+    isFull: () => blocks.bytes() + rejectedFile.waitingBytes() >= batchBytes,
+    async write(some) {
+      const [fullPhones, fullBlocks, rejected] = [phones, blocks.take(some), rejectedFile.take()];
       phones = "";
-      return staging.stage(fullPhones, fullBlocks);
+      await staging.stage(fullPhones, fullBlocks);
+      if (rejected !== "") await staging.stageRejected(rejected);
     },
   });
   return blocks.count();
+}
+
+/**
+ * Keeps the rows that were staged as rejected, and those of duplicates, as the file of an import; answers how many. The
+ * transaction has sorted out duplicates, of which there are so many.
+ */
+async function keepRejected(
+  trx: Trx,
+  file: RejectedFile,
+  from: {
+    staging: Staging;
+    sheet: RejectedSheet;
+    sets: ZoneSets;
+    before: Kept;
+    duplicates: number;
+  },
+): Promise<number> {
+  const { staging, sheet, sets, before, duplicates } = from;
+  const rejected = createRejectedFile(before);
+  rejected.writeTitles(sheet.titles);
+  const timezones = new Map(
+    sets.all().flatMap(({ zoneSet, zones, isOwn }) => (isOwn ? [[zoneSet, zones[0]]] : [])),
+  );
+  const pages = duplicates > 0 ? readDuplicates(trx, staging.tables, file.organizationId) : [];
+  for await (const page of pages) {
+    for (const { line, contact, zoneSet } of page) {
+      const timezone = timezones.get(zoneSet);
+      const given = { ...readContact(contact), ...(timezone === undefined ? {} : { timezone }) };
+      rejected.add(line, () => sheet.rowOfContact(line, duplicatePhone, given));
+    }
+    await staging.stageRejected(rejected.take());
+  }
+  await staging.stageRejected(rejected.take());
+  await keepRejectedRows(trx, staging.tables.rejected, file);
+  return rejected.kept().rows;
 }
 
 export function createContactImport(deps: {
@@ -142,6 +189,8 @@ export function createContactImport(deps: {
     const reader = createContactFile(options);
     await using staging = await openStaging(directUrl, request.caller.organizationId);
     const rejections = createRejections();
+    const rejectedFile = createRejectedFile();
+    const importId = randomUUID();
     const said = Object.entries(options).filter(([, value]) => value !== "");
     const asked = [request.batchJobId, String(request.expectedRevision), ...said];
     const hash = createHash("sha256").update(JSON.stringify(asked));
@@ -153,7 +202,7 @@ export function createContactImport(deps: {
       request.batchJobId,
     );
     const ofFile = createZoneSets([], { zonesFromPhone });
-    const given = await stageAll(pieces, { reader, staging, rejections, sets: ofFile });
+    const given = await stageAll(pieces, { reader, staging, rejections, rejectedFile, sets: ofFile });
     const fingerprint = hash.digest();
 
     const run = createCommandRunner({ shares: { of: () => staging.db }, doRedisHalves });
@@ -171,6 +220,17 @@ export function createContactImport(deps: {
       const { all, numbers } = joinZoneSets(known, ofFile.all());
       const counts = await writeStaged(trx, staging.tables, before, [0, ...numbers]);
       const count = given - duplicates.count;
+      const rejectedCount = rejections.count + duplicates.count;
+      const ofImport = { organizationId, jobId: before.id, importId };
+      const kept =
+        rejectedCount > 0 &&
+        (await keepRejected(trx, ofImport, {
+          staging,
+          sheet: reader.rejectedSheet(),
+          sets: ofFile,
+          before: rejectedFile.kept(),
+          duplicates: duplicates.count,
+        }));
       const job = await lockForCommand(trx, command);
       await checkNow(trx, "add_contacts", job);
       const zoneSets = all.map((set) => ({ ...set, contacts: counts.get(set.zoneSet) ?? 0 }));
@@ -180,7 +240,8 @@ export function createContactImport(deps: {
         acceptedCount: count,
         totalContacts: after.totalContacts,
         ...toGoOn(job, after),
-        rejectedCount: rejections.count + duplicates.count,
+        rejectedCount,
+        ...(kept === false ? {} : { importId, keptRejectedCount: kept }),
         rejected: [...rejections.first, ...repeated]
           .toSorted((a, b) => a.line - b.line)
           .slice(0, shownRejections),

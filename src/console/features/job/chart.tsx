@@ -33,9 +33,17 @@ const exactClock = new Intl.DateTimeFormat("en", {
   hourCycle: "h23",
 });
 
+const dayClock = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
+
 /** The ticks of the time axis, in seconds. */
 const secondSteps = [
-  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400,
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 172_800, 604_800,
 ];
 
 /** The ticks of counts. */
@@ -176,6 +184,11 @@ function optionsFor(
   };
 }
 
-/** With seconds where the ticks of the axis are closer than a minute. */
-const timeWords = (at: number, splits: readonly number[]): string =>
-  ((splits[1] ?? 60) - (splits[0] ?? 0) < 60 ? exactClock : clock).format(at * 1000);
+const daySeconds = 86_400;
+
+/** With seconds where the ticks of the axis are closer than a minute, and with the day where they are of several. */
+function timeWords(at: number, splits: readonly number[]): string {
+  const [first = 0, second = first + 60] = splits;
+  if (second - first < 60) return exactClock.format(at * 1000);
+  return ((splits.at(-1) ?? 0) - first < daySeconds ? clock : dayClock).format(at * 1000);
+}

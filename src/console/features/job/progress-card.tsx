@@ -2,25 +2,26 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { awaySince } from "../../data/connection.ts";
 import { count, counted } from "../../ui/format/numbers.ts";
-import { clockTime, dateOf, viewerZone } from "../../ui/format/times.ts";
+import { dateOf, exactTime, viewerZone } from "../../ui/format/times.ts";
 import { final, endings } from "../../ui/format/words.ts";
 import { later } from "../../ui/later.tsx";
 import type { Line } from "./chart.tsx";
-import { type Point, historyOf } from "./history.ts";
+import type { History, Point } from "./history.ts";
 
 const Chart = later(() => import("./chart.tsx").then((module) => module.Chart));
 
 const tickMs = 2_000;
 
-/** How the job has gone on since the page was opened: finished contacts by outcome, and calls in progress. */
-export function ProgressCard({ job }: { job: BatchJob }) {
+/** How the job has gone on from its start: finished contacts by outcome, and calls in progress. */
+export function ProgressCard({ job, history }: { job: BatchJob; history: History }) {
   // Of a service that is not heard nobody knows how it goes on: the chart ends when it was heard last.
   const isHeard = awaySince.value === undefined;
   const nowMs = useTick(isHeard && job.startedAt !== undefined && job.finishedAt === undefined);
-  const points = [...historyOf(job.batchJobId)];
+  const points = [...history.points];
   const last = points.at(-1);
   // Nothing has changed since the last point, so that it also tells how things are now.
-  if (last !== undefined && nowMs > last.atMs) points.push({ ...last, atMs: nowMs });
+  const atMs = nowMs + history.aheadMs;
+  if (last !== undefined && nowMs > 0 && atMs > last.atMs) points.push({ ...last, atMs });
   return (
     <section class="card" aria-labelledby="progress-title">
       <h2 id="progress-title">Progress</h2>
@@ -43,11 +44,8 @@ function useTick(isTicking: boolean): number {
   return nowMs;
 }
 
-function whyNoChart(job: BatchJob): string {
-  if (job.startedAt === undefined) return "The chart begins when the job does.";
-  if (job.finishedAt === undefined) return "The chart begins with the next change.";
-  return "The chart shows what this page has seen, and it was opened after the job had ended.";
-}
+const whyNoChart = (job: BatchJob): string =>
+  job.startedAt === undefined ? "The chart begins when the job does." : "There is nothing to show yet.";
 
 function Charts({ job, points }: { job: BatchJob; points: readonly Point[] }) {
   const times = useMemo(() => points.map(({ atMs }) => atMs / 1000), [points.length, points.at(-1)?.atMs]);
@@ -94,9 +92,13 @@ function Charts({ job, points }: { job: BatchJob; points: readonly Point[] }) {
   );
 }
 
+/** A job that started before the service kept its counts is not shown from there on. */
+const sinceStartMs = 10_000;
+
 function whatIsShown(job: BatchJob, sinceMs: number): string {
-  const seen = `What this page has seen since ${clockTime(new Date(sinceMs), viewerZone)}, your time.`;
+  const since = exactTime(new Date(sinceMs), viewerZone);
   const startedAt = dateOf(job.startedAt);
-  const isLate = startedAt !== undefined && startedAt.getTime() < sinceMs - 2_000;
-  return isLate ? `${seen} The job started before that.` : seen;
+  return startedAt !== undefined && startedAt.getTime() < sinceMs - sinceStartMs
+    ? `From ${since}, your time. The job started before that.`
+    : `From the start, ${since}, your time.`;
 }

@@ -20,6 +20,7 @@ export const errorReasons = [
   "request_id_reused",
   "revision_mismatch",
   "last_admin_key",
+  "no_erasure_key",
   "invalid_api_key",
   "permission_denied",
   "too_large",

@@ -64,13 +64,13 @@ async function insertSome(
         limit 1
       ) as known on true
       order by g.phone
-    ), phones as (
-      insert into contact_phones (organization_id, job_id, phone)
-      select ${organizationId}, ${jobId}, phone from given where not is_duplicate
-    ), numbered as (
-      select line, zone_set, ${lastNumber}::int + row_number() over (order by index) as number,
+    ), numbered as materialized (
+      select phone, line, zone_set, ${lastNumber}::int + row_number() over (order by index) as number,
         sum(octet_length(line)) over (order by index) / ${blockBytes} as block
       from given where not is_duplicate
+    ), phones as (
+      insert into contact_phones (organization_id, job_id, phone, number)
+      select ${organizationId}, ${jobId}, phone, number from numbered order by phone
     ), added as (
       insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
       select ${organizationId}, ${jobId}, min(number), ${blockOf(sql`line`, sql`number`)},
@@ -257,63 +257,78 @@ export async function wholeChunk(
 }
 
 /** More than a contact takes in an answer beside its line. */
-const aroundLine = 300;
+export const aroundLine = 300;
 
 /**
  * The contacts of these numbers as they are shown, in order, as many as fit into one answer; and how many the job has
  * of these numbers.
  */
-export async function readContacts(
+export const readContacts = (
   db: Database | Trx,
   organizationId: number,
   jobId: string,
   numbers: RawBuilder<unknown>,
+): Promise<{ contacts: StoredContact[]; found: number }> =>
+  readContactsOf(
+    db,
+    organizationId,
+    sql`select number, ${jobId}::uuid, number from (${numbers}) as n (number)`,
+  );
+
+/**
+ * The same of contacts of several jobs, of which `wanted` selects the place in the answer, the job and the number; the
+ * answer has no more than so many bytes beside the line of each.
+ */
+export async function readContactsOf(
+  db: Database | Trx,
+  organizationId: number,
+  wanted: RawBuilder<unknown>,
+  around = aroundLine,
 ): Promise<{ contacts: StoredContact[]; found: number }> {
   const { rows } = await sql<
-    Omit<StoredContact, keyof ContactInput | "jobId"> & {
+    Omit<StoredContact, keyof ContactInput> & {
       line: string;
       timezone: string | null;
       found: number;
     }
   >`${often}
-    select c.number, c.line, c.found, z.zones[1] as timezone,
+    select c.job_id as "jobId", c.number, c.line, c.found, z.zones[1] as timezone,
       ${contactStatus({ isLeased: sql`l.number is not null`, outcome: sql`a.outcome`, nextAttemptAt: sql`a.next_attempt_at` })} as status,
       coalesce(${endedAttempts({ attempt: sql`a.attempt`, outcome: sql`a.outcome` })}, 0)
         + case when l.number is null then 0 else 1 end as attempts,
       case when a.outcome = 'suppressed' then (
         select outcome from attempts
-        where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number
+        where organization_id = ${organizationId} and job_id = c.job_id and number = c.number
           and attempt = a.attempt - 1
       ) else a.outcome end as "lastOutcome",
       case when l.number is null then a.next_attempt_at end as "nextAttemptAt"
     from (
-      select n.number, b.line, b.zone_set, count(*) over ()::int as found,
-        sum(octet_length(b.line) + ${aroundLine}::int) over (order by n.number) as bytes
-      from (${numbers}) as n (number)
-      cross join lateral ${lineAndSetOf({ organizationId: sql`${organizationId}`, jobId: sql`${jobId}`, number: sql`n.number` })} as b
+      select n.place, n.job_id, n.number, b.line, b.zone_set, count(*) over ()::int as found,
+        sum(octet_length(b.line) + ${around}::int) over (order by n.place) as bytes
+      from (${wanted}) as n (place, job_id, number)
+      cross join lateral ${lineAndSetOf({ organizationId: sql`${organizationId}`, jobId: sql`n.job_id`, number: sql`n.number` })} as b
       where b.line <> ''
     ) as c
     left join lateral (
       select attempt, outcome, next_attempt_at from attempts
-      where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number
+      where organization_id = ${organizationId} and job_id = c.job_id and number = c.number
       order by attempt desc limit 1
     ) as a on true
     left join lateral (
       select number from leases
-      where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number limit 1
+      where organization_id = ${organizationId} and job_id = c.job_id and number = c.number limit 1
     ) as l on true
     left join lateral (
       select zones from zone_sets
-      where c.zone_set > 0 and organization_id = ${organizationId} and job_id = ${jobId} and zone_set = c.zone_set
+      where c.zone_set > 0 and organization_id = ${organizationId} and job_id = c.job_id and zone_set = c.zone_set
         and is_own
       limit 1
     ) as z on true
     where c.bytes <= ${largestListBytes}
-    order by c.number
+    order by c.place
   `.execute(db);
   return {
     contacts: rows.map(({ line, timezone, found: _found, ...row }) => ({
-      jobId,
       ...row,
       ...readContact(line),
       ...(timezone === null ? {} : { timezone }),

@@ -7,6 +7,7 @@ import type { BatchJob } from "../domain/batch-job.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { blockOf, linesWithPlaces } from "./contact-blocks.ts";
 import { type Database, openPool, overPool } from "./database.ts";
+import { type ErasedPhones, isErased } from "./erased-phones.ts";
 import { functions } from "./functions/functions.ts";
 import { plainArray } from "./lease-rows.ts";
 
@@ -129,39 +130,35 @@ export type Duplicates = {
 };
 
 /**
- * Finds the staged phones that come before in the job or among the staged ones. The others are entered for the job, if
- * it has contacts; the transaction has taken its turn to add to it.
+ * Finds the staged phones that come before in the job or among the staged ones, and those that were erased: all of
+ * them are left out as duplicates. The others are entered for the job, if it has contacts; the transaction has taken
+ * its turn to add to it.
  */
 export async function sortOutPhones(
   trx: Trx,
   { phones, duplicates }: Staging["tables"],
   job: Pick<BatchJob, "organizationId" | "id" | "totalContacts">,
   shown: number,
+  erased?: ErasedPhones,
 ): Promise<Duplicates> {
-  const staged = sql`
-    select position, line, phone, row_number() over (partition by phone order by position) > 1 as is_repeated
-    from ${phones}`;
   // Look-ups come after the sort, in the order of phones; a job without contacts needs none.
-  const sorted =
+  const known =
     job.totalContacts === 0
-      ? sql`with sorted as (select position, line, phone, not is_repeated as is_new from (${staged}) as s)`
+      ? sql`select null::bigint as phone`
       : sql`
-        with sorted as materialized (
-          select s.position, s.line, s.phone, not s.is_repeated and known.phone is null as is_new
-          from (${staged}) as s
-          left join lateral (
-            select p.phone from contact_phones p
-            where p.organization_id = ${job.organizationId} and p.job_id = ${job.id} and p.phone = s.phone
-            limit 1
-          ) as known on true
-        ), phones as (
-          insert into contact_phones (organization_id, job_id, phone)
-          select ${job.organizationId}, ${job.id}, phone from sorted where is_new
-        )`;
+        select p.phone from contact_phones p
+        where p.organization_id = ${job.organizationId} and p.job_id = ${job.id} and p.phone = s.phone
+        limit 1`;
   await sql`
-    ${sorted}
     insert into ${duplicates} (position, line, phone, nth)
-    select position, line, phone, row_number() over (order by position) from sorted where not is_new
+    select s.position, s.line, s.phone, row_number() over (order by s.position)
+    from (
+      select position, line, phone, row_number() over (partition by phone order by position) > 1 as is_repeated
+      from ${phones}
+    ) as s
+    left join lateral (${known}) as known on true
+    where s.is_repeated or known.phone is not null
+      or ${erased === undefined ? sql`false` : isErased(erased, sql`s.phone`)}
   `.execute(trx);
   const { rows } = await sql<Duplicates>`
     select count(*)::int as count, coalesce(
@@ -169,7 +166,36 @@ export async function sortOutPhones(
     ) as first
     from ${duplicates}
   `.execute(trx);
-  return rows[0] ?? { count: 0, first: [] };
+  const found = rows[0] ?? { count: 0, first: [] };
+  if (job.totalContacts > 0) await enterStaged(trx, { phones, duplicates }, job, found.count);
+  return found;
+}
+
+/** Enters the staged phones but the duplicates, in their order, with the numbers that their contacts will have. */
+async function enterStaged(
+  trx: Trx,
+  { phones, duplicates }: Pick<Staging["tables"], "phones" | "duplicates">,
+  job: Pick<BatchJob, "organizationId" | "id" | "totalContacts">,
+  duplicateCount: number,
+): Promise<void> {
+  const before = sql`
+    select nth as count from ${duplicates}
+    where organization_id = s.organization_id and position <= s.position
+    order by position desc limit 1`;
+  const isDuplicate = sql`
+    select true as is_one from ${duplicates}
+    where organization_id = s.organization_id and position = s.position limit 1`;
+  const none = sql`select null::int as count, null::boolean as is_one`;
+  await sql`
+    insert into contact_phones (organization_id, job_id, phone, number)
+    select ${job.organizationId}, ${job.id}, s.phone,
+      ${job.totalContacts}::int + s.position - coalesce(before.count, 0)
+    from ${phones} s
+    left join lateral (${duplicateCount === 0 ? none : before}) as before on true
+    left join lateral (${duplicateCount === 0 ? none : isDuplicate}) as duplicate on true
+    where duplicate.is_one is null
+    order by s.phone
+  `.execute(trx);
 }
 
 /** A staged contact that is a duplicate: its line in the file, and in its block, and its set of time zones there. */

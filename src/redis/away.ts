@@ -24,10 +24,6 @@ export function whyAway(redis: RedisClient, error: unknown): string {
   if (code === "ECONNRESET") {
     return `${place} hangs up; where it speaks TLS, the URL must begin with rediss://.`;
   }
-  // A server that speaks none waits for the end of what it takes for a line.
-  if (code === "ETIMEDOUT" && isOverTls(redis)) {
-    return `${place} does not answer over TLS (${message}); where it speaks none, the URL must begin with redis://, and else it must be reachable from here.`;
-  }
   const ending = endings[code] ?? `does not answer (${message}); it must be reachable from here`;
   return `${place} ${ending}.`;
 }
@@ -38,9 +34,6 @@ export function certificateFault(error: Error): string | undefined {
   if (!/CERT|^UNABLE_TO_/.test(codeOf(error))) return undefined;
   return `Redis shows a certificate that is not trusted here (${error.message.split(";", 1)[0]}); REDIS_CA_FILE must name the file of its CA, and REDIS_URL the host as the certificate has it.`;
 }
-
-const isOverTls = (redis: RedisClient): boolean =>
-  (redis instanceof Cluster ? redis.options.redisOptions : redis.options)?.tls !== undefined;
 
 function placeOf(redis: RedisClient): string {
   if (redis instanceof Cluster) return "The Redis Cluster (REDIS_URL)";

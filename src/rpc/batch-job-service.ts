@@ -253,6 +253,27 @@ export function batchJobService(
       };
     },
 
+    async findContacts(request, context) {
+      const { found, nextPageToken } = await jobs.findContacts(callerOf(context), request.phone, {
+        size: request.pageSize,
+        token: request.pageToken,
+      });
+      return {
+        contacts: found.map(({ job, contact }) => ({
+          contact: toContact(contact),
+          batchJobName: job.name,
+          batchJobStatus: protoStatuses[job.status],
+          batchJobCreatedAt: timestampFromDate(job.createdAt),
+        })),
+        nextPageToken,
+      };
+    },
+
+    async eraseContacts(request, context) {
+      const { erasedContacts } = await jobs.erase(toCommand(request, context), request.phone, request.reason);
+      return { erasedContacts };
+    },
+
     async *exportContacts(request, context) {
       const pieces = exportContacts(
         {

@@ -27,6 +27,7 @@ export const codes: Record<ErrorReason, Code> = {
   request_id_reused: Code.InvalidArgument,
   revision_mismatch: Code.Aborted,
   last_admin_key: Code.FailedPrecondition,
+  no_erasure_key: Code.FailedPrecondition,
   invalid_api_key: Code.Unauthenticated,
   permission_denied: Code.PermissionDenied,
   too_large: Code.InvalidArgument,

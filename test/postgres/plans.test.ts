@@ -25,6 +25,8 @@ import {
 } from "../../src/postgres/contacts.ts";
 import { readEvents } from "../../src/postgres/events.ts";
 import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/requests.ts";
+import { findContactsByPhone } from "../../src/postgres/find-contacts.ts";
+import { sortPhones } from "../../src/postgres/sorted-phones.ts";
 import { jobsToNote, noteCounts, readNoted } from "../../src/postgres/history.ts";
 import { everyJob } from "../../src/postgres/job-filter.ts";
 import { listJobs } from "../../src/postgres/job-search.ts";
@@ -85,6 +87,13 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
         size: 50,
       }),
   },
+  // For each job a look-up; the last of its jobs has the phone, and the contact is read.
+  "finding a phone in 6,000 jobs": {
+    rows: 2 * jobsThere + 3_100,
+    work: (db) =>
+      findContactsByPhone(db, parts.caller.organizationId, "+14155019999", { after: undefined, size: 50 }),
+  },
+  "looking for phones that are to be sorted": { rows: 0, work: (db) => sortPhones(db) },
   "watching 100 jobs": {
     rows: 100,
     work: (db) => readVersions(db, [keyOf(jobs.running), ...Array.from({ length: 99 }, noJob)]),

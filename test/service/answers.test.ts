@@ -202,6 +202,8 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   ListBatchJobs: undefined,
   CountBatchJobs: { counts: times(7, () => ({ status: 7, count: int32, isAtLeast: true })) },
   ListContacts: undefined,
+  FindContacts: undefined,
+  EraseContacts: { erasedContacts: int32 },
   LeaseContacts: undefined,
   ExtendLeases: { leases: times(1_000, () => ({ leaseId: text(64), leaseExpiresAt: time })) },
   CheckLeases: { leases: times(1_000, () => ({ leaseId: text(64), state: 3, leaseExpiresAt: time })) },

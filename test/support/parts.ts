@@ -39,6 +39,7 @@ import { createReservations } from "../../src/redis/reservations.ts";
 import { createSchedule } from "../../src/redis/schedule.ts";
 import { createSweep } from "../../src/starting/sweep.ts";
 import { createTurnsByKey } from "../../src/timing/turns.ts";
+import { readErasureKey } from "../../src/postgres/erased-phones.ts";
 import { createEventLog } from "../../src/events/event-log.ts";
 import { createFollowing } from "../../src/events/following.ts";
 import { createWatching } from "../../src/jobs/watching.ts";
@@ -85,6 +86,7 @@ export async function startParts(
 
   const logger = pino({ level: "silent" });
   const metrics = createMetrics();
+  const erasureKey = readErasureKey("the key of all tests, which is no secret");
   const keys = createKeys(prefix);
   const schedule = createSchedule(redis, keys);
   const contactList = createContactList(redis, keys);
@@ -112,12 +114,14 @@ export async function startParts(
     fanOut,
     openings,
     logger,
+    erasureKey,
   });
   const doRedisHalves = createRedisHalves({ schedule, contactList, fanOut, openings, logger });
   const files = {
     shares,
     limits: { ...defaultLimits, ...options.importLimits },
     inTurn: toldInTurn(createSlots(filesAtOnce), metrics),
+    erasureKey,
   };
   const contactImport = createContactImport({
     ...files,
@@ -125,7 +129,7 @@ export async function startParts(
     doRedisHalves,
     metrics,
   });
-  const suppression = createSuppression({ shares, reads: shares, now: clock.now });
+  const suppression = createSuppression({ shares, reads: shares, now: clock.now, erasureKey });
   const importPhones = createPhoneImport({ ...files, now: clock.now });
   const exportLimits = { ...defaultExportLimits, ...options.exportLimits };
   const exportsDb = openExports({
@@ -194,6 +198,7 @@ export async function startParts(
     suppression,
     importPhones,
     exportContacts,
+    erasureKey,
     exportRejectedRows,
     sweep,
     caller,

@@ -4,13 +4,21 @@ import { type JobCommandRequest, check, checkNow, checkRevision, lockForCommand 
 import { createCommandRunner } from "../command.ts";
 import { shownRejections } from "../new-job.ts";
 import { type DoRedisHalves, goOn, toGoOn } from "../redis-halves.ts";
-import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../domain/contact.ts";
+import {
+  type Flaw,
+  type RejectedRow,
+  duplicatePhone,
+  erasedPhone,
+  phonesOf,
+  shownPhone,
+} from "../../domain/contact.ts";
 import { createZoneSets, joinZoneSets } from "../../domain/zone-sets.ts";
 import type { Tell } from "../../domain/event.ts";
 import { holdOffAll } from "../../postgres/adding.ts";
 import { createBlocks, readContact, writeLine } from "../../postgres/contact-blocks.ts";
 import { type Trx, findJob } from "../../postgres/batch-jobs.ts";
 import type { Shares } from "../../postgres/connections.ts";
+import { type ErasedPhones, type ErasureKey, findErased, joinAdders } from "../../postgres/erased-phones.ts";
 import { type RejectedFile, keepRejectedRows } from "../../postgres/rejected-rows.ts";
 import { isKept } from "../../postgres/requests.ts";
 import { checkRoom } from "../../postgres/stored-contacts.ts";
@@ -139,9 +147,10 @@ async function keepRejected(
     sets: ZoneSets;
     before: Kept;
     duplicates: number;
+    erased: ErasedPhones | undefined;
   },
 ): Promise<number> {
-  const { staging, sheet, sets, before, duplicates } = from;
+  const { staging, sheet, sets, before, duplicates, erased } = from;
   const rejected = createRejectedFile(before);
   rejected.writeTitles(sheet.titles);
   const timezones = new Map(
@@ -149,9 +158,12 @@ async function keepRejected(
   );
   const pages = duplicates > 0 ? readDuplicates(trx, staging.tables, file.organizationId) : [];
   for await (const page of pages) {
-    for (const { line, contact, zoneSet } of page) {
+    const contacts = page.map((row) => ({ ...row, contact: readContact(row.contact) }));
+    const hidden = await findErased(trx, erased, phonesOf(contacts.map(({ contact }) => contact)));
+    for (const { line, contact, zoneSet } of contacts) {
+      if (hidden.has(contact.phone)) continue;
       const timezone = timezones.get(zoneSet);
-      const given = { ...readContact(contact), ...(timezone === undefined ? {} : { timezone }) };
+      const given = { ...contact, ...(timezone === undefined ? {} : { timezone }) };
       rejected.add(line, () => sheet.rowOfContact(line, duplicatePhone, given));
     }
     await staging.stageRejected(rejected.take());
@@ -169,8 +181,9 @@ export function createContactImport(deps: {
   limits: Limits;
   inTurn: InTurn;
   metrics: Metrics;
+  erasureKey?: ErasureKey | undefined;
 }): ContactImport {
-  const { directUrl, shares, doRedisHalves, limits, inTurn, metrics } = deps;
+  const { directUrl, shares, doRedisHalves, limits, inTurn, metrics, erasureKey } = deps;
 
   /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
   async function checkBeforehand(request: ImportRequest): Promise<void> {
@@ -209,12 +222,13 @@ export function createContactImport(deps: {
     const command = { ...request, fingerprint: () => fingerprint };
     async function decide(trx: Trx, tell: Tell) {
       const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
+      const erased = await joinAdders(trx, organizationId, erasureKey);
       await holdOffAll(trx, (await find()).id);
       const before = await find();
       // A job's first contacts are compared with each other alone.
       const withPhones = before.totalContacts > 0;
       if (withPhones && !before.hasAllPhones) throw new PhonesAreMissing(before);
-      const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections);
+      const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections, erased);
       // Nobody else gives the job sets meanwhile.
       const known = before.zoneSets > 1 ? await readZoneSets(trx, before) : [];
       const { all, numbers } = joinZoneSets(known, ofFile.all());
@@ -230,19 +244,23 @@ export function createContactImport(deps: {
           sets: ofFile,
           before: rejectedFile.kept(),
           duplicates: duplicates.count,
+          erased,
         }));
       const job = await lockForCommand(trx, command);
       await checkNow(trx, "add_contacts", job);
       const zoneSets = all.map((set) => ({ ...set, contacts: counts.get(set.zoneSet) ?? 0 }));
       const after = await noteAdded(trx, request, job, { count, withPhones, zoneSets }, tell);
       const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
+      const rejected = [...rejections.first, ...repeated];
+      const hidden = await findErased(trx, erased, phonesOf(rejected));
       return {
         acceptedCount: count,
         totalContacts: after.totalContacts,
         ...toGoOn(job, after),
         rejectedCount,
         ...(kept === false ? {} : { importId, keptRejectedCount: kept }),
-        rejected: [...rejections.first, ...repeated]
+        rejected: rejected
+          .map((row) => (hidden.has(row.phone) ? { line: row.line, phone: "", ...erasedPhone } : row))
           .toSorted((a, b) => a.line - b.line)
           .slice(0, shownRejections),
       };

@@ -4,7 +4,6 @@ import { dispatching } from "./dispatch.ts";
 import { logging } from "./events.ts";
 import { exporting } from "./export.ts";
 import { importing } from "./import.ts";
-import { finding } from "./lists.ts";
 import { paths } from "./paths.ts";
 import { rescheduling } from "./rescheduling.ts";
 import { suppressing } from "./suppression.ts";
@@ -20,7 +19,6 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     dispatching,
     logging,
     suppressing,
-    finding,
     sending,
     spaced,
     atOnce,

@@ -61,9 +61,9 @@ test("a file without titles is read as its columns are chosen, and goes into its
     expect.stringMatching(/^4 \(0\)151 x is not sent: must be a whole phone number as it is dialed in DE/),
   ]);
 
-  // With titles the first row would be none of a contact.
+  // With titles the first row would be none of a contact, and one number of two says too little of its column.
   await page.getByLabel("The first row names the columns").check();
-  await page.getByText("1 ready to send").waitFor();
+  await page.getByText("do not say which of them holds the phone numbers").waitFor();
   await page.getByLabel("The first row names the columns").uncheck();
   await page.getByText("2 ready to send").waitFor();
   await page.getByLabel("Read “Column 1” as").selectOption("Name");
@@ -277,6 +277,7 @@ test("labels, end, days and pausing are changed on a job that there is, and take
     },
   });
   expect(changed.rampUp).toBeUndefined();
+  await page.reload();
   await page.getByLabel("End at a time").uncheck();
   await page.getByLabel("Pause when many calls fail").uncheck();
   await page.getByRole("button", { name: "Remove the label" }).click();

@@ -101,7 +101,7 @@ async function drain(count: number): Promise<Sample> {
   };
 }
 
-const perSecond = 200;
+const perSecond = 100;
 
 async function besideDead(seconds: number, { isDead }: { isDead: boolean }): Promise<Sample> {
   await using service = await startFreshService(undefined, settings);

@@ -4,6 +4,7 @@ import { dispatching } from "./dispatch.ts";
 import { logging } from "./events.ts";
 import { exporting } from "./export.ts";
 import { importing } from "./import.ts";
+import { finding } from "./lists.ts";
 import { paths } from "./paths.ts";
 import { rescheduling } from "./rescheduling.ts";
 import { suppressing } from "./suppression.ts";
@@ -19,6 +20,7 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     dispatching,
     logging,
     suppressing,
+    finding,
     sending,
     spaced,
     atOnce,

@@ -81,6 +81,7 @@ const settings = z.object({
     .string()
     .refine(isApiKey, "must be cs_ and at least 32 letters, digits, dashes or underscores")
     .optional(),
+  ERASURE_KEY: z.string().min(32, "must have at least 32 characters, drawn at random").optional(),
   LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(", ")}`).default("info"),
   SHUTDOWN_TIMEOUT: seconds.default(30_000),
   SHUTDOWN_DELAY: seconds.default(0),

@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type Config, readConfig, redisFilesOf, tlsFilesOf } from "./config.ts";
 import { keepApiKey } from "./embedded/api-key.ts";
+import { keepErasureKey } from "./embedded/erasure-key.ts";
 import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "./embedded/postgres.ts";
 import { startEmbeddedRedis } from "./embedded/redis.ts";
@@ -31,8 +32,9 @@ const asked = new Error("a signal came");
 /** Starts what DATABASE_URL and REDIS_URL do not name, and tells where it is. */
 async function startServers(config: Config, stack: AsyncDisposableStack, stop: AbortController) {
   const { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl } = config;
-  let { CALLSHEET_BOOTSTRAP_API_KEY: bootstrapApiKey } = config;
-  if (databaseUrl !== undefined && redisUrl !== undefined) return { databaseUrl, redisUrl, bootstrapApiKey };
+  let { CALLSHEET_BOOTSTRAP_API_KEY: bootstrapApiKey, ERASURE_KEY: erasureKey } = config;
+  if (databaseUrl !== undefined && redisUrl !== undefined)
+    return { databaseUrl, redisUrl, bootstrapApiKey, erasureKey };
   const dataDirectory = chooseDataDirectory(config.CALLSHEET_DATA_DIR);
   complain(`embedded servers: data in ${dataDirectory}`);
   stack.use(await holdDataDirectory(dataDirectory));
@@ -47,7 +49,9 @@ async function startServers(config: Config, stack: AsyncDisposableStack, stop: A
     bootstrapApiKey = kept.key;
     if (kept.isNew) print(`callsheet api key: ${kept.key} (kept in ${kept.file})`);
   }
+  if (databaseUrl === undefined) erasureKey ??= await keepErasureKey(join(dataDirectory, "erasure-key"));
   return {
+    erasureKey,
     databaseUrl: databaseUrl ?? stack.use(await startEmbeddedPostgres(options)).url,
     redisUrl: redisUrl ?? stack.use(await startEmbeddedRedis(options)).url,
     bootstrapApiKey,

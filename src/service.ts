@@ -31,6 +31,7 @@ import {
   defaultExportLimits,
   exportsAtOnce,
 } from "./jobs/export/contact-export.ts";
+import { createRejectedRowsExport } from "./jobs/export/rejected-rows.ts";
 import { type Limits, defaultLimits } from "./jobs/import/pieces.ts";
 import { createSlots, toldInTurn } from "./jobs/import/slots.ts";
 import { createAsking } from "./leasing/asking.ts";
@@ -43,12 +44,12 @@ import { addVitals, createMetrics, noteTls } from "./vitals/metrics.ts";
 import type { Networks } from "./domain/networks.ts";
 import { ensureOrganization, insertApiKey } from "./postgres/api-keys.ts";
 import { takeCensus } from "./postgres/census.ts";
-import { checkConnections } from "./postgres/check-connections.ts";
 import { openConnections } from "./postgres/connections.ts";
 import { openDatabase, refusalOf } from "./postgres/database.ts";
 import { openExports } from "./postgres/exports.ts";
+import { keepErasureKey, readErasureKey } from "./postgres/erased-phones.ts";
 import { keepRedisPrefix } from "./postgres/installation.ts";
-import { migrate } from "./postgres/migrate.ts";
+import { prepareDatabase } from "./postgres/prepare.ts";
 import { onceUsable } from "./postgres/wait.ts";
 import { type Finding, pulseInterceptor, startPulse } from "./vitals/pulse.ts";
 import type { Traces } from "./vitals/traces.ts";
@@ -98,6 +99,7 @@ import { startSweep } from "./starting/sweep.ts";
 import { startEnding } from "./jobs/ending.ts";
 import { createEstimates, startProgress } from "./jobs/progress.ts";
 import { startResuming } from "./jobs/resuming.ts";
+import { startSorting } from "./jobs/sorting.ts";
 import { createWatching } from "./jobs/watching.ts";
 import { createPhoneImport } from "./suppression/phone-import.ts";
 import { createSuppression } from "./suppression/suppression.ts";
@@ -151,6 +153,8 @@ export type ServiceOptions = {
   readonly logger: Logger;
   /** Where spans go; there are none without it. */
   readonly traces?: Traces | undefined;
+  /** What phones are hashed with that are erased; without it nobody is. */
+  readonly erasureKey?: string | undefined;
   /** What a call is reckoned to last, for a job's estimated duration. */
   readonly estimatedCallMs?: number;
   /** How many lines of the log were dropped. */
@@ -202,10 +206,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   if (directUrl !== databaseUrl) {
     await onceUsable(directUrl, { signal, waitsFor, variable: "DATABASE_DIRECT_URL" }, async () => {});
   }
-  await onceUsable(databaseUrl, { signal, waitsFor }, async () => {
-    await checkConnections({ databaseUrl, directUrl });
-    await migrate(directUrl);
-  });
+  await onceUsable(databaseUrl, { signal, waitsFor }, () => prepareDatabase({ databaseUrl, directUrl }));
 
   const vitals = openDatabase({
     url: databaseUrl,
@@ -241,6 +242,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const subscriber = openRedis(options.redisUrl, redisTls);
   opened.defer(() => subscriber.disconnect());
   const installationId = await keepRedisPrefix(db, options.redisPrefix);
+  const erasureKey = options.erasureKey === undefined ? undefined : readErasureKey(options.erasureKey);
+  await keepErasureKey(db, erasureKey);
   const keys = createKeys(options.redisPrefix);
   opened.use(await startRedisWatch({ redis, subscriber, keys, installationId, metrics, logger }));
 
@@ -273,8 +276,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     openings,
     onEndSet: () => ending.ring(),
     logger,
+    erasureKey,
   });
-  const files = { shares, limits: importLimits, inTurn: toldInTurn(createSlots(filesAtOnce), metrics) };
+  const inTurn = toldInTurn(createSlots(filesAtOnce), metrics);
+  const files = { shares, limits: importLimits, inTurn, erasureKey };
   const doRedisHalves = createRedisHalves({ schedule, contactList, fanOut, openings, logger });
   opened.use(startResuming({ db, doRedisHalves, clock, logger }));
   const ending = opened.use(startEnding({ db, doRedisHalves, clock, logger }));
@@ -321,6 +326,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const holds = createHolds({ lookUps: connections.lookUps, askers });
   const planRun = createPlans({ reads: connections, queries: jobs });
   opened.use(startProgress({ db, logger }));
+  opened.use(startSorting({ db, logger }));
   opened.use(startHistory({ db, logger }));
   const estimate = createEstimates(connections);
 
@@ -336,7 +342,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     reads: connections.reads,
     onOtherHours: (organizationId) => void openings.moveFloor(organizationId),
   });
-  const suppression = createSuppression({ shares, reads: connections.reads, now: clock.now });
+  const suppression = createSuppression({
+    shares,
+    reads: connections.reads,
+    now: clock.now,
+    erasureKey,
+  });
   const following = opened.use(createFollowing({ db: connections.lookUps, logger, guard: pulse.guard }));
   const eventLog = createEventLog({ reads: connections.reads });
   const { webhookPolicy: policy = { allowInsecure: false, allowedNetworks: undefined } } = options;
@@ -365,6 +376,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         watching,
         contactImport,
         exportContacts,
+        createRejectedRowsExport({ reads: connections.reads }),
       ),
     ),
     serviceEntry(

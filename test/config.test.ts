@@ -50,6 +50,7 @@ const allGiven = {
   GRPC_PORT: "65535",
   CALLSHEET_DATA_DIR: "data",
   CALLSHEET_BOOTSTRAP_API_KEY: longEnough,
+  ERASURE_KEY: "e".repeat(32),
   LOG_LEVEL: "silent",
   SHUTDOWN_TIMEOUT: "0.5",
   SHUTDOWN_DELAY: "12",
@@ -129,6 +130,7 @@ describe("a setting that is wrong is named in a sentence", () => {
     ["GRPC_PORT", "65536"],
     ["GRPC_PORT", "NaN"],
     ["CALLSHEET_BOOTSTRAP_API_KEY", "secret"],
+    ["ERASURE_KEY", "e".repeat(31)],
     ["CALLSHEET_BOOTSTRAP_API_KEY", `cs_${"a".repeat(31)}`],
     ["CALLSHEET_BOOTSTRAP_API_KEY", `${longEnough} x`],
     ["CALLSHEET_BOOTSTRAP_API_KEY", `CS_${"a".repeat(32)}`],
@@ -187,6 +189,7 @@ describe("a setting that is wrong is named in a sentence", () => {
 
   test.each([
     ["CALLSHEET_BOOTSTRAP_API_KEY", "hunter2-hunter2"],
+    ["ERASURE_KEY", "hunter2-hunter2"],
     ["DATABASE_URL", "postgresq://user:hunter2-hunter2@localhost/x"],
     ["REDIS_URL", "rediss//:hunter2-hunter2@localhost"],
   ])("without what it holds, which may be a secret: %s", (name, value) => {

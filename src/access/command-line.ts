@@ -4,8 +4,8 @@ import { chooseDataDirectory, holdDataDirectory } from "../embedded/data-directo
 import { findEmbeddedPostgres, hasEmbeddedPostgres, startEmbeddedPostgres } from "../embedded/postgres.ts";
 import { type Database, openDatabase } from "../postgres/database.ts";
 import { checkDatabase } from "../postgres/fitness.ts";
-import { migrate } from "../postgres/migrate.ts";
 import { obstacleOf } from "../postgres/obstacle.ts";
+import { prepareDatabase } from "../postgres/prepare.ts";
 
 /* What the commands have in common. */
 
@@ -35,7 +35,7 @@ export async function withDatabase(work: (db: Database) => Promise<void>): Promi
   }
   try {
     await checkDatabase(url);
-    await migrate(config.DATABASE_DIRECT_URL ?? url);
+    await prepareDatabase({ databaseUrl: url, directUrl: config.DATABASE_DIRECT_URL ?? url });
   } catch (error) {
     throw new Error(obstacleOf(error, url).sentence, { cause: error });
   }

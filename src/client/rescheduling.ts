@@ -39,8 +39,12 @@ export async function* rescheduleBatchJobs(
       throw withoutSummary();
     } catch (thrown) {
       const error = ConnectError.from(thrown);
-      if (options.signal?.aborted === true || !passes(error)) throw error;
-      await delay(Math.max(pauseMs * (0.5 + Math.random() / 2), askedPauseMs(error) ?? 0));
+      const { signal } = options;
+      if (signal?.aborted === true || !passes(error)) throw error;
+      const nextMs = Math.max(pauseMs * (0.5 + Math.random() / 2), askedPauseMs(error) ?? 0);
+      await delay(nextMs, undefined, signal && { signal }).catch(() => {
+        throw ConnectError.from(signal?.reason, Code.Canceled);
+      });
     }
   }
 }

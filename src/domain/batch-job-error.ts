@@ -2,6 +2,7 @@
 export const errorReasons = [
   "job_not_found",
   "contact_not_found",
+  "import_not_found",
   "api_key_not_found",
   "webhook_endpoint_not_found",
   "already_running",
@@ -19,6 +20,7 @@ export const errorReasons = [
   "request_id_reused",
   "revision_mismatch",
   "last_admin_key",
+  "no_erasure_key",
   "invalid_api_key",
   "permission_denied",
   "too_large",

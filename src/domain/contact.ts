@@ -64,6 +64,7 @@ export const rejectionReasons = [
   "invalid_fields",
   "extension_not_supported",
   "invalid_timezone",
+  "erased_phone",
 ] as const;
 
 export type RejectionReason = (typeof rejectionReasons)[number];
@@ -180,6 +181,13 @@ export const duplicatePhone: Flaw = {
   rule: "must be once in a job; the first contact with it is kept",
 };
 
+/** What is answered of it does not show the phone: answers are kept. */
+export const erasedPhone: Flaw = {
+  reason: "erased_phone",
+  field: "phone",
+  rule: "must not be of a person whose data was erased",
+};
+
 const encoder = new TextEncoder();
 
 /** True if the contact takes no more than it may; a character takes at most three bytes for each of its units. */
@@ -225,8 +233,18 @@ function inCanonicalSpelling(timezone: string): { timezone?: string } {
   return canonical === undefined ? {} : { timezone: canonical };
 }
 
+/** Nobody was erased. */
+const nobody: ReadonlySet<string> = new Set();
+
+/** The phones of contacts, as far as they are phones. */
+export const phonesOf = (inputs: readonly { readonly phone: string }[]): string[] =>
+  inputs.map(({ phone }) => plainPhone(phone)).filter(isPhone);
+
 /** Sorts out the contacts that cannot be stored; of those with the same phone the first is kept. */
-export function sortOut(inputs: readonly (ContactInput | FlawedInput)[]): {
+export function sortOut(
+  inputs: readonly (ContactInput | FlawedInput)[],
+  erased: ReadonlySet<string> = nobody,
+): {
   accepted: AcceptedContact[];
   rejected: Rejection[];
 } {
@@ -235,6 +253,10 @@ export function sortOut(inputs: readonly (ContactInput | FlawedInput)[]): {
   const phones = new Set<string>();
   for (const [index, input] of inputs.entries()) {
     const phone = plainPhone(input.phone);
+    if (erased.has(phone)) {
+      rejected.push({ index, phone: "", ...erasedPhone });
+      continue;
+    }
     if ("flaw" in input) {
       rejected.push({ index, phone: shownPhone(phone), ...input.flaw });
       continue;

@@ -20,6 +20,8 @@ const audiences = {
   "batch_job.deleted": "all",
   "contact.attempt_ended": "all",
   "contact.suppressed": "all",
+  "contact.erased": "all",
+  "phone.erased": "admins",
   "suppressed_phones.added": "all",
   "suppressed_phones.removed": "all",
   "organization.created": "all",

@@ -1,5 +1,8 @@
-/** Some of a job's contacts: each number, or the first one where it and those that follow it are all. */
-export type Numbers = readonly string[] | { readonly first: number; readonly count: number };
+/**
+ * Some of a job's contacts: each number, in ascending order, or the first one where it and those that follow it are
+ * all.
+ */
+export type Numbers = readonly number[] | { readonly first: number; readonly count: number };
 
 /** Some of a job's contacts that are in this set of its time zones. */
 export type NumbersInSet = { readonly zoneSet: number; readonly numbers: Numbers };

@@ -3,6 +3,7 @@ import { emptyFile, fileWithoutRows } from "./bad-file.ts";
 import { type ContactRow, createRowReader } from "./contact-rows.ts";
 import { type CsvRecord, createCsvReader } from "./csv.ts";
 import { phoneReader } from "./phones.ts";
+import { type RejectedSheet, createRejectedSheet } from "./rejected-sheet.ts";
 import { readTitles } from "./titles.ts";
 
 /** How a file is to be read; what is empty is found out. */
@@ -16,10 +17,15 @@ export type FileOptions = {
 
 export const plainFile: FileOptions = { defaultRegion: "", encoding: "", delimiter: "", phoneColumn: "" };
 
-/** A row of a file with the line on which it begins: a contact, or what is wrong with it. */
+/** A row of a file with the line on which it begins: a contact, or what is wrong with it, and what it had. */
 export type FileRow =
   | { readonly line: number; readonly contact: ContactRow }
-  | { readonly line: number; readonly phone: string; readonly flaw: Flaw };
+  | {
+      readonly line: number;
+      readonly phone: string;
+      readonly flaw: Flaw;
+      readonly values: readonly string[];
+    };
 
 /**
  * Reads a file of contacts piece by piece, each of its rows as a contact or as what is wrong with it; refuses a file
@@ -29,18 +35,23 @@ export function createContactFile(options: FileOptions) {
   const readPhone = phoneReader(options.defaultRegion);
   const csv = createCsvReader(options);
   let rows: ReturnType<typeof createRowReader> | undefined;
+  let rejected: RejectedSheet | undefined;
   let isAny = false;
 
   function toRows(records: readonly CsvRecord[]): FileRow[] {
     const read: FileRow[] = [];
     for (const { line, values } of records) {
       if (rows === undefined) {
-        rows = createRowReader(readTitles(values, options.phoneColumn), readPhone);
+        const columns = readTitles(values, options.phoneColumn);
+        rows = createRowReader(columns, readPhone);
+        rejected = createRejectedSheet(values, columns);
         continue;
       }
       isAny = true;
       const row = rows.read(values);
-      read.push("rule" in row ? { line, phone: rows.phoneOf(values), flaw: row } : { line, contact: row });
+      read.push(
+        "rule" in row ? { line, phone: rows.phoneOf(values), flaw: row, values } : { line, contact: row },
+      );
     }
     return read;
   }
@@ -54,6 +65,11 @@ export function createContactFile(options: FileOptions) {
       if (rows === undefined) throw emptyFile();
       if (!isAny) throw fileWithoutRows();
       return last;
+    },
+    /** How those of its rows are written that are rejected; once a row was read. */
+    rejectedSheet(): RejectedSheet {
+      if (rejected === undefined) throw emptyFile();
+      return rejected;
     },
   };
 }

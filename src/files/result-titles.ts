@@ -26,8 +26,8 @@ export const attemptTitles = [
 export const attemptTitle = (attempt: number, title: (typeof attemptTitles)[number]): string =>
   `attempt_${attempt}_${title}`;
 
-/** The last columns of a file of rejected rows: where each of them was, and why it was rejected. */
-export const rejectedTitles = ["rejected_line", "rejected_because"] as const;
+/** The first columns of a file of rejected rows: where each of them was, and why it was rejected. */
+export const rejectedTitles = ["rejected_line", "rejected_reason", "rejected_rule"] as const;
 
 const results: ReadonlySet<string> = new Set(resultTitles);
 const ofAttempt = new RegExp(`^attempt_\\d+_(?:${attemptTitles.join("|")})$`);
@@ -42,12 +42,21 @@ export const isExport = (titles: readonly string[]): boolean =>
 
 const rejected: ReadonlySet<string> = new Set(rejectedTitles);
 
+/** The places of the columns that tell why rows were rejected; only a file of those has all of them. */
+export const rejectedColumns = (titles: readonly string[]): ReadonlySet<number> =>
+  new Set(
+    rejectedTitles.every((title) => titles.includes(title))
+      ? titles.flatMap((title, at) => (rejected.has(title) ? [at] : []))
+      : [],
+  );
+
 /** The places of the columns that are not about who the contacts are; only files that were written here have any. */
 export function resultColumns(titles: readonly string[]): ReadonlySet<number> {
+  const reasons = rejectedColumns(titles);
   const hasResults = isExport(titles);
-  const hasReasons = rejectedTitles.every((title) => titles.includes(title));
-  const isAside = (title: string) => (hasResults && isResult(title)) || (hasReasons && rejected.has(title));
-  return new Set(titles.flatMap((title, at) => (isAside(title) ? [at] : [])));
+  return new Set(
+    titles.flatMap((title, at) => (reasons.has(at) || (hasResults && isResult(title)) ? [at] : [])),
+  );
 }
 
 const written = /^fields\[(".*")\]$/s;

@@ -15,6 +15,8 @@ import {
   type TimeRange,
   createQueries,
 } from "./queries.ts";
+import { createErasing } from "./erasing.ts";
+import { createFinding } from "./finding.ts";
 import { halfOfUpdate, updateJob } from "./updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
@@ -22,15 +24,16 @@ import { type Move, type Moved, createRescheduling } from "./rescheduling.ts";
 import { createRedisHalves, goOn, toGoOn } from "./redis-halves.ts";
 import { readPhones } from "./national-phones.ts";
 import { createTogether } from "./together.ts";
-import { type ContactInput, duplicatePhone, sortOut } from "../domain/contact.ts";
+import { type ContactInput, duplicatePhone, phonesOf, sortOut } from "../domain/contact.ts";
 import type { JobSettings } from "../domain/batch-job.ts";
 import { countSets, createZoneSets } from "../domain/zone-sets.ts";
 import type { FanOut } from "../starting/fan-out.ts";
 import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/adding.ts";
-import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
+import { type Trx, databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import type { SharesToWaitIn } from "../postgres/connections.ts";
 import { insertContacts } from "../postgres/contacts.ts";
+import { type ErasureKey, findErased, joinAdders } from "../postgres/erased-phones.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
 import { countInSets, readZoneSets } from "../postgres/zone-sets.ts";
 import type { ContactList } from "../redis/contact-list.ts";
@@ -54,12 +57,14 @@ export function createBatchJobs(deps: {
   /** Told that a job is to end at a time. */
   onEndSet?: () => void;
   logger: Logger;
+  /** People are erased with it; nobody is without one. */
+  erasureKey?: ErasureKey | undefined;
 }) {
-  const { shares, onEndSet = () => {} } = deps;
+  const { shares, erasureKey, onEndSet = () => {} } = deps;
   const running = { shares, doRedisHalves: createRedisHalves(deps) };
   const runApart = createCommandRunner(running);
   const runTogether = createTogether(running);
-  const createCopy = createCopying({ directUrl: deps.databaseUrl, ...running });
+  const createCopy = createCopying({ directUrl: deps.databaseUrl, erasureKey, ...running });
 
   /** A command on one job, beside those that are in hand. */
   const onJob =
@@ -72,6 +77,12 @@ export function createBatchJobs(deps: {
         decide: (view) => decide(view, request, given),
         redisHalf,
       });
+
+  /** Those of the contacts' phones that were erased; nobody erases more of them before the transaction has ended. */
+  async function erasedAmong(trx: Trx, { caller }: CommandRequest, contacts: readonly { phone: string }[]) {
+    const erased = await joinAdders(trx, caller.organizationId, erasureKey);
+    return erased && (await findErased(trx, erased, phonesOf(contacts)));
+  }
 
   async function createJob(request: CommandRequest, job: NewJob) {
     if (job.copyContacts !== undefined) return await createCopy(request, job, job.copyContacts);
@@ -90,7 +101,8 @@ export function createBatchJobs(deps: {
       rpc: createRpc,
       redisHalf: entryOfNewJob,
       async decide(trx, tell) {
-        const { answer, created, accepted } = decideJob(request, job, await databaseNow(trx));
+        const erased = await erasedAmong(trx, request, job.contacts);
+        const { answer, created, accepted } = decideJob(request, job, await databaseNow(trx), erased);
         const { organizationId, id: batchJobId } = created;
         const sets = createZoneSets([], created);
         const inSets = accepted.map((contact) => ({ ...contact, zoneSet: sets.of(contact) }));
@@ -111,6 +123,8 @@ export function createBatchJobs(deps: {
 
   return {
     ...createQueries(deps.reads),
+    ...createFinding(deps.reads),
+    ...createErasing({ shares, erasureKey }),
     ...createOffsetPages(deps.reads),
     ...createScheduleStates({ ...deps.reads, schedule: deps.schedule }),
     ...createRescheduling({ shares, reads: deps.reads, runTogether }),
@@ -131,7 +145,7 @@ export function createBatchJobs(deps: {
           rpc: "AddContacts",
           jobId: request.batchJobId,
           async decide(trx, tell) {
-            const { accepted, rejected } = sortOut(contacts);
+            const { accepted, rejected } = sortOut(contacts, await erasedAmong(trx, request, contacts));
             const job = await lockForCommand(trx, request);
             await checkNow(trx, "add_contacts", job);
             if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;

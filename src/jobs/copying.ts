@@ -3,6 +3,7 @@ import { type JobStatus, shownStatus } from "../domain/batch-job.ts";
 import { type ContactStatus, storedContactStatuses } from "../domain/contact.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
 import { type CopiedStatuses, copyContacts, openCopy } from "../postgres/copies.ts";
+import { type ErasureKey, joinAdders } from "../postgres/erased-phones.ts";
 import { countInSets, readZoneSets } from "../postgres/zone-sets.ts";
 import { checkStoredContacts } from "../postgres/stored-contacts.ts";
 import { type CommandRequest, createCommandRunner } from "./command.ts";
@@ -56,7 +57,11 @@ const zonesOfTheOther = (batchJobId: string) =>
  * other call waits for one. Nothing of the other job is locked. Their phones are entered when somebody adds to the job,
  * as those of a file are.
  */
-export function createCopying(deps: { directUrl: string; doRedisHalves: DoRedisHalves }) {
+export function createCopying(deps: {
+  directUrl: string;
+  doRedisHalves: DoRedisHalves;
+  erasureKey?: ErasureKey | undefined;
+}) {
   const inTurn = createSlots(copies);
 
   return async function createCopy(request: CommandRequest, job: NewJob, copied: CopiedContacts) {
@@ -70,6 +75,7 @@ export function createCopying(deps: { directUrl: string; doRedisHalves: DoRedisH
           redisHalf: entryOfNewJob,
           async decide(trx, tell) {
             const { answer, created } = decideJob(request, job, await databaseNow(trx));
+            const erased = await joinAdders(trx, organizationId, deps.erasureKey);
             const source = await findJob(trx, organizationId, copied.batchJobId);
             const { zonesFromPhone } = source;
             if (created.zonesFromPhone && !zonesFromPhone) throw zonesOfTheOther(source.id);
@@ -78,6 +84,7 @@ export function createCopying(deps: { directUrl: string; doRedisHalves: DoRedisH
               source,
               created.id,
               statusesOf(copied.statuses),
+              erased,
             );
             if (totalContacts === 0) throw nobodyToCopy(copied);
             const copy = { totalContacts, zonesFromPhone, hasAllPhones: false, copiedFrom: source.id };

@@ -92,13 +92,18 @@ export const createRpc = "CreateBatchJob";
 type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
 
 /** What a create answers, and what it writes: the job and those of its contacts that are accepted. */
-export function decideJob({ caller, trace }: CommandRequest, job: NewJob, now: Date) {
+export function decideJob(
+  { caller, trace }: CommandRequest,
+  job: NewJob,
+  now: Date,
+  erased?: ReadonlySet<string>,
+) {
   const start =
     job.requestedStartTime === "" ? undefined : readStartTime(job.requestedStartTime, job.timeZone, now);
   const timeZone = start?.timeZone ?? canonicalTimeZone(job.timeZone);
   checkEnd(job.endAt, now, start?.scheduledStartTime ?? null);
   const { contacts, ...settings } = job;
-  const { accepted, rejected } = sortOut(contacts);
+  const { accepted, rejected } = sortOut(contacts, erased);
   checkAnyAccepted(job.contacts.length, rejected);
   const created: NewBatchJob = {
     ...settings,

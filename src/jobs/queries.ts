@@ -38,7 +38,7 @@ const largestPageSize = 1_000;
 export const pageSizeOf = (asked: number): number =>
   asked === 0 ? defaultPageSize : Math.min(asked, largestPageSize);
 
-const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
+export const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
   const [createdAtMs, id] = keys;
   return (
     Number.isInteger(createdAtMs) &&

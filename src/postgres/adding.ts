@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { type Trx, jobNotFound } from "./batch-jobs.ts";
-import { contactsOfBlock } from "./contact-blocks.ts";
+import { phonesBetween } from "./contact-blocks.ts";
 import { type Database, codeOf } from "./database.ts";
 
 /*
@@ -71,20 +71,9 @@ async function enterSome(
     if (job.has_all_phones) return "done";
     const upTo = Math.min(job.phones_up_to + size, job.total_contacts);
     await sql`
-      insert into contact_phones (organization_id, job_id, phone)
-      select ${organizationId}, ${jobId}, phone
-      from (
-        select c.number, substr(c.phone, 2)::bigint as phone
-        from (
-          select first_number, contacts from contact_blocks
-          where organization_id = ${organizationId} and job_id = ${jobId}
-            and first_number <= ${upTo}::int and first_number >= coalesce((
-            select max(first_number) from contact_blocks
-            where organization_id = ${organizationId} and job_id = ${jobId} and first_number <= ${job.phones_up_to}::int + 1), 1)
-        ) as blocks
-        cross join lateral ${contactsOfBlock(sql`first_number`, sql`contacts`)} as c
-      ) as lines
-      where number > ${job.phones_up_to}::int and number <= ${upTo}::int
+      insert into contact_phones (organization_id, job_id, phone, number)
+      select ${organizationId}, ${jobId}, phone, number
+      from ${phonesBetween({ organizationId, id: jobId }, job.phones_up_to, upTo)} as phones
       order by phone
     `.execute(trx);
     const isAll = upTo === job.total_contacts;

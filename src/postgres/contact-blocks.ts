@@ -1,13 +1,14 @@
 import { type RawBuilder, sql } from "kysely";
 import type { ContactInput } from "../domain/contact.ts";
+import type { JobKey } from "../domain/job-id.ts";
 import { functions } from "./functions/functions.ts";
 
 /*
  * The format of blocks. Functions of Postgres read it by another one, functions/contact_line.sql.
  *
- * Who the contacts of a job are never changes, and they are many. So they are in blocks of consecutive numbers: a line
- * for each, with its phone, its name and its fields as JSON, between tabs; none of these holds a tab or a line end.
- * With a row for each they would take twice the room, and six times the time to write.
+ * Who the contacts of a job are never changes, unless one is erased, and they are many. So they are in blocks of
+ * consecutive numbers: a line for each, with its phone, its name and its fields as JSON, between tabs; none of these
+ * holds a tab or a line end. With a row for each they would take twice the room, and six times the time to write.
  */
 
 /** A block that is longer than about 2,000 bytes would be compressed, and kept apart, by Postgres. */
@@ -16,6 +17,34 @@ export const blockBytes = 1_800;
 /** A line of a block. `fields` is JSON. */
 export const writeLine = (phone: string, name: string, fields: string): string =>
   `${phone}\t${name}\t${fields}`;
+
+/** The line of a contact whose person was erased. */
+export const erasedLine = writeLine("", "", "{}");
+
+/** Whether a line is one of those, in SQL; null for no line. */
+export const isErasedLine = (line: RawBuilder<unknown>): RawBuilder<boolean | null> =>
+  sql`starts_with(${line}, E'\\t')`;
+
+/** A block in which the contact at a place, from 1, is erased, in SQL. */
+export const withErased = (
+  block: RawBuilder<unknown>,
+  place: RawBuilder<unknown>,
+): RawBuilder<string> => sql`(
+  select ${blockOf(sql`case when t.place = ${place} then ${erasedLine} else t.line end`, sql`t.place`)}
+  from ${linesWithPlaces(block)} as t (line, place)
+)`;
+
+/** Whether a line is that of a contact with this phone, in SQL. */
+export const hasPhone = (line: RawBuilder<unknown>, phone: string): RawBuilder<boolean> =>
+  sql`starts_with(${line}, ${phone} || E'\\t')`;
+
+/** Whether any line of a block is, in SQL. */
+export const isPhoneIn = (block: RawBuilder<unknown>, phone: string): RawBuilder<boolean> =>
+  sql`strpos(E'\\n' || ${block}, E'\\n' || ${phone} || E'\\t') > 0`;
+
+/** The place of the contact with this phone in a block that has it, from 0. */
+export const placeOfPhone = (block: string, phone: string): number =>
+  linesOf(block).findIndex((line) => line.startsWith(`${phone}\t`));
 
 /**
  * Gathers lines in blocks, each of which becomes `row(the place of its first line, from 1; that of its last; the
@@ -88,6 +117,23 @@ export const contactsOfBlock = (
   select ${firstNumber} + place::int - 1 as number, split_part(line, E'\\t', 1) as phone,
     split_part(line, E'\\t', 2) as name, split_part(line, E'\\t', 3) as fields
   from ${linesWithPlaces(block)} as t (line, place)
+)`;
+
+/**
+ * The phones, as numbers, of a job's contacts after one number and up to another, with their numbers: a table. Of those
+ * who were erased there is none.
+ */
+export const phonesBetween = ({ organizationId, id }: JobKey, after: number, upTo: number) => sql`(
+  select c.number, nullif(substr(c.phone, 2), '')::bigint as phone
+  from (
+    select first_number, contacts from contact_blocks
+    where organization_id = ${organizationId} and job_id = ${id}
+      and first_number <= ${upTo}::int and first_number >= coalesce((
+        select max(first_number) from contact_blocks
+        where organization_id = ${organizationId} and job_id = ${id} and first_number <= ${after}::int + 1), 1)
+  ) as blocks
+  cross join lateral ${contactsOfBlock(sql`first_number`, sql`contacts`)} as c
+  where c.number > ${after}::int and c.number <= ${upTo}::int and c.phone <> ''
 )`;
 
 /** What a line of a block says. */

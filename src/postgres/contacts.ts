@@ -64,13 +64,13 @@ async function insertSome(
         limit 1
       ) as known on true
       order by g.phone
-    ), phones as (
-      insert into contact_phones (organization_id, job_id, phone)
-      select ${organizationId}, ${jobId}, phone from given where not is_duplicate
-    ), numbered as (
-      select line, zone_set, ${lastNumber}::int + row_number() over (order by index) as number,
+    ), numbered as materialized (
+      select phone, line, zone_set, ${lastNumber}::int + row_number() over (order by index) as number,
         sum(octet_length(line)) over (order by index) / ${blockBytes} as block
       from given where not is_duplicate
+    ), phones as (
+      insert into contact_phones (organization_id, job_id, phone, number)
+      select ${organizationId}, ${jobId}, phone, number from numbered order by phone
     ), added as (
       insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
       select ${organizationId}, ${jobId}, min(number), ${blockOf(sql`line`, sql`number`)},
@@ -147,7 +147,7 @@ export async function readChunk(
   const [whole] = counted.rows;
   if (whole === undefined) return undefined;
   const { called, ...job } = whole;
-  if (job.zoneSets > 1) return await readInSets(db, organizationId, jobId, after, size, "pending");
+  if (job.zoneSets > 1) return await readInSets(db, organizationId, jobId, after, size);
   // At first all of them are pending, and their numbers need not travel.
   if (called === 0) return allOf(job, after, size);
   const { rows } = await sql<ChunkRow & { numbers: string | null }>`
@@ -162,8 +162,8 @@ export async function readChunk(
   if (row === undefined) return undefined;
   const { numbers, ...jobThen } = row;
   // Somebody may have added contacts in other sets between the two.
-  if (jobThen.zoneSets > 1) return await readInSets(db, organizationId, jobId, after, size, "pending");
-  return { ...jobThen, lists: inSet0(numbers?.split(",") ?? []) };
+  if (jobThen.zoneSets > 1) return await readInSets(db, organizationId, jobId, after, size);
+  return { ...jobThen, lists: inSet0(numbers?.split(",").map(Number) ?? []) };
 }
 
 const allOf = (job: ChunkRow, after: number, size: number): Chunk => ({
@@ -171,66 +171,71 @@ const allOf = (job: ChunkRow, after: number, size: number): Chunk => ({
   lists: inSet0({ first: after + 1, count: Math.min(size, job.totalContacts - after) }),
 });
 
-type ChunkInSets = ChunkRow & {
-  /** The first number of each block, and the set of each of its contacts; null if all are in set 0. */
-  blocks: [number, number[] | null][] | null;
-  called: number[] | null;
+/**
+ * Of the blocks with the `size` numbers above `after` each one's first number and the sets of its contacts, as text:
+ * `1{0,2,1}4{}` are two blocks, all of the second in set 0.
+ */
+const setsOfBlocks = (organizationId: number, jobId: string, after: number, size: number) => {
+  const own = sql`organization_id = ${organizationId} and job_id = ${jobId}`;
+  // Who is in which set is sorted out here: in Postgres it would take several times as long.
+  return sql<string | null>`(
+    select string_agg(first_number || coalesce(zone_sets::text, '{}'), '' order by first_number) from contact_blocks
+    where ${own} and first_number <= least(${after + size}::int, j.total_contacts) and first_number >= coalesce((
+      select max(first_number) from contact_blocks where ${own} and first_number <= ${after}::int + 1), 1))`;
 };
 
-/** The same of a job whose contacts are in several sets, with those that are pending, or all. */
+/** The pending contacts of a job whose contacts are in several sets. */
 async function readInSets(
   db: Database,
   organizationId: number,
   jobId: string,
   after: number,
   size: number,
-  which: "pending" | "all",
 ): Promise<Chunk | undefined> {
-  const own = sql`organization_id = ${organizationId} and job_id = ${jobId}`;
-  const upTo = sql`least(${after + size}::int, j.total_contacts)`;
-  const called = sql`
-    select json_agg(number) from (${calledNumbers(organizationId, jobId, after)}) as c where number <= ${upTo}`;
-  // Who is in which set is sorted out here: in Postgres it would take several times as long.
-  const { rows } = await sql<ChunkInSets>`
-    select ${jobOfChunk}, (
-      select json_agg(json_build_array(first_number, zone_sets) order by first_number) from contact_blocks
-      where ${own} and first_number <= ${upTo} and first_number >= coalesce((
-        select max(first_number) from contact_blocks where ${own} and first_number <= ${after}::int + 1), 1)
-    ) as blocks, (${which === "pending" ? called : sql`null::json`}) as called
+  const { rows } = await sql<ChunkRow & { blocks: string | null; called: number[] | null }>`
+    select ${jobOfChunk}, ${setsOfBlocks(organizationId, jobId, after, size)} as blocks, (
+      select json_agg(number) from (${calledNumbers(organizationId, jobId, after)}) as c
+      where number <= least(${after + size}::int, j.total_contacts)
+    ) as called
     from batch_jobs j
     where j.organization_id = ${organizationId} and j.id = ${jobId}
   `.execute(db);
   const [row] = rows;
   if (row === undefined) return undefined;
-  const { blocks, called: gone, ...job } = row;
-  const lists = bySet(blocks ?? [], {
-    after,
-    upTo: Math.min(after + size, job.totalContacts),
-    without: new Set(gone),
-  });
-  return { ...job, lists };
+  const { blocks, called, ...job } = row;
+  const upTo = Math.min(after + size, job.totalContacts);
+  return { ...job, lists: bySet(blocks ?? "", { after, upTo, without: new Set(called) }) };
 }
 
 /** The numbers of contacts in blocks, in order, by their sets. */
 function bySet(
-  blocks: readonly (readonly [number, readonly number[] | null])[],
+  blocks: string,
   { after, upTo, without }: { after: number; upTo: number; without: ReadonlySet<number> },
 ): NumbersInSet[] {
-  const lists = new Map<number, string[]>();
-  for (const [i, [first, zoneSets]] of blocks.entries()) {
-    const last = Math.min(upTo, (blocks[i + 1]?.[0] ?? Infinity) - 1);
-    for (let number = Math.max(first, after + 1); number <= last; number += 1) {
-      if (without.has(number)) continue;
-      const zoneSet = zoneSets?.[number - first] ?? 0;
-      const list = lists.get(zoneSet);
-      if (list === undefined) lists.set(zoneSet, [String(number)]);
-      else list.push(String(number));
+  const lists = new Map<string, number[]>();
+  const add = (number: number, zoneSet: string) => {
+    if (number <= after || number > upTo || without.has(number)) return;
+    const list = lists.get(zoneSet);
+    if (list === undefined) lists.set(zoneSet, [number]);
+    else list.push(number);
+  };
+  const texts = blocks
+    .split("}")
+    .slice(0, -1)
+    .map((block) => block.split("{"));
+  for (const [i, [first, zoneSets = ""]] of texts.entries()) {
+    let number = Number(first);
+    if (zoneSets === "") {
+      const next = Number(texts[i + 1]?.[0] ?? upTo + 1);
+      for (; number < next; number += 1) add(number, "0");
+    } else {
+      for (const zoneSet of zoneSets.split(",")) add(number++, zoneSet);
     }
   }
-  return [...lists].map(([zoneSet, numbers]) => ({ zoneSet, numbers }));
+  return [...lists].map(([zoneSet, numbers]) => ({ zoneSet: Number(zoneSet), numbers }));
 }
 
-/** The same where all of those are known to be pending: only the job is looked at. */
+/** The same where all of those are known to be pending: only the job is looked at, and who is in which set. */
 export async function wholeChunk(
   db: Database,
   organizationId: number,
@@ -238,74 +243,92 @@ export async function wholeChunk(
   after: number,
   size: number,
 ): Promise<Chunk | undefined> {
-  const { rows } = await sql<ChunkRow>`${often}
-    select ${jobOfChunk} from batch_jobs j
+  const { rows } = await sql<ChunkRow & { blocks: string | null }>`${often}
+    select ${jobOfChunk}, case when j.zone_sets > 1 then ${setsOfBlocks(organizationId, jobId, after, size)} end as blocks
+    from batch_jobs j
     where j.organization_id = ${organizationId} and j.id = ${jobId}
   `.execute(db);
-  const [job] = rows;
-  return job !== undefined && job.zoneSets > 1
-    ? await readInSets(db, organizationId, jobId, after, size, "all")
-    : job && allOf(job, after, size);
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const { blocks, ...job } = row;
+  if (job.zoneSets <= 1) return allOf(job, after, size);
+  const upTo = Math.min(after + size, job.totalContacts);
+  return { ...job, lists: bySet(blocks ?? "", { after, upTo, without: new Set() }) };
 }
 
 /** More than a contact takes in an answer beside its line. */
-const aroundLine = 300;
+export const aroundLine = 300;
 
 /**
  * The contacts of these numbers as they are shown, in order, as many as fit into one answer; and how many the job has
  * of these numbers.
  */
-export async function readContacts(
+export const readContacts = (
   db: Database | Trx,
   organizationId: number,
   jobId: string,
   numbers: RawBuilder<unknown>,
+): Promise<{ contacts: StoredContact[]; found: number }> =>
+  readContactsOf(
+    db,
+    organizationId,
+    sql`select number, ${jobId}::uuid, number from (${numbers}) as n (number)`,
+  );
+
+/**
+ * The same of contacts of several jobs, of which `wanted` selects the place in the answer, the job and the number; the
+ * answer has no more than so many bytes beside the line of each.
+ */
+export async function readContactsOf(
+  db: Database | Trx,
+  organizationId: number,
+  wanted: RawBuilder<unknown>,
+  around = aroundLine,
 ): Promise<{ contacts: StoredContact[]; found: number }> {
   const { rows } = await sql<
-    Omit<StoredContact, keyof ContactInput | "jobId"> & {
+    Omit<StoredContact, keyof ContactInput> & {
       line: string;
       timezone: string | null;
       found: number;
     }
   >`${often}
-    select c.number, c.line, c.found, z.zones[1] as timezone,
+    select c.job_id as "jobId", c.number, c.line, c.found, z.zones[1] as timezone,
       ${contactStatus({ isLeased: sql`l.number is not null`, outcome: sql`a.outcome`, nextAttemptAt: sql`a.next_attempt_at` })} as status,
       coalesce(${endedAttempts({ attempt: sql`a.attempt`, outcome: sql`a.outcome` })}, 0)
         + case when l.number is null then 0 else 1 end as attempts,
       case when a.outcome = 'suppressed' then (
         select outcome from attempts
-        where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number
+        where organization_id = ${organizationId} and job_id = c.job_id and number = c.number
           and attempt = a.attempt - 1
       ) else a.outcome end as "lastOutcome",
       case when l.number is null then a.next_attempt_at end as "nextAttemptAt"
     from (
-      select n.number, b.line, b.zone_set, count(*) over ()::int as found,
-        sum(octet_length(b.line) + ${aroundLine}::int) over (order by n.number) as bytes
-      from (${numbers}) as n (number)
-      cross join lateral ${lineAndSetOf({ organizationId: sql`${organizationId}`, jobId: sql`${jobId}`, number: sql`n.number` })} as b
+      select n.place, n.job_id, n.number, b.line, b.zone_set, count(*) over ()::int as found,
+        sum(octet_length(b.line) + ${around}::int) over (order by n.place) as bytes
+      from (${wanted}) as n (place, job_id, number)
+      cross join lateral ${lineAndSetOf({ organizationId: sql`${organizationId}`, jobId: sql`n.job_id`, number: sql`n.number` })} as b
       where b.line <> ''
     ) as c
     left join lateral (
       select attempt, outcome, next_attempt_at from attempts
-      where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number
+      where organization_id = ${organizationId} and job_id = c.job_id and number = c.number
       order by attempt desc limit 1
     ) as a on true
     left join lateral (
       select number from leases
-      where organization_id = ${organizationId} and job_id = ${jobId} and number = c.number limit 1
+      where organization_id = ${organizationId} and job_id = c.job_id and number = c.number limit 1
     ) as l on true
     left join lateral (
       select zones from zone_sets
-      where c.zone_set > 0 and organization_id = ${organizationId} and job_id = ${jobId} and zone_set = c.zone_set
+      where c.zone_set > 0 and organization_id = ${organizationId} and job_id = c.job_id and zone_set = c.zone_set
         and is_own
       limit 1
     ) as z on true
     where c.bytes <= ${largestListBytes}
-    order by c.number
+    order by c.place
   `.execute(db);
   return {
     contacts: rows.map(({ line, timezone, found: _found, ...row }) => ({
-      jobId,
       ...row,
       ...readContact(line),
       ...(timezone === null ? {} : { timezone }),
@@ -471,7 +494,7 @@ export async function purgeDeletedContacts(db: Database, size: number): Promise<
       .where("batch_job_id", "=", job_id)
       .where("number", ">", first)
       .execute();
-    for (const table of ["zone_sets", "progress", "history"] as const) {
+    for (const table of ["zone_sets", "progress", "history", "rejected_rows"] as const) {
       await trx
         .deleteFrom(table)
         .where("organization_id", "=", organization_id)

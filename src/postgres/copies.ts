@@ -3,9 +3,10 @@ import type { JobStatus } from "../domain/batch-job.ts";
 import type { StoredContactStatus } from "../domain/contact.ts";
 import type { JobKey } from "../domain/job-id.ts";
 import type { Trx } from "./batch-jobs.ts";
-import { blockBytes, linesWithPlaces } from "./contact-blocks.ts";
+import { blockBytes, isErasedLine, linesWithPlaces } from "./contact-blocks.ts";
 import { contactStatus } from "./current-contacts.ts";
 import { type Database, openDatabase } from "./database.ts";
+import { type ErasedPhones, isErased } from "./erased-phones.ts";
 import { functions } from "./functions/functions.ts";
 
 /** A copy of millions takes as long as it takes: on a connection of its own it keeps nobody from theirs. */
@@ -30,18 +31,23 @@ type Sql = RawBuilder<unknown>;
 
 /**
  * Copies contacts of a job into one that has none yet, numbered from 1 in their order: those in the statuses, or all
- * where none are given, but for those whose phone is suppressed. They stay in their sets of time zones. Answers how
- * many there are, and how many in each set but 0. It is one statement, and so as of one instant, and locks nothing of
- * the other job.
+ * where none are given, but for those whose phone is suppressed or erased. They stay in their sets of time zones.
+ * Answers how many there are, and how many in each set but 0. It is one statement, and so as of one instant, and locks
+ * nothing of the other job.
  */
 export async function copyContacts(
   trx: Trx,
   from: JobKey,
   toId: string,
   statuses: CopiedStatuses | undefined,
+  erased: ErasedPhones | undefined,
 ): Promise<Copied> {
   await sql`set local work_mem = '128MB'`.execute(trx);
-  const mayCall = (await hasSuppressed(trx, from.organizationId)) ? isNotSuppressed : undefined;
+  const conditions = [
+    ...((await hasSuppressed(trx, from.organizationId)) ? [isNotSuppressed] : []),
+    ...(erased === undefined ? [] : [isNotErased(erased)]),
+  ];
+  const mayCall = conditions.length === 0 ? undefined : sql.join(conditions, sql` and `);
   const { rows } = await sql<{ copied: number; inSets: [zoneSet: number, contacts: number][] }>`
     ${statuses === undefined && mayCall === undefined ? all(from, toId) : some(from, toId, { statuses, mayCall })}
   `.execute(trx);
@@ -75,6 +81,11 @@ const isNotSuppressed = sql`(
   where organization_id = s.organization_id and phone = ${sql.id(functions.contactPhone.name)}(t.line)
     and expires_at > s.now
   limit 1) is null`;
+
+/** Neither was the contact erased, nor is its phone one that is about to be everywhere. */
+const isNotErased = (erased: ErasedPhones): Sql => sql`
+  not ${isErasedLine(sql`t.line`)}
+  and not ${isErased(erased, sql`${sql.id(functions.contactPhone.name)}(t.line)`)}`;
 
 /** Blocks are copied as they are. */
 const all = ({ organizationId, id }: JobKey, toId: string): Sql => sql`

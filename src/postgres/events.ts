@@ -123,7 +123,33 @@ export type EventPage = {
 };
 
 /**
- * The first `size` events after one that are asked for, in their order; at most `mostLookedAt` are looked at. Head and
+ * The rows of a table that tell something after a place in the log, in the order of the log: those of the whole log, or
+ * of each of some jobs by itself. A planner that knows of one job alone would look for another's in the whole log: the
+ * order that is asked for there is one that only the index of jobs has.
+ */
+function partsOf(
+  table: "events" | "attempts",
+  columns: RawBuilder<unknown>,
+  {
+    organizationId,
+    batchJobIds,
+    size,
+  }: { organizationId: number; batchJobIds: readonly string[]; size: number },
+): RawBuilder<unknown> {
+  const jobId = sql.ref(table === "events" ? "t.batch_job_id" : "t.job_id");
+  const rows = (condition: RawBuilder<unknown>, place: RawBuilder<unknown>) => sql`
+    select t.sequence, ${jobId} as job_id, ${columns} from ${sql.table(table)} t
+    where t.organization_id = ${organizationId} and ${condition} and ${place} > h.after order by ${place} limit ${size}`;
+  if (batchJobIds.length === 0) {
+    return sql`select null::uuid as part, r.* from (${rows(sql`true`, sql`t.sequence`)}) as r`;
+  }
+  return sql`
+    select asked.id as part, r.* from unnest(${plainArray(batchJobIds)}::uuid[]) as asked (id)
+    cross join lateral (${rows(sql`${jobId} = asked.id`, sql`(t.sequence + 0)`)}) as r`;
+}
+
+/**
+ * The first `size` events after one that are asked for, in their order; about `mostLookedAt` are looked at. Head and
  * events are of one instant.
  */
 export async function readEvents(
@@ -135,22 +161,27 @@ export async function readEvents(
 ): Promise<EventPage> {
   const { types, batchJobIds } = filter;
   const isType = types.length === 0 ? sql`true` : sql`type = any(${plainArray(types)}::text[])`;
-  const isJob = batchJobIds.length === 0 ? sql`true` : sql`job_id = any(${plainArray(batchJobIds)}::uuid[])`;
   const ofAttempts = types.length === 0 || types.some((type) => type.startsWith("contact."));
-  const ofAttempt = attempt("a");
-  const own = sql`
-    select e.sequence, e.type, e.batch_job_id as job_id, e as event, null::attempts as attempt from events e
-    where e.organization_id = ${organizationId} and e.sequence > h.after order by e.sequence limit ${mostLookedAt}`;
-  const attempts = sql`
-    select a.sequence, ${ofAttempt.type} as type, a.job_id, null::events as event, a as attempt from attempts a
-    where a.organization_id = ${organizationId} and a.sequence > h.after order by a.sequence limit ${mostLookedAt}`;
+  const told = attempt("a");
+  // Where every event that is looked at is asked for, nobody needs more of a part than of the whole.
+  const share = Math.ceil(mostLookedAt / Math.max(1, batchJobIds.length));
+  const part = { organizationId, batchJobIds, size: types.length === 0 ? Math.min(size, share) : share };
+  const own = partsOf(
+    "events",
+    sql`t.type, t as event, null::attempts as attempt, false as is_attempt`,
+    part,
+  );
+  const attempts = partsOf(
+    "attempts",
+    sql`${attempt("t").type} as type, null::events as event, t as attempt, true as is_attempt`,
+    part,
+  );
   const { rows } = await sql<
     {
       headSequence: number;
       firstSequence: number;
-      looked: number;
       chosen: number;
-      lastLooked: number | null;
+      reached: number | null;
     } & (LoggedEvent | { sequence: null })
   >`
     with h as materialized (
@@ -159,26 +190,30 @@ export async function readEvents(
       from event_heads where organization_id = ${organizationId}
     ), looked as materialized (
       select u.* from h cross join lateral (
-        ${ofAttempts ? sql`select * from (${own}) as o union all select * from (${attempts}) as t` : own}
+        ${ofAttempts ? sql`${own} union all ${attempts}` : own}
       ) as u
-      order by u.sequence limit ${mostLookedAt}
+    ), reached as materialized (
+      -- Where there may be more of a part than was looked at, nothing is known of what comes after.
+      select min(last) as sequence from (
+        select max(sequence) as last from looked group by part, is_attempt having count(*) = ${part.size}
+      ) as l
     ), chosen as materialized (
       -- An attempt tells some 400 bytes at most.
       select *, sum(bytes) over (order by sequence) as sum, row_number() over (order by sequence) as place
       from (
         select *, coalesce(octet_length((event).data::text), 0) + 600 as bytes from looked
-        where ${isType} and ${isJob} order by sequence limit ${size}
+        where ${isType} and sequence <= coalesce((select sequence from reached), ${Number.MAX_SAFE_INTEGER}::bigint)
+        order by sequence limit ${size}
       ) as l
     ), found as materialized (
       select * from chosen where sum <= ${largestListBytes} or place = 1
     )
     select h.sequence as "headSequence", h.first_sequence as "firstSequence",
-      (select count(*)::int from looked) as looked, (select count(*)::int from chosen) as chosen,
-      (select max(sequence) from looked) as "lastLooked", f.sequence,
-      coalesce(e.occurred_at, a.ended_at) as "occurredAt", f.type, coalesce(e.actor, ${ofAttempt.actor}) as actor,
+      (select count(*)::int from chosen) as chosen, (select sequence from reached) as reached, f.sequence,
+      coalesce(e.occurred_at, a.ended_at) as "occurredAt", f.type, coalesce(e.actor, ${told.actor}) as actor,
       e.api_key_id as "apiKeyId", k.name as "apiKeyName", coalesce(e.request_id, '') as "requestId",
       f.job_id as "batchJobId", e.revision, coalesce(e.number, a.number) as number,
-      case when a.sequence is null then e.data::json else ${ofAttempt.data} end as data, f.bytes
+      case when a.sequence is null then e.data::json else ${told.data} end as data, f.bytes
     from h
     left join found f on true
     left join lateral (select (f.event).*) as e on true
@@ -190,11 +225,11 @@ export async function readEvents(
   `.execute(db);
   const [first] = rows;
   if (first === undefined) throw new Error("reading events gave no answer");
-  const { looked, chosen, lastLooked } = first;
+  const { chosen, reached } = first;
   const head = { sequence: first.headSequence, firstSequence: first.firstSequence };
   const events = rows.flatMap((row): LoggedEvent[] => (row.sequence === null ? [] : [toEvent(row)]));
   const isFull = chosen === size || events.length < chosen;
-  const last = isFull ? events.at(-1)?.sequence : looked === mostLookedAt ? lastLooked : null;
+  const last = isFull ? events.at(-1)?.sequence : reached;
   return { events, lastSequence: last ?? head.sequence, head };
 }
 

@@ -65,6 +65,11 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
     select o.id, o.dialing, count(l.job_id) from organizations o
     left join leases l on l.organization_id = o.id
     group by o.id having o.dialing <> count(l.job_id)`,
+  "an organization's count of erased phones is those that it has": sql`
+    select o.id, o.erased_phones, e.phones from organizations o
+    left join (select organization_id, count(*)::int as phones from erased_phones group by 1) as e
+      on e.organization_id = o.id
+    where o.erased_phones <> coalesce(e.phones, 0)`,
   "an organization's count of suppressed phones is those that it has": sql`
     select o.id, o.suppressed_phones, s.phones from organizations o
     left join (select organization_id, count(*)::int as phones from suppressed_phones group by 1) as s

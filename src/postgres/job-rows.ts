@@ -43,6 +43,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   total_contacts: true,
   has_all_phones: true,
   phones_up_to: true,
+  sorted_up_to: true,
   zone_sets: true,
   labels: true,
   copied_from: true,

@@ -21,14 +21,14 @@ const fewJobs = 1_000;
 
 type Sql = RawBuilder<unknown>;
 
-const after = (cursor: JobCursor | undefined, id: Sql): Sql =>
+export const afterCursor = (cursor: JobCursor | undefined, id: Sql): Sql =>
   cursor === undefined ? sql`true` : sql`(created_at, ${id}) < (${cursor.createdAt}, ${cursor.id}::uuid)`;
 
 /**
  * Every job is between the infinities: a planner that has no statistics takes it that few are, and walks along the
  * index, where it would sort all of them otherwise.
  */
-const isAnyTime = sql`created_at > '-infinity' and created_at < 'infinity'`;
+export const isAnyTime = sql`created_at > '-infinity' and created_at < 'infinity'`;
 
 const isCreated = (filter: JobFilter) => isWithin(sql`created_at`, filter.created);
 
@@ -86,7 +86,7 @@ async function readFew(
 ): Promise<BatchJob[]> {
   const { rows } = await sql<BatchJobRow>`
     select job.* from (
-      select created_at, id from (${set}) as every where ${after(page.after, sql`id`)}
+      select created_at, id from (${set}) as every where ${afterCursor(page.after, sql`id`)}
       order by created_at desc, id desc limit ${fewJobs}
     ) as few
     cross join lateral (
@@ -115,13 +115,13 @@ async function walk(
             ${isMeant(filter)} as is_wanted
           from batch_jobs
           where organization_id = ${organizationId} and ${isAnyTime} and ${isCreated(filter)}
-            and ${after(page.after, sql`id`)}
+            and ${afterCursor(page.after, sql`id`)}
           order by created_at desc, id desc limit ${most}`
       : sql`
           select job.*, place, labelled_at, labelled_id from (
             select created_at as labelled_at, id as labelled_id,
               row_number() over (order by created_at desc, id desc)::int as place
-            from (${withLabel(organizationId, label, filter)} and ${after(page.after, sql`job_id`)}
+            from (${withLabel(organizationId, label, filter)} and ${afterCursor(page.after, sql`job_id`)}
               order by created_at desc, job_id desc limit ${most}) as labelled
           ) as labelled
           cross join lateral (

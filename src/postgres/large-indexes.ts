@@ -16,6 +16,20 @@ const indexes = [
       create unique index concurrently attempts_in_log on ${sql.id(schema, "attempts")} (organization_id, sequence)
       where sequence is not null`,
   },
+  {
+    after: "0027-events",
+    name: "attempts_of_job_in_log",
+    build: (schema: string) => sql`
+      create index concurrently attempts_of_job_in_log on ${sql.id(schema, "attempts")} (organization_id, job_id, (sequence + 0))
+      where sequence is not null`,
+  },
+  {
+    after: "0027-events",
+    name: "events_of_job",
+    build: (schema: string) => sql`
+      create index concurrently events_of_job on ${sql.id(schema, "events")} (organization_id, batch_job_id, (sequence + 0))
+      where batch_job_id is not null`,
+  },
 ];
 
 const pauseMs = 200;

@@ -7,7 +7,7 @@ import { contactStatus, endedAttempts } from "./current-contacts.ts";
 import { attemptData, keepAttempts } from "./events.ts";
 import type { CallDetails } from "./lease-ends.ts";
 import { asRows } from "./lease-rows.ts";
-import { zoneSetOf } from "./contact-blocks.ts";
+import { isErasedLine, lineOf, zoneSetOf } from "./contact-blocks.ts";
 import { retryColumns, retryValues } from "./retries.ts";
 
 /** An attempt that has ended. */
@@ -82,6 +82,23 @@ export type LateReport = LeaseKey & {
   wasSuppressed: boolean;
 };
 
+/** The places, from 1, of the reports on contacts that were erased since: nothing is kept of what they say in words. */
+async function placesOfErased(
+  trx: Trx,
+  organizationId: number,
+  reports: readonly LateReport[],
+): Promise<ReadonlySet<number>> {
+  const line = lineOf({
+    organizationId: sql`g.organization_id`,
+    jobId: sql`g.job_id`,
+    number: sql`g.number`,
+  });
+  const { rows } = await sql<{ place: number }>`
+    select g.place::int as place from ${asRows(organizationId, reports)} where ${isErasedLine(line)}
+  `.execute(trx);
+  return new Set(rows.map(({ place }) => place));
+}
+
 /** Records late reports, and tells of them. The transaction has locked the organization and the jobs. */
 export async function recordLateReports(
   trx: Trx,
@@ -91,7 +108,11 @@ export async function recordLateReports(
   by: By,
   tell: Tell,
 ): Promise<void> {
-  for (const { jobId, number, attempt, outcome, details, nextAttemptAt, wasSuppressed } of reports) {
+  const erased = await placesOfErased(trx, organizationId, reports);
+  for (const [i, report] of reports.entries()) {
+    const { jobId, number, attempt, outcome, nextAttemptAt, wasSuppressed } = report;
+    const { callDurationMs, ...said } = report.details;
+    const words = erased.has(i + 1) ? { errorCode: null, failureReason: null, providerCallId: null } : said;
     const key = sql`a.organization_id = ${organizationId} and a.job_id = ${jobId} and a.number = ${number}`;
     const keep = (which: RawBuilder<unknown>) =>
       keepAttempts(sql`(select * from attempts a where ${key} and ${which}) as a`).execute(trx);
@@ -102,10 +123,10 @@ export async function recordLateReports(
         outcome,
         next_attempt_at: nextAttemptAt,
         reported_at: now,
-        error_code: details.errorCode,
-        failure_reason: details.failureReason,
-        call_duration_ms: details.callDurationMs,
-        provider_call_id: details.providerCallId,
+        error_code: words.errorCode,
+        failure_reason: words.failureReason,
+        call_duration_ms: callDurationMs,
+        provider_call_id: words.providerCallId,
         sequence: null,
       })
       .where("organization_id", "=", organizationId)

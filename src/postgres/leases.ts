@@ -199,14 +199,14 @@ export async function takeOverLeases(
 
 export type CheckedLease = { readonly expiresAt: Date; readonly isSuppressed: boolean };
 
-/** Those of the leases that are live, and whether the phones of their contacts are suppressed now. */
+/** Those of the leases that are live, and whether the phones of their contacts are suppressed now, or erased. */
 export async function checkLeases(
   db: Database,
   organizationId: number,
   keys: readonly LeaseKey[],
 ): Promise<(CheckedLease | undefined)[]> {
   const { rows } = await sql<CheckedLease & { place: number }>`
-    select g.place::int as place, l.expires_at as "expiresAt", exists (
+    select g.place::int as place, l.expires_at as "expiresAt", l.is_erased or exists (
       select from suppressed_phones
       where organization_id = g.organization_id and expires_at > clock_timestamp()
         and phone = ${sql.id(functions.contactPhone.name)}(${lineOf({
@@ -217,7 +217,7 @@ export async function checkLeases(
     ) as "isSuppressed"
     from ${asRows(organizationId, keys)}
     cross join lateral (
-      select expires_at from leases
+      select expires_at, is_erased from leases
       where organization_id = g.organization_id and job_id = g.job_id and number = g.number and attempt = g.attempt
         and nonce = g.nonce and expires_at > clock_timestamp()
       limit 1

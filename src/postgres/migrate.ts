@@ -40,6 +40,9 @@ import * as copies from "./migrations/0030-copies.ts";
 import * as waitingJobs from "./migrations/0031-waiting-jobs.ts";
 import * as webhooks from "./migrations/0032-webhooks.ts";
 import * as history from "./migrations/0033-history.ts";
+import * as rejectedRows from "./migrations/0034-rejected-rows.ts";
+import * as foundPhones from "./migrations/0035-found-phones.ts";
+import * as erasedPhones from "./migrations/0036-erased-phones.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -76,6 +79,9 @@ export const migrations: SchemaChanges = {
   "0031-waiting-jobs": waitingJobs,
   "0032-webhooks": webhooks,
   "0033-history": history,
+  "0034-rejected-rows": rejectedRows,
+  "0035-found-phones": foundPhones,
+  "0036-erased-phones": erasedPhones,
 };
 
 const bookkeeping = {

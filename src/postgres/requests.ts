@@ -72,6 +72,14 @@ export async function isKept(db: Database, key: Omit<RequestKey, "fingerprint">)
   return kept !== undefined;
 }
 
+/** Whether an answer is kept under the id; refuses that of another request. Decides nothing. */
+export async function checkUnused(db: Database, key: RequestKey): Promise<"kept" | "unused"> {
+  const kept = await ofKey(db.selectFrom("requests").selectAll(), key).executeTakeFirst();
+  if (kept === undefined) return "unused";
+  checkSame({ fingerprint: kept.fingerprint, answer: kept.answer, entryRemoved: kept.entry_removed }, key);
+  return "kept";
+}
+
 /** Keeps the answer with what the transaction did. */
 export async function keepAnswer(trx: Trx, key: RequestKey, answer: unknown): Promise<void> {
   await ofKey(trx.updateTable("requests").set({ answer: JSON.stringify(answer) }), key).execute();

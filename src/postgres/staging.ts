@@ -7,6 +7,8 @@ import type { BatchJob } from "../domain/batch-job.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { blockOf, linesWithPlaces } from "./contact-blocks.ts";
 import { type Database, openPool, overPool } from "./database.ts";
+import { type ErasedPhones, isErased } from "./erased-phones.ts";
+import { functions } from "./functions/functions.ts";
 import { plainArray } from "./lease-rows.ts";
 
 /**
@@ -17,9 +19,11 @@ export type Staging = AsyncDisposable & {
   /** A database over this one connection. */
   readonly db: Database;
   /** Named as no other file's: in a session that is not this file's, they are not there. */
-  readonly tables: Record<"phones" | "blocks" | "duplicates", RawBuilder<unknown>>;
+  readonly tables: Record<"phones" | "blocks" | "duplicates" | "rejected", RawBuilder<unknown>>;
   /** Stages phones (phoneRow) and blocks (blockRow) of contacts, the positions of which go on through all calls. */
   stage(phones: string, blocks: string): Promise<void>;
+  /** Stages rows (rejectedRow) that are rejected, in a table that is there from then on. */
+  stageRejected(rows: string): Promise<void>;
 };
 
 /** A phone on its way: the position of its contact, from 1, and its line in the file. */
@@ -38,6 +42,21 @@ export const blockRow = (
 ): string =>
   `${first}\u0002${last}\u0002\u0001${block}\u0001\u0002${zoneSets === undefined ? "" : plainArray(zoneSets)}\n`;
 
+const escapes: Readonly<Record<string, string>> = {
+  "\\": "\\\\",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\0": "\u0001",
+};
+
+/**
+ * A rejected row on its way: its line in the file, 0 for the titles, and how it is written. Postgres takes no NUL:
+ * another character stands for it that no contact may hold either.
+ */
+export const rejectedRow = (line: number, csv: string): string =>
+  `${line}\t${csv.replace(/[\\\n\r\t\0]/g, (character) => escapes[character] ?? "")}\n`;
+
 const blockFormat = "(format csv, delimiter E'\\x02', quote E'\\x01')";
 
 /** A million contacts are sorted out, and written, in about a second. */
@@ -46,10 +65,12 @@ const statementTimeoutMs = 15 * 60_000;
 export async function openStaging(directUrl: string, organizationId: number): Promise<Staging> {
   const suffix = randomBytes(6).toString("hex");
   const [phonesTable, blocksTable] = [`staged_phones_${suffix}`, `staged_blocks_${suffix}`];
+  const rejectedTable = `staged_rejected_${suffix}`;
   const tables = {
     phones: sql.table(phonesTable),
     blocks: sql.table(blocksTable),
     duplicates: sql.table(`staged_duplicates_${suffix}`),
+    rejected: sql.table(rejectedTable),
   };
   const pool = openPool({ url: directUrl, size: 1, statementTimeoutMs, idleTimeoutMs: 0, pipeline: false });
   const db = overPool(pool);
@@ -88,6 +109,12 @@ export async function openStaging(directUrl: string, organizationId: number): Pr
           blocks,
         );
       },
+      async stageRejected(rows) {
+        await client.query(`
+          create temporary table if not exists ${rejectedTable} (
+            organization_id int not null default ${organizationId}, line int not null, csv text not null)`);
+        await copy(`${rejectedTable} (line, csv) from stdin`, rows);
+      },
       [Symbol.asyncDispose]: () => db.destroy(),
     };
   } catch (error) {
@@ -103,39 +130,35 @@ export type Duplicates = {
 };
 
 /**
- * Finds the staged phones that come before in the job or among the staged ones. The others are entered for the job, if
- * it has contacts; the transaction has taken its turn to add to it.
+ * Finds the staged phones that come before in the job or among the staged ones, and those that were erased: all of
+ * them are left out as duplicates. The others are entered for the job, if it has contacts; the transaction has taken
+ * its turn to add to it.
  */
 export async function sortOutPhones(
   trx: Trx,
   { phones, duplicates }: Staging["tables"],
   job: Pick<BatchJob, "organizationId" | "id" | "totalContacts">,
   shown: number,
+  erased?: ErasedPhones,
 ): Promise<Duplicates> {
-  const staged = sql`
-    select position, line, phone, row_number() over (partition by phone order by position) > 1 as is_repeated
-    from ${phones}`;
   // Look-ups come after the sort, in the order of phones; a job without contacts needs none.
-  const sorted =
+  const known =
     job.totalContacts === 0
-      ? sql`with sorted as (select position, line, phone, not is_repeated as is_new from (${staged}) as s)`
+      ? sql`select null::bigint as phone`
       : sql`
-        with sorted as materialized (
-          select s.position, s.line, s.phone, not s.is_repeated and known.phone is null as is_new
-          from (${staged}) as s
-          left join lateral (
-            select p.phone from contact_phones p
-            where p.organization_id = ${job.organizationId} and p.job_id = ${job.id} and p.phone = s.phone
-            limit 1
-          ) as known on true
-        ), phones as (
-          insert into contact_phones (organization_id, job_id, phone)
-          select ${job.organizationId}, ${job.id}, phone from sorted where is_new
-        )`;
+        select p.phone from contact_phones p
+        where p.organization_id = ${job.organizationId} and p.job_id = ${job.id} and p.phone = s.phone
+        limit 1`;
   await sql`
-    ${sorted}
     insert into ${duplicates} (position, line, phone, nth)
-    select position, line, phone, row_number() over (order by position) from sorted where not is_new
+    select s.position, s.line, s.phone, row_number() over (order by s.position)
+    from (
+      select position, line, phone, row_number() over (partition by phone order by position) > 1 as is_repeated
+      from ${phones}
+    ) as s
+    left join lateral (${known}) as known on true
+    where s.is_repeated or known.phone is not null
+      or ${erased === undefined ? sql`false` : isErased(erased, sql`s.phone`)}
   `.execute(trx);
   const { rows } = await sql<Duplicates>`
     select count(*)::int as count, coalesce(
@@ -143,7 +166,73 @@ export async function sortOutPhones(
     ) as first
     from ${duplicates}
   `.execute(trx);
-  return rows[0] ?? { count: 0, first: [] };
+  const found = rows[0] ?? { count: 0, first: [] };
+  if (job.totalContacts > 0) await enterStaged(trx, { phones, duplicates }, job, found.count);
+  return found;
+}
+
+/** Enters the staged phones but the duplicates, in their order, with the numbers that their contacts will have. */
+async function enterStaged(
+  trx: Trx,
+  { phones, duplicates }: Pick<Staging["tables"], "phones" | "duplicates">,
+  job: Pick<BatchJob, "organizationId" | "id" | "totalContacts">,
+  duplicateCount: number,
+): Promise<void> {
+  const before = sql`
+    select nth as count from ${duplicates}
+    where organization_id = s.organization_id and position <= s.position
+    order by position desc limit 1`;
+  const isDuplicate = sql`
+    select true as is_one from ${duplicates}
+    where organization_id = s.organization_id and position = s.position limit 1`;
+  const none = sql`select null::int as count, null::boolean as is_one`;
+  await sql`
+    insert into contact_phones (organization_id, job_id, phone, number)
+    select ${job.organizationId}, ${job.id}, s.phone,
+      ${job.totalContacts}::int + s.position - coalesce(before.count, 0)
+    from ${phones} s
+    left join lateral (${duplicateCount === 0 ? none : before}) as before on true
+    left join lateral (${duplicateCount === 0 ? none : isDuplicate}) as duplicate on true
+    where duplicate.is_one is null
+    order by s.phone
+  `.execute(trx);
+}
+
+/** A staged contact that is a duplicate: its line in the file, and in its block, and its set of time zones there. */
+export type StagedDuplicate = {
+  readonly line: number;
+  readonly contact: string;
+  readonly zoneSet: number;
+};
+
+const duplicatesAtOnce = 2_000;
+
+/** The duplicates that were found, in the order of the file, some at a time. */
+export async function* readDuplicates(
+  trx: Trx,
+  { blocks, duplicates }: Staging["tables"],
+  organizationId: number,
+): AsyncGenerator<readonly StagedDuplicate[]> {
+  await sql`create index on ${blocks} (organization_id, first_position)`.execute(trx);
+  for (let after = 0; ;) {
+    const place = sql`d.position - b.first_position + 1`;
+    const { rows } = await sql<StagedDuplicate & { position: number }>`
+      select d.position, d.line, ${sql.id(functions.contactLine.name)}(b.contacts, ${place}) as contact,
+        coalesce(b.zone_sets[${place}], 0) as "zoneSet"
+      from ${duplicates} d
+      cross join lateral (
+        select * from ${blocks}
+        where organization_id = d.organization_id and first_position <= d.position
+        order by first_position desc limit 1
+      ) as b
+      where d.organization_id = ${organizationId} and d.position > ${after}::int
+      order by d.position limit ${duplicatesAtOnce}
+    `.execute(trx);
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    yield rows;
+    after = last.position;
+  }
 }
 
 /**

@@ -31,6 +31,8 @@ export type OrganizationsTable = {
   suppressed_phones: Filled<number>;
   /** How many those may be; null for no limit. */
   suppressed_phone_limit: number | null;
+  /** How many phones it has erased; erased-phones.ts reads it. */
+  erased_phones: ColumnType<never, never, never>;
   /** Beyond these hours none of its jobs calls; zone-sets.ts and organizations.ts read them. */
   calling_hours: ColumnType<never, never, never>;
   /** Moves with them. */
@@ -96,6 +98,8 @@ export type BatchJobsTable = ContactCountColumns & {
   has_all_phones: Filled<boolean>;
   /** Until then: the last of its contacts whose phone is there. */
   phones_up_to: Filled<number>;
+  /** How many of its contacts, from the first on, are in sorted_phones; none are added there once it has all phones. */
+  sorted_up_to: Filled<number>;
   /** Null for a job without hours; zone-sets.ts reads it. */
   calling_hours: ColumnType<never, string | null | undefined, never>;
   /** Contacts without a time zone of their own are in those that their numbers can be in. */
@@ -146,15 +150,26 @@ export type ProgressTable = JobRef & {
   final_contacts: ColumnType<never, never, never>;
 };
 
+/** A phone without its plus sign; older rows do not say which contact has it. */
+export type ContactPhonesTable = JobRef & {
+  phone: number;
+  number: ColumnType<number | null, undefined, never>;
+};
+
+/** Phones in their order, with the numbers of their contacts; sorted-phones.ts reads and writes it. */
+export type SortedPhonesTable = JobRef & {
+  part: ColumnType<never, never, never>;
+  first_phone: ColumnType<never, never, never>;
+  phones: ColumnType<never, never, never>;
+  numbers: ColumnType<never, never, never>;
+};
+
 /** How many of a job's contacts were in which status in a slot of its time; history.ts reads and writes it. */
 export type HistoryTable = JobRef & {
   slot: number;
   noted_at: ColumnType<never, never, never>;
   counts: ColumnType<never, never, never>;
 };
-
-/** A phone without its plus sign. */
-export type ContactPhonesTable = JobRef & { phone: number };
 
 /** A contact as it is shown: while it is leased it is dialing, in its next attempt. */
 export type ContactRow = ContactInput &
@@ -185,6 +200,8 @@ export type LeasesTable = JobRef & {
   call_before: Filled<Date | null>;
   /** That its contact is in. */
   zone_set: Filled<number>;
+  /** The person was erased meanwhile: nothing is kept of what is reported in words. */
+  is_erased: ColumnType<never, never, never>;
 };
 
 /**
@@ -193,7 +210,7 @@ export type LeasesTable = JobRef & {
  */
 export type AttemptsTable = Omit<
   LeasesTable,
-  "request_id" | "ticket" | "call_before" | "earlier_nonces" | "zone_set"
+  "request_id" | "ticket" | "call_before" | "earlier_nonces" | "zone_set" | "is_erased"
 > & {
   ended_at: Date;
   outcome: FinalContactStatus;
@@ -258,6 +275,16 @@ export type EventsTable = {
 };
 
 /** Who is not called, for each organization. */
+/** A part of the rows that an import has rejected; rejected-rows.ts writes and reads them. */
+export type RejectedRowsTable = {
+  organization_id: number;
+  job_id: string;
+  import_id: string;
+  part: number;
+  created_at: Filled<Date>;
+  csv: string;
+};
+
 export type SuppressedPhonesTable = {
   organization_id: number;
   /** Without its plus sign. */
@@ -269,8 +296,24 @@ export type SuppressedPhonesTable = {
   reason: string;
 };
 
+/** The phones that an organization has erased, by a keyed hash, and of how many contacts; erased-phones.ts has them. */
+export type ErasedPhonesTable = {
+  organization_id: number;
+  hash: ColumnType<never, never, never>;
+  erased_at: ColumnType<never, never, never>;
+  contacts: ColumnType<never, never, never>;
+};
+
 /** A row for each label of each job, in the order of lists; it goes with its job. */
 export type JobLabelsTable = JobRef & { key: string; value: string; created_at: Date };
+
+export type InstallationTable = {
+  redis_prefix: string;
+  id: Filled<string>;
+  is_only: Filled<boolean>;
+  /** Of the key that erased phones are hashed with. */
+  erasure_key_hash: ColumnType<never, never, never>;
+};
 
 /** Where an organization has its events sent; webhook-endpoints.ts and webhook-holders.ts read and write it. */
 export type WebhookEndpointsTable = {
@@ -303,8 +346,6 @@ export type WebhookDeliveriesTable = {
   body: string | null;
 };
 
-export type InstallationTable = { redis_prefix: string; id: Filled<string>; is_only: Filled<boolean> };
-
 export type Tables = {
   installation: InstallationTable;
   organizations: OrganizationsTable;
@@ -315,6 +356,7 @@ export type Tables = {
   progress: ProgressTable;
   history: HistoryTable;
   contact_phones: ContactPhonesTable;
+  sorted_phones: SortedPhonesTable;
   leases: LeasesTable;
   attempts: AttemptsTable;
   all_attempts: AllAttemptsView;
@@ -326,8 +368,10 @@ export type Tables = {
   stored_contacts: StoredContactsTable;
   suppressed_phones: SuppressedPhonesTable;
   job_labels: JobLabelsTable;
+  erased_phones: ErasedPhonesTable;
   webhook_endpoints: WebhookEndpointsTable;
   webhook_deliveries: WebhookDeliveriesTable;
+  rejected_rows: RejectedRowsTable;
 };
 
 export type BatchJobRow = Selectable<BatchJobsTable>;

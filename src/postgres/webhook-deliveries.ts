@@ -7,7 +7,7 @@ import type { EndpointKey } from "./webhook-endpoints.ts";
 
 /*
  * What was not taken at the first attempt, what is replayed, and tests. What waits keeps its body, so that it is the
- * same each time; what has ended stays for some days to be looked at, without it.
+ * same each time, unless a contact is erased; what has ended stays for some days to be looked at, without it.
  */
 
 const ofEndpoint = ({ organizationId, id }: EndpointKey) =>
@@ -126,7 +126,9 @@ export async function keepDeliveries(
       on conflict (organization_id, endpoint_id, id) do update set
         status = excluded.status, attempts = excluded.attempts, attempted_at = excluded.attempted_at,
         due_at = excluded.due_at, http_status = excluded.http_status, failure = excluded.failure,
-        duration_ms = excluded.duration_ms, answer = excluded.answer, body = excluded.body
+        duration_ms = excluded.duration_ms, answer = excluded.answer,
+        -- Something may have been erased from what is there.
+        body = case when excluded.status = 'pending' then coalesce(d.body, excluded.body) end
     )
     select (select count(*)::int from given where status = 'pending') - waited.count as more from waited
   `.execute(trx);
@@ -181,4 +183,26 @@ export async function purgeDeliveries(db: Database, organizationId: number, size
     select count(*)::int as purged from removed
   `.execute(db);
   return rows[0]?.purged ?? 0;
+}
+
+/** Takes what was reported in words of a contact's attempts out of what waits to be sent. */
+export async function eraseFromDeliveries(
+  trx: Trx,
+  contact: { readonly organizationId: number; readonly jobId: string; readonly number: number },
+): Promise<void> {
+  const { organizationId, jobId, number } = contact;
+  const said = ["errorCode", "providerCallId"].reduce(
+    (event, word) => sql`jsonb_set(${event}, array['contactAttemptEnded', ${sql.lit(word)}], '""')`,
+    sql`e.event`,
+  );
+  await sql`
+    update webhook_deliveries d
+    set body = jsonb_set(d.body::jsonb, '{data,events}', (
+      select jsonb_agg(
+        case when e.event ->> 'batchJobId' = ${jobId} and e.event #>> '{contactAttemptEnded,number}' = ${String(number)}
+          then ${said} else e.event end order by e.place)
+      from jsonb_array_elements(d.body::jsonb #> '{data,events}') with ordinality as e (event, place)))::text
+    where d.organization_id = ${organizationId} and d.status = 'pending' and d.type = 'contact.attempts_ended'
+      and strpos(d.body, ${jobId}) > 0
+  `.execute(trx);
 }

@@ -4,6 +4,7 @@ import { type JobInSets, type JobKey, type Keys, setsOf } from "./keys.ts";
 import type { Redis } from "ioredis";
 import { type RedisClient, mastersOf, redisStep, runScript } from "./connection.ts";
 import { script } from "./script.ts";
+import { pushSteps, stepsOf } from "./steps.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
 
 /**
@@ -83,25 +84,19 @@ const append = script(`
 -- work channel if one of the lists was empty.
 --   KEYS[1] position   KEYS[2], [3], … contacts   ARGV[1] position seen   ARGV[2] position after   ARGV[3] expiry, ms
 --   ARGV[4] work channel   ARGV[5] organization
---   then for each of the lists: how many numbers, how many arguments these are, and they: each, or the first one if it
---   and those that follow it are all
+--   then for each of the lists: how many numbers, the first of them, and the steps from it to each, or none where all
+--   follow it
 -- Returns 1 appended or 0 left alone, and the position as it is now or false
 ${pushRange}
+${pushSteps}
 local at = redis.call("GET", KEYS[1])
 if at ~= ARGV[1] then return { 0, at } end
-local first, wasEmpty = 6, false
+local wasEmpty = false
 for k = 2, #KEYS do
-  local count, given = tonumber(ARGV[first]), tonumber(ARGV[first + 1])
-  local last = first + 1 + given
-  local length = 0
-  if given < count then
-    length = pushRange(KEYS[k], tonumber(ARGV[last]), tonumber(ARGV[last]) + count - 1)
-  else
-    for i = first + 2, last, 4000 do length = redis.call("RPUSH", KEYS[k], unpack(ARGV, i, math.min(i + 3999, last))) end
-  end
+  local count, first, steps = tonumber(ARGV[3 * k]), tonumber(ARGV[3 * k + 1]), ARGV[3 * k + 2]
+  local length = steps == "" and pushRange(KEYS[k], first, first + count - 1) or pushSteps(KEYS[k], first, steps)
   redis.call("PEXPIRE", KEYS[k], ARGV[3])
   wasEmpty = wasEmpty or length == count
-  first = last + 1
 end
 if wasEmpty then redis.call("PUBLISH", ARGV[4], ARGV[5]) end
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
@@ -373,11 +368,11 @@ export function createContactList(redis: RedisClient, keys: Keys) {
             keysExpiryMs,
             keys.work,
             job.organizationId,
-            ...lists.flatMap(({ numbers }) =>
-              "first" in numbers
-                ? [numbers.count, 1, numbers.first]
-                : [numbers.length, numbers.length, ...numbers],
-            ),
+            ...lists.flatMap(({ numbers }) => {
+              if ("first" in numbers) return [numbers.count, numbers.first, ""];
+              const [first = 0] = numbers;
+              return [numbers.length, first, stepsOf(numbers, first)];
+            }),
           ],
         ),
       );

@@ -5,7 +5,7 @@ import { BatchJobError } from "../domain/batch-job-error.ts";
 import { toConnectError } from "../rpc/errors.ts";
 import { maybeCallerOf } from "../rpc/gate/gate.ts";
 import type { OpenDoor } from "../rpc/http/door.ts";
-import { writeFile } from "../rpc/http/download.ts";
+import { contactsFileName, writeFile } from "../rpc/http/download.ts";
 import { composeMethod } from "../rpc/calls/invoke.ts";
 import { interceptorsOf, openPlainCall } from "../rpc/http/plain-call.ts";
 import { createLargeTurns } from "../rpc/requests/large-turns.ts";
@@ -76,7 +76,7 @@ export function createRest(options: RestOptions): OpenDoor {
         const given = await readRequest(request, response, { row, batchJobId, context, hold, turn });
         if (row.kind === "file") {
           const result = await unlessOver(invokeFile(row, context, await row.prepare(given)));
-          return await writeFile(response, result, { batchJobId, unlessOver });
+          return await writeFile(response, result, { fileName: contactsFileName(batchJobId), unlessOver });
         }
         const prepared = await row.prepare(given);
         asked = prepared.asked;

@@ -34,6 +34,7 @@ import { readChanges } from "./job-settings.ts";
 import { readMove, toParts, toRescheduled } from "./rescheduling.ts";
 import type { ContactImport } from "../jobs/import/contact-import.ts";
 import type { ExportContacts } from "../jobs/export/contact-export.ts";
+import type { ExportRejectedRows } from "../jobs/export/rejected-rows.ts";
 import type { Watching } from "../jobs/watching.ts";
 import { callerOf } from "./gate/gate.ts";
 
@@ -47,6 +48,7 @@ export function batchJobService(
   watching: Watching,
   contactImport: ContactImport,
   exportContacts: ExportContacts,
+  exportRejectedRows: ExportRejectedRows,
 ): ServiceImpl<typeof BatchJobService> {
   /** A job with what is not read for lists of them. */
   async function showWhole(job: BatchJob, context: HandlerContext) {
@@ -103,6 +105,8 @@ export function batchJobService(
         totalContacts: imported.totalContacts,
         rejectedContactsCount: imported.rejectedCount,
         rejectedContacts: imported.rejected.map(toRejectedRow),
+        importId: imported.importId ?? "",
+        keptRejectedContactsCount: imported.keptRejectedCount ?? 0,
       };
     },
 
@@ -249,6 +253,27 @@ export function batchJobService(
       };
     },
 
+    async findContacts(request, context) {
+      const { found, nextPageToken } = await jobs.findContacts(callerOf(context), request.phone, {
+        size: request.pageSize,
+        token: request.pageToken,
+      });
+      return {
+        contacts: found.map(({ job, contact }) => ({
+          contact: toContact(contact),
+          batchJobName: job.name,
+          batchJobStatus: protoStatuses[job.status],
+          batchJobCreatedAt: timestampFromDate(job.createdAt),
+        })),
+        nextPageToken,
+      };
+    },
+
+    async eraseContacts(request, context) {
+      const { erasedContacts } = await jobs.erase(toCommand(request, context), request.phone, request.reason);
+      return { erasedContacts };
+    },
+
     async *exportContacts(request, context) {
       const pieces = exportContacts(
         {
@@ -259,6 +284,11 @@ export function batchJobService(
         },
         context.signal,
       );
+      for await (const csv of pieces) yield { csv };
+    },
+
+    async *exportRejectedRows({ batchJobId, importId }, context) {
+      const pieces = exportRejectedRows({ caller: callerOf(context), batchJobId, importId }, context.signal);
       for await (const csv of pieces) yield { csv };
     },
   };

@@ -101,6 +101,7 @@ export const protoRejectionReasons: Record<RejectionReason, ProtoRejectionReason
   duplicate_phone: ProtoRejectionReason.DUPLICATE_PHONE,
   invalid_fields: ProtoRejectionReason.INVALID_FIELDS,
   invalid_timezone: ProtoRejectionReason.INVALID_TIMEZONE,
+  erased_phone: ProtoRejectionReason.ERASED_PHONE,
 };
 
 export const protoRoles: Record<Role, ProtoRole> = {

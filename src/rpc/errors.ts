@@ -9,6 +9,7 @@ import { asConnectError, isOfItsEnd } from "./calls/last-resort.ts";
 export const codes: Record<ErrorReason, Code> = {
   job_not_found: Code.NotFound,
   contact_not_found: Code.NotFound,
+  import_not_found: Code.NotFound,
   api_key_not_found: Code.NotFound,
   webhook_endpoint_not_found: Code.NotFound,
   already_running: Code.FailedPrecondition,
@@ -26,6 +27,7 @@ export const codes: Record<ErrorReason, Code> = {
   request_id_reused: Code.InvalidArgument,
   revision_mismatch: Code.Aborted,
   last_admin_key: Code.FailedPrecondition,
+  no_erasure_key: Code.FailedPrecondition,
   invalid_api_key: Code.Unauthenticated,
   permission_denied: Code.PermissionDenied,
   too_large: Code.InvalidArgument,

@@ -172,6 +172,11 @@ const readers: Record<EventType, (data: never, event: LoggedEvent) => Data> = {
     case: "contactSuppressed",
     value: { number: number ?? 0, attempts: data.attempts },
   }),
+  "contact.erased": (_, { number }) => ({ case: "contactErased", value: { number: number ?? 0 } }),
+  "phone.erased": (data: { erasedContacts: number; reason: string }) => ({
+    case: "phoneErased",
+    value: data,
+  }),
   "suppressed_phones.added": toPhones,
   "suppressed_phones.removed": toPhones,
   "api_key.created": toKey,

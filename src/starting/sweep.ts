@@ -8,6 +8,7 @@ import type { Metrics } from "../vitals/metrics.ts";
 import { purgeDeletedContacts } from "../postgres/contacts.ts";
 import type { Database } from "../postgres/database.ts";
 import { defaultEventRetentionDays, dropOldEvents, organizationsWithOldEvents } from "../postgres/events.ts";
+import { organizationsWithOldRejectedRows, purgeRejectedRows } from "../postgres/rejected-rows.ts";
 import { organizationsWithExpired, purgeRequests } from "../postgres/requests.ts";
 import { organizationsWithExpiredPhones, purgeExpiredPhones } from "../postgres/suppressed-phones.ts";
 import { deleteOldJobs, organizationsWithOldJobs } from "../postgres/sweep.ts";
@@ -135,6 +136,9 @@ async function purge(
   if (await purgeDeletedContacts(db, 5_000)) isMore = true;
   for (const organizationId of await organizationsWithExpiredPhones(db, mostOrganizations)) {
     if ((await purgeExpiredPhones(db, organizationId, 1_000)) === 1_000) isMore = true;
+  }
+  for (const organizationId of await organizationsWithOldRejectedRows(db, mostOrganizations)) {
+    if ((await purgeRejectedRows(db, organizationId, 200)) === 200) isMore = true;
   }
   for (const organizationId of await organizationsWithOldDeliveries(db, mostOrganizations)) {
     if ((await purgeDeliveries(db, organizationId, 1_000)) === 1_000) isMore = true;

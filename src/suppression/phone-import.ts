@@ -9,9 +9,10 @@ import { type Limits, hashed, inPieces } from "../jobs/import/pieces.ts";
 import type { InTurn } from "../jobs/import/slots.ts";
 import type { RejectedRow } from "../domain/contact.ts";
 import type { Shares } from "../postgres/connections.ts";
+import { type ErasureKey, joinAdders } from "../postgres/erased-phones.ts";
 import { telling } from "../postgres/events.ts";
 import { isKept } from "../postgres/requests.ts";
-import { addTold } from "./suppression.ts";
+import { addTold, withoutErased } from "./suppression.ts";
 import { createPhoneRows } from "./phone-rows.ts";
 
 /** Whose list the file is for, and why. The file's bytes are a part of what was asked. */
@@ -47,8 +48,9 @@ export function createPhoneImport(deps: {
   /** Files of contacts have their turns among these. */
   inTurn: InTurn;
   now: () => number;
+  erasureKey?: ErasureKey | undefined;
 }): PhoneImport {
-  const { shares, limits, inTurn, now } = deps;
+  const { shares, limits, inTurn, now, erasureKey } = deps;
   const run = createCommandRunner({ shares, doRedisHalves: () => [] });
 
   async function importFile(
@@ -84,9 +86,12 @@ export function createPhoneImport(deps: {
       const phones = batch;
       batch = [];
       if (isDone || phones.length === 0) return;
-      const count = await db
-        .transaction()
-        .execute((trx) => telling(trx, organizationId, (tell) => addTold(trx, request, phones, tell)));
+      const count = await db.transaction().execute((trx) =>
+        telling(trx, organizationId, async (tell) => {
+          const erased = await joinAdders(trx, organizationId, erasureKey);
+          return await addTold(trx, request, phones, erased, tell);
+        }),
+      );
       added += count;
     }
 
@@ -99,15 +104,21 @@ export function createPhoneImport(deps: {
     if (rows === undefined) throw emptyFile();
     if (read === 0) throw fileWithoutRows("phone");
     const fingerprint = hash.digest();
-    const imported: ImportedPhones = {
+    const imported = {
       addedCount: added,
       alreadyCount: read - rejections.count - added,
       rejectedCount: rejections.count,
-      rejected: rejections.first,
     };
     return await run(
       { ...request, fingerprint: () => fingerprint },
-      { rpc, decide: () => Promise.resolve(imported), redisHalf: () => ({}) },
+      {
+        rpc,
+        async decide(trx): Promise<ImportedPhones> {
+          const erased = await joinAdders(trx, organizationId, erasureKey);
+          return { ...imported, rejected: await withoutErased(trx, erased, rejections.first) };
+        },
+        redisHalf: () => ({}),
+      },
     );
   }
 

@@ -1,6 +1,5 @@
-import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
-import { type Rejection, isPhone, plainPhone, shownPhone } from "../domain/contact.ts";
+import { type Rejection, phonesOf, plainPhone, shownPhone } from "../domain/contact.ts";
 import type { Tell } from "../domain/event.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import {
@@ -10,9 +9,11 @@ import {
 } from "../domain/suppressed-phone.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
 import { summaryOf } from "../jobs/new-job.ts";
+import { readPhone } from "../jobs/phone-argument.ts";
 import { pageSizeOf } from "../jobs/queries.ts";
 import type { Trx } from "../postgres/batch-jobs.ts";
 import type { Shares } from "../postgres/connections.ts";
+import { type ErasedPhones, type ErasureKey, findErased, joinAdders } from "../postgres/erased-phones.ts";
 import {
   addSuppressed,
   findSuppressed,
@@ -29,35 +30,48 @@ const isPhoneCursor = (keys: readonly unknown[]): keys is [number] =>
   Number.isInteger(keys[0]) && Number(keys[0]) >= 0 && Number(keys[0]) < 1e15;
 
 /** Each of the phones once, as it is stored; refuses all of them if one is no phone. */
-function readPhones(phones: readonly string[]): string[] {
-  const plain = phones.map(plainPhone);
-  const wrong = plain.findIndex((phone) => !isPhone(phone));
-  if (wrong === -1) return [...new Set(plain)];
-  const field = `phones[${wrong}]`;
-  throw new BatchJobError(
-    "invalid_argument",
-    `The request's field ${field} is wrong: it must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out.`,
-    { field },
-  );
-}
+const readPhones = (phones: readonly string[]): string[] => [
+  ...new Set(phones.map((phone, i) => readPhone(phone, `phones[${i}]`))),
+];
 
-/** Adds phones, and tells how many; answers how many were not on the list before. */
+/**
+ * Adds phones, and tells how many; answers how many were not on the list before. Those that were erased are kept out as
+ * they are: they are on none.
+ */
 export async function addTold(
   trx: Trx,
   request: Pick<CommandRequest, "caller" | "requestId">,
   phones: readonly SuppressedPhoneInput[],
+  erased: ErasedPhones | undefined,
   tell: Tell,
 ): Promise<number> {
   const { organizationId } = request.caller;
-  const added = await addSuppressed(trx, organizationId, phones);
+  const hidden = await findErased(trx, erased, phonesOf(phones));
+  const others = hidden.size === 0 ? phones : phones.filter(({ phone }) => !hidden.has(phone));
+  const added = await addSuppressed(trx, organizationId, others);
   const data = { givenPhones: phones.length, addedPhones: added };
   tell({ type: "suppressed_phones.added", ...byOf(request), data });
   return added;
 }
 
+/** What was rejected, without the phones that were erased: answers are kept. */
+export async function withoutErased<R extends { readonly phone: string }>(
+  trx: Trx,
+  erased: ErasedPhones | undefined,
+  rejected: readonly R[],
+): Promise<R[]> {
+  const hidden = await findErased(trx, erased, phonesOf(rejected));
+  return rejected.map((row) => (hidden.has(row.phone) ? { ...row, phone: "" } : row));
+}
+
 /** The phones that an organization has nobody call. */
-export function createSuppression(deps: { shares: Shares; reads: Shares; now: () => number }) {
-  const { shares, reads, now } = deps;
+export function createSuppression(deps: {
+  shares: Shares;
+  reads: Shares;
+  now: () => number;
+  erasureKey?: ErasureKey | undefined;
+}) {
+  const { shares, reads, now, erasureKey } = deps;
   // Nothing of it is in Redis.
   const run = createCommandRunner({ shares, doRedisHalves: () => [] });
 
@@ -76,8 +90,10 @@ export function createSuppression(deps: { shares: Shares; reads: Shares; now: ()
         rpc: "AddSuppressedPhones",
         redisHalf,
         async decide(trx, tell) {
-          const addedCount = accepted.length === 0 ? 0 : await addTold(trx, request, accepted, tell);
-          return { addedCount, alreadyCount: accepted.length - addedCount, ...summaryOf(rejected) };
+          const erased = await joinAdders(trx, request.caller.organizationId, erasureKey);
+          const addedCount = accepted.length === 0 ? 0 : await addTold(trx, request, accepted, erased, tell);
+          const shown = await withoutErased(trx, erased, rejected);
+          return { addedCount, alreadyCount: accepted.length - addedCount, ...summaryOf(shown) };
         },
       });
     },

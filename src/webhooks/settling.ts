@@ -105,6 +105,6 @@ const byItself: Pick<Parameters<Tell>[0], "actor" | "requestId"> = { actor: "ser
 const since = ({ failingSince }: Failing) => (failingSince === null ? {} : { failingSince });
 
 function reasonToDisable(ended: readonly Ended[], failingMs: number): DisabledReason | undefined {
-  if (ended.some(({ sent }) => sent.status === 410)) return "gone";
+  if (ended.some(({ sent }) => sent.failure === "gone")) return "gone";
   return failingMs >= disabledAfterMs ? "failing" : undefined;
 }

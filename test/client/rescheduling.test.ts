@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { Code } from "@connectrpc/connect";
 import { afterAll, expect, test } from "vitest";
 import { createClients } from "../../src/client/clients.ts";
 import { rescheduleBatchJobs } from "../../src/client/rescheduling.ts";
@@ -81,5 +82,28 @@ test("a caller that aborts is not answered on", async () => {
   const moving = rescheduleBatchJobs(jobs, { filter: {}, shift }, { signal: controller.signal });
   await moving.next();
   controller.abort();
-  await expect(allOf(moving)).rejects.toMatchObject({ code: 1 });
+  await expect(allOf(moving)).rejects.toMatchObject({ code: Code.Canceled });
+});
+
+test("a caller that aborts while it waits to ask again is told at once", async () => {
+  const { apiKey } = await anOrganization();
+  await using proxy = await startProxy(service.grpcUrl);
+  await proxy.cut();
+  const controller = new AbortController();
+  let tries = 0;
+  const { jobs } = createClients({
+    url: proxy.url,
+    apiKey,
+    interceptors: [
+      (next) => async (request) => {
+        tries += 1;
+        // It waits for most of a second after this one.
+        if (tries === 4) setTimeout(() => controller.abort(), 100);
+        return await next(request);
+      },
+    ],
+  });
+  const moving = allOf(rescheduleBatchJobs(jobs, { filter: {}, shift }, { signal: controller.signal }));
+  await expect(moving).rejects.toMatchObject({ code: Code.Canceled });
+  expect(tries).toBe(4);
 });

@@ -66,6 +66,10 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByRole("button", { name: "Show what comes of it" }).click();
     await page.getByText("1 job would be rescheduled").waitFor();
   },
+  "a person in all jobs": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/find#%2B14155000000`);
+    await page.getByRole("table", { name: "Where this person is" }).waitFor();
+  },
   "commands as curl": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
     await page.getByRole("button", { name: "As curl" }).click();

@@ -42,6 +42,10 @@ describe("the columns of a file", () => {
       ["", "tel", "TimeZone"],
       ["empty ", "phone tel", "timezone TimeZone"],
     ],
+    [
+      ["a", "Telefon mobil (privat)", "Due"],
+      ["field a", "phone Telefon mobil (privat)", "field Due"],
+    ],
     // Which of two it is has somebody to say.
     [
       ["mobile", "telephone"],
@@ -66,6 +70,16 @@ describe("the columns of a file", () => {
     const { table } = layOut(all, { hasTitles: false });
     expect(rolesOf(table.columns)).toEqual(roles);
     expect(table).toMatchObject({ rowCount: 1, titles: [], samples: first.map((value) => [value]) });
+  });
+
+  test.each([
+    ["a date", ["01.02.2027", "0151/23450000"], 1],
+    ["a date and the time of day", ["2027-02-01 10:00", "0151 - 23450000"], 1],
+    ["a customer's number, which may be a phone's", ["10000000", "015123450000"], undefined],
+  ])("are not taken for those of phones by %s", (_, values, phone) => {
+    const all = rowsOf(["a", "b"], values, values);
+    const { columns } = layOut(all, { hasTitles: true }).table;
+    expect(columns.findIndex(({ role }) => role === "phone")).toBe(phone ?? -1);
   });
 
   test("are left out where nobody sees them, but for those that are needed", () => {
@@ -161,7 +175,7 @@ test("rows that are not sent are written as they are, to be mended and read agai
       return row === undefined ? [] : [{ row, flaw }];
     }),
   );
-  const mended = csv.replace("\n0151,", "\n+15551000151,");
+  const mended = csv.replace(",0151,", ",+15551000151,");
   const file = createContactFile(plainFile);
   const [first, second, ...others] = [...file.read(Buffer.from(mended)), ...file.end()];
   expect(first).toMatchObject({
@@ -170,7 +184,7 @@ test("rows that are not sent are written as they are, to be mended and read agai
   expect(second).toMatchObject({ phone: "+1", flaw: { reason: "invalid_phone_format" } });
   expect(others).toEqual([]);
   // It says which row it was, and why.
-  expect(csv).toContain(',3,"phone must be E.164');
+  expect(csv).toContain('\n3,invalid_phone_format,"phone must be E.164');
 });
 
 test("of many bad rows all are counted and the first 100 are kept", () => {

@@ -88,13 +88,14 @@ describe("a cell", () => {
   });
 
   test("with a formula that was never worked out is empty, and counted", async () => {
-    const rows = [["phone"], [{ xml: "<c><f>1+1</f></c>" }, "x"]];
+    const rows = [["phone"], [{ xml: "<c><f>1+1</f></c>" }, "x"], [{ xml: "<c><f>1+1</f><v/></c>" }, "y"]];
     expect(await read(makeWorkbook({ S: { rows } }))).toMatchObject({
       rows: [
         [1, "phone", ""],
         [2, "", "x"],
+        [3, "", "y"],
       ],
-      unknownResults: 1,
+      unknownResults: 2,
     });
   });
 });

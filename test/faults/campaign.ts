@@ -45,6 +45,31 @@ async function unsuppressAll(insist: Insist, list: Suppressed): Promise<void> {
   );
 }
 
+/** Erases whoever has this phone. */
+async function erase(insist: Insist, phone: string): Promise<void> {
+  const request = { requestId: randomUUID(), phone, reason: "asked for it" };
+  await insist("EraseContacts", ({ jobs }, o) => jobs.eraseContacts(request, o), { timeoutMs: 20_000 });
+}
+
+/** The contacts of a job once more, in a job that nobody starts; answers its id, and how many it has. */
+async function copy(insist: Insist, batchJobId: string) {
+  const request = {
+    requestId: randomUUID(),
+    name: "A copy",
+    fromPhoneNumberId: "pn_1",
+    labels: { campaign: batchJobId },
+    copyContacts: { batchJobId },
+  };
+  return await insist("CreateBatchJob", ({ jobs }, o) => jobs.createBatchJob(request, o));
+}
+
+/** The jobs with a label that tells them from all others. */
+async function countLabelled(insist: Insist, campaign: string): Promise<number> {
+  const filter = { labels: { campaign } };
+  const { counts } = await insist("CountBatchJobs", ({ jobs }, o) => jobs.countBatchJobs({ filter }, o));
+  return counts.reduce((sum, { count }) => sum + count, 0);
+}
+
 /** Its clocks are ahead of UTC by an odd number of minutes. */
 const oddZone = { name: "Asia/Kathmandu", aheadMinutes: 345 };
 
@@ -106,6 +131,7 @@ export async function runCampaign(
     { length: chanceOfNew(0.3) ? random.between(1, 3) : 0 },
     () => `+1416${random.between(1_000_000, 9_999_999)}`,
   );
+  const erased = chanceOfNew(0.3) ? [`+1417${random.between(1_000_000, 9_999_999)}`] : [];
   const hasZones = chanceOfNew(0.3);
   const inSomeZones = (contacts: readonly ContactInput[]) =>
     hasZones ? inZones(contacts, random) : [...contacts];
@@ -115,7 +141,7 @@ export async function runCampaign(
     fromPhoneNumberId: "pn_1",
     contacts: inSomeZones([
       ...makeContacts(count),
-      ...suppressed.map((phone) => ({ phone, name: "", fields: {} })),
+      ...[...suppressed, ...erased].map((phone) => ({ phone, name: "", fields: {} })),
     ]),
     concurrentCallLimit: random.between(1, 10),
     maxAttempts: random.between(1, 3),
@@ -182,6 +208,17 @@ export async function runCampaign(
     );
     if (updated !== undefined) history.told.push({ kind: "updated", jobId: batchJobId, limit });
   }
+  for (const phone of erased) {
+    await erase(insist, phone);
+    history.told.push({ kind: "erased", phone });
+    const request = { ...command(), contacts: [{ phone, name: "", fields: {} }] };
+    const added = await unless(
+      ["already_terminal"],
+      insist("AddContacts", ({ jobs }, o) => jobs.addContacts(request, o)),
+    );
+    if ((added?.acceptedCount ?? 0) > 0)
+      history.wrong.push(`${phone} was erased, and added to ${batchJobId}`);
+  }
   if (random.chance(0.2)) {
     const [pause, resume] = [command(), command()];
     const rest = random.between(100, 1_000);
@@ -210,6 +247,12 @@ export async function runCampaign(
     const { batchJob } = await insist("GetBatchJob", ({ jobs }, o) => jobs.getBatchJob({ batchJobId }, o));
     if (batchJob !== undefined && final.has(batchJob.status) && batchJob.counts?.dialing === 0) {
       if (list !== undefined) await unsuppressAll(insist, list);
+      if (!chanceOfNew(0.3)) return;
+      const copied = await copy(insist, batchJobId);
+      // Whoever was erased is in no copy.
+      history.told.push({ kind: "contacts", jobId: copied.batchJobId, total: total - erased.length });
+      const labelled = await countLabelled(insist, batchJobId);
+      if (labelled !== 1) history.wrong.push(`${labelled} jobs have the label of the copy of ${batchJobId}`);
       return;
     }
     if (batchJob?.pauseReason === "pause_when") {

@@ -135,6 +135,7 @@ export type Told =
       readonly result: "recorded" | "already_recorded" | "lease_expired";
     }
   | { readonly kind: "released"; readonly leaseId: string }
+  | { readonly kind: "erased"; readonly phone: string }
   | Suppressed;
 
 /** Phones that nobody calls: from the answer that said so until somebody asks to take them off the list, in unix ms. */

@@ -325,6 +325,15 @@ describe("a lease on a phone that nobody was to call", () => {
   });
 });
 
+test("the oracle finds a phone that was erased, wherever it is left", async () => {
+  await using world = await makeWorld();
+  world.history.told.push(
+    { kind: "erased", phone: "+14155000000" },
+    { kind: "erased", phone: "+4915123456789" },
+  );
+  expect(await broken(world)).toEqual(["nothing is left of a phone that was erased"]);
+});
+
 test("the oracle counts why calls were unavailable", () => {
   const history = createHistory();
   const tried = { at: 0, rpc: "GetBatchJob", replica: "replica 1", ms: 1 };

@@ -8,6 +8,7 @@ import { invariants } from "../../src/postgres/invariants.ts";
 import { asRows } from "../../src/postgres/lease-rows.ts";
 import type { RedisClient } from "../../src/redis/connection.ts";
 import { keysExpiryMs } from "../../src/redis/contact-list.ts";
+import { placesOf } from "../support/whole-database.ts";
 import type { Held, History, Suppressed, Told } from "./history.ts";
 
 /** A promise that was broken, and where. */
@@ -200,7 +201,7 @@ async function judgeAnswers(db: Database, { told, wrong }: History): Promise<Vio
   );
   const attempts = await outcomesOf(db, told);
   const holds = (one: Told): boolean => {
-    if (one.kind === "suppressed") return true;
+    if (one.kind === "suppressed" || one.kind === "erased") return true;
     if ("leaseId" in one) {
       const attempt = attempts.get(one.leaseId);
       if (one.kind === "released") return attempt === undefined;
@@ -241,6 +242,14 @@ async function judgeSuppressed(db: Database, { told }: History): Promise<Violati
     rule: "nobody is leased whose phone is suppressed, from the answer on",
     detail: shown(row),
   }));
+}
+
+/** Where anything is left of phones that were erased. */
+async function judgeErased(db: Database, { told }: History): Promise<Violation[]> {
+  const phones = told.flatMap((one) => (one.kind === "erased" ? [one.phone.slice(1)] : []));
+  if (phones.length === 0) return [];
+  const places = await placesOf(db, phones);
+  return places.map((detail) => ({ rule: "nothing is left of a phone that was erased", detail }));
 }
 
 /** The contacts that were in two hands at once, by what their workers were answered. */
@@ -302,6 +311,7 @@ export async function judge(place: {
     ...(await judgeHours(place.db)),
     ...(await judgeAnswers(place.db, place.history)),
     ...(await judgeSuppressed(place.db, place.history)),
+    ...(await judgeErased(place.db, place.history)),
     ...judgeHands(place.history.held),
     ...(await judgeRedis(place.db, place.redis, place.prefix)),
   ];

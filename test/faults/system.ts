@@ -87,7 +87,7 @@ export async function startSystem(
           postgresUrl: servers.postgres.url,
           redisUrl: servers.redis.url,
           apiKey,
-          settings: settings(i),
+          settings: { ERASURE_KEY: "the key of this system, which is no secret", ...settings(i) },
           directory: () => options.directory?.(i) ?? root,
         }),
       ),
@@ -112,7 +112,9 @@ export async function startSystem(
         replica
           .log()
           .split("\n")
-          .filter((line) => /unexpected error|deadlock detected|\+1415\d{7}|^\s*at .*\(|Warning/.test(line)),
+          .filter((line) =>
+            /unexpected error|deadlock detected|\+141[5-7]\d{7}|^\s*at .*\(|Warning/.test(line),
+          ),
       ),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

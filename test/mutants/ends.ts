@@ -112,8 +112,8 @@ export const endings: Mutant[] = [
   {
     guard: "the history of a job goes with it",
     file: "src/postgres/contacts.ts",
-    text: '["zone_sets", "progress", "history"]',
-    instead: '["zone_sets", "progress"]',
+    text: '["zone_sets", "progress", "history", ',
+    instead: '["zone_sets", "progress", ',
     test: "test/jobs/history.test.ts",
     title: "what was noted is read by its organization alone, and goes with its job",
   },

@@ -1,6 +1,6 @@
 import type { Mutant } from "./mutants.ts";
 
-/** Lists of people: how their phones are read, who is copied, and by which labels jobs are found. */
+/** Lists of people: how their phones are read, who is copied, found and erased, and by which labels jobs are found. */
 export const lists: Mutant[] = [
   {
     guard: "digits that are no number of a country's plan are not called",
@@ -21,8 +21,8 @@ export const lists: Mutant[] = [
   {
     guard: "whoever is suppressed is not copied into another job",
     file: "src/postgres/copies.ts",
-    text: "(await hasSuppressed(trx, from.organizationId)) ? isNotSuppressed : undefined",
-    instead: "undefined as Sql | undefined",
+    text: "    ...((await hasSuppressed(trx, from.organizationId)) ? [isNotSuppressed] : []),\n",
+    instead: "",
     test: "test/jobs/copying.test.ts",
     title: "leaves those out whose phone is suppressed by now",
   },
@@ -33,5 +33,85 @@ export const lists: Mutant[] = [
     instead: "",
     test: "test/jobs/labels.test.ts",
     title: "a job is found by the labels that it is given instead of others",
+  },
+  {
+    guard: "whoever was erased is not copied into another job",
+    file: "src/postgres/copies.ts",
+    text: "    ...(erased === undefined ? [] : [isNotErased(erased)]),\n",
+    instead: "",
+    test: "test/jobs/erasing.test.ts",
+    title: "whoever was erased is kept out, whichever way they come, and no answer shows the phone",
+  },
+  {
+    guard: "whoever erases waits for those who add contacts and do not know of it",
+    file: "src/jobs/erasing.ts",
+    text: "  await awaitAdders(db, organizationId);\n",
+    instead: "",
+    test: "test/jobs/erasing.test.ts",
+    title: "a person who is being added meanwhile is erased, too",
+  },
+  {
+    guard: "a contact that was erased is not leased",
+    file: "src/postgres/functions/open_leases.sql",
+    text: "\n      or coalesce(b.contact <> '' and contact_phone(b.contact) is null, false) as is_suppressed",
+    instead: " as is_suppressed",
+    test: "test/jobs/erasing.test.ts",
+    title: "is not leased any more: it ends as suppressed when its turn comes",
+  },
+  {
+    guard: "of a call with an erased contact no word is kept",
+    file: "src/postgres/functions/end_leases.sql",
+    text: "case when not l.is_erased then g.failure_reason end as failure_reason",
+    instead: "g.failure_reason",
+    test: "test/jobs/erasing.test.ts",
+    title: "in a call ends as its call does, and of what is reported no word is kept",
+  },
+  {
+    guard: "another request's id erases nobody",
+    file: "src/jobs/erasing.ts",
+    text: `requestKey !== undefined && (await checkUnused(db, requestKey)) === "kept"`,
+    instead: "false",
+    test: "test/jobs/erasing.test.ts",
+    title: "of another request is refused before anybody is erased",
+  },
+  {
+    guard: "a phone is found only where a contact has it",
+    file: "src/postgres/contact-blocks.ts",
+    text: "strpos(E'\\\\n' || ${block}, E'\\\\n' || ${phone} || E'\\\\t')",
+    instead: "strpos(${block}, ${phone})",
+    test: "test/jobs/finding.test.ts",
+    title: "nobody is found by a part of a phone, by a longer one, or by what a field says",
+  },
+  {
+    guard: "what is sorted while its job is locked waits",
+    file: "src/postgres/sorted-phones.ts",
+    text: "      .skipLocked()\n",
+    instead: "",
+    test: "test/jobs/finding.test.ts",
+    title: "leaves a job alone that somebody has locked, and goes on with others",
+  },
+  {
+    guard: "the rejected rows of one job are not had under another",
+    file: "src/postgres/rejected-rows.ts",
+    text: "part from rejected_rows\n    where organization_id = ${organizationId} and job_id = ${jobId} and",
+    instead: "part from rejected_rows\n    where organization_id = ${organizationId} and",
+    test: "test/jobs/import/rejected-rows.test.ts",
+    title: "is the job's, and the organization's",
+  },
+  {
+    guard: "rejected rows go with their job",
+    file: "src/postgres/contacts.ts",
+    text: `, "rejected_rows"] as const`,
+    instead: "] as const",
+    test: "test/jobs/import/rejected-rows.test.ts",
+    title: "goes with its job",
+  },
+  {
+    guard: "no spreadsheet runs a cell of rejected rows",
+    file: "src/files/rejected-sheet.ts",
+    text: "return text === undefined ? absentCell : toCell(text);",
+    instead: "return text ?? absentCell;",
+    test: "test/jobs/import/rejected-rows.test.ts",
+    title: "are had whole and in its order, with their lines and what is wrong, duplicates too",
   },
 ];

@@ -1759,6 +1759,14 @@ const upgrades: Mutant[] = [
     title: "does not run on one that has lost what it uses, and one that can do without runs",
   },
   {
+    guard: "nobody, a command neither, migrates through a pooler of transactions",
+    file: "src/postgres/prepare.ts",
+    text: "  await checkConnections(addresses);\n",
+    instead: "",
+    test: "test/postgres/poolers.test.ts",
+    title: "so are commands, many at once as well",
+  },
+  {
     guard: "a migration waits for a lock only so long as others can wait behind it",
     file: "src/postgres/migrate.ts",
     text: "lockTimeoutMs: lockPatienceMs",

@@ -52,4 +52,20 @@ export const reads: readonly Mutant[] = [
     test: "test/redis/contact-list.test.ts",
     title: "of one that is not a list fails alone, however many it is looked at with",
   },
+  {
+    guard: "a reader of some jobs' events is not taken past what was not looked at",
+    file: "src/postgres/events.ts",
+    text: "having count(*) = ${part.size}",
+    instead: "having false",
+    test: "test/events/events-of-jobs.test.ts",
+    title: "sees each once and in order, whatever a page holds and however many are looked at for it",
+  },
+  {
+    guard: "numbers that are far apart are on the list as they are",
+    file: "src/redis/steps.ts",
+    text: "    for (; way >= longest; way -= longest) steps[size++] = longest;\n",
+    instead: "",
+    test: "test/redis/contact-list.test.ts",
+    title: "takes 10,000 numbers at once, however far apart they are",
+  },
 ];

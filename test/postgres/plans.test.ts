@@ -21,8 +21,12 @@ import {
   listContacts,
   purgeDeletedContacts,
   readChunk,
+  wholeChunk,
 } from "../../src/postgres/contacts.ts";
+import { readEvents } from "../../src/postgres/events.ts";
 import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/requests.ts";
+import { findContactsByPhone } from "../../src/postgres/find-contacts.ts";
+import { sortPhones } from "../../src/postgres/sorted-phones.ts";
 import { jobsToNote, noteCounts, readNoted } from "../../src/postgres/history.ts";
 import { everyJob } from "../../src/postgres/job-filter.ts";
 import { listJobs } from "../../src/postgres/job-search.ts";
@@ -55,13 +59,18 @@ const jobsThere = 3_000;
 
 let parts: Parts;
 let explained: Explained;
-let jobs: { pending: BatchJobRow; scheduled: BatchJobRow; running: BatchJobRow; large: BatchJobRow };
+let jobs: Record<"pending" | "scheduled" | "running" | "large" | "inSets" | "told", BatchJobRow>;
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());
 
 const noJob = () => ({ organizationId: parts.caller.organizationId, id: randomUUID() });
 
 const entries = () => [entryIdOf(jobs.scheduled), ...Array.from({ length: 99 }, () => randomUUID())];
+
+/** So many events of commands are there, and of attempts: all but five of each of one job. */
+const eventsThere = 5_000;
+const eventBounds = { size: 50, mostLookedAt: 10_000 };
+const ofJob = ({ id }: BatchJobRow) => ({ types: [], batchJobIds: [id] });
 
 /** What is done with the jobs, and at most how many rows it may touch. Each changes what it finds back, or nothing. */
 const statements: Record<string, { rows: number; work: (db: Explained["db"]) => Promise<unknown> }> = {
@@ -78,6 +87,13 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
         size: 50,
       }),
   },
+  // For each job a look-up; the last of its jobs has the phone, and the contact is read.
+  "finding a phone in 6,000 jobs": {
+    rows: 2 * jobsThere + 3_100,
+    work: (db) =>
+      findContactsByPhone(db, parts.caller.organizationId, "+14155019999", { after: undefined, size: 50 }),
+  },
+  "looking for phones that are to be sorted": { rows: 0, work: (db) => sortPhones(db) },
   "watching 100 jobs": {
     rows: 100,
     work: (db) => readVersions(db, [keyOf(jobs.running), ...Array.from({ length: 99 }, noJob)]),
@@ -171,6 +187,24 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
   "reading a chunk of which 400 were called": {
     rows: 2 * (400 + 1),
     work: (db) => readChunk(db, parts.caller.organizationId, jobs.large.id, 10_000, 1_000),
+  },
+  "reading a chunk of contacts in several sets": {
+    rows: 1 + 2 * 22,
+    work: (db) => wholeChunk(db, parts.caller.organizationId, jobs.inSets.id, 8_000, 1_000),
+  },
+  // The head of the log, and of the job as many of either kind as there are.
+  "reading the few events of a job": {
+    rows: 1 + 2 * 5,
+    work: (db) => readEvents(db, parts.caller.organizationId, 0, ofJob(jobs.running), eventBounds),
+  },
+  "reading a page of the events of a job": {
+    rows: 1 + 2 * 50,
+    work: (db) => readEvents(db, parts.caller.organizationId, 0, ofJob(jobs.told), eventBounds),
+  },
+  "reading the last events of a job": {
+    rows: 1 + 2 * 3,
+    work: (db) =>
+      readEvents(db, parts.caller.organizationId, 2 * eventsThere - 2, ofJob(jobs.told), eventBounds),
   },
   "showing a contact": {
     rows: 3,
@@ -304,6 +338,7 @@ beforeAll(async () => {
     "deleted_jobs",
     "api_keys",
     "attempts",
+    "events",
     "leases",
   ];
   for (const table of tables) {
@@ -315,6 +350,8 @@ beforeAll(async () => {
     scheduled: await makeJob(parts, { status: "scheduled" }),
     running: await makeJob(parts, { status: "running" }),
     large: await makeJob(parts, { contacts: 10 }),
+    inSets: await makeJob(parts, { contacts: 10 }),
+    told: await makeJob(parts),
   };
   // The connection knows its statements from tables that are as good as empty, and has planned those that are prepared
   // for good: for whatever parameters, after they were planned five times for those given.
@@ -347,6 +384,27 @@ beforeAll(async () => {
     insert into attempts (
       organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome)
     select ${parts.caller.organizationId}, gen_random_uuid(), n, 1, 0, '', now(), now(), now(), 'busy' from generate_series(1, 5000) n`.execute(
+    parts.db,
+  );
+  const { organizationId } = parts.caller;
+  const jobOfEvent = sql`case when n % 1000 = 500 then ${jobs.running.id}::uuid else ${jobs.told.id}::uuid end`;
+  await sql`
+    insert into events (organization_id, sequence, occurred_at, actor, type, request_id, batch_job_id)
+    select ${organizationId}, 2 * n, now(), 'service', 'batch_job.updated', '', ${jobOfEvent}
+    from generate_series(1, ${eventsThere}::int) n`.execute(parts.db);
+  await sql`
+    insert into attempts (
+      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, sequence)
+    select ${organizationId}, ${jobOfEvent}, 100000 + n, 1, 0, '', now(), now(), now(), 'busy', 2 * n + 1
+    from generate_series(1, ${eventsThere}::int) n`.execute(parts.db);
+  await sql`
+    insert into event_heads (organization_id, sequence) values (${organizationId}, ${2 * eventsThere + 1})
+    on conflict (organization_id) do update set sequence = excluded.sequence`.execute(parts.db);
+  await writeContacts(parts.db, [jobs.inSets.id], { from: 11, to: 20_000 });
+  await sql`
+    update contact_blocks set zone_sets = array(select (n % 12)::smallint from generate_series(1, 50) n)
+    where job_id = ${jobs.inSets.id}`.execute(parts.db);
+  await sql`update batch_jobs set total_contacts = 20000, zone_sets = 12, pending_contacts = 20000 where id = ${jobs.inSets.id}`.execute(
     parts.db,
   );
   const called = Array.from({ length: 400 }, (_, i) => 10_001 + i);

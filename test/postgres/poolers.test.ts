@@ -16,6 +16,7 @@ import { type Database, openDatabase } from "../../src/postgres/database.ts";
 import { often } from "../../src/postgres/prepared.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { startService } from "../../src/service.ts";
+import { runProgram } from "../support/command.ts";
 import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
 import { findPgBouncer, startPgBouncer } from "../support/pgbouncer.ts";
 import { connected } from "../support/parts.ts";
@@ -27,10 +28,13 @@ const database = stack.use(await cloneDatabase());
 const pgBouncer = await findPgBouncer();
 const why = typeof pgBouncer === "string" ? ` (skipped: ${pgBouncer})` : "";
 
-async function startPooler(settings: Record<string, string>) {
+async function startPooler(settings: Record<string, string>, url = database.url) {
   if (typeof pgBouncer === "string") throw new Error(pgBouncer);
-  return await startPgBouncer(pgBouncer, database.url, settings);
+  return await startPgBouncer(pgBouncer, url, settings);
 }
+
+const refusesTransactions =
+  "The connections of DATABASE_URL go through a pooler that gives each transaction another one of the server's, and files of contacts need one that stays; set DATABASE_DIRECT_URL to a URL that leads to Postgres itself.";
 
 /** What people end up with after "unsupported startup parameter". */
 const ignoring = {
@@ -280,9 +284,7 @@ describe.skipIf(why !== "")(`through PgBouncer${why}`, () => {
 
   test("in transaction mode alone the start is refused, with what would work", async () => {
     await using pooler = await startPooler(ignoring);
-    expect(await complaint({ databaseUrl: pooler.url, directUrl: pooler.url })).toBe(
-      "The connections of DATABASE_URL go through a pooler that gives each transaction another one of the server's, and files of contacts need one that stays; set DATABASE_DIRECT_URL to a URL that leads to Postgres itself.",
-    );
+    expect(await complaint({ databaseUrl: pooler.url, directUrl: pooler.url })).toBe(refusesTransactions);
   });
 
   test("so is one whose DATABASE_DIRECT_URL leads through it as well, whatever others do meanwhile", async () => {
@@ -297,6 +299,27 @@ describe.skipIf(why !== "")(`through PgBouncer${why}`, () => {
     );
     over.abort();
     await Promise.all(others);
+  });
+
+  test("so are commands, many at once as well, which leave no lock behind, and work by the direct URL", async () => {
+    await using empty = await createEmptyDatabase();
+    await using pooler = await startPooler(ignoring, empty.url);
+    const run = (settings: Record<string, string>) =>
+      runProgram("src/access/keys.ts", ["create", "--role", "viewer"], {
+        DATABASE_URL: pooler.url,
+        ...settings,
+      });
+    const refused = { exitCode: 1, stdout: "", stderr: `${refusesTransactions}\n` };
+    expect(await Promise.all([run({}), run({}), run({})])).toEqual([refused, refused, refused]);
+    const client = new Client({ connectionString: empty.url });
+    await client.connect();
+    const ofThisDatabase = "database = (select oid from pg_database where datname = current_database())";
+    const locks = await client.query(
+      `select from pg_locks where locktype = 'advisory' and ${ofThisDatabase}`,
+    );
+    await client.end();
+    expect(locks.rowCount).toBe(0);
+    expect(await run({ DATABASE_DIRECT_URL: empty.url })).toMatchObject({ exitCode: 0, stderr: "" });
   });
 
   test("in statement mode the start is refused", async () => {

@@ -50,8 +50,8 @@ export async function fanOutUnguarded(
     .where("number", ">", seen.last)
     .orderBy("number")
     .execute();
-  const numbers = rows.map((row) => String(row.number));
-  await contactList.append(keyOf(job), seen, Number(numbers.at(-1) ?? seen.last), inSet0(numbers));
+  const numbers = rows.map(({ number }) => number);
+  await contactList.append(keyOf(job), seen, numbers.at(-1) ?? seen.last, inSet0(numbers));
 }
 
 /** A list whose chunks are put on it wherever its position is by then. */
@@ -60,9 +60,7 @@ export function appendUnguarded({ contactList, redis, keys }: Parts): ContactLis
     ...contactList,
     async append(job: JobKey, { epoch }: Position, last: number, chunk: readonly NumbersInSet[]) {
       const each = chunk.flatMap(({ numbers }) =>
-        "first" in numbers
-          ? Array.from({ length: numbers.count }, (_, i) => String(numbers.first + i))
-          : numbers,
+        "first" in numbers ? Array.from({ length: numbers.count }, (_, i) => numbers.first + i) : numbers,
       );
       await redis.rpush(keys.contacts(job), ...each);
       await redis.set(keys.position(job), `${epoch}:${last}`);

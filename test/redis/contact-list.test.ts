@@ -25,7 +25,7 @@ async function positionOf({ contactList }: Parts, job: JobKey): Promise<Position
 async function makeList(parts: Parts, revision = 5): Promise<{ job: JobKey; position: Position }> {
   const job = aJob();
   await parts.contactList.create(job, revision);
-  await parts.contactList.append(job, await positionOf(parts, job), 3, inSet0(numbersTo(3)));
+  await parts.contactList.append(job, await positionOf(parts, job), 3, inSet0([1, 2, 3]));
   return { job, position: await positionOf(parts, job) };
 }
 
@@ -144,7 +144,7 @@ describe("append", () => {
   test("puts numbers at the end and moves the position", async () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
-    expect(await parts.contactList.append(job, position, 6, inSet0(["4", "6"]))).toEqual({
+    expect(await parts.contactList.append(job, position, 6, inSet0([4, 6]))).toEqual({
       appended: true,
       position: { ...position, last: 6 },
     });
@@ -169,8 +169,8 @@ describe("append", () => {
   test("does nothing the second time, and answers where the position is", async () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
-    await parts.contactList.append(job, position, 6, inSet0(["4", "5", "6"]));
-    expect(await parts.contactList.append(job, position, 5, inSet0(["4", "5"]))).toEqual({
+    await parts.contactList.append(job, position, 6, inSet0([4, 5, 6]));
+    expect(await parts.contactList.append(job, position, 5, inSet0([4, 5]))).toEqual({
       appended: false,
       position: { ...position, last: 6 },
     });
@@ -182,7 +182,7 @@ describe("append", () => {
     const { job, position } = await makeList(parts);
     await parts.contactList.create(job, 6);
     const now = await positionOf(parts, job);
-    expect(await parts.contactList.append(job, { ...position, last: 0 }, 3, inSet0(numbersTo(3)))).toEqual({
+    expect(await parts.contactList.append(job, { ...position, last: 0 }, 3, inSet0([1, 2, 3]))).toEqual({
       appended: false,
       position: now,
     });
@@ -193,19 +193,36 @@ describe("append", () => {
     await using parts = await freshParts();
     const { job, position } = await makeList(parts);
     await parts.contactList.unlink(job, 5);
-    expect(await parts.contactList.append(job, position, 6, inSet0(["4", "5", "6"]))).toEqual({
+    expect(await parts.contactList.append(job, position, 6, inSet0([4, 5, 6]))).toEqual({
       appended: false,
       position: undefined,
     });
     expect(await keysUnder(parts.redis, parts.prefix)).toEqual([]);
   });
 
-  test("takes 10,000 numbers at once", async () => {
+  test("takes 10,000 numbers at once, however far apart they are", async () => {
     await using parts = await freshParts();
-    const job = aJob();
+    for (const apart of [1, 2, 126, 127, 128, 254, 255, 1_000]) {
+      const job = aJob();
+      await parts.contactList.create(job, 2);
+      const numbers = Array.from({ length: 10_000 }, (_, i) => 5 + i * apart);
+      await parts.contactList.append(job, await positionOf(parts, job), 10_000 * apart, inSet0(numbers));
+      expect(await listOf(parts, job)).toEqual(numbers.map(String));
+    }
+  });
+
+  test("takes numbers of several sets at once, each for its own list", async () => {
+    await using parts = await freshParts();
+    const job = { ...aJob(), zoneSets: 3 };
     await parts.contactList.create(job, 2);
-    await parts.contactList.append(job, await positionOf(parts, job), 10_000, inSet0(numbersTo(10_000)));
-    expect(await listOf(parts, job)).toEqual(numbersTo(10_000));
+    const chunk = [
+      { zoneSet: 2, numbers: [1, 200, 201] },
+      { zoneSet: 0, numbers: { first: 2, count: 3 } },
+      { zoneSet: 1, numbers: [199] },
+    ];
+    await parts.contactList.append(job, await positionOf(parts, job), 201, chunk);
+    const lists = [0, 1, 2].map((zoneSet) => parts.redis.lrange(parts.keys.contacts(job, zoneSet), 0, -1));
+    expect(await Promise.all(lists)).toEqual([["2", "3", "4"], ["199"], ["1", "200", "201"]]);
   });
 
   for (const count of [0, 1, 3_999, 4_000, 4_001, 10_000]) {
@@ -409,7 +426,7 @@ test("what Redis refuses comes as an error that names the step and none of the a
   const calls = [
     () => parts.contactList.create(job, 6),
     () => parts.contactList.position(job),
-    () => parts.contactList.append(job, position, 4, inSet0([secret])),
+    () => parts.contactList.append(job, position, 4, inSet0([Number(secret)])),
     () => parts.contactList.restart(job, position, 5),
     () => parts.contactList.unlink(job, 5),
     () => parts.contactList.look(job, Date.now()),

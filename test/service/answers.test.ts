@@ -171,6 +171,8 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   ImportContacts: {
     ...added,
     rejectedContacts: times(100, () => ({ line: int32, phone: text(50), reason: 3 })),
+    importId: id,
+    keptRejectedContactsCount: int32,
   },
   StartBatchJob: { ...done, contactsEnqueued: int32, redisJobCancelled: true, startedAt: time },
   RescheduleBatchJob: { ...done, scheduledStartTime: time, oldJobCancelled: true, newScheduledJobId: id },
@@ -194,10 +196,14 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   ReadStartTime: { scheduledStartTime: time, timezone: text(64), localTime: text(30), occursAgainAt: time },
   WatchBatchJobs: { batchJob: largestJob() },
   ExportContacts: { csv: new Uint8Array(pieceBytes) },
+  // A part ends with the row that fills it, which has 256 Ki characters at most.
+  ExportRejectedRows: { csv: new Uint8Array(1024 * 1024) },
   GetContact: { contact: largestContact(), attempts: times(10, largestAttempt) },
   ListBatchJobs: undefined,
   CountBatchJobs: { counts: times(7, () => ({ status: 7, count: int32, isAtLeast: true })) },
   ListContacts: undefined,
+  FindContacts: undefined,
+  EraseContacts: { erasedContacts: int32 },
   LeaseContacts: undefined,
   ExtendLeases: { leases: times(1_000, () => ({ leaseId: text(64), leaseExpiresAt: time })) },
   CheckLeases: { leases: times(1_000, () => ({ leaseId: text(64), state: 3, leaseExpiresAt: time })) },

@@ -142,6 +142,8 @@ describe.each(Object.keys(senders))("%s", (name) => {
       acceptedCount: 3,
       totalContacts: 3,
       rejectedContactsCount: 2,
+      importId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      keptRejectedContactsCount: 2,
       rejectedContacts: [
         {
           line: 5,

@@ -21,7 +21,15 @@ const methods = BatchJobService.methods
   .filter((method) => method.methodKind === "unary")
   .map((method) => method.localName as Method);
 const jobMethods = methods.filter(
-  (method) => !["createBatchJob", "listBatchJobs", "countBatchJobs", "readStartTime"].includes(method),
+  (method) =>
+    ![
+      "createBatchJob",
+      "listBatchJobs",
+      "countBatchJobs",
+      "findContacts",
+      "eraseContacts",
+      "readStartTime",
+    ].includes(method),
 );
 const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1", contacts: makeContacts(2) };
 

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { type Client, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -92,6 +93,7 @@ let known: {
   endedLeaseId: string;
   jobsToken: string;
   contactsToken: string;
+  foundToken: string;
   apiKeyId: string;
   keysToken: string;
   suppressedToken: string;
@@ -190,7 +192,7 @@ beforeAll(async () => {
     contacts: ownersContacts,
     requestId,
   });
-  await owner.jobs.createBatchJob(ownersJob);
+  await owner.jobs.createBatchJob({ ...ownersJob, contacts: ownersContacts.slice(1, 2) });
   await owner.jobs.startBatchJob({ batchJobId });
   const { apiKey } = await owner.access.createApiKey({ name: secrets.apiKey, role: Role.VIEWER, requestId });
   const leasing = { workerId: secrets.worker, maxContacts: 2, requestId };
@@ -201,6 +203,10 @@ beforeAll(async () => {
   });
   const { nextPageToken: jobsToken } = await owner.jobs.listBatchJobs({ pageSize: 1 });
   const { nextPageToken: contactsToken } = await owner.jobs.listContacts({ batchJobId, pageSize: 1 });
+  const { nextPageToken: foundToken } = await owner.jobs.findContacts({
+    phone: `+1${secrets.phone}1`,
+    pageSize: 1,
+  });
   const { nextPageToken: keysToken } = await owner.access.listApiKeys({ pageSize: 1 });
   const suppressed = [suppressedPhone, "+14155507888"].map((phone) => ({
     phone,
@@ -224,6 +230,7 @@ beforeAll(async () => {
     endedLeaseId,
     jobsToken,
     contactsToken,
+    foundToken,
     apiKeyId: apiKey?.apiKeyId ?? "",
     keysToken,
     suppressedToken,
@@ -234,6 +241,7 @@ beforeAll(async () => {
       "batch_jobs",
       "contact_blocks",
       "contact_phones",
+      "sorted_phones",
       "leases",
       "attempts",
       "retries",
@@ -244,6 +252,7 @@ beforeAll(async () => {
       "stored_contacts",
       "suppressed_phones",
       "job_labels",
+      "erased_phones",
       "webhook_endpoints",
       "webhook_deliveries",
       "organizations",
@@ -318,6 +327,13 @@ const attempts: Record<string, () => Promise<void>> = {
     const path = `/batch-jobs/${known.batchJobId}/contacts.csv`;
     expect(await asStranger("GET", path)).toMatchObject({ status: 404 });
   },
+  ExportRejectedRows: async () => {
+    const { batchJobId } = known;
+    const rows = stranger.jobs.exportRejectedRows({ batchJobId, importId: randomUUID() });
+    expect(await refusal(firstOf(rows))).toEqual(notFound());
+    const path = `/batch-jobs/${batchJobId}/imports/${randomUUID()}/rejected.csv`;
+    expect(await asStranger("GET", path)).toMatchObject({ status: 404 });
+  },
   StartBatchJob: onTheirJob((jobs, job) => jobs.startBatchJob(job)),
   RescheduleBatchJob: onTheirJob((jobs, job) =>
     jobs.rescheduleBatchJob({ ...job, scheduledStartTime: "2035-01-01T00:00:00" }),
@@ -348,6 +364,21 @@ const attempts: Record<string, () => Promise<void>> = {
       const list = stranger.jobs.listContacts({ batchJobId: known.batchJobId, pageToken });
       expect(await refusal(list)).toEqual(notFound());
     }
+  },
+  FindContacts: async () => {
+    const phone = `+1${secrets.phone}1`;
+    expect((await stranger.jobs.findContacts({ phone })).contacts).toEqual([]);
+    const find = stranger.jobs.findContacts({ phone, pageToken: known.foundToken });
+    expect(await refusal(find)).toMatchObject({ reason: "invalid_page_token" });
+  },
+  EraseContacts: async () => {
+    const phone = `+1${secrets.phone}1`;
+    const { erasedContacts } = await stranger.jobs.eraseContacts({
+      phone,
+      reason: "asked",
+      requestId: known.requestId,
+    });
+    expect(erasedContacts).toBe(0);
   },
   ListBatchJobs: async () => {
     expect((await stranger.jobs.listBatchJobs({})).batchJobs).toEqual([]);

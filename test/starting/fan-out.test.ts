@@ -97,6 +97,72 @@ describe("chunks", () => {
   });
 });
 
+describe("chunks of contacts in several sets of time zones", () => {
+  const zoneSets = 300;
+  const setOf = (number: number) => (number % 5 === 0 ? 0 : (number * number) % zoneSets);
+  /** Blocks of several sizes, one of them all in set 0. */
+  const blocks = [
+    [1, 40],
+    [41, 41],
+    [42, 100],
+    [101, 160],
+    [161, 400],
+  ] as const;
+
+  async function makeInSets(parts: Parts, run: "first" | "again") {
+    const job = await makeJob(parts, { status: "running", contacts: 0 });
+    for (const [first, last] of blocks) {
+      const numbers = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+      await parts.db
+        .insertInto("contact_blocks")
+        .values({
+          organization_id: job.organization_id,
+          job_id: job.id,
+          first_number: first,
+          contacts: numbers.map((number) => `+1415${5_000_000 + number}\t\t{}`).join("\n"),
+          zone_sets: first === 101 ? null : numbers.map(setOf),
+        })
+        .execute();
+    }
+    await parts.db
+      .updateTable("batch_jobs")
+      .set({ total_contacts: 400, pending_contacts: 400, zone_sets: zoneSets })
+      .where("id", "=", job.id)
+      .execute();
+    await parts.contactList.create({ ...keyOf(job), zoneSets }, job.revision, run);
+    return job;
+  }
+
+  async function listsOf({ redis, keys }: Parts, job: BatchJobRow): Promise<Record<number, number[]>> {
+    const lists: Record<number, number[]> = {};
+    for (let zoneSet = 0; zoneSet < zoneSets; zoneSet += 1) {
+      const list = await redis.lrange(keys.contacts(keyOf(job), zoneSet), 0, -1);
+      if (list.length > 0) lists[zoneSet] = list.map(Number);
+    }
+    return lists;
+  }
+
+  const without = (called: readonly number[]) => {
+    const left = Array.from({ length: 400 }, (_, i) => i + 1).filter((number) => !called.includes(number));
+    return Object.fromEntries(
+      Map.groupBy(left, (number) => (number >= 101 && number <= 160 ? 0 : setOf(number))).entries(),
+    );
+  };
+
+  for (const size of [7, 60, 1_000]) {
+    test(`of ${size} put each on the list of its set, once and in order`, async () => {
+      await using parts = await freshParts({ chunkSize: size });
+      const [first, again] = [await makeInSets(parts, "first"), await makeInSets(parts, "again")];
+      const called = [1, 40, 41, 100, 130, 399, 400];
+      await writeCalled(parts.db, again, called, "completed");
+      await Promise.all([first, again].map((job) => parts.fanOut.run(keyOf(job))));
+      expect(await listsOf(parts, first)).toEqual(without([]));
+      expect(await listsOf(parts, again)).toEqual(without(called));
+      expect(await countOf(parts, "fanOutContacts")).toBe(400 + 400 - called.length);
+    });
+  }
+});
+
 const begun = (job: BatchJobRow) => ({
   key: keyOf(job),
   revision: job.revision,

@@ -29,11 +29,13 @@ async function allRows({ db }: Parts): Promise<Record<string, Row[]>> {
     "contact_blocks",
     "attempts",
     "contact_phones",
+    "sorted_phones",
     "deleted_jobs",
     "requests",
     "organizations",
     "events",
     "job_labels",
+    "erased_phones",
     "webhook_endpoints",
     "webhook_deliveries",
   ];

@@ -43,7 +43,7 @@ export function fold(events: readonly LoggedEvent[], jobs = new Map<string, Told
       job.failureReason = (data as { failureReason?: string }).failureReason ?? null;
     }
     if (type === "batch_job.contacts_added") job.total = (data as { totalContacts: number }).totalContacts;
-    if (number === null) continue;
+    if (number === null || type === "contact.erased") continue;
     const status = type === "contact.suppressed" ? "suppressed" : (data as AttemptEnded).status;
     job.contacts.set(number, status);
   }

@@ -13,6 +13,7 @@ import {
   defaultExportLimits,
   exportsAtOnce,
 } from "../../src/jobs/export/contact-export.ts";
+import { createRejectedRowsExport } from "../../src/jobs/export/rejected-rows.ts";
 import { createHolds } from "../../src/jobs/holds.ts";
 import { createContactImport, filesAtOnce } from "../../src/jobs/import/contact-import.ts";
 import { createRedisHalves } from "../../src/jobs/redis-halves.ts";
@@ -38,6 +39,7 @@ import { createReservations } from "../../src/redis/reservations.ts";
 import { createSchedule } from "../../src/redis/schedule.ts";
 import { createSweep } from "../../src/starting/sweep.ts";
 import { createTurnsByKey } from "../../src/timing/turns.ts";
+import { readErasureKey } from "../../src/postgres/erased-phones.ts";
 import { createEventLog } from "../../src/events/event-log.ts";
 import { createFollowing } from "../../src/events/following.ts";
 import { createWatching } from "../../src/jobs/watching.ts";
@@ -84,6 +86,7 @@ export async function startParts(
 
   const logger = pino({ level: "silent" });
   const metrics = createMetrics();
+  const erasureKey = readErasureKey("the key of all tests, which is no secret");
   const keys = createKeys(prefix);
   const schedule = createSchedule(redis, keys);
   const contactList = createContactList(redis, keys);
@@ -111,12 +114,14 @@ export async function startParts(
     fanOut,
     openings,
     logger,
+    erasureKey,
   });
   const doRedisHalves = createRedisHalves({ schedule, contactList, fanOut, openings, logger });
   const files = {
     shares,
     limits: { ...defaultLimits, ...options.importLimits },
     inTurn: toldInTurn(createSlots(filesAtOnce), metrics),
+    erasureKey,
   };
   const contactImport = createContactImport({
     ...files,
@@ -124,7 +129,7 @@ export async function startParts(
     doRedisHalves,
     metrics,
   });
-  const suppression = createSuppression({ shares, reads: shares, now: clock.now });
+  const suppression = createSuppression({ shares, reads: shares, now: clock.now, erasureKey });
   const importPhones = createPhoneImport({ ...files, now: clock.now });
   const exportLimits = { ...defaultExportLimits, ...options.exportLimits };
   const exportsDb = openExports({
@@ -134,6 +139,7 @@ export async function startParts(
   });
   stack.defer(() => exportsDb.destroy());
   const exportContacts = createContactExport({ db: exportsDb, limits: exportLimits, metrics });
+  const exportRejectedRows = createRejectedRowsExport({ reads: shares });
   const recorder = stack.use(
     createRecorder({
       shares,
@@ -192,6 +198,8 @@ export async function startParts(
     suppression,
     importPhones,
     exportContacts,
+    erasureKey,
+    exportRejectedRows,
     sweep,
     caller,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -46,6 +46,7 @@ export async function startTestService({ beside, ...options }: TestOptions & { b
       grpcPort: 0,
       bootstrapApiKey: apiKey,
       shutdownTimeoutMs: 5_000,
+      erasureKey: "the key of all tests, which is no secret",
       logger: pino({ level: "silent" }),
       ...options,
     }),

@@ -29,6 +29,7 @@ const CreateView = later(() =>
 const StartView = later(() => import("../features/create/start-view.tsx").then((module) => module.StartView));
 const AddView = later(() => import("../features/create/add-view.tsx").then((module) => module.AddView));
 
+const FindView = later(() => import("../features/jobs/find-view.tsx").then((module) => module.FindView));
 const KeysView = later(() => import("../features/keys/keys-view.tsx").then((module) => module.KeysView));
 const NeverCallView = later(() =>
   import("../features/never-call/never-call-view.tsx").then((module) => module.NeverCallView),
@@ -126,6 +127,7 @@ function CurrentView() {
   if (first !== "jobs" || path.length > 4) return <Nowhere />;
   if (id === undefined) return <JobsView />;
   if (id === "new" && path.length === 2) return <CreateView />;
+  if (id === "find" && path.length === 2) return <FindView />;
   if (number === undefined) {
     if (third === "add") return <AddView key={id} id={id} />;
     if (third === "start") return <StartView key={id} id={id} />;

@@ -5,7 +5,7 @@ import type { Caller } from "../../domain/caller.ts";
 import type { ContactStatus } from "../../domain/contact.ts";
 import { writeCsv } from "../../files/csv-writer.ts";
 import { findJob, type Trx } from "../../postgres/batch-jobs.ts";
-import { fieldsIn, readContact } from "../../postgres/contact-blocks.ts";
+import { erasedLine, fieldsIn, readContact } from "../../postgres/contact-blocks.ts";
 import type { Database } from "../../postgres/database.ts";
 import {
   type Block,
@@ -150,7 +150,7 @@ function writePage({ blocks, calls }: Page, { job, sheet, statuses, timezones }:
   const rows: string[][] = [];
   for (const { firstNumber, lines, zoneSets } of blocks) {
     for (const [i, line] of lines.entries()) {
-      if (line === "") continue;
+      if (line === "" || line === erasedLine) continue;
       const known = attempts.get(firstNumber + i) ?? [];
       const live = leases.get(firstNumber + i);
       const status = shownStatus((live ?? known.at(-1))?.status ?? "pending", job.status);

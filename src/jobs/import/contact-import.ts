@@ -1,16 +1,25 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { PhonesAreMissing, noteAdded, whenNothingKeepsOut } from "../adding.ts";
 import { type JobCommandRequest, check, checkNow, checkRevision, lockForCommand } from "../checks.ts";
 import { createCommandRunner } from "../command.ts";
 import { shownRejections } from "../new-job.ts";
 import { type DoRedisHalves, goOn, toGoOn } from "../redis-halves.ts";
-import { type Flaw, type RejectedRow, duplicatePhone, shownPhone } from "../../domain/contact.ts";
+import {
+  type Flaw,
+  type RejectedRow,
+  duplicatePhone,
+  erasedPhone,
+  phonesOf,
+  shownPhone,
+} from "../../domain/contact.ts";
 import { createZoneSets, joinZoneSets } from "../../domain/zone-sets.ts";
 import type { Tell } from "../../domain/event.ts";
 import { holdOffAll } from "../../postgres/adding.ts";
-import { createBlocks, writeLine } from "../../postgres/contact-blocks.ts";
+import { createBlocks, readContact, writeLine } from "../../postgres/contact-blocks.ts";
 import { type Trx, findJob } from "../../postgres/batch-jobs.ts";
 import type { Shares } from "../../postgres/connections.ts";
+import { type ErasedPhones, type ErasureKey, findErased, joinAdders } from "../../postgres/erased-phones.ts";
+import { type RejectedFile, keepRejectedRows } from "../../postgres/rejected-rows.ts";
 import { isKept } from "../../postgres/requests.ts";
 import { checkRoom } from "../../postgres/stored-contacts.ts";
 import {
@@ -18,13 +27,16 @@ import {
   blockRow,
   openStaging,
   phoneRow,
+  readDuplicates,
   sortOutPhones,
   writeStaged,
 } from "../../postgres/staging.ts";
 import { hasZonesFromPhone, readZoneSets } from "../../postgres/zone-sets.ts";
 import { type FileOptions, type FileRow, createContactFile, plainFile } from "../../files/contact-file.ts";
+import type { RejectedSheet } from "../../files/rejected-sheet.ts";
 import { readInBatches } from "./batches.ts";
 import { type Limits, hashed, inPieces } from "./pieces.ts";
+import { type Kept, createRejectedFile } from "./rejected-file.ts";
 import type { InTurn } from "./slots.ts";
 import type { Metrics } from "../../vitals/metrics.ts";
 
@@ -39,6 +51,10 @@ export type Imported = {
   readonly totalContacts: number;
   readonly rejectedCount: number;
   readonly rejected: readonly RejectedRow[];
+  /** Names the import where rows were rejected: they are kept under it. */
+  readonly importId?: string;
+  /** How many of them are kept. */
+  readonly keptRejectedCount?: number;
 };
 
 export type ContactImport = {
@@ -83,17 +99,20 @@ async function stageAll(
     reader: ReturnType<typeof createContactFile>;
     staging: Staging;
     rejections: Rejections;
+    rejectedFile: ReturnType<typeof createRejectedFile>;
     sets: ZoneSets;
   },
 ): Promise<number> {
-  const { reader, staging, rejections, sets } = to;
+  const { reader, staging, rejections, rejectedFile, sets } = to;
   const blocks = createBlocks(blockRow);
   let phones = "";
 
   function take(rows: readonly FileRow[]): void {
     for (const row of rows) {
       if ("flaw" in row) {
-        rejections.add(row.line, row.phone, row.flaw);
+        const { line, phone, flaw, values } = row;
+        rejections.add(line, phone, flaw);
+        rejectedFile.add(line, () => reader.rejectedSheet().rowOf(line, flaw, values));
       } else {
         const { phone, name, fields } = row.contact;
         blocks.add(writeLine(phone, name, fields), sets.of(row.contact));
@@ -104,14 +123,54 @@ async function stageAll(
 
   await readInBatches(pieces, reader, {
     take,
-    isFull: () => blocks.bytes() >= batchBytes,
-    write(some) {
-      const [fullPhones, fullBlocks] = [phones, blocks.take(some)];
+    isFull: () => blocks.bytes() + rejectedFile.waitingBytes() >= batchBytes,
+    async write(some) {
+      const [fullPhones, fullBlocks, rejected] = [phones, blocks.take(some), rejectedFile.take()];
       phones = "";
-      return staging.stage(fullPhones, fullBlocks);
+      await staging.stage(fullPhones, fullBlocks);
+      if (rejected !== "") await staging.stageRejected(rejected);
     },
   });
   return blocks.count();
+}
+
+/**
+ * Keeps the rows that were staged as rejected, and those of duplicates, as the file of an import; answers how many. The
+ * transaction has sorted out duplicates, of which there are so many.
+ */
+async function keepRejected(
+  trx: Trx,
+  file: RejectedFile,
+  from: {
+    staging: Staging;
+    sheet: RejectedSheet;
+    sets: ZoneSets;
+    before: Kept;
+    duplicates: number;
+    erased: ErasedPhones | undefined;
+  },
+): Promise<number> {
+  const { staging, sheet, sets, before, duplicates, erased } = from;
+  const rejected = createRejectedFile(before);
+  rejected.writeTitles(sheet.titles);
+  const timezones = new Map(
+    sets.all().flatMap(({ zoneSet, zones, isOwn }) => (isOwn ? [[zoneSet, zones[0]]] : [])),
+  );
+  const pages = duplicates > 0 ? readDuplicates(trx, staging.tables, file.organizationId) : [];
+  for await (const page of pages) {
+    const contacts = page.map((row) => ({ ...row, contact: readContact(row.contact) }));
+    const hidden = await findErased(trx, erased, phonesOf(contacts.map(({ contact }) => contact)));
+    for (const { line, contact, zoneSet } of contacts) {
+      if (hidden.has(contact.phone)) continue;
+      const timezone = timezones.get(zoneSet);
+      const given = { ...contact, ...(timezone === undefined ? {} : { timezone }) };
+      rejected.add(line, () => sheet.rowOfContact(line, duplicatePhone, given));
+    }
+    await staging.stageRejected(rejected.take());
+  }
+  await staging.stageRejected(rejected.take());
+  await keepRejectedRows(trx, staging.tables.rejected, file);
+  return rejected.kept().rows;
 }
 
 export function createContactImport(deps: {
@@ -122,8 +181,9 @@ export function createContactImport(deps: {
   limits: Limits;
   inTurn: InTurn;
   metrics: Metrics;
+  erasureKey?: ErasureKey | undefined;
 }): ContactImport {
-  const { directUrl, shares, doRedisHalves, limits, inTurn, metrics } = deps;
+  const { directUrl, shares, doRedisHalves, limits, inTurn, metrics, erasureKey } = deps;
 
   /** Spares the client of a file that would be refused the sending of it. Decides nothing. */
   async function checkBeforehand(request: ImportRequest): Promise<void> {
@@ -142,6 +202,8 @@ export function createContactImport(deps: {
     const reader = createContactFile(options);
     await using staging = await openStaging(directUrl, request.caller.organizationId);
     const rejections = createRejections();
+    const rejectedFile = createRejectedFile();
+    const importId = randomUUID();
     const said = Object.entries(options).filter(([, value]) => value !== "");
     const asked = [request.batchJobId, String(request.expectedRevision), ...said];
     const hash = createHash("sha256").update(JSON.stringify(asked));
@@ -153,35 +215,52 @@ export function createContactImport(deps: {
       request.batchJobId,
     );
     const ofFile = createZoneSets([], { zonesFromPhone });
-    const given = await stageAll(pieces, { reader, staging, rejections, sets: ofFile });
+    const given = await stageAll(pieces, { reader, staging, rejections, rejectedFile, sets: ofFile });
     const fingerprint = hash.digest();
 
     const run = createCommandRunner({ shares: { of: () => staging.db }, doRedisHalves });
     const command = { ...request, fingerprint: () => fingerprint };
     async function decide(trx: Trx, tell: Tell) {
       const find = () => findJob(trx, request.caller.organizationId, request.batchJobId);
+      const erased = await joinAdders(trx, organizationId, erasureKey);
       await holdOffAll(trx, (await find()).id);
       const before = await find();
       // A job's first contacts are compared with each other alone.
       const withPhones = before.totalContacts > 0;
       if (withPhones && !before.hasAllPhones) throw new PhonesAreMissing(before);
-      const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections);
+      const duplicates = await sortOutPhones(trx, staging.tables, before, shownRejections, erased);
       // Nobody else gives the job sets meanwhile.
       const known = before.zoneSets > 1 ? await readZoneSets(trx, before) : [];
       const { all, numbers } = joinZoneSets(known, ofFile.all());
       const counts = await writeStaged(trx, staging.tables, before, [0, ...numbers]);
       const count = given - duplicates.count;
+      const rejectedCount = rejections.count + duplicates.count;
+      const ofImport = { organizationId, jobId: before.id, importId };
+      const kept =
+        rejectedCount > 0 &&
+        (await keepRejected(trx, ofImport, {
+          staging,
+          sheet: reader.rejectedSheet(),
+          sets: ofFile,
+          before: rejectedFile.kept(),
+          duplicates: duplicates.count,
+          erased,
+        }));
       const job = await lockForCommand(trx, command);
       await checkNow(trx, "add_contacts", job);
       const zoneSets = all.map((set) => ({ ...set, contacts: counts.get(set.zoneSet) ?? 0 }));
       const after = await noteAdded(trx, request, job, { count, withPhones, zoneSets }, tell);
       const repeated = duplicates.first.map((row) => ({ ...row, ...duplicatePhone }));
+      const rejected = [...rejections.first, ...repeated];
+      const hidden = await findErased(trx, erased, phonesOf(rejected));
       return {
         acceptedCount: count,
         totalContacts: after.totalContacts,
         ...toGoOn(job, after),
-        rejectedCount: rejections.count + duplicates.count,
-        rejected: [...rejections.first, ...repeated]
+        rejectedCount,
+        ...(kept === false ? {} : { importId, keptRejectedCount: kept }),
+        rejected: rejected
+          .map((row) => (hidden.has(row.phone) ? { line: row.line, phone: "", ...erasedPhone } : row))
           .toSorted((a, b) => a.line - b.line)
           .slice(0, shownRejections),
       };

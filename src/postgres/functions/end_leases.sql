@@ -8,7 +8,8 @@
 --   job_ids       the jobs, in the order of their ids
 --   jobs          for each lease: which of the jobs, from 1
 --   numbers, attempts, nonces, outcomes   of each lease
---   error_codes, failure_reasons, durations_ms, provider_call_ids   what was reported; null for nothing
+--   error_codes, failure_reasons, durations_ms, provider_call_ids   what was reported; null for nothing. Of the words
+--                 nothing is kept where the person was erased meanwhile
 -- Answers
 --   one row: the time, the places (from 1) of the leases that it did not end, those of the contacts that are to be
 --   called again, and when, the jobs that were passed by, and those that have ended by this, and that have paused
@@ -115,7 +116,10 @@ begin
     where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number
       and l.attempt = g.attempt and l.nonce = g.nonce
       and (not only_expired or l.expires_at <= ending)
-    returning l.*, g.job, g.place, g.outcome, g.next_at, g.error_code, g.failure_reason, g.duration_ms, g.provider_call_id
+    returning l.*, g.job, g.place, g.outcome, g.next_at, g.duration_ms,
+      case when not l.is_erased then g.error_code end as error_code,
+      case when not l.is_erased then g.failure_reason end as failure_reason,
+      case when not l.is_erased then g.provider_call_id end as provider_call_id
   ), numbered as materialized (
     select take_sequences(organization, count(*)::int) as before from ended having count(*) > 0
   ), history as (

@@ -1,5 +1,5 @@
 -- Opens leases on contacts of jobs of one organization: those that are due again first, then those from the lists. Of
--- what it is offered it ends those whose phone is suppressed; they take no room.
+-- what it is offered it ends those whose phone is suppressed, or erased: they have none; they take no room.
 --
 -- Arguments
 --   organization    whose jobs they are; a job of another gives nothing
@@ -170,7 +170,8 @@ begin
   ), proposed as (
     -- Who they are, where anything can be leased, and whether they may be called: whoever is in another set than that
     -- of the turn is not.
-    select p.*, b.contact, s.phone is not null as is_suppressed
+    select p.*, b.contact, s.phone is not null
+      or coalesce(b.contact <> '' and contact_phone(b.contact) is null, false) as is_suppressed
     from (select * from retry union all select * from listed) as p
     left join lateral (
       select contact_line(contacts, p.number - first_number + 1) as contact,

@@ -11,7 +11,7 @@
 --   most, most_bytes  how many contacts the answer may have, and how large it may be; one contact always fits
 -- Answers
 --   a row for each lease, in the order of jobs and numbers, without a contact where it does not fit into the answer or
---   its phone was suppressed meanwhile; or one row without a number if a later call has them.
+--   its phone was suppressed or erased meanwhile; or one row without a number if a later call has them.
 -- Locks
 --   the organization's row, then the leases as they are found, all until the commit.
 -- Repeated
@@ -72,7 +72,7 @@ begin
   ), read as (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
     -- the rest, such as the marks around 50 fields.
-    select t.*, b.contact, s.phone is not null as is_suppressed,
+    select t.*, b.contact, s.phone is not null or contact_phone(b.contact) is null as is_suppressed,
       sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 376) over (order by t.place) as bytes
     from taken t
     cross join lateral (

@@ -1,10 +1,12 @@
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type MessageInitShape, create } from "@bufbuild/protobuf";
+import { type DescMethod, type Message, type MessageInitShape, create } from "@bufbuild/protobuf";
 import {
   BatchJobService,
   ExportContactsRequestSchema,
   type ExportContactsResponse,
+  ExportRejectedRowsRequestSchema,
+  type ExportRejectedRowsResponse,
 } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { protoContactStatuses } from "../convert.ts";
@@ -12,14 +14,46 @@ import type { InvokeMethod } from "../calls/invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
 import { readQuery, refuse } from "./query.ts";
-import { contactsOfJob } from "./upload.ts";
-
-const { exportContacts: method } = BatchJobService.method;
+import { sendText } from "./pages.ts";
+import { contactsOfJob, isUpload } from "./upload.ts";
 
 /** A client that has taken nothing for so long hears no more; its export has been broken off before. */
 const silenceMs = 60_000;
 
-/** Answers the request; undefined if it does not ask for a job's contacts.csv. */
+/** A path at which a file is had, as a call of a method that streams it. */
+type Download = {
+  readonly path: RegExp;
+  readonly method: DescMethod;
+  /** The request; of the path it has what the expression picks. */
+  readonly read: (picked: readonly string[], query: URLSearchParams) => Message;
+  readonly fileName: (picked: readonly string[]) => string;
+};
+
+const plain = (id = ""): string => id.replace(/[^\w-]/g, "");
+
+/** What a file of a job's contacts is called. */
+export const contactsFileName = (batchJobId = ""): string => `contacts-${plain(batchJobId)}.csv`;
+
+const downloads: readonly Download[] = [
+  {
+    path: contactsOfJob,
+    method: BatchJobService.method.exportContacts,
+    read: ([batchJobId = ""], query) =>
+      create(ExportContactsRequestSchema, { batchJobId, ...readChoice(query) }),
+    fileName: ([batchJobId]) => contactsFileName(batchJobId),
+  },
+  {
+    path: /^\/batch-jobs\/([^/?]+)\/imports\/([^/?]+)\/rejected\.csv$/,
+    method: BatchJobService.method.exportRejectedRows,
+    read([batchJobId = "", importId = ""], query) {
+      readQuery(query, []);
+      return create(ExportRejectedRowsRequestSchema, { batchJobId, importId });
+    },
+    fileName: ([, importId]) => `rejected-${plain(importId)}.csv`,
+  },
+];
+
+/** Answers the request; undefined if it is not for a path at which files are had, or one that files are sent to. */
 export type AnswerDownload = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -27,26 +61,31 @@ export type AnswerDownload = (
 ) => Promise<void> | undefined;
 
 /**
- * `GET /batch-jobs/{batch_job_id}/contacts.csv` as a call of ExportContacts, with its checks. A file that breaks off
- * ends with its connection, so that nobody takes it for a whole one.
+ * Files that are taken with GET as calls of the methods that stream them, with their checks:
+ * `/batch-jobs/{batch_job_id}/contacts.csv` and `/batch-jobs/{batch_job_id}/imports/{import_id}/rejected.csv`. One that
+ * breaks off ends with its connection, so that nobody takes it for a whole one.
  */
 export function createDownloads(options: ListenerOptions, calls: CallsInHand): AnswerDownload {
-  const found = invokerOf(method, options, calls);
-  if (found === undefined) return () => undefined;
-  const invoke: InvokeMethod = found;
+  const served = downloads.flatMap((download) => {
+    const invoke = invokerOf(download.method, options, calls);
+    return invoke === undefined ? [] : [{ ...download, invoke }];
+  });
 
   async function answer(
-    batchJobId: string,
-    search: string,
+    { method, read, invoke, fileName }: (typeof served)[number],
+    { picked, search }: { picked: readonly string[]; search: string },
     request: IncomingMessage,
     response: ServerResponse,
     settled: () => void,
   ) {
     const call = openPlainCall(method, request, response, { options, calls, settled });
+    async function* messages() {
+      yield read(picked, new URLSearchParams(search));
+    }
     try {
       await call.enter();
-      const result = await call.unlessOver(invoke(call.context, toMessages(batchJobId, search)));
-      await writeFile(response, result, { batchJobId, unlessOver: call.unlessOver });
+      const result = await call.unlessOver(invoke(call.context, messages()));
+      await writeFile(response, result, { fileName: fileName(picked), unlessOver: call.unlessOver });
     } catch (thrown) {
       if (response.headersSent) response.destroy();
       else call.refuse(thrown);
@@ -55,42 +94,46 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
 
   return (request, response, settled) => {
     const [path = "", search = ""] = (request.url ?? "").split("?", 2);
-    const [, batchJobId] = contactsOfJob.exec(path) ?? [];
-    if (batchJobId === undefined || request.method !== "GET") return undefined;
-    return answer(batchJobId, search, request, response, settled);
+    for (const download of served) {
+      const [, ...picked] = download.path.exec(path) ?? [];
+      if (picked.length === 0) continue;
+      if (request.method === "GET") return answer(download, { picked, search }, request, response, settled);
+      if (isUpload(request)) return undefined;
+      response.setHeader("allow", "GET");
+      sendText(response, 405, "Take the file from here with GET.");
+      return Promise.resolve();
+    }
+    return undefined;
   };
 }
 
 /**
- * Writes an answer of ExportContacts as a file; who calls it destroys the response if it throws after the first bytes.
+ * Writes the answer of a method that streams a file; who calls it destroys the response if it throws after the first
+ * bytes.
  */
 export async function writeFile(
   response: ServerResponse,
   result: Awaited<ReturnType<InvokeMethod>>,
-  { batchJobId, unlessOver }: { batchJobId: string; unlessOver: <T>(work: Promise<T>) => Promise<T> },
+  { fileName, unlessOver }: { fileName: string; unlessOver: <T>(work: Promise<T>) => Promise<T> },
 ): Promise<void> {
   if (!result.stream) throw new Error("a download is a stream");
   response.setTimeout(silenceMs, () => response.writableNeedDrain && response.destroy());
   for await (const message of result.message) {
-    if (!response.headersSent) response.setHeaders(result.header).writeHead(200, headersOf(batchJobId));
-    const { csv } = message as ExportContactsResponse;
+    if (!response.headersSent) response.setHeaders(result.header).writeHead(200, headersOf(fileName));
+    const { csv } = message as ExportContactsResponse | ExportRejectedRowsResponse;
     if (!response.write(csv)) await unlessOver(once(response, "drain"));
   }
   response.end();
 }
 
-const headersOf = (batchJobId: string) => ({
+const headersOf = (fileName: string) => ({
   "content-type": "text/csv; charset=utf-8; header=present",
-  "content-disposition": `attachment; filename="contacts-${batchJobId.replace(/[^\w-]/g, "")}.csv"`,
+  "content-disposition": `attachment; filename="${fileName}"`,
   // Proxies pass on each piece as it comes, and change nothing.
   "cache-control": "no-store, no-transform",
   "x-accel-buffering": "no",
   "x-content-type-options": "nosniff",
 });
-
-async function* toMessages(batchJobId: string, search: string) {
-  yield create(ExportContactsRequestSchema, { batchJobId, ...readChoice(new URLSearchParams(search)) });
-}
 
 function readChoice(query: URLSearchParams): MessageInitShape<typeof ExportContactsRequestSchema> {
   const given = readQuery(query, ["statuses", "include_attempts"]);

@@ -6,7 +6,11 @@ export function readQuery(query: URLSearchParams, names: readonly string[]): Rec
   const given: Record<string, string> = Object.fromEntries(query);
   const unknown = Object.keys(given).find((name) => !names.includes(name));
   if (unknown === undefined) return given;
-  throw refuse(unknown.slice(0, 64), `The query may hold ${names.join(" and ")}, and nothing else.`);
+  const sentence =
+    names.length === 0
+      ? "The query may hold nothing."
+      : `The query may hold ${names.join(" and ")}, and nothing else.`;
+  throw refuse(unknown.slice(0, 64), sentence);
 }
 
 /** The refusal of what stands in a query or a header. */

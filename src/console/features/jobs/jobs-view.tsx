@@ -11,6 +11,7 @@ import { type Label, type ListAddress, addressOf, firstPage, isFiltered, readAdd
 import { Counters } from "./counters.tsx";
 import { type Counts, useCounts } from "./counts.ts";
 import { Filters, labelWords } from "./filters.tsx";
+import { FindForm } from "./find-form.tsx";
 import { jobColumns, pickColumn } from "./job-columns.tsx";
 import css from "./jobs.module.css";
 import { type LivePage, useLivePage } from "./live-page.ts";
@@ -25,6 +26,7 @@ export function JobsView() {
     <>
       <div class="title-bar">
         <Heading title="Jobs" />
+        <FindForm />
         {mayChange() && (
           <a class="button primary" href={href(["jobs", "new"])}>
             New job

@@ -40,6 +40,8 @@ export function checkRows(rows: readonly FileRow[], columns: Columns, region: Re
     invalid_fields: 0,
     extension_not_supported: 0,
     invalid_timezone: 0,
+    // Only the service knows of them.
+    erased_phone: 0,
   };
   const phones = new Set<string>();
   for (const [place, { values }] of rows.entries()) {

@@ -28,8 +28,12 @@ const sampleRows = 100;
 const shownSamples = 3;
 const shownLength = 40;
 
-const phoneLike = /^\+?[\d\s().-]{7,20}$/;
-const isPhoneLike = (text: string): boolean => phoneLike.test(text.trim());
+const phoneLike = /^\+?[\d\s()./-]{7,24}$/;
+const dateLike = /^\d{1,4}([./-])\d{1,2}\1\d{1,4}(?:\s|$)/;
+const isPhoneLike = (text: string): boolean => phoneLike.test(text.trim()) && !dateLike.test(text.trim());
+
+/** Part of what columns of phone numbers are called. */
+const phoneWord = /phone|mobil|mobile|cell|telef|handy|celular|rufnummer|msisdn|(?<!\p{L})tel(?!\p{L})/iu;
 
 /** True unless the first row has no title of a phone and something that looks like one. */
 export const hasTitleRow = ([first]: readonly FileRow[]): boolean =>
@@ -37,20 +41,28 @@ export const hasTitleRow = ([first]: readonly FileRow[]): boolean =>
 
 export const columnName = (at: number): string => `column ${at + 1}`;
 
-/** The column with the most that looks like phone numbers. */
-function likeliestPhone(rows: readonly FileRow[], width: number): number | undefined {
+const only = ([one, ...others]: readonly number[]) => (others.length === 0 ? one : undefined);
+
+/**
+ * The only column whose title speaks of phones, or else the only one that is mostly of what looks like them. A wrong
+ * one would have strangers called: of several none is taken.
+ */
+function likeliestPhone(
+  titles: readonly string[],
+  rows: readonly FileRow[],
+  width: number,
+): number | undefined {
+  const columns = Array.from({ length: width }, (_, at) => at);
   const some = rows.slice(0, sampleRows);
-  const likeness = Array.from(
-    { length: width },
-    (_, at) => some.filter(({ values }) => isPhoneLike(values[at] ?? "")).length,
-  );
-  const most = Math.max(0, ...likeness);
-  return most === 0 ? undefined : likeness.indexOf(most);
+  const phonesIn = (at: number) => some.filter(({ values }) => isPhoneLike(values[at] ?? "")).length;
+  const named = columns.filter((at) => phoneWord.test(titles[at] ?? "") && phonesIn(at) > 0);
+  if (named.length > 0) return only(named);
+  return only(columns.filter((at) => phonesIn(at) * 2 > some.length));
 }
 
-/** As the service finds it; where no title says so, by what is in it; where two do, it is for somebody to choose. */
+/** As the service finds it; where no title says so, by what is likely; where two do, it is for somebody to choose. */
 function phoneColumn(titles: readonly string[], rows: readonly FileRow[], width: number): number | undefined {
-  if (!hasPhoneTitle(titles)) return likeliestPhone(rows, width);
+  if (!hasPhoneTitle(titles)) return likeliestPhone(titles, rows, width);
   try {
     return readPhoneColumn(titles);
   } catch {

@@ -49,6 +49,7 @@ const plain = { hiddenColumns: new Set<number>(), hiddenRows: new Set<number>(),
 let workbook: Workbook | undefined;
 /** What was read last, titles and all. */
 let sheet: Sheet = { rows: [], ...plain };
+let readSheet = "";
 let table: Table | undefined;
 let rows: readonly FileRow[] = [];
 let checked: (ReturnType<typeof checkRows> & { columns: Columns; readAs: readonly ReadAs[] }) | undefined;
@@ -69,6 +70,7 @@ async function readCsv(file: File, onProgress: (progress: ReadProgress) => void)
 
 function layOutPart({ sheet: name, hasTitles, withHidden = false }: HowToRead): Part {
   const seen = withHidden ? sheet.rows : sheet.rows.filter(({ line }) => !sheet.hiddenRows.has(line));
+  readSheet = name;
   const laid = layOut(seen, { hasTitles: hasTitles ?? hasTitleRow(seen), hidden: sheet.hiddenColumns });
   ({ table, rows } = laid);
   checked = undefined;
@@ -90,16 +92,17 @@ const fileWorker = {
       workbook = await openWorkbook(file);
       const { sheets } = workbook;
       const [only = "", ...others] = sheets;
-      const part = others.length === 0 ? await fileWorker.layOut({ sheet: only }) : undefined;
-      return { sheets, part, regions: regions() };
+      if (others.length > 0) return { sheets, part: undefined, regions: regions() };
+      sheet = workbook.read(only, onProgress);
+      return { sheets, part: layOutPart({ sheet: only }), regions: regions() };
     }
     sheet = { rows: await readCsv(file, onProgress), ...plain };
     return { sheets: [], part: layOutPart({ sheet: "" }), regions: regions() };
   },
 
   /** Reads it otherwise: another sheet, with or without titles. */
-  async layOut(how: HowToRead): Promise<Part> {
-    if (workbook !== undefined) sheet = await workbook.read(how.sheet);
+  layOut(how: HowToRead): Part {
+    if (workbook !== undefined && how.sheet !== readSheet) sheet = workbook.read(how.sheet);
     return layOutPart(how);
   },
 

@@ -43,11 +43,12 @@ export function rejectedCsv(titles: readonly string[], rejected: readonly Reject
   const own = new Set<string>(rejectedTitles);
   const kept = Array.from({ length: width }, (_, at) => at).filter((at) => !own.has(titles[at] ?? ""));
   return writeCsv([
-    [...kept.map((at) => titles[at] ?? ""), ...rejectedTitles],
+    [...rejectedTitles, ...kept.map((at) => titles[at] ?? "")],
     ...rejected.map(({ row, flaw }) => [
-      ...kept.map((at) => asCell(row.values[at] ?? "")),
       String(row.line),
-      `${flaw.field || "the row"} ${flaw.rule}`,
+      flaw.reason,
+      toCell(`${flaw.field || "the row"} ${flaw.rule}`),
+      ...kept.map((at) => asCell(row.values[at] ?? "")),
     ]),
   ]);
 }

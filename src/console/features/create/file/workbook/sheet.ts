@@ -54,7 +54,10 @@ function shownIn({ type, value, style, hasValue }: Cell, { strings, formats }: C
   return value.trim() === "" || !Number.isFinite(number) ? value : (formats[style] ?? digitsOf)(number);
 }
 
-export function readSheet(bytes: Uint8Array, common: Common): Sheet {
+/** What is being read: how many rows were, and how far that is. */
+type OnProgress = (progress: { rows: number; share: number }) => void;
+
+export function readSheet(bytes: Uint8Array, common: Common, onProgress: OnProgress = () => {}): Sheet {
   const rows: { line: number; values: string[] }[] = [];
   const hiddenRows = new Set<number>();
   const hiddenColumns = new Set<number>();
@@ -74,7 +77,8 @@ export function readSheet(bytes: Uint8Array, common: Common): Sheet {
   }
 
   function endCell(ended: Cell): void {
-    if (ended.hasFormula && !ended.hasValue) unknownResults += 1;
+    // A text that a formula came to may be empty.
+    if (ended.hasFormula && ended.value === "" && ended.type !== "str") unknownResults += 1;
     const shown = shownIn(ended, common).trim();
     if (shown === "" || ended.at < 0) return;
     cellCount += 1;
@@ -100,12 +104,12 @@ export function readSheet(bytes: Uint8Array, common: Common): Sheet {
     } else if (name === "mergeCell") merged.push(attributes["ref"] ?? "");
   }
 
-  readXml(bytes, {
+  const handlers = {
     open,
-    text(piece) {
+    text(piece: string) {
       if (isValue && cell !== undefined) cell.value += piece;
     },
-    close(name) {
+    close(name: string) {
       isValue = false;
       if (name === "rPh") spoken -= 1;
       else if (name === "c" && cell !== undefined) {
@@ -113,7 +117,8 @@ export function readSheet(bytes: Uint8Array, common: Common): Sheet {
         cell = undefined;
       } else if (name === "row" && row.values.length > 0) rows.push(row);
     },
-  });
+  };
+  readXml(bytes, handlers, (share) => onProgress({ rows: rows.length, share }));
   fillDown(rows, merged);
   const width = rows.reduce((widest, { values }) => Math.max(widest, values.length), 0);
   if (rows.length * width > mostCells) throw tooMany();

@@ -12,7 +12,7 @@ export type { Sheet } from "./sheet.ts";
 export type Workbook = {
   /** The names of the sheets that people see, and that have cells. */
   readonly sheets: readonly string[];
-  readonly read: (sheet: string) => Sheet;
+  readonly read: (sheet: string, onProgress?: (progress: { rows: number; share: number }) => void) => Sheet;
 };
 
 const largestBytes = 64 * 1024 * 1024;
@@ -122,13 +122,13 @@ function openArchive(archive: Uint8Array): Workbook {
 
   return {
     sheets: sheets.map(({ name }) => name),
-    read: (name) =>
+    read: (name, onProgress) =>
       orDamaged(() => {
         const wanted = sheets.find((sheet) => sheet.name === name)?.part;
         const bytes = unpack(archive, (each) => each === wanted).get(wanted ?? "");
         if (bytes === undefined) throw damaged();
         common ??= readCommon();
-        return readSheet(bytes, common);
+        return readSheet(bytes, common, onProgress);
       }),
   };
 }

@@ -1,6 +1,7 @@
 import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Clients, createClients } from "../../src/client/clients.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 import { badge, tableOf, useBrowser } from "./browser.ts";
@@ -9,13 +10,17 @@ import { startWorker } from "./service.ts";
 const open = useBrowser();
 const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
+let webhooks: Clients["webhooks"];
 let finishedJob = "";
 let pendingJob = "";
 let waitingJob = "";
 
 beforeAll(async () => {
-  service = stack.use(await startTestService());
+  service = stack.use(
+    await startTestService({ webhookPolicy: { allowInsecure: true, allowedNetworks: undefined } }),
+  );
   const client = service.clientWith(service.apiKey);
+  ({ webhooks } = createClients({ url: service.grpcUrl, apiKey: service.apiKey }));
   const aJob = { fromPhoneNumberId: "pn_1", concurrentCallLimit: 50, retryDelays: [{ seconds: 0n }] };
   const finished = await client.createBatchJob({ ...aJob, name: "Finished", contacts: makeContacts(24) });
   finishedJob = finished.batchJobId;
@@ -133,6 +138,28 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByLabel("Reason").fill("asked not to be called ".repeat(8));
     await page.getByRole("button", { name: "Add to the list" }).click();
     await page.getByRole("cell", { name: "+14155559999" }).waitFor();
+  },
+  "the webhooks": async (page) => {
+    await page.goto(`${service.httpUrl}/webhooks`);
+    await page.getByLabel("URL").fill(`https://203.0.113.1/${"x".repeat(500)}`);
+    await page.getByRole("button", { name: "Send events there" }).click();
+    await page.getByText("must lead to a public address").waitFor();
+    await page.getByLabel("URL").fill(`http://127.0.0.1:1/${"x".repeat(500)}`);
+    await page.getByLabel("What it is for").fill("x".repeat(200));
+    await page.getByLabel("contact.attempt_ended").check();
+    await page.getByRole("button", { name: "Send events there" }).click();
+    await page.locator("[data-secret]").waitFor();
+    await page.getByRole("row", { name: "127.0.0.1:1" }).waitFor();
+  },
+  "a webhook, and what does not arrive": async (page) => {
+    const url = `http://127.0.0.1:1/${"y".repeat(500)}`;
+    const { webhookEndpoint } = await webhooks.createWebhookEndpoint({ url, description: "y".repeat(200) });
+    await page.goto(`${service.httpUrl}/webhooks/${webhookEndpoint?.webhookEndpointId}`);
+    await page.getByRole("button", { name: "Send a test event" }).click();
+    await page
+      .getByRole("row", { name: "webhook_endpoint.test" })
+      .getByText("nobody listens there")
+      .waitFor();
   },
   "the organization": async (page) => {
     await page.goto(`${service.httpUrl}/organization`);

@@ -20,6 +20,7 @@ type TestOptions = Partial<
     | "corsOrigins"
     | "basePath"
     | "trustedProxies"
+    | "webhookPolicy"
   >
 >;
 

@@ -37,6 +37,12 @@ const NeverCallView = later(() =>
 const OrganizationView = later(() =>
   import("../features/organization/organization-view.tsx").then((module) => module.OrganizationView),
 );
+const WebhooksView = later(() =>
+  import("../features/webhooks/webhooks-view.tsx").then((module) => module.WebhooksView),
+);
+const EndpointView = later(() =>
+  import("../features/webhooks/endpoint-view.tsx").then((module) => module.EndpointView),
+);
 
 export function App() {
   const who = session.value;
@@ -93,11 +99,12 @@ const places = [
   ["jobs", "Jobs"],
   ["never-call", "Never call"],
   ["keys", "People and keys"],
+  ["webhooks", "Webhooks"],
   ["organization", "Organization"],
 ] as const;
 
 /** What only an admin may ask for. */
-const adminOnly: ReadonlySet<string> = new Set(["keys", "organization"]);
+const adminOnly: ReadonlySet<string> = new Set(["keys", "webhooks", "organization"]);
 
 function Places() {
   const [current = "jobs"] = route.value.path;
@@ -124,6 +131,8 @@ function CurrentView() {
   if (path.length === 1 && first === "never-call") return <NeverCallView />;
   if (path.length === 1 && first === "keys" && isAdmin()) return <KeysView />;
   if (path.length === 1 && first === "organization" && isAdmin()) return <OrganizationView />;
+  if (first === "webhooks" && path.length <= 2 && isAdmin())
+    return id === undefined ? <WebhooksView /> : <EndpointView key={id} id={id} />;
   if (first !== "jobs" || path.length > 4) return <Nowhere />;
   if (id === undefined) return <JobsView />;
   if (id === "new" && path.length === 2) return <CreateView />;

@@ -39,7 +39,7 @@ export function href(path: readonly (string | number)[], query: Record<string, s
 
 const isView = (url: URL): boolean => {
   const path = url.origin === location.origin ? withinBase(url.pathname) : undefined;
-  return path !== undefined && /^(?:$|(?:jobs|keys|never-call|organization)(?:\/|$))/.test(path);
+  return path !== undefined && /^(?:$|(?:jobs|keys|never-call|organization|webhooks)(?:\/|$))/.test(path);
 };
 
 /** Why what is left should not be; empty if nothing speaks against it. */

@@ -20,7 +20,16 @@ const contactTones: ReadonlyMap<number, string> = new Map([
   [ContactStatus.FAILED, "bad"],
 ]);
 
-const Badge = ({ of, tone, word }: { of: "job" | "contact"; tone: string; word: string }) => (
+/** What stands out of a row: how it is with something. */
+export const Badge = ({
+  of,
+  tone,
+  word,
+}: {
+  of: "job" | "contact" | "webhook" | "delivery";
+  tone: string;
+  word: string;
+}) => (
   <span class={`${css.badge} ${css[tone] ?? ""}`} data-badge={of}>
     <span class={css.dot} aria-hidden="true" />
     {word}

@@ -1,3 +1,3 @@
 /** With this one, or without it. */
-export const toggled = <T extends number>(all: readonly T[], one: T): T[] =>
+export const toggled = <T>(all: readonly T[], one: T): T[] =>
   all.includes(one) ? all.filter((other) => other !== one) : [...all, one];

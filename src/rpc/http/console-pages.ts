@@ -49,7 +49,7 @@ const notBuilt: Page = {
 };
 
 /** The first parts of the addresses of the console's views, which the page at `/` shows. */
-const views = /^\/(?:jobs|keys|never-call|organization)(?:\/|$)/;
+const views = /^\/(?:jobs|keys|never-call|organization|webhooks)(?:\/|$)/;
 
 export const isView = (path: string): boolean => views.test(path);
 

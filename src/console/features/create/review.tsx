@@ -6,7 +6,7 @@ import { weekdays } from "../../ui/hours.tsx";
 import { Notice } from "../../ui/notice.tsx";
 import { PlainProgress } from "../../ui/progress.tsx";
 import type { Settings } from "../../ui/settings.ts";
-import facts from "../../ui/facts.module.css";
+import look from "../../ui/facts.module.css";
 import type { Check } from "./file/check.ts";
 import type { ChosenFile } from "./file/chosen-file.ts";
 import { Tallies, leftOut } from "./file-review.tsx";
@@ -119,7 +119,7 @@ function Calls({ settings }: { settings: Settings }) {
   return (
     <section class="card" aria-labelledby="calls-title">
       <h2 id="calls-title">Calls</h2>
-      <dl class={facts.facts}>
+      <dl class={look.facts}>
         <Fact name="Job">
           <bdi>{settings.name.trim()}</bdi>
         </Fact>

@@ -1,16 +1,9 @@
-import type { ComponentChildren } from "preact";
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { Fact } from "../../ui/fact.tsx";
 import css from "../../ui/facts.module.css";
 import { StartTime } from "../../ui/start-time.tsx";
 import { dateOf, duration, exactTime, msOf, viewerZone } from "../../ui/format/times.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-
-export const Fact = ({ name, children }: { name: string; children: ComponentChildren }) => (
-  <div>
-    <dt>{name}</dt>
-    <dd>{children}</dd>
-  </div>
-);
 
 const Moment = ({ at }: { at: Timestamp | undefined }) => {
   const date = dateOf(at);

@@ -1,0 +1,24 @@
+import { WebhookService } from "../../../gen/callsheet/v1/webhook_service_pb.ts";
+import { clientOf } from "../../data/client.ts";
+import { insist } from "../../data/insist.ts";
+import { newRequestId } from "../../data/request-id.ts";
+import { href } from "../../data/route.ts";
+import { loaded } from "../../data/use-load.ts";
+
+export const webhooks = clientOf(WebhookService);
+
+const tries = 4;
+
+/** Sends a command once, however often that takes; what is shown is loaded anew. */
+export async function command<T>(send: (requestId: string) => Promise<T>): Promise<T> {
+  const requestId = newRequestId();
+  const answer = await insist(() => send(requestId), { tries });
+  await loaded.invalidateQueries({ queryKey: ["webhooks"] });
+  return answer;
+}
+
+/** How often what is shown is looked at again. */
+export const everyMs = () => 5_000;
+
+export const endpointAddress = (id: string, trail: readonly string[] = []): string =>
+  href(["webhooks", id], { page: trail.join(",") });

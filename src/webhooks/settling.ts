@@ -47,6 +47,19 @@ function judge(ended: Ended, failsOnly: boolean): { status: DeliveryStatus; retr
   return retryMs === undefined ? { status: "failed", retryMs: null } : { status: "pending", retryMs };
 }
 
+/**
+ * What came at one time of the log and of a replay, or of two of them, is one delivery, of which the last attempt
+ * counts, or one that was taken.
+ */
+function onePerDelivery(ended: readonly Ended[]): Ended[] {
+  const byId = new Map<string, Ended>();
+  for (const one of ended) {
+    const before = byId.get(one.parcel.id);
+    if (before === undefined || hasFailed(before)) byId.set(one.parcel.id, one);
+  }
+  return [...byId.values()];
+}
+
 const attemptedOf = (ended: Ended, failsOnly: boolean, isEnabled: boolean): AttemptedDelivery => {
   const { parcel, attempts, sent } = ended;
   const { status, retryMs } = judge(ended, failsOnly);
@@ -72,7 +85,7 @@ export async function settle(
   holder: string,
   { progress, ended }: { progress: Progress; ended: readonly Ended[] },
 ): Promise<boolean> {
-  const kept = ended.filter((one) => one.isKept || hasFailed(one));
+  const kept = onePerDelivery(ended.filter((one) => one.isKept || hasFailed(one)));
   if (kept.length === 0) return await keepProgress(db, key, holder, progress);
   return await db.transaction().execute((trx) =>
     telling(trx, key.organizationId, async (tell) => {

@@ -47,6 +47,8 @@ const settings = {
   REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
   // Who waits for a contact is not what this is about.
   LONGEST_WAIT: "0.1",
+  WEBHOOK_ALLOW_INSECURE: "true",
+  ERASURE_KEY: "erasure-".repeat(4),
 };
 
 /** A replica, and the ways in. */

@@ -1,3 +1,4 @@
+import { eventTypes } from "../../src/domain/event.ts";
 import type { Random } from "../support/random.ts";
 
 /** What the service gave out, by what it is. */
@@ -6,6 +7,8 @@ export type Vocabulary = {
   readonly leaseIds: readonly string[];
   readonly pageTokens: readonly string[];
   readonly apiKeyIds: readonly string[];
+  readonly endpointIds: readonly string[];
+  readonly importIds: readonly string[];
 };
 
 /** Texts about people have this in them, or are phone numbers that begin so: no line of a log may. */
@@ -29,6 +32,16 @@ const oddTimes = [
   "2035-03-01T24:00",
   "2035-03-01T10:00+99:99",
   "٢٠٣٥-03-01T10:00",
+];
+/** Where nobody listens, beside where nothing may be sent. */
+export const endpointUrl = "http://127.0.0.1:1/events";
+const oddUrls = [
+  "https://10.0.0.1/",
+  "http://127.0.0.1:1/#a",
+  "http://user:a@127.0.0.1/",
+  "ftp://127.0.0.1/",
+  "//",
+  "[::1]",
 ];
 const traces = ["", `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`, `ff-${"0".repeat(32)}`, "00-x-y-z"];
 
@@ -94,6 +107,10 @@ const byName: Readonly<Record<string, Words>> = {
   api_key_id: ({ apiKeyIds }, random) => altered(random.pick(apiKeyIds), random),
   page_token: ({ pageTokens }, random) =>
     random.chance(0.5) ? "" : altered(random.pick(pageTokens), random),
+  webhook_endpoint_id: ({ endpointIds }, random) => altered(random.pick(endpointIds), random),
+  import_id: ({ importIds }, random) => altered(random.pick(importIds), random),
+  types: (_, random) => mostly(eventTypes, ["batch_job.exploded"], random),
+  url: (_, random) => mostly([endpointUrl], oddUrls, random),
   request_id: (_, random) => (random.chance(0.6) ? "" : `request ${random.between(0, 300)}`),
   phone,
   phones: phone,

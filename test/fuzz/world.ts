@@ -4,11 +4,12 @@ import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { ensureOrganization, insertApiKey } from "../../src/postgres/api-keys.ts";
 import type { openDatabase } from "../../src/postgres/database.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Vocabulary, personal } from "./words.ts";
+import { type Vocabulary, endpointUrl, personal } from "./words.ts";
 
 type Database = ReturnType<typeof openDatabase>;
 
@@ -27,6 +28,7 @@ function clientsOf(transport: Transport, apiKey: string) {
     jobs: createClient(BatchJobService, transport),
     worker: createClient(ContactWorkerService, transport),
     access: createClient(AccessService, transport),
+    webhooks: createClient(WebhookService, transport),
     options: { headers },
   };
 }
@@ -40,6 +42,14 @@ const jobOf = (count: number) => ({
   contacts: contacts(count),
 });
 
+/** A file with a row that is rejected. */
+async function* fileWithFlaws(batchJobId: string) {
+  const csv = Buffer.from(`phone,name\n${personal.phone}0001,${personal.name}\nnobody,${personal.name}\n`);
+  yield { part: { case: "header" as const, value: { batchJobId } } };
+  yield { part: { case: "csv" as const, value: csv } };
+  yield { part: { case: "end" as const, value: { totalBytes: BigInt(csv.length) } } };
+}
+
 export type World = {
   readonly apiKey: string;
   /** Of an organization whose settings may be changed. */
@@ -51,7 +61,7 @@ export type World = {
 export async function createWorld(db: Database, transport: Transport, name: string): Promise<World> {
   const apiKey = await keyOf(db, name);
   const changeableKey = await keyOf(db, `${name}, to be changed`);
-  const { jobs, worker, access, options } = clientsOf(transport, apiKey);
+  const { jobs, worker, access, webhooks, options } = clientsOf(transport, apiKey);
 
   const created = await Promise.all(
     Array.from({ length: 24 }, (_, i) =>
@@ -76,6 +86,11 @@ export async function createWorld(db: Database, transport: Transport, name: stri
   const apiKeys = await Promise.all(
     [Role.ADMIN, Role.WORKER, Role.VIEWER].map((role) => access.createApiKey({ name: "", role }, options)),
   );
+  const endpoints = await Promise.all(
+    Array.from({ length: 6 }, () => webhooks.createWebhookEndpoint({ url: endpointUrl }, options)),
+  );
+  const [pending = ""] = jobIds;
+  const { importId } = await jobs.importContacts(fileWithFlaws(pending), options);
   const pages = [
     await jobs.listBatchJobs({ pageSize: 2 }, options),
     await jobs.listContacts({ batchJobId: paused, pageSize: 2 }, options),
@@ -87,6 +102,8 @@ export async function createWorld(db: Database, transport: Transport, name: stri
     words: {
       jobIds,
       leaseIds: leased.map(({ leaseId }) => leaseId),
+      endpointIds: endpoints.flatMap(({ webhookEndpoint }) => webhookEndpoint?.webhookEndpointId ?? []),
+      importIds: [importId],
       apiKeyIds: apiKeys.flatMap(({ apiKey: made }) => made?.apiKeyId ?? []),
       pageTokens: pages.map(({ nextPageToken }) => nextPageToken),
     },

@@ -8,6 +8,14 @@ const endpoints = "test/webhooks/endpoints.test.ts";
 /** Events that are sent: nothing is lost, nobody holds up another, and secrets stay where they sign. */
 export const deliveries: Mutant[] = [
   {
+    guard: "what a replay sends beside the log is kept once",
+    file: "src/webhooks/settling.ts",
+    text: "onePerDelivery(ended.filter((one) => one.isKept || hasFailed(one)))",
+    instead: "ended.filter((one) => one.isKept || hasFailed(one))",
+    test: "test/webhooks/delivering.test.ts",
+    title: "what a replay sends beside the log is one delivery, of which an attempt that was taken counts",
+  },
+  {
     guard: "what was not taken is kept where the place of an endpoint goes past it",
     file: settling,
     text: "ended.filter((one) => one.isKept || hasFailed(one))",

@@ -91,14 +91,6 @@ export const lists: Mutant[] = [
     title: "leaves a job alone that somebody has locked, and goes on with others",
   },
   {
-    guard: "the rejected rows of one job are not had under another",
-    file: "src/postgres/rejected-rows.ts",
-    text: "part from rejected_rows\n    where organization_id = ${organizationId} and job_id = ${jobId} and",
-    instead: "part from rejected_rows\n    where organization_id = ${organizationId} and",
-    test: "test/jobs/import/rejected-rows.test.ts",
-    title: "is the job's, and the organization's",
-  },
-  {
     guard: "rejected rows go with their job",
     file: "src/postgres/contacts.ts",
     text: `, "rejected_rows"] as const`,

@@ -438,6 +438,52 @@ test("a replay sends a part of the log again under the same ids, beside what com
   );
 });
 
+const notTaken = {
+  status: 500,
+  failure: "status",
+  durationMs: 1,
+  answer: "",
+  retryAfterMs: undefined,
+} as const;
+const taken = { ...notTaken, status: 200, failure: undefined };
+
+/** The first attempt of a delivery, as it is settled. */
+const anAttempt = (id: string, sent: typeof notTaken | typeof taken) => ({
+  parcel: { id, type: "t", events: 1, firstSequence: 1, lastSequence: 1, body: "{}" },
+  attempts: 1,
+  isKept: true,
+  sent,
+});
+
+test("what a replay sends beside the log is one delivery, of which an attempt that was taken counts", async () => {
+  await using all = await start();
+  const { parts, id, stop } = all;
+  await stop();
+  const { organizationId } = parts.caller;
+  const holder = "00000000-0000-4000-8000-000000000001";
+  await holdEndpoints(parts.db, holder);
+  const { sequence } = await all.now();
+  const ended = [
+    anAttempt("a", notTaken),
+    anAttempt("b", notTaken),
+    anAttempt("a", notTaken),
+    anAttempt("b", taken),
+    anAttempt("b", notTaken),
+  ];
+  await settle(parts.db, { organizationId, id }, holder, {
+    progress: { sequence, replay: undefined, hasDelivered: true },
+    ended,
+  });
+  const kept = new Map((await all.deliveries()).map((one) => [one.id, one.status]));
+  expect(kept).toEqual(
+    new Map([
+      ["a", "pending"],
+      ["b", "delivered"],
+    ]),
+  );
+  expect(await all.now()).toMatchObject({ pendingDeliveries: 1 });
+});
+
 describe("of two replicas", () => {
   test("one delivers to an endpoint, and the other goes on when it stops", async () => {
     await using all = await start();
@@ -501,18 +547,10 @@ describe("of two replicas", () => {
     const [mine, theirs] = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"];
     await holdEndpoints(parts.db, theirs);
     const before = await all.now();
-    const sent = {
-      status: 500,
-      failure: "status" as const,
-      durationMs: 1,
-      answer: "",
-      retryAfterMs: undefined,
-    };
-    const parcel = { id: "msg_1", type: "t", events: 1, firstSequence: 1, lastSequence: 1, body: "{}" };
     const keep = (holder: string) =>
       settle(parts.db, { organizationId, id }, holder, {
         progress: { sequence: before.sequence + 1, replay: undefined, hasDelivered: false },
-        ended: [{ parcel, attempts: 1, isKept: false, sent }],
+        ended: [anAttempt("msg_1", notTaken)],
       });
     expect(await keep(mine)).toBe(false);
     expect(await all.now()).toEqual(before);

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { CallingHours } from "../../src/domain/hours.ts";
+import { eventually } from "./eventually.ts";
 import type { Parts } from "./parts.ts";
 
 const week = [1, 2, 3, 4, 5, 6, 7];
@@ -44,12 +45,19 @@ export const hoursAround = (hoursOfDay: readonly number[]): CallingHours => ({
 const fromNow = (ms: number) =>
   sql<Date>`date_trunc('milliseconds', clock_timestamp()) + ${`${ms} milliseconds`}::interval`;
 
-/** Moves the time in which a job's contacts of a set are open: it is so many ms from now. Answers it. */
+/**
+ * Moves the time in which a job's contacts of a set are open: it is so many ms from now. Answers it. Waits until it was
+ * reckoned, which its start does not wait for.
+ */
 export async function moveOpening(
   { db }: Pick<Parts, "db">,
   jobId: string,
   { fromMs, untilMs, zoneSet = 0 }: { fromMs: number; untilMs: number; zoneSet?: number },
 ): Promise<{ from: Date; until: Date }> {
+  await eventually(async () => {
+    if ((await openingOf({ db }, jobId, zoneSet)).open_from === null)
+      throw new Error("no opening is reckoned yet");
+  });
   const { from, until } = await db
     .updateTable("zone_sets")
     .set({

@@ -1,5 +1,5 @@
 import { generateApiKey, hashApiKey } from "../domain/api-key.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller, Role } from "../domain/caller.ts";
 import { isUuid } from "../domain/job-id.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
@@ -102,10 +102,10 @@ export function createAccess(deps: {
         async decide(trx, tell) {
           const { now } = await lockForAdmin(trx, request.caller);
           if (asked.expiresAtMs !== null && asked.expiresAtMs <= now.getTime()) {
-            throw new BatchJobError(
-              "invalid_argument",
-              "The request's field expires_at is wrong: it must be in the future, or be left out for a key that does not expire.",
-              { field: "expires_at", now: now.toISOString() },
+            throw wrongField(
+              "expires_at",
+              "it must be in the future, or be left out for a key that does not expire",
+              { now: now.toISOString() },
             );
           }
           const { all } = await countValidKeys(trx, organizationId);

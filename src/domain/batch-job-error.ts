@@ -52,6 +52,17 @@ export class BatchJobError extends Error {
   }
 }
 
+/** The refusal of a request for one of its fields; `rule` says what would have worked. */
+export const wrongField = (
+  field: string,
+  rule: string,
+  metadata: Readonly<Record<string, string>> = {},
+): BatchJobError =>
+  new BatchJobError("invalid_argument", `The request's field ${field} is wrong: ${rule}.`, {
+    field,
+    ...metadata,
+  });
+
 /** The refusal of everything while Postgres cannot be reached. */
 export const databaseUnavailable = (): BatchJobError =>
   new BatchJobError("unavailable", "The database does not answer; try again in a moment.");

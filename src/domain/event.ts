@@ -1,3 +1,4 @@
+import { wrongField } from "./batch-job-error.ts";
 import type { Outcome, StoredContactStatus } from "./contact.ts";
 
 /*
@@ -40,7 +41,13 @@ export type EventType = keyof typeof audiences;
 
 export const eventTypes = Object.keys(audiences) as EventType[];
 
-export const isEventType = (type: string): type is EventType => Object.hasOwn(audiences, type);
+const isEventType = (type: string): type is EventType => Object.hasOwn(audiences, type);
+
+/** The event type that a field of a request names. */
+export function readEventType(type: string, field: string): EventType {
+  if (isEventType(type)) return type;
+  throw wrongField(field, `it must be one of ${eventTypes.join(", ")}`);
+}
 
 export const isForAdmins = (type: EventType): boolean => audiences[type] === "admins";
 

@@ -1,4 +1,4 @@
-import { BatchJobError } from "./batch-job-error.ts";
+import { wrongField } from "./batch-job-error.ts";
 import type { CallingHours, DayWindow } from "./hours.ts";
 import { dayMs } from "./zone-offsets.ts";
 
@@ -18,16 +18,13 @@ const mostExceptions = 400;
 const mostWindowsOfException = 10;
 const mostCloseEarlyMs = 60 * 60_000;
 
-const refuse = (field: string, rule: string): BatchJobError =>
-  new BatchJobError("invalid_argument", `The request's field ${field} is wrong: ${rule}.`, { field });
-
 /** Reads hours that are given as the field named, and refuses what is none with the words to write instead. */
 export function readCallingHours(input: CallingHoursInput, field: string): CallingHours {
   const { closeEarlyMs = defaultCloseEarlyMs } = input;
   checkCount(input.windows, mostWindows, `${field}.windows`);
   checkCount(input.exceptions, mostExceptions, `${field}.exceptions`);
   if (!(closeEarlyMs >= 0 && closeEarlyMs <= mostCloseEarlyMs)) {
-    throw refuse(`${field}.close_early`, "it must be from 0 to 60 minutes");
+    throw wrongField(`${field}.close_early`, "it must be from 0 to 60 minutes");
   }
   const windows = input.windows.map((window, i) => readWindow(window, `${field}.windows[${i}]`));
   const exceptions = input.exceptions.map((exception, i) =>
@@ -40,13 +37,13 @@ export function readCallingHours(input: CallingHoursInput, field: string): Calli
   for (const [i, { date }] of exceptions.entries()) {
     const first = exceptions.findIndex((each) => each.date === date);
     if (first === i) continue;
-    throw refuse(
+    throw wrongField(
       `${field}.exceptions[${i}].date`,
       `${date} is that of exceptions[${first}] too; write one exception for a date, with all of its windows`,
     );
   }
   if (windows.length === 0 && exceptions.every((exception) => exception.windows.length === 0)) {
-    throw refuse(
+    throw wrongField(
       `${field}.windows`,
       "without a window nobody is ever called; to allow calls at any time write days 1, 2, 3, 4, 5, 6, 7 from 00:00 to 24:00",
     );
@@ -61,7 +58,7 @@ export const writeTimeOfDay = (minute: number): string =>
   [Math.floor(minute / 60), minute % 60].map((part) => String(part).padStart(2, "0")).join(":");
 
 function checkCount(list: readonly unknown[], most: number, field: string): void {
-  if (list.length > most) throw refuse(field, `there must be at most ${most}, not ${list.length}`);
+  if (list.length > most) throw wrongField(field, `there must be at most ${most}, not ${list.length}`);
 }
 
 const onDays = (days: readonly number[]): string => ` on days ${days.join(", ")}`;
@@ -69,9 +66,9 @@ const onDays = (days: readonly number[]): string => ` on days ${days.join(", ")}
 function readWindow(window: CallingHoursInput["windows"][number], field: string) {
   const { days } = window;
   if (days.length === 0 || days.some((day) => !Number.isInteger(day) || day < 1 || day > 7)) {
-    throw refuse(`${field}.days`, "it must have at least one day, from 1 (Monday) to 7 (Sunday)");
+    throw wrongField(`${field}.days`, "it must have at least one day, from 1 (Monday) to 7 (Sunday)");
   }
-  if (new Set(days).size < days.length) throw refuse(`${field}.days`, "each day must be there once");
+  if (new Set(days).size < days.length) throw wrongField(`${field}.days`, "each day must be there once");
   const after = days.map((day) => (day % 7) + 1);
   return { days: [...days], ...readTimes(window, field, onDays(days), onDays(after)) };
 }
@@ -79,7 +76,7 @@ function readWindow(window: CallingHoursInput["windows"][number], field: string)
 function readException({ date, windows }: CallingHoursInput["exceptions"][number], field: string) {
   const atMs = /^\d{4}-\d\d-\d\d$/.test(date) ? Date.parse(date) : Number.NaN;
   if (Number.isNaN(atMs) || isoDate(atMs) !== date) {
-    throw refuse(`${field}.date`, 'it must be a date on the calendar, such as "2027-12-24"');
+    throw wrongField(`${field}.date`, 'it must be a date on the calendar, such as "2027-12-24"');
   }
   checkCount(windows, mostWindowsOfException, `${field}.windows`);
   const read = windows.map((window, i) =>
@@ -102,17 +99,17 @@ function readTimes({ start, end }: WindowInput, field: string, sameDay: string, 
   const startMinute = minuteOf(start);
   const endMinute = minuteOf(end);
   if (startMinute === undefined || startMinute === 24 * 60) {
-    throw refuse(`${field}.start`, 'it must be a time of day from "00:00" to "23:59"');
+    throw wrongField(`${field}.start`, 'it must be a time of day from "00:00" to "23:59"');
   }
   if (endMinute === undefined) {
-    throw refuse(`${field}.end`, 'it must be a time of day from "00:01" to "24:00"');
+    throw wrongField(`${field}.end`, 'it must be a time of day from "00:01" to "24:00"');
   }
   if (startMinute === endMinute) {
-    throw refuse(`${field}.end`, "it must be after start; for a whole day write 00:00 to 24:00");
+    throw wrongField(`${field}.end`, "it must be after start; for a whole day write 00:00 to 24:00");
   }
-  if (endMinute === 0) throw refuse(`${field}.end`, "the midnight that ends a day is written 24:00");
+  if (endMinute === 0) throw wrongField(`${field}.end`, "the midnight that ends a day is written 24:00");
   if (endMinute < startMinute) {
-    throw refuse(
+    throw wrongField(
       `${field}.end`,
       `the window passes midnight; write two instead: ${start} to 24:00${sameDay}, and 00:00 to ${end}${dayAfter}`,
     );
@@ -128,7 +125,7 @@ function checkApart(windows: readonly (DayWindow | undefined)[], field: string, 
       if (a.startMinute >= b.endMinute || b.startMinute >= a.endMinute) continue;
       const start = writeTimeOfDay(Math.min(a.startMinute, b.startMinute));
       const end = writeTimeOfDay(Math.max(a.endMinute, b.endMinute));
-      throw refuse(
+      throw wrongField(
         `${field}[${i}]`,
         `it overlaps windows[${j}]${when}; write one window from ${start} to ${end} instead`,
       );

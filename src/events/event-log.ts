@@ -1,6 +1,6 @@
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
-import { type EventType, eventTypes, isEventType, isForAdmins } from "../domain/event.ts";
+import { type EventType, eventTypes, isForAdmins, readEventType } from "../domain/event.ts";
 import { isUuid } from "../domain/job-id.ts";
 import type { Shares } from "../postgres/connections.ts";
 import { type EventFilter, type EventPage, type Head, readEvents } from "../postgres/events.ts";
@@ -25,15 +25,9 @@ const nobody = "00000000-0000-0000-0000-000000000000";
 function readTypes({ role }: Caller, asked: readonly string[]): EventType[] {
   if (asked.length === 0 && role === "admin") return [];
   if (asked.length === 0) return eventTypes.filter((type) => !isForAdmins(type));
-  return asked.map((type, i) => {
+  return asked.map((given, i) => {
     const field = `types[${i}]`;
-    if (!isEventType(type)) {
-      throw new BatchJobError(
-        "invalid_argument",
-        `The request's field ${field} is wrong: it must be one of ${eventTypes.join(", ")}.`,
-        { field },
-      );
-    }
+    const type = readEventType(given, field);
     if (role !== "admin" && isForAdmins(type)) {
       throw new BatchJobError(
         "permission_denied",
@@ -54,11 +48,9 @@ export function readFilter(caller: Caller, { types, batchJobIds }: EventQuery): 
 /** Refuses a place in the log of which nobody knows any more, or not yet, what comes after it. */
 export function checkCursor(afterSequence: number, { sequence, firstSequence }: Head): void {
   if (afterSequence > sequence) {
-    throw new BatchJobError(
-      "invalid_argument",
-      `The request's field after_sequence is wrong: the log ends at ${sequence}; give a number up to that.`,
-      { field: "after_sequence", headSequence: String(sequence) },
-    );
+    throw wrongField("after_sequence", `the log ends at ${sequence}; give a number up to that`, {
+      headSequence: String(sequence),
+    });
   }
   if (afterSequence === 0 || afterSequence >= firstSequence - 1) return;
   throw cursorExpired({ firstSequence });

@@ -1,4 +1,4 @@
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import { type JobStatus, shownStatus } from "../domain/batch-job.ts";
 import { type ContactStatus, storedContactStatuses } from "../domain/contact.ts";
 import { databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
@@ -46,10 +46,10 @@ const nobodyToCopy = ({ batchJobId, statuses }: CopiedContacts) =>
   );
 
 const zonesOfTheOther = (batchJobId: string) =>
-  new BatchJobError(
-    "invalid_argument",
-    "The request's field zones_from_phone is wrong: copied contacts stay in the time zones in which the other batch job calls them; leave it out, or give the contacts themselves.",
-    { field: "zones_from_phone", batchJobId },
+  wrongField(
+    "zones_from_phone",
+    "copied contacts stay in the time zones in which the other batch job calls them; leave it out, or give the contacts themselves",
+    { batchJobId },
   );
 
 /**

@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import { holdOffAll } from "../postgres/adding.ts";
 import type { Shares } from "../postgres/connections.ts";
 import type { Database } from "../postgres/database.ts";
@@ -40,11 +40,7 @@ const noKey = () =>
 
 function checkReason(reason: string, phone: string): void {
   if (!reason.replaceAll(/\D/g, "").includes(phone.slice(1))) return;
-  throw new BatchJobError(
-    "invalid_argument",
-    "The request's field reason is wrong: it is kept, and must not hold the phone.",
-    { field: "reason" },
-  );
+  throw wrongField("reason", "it is kept, and must not hold the phone");
 }
 
 /** Erases the contact of a job, and answers what was said of it; of one that is being removed nothing is told. */

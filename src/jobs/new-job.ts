@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import {
   type ContactInput,
   type ContactStatus,
@@ -70,10 +70,9 @@ export function checkStartsBeforeEnd(
   field: "end_at" | "scheduled_start_time",
 ): void {
   if (startAt === null || endAt === null || startAt < endAt) return;
-  throw new BatchJobError(
-    "invalid_argument",
-    `The request's field ${field} is wrong: the batch job must start before its end, and ${startAt.toISOString()} is not before ${endAt.toISOString()}.`,
-    { field },
+  throw wrongField(
+    field,
+    `the batch job must start before its end, and ${startAt.toISOString()} is not before ${endAt.toISOString()}`,
   );
 }
 

@@ -1,5 +1,5 @@
 import type { BatchJob } from "../domain/batch-job.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import type { Outcome } from "../domain/contact.ts";
 import { type Plan, planOf } from "../domain/plan.ts";
@@ -24,10 +24,9 @@ function retriedShareOf({ retryOn }: BatchJob, { outcomes }: Assumptions): numbe
   const all = outcomes.reduce((sum, { share }) => sum + share, 0);
   const names = new Set(outcomes.map(({ outcome }) => outcome));
   if (all > 1 + 1e-9 || names.size < outcomes.length) {
-    throw new BatchJobError(
-      "invalid_argument",
-      "The request's field assumed_outcomes is wrong: each outcome must be there once, and the shares must add up to 1 at most.",
-      { field: "assumed_outcomes" },
+    throw wrongField(
+      "assumed_outcomes",
+      "each outcome must be there once, and the shares must add up to 1 at most",
     );
   }
   return Math.min(

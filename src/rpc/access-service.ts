@@ -8,7 +8,6 @@ import {
   type SettingChanges,
   settingNames,
 } from "../access/access.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Role } from "../domain/caller.ts";
 import {
   type AccessService,
@@ -21,6 +20,7 @@ import { readCallingHoursOf, toCallingHours } from "./calling-hours.ts";
 import { toCommand } from "./commands.ts";
 import { at, protoRoles, readRoles } from "./convert.ts";
 import { callerOf } from "./gate/gate.ts";
+import { namedIn } from "./update-mask.ts";
 
 const toApiKey = (key: ApiKey): MessageInitShape<typeof ApiKeySchema> => ({
   apiKeyId: key.id,
@@ -53,23 +53,13 @@ const settingByPath = new Map(
   settingNames.map((name) => [OrganizationSettingsSchema.field[name].name, name] as const),
 );
 
-/** The setting that a path of a mask names. */
-function readPath(path: string): (typeof settingNames)[number] {
-  const name = settingByPath.get(path);
-  if (name !== undefined) return name;
-  const field = "update_mask";
-  throw new BatchJobError(
-    "invalid_argument",
-    `The request's field ${field} is wrong: it may name ${[...settingByPath.keys()].join(", ")}, or be * for all of them.`,
-    { field },
-  );
-}
-
 /** The settings that a request changes; null for one that goes back to what the service has. */
 function readChanges({ settings, updateMask }: UpdateOrganizationRequest): SettingChanges {
   const { paths = [] } = updateMask ?? {};
   const isAll = paths.length === 1 && paths[0] === "*";
-  const named = isAll ? settingNames : paths.map(readPath);
+  const named = isAll
+    ? settingNames
+    : namedIn(updateMask, settingByPath, { also: ", or be * for all of them" });
   const given = settingNames.filter((name) => settings?.[name] !== undefined);
   // Many clients cannot help sending a mask: one that names nothing is none.
   const names = named.length > 0 ? named : given;

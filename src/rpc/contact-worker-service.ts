@@ -1,7 +1,7 @@
 import { type Duration, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { Limiter } from "../access/rates.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { wrongField } from "../domain/batch-job-error.ts";
 import type { ReportedOutcome } from "../domain/contact.ts";
 import {
   CheckedLease_State as State,
@@ -42,11 +42,9 @@ const readRequest = (path: string, request: LeaseContactsRequest) => ({
 /** Reports are not held up. */
 function checkNoWait({ wait }: LeaseContactsRequest): void {
   if (readOne("lease_next.wait", wait, 0) === 0) return;
-  const field = "lease_next.wait";
-  throw new BatchJobError(
-    "invalid_argument",
-    `The request's field ${field} is wrong: ReportOutcomes does not wait; leave it out, and call LeaseContacts with wait if the answer has no contacts.`,
-    { field },
+  throw wrongField(
+    "lease_next.wait",
+    "ReportOutcomes does not wait; leave it out, and call LeaseContacts with wait if the answer has no contacts",
   );
 }
 

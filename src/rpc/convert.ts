@@ -7,7 +7,7 @@ import {
   timestampFromMs,
 } from "@bufbuild/protobuf/wkt";
 import type { Attempt, BatchJob, Contact } from "../jobs/batch-jobs.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { wrongField } from "../domain/batch-job-error.ts";
 import { type Command, type JobStatus, allowedCommands, statusOfLeft } from "../domain/batch-job.ts";
 import type { Role } from "../domain/caller.ts";
 import type {
@@ -131,11 +131,7 @@ export const durationMs = ({ seconds, nanos }: Duration): number =>
 /** The same for a field of a request. Validation looks at seconds and nanos, but not at their signs. */
 export function readDuration(field: string, duration: Duration): number {
   if (duration.nanos >= 0 && duration.nanos < 1e9) return durationMs(duration);
-  throw new BatchJobError(
-    "invalid_argument",
-    `The request's field ${field} is wrong: its nanos must be from 0 to 999,999,999.`,
-    { field },
-  );
+  throw wrongField(field, "its nanos must be from 0 to 999,999,999");
 }
 
 /** A field that stays unset if there is no date. */

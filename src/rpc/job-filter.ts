@@ -1,5 +1,5 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { wrongField } from "../domain/batch-job-error.ts";
 import type {
   BatchJobFilter,
   TimeRange as ProtoTimeRange,
@@ -19,11 +19,7 @@ function readRange(field: string, range: ProtoTimeRange | undefined): TimeRange 
     to !== undefined &&
     (from.seconds > to.seconds || (from.seconds === to.seconds && from.nanos >= to.nanos));
   if (!isEmpty) return read;
-  throw new BatchJobError(
-    "invalid_argument",
-    `The request's field ${field}.to is wrong: it must be later than ${field}.from.`,
-    { field: `${field}.to` },
-  );
+  throw wrongField(`${field}.to`, `it must be later than ${field}.from`);
 }
 
 /** What a filter of a request means; `inside` is what stands before the names of its fields. */

@@ -1,5 +1,5 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { wrongField } from "../domain/batch-job-error.ts";
 import type { JobSettings } from "../domain/batch-job.ts";
 import {
   type CreateBatchJobRequest,
@@ -8,6 +8,7 @@ import {
 } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import { readCallingHoursOf } from "./calling-hours.ts";
 import { readDuration, readOutcomes } from "./convert.ts";
+import { changedIn, isGiven } from "./update-mask.ts";
 
 type Request = CreateBatchJobRequest | UpdateBatchJobRequest;
 
@@ -72,14 +73,6 @@ const fieldByPath = new Map(
   fields.map((field) => [UpdateBatchJobRequestSchema.field[field].name, field] as const),
 );
 
-/** A list or a map that is empty is not; messages are told by their type. */
-const isGiven = (value: object | string | number | undefined): boolean =>
-  typeof value === "object" && !("$typeName" in value) ? Object.keys(value).length > 0 : value !== undefined;
-
-const refuse = (field: string, rule: string): never => {
-  throw new BatchJobError("invalid_argument", `The request's field ${field} is wrong: ${rule}.`, { field });
-};
-
 /** Every setting. */
 export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
   ...readers.name(request),
@@ -100,13 +93,7 @@ export const readSettings = (request: CreateBatchJobRequest): JobSettings => ({
 
 /** The settings that a request changes: those that its mask names, or where it has none, those that it gives. */
 export function readChanges(request: UpdateBatchJobRequest): Partial<JobSettings> {
-  const paths = [...fieldByPath.keys()].join(", ");
-  const named =
-    request.updateMask?.paths.map(
-      (path) => fieldByPath.get(path) ?? refuse("update_mask", `it may name ${paths}`),
-    ) ?? [];
-  const changed = named.length > 0 ? named : fields.filter((field) => isGiven(request[field]));
-  if (changed.length === 0) refuse("update_mask", `nothing is to be changed; give one of ${paths}`);
-  if (changed.includes("name") && !isGiven(request.name)) refuse("name", "a job has one; give it");
+  const changed = changedIn(request.updateMask, fieldByPath, (field) => isGiven(request[field]));
+  if (changed.includes("name") && !isGiven(request.name)) throw wrongField("name", "a job has one; give it");
   return Object.assign({}, ...changed.map((field) => readers[field](request)));
 }

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { type BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type {
   RescheduleBatchJobResponseSchema,
   RescheduleBatchJobsRequest,
@@ -10,27 +10,24 @@ import type { BatchJobs, Move, Moved } from "../jobs/batch-jobs.ts";
 import { rescheduleMessages } from "./commands.ts";
 import { durationMs, protoStatuses } from "./convert.ts";
 
-const wrong = (field: string, what: string) =>
-  new BatchJobError("invalid_argument", `The request's field ${field} is wrong: ${what}`, { field });
-
 /** Where a request moves starts to. */
 export function readMove(request: RescheduleBatchJobsRequest): Move {
   const { scheduledStartTime, timezone, shift } = request;
   if (shift === undefined) return { requestedStartTime: scheduledStartTime, timeZone: timezone };
   if (scheduledStartTime !== "") {
-    throw wrong("shift", "it is given beside scheduled_start_time; give one of them.");
+    throw wrongField("shift", "it is given beside scheduled_start_time; give one of them");
   }
-  if (timezone !== "") throw wrong("timezone", "with shift each job keeps its own; leave it out.");
+  if (timezone !== "") throw wrongField("timezone", "with shift each job keeps its own; leave it out");
   const { seconds, nanos } = shift;
   const isValid = Math.abs(nanos) < 1e9 && (seconds === 0n || nanos === 0 || seconds > 0n === nanos > 0);
   if (!isValid || nanos % 1e6 !== 0) {
-    throw wrong(
+    throw wrongField(
       "shift",
-      "its nanos must be whole milliseconds, below a second, with the sign of its seconds.",
+      "its nanos must be whole milliseconds, below a second, with the sign of its seconds",
     );
   }
   const shiftMs = durationMs(shift);
-  if (shiftMs === 0) throw wrong("shift", "it moves nothing; give a time forward, or back below 0.");
+  if (shiftMs === 0) throw wrongField("shift", "it moves nothing; give a time forward, or back below 0");
   return { shiftMs };
 }
 

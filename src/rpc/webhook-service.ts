@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { wrongField } from "../domain/batch-job-error.ts";
 import {
   type UpdateWebhookEndpointRequest,
   type WebhookEndpointSettings,
@@ -10,17 +10,15 @@ import {
 import type { WantedChanges, Webhooks } from "../webhooks/endpoints.ts";
 import { toCommand } from "./commands.ts";
 import { callerOf } from "./gate/gate.ts";
+import { changedIn, isGiven } from "./update-mask.ts";
 import { toDelivery, toEndpoint } from "./webhooks.ts";
 
 type Settings = WebhookEndpointSettings;
 type Name = Exclude<keyof Settings, `$${string}`>;
 
-const refuse = (field: string, rule: string): never => {
-  throw new BatchJobError("invalid_argument", `The request's field ${field} is wrong: ${rule}.`, { field });
+const required = (name: string): never => {
+  throw wrongField(`settings.${name}`, "it must be set where update_mask names it");
 };
-
-const required = (name: string): never =>
-  refuse(`settings.${name}`, "it must be set where update_mask names it");
 
 /** What a setting is changed to; one that need not be there goes back to none. */
 const readers: Record<Name, (settings: Settings) => WantedChanges> = {
@@ -35,19 +33,11 @@ const names = Object.keys(readers) as Name[];
 const nameByPath = new Map(
   names.map((name) => [WebhookEndpointSettingsSchema.field[name].name, name] as const),
 );
-const paths = [...nameByPath.keys()].join(", ");
-
-const isGiven = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 : value !== undefined);
 
 /** The settings that a request changes. */
 function readChanges(request: UpdateWebhookEndpointRequest): WantedChanges {
   const { settings = create(WebhookEndpointSettingsSchema) } = request;
-  const named = (request.updateMask?.paths ?? []).map(
-    (path) => nameByPath.get(path) ?? refuse("update_mask", `it may name ${paths}`),
-  );
-  // Many clients cannot help sending a mask: one that names nothing is none.
-  const changed = named.length > 0 ? named : names.filter((name) => isGiven(settings[name]));
-  if (changed.length === 0) refuse("update_mask", `nothing is to be changed; give one of ${paths}`);
+  const changed = changedIn(request.updateMask, nameByPath, (name) => isGiven(settings[name]));
   return Object.assign({}, ...changed.map((name) => readers[name](settings))) as WantedChanges;
 }
 

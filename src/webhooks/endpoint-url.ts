@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { wrongField } from "../domain/batch-job-error.ts";
 import { isLoopback } from "../domain/networks.ts";
 import { type ConnectPolicy, mayConnect } from "./addresses.ts";
 
@@ -18,9 +18,7 @@ export function readEndpointUrl(text: string, policy: ConnectPolicy): string {
       ? "must be a URL of at most 2048 characters, such as https://example.com/webhooks"
       : faultOf(url, policy);
   if (url !== null && fault === undefined) return url.href;
-  throw new BatchJobError("invalid_argument", `The request's field url is wrong: it ${fault}.`, {
-    field: "url",
-  });
+  throw wrongField("url", `it ${fault}`);
 }
 
 /** The host of a URL as an address has no brackets. */

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { lockForAdmin } from "../access/access.ts";
 import { fitting } from "../domain/answer-size.ts";
-import { BatchJobError } from "../domain/batch-job-error.ts";
+import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
-import { type EventType, type Tell, eventTypes, isEventType } from "../domain/event.ts";
+import { type EventType, type Tell, readEventType } from "../domain/event.ts";
 import { isUuid } from "../domain/job-id.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type WebhookDelivery, type WebhookEndpoint, testType } from "../domain/webhook.ts";
@@ -45,15 +45,16 @@ export type Wanted = {
 /** New settings as they are given, of those that change. */
 export type WantedChanges = Partial<Wanted> & { readonly enabled?: boolean };
 
-const refuse = (field: string, rule: string): never => {
-  throw new BatchJobError("invalid_argument", `The request's field ${field} is wrong: ${rule}.`, { field });
-};
+function readJobId(id: string, i: number): string {
+  if (isUuid(id)) return id.toLowerCase();
+  throw wrongField(`batch_job_ids[${i}]`, "it must be the id of a batch job");
+}
 
-const readType = (type: string, i: number): EventType =>
-  isEventType(type) ? type : refuse(`types[${i}]`, `it must be one of ${eventTypes.join(", ")}`);
+const readJobIds = (ids: readonly string[]): string[] => [...new Set(ids.map(readJobId))];
 
-const readJobId = (id: string, i: number): string =>
-  isUuid(id) ? id.toLowerCase() : refuse(`batch_job_ids[${i}]`, "it must be the id of a batch job");
+const readTypes = (types: readonly string[]): EventType[] => [
+  ...new Set(types.map((type, i) => readEventType(type, `types[${i}]`))),
+];
 
 const notFound = (id: string) =>
   new BatchJobError(
@@ -139,11 +140,13 @@ export function createWebhooks(deps: {
   // Nothing of it is in Redis.
   const run = createCommandRunner({ shares, doRedisHalves: () => [] });
 
+  const readUrl = (url: string): string => readEndpointUrl(url, policy);
+
   const readChanges = ({ url, types, batchJobIds, ...others }: WantedChanges): EndpointChanges => ({
     ...others,
-    ...(url === undefined ? {} : { url: readEndpointUrl(url, policy) }),
-    ...(types === undefined ? {} : { types: [...new Set(types.map(readType))] }),
-    ...(batchJobIds === undefined ? {} : { batchJobIds: [...new Set(batchJobIds.map(readJobId))] }),
+    ...(url === undefined ? {} : { url: readUrl(url) }),
+    ...(types === undefined ? {} : { types: readTypes(types) }),
+    ...(batchJobIds === undefined ? {} : { batchJobIds: readJobIds(batchJobIds) }),
   });
 
   async function find(caller: Caller, id: string): Promise<WebhookEndpoint> {
@@ -179,9 +182,9 @@ export function createWebhooks(deps: {
       const { organizationId } = request.caller;
       const asked: Omit<NewEndpoint, "secret"> = {
         description: wanted.description,
-        url: readEndpointUrl(wanted.url, policy),
-        types: [...new Set(wanted.types.map(readType))],
-        batchJobIds: [...new Set(wanted.batchJobIds.map(readJobId))],
+        url: readUrl(wanted.url),
+        types: readTypes(wanted.types),
+        batchJobIds: readJobIds(wanted.batchJobIds),
       };
       let secret = "";
       const made = await run<Kept<WebhookEndpoint>>(request, {
@@ -310,10 +313,10 @@ export function createWebhooks(deps: {
         const head = (await readHeads(trx, [organizationId])).get(organizationId) ?? noHead;
         if (part.from > head.sequence || part.to > head.sequence) {
           const field = part.from > head.sequence ? "from_sequence" : "to_sequence";
-          refuse(field, `the log ends at ${head.sequence}; give a number up to that`);
+          throw wrongField(field, `the log ends at ${head.sequence}; give a number up to that`);
         }
         const to = part.to === 0 ? head.sequence : part.to;
-        if (to < part.from) refuse("to_sequence", "it must not be below from_sequence");
+        if (to < part.from) throw wrongField("to_sequence", "it must not be below from_sequence");
         if (part.from < head.firstSequence) throw cursorExpired(head);
         tellUpdated(request, tell, key.id, ["replay"]);
         return await startReplay(trx, key, { after: part.from - 1, to });

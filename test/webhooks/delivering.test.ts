@@ -268,8 +268,12 @@ test("410 disables an endpoint, to which nothing more is sent", async () => {
   const { parts, inbox } = all;
   await allCame(parts, inbox, 3);
   const before = inbox.received.length;
-  inbox.answerWith(() => 410);
+  const { promise: answer, resolve: refuse } = Promise.withResolvers<number>();
+  inbox.answerWith(() => answer);
   await fillLog(parts, 300);
+  // As many as may be on their way have come before the first one is answered.
+  await eventually(() => expect(inbox.received).toHaveLength(before + 20));
+  refuse(410);
   await eventually(async () => expect(await all.now()).toMatchObject({ disabledReason: "gone" }));
   expect((await toldOf(parts)).at(-1)).toMatchObject({
     type: "webhook_endpoint.disabled",

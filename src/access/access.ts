@@ -2,7 +2,7 @@ import { generateApiKey, hashApiKey } from "../domain/api-key.ts";
 import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller, Role } from "../domain/caller.ts";
 import { isUuid } from "../domain/job-id.ts";
-import { readPageToken, writePageToken } from "../domain/page-token.ts";
+import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
 import { pageSizeOf } from "../jobs/queries.ts";
 import { invalidApiKey } from "./api-keys.ts";
@@ -49,7 +49,7 @@ const keyIn = (kept: Kept<ApiKey>): ApiKey => ({
 const redisHalf = () => ({});
 
 const isKeyCursor = (keys: readonly unknown[]): keys is [number, string] =>
-  Number.isInteger(keys[0]) && Math.abs(Number(keys[0])) <= 8.64e15 && isUuid(String(keys[1]));
+  isTimeMs(keys[0]) && isUuid(String(keys[1]));
 
 const keyNotFound = (id: string) =>
   new BatchJobError(

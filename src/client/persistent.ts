@@ -1,13 +1,10 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { isMessage } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { ConnectError, type Transport } from "@connectrpc/connect";
 import { LeaseContactsRequestSchema } from "../gen/callsheet/v1/contact_worker_service_pb.ts";
-import { askedPauseMs, mayComeAgain, passes } from "./repeats.ts";
+import { createPauses, pause } from "./pauses.ts";
+import { mayComeAgain, passes } from "./repeats.ts";
 import { withRequestIds } from "./request-ids.ts";
-
-const firstPauseMs = 100;
-const longestPauseMs = 5_000;
 
 /** How long a call asks the service to wait before it answers. */
 const waitMsOf = (request: unknown): number =>
@@ -25,19 +22,18 @@ export function persistent(transport: Transport, options: { readonly timeoutMs: 
       const request = withRequestIds(method.input, input);
       const allowedMs = timeoutMs ?? options.timeoutMs + waitMsOf(request);
       const endsAtMs = allowedMs > 0 ? performance.now() + allowedMs : Infinity;
-      for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+      const nextPauseMs = createPauses();
+      for (;;) {
         const leftMs =
           endsAtMs === Infinity ? undefined : Math.max(1, Math.round(endsAtMs - performance.now()));
         try {
           return await transport.unary(method, signal, leftMs, header, request, contextValues);
         } catch (thrown) {
           const error = ConnectError.from(thrown);
-          const nextMs = Math.max(pauseMs * (0.5 + Math.random() / 2), askedPauseMs(error) ?? 0);
+          const nextMs = nextPauseMs(error);
           const isInTime = performance.now() + nextMs < endsAtMs;
           if (!isInTime || signal?.aborted || !mayComeAgain(method) || !passes(error)) throw error;
-          await delay(nextMs, undefined, signal && { signal }).catch(() => {
-            throw ConnectError.from(signal?.reason, Code.Canceled);
-          });
+          await pause(nextMs, signal);
         }
       }
     },

@@ -1,16 +1,13 @@
-import { randomUUID } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, Code, ConnectError } from "@connectrpc/connect";
-import type {
-  BatchJobService,
+import {
+  type BatchJobService,
   RescheduleBatchJobsRequestSchema,
-  RescheduleBatchJobsResponse,
+  type RescheduleBatchJobsResponse,
 } from "../gen/callsheet/v1/batch_job_service_pb.ts";
-import { askedPauseMs, passes } from "./repeats.ts";
-
-const firstPauseMs = 100;
-const longestPauseMs = 5_000;
+import { createPauses, pause } from "./pauses.ts";
+import { passes } from "./repeats.ts";
+import { withRequestIds } from "./request-ids.ts";
 
 const withoutSummary = () => new ConnectError("the stream ended before its summary", Code.Unavailable);
 
@@ -24,12 +21,12 @@ export async function* rescheduleBatchJobs(
   request: MessageInitShape<typeof RescheduleBatchJobsRequestSchema>,
   options: CallOptions = {},
 ): AsyncGenerator<RescheduleBatchJobsResponse> {
-  const requestId =
-    request.requestId === undefined || request.requestId === "" ? randomUUID() : request.requestId;
+  const whole = withRequestIds(RescheduleBatchJobsRequestSchema, request);
   const told = new Set<string>();
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+  const nextPauseMs = createPauses();
+  for (;;) {
     try {
-      for await (const message of jobs.rescheduleBatchJobs({ ...request, requestId }, options)) {
+      for await (const message of jobs.rescheduleBatchJobs(whole, options)) {
         const { part } = message;
         if (part.case === "moved" && told.has(part.value.batchJobId)) continue;
         if (part.case === "moved") told.add(part.value.batchJobId);
@@ -41,10 +38,7 @@ export async function* rescheduleBatchJobs(
       const error = ConnectError.from(thrown);
       const { signal } = options;
       if (signal?.aborted === true || !passes(error)) throw error;
-      const nextMs = Math.max(pauseMs * (0.5 + Math.random() / 2), askedPauseMs(error) ?? 0);
-      await delay(nextMs, undefined, signal && { signal }).catch(() => {
-        throw ConnectError.from(signal?.reason, Code.Canceled);
-      });
+      await pause(nextPauseMs(error), signal);
     }
   }
 }

@@ -11,6 +11,10 @@ const digest = (scope: PageScope): string =>
 export const writePageToken = (scope: PageScope, keys: readonly (string | number)[]): string =>
   Buffer.from(JSON.stringify([digest(scope), ...keys])).toString("base64url");
 
+/** Whether a key is a time in milliseconds. */
+export const isTimeMs = (key: unknown): key is number =>
+  Number.isInteger(key) && Math.abs(Number(key)) <= 8.64e15;
+
 /** The keys in a token, checked by `isKeys`; undefined for the first page. Anything else is invalid_page_token. */
 export function readPageToken<K extends readonly unknown[]>(
   token: string,

@@ -31,4 +31,10 @@ export function fromCell(cell: string): string | undefined {
   return guarded.test(text) ? text : rest;
 }
 
+/** A cell that somebody else has written as one that no spreadsheet runs, and that is read as the same. */
+export function safeCell(cell: string): string {
+  const text = fromCell(cell);
+  return text === undefined ? cell : toCell(text);
+}
+
 const apostrophe = 0x27;

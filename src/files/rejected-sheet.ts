@@ -1,13 +1,7 @@
 import type { ContactInput, Flaw } from "../domain/contact.ts";
-import { absentCell, fromCell, toCell } from "./cells.ts";
+import { absentCell, safeCell, toCell } from "./cells.ts";
 import { fieldTitle, rejectedColumns, rejectedTitles } from "./result-titles.ts";
 import type { Columns } from "./titles.ts";
-
-/** A cell as no spreadsheet runs it, which is read as the one that was given. */
-function safe(cell: string): string {
-  const text = fromCell(cell);
-  return text === undefined ? absentCell : toCell(text);
-}
 
 const why = (line: number, { reason, field, rule }: Flaw): string[] => [
   String(line),
@@ -49,7 +43,7 @@ export function createRejectedSheet(given: readonly string[], columns: Columns) 
     titles: [...rejectedTitles, ...titles.map(titleAt).filter(isKept)],
     rowOf: (line: number, flaw: Flaw, values: readonly string[]): string[] => [
       ...why(line, flaw),
-      ...values.map(safe).filter(isKept),
+      ...values.map(safeCell).filter(isKept),
     ],
     /** The row of a contact that was read, and rejected for what others are. */
     rowOfContact: (line: number, flaw: Flaw, contact: ContactInput): string[] => [

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { type BatchJob, openContacts } from "../domain/batch-job.ts";
 import { estimatedFinish } from "../domain/estimate.ts";
 import type { CallingHours } from "../domain/hours.ts";
-import { type JobKey, beforeAllJobs, writeJobKey } from "../domain/job-id.ts";
+import { type JobKey, writeJobKey } from "../domain/job-id.ts";
 import type { Database } from "../postgres/database.ts";
 import { type NotedProgress, noteProgress, readProgress } from "../postgres/progress.ts";
 import { runningJobKeys } from "../postgres/sweep.ts";
@@ -10,26 +10,12 @@ import { openInSets } from "../postgres/zone-sets.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
+import { noteOfAll } from "./noting.ts";
 
-const batchSize = 1_000;
 const pauseMs = 30_000;
 
 /** Notes how far the running jobs are; of what several replicas note in a minute one remains. */
-export async function runProgressPass(db: Database): Promise<void> {
-  let after: JobKey = { organizationId: 0, id: beforeAllJobs };
-  for (let full = true; full;) {
-    const jobs = await runningJobKeys(db, after, batchSize);
-    for (const [organizationId, own] of Map.groupBy(jobs, (job) => job.organizationId)) {
-      await noteProgress(
-        db,
-        organizationId,
-        own.map(({ id }) => id),
-      );
-    }
-    after = jobs.at(-1) ?? after;
-    full = jobs.length === batchSize;
-  }
-}
+export const runProgressPass = (db: Database): Promise<void> => noteOfAll(db, runningJobKeys, noteProgress);
 
 /** Notes how far running jobs are, twice a minute until disposed. */
 export function startProgress({ db, logger }: { db: Database; logger: Logger }): AsyncDisposable {

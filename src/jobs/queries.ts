@@ -14,7 +14,7 @@ import type { CallingHours } from "../domain/hours.ts";
 import { localTimeOf } from "../domain/start-time.ts";
 import { createLongPages } from "./long-pages.ts";
 import { readStartTime } from "./new-job.ts";
-import { readPageToken, writePageToken } from "../domain/page-token.ts";
+import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
 import { type Trx, databaseNow, findJob, jobNotFound } from "../postgres/batch-jobs.ts";
 import { findContact, listContacts } from "../postgres/contacts.ts";
@@ -40,12 +40,7 @@ export const pageSizeOf = (asked: number): number =>
 
 export const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
   const [createdAtMs, id] = keys;
-  return (
-    Number.isInteger(createdAtMs) &&
-    Number(createdAtMs) >= 0 &&
-    Number(createdAtMs) <= 8.64e15 &&
-    isUuid(String(id))
-  );
+  return isTimeMs(createdAtMs) && createdAtMs >= 0 && isUuid(String(id));
 };
 
 const isContactCursor = (keys: readonly unknown[]): keys is [number] =>

@@ -34,6 +34,9 @@ export const withErased = (
   from ${linesWithPlaces(block)} as t (line, place)
 )`;
 
+/** A phone as tables of phones have it, in SQL: the number behind its plus sign. */
+export const phoneNumber = (phone: string): RawBuilder<unknown> => sql`${phone.slice(1)}::bigint`;
+
 /** Whether a line is that of a contact with this phone, in SQL. */
 export const hasPhone = (line: RawBuilder<unknown>, phone: string): RawBuilder<boolean> =>
   sql`starts_with(${line}, ${phone} || E'\\t')`;

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type RawBuilder, sql } from "kysely";
 import { BatchJobError, serviceBusy } from "../domain/batch-job-error.ts";
 import type { Trx } from "./batch-jobs.ts";
+import { phoneNumber } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
 import { plainArray } from "./lease-rows.ts";
 
@@ -132,7 +133,7 @@ export async function insertErased(
   if (same.length === 0) throw keyIsMissing;
   const { rows } = await sql`
     insert into erased_phones (organization_id, hash)
-    values (${organizationId}, ${hashOf(key, organizationId, sql`${phone.slice(1)}::bigint`)})
+    values (${organizationId}, ${hashOf(key, organizationId, phoneNumber(phone))})
     on conflict do nothing returning hash
   `.execute(trx);
   if (rows.length === 0) return "known";
@@ -152,7 +153,7 @@ export async function countErased(
   const { rows } = await sql<{ contacts: number }>`
     update erased_phones set contacts = contacts + ${more}::int
     where organization_id = ${organizationId}
-      and hash = ${hashOf(key, organizationId, sql`${phone.slice(1)}::bigint`)}
+      and hash = ${hashOf(key, organizationId, phoneNumber(phone))}
     returning contacts
   `.execute(trx);
   return onlyOf(rows).contacts;

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Trx } from "./batch-jobs.ts";
-import { hasPhone, withErased } from "./contact-blocks.ts";
+import { hasPhone, phoneNumber, withErased } from "./contact-blocks.ts";
 import type { Database } from "./database.ts";
 import { functions } from "./functions/functions.ts";
 import { removeSorted } from "./sorted-phones.ts";
@@ -66,7 +66,7 @@ export async function removePhone(
 ): Promise<void> {
   await sql`
     delete from contact_phones
-    where organization_id = ${organizationId} and job_id = ${jobId} and phone = ${phone.slice(1)}::bigint
+    where organization_id = ${organizationId} and job_id = ${jobId} and phone = ${phoneNumber(phone)}
   `.execute(trx);
 }
 

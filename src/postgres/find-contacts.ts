@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { BatchJob } from "../domain/batch-job.ts";
 import type { StoredContact } from "../domain/contact.ts";
 import type { Trx } from "./batch-jobs.ts";
-import { isPhoneIn, placeOfPhone } from "./contact-blocks.ts";
+import { isPhoneIn, phoneNumber, placeOfPhone } from "./contact-blocks.ts";
 import { aroundLine, readContactsOf } from "./contacts.ts";
 import type { Database } from "./database.ts";
 import { toBatchJob } from "./job-rows.ts";
@@ -38,7 +38,7 @@ async function findCandidates(
   phone: string,
   page: Wanted,
 ): Promise<{ candidates: Candidate[]; stoppedAt: JobCursor | undefined }> {
-  const digits = sql`${phone.slice(1)}::bigint`;
+  const digits = phoneNumber(phone);
   const sorted = numberAmongSorted(
     { organizationId: sql`${organizationId}`, id: sql`j.id`, sortedUpTo: sql`j.sorted_up_to` },
     digits,

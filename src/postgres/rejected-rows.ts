@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { organizationsWithOver, purgeOver } from "./day-old.ts";
 import { often } from "./prepared.ts";
 
 /*
@@ -77,26 +78,10 @@ export async function nextPart(
   return rows[0];
 }
 
-const expiry = sql`interval '24 hours'`;
-
 /** Up to `limit` organizations that have files whose time is over. */
-export async function organizationsWithOldRejectedRows(db: Database, limit: number): Promise<number[]> {
-  const { rows } = await sql<{ id: number }>`
-    select id from organizations o
-    where exists (
-      select from rejected_rows where organization_id = o.id and created_at < (select clock_timestamp() - ${expiry}))
-    limit ${limit}
-  `.execute(db);
-  return rows.map(({ id }) => id);
-}
+export const organizationsWithOldRejectedRows = (db: Database, limit: number): Promise<number[]> =>
+  organizationsWithOver(db, "rejected_rows", limit);
 
 /** Removes up to `size` parts of an organization's files whose time is over; answers how many. */
-export async function purgeRejectedRows(db: Database, organizationId: number, size: number): Promise<number> {
-  const { numAffectedRows } = await sql`
-    delete from rejected_rows where organization_id = ${organizationId} and ctid = any (array(
-      select ctid from rejected_rows
-      where organization_id = ${organizationId} and created_at < (select clock_timestamp() - ${expiry})
-      limit ${size} for update skip locked))
-  `.execute(db);
-  return Number(numAffectedRows ?? 0);
-}
+export const purgeRejectedRows = (db: Database, organizationId: number, size: number): Promise<number> =>
+  purgeOver(db, "rejected_rows", organizationId, size);

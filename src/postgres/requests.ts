@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
+import { keptFor, organizationsWithOver, purgeOver } from "./day-old.ts";
 
 /** The caller's id for a command. It is another one for another RPC. */
 export type RequestName = { readonly rpc: string; readonly requestId: string };
@@ -30,8 +31,6 @@ export function checkSame(kept: KeptAnswer, key: RequestKey): void {
   );
 }
 
-const expiry = sql`interval '24 hours'`;
-
 /**
  * Takes the id for this transaction, or answers what was kept under it. A second call with the same id waits until the
  * first one's transaction has ended. With another request than the first one's: request_id_reused.
@@ -54,7 +53,7 @@ export async function claimRequest(trx: Trx, key: RequestKey): Promise<KeptAnswe
           answer: null,
           entry_removed: null,
         }))
-        .where("requests.created_at", "<", sql<Date>`clock_timestamp() - ${expiry}`),
+        .where("requests.created_at", "<", sql<Date>`clock_timestamp() - ${keptFor}`),
     )
     .returning("request_id")
     .executeTakeFirst();
@@ -86,26 +85,12 @@ export async function keepAnswer(trx: Trx, key: RequestKey, answer: unknown): Pr
 }
 
 /** Up to `limit` organizations that have expired ids. */
-export async function organizationsWithExpired(db: Database, limit: number): Promise<number[]> {
-  const { rows } = await sql<{ id: number }>`
-    select id from organizations o
-    where exists (
-      select from requests where organization_id = o.id and created_at < (select clock_timestamp() - ${expiry}))
-    limit ${limit}
-  `.execute(db);
-  return rows.map(({ id }) => id);
-}
+export const organizationsWithExpired = (db: Database, limit: number): Promise<number[]> =>
+  organizationsWithOver(db, "requests", limit);
 
 /** Removes up to `size` expired ids of an organization; answers how many. */
-export async function purgeRequests(db: Database, organizationId: number, size: number): Promise<number> {
-  const { numAffectedRows } = await sql`
-    delete from requests where organization_id = ${organizationId} and ctid = any (array(
-      select ctid from requests
-      where organization_id = ${organizationId} and created_at < (select clock_timestamp() - ${expiry})
-      limit ${size} for update skip locked))
-  `.execute(db);
-  return Number(numAffectedRows ?? 0);
-}
+export const purgeRequests = (db: Database, organizationId: number, size: number): Promise<number> =>
+  purgeOver(db, "requests", organizationId, size);
 
 type ByKey<Q> = {
   where(column: "organization_id", operator: "=", value: number): Q;

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import { phonesBetween } from "./contact-blocks.ts";
+import { phoneNumber, phonesBetween } from "./contact-blocks.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "./database.ts";
 
@@ -81,7 +81,7 @@ export async function removeSorted(
   },
 ): Promise<void> {
   const { organizationId, jobId, number } = contact;
-  const phone = sql`${contact.phone.slice(1)}::bigint`;
+  const phone = phoneNumber(contact.phone);
   const ofPart = sql`
     organization_id = ${organizationId} and job_id = ${jobId}
     and part = ${Math.floor((number - 1) / contactsInPart)}::int and first_phone <= ${phone}`;

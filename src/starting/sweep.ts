@@ -119,6 +119,13 @@ type RetentionOptions = {
   readonly eventRetentionDays?: number;
 };
 
+/** What has a time of its own, and how much of it is removed at once. */
+const purges = [
+  { find: organizationsWithExpiredPhones, remove: purgeExpiredPhones, size: 1_000 },
+  { find: organizationsWithOldRejectedRows, remove: purgeRejectedRows, size: 200 },
+  { find: organizationsWithOldDeliveries, remove: purgeDeliveries, size: 1_000 },
+];
+
 /** Removes a chunk of what is no longer needed; true if there may be more. */
 async function purge(
   db: Database,
@@ -134,14 +141,10 @@ async function purge(
     if ((await dropOldEvents(db, organizationId, eventRetentionDays, 5_000)) === 5_000) isMore = true;
   }
   if (await purgeDeletedContacts(db, 5_000)) isMore = true;
-  for (const organizationId of await organizationsWithExpiredPhones(db, mostOrganizations)) {
-    if ((await purgeExpiredPhones(db, organizationId, 1_000)) === 1_000) isMore = true;
-  }
-  for (const organizationId of await organizationsWithOldRejectedRows(db, mostOrganizations)) {
-    if ((await purgeRejectedRows(db, organizationId, 200)) === 200) isMore = true;
-  }
-  for (const organizationId of await organizationsWithOldDeliveries(db, mostOrganizations)) {
-    if ((await purgeDeliveries(db, organizationId, 1_000)) === 1_000) isMore = true;
+  for (const { find, remove, size } of purges) {
+    for (const organizationId of await find(db, mostOrganizations)) {
+      if ((await remove(db, organizationId, size)) === size) isMore = true;
+    }
   }
   const organizations = await organizationsWithExpired(db, mostOrganizations);
   for (const organizationId of organizations) {

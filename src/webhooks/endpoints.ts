@@ -5,7 +5,7 @@ import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import { type EventType, type Tell, readEventType } from "../domain/event.ts";
 import { isUuid } from "../domain/job-id.ts";
-import { readPageToken, writePageToken } from "../domain/page-token.ts";
+import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type WebhookDelivery, type WebhookEndpoint, testType } from "../domain/webhook.ts";
 import { cursorExpired } from "../events/event-log.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
@@ -99,7 +99,7 @@ const endpointIn = (kept: Kept<WebhookEndpoint>): WebhookEndpoint => ({
 });
 
 const isDeliveryCursor = (keys: readonly unknown[]): keys is [number, string] =>
-  Number.isInteger(keys[0]) && Math.abs(Number(keys[0])) <= 8.64e15 && typeof keys[1] === "string";
+  isTimeMs(keys[0]) && typeof keys[1] === "string";
 
 const bytesOf = ({ type, answer, failure }: WebhookDelivery): number =>
   200 + type.length + Buffer.byteLength(answer ?? "") + (failure ?? "").length;

@@ -100,9 +100,9 @@ export const lists: Mutant[] = [
   },
   {
     guard: "no spreadsheet runs a cell of rejected rows",
-    file: "src/files/rejected-sheet.ts",
-    text: "return text === undefined ? absentCell : toCell(text);",
-    instead: "return text ?? absentCell;",
+    file: "src/files/cells.ts",
+    text: "return text === undefined ? cell : toCell(text);",
+    instead: "return text ?? cell;",
     test: "test/jobs/import/rejected-rows.test.ts",
     title: "are had whole and in its order, with their lines and what is wrong, duplicates too",
   },

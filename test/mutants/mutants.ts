@@ -200,7 +200,7 @@ const requests: Mutant[] = [
   {
     guard: "a request id is kept for 24 hours",
     file: "src/postgres/requests.ts",
-    text: `.where("requests.created_at", "<", sql<Date>\`clock_timestamp() - \${expiry}\`)`,
+    text: `.where("requests.created_at", "<", sql<Date>\`clock_timestamp() - \${keptFor}\`)`,
     instead: "",
     test: "test/jobs/requests.test.ts",
     title: "is taken for almost 24 hours",

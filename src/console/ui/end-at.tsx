@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { type Picked, nothingPicked, useReading } from "../data/use-reading.ts";
 import { dayAndTime, viewerZone } from "./format/times.ts";
 import { StartTimePicker } from "./start-time-picker.tsx";
+import { Problem } from "./problem.tsx";
 
 /** The instant as this computer's clock shows it. */
 function pickedOf(endAt: string): Picked {
@@ -53,11 +54,7 @@ export function EndAt(props: {
         </div>
       )}
       {endAt !== "" && isChanging && <Picking endAt={endAt} onChange={onChange} />}
-      {problem !== undefined && (
-        <p class="problem" role="alert">
-          {problem}
-        </p>
-      )}
+      <Problem problem={problem} />
     </fieldset>
   );
 }

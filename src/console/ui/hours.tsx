@@ -1,5 +1,6 @@
 import type { DayRow, HoursRow } from "./hours.ts";
 import { toggled } from "./toggled.ts";
+import { Problem } from "./problem.tsx";
 
 export const weekdays = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] as const;
 
@@ -42,11 +43,7 @@ export function Hours(props: {
           </div>
         </fieldset>
       ))}
-      {problem !== undefined && (
-        <p class="problem" role="alert">
-          {problem}
-        </p>
-      )}
+      <Problem problem={problem} />
       <div class="actions">
         <button type="button" onClick={() => onChange([...hours, officeHours])}>
           {hours.length === 0 ? "Call only at some hours" : "Add hours"}
@@ -113,11 +110,7 @@ export function Days(props: {
           </div>
         </fieldset>
       ))}
-      {problem !== undefined && (
-        <p class="problem" role="alert">
-          {problem}
-        </p>
-      )}
+      <Problem problem={problem} />
       <div class="actions">
         <button type="button" onClick={() => onChange([...days, { date: "", windows: [] }])}>
           Add a day

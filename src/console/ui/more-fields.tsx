@@ -4,6 +4,7 @@ import { EndAt } from "./end-at.tsx";
 import { Field, describedBy } from "./field.tsx";
 import { endings } from "./format/words.ts";
 import css from "./more-fields.module.css";
+import { Problem } from "./problem.tsx";
 import { type LabelRow, type PauseRow, type Problems, type Settings, firstPause } from "./settings.ts";
 import { toggled } from "./toggled.ts";
 
@@ -97,13 +98,6 @@ function Labels(props: {
     </fieldset>
   );
 }
-
-const Problem = ({ problem }: { problem: string | undefined }) =>
-  problem === undefined ? null : (
-    <p class="problem" role="alert">
-      {problem}
-    </p>
-  );
 
 function Pause(props: {
   pause: PauseRow | undefined;

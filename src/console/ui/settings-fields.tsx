@@ -5,6 +5,7 @@ import { Days, Hours } from "./hours.tsx";
 import type { Problems, Settings } from "./settings.ts";
 import { toggled } from "./toggled.ts";
 import { ZoneField } from "./zone-field.tsx";
+import { Problem } from "./problem.tsx";
 
 type TextField = {
   [Key in keyof Settings]: Settings[Key] extends string ? Key : never;
@@ -205,10 +206,6 @@ const RetryOn = ({ settings, problems, onChange }: Props) => (
         ),
       )}
     </div>
-    {problems.retryOn !== undefined && (
-      <p class="problem" role="alert">
-        {problems.retryOn}
-      </p>
-    )}
+    <Problem problem={problems.retryOn} />
   </fieldset>
 );

@@ -6,6 +6,7 @@ import { Field } from "./field.tsx";
 import { dayAndTime, fromNow, viewerZone } from "./format/times.ts";
 import { wallTime } from "./format/wall-time.ts";
 import { ZoneField } from "./zone-field.tsx";
+import { Problem } from "./problem.tsx";
 
 const tickMs = 1_000;
 
@@ -65,11 +66,7 @@ export function StartTimePicker(props: {
         value={picked.zone}
         onInput={(zone) => onPick({ ...picked, zone })}
       />
-      {problems.time !== undefined && (
-        <p class="problem" role="alert">
-          {problems.time}
-        </p>
-      )}
+      <Problem problem={problems.time} />
       <div aria-live="polite">
         {reading.kind === "read" && <Meaning reading={reading} />}
         {reading.kind === "asking" && <p class="quiet">Asking the service what that means …</p>}

@@ -1,5 +1,5 @@
 import type { ContactInput, Flaw } from "../../../../domain/contact.ts";
-import { absentCell, fromCell, toCell } from "../../../../files/cells.ts";
+import { absentCell, safeCell, toCell } from "../../../../files/cells.ts";
 import { writeCsv } from "../../../../files/csv-writer.ts";
 import { fieldTitle, rejectedTitles } from "../../../../files/result-titles.ts";
 import type { Columns } from "../../../../files/titles.ts";
@@ -25,12 +25,6 @@ export function contactWriter({ fields, timezone }: Pick<Columns, "fields" | "ti
   };
 }
 
-/** What was written as a cell already stays one, and what a spreadsheet would run becomes one. */
-function asCell(value: string): string {
-  const text = fromCell(value);
-  return text === undefined ? value : toCell(text);
-}
-
 /** A row that was rejected, with what is wrong with it in words. */
 export type RejectedRow = { readonly row: FileRow; readonly flaw: Flaw };
 
@@ -48,7 +42,7 @@ export function rejectedCsv(titles: readonly string[], rejected: readonly Reject
       String(row.line),
       flaw.reason,
       toCell(`${flaw.field || "the row"} ${flaw.rule}`),
-      ...kept.map((at) => asCell(row.values[at] ?? "")),
+      ...kept.map((at) => safeCell(row.values[at] ?? "")),
     ]),
   ]);
 }

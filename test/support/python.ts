@@ -21,14 +21,21 @@ const packages = [
   "libprotobuf-dev",
 ];
 
+/** Whether the Python on the PATH has grpcio, and tools that are new enough for `optional` fields. */
+async function hasTools(env: Record<string, string>): Promise<boolean> {
+  const folders = ["proto/third_party", "proto"].flatMap((folder) => ["-I", join(repository, folder)]);
+  const compile = [...folders, "--descriptor_set_out=/dev/null", "callsheet/v1/access_service.proto"];
+  const library = await run("python3", ["-c", "import grpc"], { env });
+  return library.ok && (await run("python3", ["-m", "grpc_tools.protoc", ...compile], { env })).ok;
+}
+
 /**
- * The Python on the PATH if it has grpcio-tools; else Debian's or Ubuntu's own packages, downloaded and unpacked for
+ * The Python on the PATH if it has such tools; else Debian's or Ubuntu's own packages, downloaded and unpacked for
  * this once, without root and without installing them. Undefined where there is neither.
  */
 export async function findPython(): Promise<Python | undefined> {
   const env = { PATH: String(process.env["PATH"]) };
-  const installed = await run("python3", ["-c", "import grpc, grpc_tools.protoc"], { env });
-  if (installed.ok) {
+  if (await hasTools(env)) {
     const protoc = "python3 -m grpc_tools.protoc";
     return { command: "python3", protoc, env, async [Symbol.asyncDispose]() {} };
   }

@@ -50,7 +50,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [...faults, soak, onlyOrdinary],
           ...many,
-          globalSetup: ["test/support/servers.ts"],
+          globalSetup: ["test/support/servers/servers.ts"],
         },
       },
       {
@@ -70,7 +70,7 @@ export default defineConfig({
           ],
           exclude: process.env["CLUSTER_TESTS"] === "all" ? [] : long,
           ...many,
-          globalSetup: ["test/support/cluster-servers.ts"],
+          globalSetup: ["test/support/servers/cluster-servers.ts"],
         },
       },
       {
@@ -86,7 +86,7 @@ export default defineConfig({
             "test/story.test.ts",
           ],
           ...many,
-          globalSetup: ["test/support/postgres-15.ts"],
+          globalSetup: ["test/support/servers/postgres-15.ts"],
         },
       },
       { test: { ...limits, name: "soak", include: [soak], maxWorkers: many.maxWorkers } },

@@ -15,7 +15,7 @@ import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { ensureOrganization, insertApiKey } from "../src/postgres/api-keys.ts";
-import { openDatabase } from "../src/postgres/database.ts";
+import { openDatabase } from "../src/postgres/connections/database.ts";
 import { attackNames } from "./attacks.ts";
 import { type FreshService, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";

@@ -14,7 +14,7 @@ import { type CDPSession, type Page, chromium } from "playwright-core";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { runWorker } from "../src/worker/run-worker.ts";
 import { simulatedDialer } from "../src/worker/simulated-dialer.ts";
-import { findChromium } from "../test/support/chromium.ts";
+import { findChromium } from "../test/support/servers/chromium.ts";
 import { batchesOf, writeCsv } from "./contacts.ts";
 import { type FreshService, startFreshService } from "./fresh-service.ts";
 import { cpuSecondsOf } from "./measure.ts";

@@ -16,7 +16,7 @@ import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { ensureOrganization, insertApiKey } from "../src/postgres/api-keys.ts";
-import { openDatabase } from "../src/postgres/database.ts";
+import { openDatabase } from "../src/postgres/connections/database.ts";
 import { type FreshService, startFreshService } from "./fresh-service.ts";
 import { type Call, openGrpcClient } from "./grpc-client.ts";
 import { forgetPeak, memoryOf } from "./measure.ts";

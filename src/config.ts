@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { isApiKey } from "./domain/api-key.ts";
-import { defaultEventRetentionDays } from "./postgres/events.ts";
-import { driverUrl } from "./postgres/address.ts";
-import { leastConnections } from "./postgres/connections.ts";
+import { defaultEventRetentionDays } from "./postgres/events/events.ts";
+import { driverUrl } from "./postgres/connections/address.ts";
+import { leastConnections } from "./postgres/connections/connections.ts";
 import { defaultExportLimits } from "./jobs/export/contact-export.ts";
 import { defaultLimits } from "./jobs/import/pieces.ts";
 import { mostPerSecond } from "./domain/rates.ts";

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { parser } from "@prometheus-io/lezer-promql";
 import { parseYaml } from "@redocly/openapi-core";
 import { expect, test } from "vitest";
-import { findDebianProgram } from "./support/debian-program.ts";
+import { findDebianProgram } from "./support/servers/debian-program.ts";
 import { quoted, readDocument, root } from "./support/readme.ts";
 import { toldMetrics } from "./support/told-metrics.ts";
 

@@ -120,9 +120,20 @@ test("no file of the console imports from a folder that its own may not import f
 test("tables, their rows and the statements on them are known in postgres/ alone", () => {
   const others = filesOf("src").filter((file) => roomOf(file) !== "postgres");
   const knowing = others.filter((file) =>
-    /from "(kysely|.*\/postgres\/(tables|job-rows)\.ts)"/.test(readFileSync(join(root, file), "utf8")),
+    /from "(kysely|.*\/postgres\/(schema\/tables|jobs\/job-rows)\.ts)"/.test(
+      readFileSync(join(root, file), "utf8"),
+    ),
   );
   expect(knowing).toEqual([]);
+});
+
+test("no folder of the service has more files than a newcomer takes in at a look", () => {
+  const inFolder = Map.groupBy(
+    filesOf("src").filter((file) => roomOf(file) !== "console" && !file.includes("/migrations/")),
+    dirname,
+  );
+  const full = [...inFolder].filter(([, files]) => files.length > 18).map(([folder]) => folder);
+  expect(full).toEqual([]);
 });
 
 test("every arrow that is allowed is there", () => {

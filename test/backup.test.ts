@@ -8,11 +8,11 @@ import { expect, test } from "vitest";
 import { generateApiKey } from "../src/domain/api-key.ts";
 import { BatchJobStatus, Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { startProgram } from "./support/command.ts";
-import { findDebianProgram } from "./support/debian-program.ts";
+import { findDebianProgram } from "./support/servers/debian-program.ts";
 import { eventually } from "./support/eventually.ts";
 import { makeContacts } from "./support/make.ts";
-import { startPostgresServer } from "./support/postgres-servers.ts";
-import { startRedisServer } from "./support/redis-servers.ts";
+import { startPostgresServer } from "./support/servers/postgres-servers.ts";
+import { startRedisServer } from "./support/servers/redis-servers.ts";
 import { createClients } from "./support/replica.ts";
 
 /*

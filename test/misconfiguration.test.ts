@@ -2,13 +2,13 @@ import { randomBytes } from "node:crypto";
 import { Client } from "pg";
 import { pino } from "pino";
 import { afterAll, describe, expect, inject, test } from "vitest";
-import { openDatabase } from "../src/postgres/database.ts";
-import { keepRedisPrefix } from "../src/postgres/installation.ts";
+import { openDatabase } from "../src/postgres/connections/database.ts";
+import { keepRedisPrefix } from "../src/postgres/schema/installation.ts";
 import { type ServiceOptions, startService } from "../src/service.ts";
 import { cloneDatabase } from "./support/database.ts";
 import { eventually } from "./support/eventually.ts";
-import { type RedisServer, startRedisServer } from "./support/redis-servers.ts";
-import { startRewritingProxy } from "./support/rewriting-proxy.ts";
+import { type RedisServer, startRedisServer } from "./support/servers/redis-servers.ts";
+import { startRewritingProxy } from "./support/servers/rewriting-proxy.ts";
 
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());

@@ -21,11 +21,11 @@ import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_ser
 import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb.ts";
 import { ServerReflection } from "../src/gen/grpc/reflection/v1/reflection_pb.ts";
 import { createGrpcJsTransport } from "./rpc/grpc-js-transport.ts";
-import { createAuthority } from "./support/authority.ts";
-import { findDebianProgram, type Program, startProgram } from "./support/debian-program.ts";
+import { createAuthority } from "./support/servers/authority.ts";
+import { findDebianProgram, type Program, startProgram } from "./support/servers/debian-program.ts";
 import { eventually } from "./support/eventually.ts";
 import { makeContacts } from "./support/make.ts";
-import { findPython, makePythonClient } from "./support/python.ts";
+import { findPython, makePythonClient } from "./support/servers/python.ts";
 import { readDocument } from "./support/readme.ts";
 import { startTestService } from "./support/service.ts";
 

@@ -9,11 +9,11 @@ import { pino } from "pino";
 import { afterAll, expect, inject, test } from "vitest";
 import { generateApiKey } from "../src/domain/api-key.ts";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
-import { openDatabase } from "../src/postgres/database.ts";
+import { openDatabase } from "../src/postgres/connections/database.ts";
 import { type Service, startService } from "../src/service.ts";
 import { cloneDatabase } from "./support/database.ts";
 import { eventually } from "./support/eventually.ts";
-import { findPython, makePythonClient } from "./support/python.ts";
+import { findPython, makePythonClient } from "./support/servers/python.ts";
 import { readDocument } from "./support/readme.ts";
 import { workAt } from "./support/work.ts";
 

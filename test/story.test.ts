@@ -1,6 +1,6 @@
 import { expect, inject, test } from "vitest";
 import { BatchJobStatus } from "../src/gen/callsheet/v1/batch_job_pb.ts";
-import { openDatabase } from "../src/postgres/database.ts";
+import { openDatabase } from "../src/postgres/connections/database.ts";
 import { openRedis } from "../src/redis/connection.ts";
 import { createKeys } from "../src/redis/keys.ts";
 import { eventually } from "./support/eventually.ts";

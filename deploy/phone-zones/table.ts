@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { canonicalTimeZone } from "../../src/domain/time-zone.ts";
-import { offsetPeriods } from "../../src/domain/zone-offsets.ts";
+import { canonicalTimeZone } from "../../src/domain/time/time-zone.ts";
+import { offsetPeriods } from "../../src/domain/time/zone-offsets.ts";
 import { type Line, everywhere } from "./overlay.ts";
 
 /** Zones whose clocks show the same in this time are one; what is known of later years repeats it. */
@@ -132,7 +132,7 @@ function shortest(table: Table): Table {
 
 const width = 110;
 
-/** Lines of zones and prefixes, as src/domain/phone-zones.ts reads them. */
+/** Lines of zones and prefixes, as src/domain/time/phone-zones.ts reads them. */
 function write(table: Table): string {
   const sets = Map.groupBy(table, ([, zones]) => zones.join(" ") || "-");
   const lines = [...sets]

@@ -1,9 +1,9 @@
 import { generateApiKey, hashApiKey } from "../domain/api-key.ts";
 import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller, Role } from "../domain/caller.ts";
-import { isUuid } from "../domain/job-id.ts";
+import { isUuid } from "../domain/jobs/job-id.ts";
 import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts";
-import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
+import { type CommandRequest, byOf, createCommandRunner } from "../jobs/commands/command.ts";
 import { pageSizeOf } from "../jobs/queries.ts";
 import { invalidApiKey } from "./api-keys.ts";
 import {
@@ -15,9 +15,9 @@ import {
   listKeysOf,
   revokeKey,
 } from "../postgres/api-keys.ts";
-import type { Trx } from "../postgres/batch-jobs.ts";
-import type { Shares } from "../postgres/connections.ts";
-import { type LockedOrganization, lockOrganization } from "../postgres/locks.ts";
+import type { Trx } from "../postgres/jobs/batch-jobs.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import { type LockedOrganization, lockOrganization } from "../postgres/jobs/locks.ts";
 import {
   type Organization,
   type SettingChanges,

@@ -8,7 +8,7 @@ import type { Caller } from "../domain/caller.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import { createRecent } from "../timing/recent.ts";
 import { findCallers, findValidKeys } from "../postgres/api-keys.ts";
-import type { Database } from "../postgres/database.ts";
+import type { Database } from "../postgres/connections/database.ts";
 
 /** A call under a key that was revoked begins for so long, and is looked at this often: together less than 5 s. */
 const knownMs = 2_000;

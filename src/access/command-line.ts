@@ -1,11 +1,15 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { readConfig } from "../config.ts";
 import { chooseDataDirectory, holdDataDirectory } from "../embedded/data-directory.ts";
-import { findEmbeddedPostgres, hasEmbeddedPostgres, startEmbeddedPostgres } from "../embedded/postgres.ts";
-import { type Database, openDatabase } from "../postgres/database.ts";
-import { checkDatabase } from "../postgres/fitness.ts";
-import { obstacleOf } from "../postgres/obstacle.ts";
-import { prepareDatabase } from "../postgres/prepare.ts";
+import {
+  findEmbeddedPostgres,
+  hasEmbeddedPostgres,
+  startEmbeddedPostgres,
+} from "../embedded/postgres/postgres.ts";
+import { type Database, openDatabase } from "../postgres/connections/database.ts";
+import { checkDatabase } from "../postgres/connections/fitness.ts";
+import { obstacleOf } from "../postgres/connections/obstacle.ts";
+import { prepareDatabase } from "../postgres/schema/prepare.ts";
 
 /* What the commands have in common. */
 

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { generateApiKey, hashApiKey } from "../domain/api-key.ts";
 import { roles } from "../domain/caller.ts";
 import { ensureOrganization, insertApiKey, listApiKeys, revokeApiKey } from "../postgres/api-keys.ts";
-import { isUuid } from "../domain/job-id.ts";
+import { isUuid } from "../domain/jobs/job-id.ts";
 import { nameFrom, organizationName, print, runCommand, withDatabase } from "./command-line.ts";
 
 function days(text: string): number {

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { Caller } from "../domain/caller.ts";
 import { noteKeyUses } from "../postgres/api-keys.ts";
-import type { Database } from "../postgres/database.ts";
+import type { Database } from "../postgres/connections/database.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 

@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { readCallingHours } from "../domain/hours-input.ts";
-import type { CallingHours } from "../domain/hours.ts";
-import { telling } from "../postgres/events.ts";
-import { lockOrganization } from "../postgres/locks.ts";
+import { readCallingHours } from "../domain/time/hours-input.ts";
+import type { CallingHours } from "../domain/time/hours.ts";
+import { telling } from "../postgres/events/events.ts";
+import { lockOrganization } from "../postgres/jobs/locks.ts";
 import {
   type OrganizationSettings,
   type SettingChanges,

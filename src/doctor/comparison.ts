@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { beforeAllJobs, isUuid } from "../domain/job-id.ts";
-import { standingEntries } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
-import { entriesDueSoon, jobsNow, lacksContacts, runningJobs } from "../postgres/sweep.ts";
+import { beforeAllJobs, isUuid } from "../domain/jobs/job-id.ts";
+import { standingEntries } from "../postgres/jobs/batch-jobs.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { entriesDueSoon, jobsNow, lacksContacts, runningJobs } from "../postgres/jobs/sweep.ts";
 import type { RedisClient } from "../redis/connection.ts";
 import { createContactList } from "../redis/contact-list.ts";
 import type { Keys } from "../redis/keys.ts";

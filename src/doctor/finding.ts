@@ -1,4 +1,4 @@
-import { codeOf } from "../postgres/database.ts";
+import { codeOf } from "../postgres/connections/database.ts";
 
 /** What a look has found: `warning` where something should be seen to, `fault` where something is wrong now. */
 export type Finding = {

@@ -1,7 +1,7 @@
-import { databaseNow } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
+import { databaseNow } from "../postgres/jobs/batch-jobs.ts";
+import type { Database } from "../postgres/connections/database.ts";
 import { appliedMigrations, countStuck, findBroken, readServerSettings } from "../postgres/doctor.ts";
-import { migrations } from "../postgres/migrate.ts";
+import { migrations } from "../postgres/schema/migrate.ts";
 import { type Check, fault, ok, warning } from "./finding.ts";
 
 /** Clocks that differ by more confuse those who read logs; nothing is decided by any but Postgres's. */

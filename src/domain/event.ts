@@ -1,5 +1,5 @@
 import { wrongField } from "./batch-job-error.ts";
-import type { Outcome, StoredContactStatus } from "./contact.ts";
+import type { Outcome, StoredContactStatus } from "./contacts/contact.ts";
 
 /*
  * What happened, as the log of an organization tells it. There are no phones and no names of people in it, nor why a

@@ -1,9 +1,9 @@
 import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import { type EventType, eventTypes, isForAdmins, readEventType } from "../domain/event.ts";
-import { isUuid } from "../domain/job-id.ts";
-import type { Shares } from "../postgres/connections.ts";
-import { type EventFilter, type EventPage, type Head, readEvents } from "../postgres/events.ts";
+import { isUuid } from "../domain/jobs/job-id.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import { type EventFilter, type EventPage, type Head, readEvents } from "../postgres/events/events.ts";
 
 /** What a reader of the log asks for; of either list none means all. */
 export type EventQuery = {

@@ -1,4 +1,4 @@
-import type { Flaw } from "../domain/contact.ts";
+import type { Flaw } from "../domain/contacts/contact.ts";
 import { emptyFile, fileWithoutRows } from "./bad-file.ts";
 import { type ContactRow, createRowReader } from "./contact-rows.ts";
 import { type CsvRecord, createCsvReader } from "./csv.ts";

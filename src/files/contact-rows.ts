@@ -11,8 +11,8 @@ import {
   largestFieldCount,
   tooLarge,
   tooManyFields,
-} from "../domain/contact.ts";
-import { findTimeZone } from "../domain/time-zone.ts";
+} from "../domain/contacts/contact.ts";
+import { findTimeZone } from "../domain/time/time-zone.ts";
 import { fromCell } from "./cells.ts";
 import type { Columns } from "./titles.ts";
 

@@ -10,7 +10,7 @@ import {
   longestWritten,
   plainPhone,
   readE164,
-} from "../domain/contact.ts";
+} from "../domain/contacts/contact.ts";
 import { createPlanReader } from "./numbering-plan.ts";
 
 /** Of what the metadata says; the widest of them, since a number that nobody has must not be called. */

@@ -1,4 +1,4 @@
-import type { ContactInput, Flaw } from "../domain/contact.ts";
+import type { ContactInput, Flaw } from "../domain/contacts/contact.ts";
 import { absentCell, safeCell, toCell } from "./cells.ts";
 import { fieldTitle, rejectedColumns, rejectedTitles } from "./result-titles.ts";
 import type { Columns } from "./titles.ts";

@@ -1,4 +1,4 @@
-import { isFieldKey, largestFieldCount, shownPhone } from "../domain/contact.ts";
+import { isFieldKey, largestFieldCount, shownPhone } from "../domain/contacts/contact.ts";
 import type { BatchJobError } from "../domain/batch-job-error.ts";
 import { badFile } from "./bad-file.ts";
 import { hasPhoneWithin, isExport, resultColumns, writtenField } from "./result-titles.ts";

@@ -1,11 +1,19 @@
 import type { Logger } from "pino";
-import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from "./adding.ts";
-import { type JobCommandRequest, checkNow, lockForCommand } from "./checks.ts";
-import { type CommandRequest, createCommandRunner } from "./command.ts";
-import { type JobCommand, jobCommands } from "./job-commands.ts";
-import { createCopying } from "./copying.ts";
-import { toldAnswer } from "./kept-answers.ts";
-import { type NewJob, createRpc, decideJob, entryOfNewJob, summaryOf, tellOfNew, toldOf } from "./new-job.ts";
+import { PhonesAreMissing, fileIsAdded, noteAdded, whenNothingKeepsOut } from "./contacts/adding.ts";
+import { type JobCommandRequest, checkNow, lockForCommand } from "./commands/checks.ts";
+import { type CommandRequest, createCommandRunner } from "./commands/command.ts";
+import { type JobCommand, jobCommands } from "./commands/job-commands.ts";
+import { createCopying } from "./contacts/copying.ts";
+import { toldAnswer } from "./commands/kept-answers.ts";
+import {
+  type NewJob,
+  createRpc,
+  decideJob,
+  entryOfNewJob,
+  summaryOf,
+  tellOfNew,
+  toldOf,
+} from "./commands/new-job.ts";
 import {
   type Attempt,
   type BatchJob,
@@ -15,27 +23,27 @@ import {
   type TimeRange,
   createQueries,
 } from "./queries.ts";
-import { createErasing } from "./erasing.ts";
-import { createFinding } from "./finding.ts";
-import { halfOfUpdate, updateJob } from "./updating.ts";
+import { createErasing } from "./contacts/erasing.ts";
+import { createFinding } from "./contacts/finding.ts";
+import { halfOfUpdate, updateJob } from "./commands/updating.ts";
 import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
-import { type Move, type Moved, createRescheduling } from "./rescheduling.ts";
-import { createRedisHalves, goOn, toGoOn } from "./redis-halves.ts";
-import { readPhones } from "./national-phones.ts";
-import { createTogether } from "./together.ts";
-import { type ContactInput, duplicatePhone, phonesOf, sortOut } from "../domain/contact.ts";
-import type { JobSettings } from "../domain/batch-job.ts";
-import { countSets, createZoneSets } from "../domain/zone-sets.ts";
+import { type Move, type Moved, createRescheduling } from "./commands/rescheduling.ts";
+import { createRedisHalves, goOn, toGoOn } from "./commands/redis-halves.ts";
+import { readPhones } from "./contacts/national-phones.ts";
+import { createTogether } from "./commands/together.ts";
+import { type ContactInput, duplicatePhone, phonesOf, sortOut } from "../domain/contacts/contact.ts";
+import type { JobSettings } from "../domain/jobs/batch-job.ts";
+import { countSets, createZoneSets } from "../domain/time/zone-sets.ts";
 import type { FanOut } from "../starting/fan-out.ts";
 import type { Openings } from "../starting/openings.ts";
-import { holdOffFiles } from "../postgres/adding.ts";
-import { type Trx, databaseNow, findJob, insertJobs } from "../postgres/batch-jobs.ts";
-import type { SharesToWaitIn } from "../postgres/connections.ts";
-import { insertContacts } from "../postgres/contacts.ts";
-import { type ErasureKey, findErased, joinAdders } from "../postgres/erased-phones.ts";
-import { checkStoredContacts } from "../postgres/stored-contacts.ts";
-import { countInSets, readZoneSets } from "../postgres/zone-sets.ts";
+import { holdOffFiles } from "../postgres/contacts/adding.ts";
+import { type Trx, databaseNow, findJob, insertJobs } from "../postgres/jobs/batch-jobs.ts";
+import type { SharesToWaitIn } from "../postgres/connections/connections.ts";
+import { insertContacts } from "../postgres/contacts/contacts.ts";
+import { type ErasureKey, findErased, joinAdders } from "../postgres/phones/erased-phones.ts";
+import { checkStoredContacts } from "../postgres/contacts/stored-contacts.ts";
+import { countInSets, readZoneSets } from "../postgres/contacts/zone-sets.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 

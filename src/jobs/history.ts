@@ -1,10 +1,10 @@
 import type { Logger } from "pino";
-import type { BatchJob } from "../domain/batch-job.ts";
-import { type CountsAt, historyOf, slotMs } from "../domain/history.ts";
-import { databaseNow } from "../postgres/batch-jobs.ts";
-import type { Shares } from "../postgres/connections.ts";
-import type { Database } from "../postgres/database.ts";
-import { jobsToNote, noteCounts, readNoted } from "../postgres/history.ts";
+import type { BatchJob } from "../domain/jobs/batch-job.ts";
+import { type CountsAt, historyOf, slotMs } from "../domain/jobs/history.ts";
+import { databaseNow } from "../postgres/jobs/batch-jobs.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { jobsToNote, noteCounts, readNoted } from "../postgres/jobs/history.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import { noteOfAll } from "./noting.ts";

@@ -1,10 +1,10 @@
-import type { BatchJob } from "../domain/batch-job.ts";
-import { type Hold, type Surroundings, holdOf, holdsOf } from "../domain/holds.ts";
+import type { BatchJob } from "../domain/jobs/batch-job.ts";
+import { type Hold, type Surroundings, holdOf, holdsOf } from "../domain/jobs/holds.ts";
 import type { Contact } from "./queries.ts";
-import { type JobKey, writeJobKey } from "../domain/job-id.ts";
-import type { Database } from "../postgres/database.ts";
-import { findSuppressed } from "../postgres/suppressed-phones.ts";
-import { type Stored, findZoneSet, readSurroundings } from "../postgres/surroundings.ts";
+import { type JobKey, writeJobKey } from "../domain/jobs/job-id.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { findSuppressed } from "../postgres/phones/suppressed-phones.ts";
+import { type Stored, findZoneSet, readSurroundings } from "../postgres/jobs/surroundings.ts";
 import type { Askers } from "../redis/askers.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { patiently } from "../timing/patience.ts";

@@ -1,4 +1,4 @@
-import { createSharedSeats } from "../postgres/seats.ts";
+import { createSharedSeats } from "../postgres/connections/seats.ts";
 
 /** A page of no more entries takes the event loop for a moment. */
 const shortPage = 100;

@@ -1,5 +1,5 @@
-import { type JobKey, beforeAllJobs } from "../domain/job-id.ts";
-import type { Database } from "../postgres/database.ts";
+import { type JobKey, beforeAllJobs } from "../domain/jobs/job-id.ts";
+import type { Database } from "../postgres/connections/database.ts";
 
 const batchSize = 1_000;
 

@@ -1,13 +1,13 @@
-import type { JobStatus } from "../domain/batch-job.ts";
+import type { JobStatus } from "../domain/jobs/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
-import type { ContactStatus } from "../domain/contact.ts";
-import { databaseNow, findJob } from "../postgres/batch-jobs.ts";
+import type { ContactStatus } from "../domain/contacts/contact.ts";
+import { databaseNow, findJob } from "../postgres/jobs/batch-jobs.ts";
 import {
   type CalledContact as StoredCalledContact,
   countJobs,
   pageOfContacts,
   pageOfJobs,
-} from "../postgres/offset-pages.ts";
+} from "../postgres/jobs/offset-pages.ts";
 import { type BatchJob, type Reads, shown, storedStatuses } from "./queries.ts";
 
 /** A page by its place, from 1. */

@@ -1,11 +1,11 @@
-import type { BatchJob } from "../domain/batch-job.ts";
+import type { BatchJob } from "../domain/jobs/batch-job.ts";
 import { wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
-import type { Outcome } from "../domain/contact.ts";
-import { type Plan, planOf } from "../domain/plan.ts";
-import { databaseNow } from "../postgres/batch-jobs.ts";
+import type { Outcome } from "../domain/contacts/contact.ts";
+import { type Plan, planOf } from "../domain/jobs/plan.ts";
+import { databaseNow } from "../postgres/jobs/batch-jobs.ts";
 import { findOrganization } from "../postgres/organizations.ts";
-import { openInSets } from "../postgres/zone-sets.ts";
+import { openInSets } from "../postgres/contacts/zone-sets.ts";
 import type { Queries, Reads } from "./queries.ts";
 
 /** What a plan assumes. */

@@ -1,30 +1,35 @@
 import { fitting } from "../domain/answer-size.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import type { Attempt } from "../domain/attempt.ts";
-import { type BatchJob, shownStatus } from "../domain/batch-job.ts";
+import type { Attempt } from "../domain/contacts/attempt.ts";
+import { type BatchJob, shownStatus } from "../domain/jobs/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
 import {
   type ContactStatus,
   type StoredContact,
   type StoredContactStatus,
   storedContactStatuses,
-} from "../domain/contact.ts";
-import type { CallingHours } from "../domain/hours.ts";
-import { localTimeOf } from "../domain/start-time.ts";
+} from "../domain/contacts/contact.ts";
+import type { CallingHours } from "../domain/time/hours.ts";
+import { localTimeOf } from "../domain/time/start-time.ts";
 import { createLongPages } from "./long-pages.ts";
-import { readStartTime } from "./new-job.ts";
+import { readStartTime } from "./commands/new-job.ts";
 import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts";
-import { type JobKey, isUuid, writeJobKey } from "../domain/job-id.ts";
-import { type Trx, databaseNow, findJob, jobNotFound } from "../postgres/batch-jobs.ts";
-import { findContact, listContacts } from "../postgres/contacts.ts";
-import type { Connections } from "../postgres/connections.ts";
-import type { Database } from "../postgres/database.ts";
-import { type JobFilter, type TimeRange, everyJob, isOpen } from "../postgres/job-filter.ts";
-import { type JobCursor, type StatusCount, countJobsByStatus, listJobs } from "../postgres/job-search.ts";
-import { search } from "../postgres/searches.ts";
-import { readJobs } from "../postgres/watching.ts";
-import { readCallingHours } from "../postgres/zone-sets.ts";
+import { type JobKey, isUuid, writeJobKey } from "../domain/jobs/job-id.ts";
+import { type Trx, databaseNow, findJob, jobNotFound } from "../postgres/jobs/batch-jobs.ts";
+import { findContact, listContacts } from "../postgres/contacts/contacts.ts";
+import type { Connections } from "../postgres/connections/connections.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { type JobFilter, type TimeRange, everyJob, isOpen } from "../postgres/jobs/job-filter.ts";
+import {
+  type JobCursor,
+  type StatusCount,
+  countJobsByStatus,
+  listJobs,
+} from "../postgres/jobs/job-search.ts";
+import { search } from "../postgres/connections/searches.ts";
+import { readJobs } from "../postgres/jobs/watching.ts";
+import { readCallingHours } from "../postgres/contacts/zone-sets.ts";
 
 export type { Attempt, BatchJob, JobFilter, TimeRange };
 

@@ -1,5 +1,5 @@
 import type { Caller } from "../domain/caller.ts";
-import { findJob } from "../postgres/batch-jobs.ts";
+import { findJob } from "../postgres/jobs/batch-jobs.ts";
 import type { Schedule } from "../redis/schedule.ts";
 import type { BatchJob, Reads } from "./queries.ts";
 

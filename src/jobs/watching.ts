@@ -2,14 +2,14 @@ import type { Logger } from "pino";
 import { type Alarm, createAlarm } from "../timing/alarm.ts";
 import { coalesce } from "../timing/coalesce.ts";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import { allowedStatuses } from "../domain/batch-job.ts";
+import { allowedStatuses } from "../domain/jobs/batch-job.ts";
 import type { Caller } from "../domain/caller.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
-import { isUuid, readJobKey, writeJobKey } from "../domain/job-id.ts";
-import { jobNotFound } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
-import { type JobVersion, readJobs, readVersions } from "../postgres/watching.ts";
+import { isUuid, readJobKey, writeJobKey } from "../domain/jobs/job-id.ts";
+import { jobNotFound } from "../postgres/jobs/batch-jobs.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { type JobVersion, readJobs, readVersions } from "../postgres/jobs/watching.ts";
 import type { BatchJob } from "./queries.ts";
 
 export type Watching = AsyncDisposable & {

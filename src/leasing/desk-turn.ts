@@ -1,11 +1,11 @@
 import type { Logger } from "pino";
-import { beforeAllJobs } from "../domain/job-id.ts";
-import type { Shares } from "../postgres/connections.ts";
-import { isPostgresUnavailable } from "../postgres/database.ts";
-import { type Ended, type Ending, endLeases } from "../postgres/lease-ends.ts";
-import type { Opened, Opening } from "../postgres/leases.ts";
-import type { Held } from "../postgres/locks.ts";
-import { takeTurn } from "../postgres/turn.ts";
+import { beforeAllJobs } from "../domain/jobs/job-id.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import { isPostgresUnavailable } from "../postgres/connections/database.ts";
+import { type Ended, type Ending, endLeases } from "../postgres/leasing/lease-ends.ts";
+import type { Opened, Opening } from "../postgres/leasing/leases.ts";
+import type { Held } from "../postgres/jobs/locks.ts";
+import { takeTurn } from "../postgres/leasing/turn.ts";
 import { afterPatience } from "../timing/patience.ts";
 import { createRecent } from "../timing/recent.ts";
 import type { Lease, LeaseRound, Prepared } from "./lease-round.ts";

@@ -2,8 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { jittered } from "../timing/loop.ts";
 import { afterPatience } from "../timing/patience.ts";
-import type { Database } from "../postgres/database.ts";
-import { findExpired } from "../postgres/lease-ends.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { findExpired } from "../postgres/leasing/lease-ends.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Recorder } from "./recorder.ts";
 

@@ -1,8 +1,8 @@
 import { serviceBusy } from "../domain/batch-job-error.ts";
-import type { LeaseKey } from "../domain/lease-id.ts";
-import type { SharesToWaitIn } from "../postgres/connections.ts";
-import { isPostgresBusy } from "../postgres/database.ts";
-import { type Held, lockPatienceMs } from "../postgres/locks.ts";
+import type { LeaseKey } from "../domain/contacts/lease-id.ts";
+import type { SharesToWaitIn } from "../postgres/connections/connections.ts";
+import { isPostgresBusy } from "../postgres/connections/database.ts";
+import { type Held, lockPatienceMs } from "../postgres/jobs/locks.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
 
 /** As many as a call may have. */

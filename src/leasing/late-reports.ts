@@ -1,17 +1,17 @@
-import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/attempt.ts";
-import { type BatchJob, openContacts, shownStatus } from "../domain/batch-job.ts";
+import { isGoingOn, judgeLateReport, retryDelayMs } from "../domain/contacts/attempt.ts";
+import { type BatchJob, openContacts, shownStatus } from "../domain/jobs/batch-job.ts";
 import type { Tell } from "../domain/event.ts";
-import { type CountChanges, moveCounts, noteMove } from "../postgres/contact-counts.ts";
-import { type Trx, completeFailedJob, finishJob } from "../postgres/batch-jobs.ts";
-import { telling } from "../postgres/events.ts";
-import { type Held, lockFreeJobs, lockOrganization } from "../postgres/locks.ts";
+import { type CountChanges, moveCounts, noteMove } from "../postgres/contacts/contact-counts.ts";
+import { type Trx, completeFailedJob, finishJob } from "../postgres/jobs/batch-jobs.ts";
+import { telling } from "../postgres/events/events.ts";
+import { type Held, lockFreeJobs, lockOrganization } from "../postgres/jobs/locks.ts";
 import {
   type EndedAttempt,
   type LateReport,
   readEndedAttempts,
   recordLateReports,
-} from "../postgres/late-reports.ts";
-import type { Stopped } from "../postgres/lease-ends.ts";
+} from "../postgres/leasing/late-reports.ts";
+import type { Stopped } from "../postgres/leasing/lease-ends.ts";
 import type { CallReport, Reported } from "./recorder.ts";
 
 const by = { actor: "worker", requestId: "" } as const;

@@ -1,4 +1,4 @@
-import type { Candidate, OpenSet } from "../postgres/candidates.ts";
+import type { Candidate, OpenSet } from "../postgres/leasing/candidates.ts";
 
 /** What is taken of a job, in one of its sets of time zones. */
 export type Taken = {

@@ -1,10 +1,10 @@
 import type { Logger } from "pino";
 import type { Clock } from "../vitals/clock.ts";
-import { writeLeaseId } from "../domain/lease-id.ts";
-import { shareOut } from "../domain/shares.ts";
-import type { Shares } from "../postgres/connections.ts";
-import { type Candidate, findCandidates } from "../postgres/candidates.ts";
-import type { LeaseTaker, Offer, Opened, StoredLease } from "../postgres/leases.ts";
+import { writeLeaseId } from "../domain/contacts/lease-id.ts";
+import { shareOut } from "../domain/contacts/shares.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import { type Candidate, findCandidates } from "../postgres/leasing/candidates.ts";
+import type { LeaseTaker, Offer, Opened, StoredLease } from "../postgres/leasing/leases.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import { type Part, type Taken, allot, inTheirPlace, partsOf } from "./lease-parts.ts";
 import { createLookAhead } from "./look-ahead.ts";

@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
-import { writeJobKey } from "../domain/job-id.ts";
+import { writeJobKey } from "../domain/jobs/job-id.ts";
 import type { CallTrace } from "../domain/call-trace.ts";
-import type { Database } from "../postgres/database.ts";
-import { readTraces } from "../postgres/traces.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { readTraces } from "../postgres/leasing/traces.ts";
 import { createRecent } from "../timing/recent.ts";
 
 /** About 2 MB. */

@@ -2,16 +2,16 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Caller } from "../domain/caller.ts";
 import type { Clock } from "../vitals/clock.ts";
-import type { Shares } from "../postgres/connections.ts";
-import { isUuid } from "../domain/job-id.ts";
-import { readLeaseId, writeLeaseId } from "../domain/lease-id.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import { isUuid } from "../domain/jobs/job-id.ts";
+import { readLeaseId, writeLeaseId } from "../domain/contacts/lease-id.ts";
 import {
   type CheckedLease,
   checkLeases,
   drawTicket,
   extendLeases,
   takeOverLeases,
-} from "../postgres/leases.ts";
+} from "../postgres/leasing/leases.ts";
 import { createDesks } from "./desk.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, Report, Reported } from "./recorder.ts";

@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
-import type { ContactStatus, Outcome, ReportedOutcome } from "../domain/contact.ts";
-import { type LeaseKey, readLeaseId } from "../domain/lease-id.ts";
-import type { Trx } from "../postgres/batch-jobs.ts";
-import type { SharesToWaitIn } from "../postgres/connections.ts";
+import type { ContactStatus, Outcome, ReportedOutcome } from "../domain/contacts/contact.ts";
+import { type LeaseKey, readLeaseId } from "../domain/contacts/lease-id.ts";
+import type { Trx } from "../postgres/jobs/batch-jobs.ts";
+import type { SharesToWaitIn } from "../postgres/connections/connections.ts";
 import {
   type CallDetails,
   type Ended,
@@ -11,10 +11,10 @@ import {
   type Stopped,
   endLeases,
   removeLeases,
-} from "../postgres/lease-ends.ts";
-import { nameOf } from "../postgres/lease-rows.ts";
-import type { Suppressed } from "../postgres/leases.ts";
-import { type Held, afterJob } from "../postgres/locks.ts";
+} from "../postgres/leasing/lease-ends.ts";
+import { nameOf } from "../postgres/leasing/lease-rows.ts";
+import type { Suppressed } from "../postgres/leasing/leases.ts";
+import { type Held, afterJob } from "../postgres/jobs/locks.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Reservations } from "../redis/reservations.ts";
 import type { Metrics } from "../vitals/metrics.ts";

@@ -1,10 +1,10 @@
 import { type SqlBool, sql } from "kysely";
 import type { Caller, Role } from "../domain/caller.ts";
 import type { Actor, By, Tell } from "../domain/event.ts";
-import type { Trx } from "./batch-jobs.ts";
+import type { Trx } from "./jobs/batch-jobs.ts";
 import { type RateClass, type Rates, rateClasses } from "../domain/rates.ts";
-import type { Database } from "./database.ts";
-import { telling } from "./events.ts";
+import type { Database } from "./connections/database.ts";
+import { telling } from "./events/events.ts";
 import { insertOrganization } from "./organizations.ts";
 
 const isValid = sql<SqlBool>`revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`;

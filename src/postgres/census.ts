@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Database } from "./database.ts";
+import type { Database } from "./connections/database.ts";
 
 /** How much there is to do, of all organizations. */
 export type Census = {

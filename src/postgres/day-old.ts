@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Database } from "./database.ts";
+import type { Database } from "./connections/database.ts";
 
 /*
  * What is kept for a day: answers for repetitions, and rows that an import has rejected.

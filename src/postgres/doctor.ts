@@ -1,7 +1,7 @@
 import { sql } from "kysely";
-import type { Trx } from "./batch-jobs.ts";
-import type { Database } from "./database.ts";
-import { invariants } from "./invariants.ts";
+import type { Trx } from "./jobs/batch-jobs.ts";
+import type { Database } from "./connections/database.ts";
+import { invariants } from "./schema/invariants.ts";
 
 /** Every look is a snapshot in which Postgres itself lets nothing be written. */
 export const inSnapshot = <T>(db: Database, look: (trx: Trx) => Promise<T>): Promise<T> =>

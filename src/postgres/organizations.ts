@@ -1,10 +1,10 @@
 import { type RawBuilder, sql } from "kysely";
 import type { By, Tell } from "../domain/event.ts";
-import type { CallingHours } from "../domain/hours.ts";
-import type { Trx } from "./batch-jobs.ts";
-import type { Database } from "./database.ts";
-import { telling } from "./events.ts";
-import { nextCallAt } from "./pace.ts";
+import type { CallingHours } from "../domain/time/hours.ts";
+import type { Trx } from "./jobs/batch-jobs.ts";
+import type { Database } from "./connections/database.ts";
+import { telling } from "./events/events.ts";
+import { nextCallAt } from "./leasing/pace.ts";
 
 /** What can be set for an organization; null is what the service has for all. */
 export type OrganizationSettings = {

@@ -1,4 +1,4 @@
-import type { JobKey } from "../domain/job-id.ts";
+import type { JobKey } from "../domain/jobs/job-id.ts";
 import { type RedisClient, redisStep, runScript } from "./connection.ts";
 import type { Keys } from "./keys.ts";
 import { script } from "./script.ts";

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type NumbersInSet, countOf } from "../domain/numbers.ts";
+import { type NumbersInSet, countOf } from "../domain/contacts/numbers.ts";
 import { type JobInSets, type JobKey, type Keys, setsOf } from "./keys.ts";
 import type { Redis } from "ioredis";
 import { type RedisClient, mastersOf, redisStep, runScript } from "./connection.ts";

@@ -1,7 +1,7 @@
-import type { JobKey } from "../domain/job-id.ts";
+import type { JobKey } from "../domain/jobs/job-id.ts";
 import type { RateClass } from "../domain/rates.ts";
 
-export { type JobKey, readJobKey, writeJobKey } from "../domain/job-id.ts";
+export { type JobKey, readJobKey, writeJobKey } from "../domain/jobs/job-id.ts";
 
 /** A job, and how many sets of time zones its contacts are in; with none, or one, all are in set 0. */
 export type JobInSets = JobKey & { readonly zoneSets?: number | undefined };

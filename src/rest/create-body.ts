@@ -1,11 +1,11 @@
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import type { ContactInput, FlawedInput } from "../domain/contact.ts";
+import type { ContactInput, FlawedInput } from "../domain/contacts/contact.ts";
 import { contactsOfFile } from "../jobs/import/contacts-of-file.ts";
 import { defaultLimits } from "../jobs/import/pieces.ts";
 import { mostFileBytes, readForm } from "./form.ts";
 import { parse, parseJson, parseTexts, refuse, toContactInput } from "./input.ts";
 import type { Given } from "./route.ts";
-import { createBody, mostContacts, settingsForm } from "./schemas.ts";
+import { createBody, mostContacts, settingsForm } from "./openapi/schemas.ts";
 
 export type NewJobBody = {
   readonly settings: ReturnType<typeof readSettings>;

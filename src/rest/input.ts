@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import type { ContactInput, Flaw, FlawedInput } from "../domain/contact.ts";
+import type { ContactInput, Flaw, FlawedInput } from "../domain/contacts/contact.ts";
 
 export const refuse = (field: string, message: string, more: Readonly<Record<string, string>> = {}) =>
   new BatchJobError("invalid_argument", message, { field: shown(field), ...more });

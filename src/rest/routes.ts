@@ -9,13 +9,13 @@ import {
   toJobCommand,
   toNewJob,
 } from "../rpc/commands.ts";
-import { protoContactStatuses, readContactStatuses } from "../rpc/convert.ts";
+import { protoContactStatuses, readContactStatuses } from "../rpc/convert/convert.ts";
 import { callerOf } from "../rpc/gate/gate.ts";
 import { nameFirstPhone, readNewJob } from "./create-body.ts";
 import { mostBodyBytes } from "./form.ts";
 import { checkOrganization, parse, parseJson } from "./input.ts";
 import { type Given, type Route, fileRoute, route } from "./route.ts";
-import * as schemas from "./schemas.ts";
+import * as schemas from "./openapi/schemas.ts";
 import { statusesOf, statusesOfFilter, toDetail, toDuration, toJob } from "./words.ts";
 import { toScheduleState } from "./schedule-words.ts";
 

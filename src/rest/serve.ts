@@ -4,7 +4,7 @@ import { type ConnectError, createMethodImplSpec, type HandlerContext } from "@c
 import { BatchJobError } from "../domain/batch-job-error.ts";
 import { toConnectError } from "../rpc/errors.ts";
 import { maybeCallerOf } from "../rpc/gate/gate.ts";
-import type { OpenDoor } from "../rpc/http/door.ts";
+import type { OpenDoor } from "../rpc/http/pages/door.ts";
 import { contactsFileName, writeFile } from "../rpc/http/download.ts";
 import { composeMethod } from "../rpc/calls/invoke.ts";
 import { interceptorsOf, openPlainCall } from "../rpc/http/plain-call.ts";

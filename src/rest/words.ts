@@ -1,12 +1,12 @@
 import type { BatchJob } from "../jobs/batch-jobs.ts";
-import { shownStatus } from "../domain/batch-job.ts";
+import { shownStatus } from "../domain/jobs/batch-job.ts";
 import type { CalledContact, JobDetail } from "../jobs/offset-pages.ts";
 import {
   type ContactStatus,
   finalContactStatuses,
   openContactStatuses,
   storedContactStatuses,
-} from "../domain/contact.ts";
+} from "../domain/contacts/contact.ts";
 
 /** What the published paths call a contact's status. */
 export const contactWords = [

@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { BatchJobError } from "../domain/batch-job-error.ts";
-import type { JobStatus } from "../domain/batch-job.ts";
+import type { JobStatus } from "../domain/jobs/batch-job.ts";
 import type { ContactInput } from "../gen/callsheet/v1/batch_job_pb.ts";
 import type { CreateBatchJobRequest } from "../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CommandRequest, JobCommandRequest, NewJob } from "../jobs/batch-jobs.ts";
-import { readContactStatuses } from "./convert.ts";
+import { readContactStatuses } from "./convert/convert.ts";
 import { callerOf } from "./gate/gate.ts";
-import { readSettings } from "./job-settings.ts";
+import { readSettings } from "./convert/job-settings.ts";
 import { traceOf } from "./calls/tracing.ts";
 
 type Command = Message & { readonly requestId: string };

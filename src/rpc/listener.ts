@@ -6,7 +6,7 @@ import type { LargeTurns } from "./requests/large-turns.ts";
 import type { FindAddress } from "./gate/caller-address.ts";
 import type { Refused } from "./gate/refusals.ts";
 import type { Strangers } from "./gate/strangers.ts";
-import type { ServiceTable } from "./service-table.ts";
+import type { ServiceTable } from "./services/service-table.ts";
 import type { Certificates } from "./tls/certificates.ts";
 
 /** No message may be larger, in or out, on either listener; most requests may be much smaller, by their method. */

@@ -1,17 +1,17 @@
 import type { Logger } from "pino";
 import type { StartedJob } from "./fan-out.ts";
-import { replaceTraces } from "../postgres/traces.ts";
+import { replaceTraces } from "../postgres/leasing/traces.ts";
 import type { OpenSpan, Traces } from "../vitals/traces.ts";
 import type { Metrics } from "../vitals/metrics.ts";
-import { isUuid } from "../domain/job-id.ts";
+import { isUuid } from "../domain/jobs/job-id.ts";
 import {
   type StartedBatchJob,
   type Trx,
   lockScheduledJob,
   standingEntries,
   startDueJobs,
-} from "../postgres/batch-jobs.ts";
-import { type Database, isPostgresUnavailable } from "../postgres/database.ts";
+} from "../postgres/jobs/batch-jobs.ts";
+import { type Database, isPostgresUnavailable } from "../postgres/connections/database.ts";
 import type { Entry } from "../redis/schedule.ts";
 
 /** What became of entries that were due. */

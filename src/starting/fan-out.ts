@@ -1,11 +1,11 @@
 import type { Logger } from "pino";
 import type { Metrics } from "../vitals/metrics.ts";
-import { type Chunk, readChunk, wholeChunk } from "../postgres/contacts.ts";
-import { type JobNow, jobsNow } from "../postgres/sweep.ts";
-import type { Database } from "../postgres/database.ts";
+import { type Chunk, readChunk, wholeChunk } from "../postgres/contacts/contacts.ts";
+import { type JobNow, jobsNow } from "../postgres/jobs/sweep.ts";
+import type { Database } from "../postgres/connections/database.ts";
 import { type ContactList, type Position, isFirstRun } from "../redis/contact-list.ts";
 import type { JobKey } from "../redis/keys.ts";
-import { countOf } from "../domain/numbers.ts";
+import { countOf } from "../domain/contacts/numbers.ts";
 import { createTurns } from "../timing/turns.ts";
 
 /** Disposing stops the work between two chunks and tells of every job that is not done. */

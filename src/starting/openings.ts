@@ -1,9 +1,9 @@
 import type { Logger } from "pino";
-import { findOpening } from "../domain/hours.ts";
+import { findOpening } from "../domain/time/hours.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
-import type { Trx } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
+import type { Trx } from "../postgres/jobs/batch-jobs.ts";
+import type { Database } from "../postgres/connections/database.ts";
 import {
   type SetOpening,
   type SetToReckon,
@@ -11,8 +11,8 @@ import {
   findOver,
   lockZoneSets,
   writeOpenings,
-} from "../postgres/zone-sets.ts";
-import { type JobKey, beforeAllJobs } from "../domain/job-id.ts";
+} from "../postgres/contacts/zone-sets.ts";
+import { type JobKey, beforeAllJobs } from "../domain/jobs/job-id.ts";
 import type { StartedJob } from "./fan-out.ts";
 
 /*

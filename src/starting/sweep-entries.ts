@@ -1,8 +1,8 @@
 import type { Clock } from "../vitals/clock.ts";
-import { isUuid } from "../domain/job-id.ts";
-import { type ScheduleEntry, standingEntries } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
-import { type ScheduledJob, entriesDueSoon, scheduledEntries } from "../postgres/sweep.ts";
+import { isUuid } from "../domain/jobs/job-id.ts";
+import { type ScheduleEntry, standingEntries } from "../postgres/jobs/batch-jobs.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { type ScheduledJob, entriesDueSoon, scheduledEntries } from "../postgres/jobs/sweep.ts";
 import type { Entry, Schedule } from "../redis/schedule.ts";
 import { createSuspicions, settledMs } from "./suspicions.ts";
 

@@ -1,9 +1,9 @@
 import type { Clock } from "../vitals/clock.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { Openings } from "./openings.ts";
-import { beforeAllJobs } from "../domain/job-id.ts";
-import type { Database } from "../postgres/database.ts";
-import { type JobNow, type RunningJob, jobsNow, lacksContacts, runningJobs } from "../postgres/sweep.ts";
+import { beforeAllJobs } from "../domain/jobs/job-id.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { type JobNow, type RunningJob, jobsNow, lacksContacts, runningJobs } from "../postgres/jobs/sweep.ts";
 import { type ContactList, type Position, isAhead, revisionOf } from "../redis/contact-list.ts";
 import type { JobInSets, JobKey } from "../redis/keys.ts";
 import { createSuspicions, settledMs } from "./suspicions.ts";

@@ -1,9 +1,9 @@
 import type { Tell } from "../domain/event.ts";
-import type { JobKey } from "../domain/job-id.ts";
-import { type Trx, lockJob } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
-import { telling } from "../postgres/events.ts";
-import { jobsWithRetriesToJudge, judgeRetries } from "../postgres/retries.ts";
+import type { JobKey } from "../domain/jobs/job-id.ts";
+import { type Trx, lockJob } from "../postgres/jobs/batch-jobs.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { telling } from "../postgres/events/events.ts";
+import { jobsWithRetriesToJudge, judgeRetries } from "../postgres/leasing/retries.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 
 const mostJobs = 100;

@@ -5,14 +5,18 @@ import type { Openings } from "./openings.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
-import { purgeDeletedContacts } from "../postgres/contacts.ts";
-import type { Database } from "../postgres/database.ts";
-import { defaultEventRetentionDays, dropOldEvents, organizationsWithOldEvents } from "../postgres/events.ts";
-import { organizationsWithOldRejectedRows, purgeRejectedRows } from "../postgres/rejected-rows.ts";
-import { organizationsWithExpired, purgeRequests } from "../postgres/requests.ts";
-import { organizationsWithExpiredPhones, purgeExpiredPhones } from "../postgres/suppressed-phones.ts";
-import { deleteOldJobs, organizationsWithOldJobs } from "../postgres/sweep.ts";
-import { organizationsWithOldDeliveries, purgeDeliveries } from "../postgres/webhook-deliveries.ts";
+import { purgeDeletedContacts } from "../postgres/contacts/contacts.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import {
+  defaultEventRetentionDays,
+  dropOldEvents,
+  organizationsWithOldEvents,
+} from "../postgres/events/events.ts";
+import { organizationsWithOldRejectedRows, purgeRejectedRows } from "../postgres/contacts/rejected-rows.ts";
+import { organizationsWithExpired, purgeRequests } from "../postgres/jobs/requests.ts";
+import { organizationsWithExpiredPhones, purgeExpiredPhones } from "../postgres/phones/suppressed-phones.ts";
+import { deleteOldJobs, organizationsWithOldJobs } from "../postgres/jobs/sweep.ts";
+import { organizationsWithOldDeliveries, purgeDeliveries } from "../postgres/events/webhook-deliveries.ts";
 import type { ContactList } from "../redis/contact-list.ts";
 import type { Schedule } from "../redis/schedule.ts";
 import { createEntrySweep } from "./sweep-entries.ts";

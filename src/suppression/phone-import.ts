@@ -1,17 +1,17 @@
 import { createHash } from "node:crypto";
-import type { SuppressedPhoneInput } from "../domain/suppressed-phone.ts";
+import type { SuppressedPhoneInput } from "../domain/contacts/suppressed-phone.ts";
 import { emptyFile, fileWithoutRows } from "../files/bad-file.ts";
 import { type CsvRecord, createCsvReader } from "../files/csv.ts";
-import { type CommandRequest, createCommandRunner } from "../jobs/command.ts";
+import { type CommandRequest, createCommandRunner } from "../jobs/commands/command.ts";
 import { readInBatches } from "../jobs/import/batches.ts";
 import { createRejections } from "../jobs/import/contact-import.ts";
 import { type Limits, hashed, inPieces } from "../jobs/import/pieces.ts";
 import type { InTurn } from "../jobs/import/slots.ts";
-import type { RejectedRow } from "../domain/contact.ts";
-import type { Shares } from "../postgres/connections.ts";
-import { type ErasureKey, joinAdders } from "../postgres/erased-phones.ts";
-import { telling } from "../postgres/events.ts";
-import { isKept } from "../postgres/requests.ts";
+import type { RejectedRow } from "../domain/contacts/contact.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import { type ErasureKey, joinAdders } from "../postgres/phones/erased-phones.ts";
+import { telling } from "../postgres/events/events.ts";
+import { isKept } from "../postgres/jobs/requests.ts";
 import { addTold, withoutErased } from "./suppression.ts";
 import { createPhoneRows } from "./phone-rows.ts";
 

@@ -1,5 +1,9 @@
-import { type Flaw, plainPhone } from "../domain/contact.ts";
-import { type SuppressedPhoneInput, badExpiry, judgeSuppressed } from "../domain/suppressed-phone.ts";
+import { type Flaw, plainPhone } from "../domain/contacts/contact.ts";
+import {
+  type SuppressedPhoneInput,
+  badExpiry,
+  judgeSuppressed,
+} from "../domain/contacts/suppressed-phone.ts";
 import { fromCell } from "../files/cells.ts";
 import { readPhoneColumn, sameTitle } from "../files/titles.ts";
 

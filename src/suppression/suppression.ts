@@ -1,25 +1,30 @@
 import type { Caller } from "../domain/caller.ts";
-import { type Rejection, phonesOf, plainPhone, shownPhone } from "../domain/contact.ts";
+import { type Rejection, phonesOf, plainPhone, shownPhone } from "../domain/contacts/contact.ts";
 import type { Tell } from "../domain/event.ts";
 import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import {
   type SuppressedPhone,
   type SuppressedPhoneInput,
   judgeSuppressed,
-} from "../domain/suppressed-phone.ts";
-import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
-import { summaryOf } from "../jobs/new-job.ts";
-import { readPhone } from "../jobs/phone-argument.ts";
+} from "../domain/contacts/suppressed-phone.ts";
+import { type CommandRequest, byOf, createCommandRunner } from "../jobs/commands/command.ts";
+import { summaryOf } from "../jobs/commands/new-job.ts";
+import { readPhone } from "../jobs/contacts/phone-argument.ts";
 import { pageSizeOf } from "../jobs/queries.ts";
-import type { Trx } from "../postgres/batch-jobs.ts";
-import type { Shares } from "../postgres/connections.ts";
-import { type ErasedPhones, type ErasureKey, findErased, joinAdders } from "../postgres/erased-phones.ts";
+import type { Trx } from "../postgres/jobs/batch-jobs.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import {
+  type ErasedPhones,
+  type ErasureKey,
+  findErased,
+  joinAdders,
+} from "../postgres/phones/erased-phones.ts";
 import {
   addSuppressed,
   findSuppressed,
   listSuppressed,
   removeSuppressed,
-} from "../postgres/suppressed-phones.ts";
+} from "../postgres/phones/suppressed-phones.ts";
 
 /** At most so many entries are looked at for one page, however few have the reason that is asked for. */
 const mostLookedAt = 10_000;

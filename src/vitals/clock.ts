@@ -1,5 +1,5 @@
-import type { Database } from "../postgres/database.ts";
-import { databaseNow } from "../postgres/batch-jobs.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { databaseNow } from "../postgres/jobs/batch-jobs.ts";
 
 /** The database's clock, as this replica knows it: its own monotonic clock and a measured offset. */
 export type Clock = {

@@ -8,10 +8,10 @@ import { type BatchJobError, databaseUnavailable, writesUnavailable } from "../d
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "./loops.ts";
 import { patiently } from "../timing/patience.ts";
-import { databaseNow } from "../postgres/batch-jobs.ts";
-import type { Database } from "../postgres/database.ts";
-import { isReadTimeout } from "../postgres/sessions.ts";
-import { type WriteProbe, probeWrites } from "../postgres/write-probe.ts";
+import { databaseNow } from "../postgres/jobs/batch-jobs.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { isReadTimeout } from "../postgres/connections/sessions.ts";
+import { type WriteProbe, probeWrites } from "../postgres/connections/write-probe.ts";
 
 /** What Postgres does: everything, or reads only, since its commits do not end, or nothing. */
 export type Finding = "answers" | "hangs commits" | "silent";

@@ -1,10 +1,10 @@
 import { testType } from "../domain/webhook.ts";
 import { boundsOf } from "../events/event-log.ts";
-import type { Database } from "../postgres/database.ts";
-import { readEvents, telling } from "../postgres/events.ts";
-import { type Parcel, dueDeliveries } from "../postgres/webhook-deliveries.ts";
-import type { EndpointKey } from "../postgres/webhook-endpoints.ts";
-import { type EndpointConfig, type HeldEndpoint, skipMissed } from "../postgres/webhook-holders.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { readEvents, telling } from "../postgres/events/events.ts";
+import { type Parcel, dueDeliveries } from "../postgres/events/webhook-deliveries.ts";
+import type { EndpointKey } from "../postgres/events/webhook-endpoints.ts";
+import { type EndpointConfig, type HeldEndpoint, skipMissed } from "../postgres/events/webhook-holders.ts";
 import type { Seats } from "../timing/seats.ts";
 import type { Metrics } from "../vitals/metrics.ts";
 import { type WriteEvent, toParcels } from "./parcels.ts";

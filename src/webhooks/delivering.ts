@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
-import type { Database } from "../postgres/database.ts";
+import type { Database } from "../postgres/connections/database.ts";
 import {
   type HeldEndpoint,
   holdEndpoints,
   readConfigs,
   readHeld,
   releaseEndpoints,
-} from "../postgres/webhook-holders.ts";
+} from "../postgres/events/webhook-holders.ts";
 import { jittered } from "../timing/loop.ts";
 import { createSeats } from "../timing/seats.ts";
 import { createTurns } from "../timing/turns.ts";

@@ -4,16 +4,16 @@ import { fitting } from "../domain/answer-size.ts";
 import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import { type EventType, type Tell, readEventType } from "../domain/event.ts";
-import { isUuid } from "../domain/job-id.ts";
+import { isUuid } from "../domain/jobs/job-id.ts";
 import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type WebhookDelivery, type WebhookEndpoint, testType } from "../domain/webhook.ts";
 import { cursorExpired } from "../events/event-log.ts";
-import { type CommandRequest, byOf, createCommandRunner } from "../jobs/command.ts";
+import { type CommandRequest, byOf, createCommandRunner } from "../jobs/commands/command.ts";
 import { pageSizeOf } from "../jobs/queries.ts";
-import type { Trx } from "../postgres/batch-jobs.ts";
-import type { Shares } from "../postgres/connections.ts";
-import { noHead, readHeads } from "../postgres/events.ts";
-import { type DeliveryCursor, insertTest, listDeliveries } from "../postgres/webhook-deliveries.ts";
+import type { Trx } from "../postgres/jobs/batch-jobs.ts";
+import type { Shares } from "../postgres/connections/connections.ts";
+import { noHead, readHeads } from "../postgres/events/events.ts";
+import { type DeliveryCursor, insertTest, listDeliveries } from "../postgres/events/webhook-deliveries.ts";
 import {
   type EndpointChanges,
   type EndpointKey,
@@ -26,7 +26,7 @@ import {
   replaceSecret,
   startReplay,
   updateEndpoint,
-} from "../postgres/webhook-endpoints.ts";
+} from "../postgres/events/webhook-endpoints.ts";
 import { type ConnectPolicy, readEndpointUrl } from "./endpoint-url.ts";
 import { createSecret } from "./signing.ts";
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { EventType, LoggedEvent } from "../domain/event.ts";
-import type { Parcel } from "../postgres/webhook-deliveries.ts";
+import type { Parcel } from "../postgres/events/webhook-deliveries.ts";
 
 /** An event as the API has it in JSON. */
 export type WriteEvent = (event: LoggedEvent) => object;

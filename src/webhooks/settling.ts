@@ -1,16 +1,20 @@
 import type { Tell } from "../domain/event.ts";
 import { type DeliveryStatus, type DisabledReason, testType } from "../domain/webhook.ts";
-import type { Database } from "../postgres/database.ts";
-import { telling } from "../postgres/events.ts";
-import { type AttemptedDelivery, type Parcel, keepDeliveries } from "../postgres/webhook-deliveries.ts";
-import { type EndpointKey, disableEndpoint } from "../postgres/webhook-endpoints.ts";
+import type { Database } from "../postgres/connections/database.ts";
+import { telling } from "../postgres/events/events.ts";
+import {
+  type AttemptedDelivery,
+  type Parcel,
+  keepDeliveries,
+} from "../postgres/events/webhook-deliveries.ts";
+import { type EndpointKey, disableEndpoint } from "../postgres/events/webhook-endpoints.ts";
 import {
   type Failing,
   type Progress,
   keepFailing,
   keepProgress,
   lockHeld,
-} from "../postgres/webhook-holders.ts";
+} from "../postgres/events/webhook-holders.ts";
 import { retryDelayMs } from "./retry-times.ts";
 import type { Sent } from "./sending.ts";
 

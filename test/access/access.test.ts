@@ -9,7 +9,7 @@ import { generateApiKey, hashApiKey } from "../../src/domain/api-key.ts";
 import { AccessService, type Organization } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { findKey, revokeApiKey } from "../../src/postgres/api-keys.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { refusal } from "../support/refusal.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { hashApiKey, isApiKey } from "../../src/domain/api-key.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 

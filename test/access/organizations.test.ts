@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { findOrganizationNamed } from "../../src/postgres/organizations.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";

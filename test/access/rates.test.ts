@@ -8,7 +8,7 @@ import { openRedis } from "../../src/redis/connection.ts";
 import { createBuckets } from "../../src/redis/rates.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Parts, startParts } from "../support/parts.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 
 let parts: Parts;
 beforeAll(async () => {

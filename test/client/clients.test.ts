@@ -14,7 +14,7 @@ import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_
 import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
 import { refusal } from "../support/refusal.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import { startTestService } from "../support/service.ts";
 
 const service = await startTestService();

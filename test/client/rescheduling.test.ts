@@ -6,11 +6,11 @@ import { createClients } from "../../src/client/clients.ts";
 import { rescheduleBatchJobs } from "../../src/client/rescheduling.ts";
 import type { RescheduleBatchJobsResponse } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { allOf } from "../support/all-of.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { makeJobs } from "../support/make-many.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
 

@@ -1,6 +1,6 @@
 import { type Browser, type BrowserContextOptions, type Page, chromium } from "playwright-core";
 import { afterAll, beforeAll, vi } from "vitest";
-import { findChromium } from "../support/chromium.ts";
+import { findChromium } from "../support/servers/chromium.ts";
 
 /** A page of the console, and everything that its browser complained of. */
 export type ConsolePage = AsyncDisposable & { readonly page: Page; readonly complaints: string[] };

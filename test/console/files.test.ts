@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { consoleDirectory, consolePages } from "../../src/rpc/http/console-pages.ts";
+import { consoleDirectory, consolePages } from "../../src/rpc/http/pages/console-pages.ts";
 import { startTestService } from "../support/service.ts";
 
 const stack = new AsyncDisposableStack();

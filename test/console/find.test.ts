@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import { startTestService } from "../support/service.ts";
 import { useBrowser } from "./browser.ts";
 

@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";

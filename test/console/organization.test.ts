@@ -3,7 +3,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";

@@ -7,7 +7,7 @@ import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb
 import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import { makeContacts } from "../support/make.ts";
 import { badge, figure, sessionOf, useBrowser } from "./browser.ts";
 

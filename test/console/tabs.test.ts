@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { makeContacts } from "../support/make.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import { startTestService } from "../support/service.ts";
 import { badge, useBrowser } from "./browser.ts";
 

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { everywhere, overlay } from "../../deploy/phone-zones/overlay.ts";
 import { makePhoneZones } from "../../deploy/phone-zones/table.ts";
-import { phoneZones } from "../../src/domain/phone-zones-data.ts";
-import { zonesOfPhone } from "../../src/domain/phone-zones.ts";
-import { canonicalTimeZone } from "../../src/domain/time-zone.ts";
+import { phoneZones } from "../../src/domain/time/phone-zones-data.ts";
+import { zonesOfPhone } from "../../src/domain/time/phone-zones.ts";
+import { canonicalTimeZone } from "../../src/domain/time/time-zone.ts";
 import { root } from "../support/readme.ts";
 
 const source = readFileSync(join(root, "deploy/phone-zones/source.txt"), "utf8");
@@ -44,7 +44,7 @@ test("every zone of a number is known by its canonical name", () => {
   expect(names.filter((name) => canonicalTimeZone(name) !== name)).toEqual([]);
 });
 
-test("src/domain/phone-zones-data.ts is what npm run zones makes", () => {
-  const file = join(root, "src/domain/phone-zones-data.ts");
+test("src/domain/time/phone-zones-data.ts is what npm run zones makes", () => {
+  const file = join(root, "src/domain/time/phone-zones-data.ts");
   expect(readFileSync(file, "utf8")).toBe(makePhoneZones(source, overlay));
 });

@@ -5,14 +5,14 @@ import { comparisonChecks } from "../../src/doctor/comparison.ts";
 import { type Finding, runChecks } from "../../src/doctor/finding.ts";
 import { judgeClock, postgresChecks } from "../../src/doctor/postgres-checks.ts";
 import { redisChecks } from "../../src/doctor/redis-checks.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { readInstallation } from "../../src/postgres/doctor.ts";
-import { keepRedisPrefix } from "../../src/postgres/installation.ts";
+import { keepRedisPrefix } from "../../src/postgres/schema/installation.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { makeJob, makeWholeJob } from "../support/make.ts";
 import { type Parts, connected, startParts } from "../support/parts.ts";
-import { startRedisServer } from "../support/redis-servers.ts";
+import { startRedisServer } from "../support/servers/redis-servers.ts";
 
 /** Everything that doctor looks at, on parts of a service of which nothing runs. */
 async function examine(parts: Parts, { keys = parts.keys } = {}): Promise<Finding[]> {

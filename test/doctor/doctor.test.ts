@@ -4,7 +4,7 @@ import { sql } from "kysely";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import type { Finding } from "../../src/doctor/finding.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { runProgram } from "../support/command.ts";
 import { makeContacts } from "../support/make.ts";
 import { createClients } from "../support/replica.ts";

@@ -8,7 +8,7 @@ import {
   commands,
   jobStatuses,
   stateTable,
-} from "../../src/domain/batch-job.ts";
+} from "../../src/domain/jobs/batch-job.ts";
 import { refusal } from "../support/refusal.ts";
 
 const columns = ["pending", "scheduled", "running", "paused", "completed", "failed", "cancelled"] as const;

@@ -7,7 +7,7 @@ import {
   isSmallEnough,
   sortOut,
   tooLarge,
-} from "../../src/domain/contact.ts";
+} from "../../src/domain/contacts/contact.ts";
 
 const contact = (fields: Partial<ContactInput> = {}): ContactInput => ({
   phone: "+14155550100",

@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Point, type Progress, estimatedFinish } from "../../src/domain/estimate.ts";
-import { type CallingHours, findOpening } from "../../src/domain/hours.ts";
-import type { Campaign } from "../../src/domain/plan.ts";
+import { type Point, type Progress, estimatedFinish } from "../../src/domain/jobs/estimate.ts";
+import { type CallingHours, findOpening } from "../../src/domain/time/hours.ts";
+import type { Campaign } from "../../src/domain/jobs/plan.ts";
 import { type Resting, simulate } from "./simulated-run.ts";
 
 const minuteMs = 60_000;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { BatchJob } from "../../src/domain/batch-job.ts";
-import { type Noted, historyOf, mostSlots, slotMs, slotsInOne } from "../../src/domain/history.ts";
-import { storedContactStatuses } from "../../src/domain/contact.ts";
+import type { BatchJob } from "../../src/domain/jobs/batch-job.ts";
+import { type Noted, historyOf, mostSlots, slotMs, slotsInOne } from "../../src/domain/jobs/history.ts";
+import { storedContactStatuses } from "../../src/domain/contacts/contact.ts";
 
 const nobody = Object.fromEntries(storedContactStatuses.map((status) => [status, 0])) as BatchJob["counts"];
 const startMs = Date.UTC(2030, 0, 1);

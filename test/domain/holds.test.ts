@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { BatchJob, JobStatus } from "../../src/domain/batch-job.ts";
-import { storedContactStatuses } from "../../src/domain/contact.ts";
-import { type Surroundings, holdOf, holdsOf } from "../../src/domain/holds.ts";
+import type { BatchJob, JobStatus } from "../../src/domain/jobs/batch-job.ts";
+import { storedContactStatuses } from "../../src/domain/contacts/contact.ts";
+import { type Surroundings, holdOf, holdsOf } from "../../src/domain/jobs/holds.ts";
 
 const soon = new Date("2027-03-01T10:00:00Z");
 const now = new Date("2027-03-01T09:00:00Z");

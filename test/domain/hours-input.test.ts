@@ -1,5 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { type CallingHoursInput, readCallingHours, writeTimeOfDay } from "../../src/domain/hours-input.ts";
+import {
+  type CallingHoursInput,
+  readCallingHours,
+  writeTimeOfDay,
+} from "../../src/domain/time/hours-input.ts";
 import { refusal } from "../support/refusal.ts";
 
 const field = "calling_hours";

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type CallingHours, type DayWindow, findOpening, isOpen } from "../../src/domain/hours.ts";
+import { type CallingHours, type DayWindow, findOpening, isOpen } from "../../src/domain/time/hours.ts";
 
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;

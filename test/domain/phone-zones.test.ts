@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { phoneZonesVersion, zonesOfPhone } from "../../src/domain/phone-zones.ts";
+import { phoneZonesVersion, zonesOfPhone } from "../../src/domain/time/phone-zones.ts";
 
 describe("a phone number can be in", () => {
   test.each([

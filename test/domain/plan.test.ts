@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { CallingHours } from "../../src/domain/hours.ts";
-import { type Campaign, planOf } from "../../src/domain/plan.ts";
+import type { CallingHours } from "../../src/domain/time/hours.ts";
+import { type Campaign, planOf } from "../../src/domain/jobs/plan.ts";
 import { simulate } from "./simulated-run.ts";
 
 const hourMs = 3_600_000;

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { shareOut } from "../../src/domain/shares.ts";
+import { shareOut } from "../../src/domain/contacts/shares.ts";
 import { createRandom } from "../support/random.ts";
 
 const taker = (fields: { most?: number; has?: number; weight?: number } = {}) => ({

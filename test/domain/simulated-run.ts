@@ -1,5 +1,5 @@
-import { findOpening } from "../../src/domain/hours.ts";
-import type { Campaign } from "../../src/domain/plan.ts";
+import { findOpening } from "../../src/domain/time/hours.ts";
+import type { Campaign } from "../../src/domain/jobs/plan.ts";
 
 const hourMs = 3_600_000;
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkFuture, parseStartTime, shiftStartTime } from "../../src/domain/start-time.ts";
+import { checkFuture, parseStartTime, shiftStartTime } from "../../src/domain/time/start-time.ts";
 import { refusal } from "../support/refusal.ts";
 
 describe("a start time means", () => {

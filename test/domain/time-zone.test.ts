@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { canonicalTimeZone } from "../../src/domain/time-zone.ts";
+import { canonicalTimeZone } from "../../src/domain/time/time-zone.ts";
 import { refusal } from "../support/refusal.ts";
 
 describe("a zone is kept in its canonical spelling", () => {

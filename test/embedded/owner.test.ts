@@ -3,8 +3,8 @@ import { realpathSync } from "node:fs";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { holdDataDirectory } from "../../src/embedded/data-directory.ts";
-import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
-import { startEmbeddedRedis } from "../../src/embedded/redis.ts";
+import { startEmbeddedPostgres } from "../../src/embedded/postgres/postgres.ts";
+import { startEmbeddedRedis } from "../../src/embedded/redis/redis.ts";
 import {
   command,
   kill,

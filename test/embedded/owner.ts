@@ -1,8 +1,8 @@
 // Runs both embedded servers as the service does. On SIGINT it says whether they still work, stops them and ends.
 import { once } from "node:events";
 import { holdDataDirectory } from "../../src/embedded/data-directory.ts";
-import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
-import { startEmbeddedRedis } from "../../src/embedded/redis.ts";
+import { startEmbeddedPostgres } from "../../src/embedded/postgres/postgres.ts";
+import { startEmbeddedRedis } from "../../src/embedded/redis/redis.ts";
 import { command, query } from "./support.ts";
 
 const [dataDirectory = "", packageDirectory = ""] = process.argv.slice(2);

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { findEmbeddedPostgres, startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
+import { findEmbeddedPostgres, startEmbeddedPostgres } from "../../src/embedded/postgres/postgres.ts";
 import {
   kill,
   packageDirectory,

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { startEmbeddedRedis } from "../../src/embedded/redis.ts";
+import { startEmbeddedRedis } from "../../src/embedded/redis/redis.ts";
 import { command, packageDirectory, slow, temporaryDirectory } from "./support.ts";
 
 function start(dataDirectory: string, lines: string[] = []): ReturnType<typeof startEmbeddedRedis> {

@@ -4,7 +4,7 @@ import { type Server, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isHeld } from "../../src/embedded/lifeline.ts";
-import { clusterIn, readPostmaster } from "../../src/embedded/postgres-cluster.ts";
+import { clusterIn, readPostmaster } from "../../src/embedded/postgres/postgres-cluster.ts";
 import { sendSignal } from "../../src/embedded/server-process.ts";
 import { startProgram } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";

@@ -5,9 +5,9 @@ import type { Caller } from "../../src/domain/caller.ts";
 import type { AttemptEnded } from "../../src/domain/event.ts";
 import type { EventQuery } from "../../src/events/event-log.ts";
 import { insertApiKey } from "../../src/postgres/api-keys.ts";
-import { dropOldEvents, organizationsWithOldEvents, writeEvents } from "../../src/postgres/events.ts";
-import { deleteOldJobs } from "../../src/postgres/sweep.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts.ts";
+import { dropOldEvents, organizationsWithOldEvents, writeEvents } from "../../src/postgres/events/events.ts";
+import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
 import {
   forNewOrganization,
   leaseOne,

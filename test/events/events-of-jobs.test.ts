@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type EventFilter, readEvents } from "../../src/postgres/events.ts";
+import { type EventFilter, readEvents } from "../../src/postgres/events/events.ts";
 import { forNewOrganization } from "../leasing/leases.ts";
 import { readLog } from "../support/log-fold.ts";
 import { type Parts, startParts } from "../support/parts.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Harm, Proxy } from "../support/proxy.ts";
+import type { Harm, Proxy } from "../support/servers/proxy.ts";
 
 /** What one place in the code sends to a server, as far as one request tells it from the others. */
 export type CallSite = { readonly name: string; matches(request: string): boolean };

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { readHeads } from "../../src/postgres/events.ts";
+import { readHeads } from "../../src/postgres/events/events.ts";
 import { eventually } from "../support/eventually.ts";
 import { differencesFromLog } from "../support/log-fold.ts";
 import type { Random } from "../support/random.ts";

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { startOwnServers } from "../support/own-servers.ts";
-import { type PostgresPair, startPostgresPair } from "../support/postgres-pair.ts";
+import { startOwnServers } from "../support/servers/own-servers.ts";
+import { type PostgresPair, startPostgresPair } from "../support/servers/postgres-pair.ts";
 import { type System, startSystem } from "./system.ts";
 
 /*

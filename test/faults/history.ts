@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Database } from "../../src/postgres/database.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
 
 /*
  * The history is append-only and comes from two sides. Postgres writes down, by triggers and in the transaction that

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type Harm, harms } from "../support/proxy.ts";
+import { type Harm, harms } from "../support/servers/proxy.ts";
 import { findCallSites, harmEach } from "./call-sites.ts";
 import { startLoad } from "./load.ts";
 import { sized } from "./scale.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type RawBuilder, sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { notNow } from "../support/hours.ts";

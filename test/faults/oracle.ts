@@ -1,11 +1,11 @@
 import { type RawBuilder, sql } from "kysely";
-import { type CallingHours, isOpen } from "../../src/domain/hours.ts";
-import { isUuid } from "../../src/domain/job-id.ts";
-import { type LeaseKey, readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
-import type { Database } from "../../src/postgres/database.ts";
-import { currentContacts } from "../../src/postgres/current-contacts.ts";
-import { invariants } from "../../src/postgres/invariants.ts";
-import { asRows } from "../../src/postgres/lease-rows.ts";
+import { type CallingHours, isOpen } from "../../src/domain/time/hours.ts";
+import { isUuid } from "../../src/domain/jobs/job-id.ts";
+import { type LeaseKey, readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
+import { currentContacts } from "../../src/postgres/contacts/current-contacts.ts";
+import { invariants } from "../../src/postgres/schema/invariants.ts";
+import { asRows } from "../../src/postgres/leasing/lease-rows.ts";
 import type { RedisClient } from "../../src/redis/connection.ts";
 import { keysExpiryMs } from "../../src/redis/contact-list.ts";
 import { placesOf } from "../support/whole-database.ts";

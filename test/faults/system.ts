@@ -1,11 +1,11 @@
 import { generateApiKey } from "../../src/domain/api-key.ts";
-import { databaseNow } from "../../src/postgres/batch-jobs.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
-import { migrate } from "../../src/postgres/migrate.ts";
+import { databaseNow } from "../../src/postgres/jobs/batch-jobs.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { migrate } from "../../src/postgres/schema/migrate.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { type Keys, createKeys } from "../../src/redis/keys.ts";
 import { eventually } from "../support/eventually.ts";
-import { type OwnServers, startOwnServers } from "../support/own-servers.ts";
+import { type OwnServers, startOwnServers } from "../support/servers/own-servers.ts";
 import { root } from "../support/readme.ts";
 import { type Random, createRandom, seedFrom } from "../support/random.ts";
 import { type Replica, startReplica } from "../support/replica.ts";

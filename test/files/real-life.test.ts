@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkRows } from "../../src/console/features/create/file/check.ts";
 import { chosenColumns, layOut } from "../../src/console/features/create/file/columns.ts";
-import type { ContactInput } from "../../src/domain/contact.ts";
+import type { ContactInput } from "../../src/domain/contacts/contact.ts";
 import { createContactFile } from "../../src/files/contact-file.ts";
 import { createCsvReader } from "../../src/files/csv.ts";
 import { startTestService } from "../support/service.ts";

@@ -7,7 +7,7 @@ import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { ensureOrganization, insertApiKey } from "../../src/postgres/api-keys.ts";
-import type { openDatabase } from "../../src/postgres/database.ts";
+import type { openDatabase } from "../../src/postgres/connections/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Vocabulary, endpointUrl, personal } from "./words.ts";
 

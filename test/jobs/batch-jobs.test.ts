@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
-import type { ContactInput } from "../../src/domain/contact.ts";
+import type { ContactInput } from "../../src/domain/contacts/contact.ts";
 import { newTime, newTimeAt } from "../support/commands.ts";
 import { everything } from "../support/everything.ts";
 import { lookAt, numbersTo } from "../support/look.ts";

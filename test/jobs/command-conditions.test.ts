@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { commands } from "../../src/domain/batch-job.ts";
+import { commands } from "../../src/domain/jobs/batch-job.ts";
 import { jobCommands, allowedStatusOf } from "../support/commands.ts";
 import { everything } from "../support/everything.ts";
 import { lookAt } from "../support/look.ts";

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { ContactStatus } from "../../src/domain/contact.ts";
+import type { ContactStatus } from "../../src/domain/contacts/contact.ts";
 import { writePageToken } from "../../src/domain/page-token.ts";
 import { writeCalled } from "../support/contact-tables.ts";
 import { makeJob } from "../support/make.ts";

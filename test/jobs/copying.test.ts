@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { ContactStatus } from "../../src/domain/contact.ts";
+import type { ContactStatus } from "../../src/domain/contacts/contact.ts";
 import { aNewJob, createJobWith, makeContacts, makeJob, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";

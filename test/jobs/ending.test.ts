@@ -1,12 +1,12 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { JobStatus } from "../../src/domain/batch-job.ts";
+import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { BatchJobStatus, ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { runEndPass } from "../../src/jobs/ending.ts";
-import { runResumePass } from "../../src/jobs/resuming.ts";
-import { dueEnds, endDueJobs } from "../../src/postgres/ends.ts";
-import { openLeases } from "../../src/postgres/leases.ts";
+import { runEndPass } from "../../src/jobs/commands/ending.ts";
+import { runResumePass } from "../../src/jobs/commands/resuming.ts";
+import { dueEnds, endDueJobs } from "../../src/postgres/jobs/ends.ts";
+import { openLeases } from "../../src/postgres/leasing/leases.ts";
 import {
   forNewOrganization,
   lease,

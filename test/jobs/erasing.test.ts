@@ -1,12 +1,12 @@
 import { createHash, randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { ContactInput, Outcome } from "../../src/domain/contact.ts";
-import { readErasureKey, keepErasureKey } from "../../src/postgres/erased-phones.ts";
-import { keepRedisPrefix } from "../../src/postgres/installation.ts";
-import { sortPhones } from "../../src/postgres/sorted-phones.ts";
+import type { ContactInput, Outcome } from "../../src/domain/contacts/contact.ts";
+import { readErasureKey, keepErasureKey } from "../../src/postgres/phones/erased-phones.ts";
+import { keepRedisPrefix } from "../../src/postgres/schema/installation.ts";
+import { sortPhones } from "../../src/postgres/phones/sorted-phones.ts";
 import { type Report, lease, makeRetriesDue, release, report, runJob, runOut } from "../leasing/leases.ts";
-import { eventJson } from "../../src/rpc/events.ts";
+import { eventJson } from "../../src/rpc/convert/events.ts";
 import { toParcels } from "../../src/webhooks/parcels.ts";
 import { breaches } from "../support/breaches.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Caller } from "../../src/domain/caller.ts";
-import { sortPhones } from "../../src/postgres/sorted-phones.ts";
-import { deleteOldJobs } from "../../src/postgres/sweep.ts";
+import { sortPhones } from "../../src/postgres/phones/sorted-phones.ts";
+import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
 import { writeCalled } from "../support/contact-tables.ts";
 import { importContacts } from "../support/import-file.ts";
 import { aNewJob, createJobWith, makeContacts, makeJob, onJob } from "../support/make.ts";

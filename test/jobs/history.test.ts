@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { mostSlots, slotsInOne } from "../../src/domain/history.ts";
+import { mostSlots, slotsInOne } from "../../src/domain/jobs/history.ts";
 import { createHistory, runHistoryPass } from "../../src/jobs/history.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts.ts";
-import { noteCounts, readNoted } from "../../src/postgres/history.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { noteCounts, readNoted } from "../../src/postgres/jobs/history.ts";
 import { forNewOrganization, lease, reportAll, runJob } from "../leasing/leases.ts";
 import { makeContacts, makeWholeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";

@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type JobStatus, jobStatuses } from "../../src/domain/batch-job.ts";
+import { type JobStatus, jobStatuses } from "../../src/domain/jobs/batch-job.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import type { JobFilter } from "../../src/jobs/batch-jobs.ts";
-import { deleteOldJobs } from "../../src/postgres/sweep.ts";
+import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
 import { aNewJob, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";

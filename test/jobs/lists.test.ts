@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { JobStatus } from "../../src/domain/batch-job.ts";
+import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { writePageToken } from "../../src/domain/page-token.ts";
 import { makeJobs } from "../support/make-many.ts";

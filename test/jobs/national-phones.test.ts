@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { ContactInput } from "../../src/domain/contact.ts";
+import type { ContactInput } from "../../src/domain/contacts/contact.ts";
 import { aNewJob, createJobWith, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";

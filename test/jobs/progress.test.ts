@@ -1,10 +1,10 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { createEstimates, runProgressPass } from "../../src/jobs/progress.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts.ts";
-import { readProgress } from "../../src/postgres/progress.ts";
-import { writeJobKey } from "../../src/domain/job-id.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { readProgress } from "../../src/postgres/jobs/progress.ts";
+import { writeJobKey } from "../../src/domain/jobs/job-id.ts";
 import { forNewOrganization, lease, reportAll, runJob } from "../leasing/leases.ts";
 import { eventually } from "../support/eventually.ts";
 import { always, moveOpening, openingOf } from "../support/hours.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
-import { claimRequest, keepAnswer } from "../../src/postgres/requests.ts";
+import { claimRequest, keepAnswer } from "../../src/postgres/jobs/requests.ts";
 import {
   type Repeatable,
   aRequestId,
@@ -18,7 +18,7 @@ import { keyOf } from "../support/make-many.ts";
 import { aNewJob, makeContacts, makeWholeJob, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import { refusal } from "../support/refusal.ts";
 
 let parts: Parts;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { JobStatus } from "../../src/domain/batch-job.ts";
+import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { jobCommands, newTimeAt } from "../support/commands.ts";
 import { type Everything, everything, without } from "../support/everything.ts";
 import { type Whole, lookAt, numbersTo } from "../support/look.ts";

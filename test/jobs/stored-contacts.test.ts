@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Caller } from "../../src/domain/caller.ts";
-import { deleteOldJobs } from "../../src/postgres/sweep.ts";
+import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
 import { aNewJob, makeContacts, makeJob, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
-import { lockJob } from "../../src/postgres/batch-jobs.ts";
-import { telling } from "../../src/postgres/events.ts";
-import { haveRetriesJudged, judgeRetries } from "../../src/postgres/retries.ts";
+import { lockJob } from "../../src/postgres/jobs/batch-jobs.ts";
+import { telling } from "../../src/postgres/events/events.ts";
+import { haveRetriesJudged, judgeRetries } from "../../src/postgres/leasing/retries.ts";
 import { forNewOrganization, lease, makeRetriesDue, release, reportAll, runJob } from "../leasing/leases.ts";
 import { aRequestId } from "../support/commands.ts";
 import { lookAt, repairs } from "../support/look.ts";

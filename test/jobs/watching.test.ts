@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { KyselyPlugin } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BatchJob } from "../../src/jobs/batch-jobs.ts";
-import { toBatchJob } from "../../src/postgres/job-rows.ts";
+import { toBatchJob } from "../../src/postgres/jobs/job-rows.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { type Watching, createWatching } from "../../src/jobs/watching.ts";
 import { lease, reportAll, runJob } from "../leasing/leases.ts";

@@ -9,8 +9,8 @@ import {
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
-import { writeLine } from "../../src/postgres/contact-blocks.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { writeLine } from "../../src/postgres/contacts/contact-blocks.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { largestAnswerBytes } from "../../src/domain/answer-size.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { eventually } from "../support/eventually.ts";

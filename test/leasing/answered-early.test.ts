@@ -16,11 +16,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import type { Leasing } from "../../src/leasing/leasing.ts";
-import { contactWorkerService } from "../../src/rpc/contact-worker-service.ts";
+import { contactWorkerService } from "../../src/rpc/services/contact-worker-service.ts";
 import { createErrorTranslation } from "../../src/rpc/errors.ts";
 import { createGate } from "../../src/rpc/gate/gate.ts";
 import { openCallsInterceptor } from "../../src/rpc/calls/open-calls.ts";
-import { serviceEntry } from "../../src/rpc/service-table.ts";
+import { serviceEntry } from "../../src/rpc/services/service-table.ts";
 import { refusalOf } from "../rpc/calls.ts";
 import { type Listeners, startEcho } from "../rpc/echo.ts";
 import { makeContacts } from "../support/make.ts";

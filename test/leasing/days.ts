@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { type CallingHours, findOpening, isOpen } from "../../src/domain/hours.ts";
+import { type CallingHours, findOpening, isOpen } from "../../src/domain/time/hours.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
-import { writeOpenings } from "../../src/postgres/zone-sets.ts";
+import { writeOpenings } from "../../src/postgres/contacts/zone-sets.ts";
 import { eventually } from "../support/eventually.ts";
 import { aNewJob, onJob } from "../support/make.ts";
 import { startParts } from "../support/parts.ts";

@@ -15,7 +15,7 @@ import {
   LeaseContactsResponseSchema,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Random, createRandom } from "../support/random.ts";

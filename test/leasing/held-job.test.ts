@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { functions } from "../../src/postgres/functions/functions.ts";
-import { endLeases } from "../../src/postgres/lease-ends.ts";
+import { endLeases } from "../../src/postgres/leasing/lease-ends.ts";
 import { runExpiryPass, startExpiry } from "../../src/leasing/expiry.ts";
 import { eventually } from "../support/eventually.ts";
 import {

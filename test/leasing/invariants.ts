@@ -1,7 +1,7 @@
 import { expect } from "vitest";
-import { storedContactStatuses } from "../../src/domain/contact.ts";
-import { writeLeaseId } from "../../src/domain/lease-id.ts";
-import { currentContacts } from "../../src/postgres/current-contacts.ts";
+import { storedContactStatuses } from "../../src/domain/contacts/contact.ts";
+import { writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
+import { currentContacts } from "../../src/postgres/contacts/current-contacts.ts";
 import type { Parts } from "../support/parts.ts";
 import { differencesFromLog } from "../support/log-fold.ts";
 import { overlaps } from "./history.ts";

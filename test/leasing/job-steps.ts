@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect } from "vitest";
-import { type ContactInput, type Outcome, outcomes } from "../../src/domain/contact.ts";
+import { type ContactInput, type Outcome, outcomes } from "../../src/domain/contacts/contact.ts";
 import { hoursAround, zoneAt } from "../support/hours.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { refusal } from "../support/refusal.ts";

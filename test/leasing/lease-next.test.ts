@@ -7,7 +7,7 @@ import { functions } from "../../src/postgres/functions/functions.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import {
   expectAllLive,
   forNewOrganization,

@@ -1,14 +1,14 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
-import type { Outcome, ReportedOutcome } from "../../src/domain/contact.ts";
-import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
+import type { Outcome, ReportedOutcome } from "../../src/domain/contacts/contact.ts";
+import { readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
 import type { LeaseRequest } from "../../src/leasing/leasing.ts";
 import type { Reported } from "../../src/leasing/recorder.ts";
 import type { Lease } from "../../src/leasing/lease-round.ts";
-import type { CallDetails } from "../../src/postgres/lease-ends.ts";
-import { asRows } from "../../src/postgres/lease-rows.ts";
+import type { CallDetails } from "../../src/postgres/leasing/lease-ends.ts";
+import { asRows } from "../../src/postgres/leasing/lease-rows.ts";
 import { aNewJob, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";

@@ -9,7 +9,7 @@ import {
   reportAll,
   runJob,
 } from "./leases.ts";
-import { readLeaseId } from "../../src/domain/lease-id.ts";
+import { readLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { databaseNow } from "../../src/postgres/batch-jobs.ts";
+import { databaseNow } from "../../src/postgres/jobs/batch-jobs.ts";
 import { eventually } from "../support/eventually.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
-import type { Outcome } from "../../src/domain/contact.ts";
+import type { Outcome } from "../../src/domain/contacts/contact.ts";
 import type { Lease } from "../../src/leasing/lease-round.ts";
-import { currentContacts } from "../../src/postgres/current-contacts.ts";
+import { currentContacts } from "../../src/postgres/contacts/current-contacts.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { mostAtOnce, overlaps } from "./history.ts";

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
-import { type JobStatus, shownStatus } from "../../src/domain/batch-job.ts";
-import type { Outcome, StoredContactStatus } from "../../src/domain/contact.ts";
+import { type JobStatus, shownStatus } from "../../src/domain/jobs/batch-job.ts";
+import type { Outcome, StoredContactStatus } from "../../src/domain/contacts/contact.ts";
 
 export type ModelAttempt = { leaseId: string; outcome: Outcome | null; isReported: boolean; isLost: boolean };
 export type ModelContact = { status: StoredContactStatus; isDue: boolean; attempts: ModelAttempt[] };

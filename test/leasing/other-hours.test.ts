@@ -1,11 +1,11 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { CallingHours } from "../../src/domain/hours.ts";
-import { beforeAllJobs } from "../../src/domain/job-id.ts";
-import { runResumePass } from "../../src/jobs/resuming.ts";
-import { openLeases } from "../../src/postgres/leases.ts";
-import { lockOrganization } from "../../src/postgres/locks.ts";
-import { telling } from "../../src/postgres/events.ts";
+import type { CallingHours } from "../../src/domain/time/hours.ts";
+import { beforeAllJobs } from "../../src/domain/jobs/job-id.ts";
+import { runResumePass } from "../../src/jobs/commands/resuming.ts";
+import { openLeases } from "../../src/postgres/leasing/leases.ts";
+import { lockOrganization } from "../../src/postgres/jobs/locks.ts";
+import { telling } from "../../src/postgres/events/events.ts";
 import { updateOrganization } from "../../src/postgres/organizations.ts";
 import { always, notNow, openingOf } from "../support/hours.ts";
 import { eventually } from "../support/eventually.ts";

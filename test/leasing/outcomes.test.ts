@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { type Outcome, outcomes } from "../../src/domain/contact.ts";
-import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
+import { type Outcome, outcomes } from "../../src/domain/contacts/contact.ts";
+import { readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Outcome } from "../../src/domain/contact.ts";
+import type { Outcome } from "../../src/domain/contacts/contact.ts";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { Lease } from "../../src/leasing/lease-round.ts";
 import { eventually } from "../support/eventually.ts";

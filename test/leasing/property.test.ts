@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Outcome } from "../../src/domain/contact.ts";
+import type { Outcome } from "../../src/domain/contacts/contact.ts";
 import { breaches } from "../support/breaches.ts";
 import { onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";

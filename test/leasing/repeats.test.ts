@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
+import { readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import { type Lease, createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing, type LeaseRequest } from "../../src/leasing/leasing.ts";
-import { removeLeases } from "../../src/postgres/lease-ends.ts";
-import { drawTicket, openLeases, takeOverLeases } from "../../src/postgres/leases.ts";
+import { removeLeases } from "../../src/postgres/leasing/lease-ends.ts";
+import { drawTicket, openLeases, takeOverLeases } from "../../src/postgres/leasing/leases.ts";
 import { eventually } from "../support/eventually.ts";
 import { lookAt } from "../support/look.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import {
   expectAllLive,
   forNewOrganization,

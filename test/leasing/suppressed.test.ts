@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { readLeaseId, writeLeaseId } from "../../src/domain/lease-id.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
-import { lockOrganization } from "../../src/postgres/locks.ts";
-import { openLeases } from "../../src/postgres/leases.ts";
+import { readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { lockOrganization } from "../../src/postgres/jobs/locks.ts";
+import { openLeases } from "../../src/postgres/leasing/leases.ts";
 import { breaches } from "../support/breaches.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts, onJob } from "../support/make.ts";

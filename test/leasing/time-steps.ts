@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { sql } from "kysely";
-import { runEndPass } from "../../src/jobs/ending.ts";
+import { runEndPass } from "../../src/jobs/commands/ending.ts";
 import { runExpiryPass } from "../../src/leasing/expiry.ts";
-import { dueEnds } from "../../src/postgres/ends.ts";
+import { dueEnds } from "../../src/postgres/jobs/ends.ts";
 import { removeKeysUnder } from "../support/redis-keys.ts";
 import { letRunOut } from "./leases.ts";
 import type { Model } from "./model.ts";

@@ -8,7 +8,7 @@ import {
   LeaseContactsRequestSchema,
   ReportOutcomesRequestSchema,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";

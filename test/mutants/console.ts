@@ -1,6 +1,6 @@
 import type { Mutant } from "./mutants.ts";
 
-const sessions = "src/rpc/http/console-session.ts";
+const sessions = "src/rpc/http/pages/console-session.ts";
 const test = "test/service/console-session.test.ts";
 
 export const consoleSessions: Mutant[] = [

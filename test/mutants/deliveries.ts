@@ -33,7 +33,7 @@ export const deliveries: Mutant[] = [
   },
   {
     guard: "a replica that holds an endpoint no more keeps nothing of it",
-    file: "src/postgres/webhook-holders.ts",
+    file: "src/postgres/events/webhook-holders.ts",
     text: "e.id = ${id} and e.holder = ${holder}",
     instead: "e.id = ${id} and ${holder}::uuid is not null",
     test: delivering,

@@ -1,6 +1,6 @@
 import type { Mutant } from "./mutants.ts";
 
-const ends = "src/postgres/ends.ts";
+const ends = "src/postgres/jobs/ends.ts";
 const test = "test/jobs/ending.test.ts";
 
 /** What ends a job at its time, once, and keeps anybody from being called after it. */
@@ -47,7 +47,7 @@ export const endings: Mutant[] = [
   },
   {
     guard: "commands take a job whose end has come as one that has ended",
-    file: "src/jobs/judgement.ts",
+    file: "src/jobs/commands/judgement.ts",
     text: "status: statusAt(job, situation.now.getTime())",
     instead: "status: job.status",
     test,
@@ -55,7 +55,7 @@ export const endings: Mutant[] = [
   },
   {
     guard: "a paused job whose end has come does not go on",
-    file: "src/postgres/resumes.ts",
+    file: "src/postgres/jobs/resumes.ts",
     text: ` || statusAt(before, now.getTime()) !== "paused"`,
     instead: "",
     test,
@@ -87,7 +87,7 @@ export const endings: Mutant[] = [
   },
   {
     guard: "of what replicas note of a job's progress in a minute one remains",
-    file: "src/postgres/progress.ts",
+    file: "src/postgres/jobs/progress.ts",
     text: "where p.noted_at[cardinality(p.noted_at)] <= excluded.noted_at[1] - ${leastBetween}",
     instead: "",
     test: "test/jobs/progress.test.ts",
@@ -95,7 +95,7 @@ export const endings: Mutant[] = [
   },
   {
     guard: "a job's history is of so many rows at most, however long it runs",
-    file: "src/postgres/history.ts",
+    file: "src/postgres/jobs/history.ts",
     text: "where j.in_one > ${slotsInOne(sql`j.last_slot`)}",
     instead: "where j.in_one < 0",
     test: "test/jobs/history.test.ts",
@@ -103,7 +103,7 @@ export const endings: Mutant[] = [
   },
   {
     guard: "nothing is noted of a running job while its counts do not change",
-    file: "src/postgres/history.ts",
+    file: "src/postgres/jobs/history.ts",
     text: "and last.counts is distinct from ${countsOfJob}",
     instead: "",
     test: "test/jobs/history.test.ts",
@@ -111,7 +111,7 @@ export const endings: Mutant[] = [
   },
   {
     guard: "the history of a job goes with it",
-    file: "src/postgres/contacts.ts",
+    file: "src/postgres/contacts/contacts.ts",
     text: '["zone_sets", "progress", "history", ',
     instead: '["zone_sets", "progress", ',
     test: "test/jobs/history.test.ts",
@@ -119,7 +119,7 @@ export const endings: Mutant[] = [
   },
   {
     guard: "an end is ahead, and after the start",
-    file: "src/jobs/new-job.ts",
+    file: "src/jobs/commands/new-job.ts",
     text: "if (startAt === null || endAt === null || startAt < endAt) return;",
     instead: "return;",
     test,

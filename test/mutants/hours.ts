@@ -1,6 +1,6 @@
 import type { Mutant } from "./mutants.ts";
 
-const hours = "src/domain/hours.ts";
+const hours = "src/domain/time/hours.ts";
 const test = "test/domain/hours.test.ts";
 
 /** When calls are allowed, and why they are not made. */
@@ -31,7 +31,7 @@ export const callingHours: Mutant[] = [
   },
   {
     guard: "local time is that of each instant, however the clocks change meanwhile",
-    file: "src/domain/zone-offsets.ts",
+    file: "src/domain/time/zone-offsets.ts",
     text: "if (next === offsetMs) continue;",
     instead: "if (next === offsetMs || atMs > 0) continue;",
     test,
@@ -39,7 +39,7 @@ export const callingHours: Mutant[] = [
   },
   {
     guard: "a job is not said to want for workers while nobody knows",
-    file: "src/domain/holds.ts",
+    file: "src/domain/jobs/holds.ts",
     text: "around.hasWorker === false ?",
     instead: "around.hasWorker !== true ?",
     test: "test/domain/holds.test.ts",
@@ -55,7 +55,7 @@ export const callingHours: Mutant[] = [
   },
   {
     guard: "contacts are said to be held while the hours of their job are closed",
-    file: "src/postgres/surroundings.ts",
+    file: "src/postgres/jobs/surroundings.ts",
     text: "coalesce(z.open_from <= clock.now and clock.now < z.open_until, false)",
     instead: "true",
     test: "test/jobs/holds.test.ts",
@@ -63,7 +63,7 @@ export const callingHours: Mutant[] = [
   },
   {
     guard: "a plan makes no call outside of hours",
-    file: "src/domain/plan.ts",
+    file: "src/domain/jobs/plan.ts",
     text: "(current.get(set)?.fromMs ?? Infinity) <= atMs",
     instead: "current.get(set) !== undefined",
     test: "test/domain/plan.test.ts",
@@ -71,7 +71,7 @@ export const callingHours: Mutant[] = [
   },
   {
     guard: "a plan has no call in a slot whose call goes on",
-    file: "src/domain/plan.ts",
+    file: "src/domain/jobs/plan.ts",
     text: "limitAt(atMs) - inProgress",
     instead: "limitAt(atMs)",
     test: "test/domain/plan.test.ts",

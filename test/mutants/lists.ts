@@ -20,7 +20,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "whoever is suppressed is not copied into another job",
-    file: "src/postgres/copies.ts",
+    file: "src/postgres/contacts/copies.ts",
     text: "    ...((await hasSuppressed(trx, from.organizationId)) ? [isNotSuppressed] : []),\n",
     instead: "",
     test: "test/jobs/copying.test.ts",
@@ -28,7 +28,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "a job is no more found by labels that it had",
-    file: "src/postgres/job-settings.ts",
+    file: "src/postgres/jobs/job-settings.ts",
     text: "  if (changes.labels !== undefined) await replaceLabels(trx, job);\n",
     instead: "",
     test: "test/jobs/labels.test.ts",
@@ -36,7 +36,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "whoever was erased is not copied into another job",
-    file: "src/postgres/copies.ts",
+    file: "src/postgres/contacts/copies.ts",
     text: "    ...(erased === undefined ? [] : [isNotErased(erased)]),\n",
     instead: "",
     test: "test/jobs/erasing.test.ts",
@@ -44,7 +44,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "whoever erases waits for those who add contacts and do not know of it",
-    file: "src/jobs/erasing.ts",
+    file: "src/jobs/contacts/erasing.ts",
     text: "  await awaitAdders(db, organizationId);\n",
     instead: "",
     test: "test/jobs/erasing.test.ts",
@@ -68,7 +68,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "another request's id erases nobody",
-    file: "src/jobs/erasing.ts",
+    file: "src/jobs/contacts/erasing.ts",
     text: `requestKey !== undefined && (await checkUnused(db, requestKey)) === "kept"`,
     instead: "false",
     test: "test/jobs/erasing.test.ts",
@@ -76,7 +76,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "a phone is found only where a contact has it",
-    file: "src/postgres/contact-blocks.ts",
+    file: "src/postgres/contacts/contact-blocks.ts",
     text: "strpos(E'\\\\n' || ${block}, E'\\\\n' || ${phone} || E'\\\\t')",
     instead: "strpos(${block}, ${phone})",
     test: "test/jobs/finding.test.ts",
@@ -84,7 +84,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "what is sorted while its job is locked waits",
-    file: "src/postgres/sorted-phones.ts",
+    file: "src/postgres/phones/sorted-phones.ts",
     text: "      .skipLocked()\n",
     instead: "",
     test: "test/jobs/finding.test.ts",
@@ -92,7 +92,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "rejected rows go with their job",
-    file: "src/postgres/contacts.ts",
+    file: "src/postgres/contacts/contacts.ts",
     text: `, "rejected_rows"] as const`,
     instead: "] as const",
     test: "test/jobs/import/rejected-rows.test.ts",

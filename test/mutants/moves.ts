@@ -1,7 +1,7 @@
 import type { Mutant } from "./mutants.ts";
 
 const test = "test/jobs/rescheduling.test.ts";
-const rescheduling = "src/jobs/rescheduling.ts";
+const rescheduling = "src/jobs/commands/rescheduling.ts";
 
 /** Commands on many jobs. */
 export const moves: Mutant[] = [
@@ -23,7 +23,7 @@ export const moves: Mutant[] = [
   },
   {
     guard: "a page of jobs that wait, or were moved, ends where one of both was cut off",
-    file: "src/postgres/waiting-jobs.ts",
+    file: "src/postgres/jobs/waiting-jobs.ts",
     text: "isWanted && (goesOnAfter === undefined || id <= goesOnAfter)",
     instead: "isWanted",
     test,
@@ -39,7 +39,7 @@ export const moves: Mutant[] = [
   },
   {
     guard: "jobs that are created while others are moved are left as they are",
-    file: "src/postgres/waiting-jobs.ts",
+    file: "src/postgres/jobs/waiting-jobs.ts",
     text: "created_at <= ${createdUpTo} and",
     instead: "",
     test,
@@ -47,7 +47,7 @@ export const moves: Mutant[] = [
   },
   {
     guard: "a start that is moved forward does not go back where the clocks do",
-    file: "src/domain/start-time.ts",
+    file: "src/domain/time/start-time.ts",
     text: "return isBehind && second !== undefined ? wordsOf(second, zone, true) : words;",
     instead: "return isBehind && false ? wordsOf(second ?? 0, zone, true) : words;",
     test: "test/domain/start-time.test.ts",

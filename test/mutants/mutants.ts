@@ -27,7 +27,7 @@ export type Mutant = {
   readonly title: string;
 };
 
-const batchJobs = "src/postgres/batch-jobs.ts";
+const batchJobs = "src/postgres/jobs/batch-jobs.ts";
 const openLeases = "src/postgres/functions/open_leases.sql";
 const endLeases = "src/postgres/functions/end_leases.sql";
 const extendLeases = "src/postgres/functions/extend_leases.sql";
@@ -41,7 +41,7 @@ const unusableRedis = "test/redis/unusable.test.ts";
 const restRequests: Mutant[] = [
   {
     guard: "a page of jobs is one of the caller's organization",
-    file: "src/postgres/offset-pages.ts",
+    file: "src/postgres/jobs/offset-pages.ts",
     text: "where organization_id = ${organizationId}",
     instead: "where ${organizationId}::text is not null",
     test: "test/rest/reads.test.ts",
@@ -76,7 +76,7 @@ const restRequests: Mutant[] = [
 const starts: Mutant[] = [
   {
     guard: "a command judges the job's status before it changes anything",
-    file: "src/jobs/judgement.ts",
+    file: "src/jobs/commands/judgement.ts",
     text: "checkAllowed(command, { ...job, status: statusAt(job, situation.now.getTime()) });",
     instead: "void [checkAllowed, statusAt];",
     test: "test/races/start.test.ts",
@@ -124,7 +124,7 @@ const starts: Mutant[] = [
   },
   {
     guard: "a command changes a job only at the revision that the caller expects",
-    file: "src/jobs/checks.ts",
+    file: "src/jobs/commands/checks.ts",
     text: `if (expected === undefined || BigInt(expected) === BigInt(job.revision)) return;`,
     instead: "if (expected !== null) return;",
     test: "test/jobs/command-conditions.test.ts",
@@ -164,7 +164,7 @@ const starts: Mutant[] = [
   },
   {
     guard: "a job with a contact in a call is not deleted",
-    file: "src/domain/batch-job.ts",
+    file: "src/domain/jobs/batch-job.ts",
     text: `if (verdict === "gone" && job.dialing > 0) {`,
     instead: `if (verdict === "gone" && job.dialing > 1_000_000) {`,
     test: "test/jobs/command-conditions.test.ts",
@@ -175,7 +175,7 @@ const starts: Mutant[] = [
 const requests: Mutant[] = [
   {
     guard: "a request id that was used is answered, and nothing is done again",
-    file: "src/jobs/command.ts",
+    file: "src/jobs/commands/command.ts",
     text: "if (kept !== undefined) return { answer: kept.answer as A, entryRemoved: kept.entryRemoved };",
     instead: "",
     test: "test/jobs/requests.test.ts",
@@ -183,7 +183,7 @@ const requests: Mutant[] = [
   },
   {
     guard: "the answer is kept with what was done",
-    file: "src/jobs/command.ts",
+    file: "src/jobs/commands/command.ts",
     text: "if (key !== undefined) await keepAnswer(trx, key, made);",
     instead: "",
     test: "test/jobs/requests.test.ts",
@@ -191,7 +191,7 @@ const requests: Mutant[] = [
   },
   {
     guard: "a request id is not taken for another request",
-    file: "src/postgres/requests.ts",
+    file: "src/postgres/jobs/requests.ts",
     text: "if (kept.fingerprint.equals(key.fingerprint)) return;",
     instead: "if (kept.fingerprint !== key.fingerprint) return;",
     test: "test/jobs/requests.test.ts",
@@ -199,7 +199,7 @@ const requests: Mutant[] = [
   },
   {
     guard: "a request id is kept for 24 hours",
-    file: "src/postgres/requests.ts",
+    file: "src/postgres/jobs/requests.ts",
     text: `.where("requests.created_at", "<", sql<Date>\`clock_timestamp() - \${keptFor}\`)`,
     instead: "",
     test: "test/jobs/requests.test.ts",
@@ -207,7 +207,7 @@ const requests: Mutant[] = [
   },
   {
     guard: "a command's answer does not wait for Redis",
-    file: "src/jobs/redis-halves.ts",
+    file: "src/jobs/commands/redis-halves.ts",
     text: "const done = await Promise.all(halves.map(time.within));",
     instead: "const done = await Promise.all(halves);",
     test: "test/jobs/without-redis.test.ts",
@@ -215,8 +215,8 @@ const requests: Mutant[] = [
   },
 ];
 
-const together = "src/jobs/together.ts";
-const judgement = "src/jobs/judgement.ts";
+const together = "src/jobs/commands/together.ts";
+const judgement = "src/jobs/commands/judgement.ts";
 const togetherTest = "test/jobs/together/together.test.ts";
 
 const inHandTogether: Mutant[] = [
@@ -506,7 +506,7 @@ const fanOut: Mutant[] = [
   },
   {
     guard: "only contacts that were never called are put on the list",
-    file: "src/postgres/contacts.ts",
+    file: "src/postgres/contacts/contacts.ts",
     text: "select number from attempts where ${first} union all",
     instead: "",
     test: "test/starting/fan-out.test.ts",
@@ -718,7 +718,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "other hours of a job are reckoned before its change is answered",
-    file: "src/jobs/updating.ts",
+    file: "src/jobs/commands/updating.ts",
     text: "if (hasOtherHours) await reckonAll(",
     instead: "if (!hasOtherHours) await reckonAll(",
     test: "test/leasing/other-hours.test.ts",
@@ -726,7 +726,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "hours that are over are reckoned anew by nobody who has not locked the job",
-    file: "src/postgres/zone-sets.ts",
+    file: "src/postgres/contacts/zone-sets.ts",
     text: "order by id for no key update ${whereLocked",
     instead: "order by id ${true || whereLocked",
     test: "test/leasing/hours.test.ts",
@@ -734,7 +734,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a job outside its hours is no candidate, so that nothing is asked of Redis for it",
-    file: "src/postgres/candidates.ts",
+    file: "src/postgres/leasing/candidates.ts",
     text: "      and ${hasOpenSet}\n      and (${onlyJobIds",
     instead: "      and (${onlyJobIds",
     test: "test/leasing/hours.test.ts",
@@ -742,7 +742,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "those who wait know when hours begin",
-    file: "src/postgres/candidates.ts",
+    file: "src/postgres/leasing/candidates.ts",
     text: "select z.open_from from ${zoneSetsOfJob} and z.open_from > ${since}",
     instead: "select null::timestamptz(3) where false",
     test: "test/leasing/hours.test.ts",
@@ -790,7 +790,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a retry that a late report asks for is in the set of time zones of its contact",
-    file: "src/postgres/late-reports.ts",
+    file: "src/postgres/leasing/late-reports.ts",
     text: "::timestamptz`, sql`s.zone_set`)}",
     instead: "::timestamptz`, sql`0`)}",
     test: "test/leasing/zone-sets.test.ts",
@@ -806,7 +806,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "contacts are reckoned by their own time zones, and not by that of the job",
-    file: "src/postgres/zone-sets.ts",
+    file: "src/postgres/contacts/zone-sets.ts",
     text: "zones: zoneSet > 0 || job === undefined ? zones : [job.timeZone],",
     instead: "zones: job === undefined ? zones : [job.timeZone],",
     test: "test/leasing/zone-sets.test.ts",
@@ -814,7 +814,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "of several sets of time zones the one that closes first is called first",
-    file: "src/postgres/candidates.ts",
+    file: "src/postgres/leasing/candidates.ts",
     text: "order by open_until, zone_set",
     instead: "order by zone_set",
     test: "test/leasing/zone-sets.test.ts",
@@ -830,7 +830,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "all lists of a job go with it",
-    file: "src/jobs/job-commands.ts",
+    file: "src/jobs/commands/job-commands.ts",
     text: 'list: { change: "unlink", key: job, revision, zoneSets },',
     instead: 'list: { change: "unlink", key: job, revision, zoneSets: 0 * (zoneSets ?? 0) },',
     test: "test/leasing/zone-sets.test.ts",
@@ -838,7 +838,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "sets of time zones that a running job is given are reckoned at once",
-    file: "src/jobs/redis-halves.ts",
+    file: "src/jobs/commands/redis-halves.ts",
     text: "...(zoneSets > before.zoneSets ? { newZoneSets: zoneSets } : {}),",
     instead: "",
     test: "test/leasing/zone-sets.test.ts",
@@ -950,7 +950,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "nor its releases and late reports",
-    file: "src/postgres/locks.ts",
+    file: "src/postgres/jobs/locks.ts",
     text: ".forNoKeyUpdate().skipLocked()",
     instead: ".forNoKeyUpdate()",
     test: "test/leasing/held-job.test.ts",
@@ -966,7 +966,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "what waits for a job comes to it in its turn",
-    file: "src/postgres/locks.ts",
+    file: "src/postgres/jobs/locks.ts",
     text: "await lockForCommands(trx, organizationId, { jobIds: [], requests: [], awaitedId: jobId });",
     instead: "",
     test: "test/leasing/held-job.test.ts",
@@ -990,7 +990,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "one connection waits for a held job to which contacts are added",
-    file: "src/jobs/command.ts",
+    file: "src/jobs/commands/command.ts",
     text: "      await checkFree();\n",
     instead: "",
     test: "test/leasing/held-job.test.ts",
@@ -1046,7 +1046,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a lease that one call takes back is no other's that has taken it back before",
-    file: "src/postgres/lease-ends.ts",
+    file: "src/postgres/leasing/lease-ends.ts",
     text: "and g.is_of_call and g.nonce = any(l.earlier_nonces || l.nonce)",
     instead: "and g.is_of_call and g.nonce = l.nonce",
     test: "test/leasing/repeats.test.ts",
@@ -1095,7 +1095,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "leases whose answer was not written are released",
-    file: "src/rpc/contact-worker-service.ts",
+    file: "src/rpc/services/contact-worker-service.ts",
     text: "deliveryOf(context.values).onFailure(() => recorder.takeBack(organizationId, leases));",
     instead: "",
     test: "test/leasing/undelivered.test.ts",
@@ -1151,7 +1151,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a report is not held up by what it asks for",
-    file: "src/rpc/contact-worker-service.ts",
+    file: "src/rpc/services/contact-worker-service.ts",
     text: `if (readOne("lease_next.wait", wait, 0) === 0) return;`,
     instead: "if (wait !== null) return;",
     test: "test/service/lease-next.test.ts",
@@ -1167,7 +1167,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "an outcome that was reported stays",
-    file: "src/domain/attempt.ts",
+    file: "src/domain/contacts/attempt.ts",
     text: `if (attempt.isReported) return "already_recorded";`,
     instead: "",
     test: "test/leasing/outcomes.test.ts",
@@ -1175,7 +1175,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a late report counts only for the contact's last attempt",
-    file: "src/domain/attempt.ts",
+    file: "src/domain/contacts/attempt.ts",
     text: `return contact.attempts === attempt.attempt && !contact.isLeased ? "record" : "lease_expired";`,
     instead: `return contact.attempts > 0 ? "record" : "lease_expired";`,
     test: "test/leasing/late-reports.test.ts",
@@ -1199,7 +1199,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a job that is final is not changed",
-    file: "src/jobs/updating.ts",
+    file: "src/jobs/commands/updating.ts",
     text: `const now = await checkNow(trx, "update", before);`,
     instead: "const now = await databaseNow(trx);",
     test: "test/jobs/state-matrix.test.ts",
@@ -1215,7 +1215,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a change that forbids retries ends them",
-    file: "src/postgres/job-settings.ts",
+    file: "src/postgres/jobs/job-settings.ts",
     text: "...(forbidsRetries ? { retries_judged_to: 0 } : {})",
     instead: "...{}",
     test: "test/jobs/updating.test.ts",
@@ -1223,7 +1223,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "what was released after its retry was forbidden comes to its end",
-    file: "src/postgres/lease-ends.ts",
+    file: "src/postgres/leasing/lease-ends.ts",
     text: "      toJudge.add(jobId);",
     instead: "      void jobId;",
     test: "test/jobs/updating.test.ts",
@@ -1231,7 +1231,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a paused job goes on by itself at its time, and not before",
-    file: "src/postgres/resumes.ts",
+    file: "src/postgres/jobs/resumes.ts",
     text: " || resumeAt > now",
     instead: "",
     test: "test/jobs/resuming.test.ts",
@@ -1239,7 +1239,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a command that comes first takes the time back at which a paused job goes on",
-    file: "src/domain/job-state.ts",
+    file: "src/domain/jobs/job-state.ts",
     text: "  resumeAtMs: null,\n",
     instead: "  resumeAtMs: Date.now() - 1_000,\n",
     test: "test/jobs/resuming.test.ts",
@@ -1335,7 +1335,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "what has least for its weight comes first",
-    file: "src/domain/shares.ts",
+    file: "src/domain/contacts/shares.ts",
     text: "const own = (has + share) / weight;",
     instead: "const own = has + share;",
     test: "test/leasing/pace.test.ts",
@@ -1370,7 +1370,7 @@ const beginnings: Mutant[] = [
   },
   {
     guard: "replicas of one database have one prefix",
-    file: "src/postgres/installation.ts",
+    file: "src/postgres/schema/installation.ts",
     text: "if (kept.redis_prefix === prefix) return kept.id;",
     instead: `if (kept.redis_prefix !== "") return kept.id;`,
     test: "test/misconfiguration.test.ts",
@@ -1413,7 +1413,7 @@ const beginnings: Mutant[] = [
 const vitals: Mutant[] = [
   {
     guard: "no organization holds more than its share of the connections",
-    file: "src/postgres/connections.ts",
+    file: "src/postgres/connections/connections.ts",
     text: "mostOfOne: shareOf(size), beyondFirst }",
     instead: "mostOfOne: Infinity, beyondFirst: Infinity }",
     test: "test/service/shares.test.ts",
@@ -1541,7 +1541,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "two organizations that hold all they can leave a connection to a third",
-    file: "src/postgres/connections.ts",
+    file: "src/postgres/connections/connections.ts",
     text: "Math.max(0, size - 3)",
     instead: "size",
     test: "test/postgres/connections.test.ts",
@@ -1549,7 +1549,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "what was committed with its last statement is known to be, although both answers are lost",
-    file: "src/postgres/sure-commits.ts",
+    file: "src/postgres/connections/sure-commits.ts",
     text: 'if (result?.command !== "COMMIT") throw error;',
     instead: "throw error;",
     test: "test/postgres/lost-commits.test.ts",
@@ -1557,7 +1557,7 @@ const vitals: Mutant[] = [
   },
   {
     guard: "a commit that takes long makes the replica try one of its own",
-    file: "src/postgres/sure-commits.ts",
+    file: "src/postgres/connections/sure-commits.ts",
     text: "afterPatience(slowCommitMs, onSlowCommit)",
     instead: "afterPatience(slowCommitMs, () => {})",
     test: "test/service/hung-commits.test.ts",
@@ -1691,7 +1691,7 @@ const files: Mutant[] = [
   },
   {
     guard: "no connection to a standby is kept, as a deposed primary that comes back is one",
-    file: "src/postgres/sessions.ts",
+    file: "src/postgres/connections/sessions.ts",
     text: `if (rows[0]?.is_standby === true) throw standbyError();`,
     instead: "",
     test: "test/postgres/deposed.test.ts",
@@ -1699,7 +1699,7 @@ const files: Mutant[] = [
   },
   {
     guard: "`sslmode` means to the driver what it means to libpq",
-    file: "src/postgres/address.ts",
+    file: "src/postgres/connections/address.ts",
     text: `isMeantAsInLibpq ? "&uselibpqcompat=true" : ""`,
     instead: `""`,
     test: "test/postgres/tls.test.ts",
@@ -1707,7 +1707,7 @@ const files: Mutant[] = [
   },
   {
     guard: "a role that may not make temporary tables is refused at the start",
-    file: "src/postgres/fitness.ts",
+    file: "src/postgres/connections/fitness.ts",
     text: "if (!found.mayStage) {",
     instead: "if (false) {",
     test: "test/postgres/obstacle.test.ts",
@@ -1715,7 +1715,7 @@ const files: Mutant[] = [
   },
   {
     guard: "an export is as of one instant",
-    file: "src/postgres/exports.ts",
+    file: "src/postgres/contacts/exports.ts",
     text: `.setIsolationLevel("repeatable read")`,
     instead: "",
     test: "test/jobs/export/contact-export.test.ts",
@@ -1752,7 +1752,7 @@ const schemaRange = "test/postgres/schema-range.test.ts";
 const upgrades: Mutant[] = [
   {
     guard: "a version does not run on a schema that has lost what it uses",
-    file: "src/postgres/schema-range.ts",
+    file: "src/postgres/schema/schema-range.ts",
     text: "if (needed === undefined || needed in changes) return true;",
     instead: "return true;",
     test: schemaRange,
@@ -1760,7 +1760,7 @@ const upgrades: Mutant[] = [
   },
   {
     guard: "nobody, a command neither, migrates through a pooler of transactions",
-    file: "src/postgres/prepare.ts",
+    file: "src/postgres/schema/prepare.ts",
     text: "  await checkConnections(addresses);\n",
     instead: "",
     test: "test/postgres/poolers.test.ts",
@@ -1768,7 +1768,7 @@ const upgrades: Mutant[] = [
   },
   {
     guard: "a migration waits for a lock only so long as others can wait behind it",
-    file: "src/postgres/migrate.ts",
+    file: "src/postgres/schema/migrate.ts",
     text: "lockTimeoutMs: lockPatienceMs",
     instead: "",
     test: schemaRange,
@@ -1817,7 +1817,7 @@ const traces: readonly Mutant[] = [
 const access: readonly Mutant[] = [
   {
     guard: "contacts are judged against the limit where they are counted",
-    file: "src/postgres/stored-contacts.ts",
+    file: "src/postgres/contacts/stored-contacts.ts",
     text: "all.stored <= all.limit) return;",
     instead: "all.stored - added < all.limit) return;",
     test: "test/jobs/stored-contacts.test.ts",
@@ -1850,7 +1850,7 @@ const access: readonly Mutant[] = [
   },
   {
     guard: "what an attempt was when it was told is kept where a late report changes it",
-    file: "src/postgres/late-reports.ts",
+    file: "src/postgres/leasing/late-reports.ts",
     text: "await keep(sql`attempt = ${attempt}`);",
     instead: "",
     test: "test/events/event-log.test.ts",
@@ -1874,7 +1874,7 @@ const access: readonly Mutant[] = [
   },
   {
     guard: "a contact that the settings allow no other attempt any more is told anew",
-    file: "src/postgres/retries.ts",
+    file: "src/postgres/leasing/retries.ts",
     text: 'for (const one of told ?? []) tell({ type: "contact.attempt_ended", ...by, batchJobId: id, ...one });',
     instead: "",
     test: "test/events/event-log.test.ts",

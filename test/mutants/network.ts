@@ -87,7 +87,7 @@ export const network: Mutant[] = [
   },
   {
     guard: "pages of no other origins than those allowed may call",
-    file: "src/rpc/http/cors.ts",
+    file: "src/rpc/http/pages/cors.ts",
     text: "allowed.has(headers.origin)",
     instead: "allowed.size > 0",
     test: "test/rpc/cors.test.ts",

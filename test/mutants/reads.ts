@@ -6,7 +6,7 @@ const connections = "test/postgres/connections.test.ts";
 export const reads: readonly Mutant[] = [
   {
     guard: "over a pooler no statement is prepared",
-    file: "src/postgres/sure-commits.ts",
+    file: "src/postgres/connections/sure-commits.ts",
     text: "toBring === undefined ? preparedName(text) : undefined",
     instead: "preparedName(text)",
     test: "test/postgres/poolers.test.ts",
@@ -14,7 +14,7 @@ export const reads: readonly Mutant[] = [
   },
   {
     guard: "a connection that has a statement prepared which is out of date is not used again",
-    file: "src/postgres/sure-commits.ts",
+    file: "src/postgres/connections/sure-commits.ts",
     text: "isOutOfDate ||= name !== undefined && isOutdated(error);",
     instead: "",
     test: "test/postgres/prepared.test.ts",
@@ -22,7 +22,7 @@ export const reads: readonly Mutant[] = [
   },
   {
     guard: "searches leave connections to other reads",
-    file: "src/postgres/connections.ts",
+    file: "src/postgres/connections/connections.ts",
     text: "() => searches.take(sharePatienceMs),",
     instead: "",
     test: connections,
@@ -30,7 +30,7 @@ export const reads: readonly Mutant[] = [
   },
   {
     guard: "searches of one organization take turns with those of others",
-    file: "src/postgres/connections.ts",
+    file: "src/postgres/connections/connections.ts",
     text: "() => shareOfSearches(organizationId),",
     instead: "",
     test: connections,
@@ -38,7 +38,7 @@ export const reads: readonly Mutant[] = [
   },
   {
     guard: "a search is ended early",
-    file: "src/postgres/searches.ts",
+    file: "src/postgres/connections/searches.ts",
     text: "await sql`set local statement_timeout = ${sql.lit(timeoutMs)}`.execute(trx);",
     instead: "",
     test: "test/postgres/search-time.test.ts",
@@ -54,7 +54,7 @@ export const reads: readonly Mutant[] = [
   },
   {
     guard: "a reader of some jobs' events is not taken past what was not looked at",
-    file: "src/postgres/events.ts",
+    file: "src/postgres/events/events.ts",
     text: "having count(*) = ${part.size}",
     instead: "having false",
     test: "test/events/events-of-jobs.test.ts",

@@ -20,7 +20,7 @@ export const shares: Mutant[] = [
   },
   {
     guard: "a search looks at some jobs only for one page",
-    file: "src/postgres/job-search.ts",
+    file: "src/postgres/jobs/job-search.ts",
     text: "const mostLookedAt = 10_000;",
     instead: "const mostLookedAt = 1_000_000_000;",
     test: "test/postgres/searches.test.ts",
@@ -28,7 +28,7 @@ export const shares: Mutant[] = [
   },
   {
     guard: "a search looks at some attempts only for one page",
-    file: "src/postgres/contacts.ts",
+    file: "src/postgres/contacts/contacts.ts",
     text: "const mostLookedAt = 10_000;",
     instead: "const mostLookedAt = 1_000_000_000;",
     test: "test/postgres/searches.test.ts",
@@ -36,7 +36,7 @@ export const shares: Mutant[] = [
   },
   {
     guard: "a page of contacts fits into one answer",
-    file: "src/postgres/contacts.ts",
+    file: "src/postgres/contacts/contacts.ts",
     text: "where c.bytes <= ${largestListBytes}",
     instead: "where c.bytes <= 1000 * ${largestListBytes}::bigint",
     test: "test/service/answers.test.ts",

@@ -1,7 +1,7 @@
 import type { Mutant } from "./mutants.ts";
 
 const openLeases = "src/postgres/functions/open_leases.sql";
-const suppressedPhones = "src/postgres/suppressed-phones.ts";
+const suppressedPhones = "src/postgres/phones/suppressed-phones.ts";
 const leasing = "test/leasing/suppressed.test.ts";
 
 /** What keeps phones that are suppressed from being called, and nobody else. */

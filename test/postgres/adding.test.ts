@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { enterPhones, holdOffAll } from "../../src/postgres/adding.ts";
-import { isPostgresUnavailable, openDatabase } from "../../src/postgres/database.ts";
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import { enterPhones, holdOffAll } from "../../src/postgres/contacts/adding.ts";
+import { isPostgresUnavailable, openDatabase } from "../../src/postgres/connections/database.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeContacts, makeJob, onJob } from "../support/make.ts";

@@ -6,7 +6,7 @@ import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import { eventually } from "../support/eventually.ts";
-import { type PostgresServer, startPostgresServer } from "../support/postgres-servers.ts";
+import { type PostgresServer, startPostgresServer } from "../support/servers/postgres-servers.ts";
 
 // A Postgres that asks everybody for a password, at two addresses and a socket.
 const stack = new AsyncDisposableStack();

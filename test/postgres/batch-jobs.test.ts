@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { startDueJobs } from "../../src/postgres/batch-jobs.ts";
+import { startDueJobs } from "../../src/postgres/jobs/batch-jobs.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { lookAt } from "../support/look.ts";
 import { makeJob } from "../support/make.ts";

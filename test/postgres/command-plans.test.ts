@@ -1,11 +1,11 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { Kysely, PostgresDialect, sql } from "kysely";
 import { expect, test } from "vitest";
-import { paused } from "../../src/domain/job-state.ts";
-import type { Trx } from "../../src/postgres/batch-jobs.ts";
-import { lockForCommands, noteEntriesRemoved, writeCommands } from "../../src/postgres/commands.ts";
-import { openPool } from "../../src/postgres/database.ts";
-import type { Tables } from "../../src/postgres/tables.ts";
+import { paused } from "../../src/domain/jobs/job-state.ts";
+import type { Trx } from "../../src/postgres/jobs/batch-jobs.ts";
+import { lockForCommands, noteEntriesRemoved, writeCommands } from "../../src/postgres/jobs/commands.ts";
+import { openPool } from "../../src/postgres/connections/database.ts";
+import type { Tables } from "../../src/postgres/schema/tables.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeJobs } from "../support/make-many.ts";
 

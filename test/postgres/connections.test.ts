@@ -6,8 +6,8 @@ import {
   leastConnections,
   openConnections,
   shareOutConnections,
-} from "../../src/postgres/connections.ts";
-import type { Database } from "../../src/postgres/database.ts";
+} from "../../src/postgres/connections/connections.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
 import { cloneDatabase } from "../support/database.ts";
 
 let stack: AsyncDisposableStack;

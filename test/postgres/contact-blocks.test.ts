@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { sql } from "kysely";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ContactInput } from "../../src/domain/contact.ts";
-import { findContact, listContacts } from "../../src/postgres/contacts.ts";
+import type { ContactInput } from "../../src/domain/contacts/contact.ts";
+import { findContact, listContacts } from "../../src/postgres/contacts/contacts.ts";
 import { toCell } from "../../src/files/cells.ts";
-import { currentContacts } from "../../src/postgres/current-contacts.ts";
+import { currentContacts } from "../../src/postgres/contacts/current-contacts.ts";
 import { makeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { root } from "../support/readme.ts";
@@ -176,8 +176,8 @@ test("the format of blocks is known in one file of TypeScript, and in functions 
   );
   // An export's attempts travel in lines of their own.
   expect(knowing.toSorted()).toEqual([
-    "postgres/contact-blocks.ts",
-    "postgres/exports.ts",
+    "postgres/contacts/contact-blocks.ts",
+    "postgres/contacts/exports.ts",
     "postgres/functions/contact_line.sql",
     "postgres/functions/contact_phone.sql",
   ]);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sql } from "kysely";
-import { openPool, overPool } from "../../src/postgres/database.ts";
-import { writeLeaseId } from "../../src/domain/lease-id.ts";
+import { openPool, overPool } from "../../src/postgres/connections/database.ts";
+import { writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import {
   forNewOrganization,
   lease,

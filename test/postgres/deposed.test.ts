@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import { expect, test } from "vitest";
-import { isPostgresUnavailable, openDatabase } from "../../src/postgres/database.ts";
+import { isPostgresUnavailable, openDatabase } from "../../src/postgres/connections/database.ts";
 import { eventually } from "../support/eventually.ts";
-import { startPostgresPair } from "../support/postgres-pair.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startPostgresPair } from "../support/servers/postgres-pair.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 
 test("a primary that was deposed and comes back is not worked with, and left once its address leads elsewhere", async () => {
   await using pair = await startPostgresPair("asynchronous");

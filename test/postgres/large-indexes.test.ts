@@ -1,6 +1,6 @@
 import { Client } from "pg";
 import { expect, test } from "vitest";
-import { migrate, migrations } from "../../src/postgres/migrate.ts";
+import { migrate, migrations } from "../../src/postgres/schema/migrate.ts";
 import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 

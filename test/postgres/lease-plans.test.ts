@@ -1,10 +1,10 @@
 import { sql } from "kysely";
 import { expect, test } from "vitest";
-import type { Trx } from "../../src/postgres/batch-jobs.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
-import { endLeases } from "../../src/postgres/lease-ends.ts";
-import { extendLeases, openLeases, takeOverLeases } from "../../src/postgres/leases.ts";
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import type { Trx } from "../../src/postgres/jobs/batch-jobs.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
+import { endLeases } from "../../src/postgres/leasing/lease-ends.ts";
+import { extendLeases, openLeases, takeOverLeases } from "../../src/postgres/leasing/leases.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { offerOf } from "../support/offers.ts";

@@ -1,13 +1,13 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { endLeases } from "../../src/postgres/lease-ends.ts";
-import { type Offer, openLeases } from "../../src/postgres/leases.ts";
+import { endLeases } from "../../src/postgres/leasing/lease-ends.ts";
+import { type Offer, openLeases } from "../../src/postgres/leasing/leases.ts";
 import { limitOrganization } from "../leasing/leases.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeJob } from "../support/make.ts";
 import type { Parts } from "../support/parts.ts";
-import { findJob } from "../../src/postgres/batch-jobs.ts";
+import { findJob } from "../../src/postgres/jobs/batch-jobs.ts";
 import { writeCalled } from "../support/contact-tables.ts";
 import { offerOf } from "../support/offers.ts";
 

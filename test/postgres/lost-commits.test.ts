@@ -1,9 +1,13 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Database, isPostgresUnavailable, openDatabase } from "../../src/postgres/database.ts";
-import { thenCommit } from "../../src/postgres/sure-commits.ts";
+import {
+  type Database,
+  isPostgresUnavailable,
+  openDatabase,
+} from "../../src/postgres/connections/database.ts";
+import { thenCommit } from "../../src/postgres/connections/sure-commits.ts";
 import { cloneDatabase } from "../support/database.ts";
-import { type Harm, type Proxy, startProxy } from "../support/proxy.ts";
+import { type Harm, type Proxy, startProxy } from "../support/servers/proxy.ts";
 
 const stack = new AsyncDisposableStack();
 let proxy: Proxy;

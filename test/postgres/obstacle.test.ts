@@ -15,12 +15,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
+import { startEmbeddedPostgres } from "../../src/embedded/postgres/postgres.ts";
 import { freePort } from "../../src/embedded/server-process.ts";
-import { checkDatabase } from "../../src/postgres/fitness.ts";
-import { migrate } from "../../src/postgres/migrate.ts";
-import { type Obstacle, obstacleOf } from "../../src/postgres/obstacle.ts";
-import { writeSelfSigned } from "../support/certificate-files.ts";
+import { checkDatabase } from "../../src/postgres/connections/fitness.ts";
+import { migrate } from "../../src/postgres/schema/migrate.ts";
+import { type Obstacle, obstacleOf } from "../../src/postgres/connections/obstacle.ts";
+import { writeSelfSigned } from "../support/servers/certificate-files.ts";
 import { eventually } from "../support/eventually.ts";
 
 // A Postgres of this file's own: its pg_hba.conf is changed, it gets a certificate, and it becomes a standby.

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { functions } from "../../src/postgres/functions/functions.ts";
-import { openStaging } from "../../src/postgres/staging.ts";
+import { openStaging } from "../../src/postgres/contacts/staging.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 
 /*

@@ -1,12 +1,12 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { findCandidates, nextReadyAt } from "../../src/postgres/candidates.ts";
-import { findExpired } from "../../src/postgres/lease-ends.ts";
-import { drawTicket } from "../../src/postgres/leases.ts";
+import { findCandidates, nextReadyAt } from "../../src/postgres/leasing/candidates.ts";
+import { findExpired } from "../../src/postgres/leasing/lease-ends.ts";
+import { drawTicket } from "../../src/postgres/leasing/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { sortOut } from "../../src/domain/contact.ts";
+import { sortOut } from "../../src/domain/contacts/contact.ts";
 import { findCallers, findValidKeys } from "../../src/postgres/api-keys.ts";
-import { beforeAllJobs } from "../../src/domain/job-id.ts";
+import { beforeAllJobs } from "../../src/domain/jobs/job-id.ts";
 import {
   countAdded,
   findJob,
@@ -14,7 +14,7 @@ import {
   lockScheduledJob,
   standingEntries,
   startDueJobs,
-} from "../../src/postgres/batch-jobs.ts";
+} from "../../src/postgres/jobs/batch-jobs.ts";
 import {
   findContact,
   insertContacts,
@@ -22,31 +22,31 @@ import {
   purgeDeletedContacts,
   readChunk,
   wholeChunk,
-} from "../../src/postgres/contacts.ts";
-import { readEvents } from "../../src/postgres/events.ts";
-import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/requests.ts";
-import { findContactsByPhone } from "../../src/postgres/find-contacts.ts";
-import { sortPhones } from "../../src/postgres/sorted-phones.ts";
-import { jobsToNote, noteCounts, readNoted } from "../../src/postgres/history.ts";
-import { everyJob } from "../../src/postgres/job-filter.ts";
-import { listJobs } from "../../src/postgres/job-search.ts";
-import { toBatchJob } from "../../src/postgres/job-rows.ts";
-import { pageOfContacts, pageOfJobs } from "../../src/postgres/offset-pages.ts";
+} from "../../src/postgres/contacts/contacts.ts";
+import { readEvents } from "../../src/postgres/events/events.ts";
+import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/jobs/requests.ts";
+import { findContactsByPhone } from "../../src/postgres/phones/find-contacts.ts";
+import { sortPhones } from "../../src/postgres/phones/sorted-phones.ts";
+import { jobsToNote, noteCounts, readNoted } from "../../src/postgres/jobs/history.ts";
+import { everyJob } from "../../src/postgres/jobs/job-filter.ts";
+import { listJobs } from "../../src/postgres/jobs/job-search.ts";
+import { toBatchJob } from "../../src/postgres/jobs/job-rows.ts";
+import { pageOfContacts, pageOfJobs } from "../../src/postgres/jobs/offset-pages.ts";
 import {
   deleteOldJobs,
   entriesDueSoon,
   jobsNow,
   runningJobs,
   scheduledEntries,
-} from "../../src/postgres/sweep.ts";
-import { readWaitingJobs } from "../../src/postgres/waiting-jobs.ts";
-import { readVersions } from "../../src/postgres/watching.ts";
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
+} from "../../src/postgres/jobs/sweep.ts";
+import { readWaitingJobs } from "../../src/postgres/jobs/waiting-jobs.ts";
+import { readVersions } from "../../src/postgres/jobs/watching.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import { makeContacts, makeJob } from "../support/make.ts";
 import { entryIdOf, keyOf, makeJobs } from "../support/make-many.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { type Explained, openExplained } from "../support/plans.ts";
-import { sortOutPhones, openStaging } from "../../src/postgres/staging.ts";
+import { sortOutPhones, openStaging } from "../../src/postgres/contacts/staging.ts";
 import { writeCalled, writeContacts } from "../support/contact-tables.ts";
 
 /*

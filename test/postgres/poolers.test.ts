@@ -11,14 +11,14 @@ import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { ensureOrganization, insertApiKey } from "../../src/postgres/api-keys.ts";
-import { checkConnections } from "../../src/postgres/check-connections.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
-import { often } from "../../src/postgres/prepared.ts";
+import { checkConnections } from "../../src/postgres/connections/check-connections.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { often } from "../../src/postgres/connections/prepared.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { startService } from "../../src/service.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
-import { findPgBouncer, startPgBouncer } from "../support/pgbouncer.ts";
+import { findPgBouncer, startPgBouncer } from "../support/servers/pgbouncer.ts";
 import { connected } from "../support/parts.ts";
 import { removeKeysUnder } from "../support/redis-keys.ts";
 

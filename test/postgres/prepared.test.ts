@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
-import { often } from "../../src/postgres/prepared.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { often } from "../../src/postgres/connections/prepared.ts";
 import { cloneDatabase } from "../support/database.ts";
 
 /** A database over one connection. */

@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { jobStatuses } from "../../src/domain/batch-job.ts";
-import { lockJob } from "../../src/postgres/batch-jobs.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts.ts";
-import { deleteOldJobs } from "../../src/postgres/sweep.ts";
+import { jobStatuses } from "../../src/domain/jobs/batch-job.ts";
+import { lockJob } from "../../src/postgres/jobs/batch-jobs.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
 import { startSweep } from "../../src/starting/sweep.ts";
 import { eventually } from "../support/eventually.ts";
-import { claimRequest, purgeRequests } from "../../src/postgres/requests.ts";
+import { claimRequest, purgeRequests } from "../../src/postgres/jobs/requests.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { lookAt } from "../support/look.ts";
 import { makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";

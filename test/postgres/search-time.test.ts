@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { expect, test } from "vitest";
-import { refusalOf } from "../../src/postgres/database.ts";
-import { search } from "../../src/postgres/searches.ts";
+import { refusalOf } from "../../src/postgres/connections/database.ts";
+import { search } from "../../src/postgres/connections/searches.ts";
 import { useFreshParts } from "../support/fresh.ts";
 
 const freshParts = useFreshParts();

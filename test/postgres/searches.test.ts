@@ -1,10 +1,10 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { JobStatus } from "../../src/domain/batch-job.ts";
-import type { ContactStatus, StoredContactStatus } from "../../src/domain/contact.ts";
-import { everyJob } from "../../src/postgres/job-filter.ts";
-import { listJobs } from "../../src/postgres/job-search.ts";
-import { listContacts } from "../../src/postgres/contacts.ts";
+import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
+import type { ContactStatus, StoredContactStatus } from "../../src/domain/contacts/contact.ts";
+import { everyJob } from "../../src/postgres/jobs/job-filter.ts";
+import { listJobs } from "../../src/postgres/jobs/job-search.ts";
+import { listContacts } from "../../src/postgres/contacts/contacts.ts";
 import { makeJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { type Explained, openExplained } from "../support/plans.ts";

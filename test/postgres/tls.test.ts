@@ -2,15 +2,15 @@ import { readFileSync } from "node:fs";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../../src/config.ts";
-import { checkDatabase } from "../../src/postgres/fitness.ts";
-import { obstacleOf } from "../../src/postgres/obstacle.ts";
+import { checkDatabase } from "../../src/postgres/connections/fitness.ts";
+import { obstacleOf } from "../../src/postgres/connections/obstacle.ts";
 import {
   type AuthorityFiles,
   type CertificateFiles,
   createAuthorityFiles,
-} from "../support/certificate-files.ts";
+} from "../support/servers/certificate-files.ts";
 import { eventually } from "../support/eventually.ts";
-import { type PostgresServer, startPostgresServer } from "../support/postgres-servers.ts";
+import { type PostgresServer, startPostgresServer } from "../support/servers/postgres-servers.ts";
 
 // A Postgres with a certificate that is good for its name, and not for its address; and one whose time is over.
 

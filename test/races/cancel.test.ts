@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { checkAllowed } from "../../src/domain/batch-job.ts";
+import { checkAllowed } from "../../src/domain/jobs/batch-job.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
-import { lockJob } from "../../src/postgres/batch-jobs.ts";
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import { lockJob } from "../../src/postgres/jobs/batch-jobs.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
 import { eventually } from "../support/eventually.ts";
 import { onJob } from "../support/make.ts";

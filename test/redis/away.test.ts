@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { certificateFault, whyAway } from "../../src/redis/away.ts";
 import { openRedis } from "../../src/redis/connection.ts";
-import { writeSelfSigned } from "../support/certificate-files.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-servers.ts";
+import { writeSelfSigned } from "../support/servers/certificate-files.ts";
+import { type RedisServer, startRedisServer } from "../support/servers/redis-servers.ts";
 
 /** What a client says of the server at this URL, and of its certificate. */
 async function reasons(url: string): Promise<{ away: string; certificate: string | undefined }> {

@@ -9,8 +9,8 @@ import { lookAt, numbersTo } from "../support/look.ts";
 import { makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { keyOf, makeJobsWithKeys } from "../support/make-many.ts";
 import { type Parts, connected, startParts } from "../support/parts.ts";
-import { type RedisCluster, startRedisCluster } from "../support/redis-cluster.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-servers.ts";
+import { type RedisCluster, startRedisCluster } from "../support/servers/redis-cluster.ts";
+import { type RedisServer, startRedisServer } from "../support/servers/redis-servers.ts";
 
 /*
  * What a Redis Cluster does to those who use it, each time in the middle of a fan-out or of starts: a master is killed

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { openRedis, type RedisClient } from "../../src/redis/connection.ts";
 import { eventually } from "../support/eventually.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 
 let redis: RedisClient;
 beforeAll(async () => {

@@ -12,7 +12,7 @@ import { aNewJob, makeContacts, makeWholeJob } from "../support/make.ts";
 import { eventually } from "../support/eventually.ts";
 import { lookAt, numbersTo } from "../support/look.ts";
 import { connected, startParts } from "../support/parts.ts";
-import { masterName, startWatched } from "../support/sentinels.ts";
+import { masterName, startWatched } from "../support/servers/sentinels.ts";
 import { settle } from "../starting/sweep/passes.ts";
 
 const patience = 60_000;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
-import { currentContacts } from "../../src/postgres/current-contacts.ts";
+import { currentContacts } from "../../src/postgres/contacts/current-contacts.ts";
 import { lease, leaseOne, limitOrganization, reportAll, runJob } from "../leasing/leases.ts";
 import { aNewJob, makeContacts, makeJob, makeWholeJob, onJob } from "../support/make.ts";
 import { entryIdOf, keyOf } from "../support/make-many.ts";
@@ -9,8 +9,8 @@ import { eventually } from "../support/eventually.ts";
 import { lookAt, inSet0, numbersTo } from "../support/look.ts";
 import { newTime } from "../support/commands.ts";
 import { type Parts, startParts } from "../support/parts.ts";
-import { startRedisServer } from "../support/redis-servers.ts";
-import { startRedisSwitch } from "../support/redis-switch.ts";
+import { startRedisServer } from "../support/servers/redis-servers.ts";
+import { startRedisSwitch } from "../support/servers/redis-switch.ts";
 import { settle, sweep } from "../starting/sweep/passes.ts";
 
 /** A Redis with a standby, and a replica of ours that uses it. */

@@ -9,14 +9,14 @@ import {
   type AuthorityFiles,
   type CertificateFiles,
   createAuthorityFiles,
-} from "../support/certificate-files.ts";
+} from "../support/servers/certificate-files.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { connected } from "../support/parts.ts";
 import { eventually } from "../support/eventually.ts";
-import { startRedisCluster } from "../support/redis-cluster.ts";
-import { startRedisServer } from "../support/redis-servers.ts";
-import { startWatched } from "../support/sentinels.ts";
+import { startRedisCluster } from "../support/servers/redis-cluster.ts";
+import { startRedisServer } from "../support/servers/redis-servers.ts";
+import { startWatched } from "../support/servers/sentinels.ts";
 
 // A Redis that speaks TLS, and asks for a client certificate, as Redis does unless it is told not to.
 const stack = new AsyncDisposableStack();

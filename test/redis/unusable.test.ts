@@ -9,8 +9,8 @@ import { openRedis } from "../../src/redis/connection.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { eventually } from "../support/eventually.ts";
 import { root } from "../support/readme.ts";
-import { startRedisCluster } from "../support/redis-cluster.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-servers.ts";
+import { startRedisCluster } from "../support/servers/redis-cluster.ts";
+import { type RedisServer, startRedisServer } from "../support/servers/redis-servers.ts";
 
 const keys = createKeys("callsheet");
 

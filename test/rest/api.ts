@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
-import type { JobStatus } from "../../src/domain/batch-job.ts";
+import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeWholeJob } from "../support/make.ts";
 import { startParts } from "../support/parts.ts";
 import { startTestService } from "../support/service.ts";

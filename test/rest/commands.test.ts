@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type JobStatus, jobStatuses } from "../../src/domain/batch-job.ts";
+import { type JobStatus, jobStatuses } from "../../src/domain/jobs/batch-job.ts";
 import { toScheduleState } from "../../src/rest/schedule-words.ts";
 import { jobsWithoutRedis } from "../support/failing.ts";
 import { describeRefusal } from "../support/refusal.ts";

@@ -3,7 +3,7 @@ import { Agent, request as httpRequest } from "node:http";
 import { gzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
-import { jobStatuses } from "../../src/domain/batch-job.ts";
+import { jobStatuses } from "../../src/domain/jobs/batch-job.ts";
 import type { Route } from "../../src/rest/route.ts";
 import { routes } from "../../src/rest/routes.ts";
 import { startApi } from "./api.ts";

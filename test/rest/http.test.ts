@@ -8,7 +8,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { roles } from "../../src/domain/caller.ts";
 import { Role, roles as rolesOption } from "../../src/gen/callsheet/v1/options_pb.ts";
-import { toDocument } from "../../src/rest/openapi.ts";
+import { toDocument } from "../../src/rest/openapi/openapi.ts";
 import { routes } from "../../src/rest/routes.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";

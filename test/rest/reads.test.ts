@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { jobStatuses } from "../../src/domain/batch-job.ts";
+import { jobStatuses } from "../../src/domain/jobs/batch-job.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { createClient } from "@connectrpc/connect";

@@ -9,7 +9,7 @@ import { createGate } from "../../src/rpc/gate/gate.ts";
 import { observationInterceptor } from "../../src/rpc/calls/observation.ts";
 import { createRefused } from "../../src/rpc/gate/refusals.ts";
 
-import { serviceEntry } from "../../src/rpc/service-table.ts";
+import { serviceEntry } from "../../src/rpc/services/service-table.ts";
 import { createMetrics } from "../../src/vitals/metrics.ts";
 import { eventually } from "../support/eventually.ts";
 import { startEcho } from "./echo.ts";

@@ -15,7 +15,7 @@ import { startGrpcListener } from "../../src/rpc/grpc/listener.ts";
 import { type HttpListenerOptions, startHttpListener } from "../../src/rpc/http/listener.ts";
 import { type Listener, type ListenerOptions, maxMessageBytes } from "../../src/rpc/listener.ts";
 import { createStrangers } from "../../src/rpc/gate/strangers.ts";
-import { serviceEntry } from "../../src/rpc/service-table.ts";
+import { serviceEntry } from "../../src/rpc/services/service-table.ts";
 
 /** The message of every method of Echo, both ways. */
 export type Note = Message<"test.v1.Note"> & { text: string; count: number; data: Uint8Array };

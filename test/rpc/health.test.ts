@@ -8,7 +8,7 @@ import {
   HealthCheckRequestSchema,
   HealthCheckResponse_ServingStatus as Status,
 } from "../../src/gen/grpc/health/v1/health_pb.ts";
-import { createHealth } from "../../src/rpc/health.ts";
+import { createHealth } from "../../src/rpc/services/health.ts";
 import { refusalOf } from "./calls.ts";
 import { startEcho, type Listeners } from "./echo.ts";
 import { createGrpcJsTransport } from "./grpc-js-transport.ts";

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { BatchJobFilterSchema } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { readFilter } from "../../src/rpc/job-filter.ts";
+import { readFilter } from "../../src/rpc/convert/job-filter.ts";
 
 const read = (created: { from?: bigint; to?: bigint }) =>
   readFilter(

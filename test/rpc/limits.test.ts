@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { describe, expect, test } from "vitest";
 import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
-import { createHealth } from "../../src/rpc/health.ts";
+import { createHealth } from "../../src/rpc/services/health.ts";
 import { eventually } from "../support/eventually.ts";
 import { startEcho, type Listeners } from "./echo.ts";
 import { openHttp2, sendHttp } from "./raw.ts";

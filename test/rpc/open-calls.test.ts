@@ -7,7 +7,7 @@ import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 
 import { createMetrics } from "../../src/vitals/metrics.ts";
 import { createErrorTranslation } from "../../src/rpc/errors.ts";
-import { createHealth } from "../../src/rpc/health.ts";
+import { createHealth } from "../../src/rpc/services/health.ts";
 import { openCallsInterceptor } from "../../src/rpc/calls/open-calls.ts";
 import { refusalOf } from "./calls.ts";
 import { echoClient } from "./clients.ts";

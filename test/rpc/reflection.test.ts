@@ -13,7 +13,7 @@ import {
 } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { startGrpcListener } from "../../src/rpc/grpc/listener.ts";
-import { reflectionEntries } from "../../src/rpc/reflection.ts";
+import { reflectionEntries } from "../../src/rpc/services/reflection.ts";
 
 type Question = NonNullable<MessageInitShape<typeof ServerReflectionRequestSchema>["messageRequest"]>;
 

@@ -9,7 +9,7 @@ import { generateApiKey } from "../../src/domain/api-key.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { readNetworks } from "../../src/domain/networks.ts";
 import { type FindAddress, findAddressThrough } from "../../src/rpc/gate/caller-address.ts";
-import { createHealth } from "../../src/rpc/health.ts";
+import { createHealth } from "../../src/rpc/services/health.ts";
 import { createStrangers } from "../../src/rpc/gate/strangers.ts";
 import { eventually } from "../support/eventually.ts";
 import { startEcho } from "./echo.ts";

@@ -22,7 +22,7 @@ import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { type Certificates, type OnLook, openCertificates } from "../../src/rpc/tls/certificates.ts";
 import type { TlsFiles } from "../../src/rpc/tls/files.ts";
 import { limitHandshakes } from "../../src/rpc/tls/handshakes.ts";
-import { createAuthority, type Pair } from "../support/authority.ts";
+import { createAuthority, type Pair } from "../support/servers/authority.ts";
 import { eventually } from "../support/eventually.ts";
 import { refusal } from "../support/refusal.ts";
 import { Echo, type Listeners, type Note, startEcho } from "./echo.ts";

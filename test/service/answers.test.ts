@@ -18,7 +18,7 @@ import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import type { WebhookEndpointSchema } from "../../src/gen/callsheet/v1/webhook_pb.ts";
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
-import { toBatchJob, toContact } from "../../src/rpc/convert.ts";
+import { toBatchJob, toContact } from "../../src/rpc/convert/convert.ts";
 import { aNewJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 

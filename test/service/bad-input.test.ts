@@ -6,7 +6,7 @@ import {
   ContactStatusSchema,
   OutcomeSchema,
 } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 import { type Method, answered, bothListeners, callerFor } from "./callers.ts";

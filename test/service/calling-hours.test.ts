@@ -6,7 +6,7 @@ import {
   AccessService,
   type UpdateOrganizationRequestSchema,
 } from "../../src/gen/callsheet/v1/access_service_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { refusal } from "../support/refusal.ts";
 import { transportTo } from "../support/work.ts";
 import { startTestService } from "../support/service.ts";

@@ -7,7 +7,7 @@ import {
 import { afterAll, describe, expect, test } from "vitest";
 import { ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";

@@ -5,7 +5,7 @@ import { afterAll, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { startService } from "../../src/service.ts";
 import { eventually } from "../support/eventually.ts";
-import { startOwnServers } from "../support/own-servers.ts";
+import { startOwnServers } from "../support/servers/own-servers.ts";
 import { answered, callerFor } from "./callers.ts";
 
 const stack = new AsyncDisposableStack();

@@ -6,7 +6,7 @@ import {
   ContactWorkerService,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeContacts } from "../support/make.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";

@@ -3,7 +3,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { startProgram } from "../support/command.ts";

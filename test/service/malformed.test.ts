@@ -3,7 +3,7 @@ import { connect } from "node:http2";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { afterAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import {
   BatchJobService,

@@ -11,7 +11,7 @@ import {
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { revokeApiKey } from "../../src/postgres/api-keys.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { makeApiKey, type MadeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";

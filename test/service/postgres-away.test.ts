@@ -10,14 +10,14 @@ import { afterAll, describe, expect, inject, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { startService } from "../../src/service.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { refusal } from "../support/refusal.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import { bothListeners, callerFor, everyCaller } from "./callers.ts";
 
 const stack = new AsyncDisposableStack();

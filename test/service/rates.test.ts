@@ -11,7 +11,7 @@ import {
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { RateClass as ProtoRateClass, rate_class } from "../../src/gen/callsheet/v1/options_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { routes } from "../../src/rest/routes.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { afterAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 import { type Method, answered, callerFor, everyCaller, everyClient } from "./callers.ts";

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { sql } from "kysely";
 import { expect } from "vitest";
-import type { Database } from "../../src/postgres/database.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
 
 /** What a refusal for wrong fields looks like: an ErrorInfo for the first, a BadRequest for all. */
 export const wrongFields = (fields: string[]) => ({

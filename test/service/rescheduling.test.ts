@@ -14,7 +14,7 @@ import {
   RescheduleBatchJobsRequestSchema,
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { allOf } from "../support/all-of.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { refusal } from "../support/refusal.ts";

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { roles } from "../../src/domain/caller.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Role, roles as rolesOption } from "../../src/gen/callsheet/v1/options_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";

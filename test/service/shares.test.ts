@@ -3,7 +3,7 @@ import { ConnectError } from "@connectrpc/connect";
 import { sql } from "kysely";
 import { Client } from "pg";
 import { afterAll, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { createClients } from "../support/replica.ts";

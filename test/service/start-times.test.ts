@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { afterAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { startTestService } from "../support/service.ts";
 import { answered, bothListeners, callerFor } from "./callers.ts";
 import { allRows, refusedAs } from "./refused.ts";

@@ -20,7 +20,7 @@ import {
   SuppressionService,
 } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { routes } from "../../src/rest/routes.ts";
 import { allOf } from "../support/all-of.ts";
 import { makeApiKey } from "../support/api-key.ts";

@@ -11,8 +11,8 @@ import {
   ImportSuppressedPhonesEndSchema,
   SuppressionService,
 } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
-import { purgeExpiredPhones } from "../../src/postgres/suppressed-phones.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { purgeExpiredPhones } from "../../src/postgres/phones/suppressed-phones.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";

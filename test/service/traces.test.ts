@@ -8,7 +8,7 @@ import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
-import { type ReceivedSpan, startReceiver } from "../support/otlp.ts";
+import { type ReceivedSpan, startReceiver } from "../support/servers/otlp.ts";
 import { root } from "../support/readme.ts";
 import { createClients } from "../support/replica.ts";
 

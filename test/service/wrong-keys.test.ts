@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { startTestService } from "../support/service.ts";
 import { type CallerName, callerFor } from "./callers.ts";

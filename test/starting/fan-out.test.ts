@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { createBatchJobs } from "../../src/jobs/batch-jobs.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { describe, expect, inject, test } from "vitest";
 import { openRedis } from "../../src/redis/connection.ts";
-import { databaseNow, lockScheduledJob } from "../../src/postgres/batch-jobs.ts";
+import { databaseNow, lockScheduledJob } from "../../src/postgres/jobs/batch-jobs.ts";
 import { startScheduler } from "../../src/starting/scheduler.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";

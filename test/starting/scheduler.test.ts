@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import type { Clock } from "../../src/vitals/clock.ts";
 import { createDueStarts } from "../../src/starting/due-starts.ts";
-import { databaseNow, lockScheduledJob } from "../../src/postgres/batch-jobs.ts";
+import { databaseNow, lockScheduledJob } from "../../src/postgres/jobs/batch-jobs.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { eventually } from "../support/eventually.ts";
 import { useFreshParts } from "../support/fresh.ts";

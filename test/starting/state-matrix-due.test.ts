@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { JobStatus } from "../../src/domain/batch-job.ts";
+import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { eventually } from "../support/eventually.ts";
 import { everything, without } from "../support/everything.ts";
 import { lookAt } from "../support/look.ts";

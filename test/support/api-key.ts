@@ -1,7 +1,7 @@
 import { generateApiKey, hashApiKey } from "../../src/domain/api-key.ts";
 import type { Role } from "../../src/domain/caller.ts";
 import { ensureOrganization, insertApiKey } from "../../src/postgres/api-keys.ts";
-import type { Database } from "../../src/postgres/database.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
 
 export type MadeApiKey = { key: string; id: string; organizationId: number };
 

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { invariants } from "../../src/postgres/invariants.ts";
+import { invariants } from "../../src/postgres/schema/invariants.ts";
 import type { Parts } from "./parts.ts";
 
 /** What of these jobs' rows breaks an invariant, by rule; nothing of a rule that holds. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { BatchJobs, JobCommandRequest } from "../../src/jobs/batch-jobs.ts";
-import type { Command, JobStatus } from "../../src/domain/batch-job.ts";
+import type { Command, JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { makeContacts } from "./make.ts";
 
 type Answer = { readonly entryRemoved: boolean };

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
-import type { Outcome } from "../../src/domain/contact.ts";
-import type { Database } from "../../src/postgres/database.ts";
+import type { Outcome } from "../../src/domain/contacts/contact.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
 
 /** Writes contacts `from` to `to` of these jobs, with the phones +14155000000 and up, and nothing else of them. */
 export async function writeContacts(

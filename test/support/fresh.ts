@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll } from "vitest";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { cloneDatabase } from "./database.ts";
 import { type Parts, startParts } from "./parts.ts";
 import { removeKeysUnder } from "./redis-keys.ts";

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { CallingHours } from "../../src/domain/hours.ts";
+import type { CallingHours } from "../../src/domain/time/hours.ts";
 import { eventually } from "./eventually.ts";
 import type { Parts } from "./parts.ts";
 

@@ -1,4 +1,4 @@
-import type { ContactInput } from "../../src/domain/contact.ts";
+import type { ContactInput } from "../../src/domain/contacts/contact.ts";
 import type { Imported } from "../../src/jobs/import/contact-import.ts";
 import { onJob } from "./make.ts";
 import type { Parts } from "./parts.ts";

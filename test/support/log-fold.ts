@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
-import type { JobStatus } from "../../src/domain/batch-job.ts";
-import { type StoredContactStatus, storedContactStatuses } from "../../src/domain/contact.ts";
+import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
+import { type StoredContactStatus, storedContactStatuses } from "../../src/domain/contacts/contact.ts";
 import type { AttemptEnded, LoggedEvent } from "../../src/domain/event.ts";
-import type { Database } from "../../src/postgres/database.ts";
-import { readEvents } from "../../src/postgres/events.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
+import { readEvents } from "../../src/postgres/events/events.ts";
 
 /** A job as the log alone tells it. A contact that is dialing is what it was before. */
 type Told = {

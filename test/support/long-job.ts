@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Database } from "../../src/postgres/database.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
 
 /** Makes a job's contacts as many as these, with long names: their file is longer than what is on its way at once. */
 export async function makeLong(db: Database, batchJobId: string, contacts: number): Promise<void> {

@@ -1,6 +1,6 @@
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
-import { currentContacts } from "../../src/postgres/current-contacts.ts";
-import type { Numbers, NumbersInSet } from "../../src/domain/numbers.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
+import { currentContacts } from "../../src/postgres/contacts/current-contacts.ts";
+import type { Numbers, NumbersInSet } from "../../src/domain/contacts/numbers.ts";
 import type { Parts } from "./parts.ts";
 
 /** Everything there is of one job, to compare before and after. */

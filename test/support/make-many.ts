@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import type { Parts } from "./parts.ts";
 import { writeContacts } from "./contact-tables.ts";

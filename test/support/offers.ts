@@ -1,4 +1,4 @@
-import type { Offer } from "../../src/postgres/leases.ts";
+import type { Offer } from "../../src/postgres/leasing/leases.ts";
 
 /** What a job may give whose contacts are all in set 0. */
 export const offerOf = (jobId: string, numbers: readonly number[], due = 0): Offer => ({

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { PostgresServer } from "./postgres-servers.ts";
+import type { PostgresServer } from "./servers/postgres-servers.ts";
 
 /** A password with everything in it that means something in a URL. */
 const password = `p#@%:/ &?=+[,${randomBytes(8).toString("hex")}`;

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { type Database, openPool, overPool } from "../../src/postgres/database.ts";
+import { type Database, openPool, overPool } from "../../src/postgres/connections/database.ts";
 
 type PlanNode = {
   "Node Type": string;

@@ -10,7 +10,7 @@ import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_servi
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { startProgram } from "./command.ts";
 import { eventually } from "./eventually.ts";
-import { type Proxy, startProxy } from "./proxy.ts";
+import { type Proxy, startProxy } from "./servers/proxy.ts";
 
 /**
  * The service in a process of its own, with its own ways to Postgres and to Redis. It keeps its ports when it is

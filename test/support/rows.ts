@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import type { Whole } from "./look.ts";
 
 export function rowOf({ row }: Whole): BatchJobRow {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { SuppressedPhoneInput } from "../../src/domain/suppressed-phone.ts";
+import type { SuppressedPhoneInput } from "../../src/domain/contacts/suppressed-phone.ts";
 import type { Parts } from "./parts.ts";
 
 /** A command of the test's caller that need not be safe to repeat. */

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Database } from "../../src/postgres/database.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
 
 /** Every column of every table, and of what Postgres knows of their contents. */
 async function columnsOf(db: Database): Promise<{ table: string; column: string }[]> {

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
-import type { Trx } from "../../src/postgres/batch-jobs.ts";
-import type { BatchJobRow } from "../../src/postgres/tables.ts";
+import type { Trx } from "../../src/postgres/jobs/batch-jobs.ts";
+import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 
 /*
  * What commands write of one job, and nothing else that they do: for tests in which it happens at a certain moment.

@@ -1,10 +1,10 @@
 import { sql } from "kysely";
 import { afterAll, beforeEach, expect, test } from "vitest";
 import { type Clock, startClock } from "../../src/vitals/clock.ts";
-import { databaseNow } from "../../src/postgres/batch-jobs.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { databaseNow } from "../../src/postgres/jobs/batch-jobs.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { cloneDatabase } from "../support/database.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 
 const stack = new AsyncDisposableStack();
 const database = stack.use(await cloneDatabase());

@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
-import { writeEvents } from "../../src/postgres/events.ts";
-import { holdEndpoints } from "../../src/postgres/webhook-holders.ts";
-import { eventJson } from "../../src/rpc/events.ts";
+import { writeEvents } from "../../src/postgres/events/events.ts";
+import { holdEndpoints } from "../../src/postgres/events/webhook-holders.ts";
+import { eventJson } from "../../src/rpc/convert/events.ts";
 import { settle } from "../../src/webhooks/settling.ts";
 import { lease, reportAll, runJob } from "../leasing/leases.ts";
 import { eventually } from "../support/eventually.ts";

@@ -5,7 +5,10 @@ import { eventually } from "../support/eventually.ts";
 import { readLog } from "../support/log-fold.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";
-import { organizationsWithOldDeliveries, purgeDeliveries } from "../../src/postgres/webhook-deliveries.ts";
+import {
+  organizationsWithOldDeliveries,
+  purgeDeliveries,
+} from "../../src/postgres/events/webhook-deliveries.ts";
 import { fillLog, headOf, inNewOrganization, request, toldOf, wanted, webhooksOf } from "./webhooks.ts";
 
 let shared: Parts;

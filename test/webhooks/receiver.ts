@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { Webhook } from "standardwebhooks";
 import { createSecret } from "../../src/webhooks/signing.ts";
-import type { Pair } from "../support/authority.ts";
+import type { Pair } from "../support/servers/authority.ts";
 
 /** What is sent in every test. */
 export const message = { id: "msg_1", secrets: [createSecret()], body: '{"type":"test","data":{}}' } as const;

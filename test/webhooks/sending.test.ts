@@ -5,8 +5,8 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readNetworks } from "../../src/domain/networks.ts";
 import { createSender, type Sent } from "../../src/webhooks/sending.ts";
-import { createAuthority, createSelfSigned } from "../support/authority.ts";
-import { startNameServer, type Zone } from "../support/dns.ts";
+import { createAuthority, createSelfSigned } from "../support/servers/authority.ts";
+import { startNameServer, type Zone } from "../support/servers/dns.ts";
 import { type Conduct, message, type Receiver, reply, startReceiver, verified } from "./receiver.ts";
 
 const policy = { allowInsecure: true, allowedNetworks: readNetworks("127.0.0.1,127.0.0.3") };

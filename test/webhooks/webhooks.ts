@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import type { CommandRequest } from "../../src/jobs/command.ts";
-import { writeEvents } from "../../src/postgres/events.ts";
-import { eventJson } from "../../src/rpc/events.ts";
+import type { CommandRequest } from "../../src/jobs/commands/command.ts";
+import { writeEvents } from "../../src/postgres/events/events.ts";
+import { eventJson } from "../../src/rpc/convert/events.ts";
 import { startDelivering } from "../../src/webhooks/delivering.ts";
 import { createSender } from "../../src/webhooks/sending.ts";
 import { type Wanted, createWebhooks } from "../../src/webhooks/endpoints.ts";

@@ -9,11 +9,11 @@ import {
   type ExtendLeasesRequest,
   type ReportOutcomesRequest,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import type { PlaceCall } from "../../src/worker/run-worker.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
-import { startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/servers/proxy.ts";
 import { startTestService } from "../support/service.ts";
 import { onRpc, transportTo, workAt } from "../support/work.ts";
 

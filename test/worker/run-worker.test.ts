@@ -13,7 +13,7 @@ import {
   type ReportOutcomesRequest,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { RetryInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/database.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { type Service, startService } from "../../src/service.ts";
 import { simulatedDialer } from "../../src/worker/simulated-dialer.ts";
 import { cloneDatabase } from "../support/database.ts";

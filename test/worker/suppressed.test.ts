@@ -4,7 +4,7 @@ import { afterAll, beforeEach, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
-import { openDatabase } from "../../src/postgres/database.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";

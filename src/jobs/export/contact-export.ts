@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { BatchJobError, serviceBusy } from "../../domain/batch-job-error.ts";
-import { type BatchJob, shownStatus } from "../../domain/batch-job.ts";
+import { type BatchJob, shownStatus } from "../../domain/jobs/batch-job.ts";
 import type { Caller } from "../../domain/caller.ts";
-import type { ContactStatus } from "../../domain/contact.ts";
+import type { ContactStatus } from "../../domain/contacts/contact.ts";
 import { writeCsv } from "../../files/csv-writer.ts";
-import { findJob, type Trx } from "../../postgres/batch-jobs.ts";
-import { erasedLine, fieldsIn, readContact } from "../../postgres/contact-blocks.ts";
-import type { Database } from "../../postgres/database.ts";
+import { findJob, type Trx } from "../../postgres/jobs/batch-jobs.ts";
+import { erasedLine, fieldsIn, readContact } from "../../postgres/contacts/contact-blocks.ts";
+import type { Database } from "../../postgres/connections/database.ts";
 import {
   type Block,
   type Calls,
@@ -16,8 +16,8 @@ import {
   openSnapshot,
   readBlocks,
   readCalls,
-} from "../../postgres/exports.ts";
-import { readZoneSets } from "../../postgres/zone-sets.ts";
+} from "../../postgres/contacts/exports.ts";
+import { readZoneSets } from "../../postgres/contacts/zone-sets.ts";
 import { afterPatience } from "../../timing/patience.ts";
 import { afterWaiting, onceAborted, whichever } from "../../timing/seats.ts";
 import type { Metrics } from "../../vitals/metrics.ts";

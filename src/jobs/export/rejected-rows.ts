@@ -1,9 +1,9 @@
 import { BatchJobError } from "../../domain/batch-job-error.ts";
 import type { Caller } from "../../domain/caller.ts";
-import { isUuid } from "../../domain/job-id.ts";
-import { findJob } from "../../postgres/batch-jobs.ts";
-import type { Shares } from "../../postgres/connections.ts";
-import { lastPart, nextPart } from "../../postgres/rejected-rows.ts";
+import { isUuid } from "../../domain/jobs/job-id.ts";
+import { findJob } from "../../postgres/jobs/batch-jobs.ts";
+import type { Shares } from "../../postgres/connections/connections.ts";
+import { lastPart, nextPart } from "../../postgres/contacts/rejected-rows.ts";
 
 /** The rows that an import rejected, as one file of CSV in pieces; whole once it came to its end without an error. */
 export type ExportRejectedRows = (

@@ -1,7 +1,7 @@
-import type { ContactInput, ContactStatus } from "../../domain/contact.ts";
+import type { ContactInput, ContactStatus } from "../../domain/contacts/contact.ts";
 import { absentCell, toCell } from "../../files/cells.ts";
 import { attemptTitle, attemptTitles, fieldTitle, resultTitles } from "../../files/result-titles.ts";
-import type { EndedAttempt, LiveAttempt } from "../../postgres/exports.ts";
+import type { EndedAttempt, LiveAttempt } from "../../postgres/contacts/exports.ts";
 
 /** What is to be shown of a contact. */
 export type SheetRow = {

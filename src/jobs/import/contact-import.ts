@@ -1,9 +1,15 @@
 import { createHash, randomUUID } from "node:crypto";
-import { PhonesAreMissing, noteAdded, whenNothingKeepsOut } from "../adding.ts";
-import { type JobCommandRequest, check, checkNow, checkRevision, lockForCommand } from "../checks.ts";
-import { createCommandRunner } from "../command.ts";
-import { shownRejections } from "../new-job.ts";
-import { type DoRedisHalves, goOn, toGoOn } from "../redis-halves.ts";
+import { PhonesAreMissing, noteAdded, whenNothingKeepsOut } from "../contacts/adding.ts";
+import {
+  type JobCommandRequest,
+  check,
+  checkNow,
+  checkRevision,
+  lockForCommand,
+} from "../commands/checks.ts";
+import { createCommandRunner } from "../commands/command.ts";
+import { shownRejections } from "../commands/new-job.ts";
+import { type DoRedisHalves, goOn, toGoOn } from "../commands/redis-halves.ts";
 import {
   type Flaw,
   type RejectedRow,
@@ -11,17 +17,22 @@ import {
   erasedPhone,
   phonesOf,
   shownPhone,
-} from "../../domain/contact.ts";
-import { createZoneSets, joinZoneSets } from "../../domain/zone-sets.ts";
+} from "../../domain/contacts/contact.ts";
+import { createZoneSets, joinZoneSets } from "../../domain/time/zone-sets.ts";
 import type { Tell } from "../../domain/event.ts";
-import { holdOffAll } from "../../postgres/adding.ts";
-import { createBlocks, readContact, writeLine } from "../../postgres/contact-blocks.ts";
-import { type Trx, findJob } from "../../postgres/batch-jobs.ts";
-import type { Shares } from "../../postgres/connections.ts";
-import { type ErasedPhones, type ErasureKey, findErased, joinAdders } from "../../postgres/erased-phones.ts";
-import { type RejectedFile, keepRejectedRows } from "../../postgres/rejected-rows.ts";
-import { isKept } from "../../postgres/requests.ts";
-import { checkRoom } from "../../postgres/stored-contacts.ts";
+import { holdOffAll } from "../../postgres/contacts/adding.ts";
+import { createBlocks, readContact, writeLine } from "../../postgres/contacts/contact-blocks.ts";
+import { type Trx, findJob } from "../../postgres/jobs/batch-jobs.ts";
+import type { Shares } from "../../postgres/connections/connections.ts";
+import {
+  type ErasedPhones,
+  type ErasureKey,
+  findErased,
+  joinAdders,
+} from "../../postgres/phones/erased-phones.ts";
+import { type RejectedFile, keepRejectedRows } from "../../postgres/contacts/rejected-rows.ts";
+import { isKept } from "../../postgres/jobs/requests.ts";
+import { checkRoom } from "../../postgres/contacts/stored-contacts.ts";
 import {
   type Staging,
   blockRow,
@@ -30,8 +41,8 @@ import {
   readDuplicates,
   sortOutPhones,
   writeStaged,
-} from "../../postgres/staging.ts";
-import { hasZonesFromPhone, readZoneSets } from "../../postgres/zone-sets.ts";
+} from "../../postgres/contacts/staging.ts";
+import { hasZonesFromPhone, readZoneSets } from "../../postgres/contacts/zone-sets.ts";
 import { type FileOptions, type FileRow, createContactFile, plainFile } from "../../files/contact-file.ts";
 import type { RejectedSheet } from "../../files/rejected-sheet.ts";
 import { readInBatches } from "./batches.ts";

@@ -1,5 +1,5 @@
 import { BatchJobError } from "../../domain/batch-job-error.ts";
-import type { ContactInput, FlawedInput } from "../../domain/contact.ts";
+import type { ContactInput, FlawedInput } from "../../domain/contacts/contact.ts";
 import { type FileRow, createContactFile, plainFile } from "../../files/contact-file.ts";
 import { type Limits, inPieces } from "./pieces.ts";
 

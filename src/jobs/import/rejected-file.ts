@@ -1,5 +1,5 @@
 import { writeCsv } from "../../files/csv-writer.ts";
-import { rejectedRow } from "../../postgres/staging.ts";
+import { rejectedRow } from "../../postgres/contacts/staging.ts";
 
 /** How many rejected rows there are to keep, and how large they are. */
 export type Kept = { readonly rows: number; readonly bytes: number };

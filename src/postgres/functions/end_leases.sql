@@ -1,6 +1,6 @@
 -- Ends live leases of one organization with their outcomes: the attempts become history, and contacts, counts and jobs
 -- follow. Leases that are not live any more are left alone. Whether a contact is called again, and when, follows from
--- what its job is set to under the lock, as domain/attempt.ts says of late reports.
+-- what its job is set to under the lock, as domain/contacts/attempt.ts says of late reports.
 --
 -- Arguments
 --   organization  whose jobs they are; leases of another's are not ended, nor are its jobs locked

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { sql } from "kysely";
-import type { Database } from "../database.ts";
+import type { Database } from "../connections/database.ts";
 
 /*
  * Each hot function is a file of SQL beside this one. Its name in the database ends in a hash of the file's text,

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from "kysely";
-import { blockBytes } from "../contact-blocks.ts";
+import { blockBytes } from "../contacts/contact-blocks.ts";
 
 /*
  * Who a job's contacts are never changes, and is in blocks; contact-blocks.ts says how. What has become of a contact

@@ -3,7 +3,7 @@ import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobu
 import { ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { BatchJobService } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
-import { isUuid } from "../../domain/job-id.ts";
+import { isUuid } from "../../domain/jobs/job-id.ts";
 import type { Metrics } from "../../vitals/metrics.ts";
 import { callIdHeader, codeName } from "../errors.ts";
 import { maybeCallerOf } from "../gate/gate.ts";

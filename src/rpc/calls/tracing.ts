@@ -6,7 +6,7 @@ import {
   createContextKey,
 } from "@connectrpc/connect";
 import type { CallTrace } from "../../domain/call-trace.ts";
-import { isUuid } from "../../domain/job-id.ts";
+import { isUuid } from "../../domain/jobs/job-id.ts";
 import type { Traces } from "../../vitals/traces.ts";
 import { codeName } from "../errors.ts";
 import { maybeCallerOf, needsKey } from "../gate/gate.ts";

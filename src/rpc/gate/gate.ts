@@ -19,7 +19,7 @@ import {
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { protoRoles } from "../convert.ts";
+import { protoRoles } from "../convert/convert.ts";
 import type { Refused } from "./refusals.ts";
 
 /** These need no API key; every other service does. */

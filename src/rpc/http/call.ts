@@ -14,7 +14,7 @@ import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { deliveryOf } from "../calls/delivery.ts";
 import { idempotencyKey } from "./idempotency-key.ts";
 import { maybeCallerOf } from "../gate/gate.ts";
-import { sendText } from "./pages.ts";
+import { sendText } from "./pages/pages.ts";
 import { hasLeft } from "./over-http2.ts";
 import { retryAfter, withRetryAfter } from "./retry-after.ts";
 import { readCall } from "./request.ts";

@@ -9,12 +9,12 @@ import {
   type ExportRejectedRowsResponse,
 } from "../../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
-import { protoContactStatuses } from "../convert.ts";
+import { protoContactStatuses } from "../convert/convert.ts";
 import type { InvokeMethod } from "../calls/invoke.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
 import { readQuery, refuse } from "./query.ts";
-import { sendText } from "./pages.ts";
+import { sendText } from "./pages/pages.ts";
 import { contactsOfJob, isUpload } from "./upload.ts";
 
 /** A client that has taken nothing for so long hears no more; its export has been broken off before. */

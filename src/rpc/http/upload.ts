@@ -7,7 +7,7 @@ import {
 } from "../../gen/callsheet/v1/suppression_service_pb.ts";
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { cutOff } from "./over-http2.ts";
-import { sendText } from "./pages.ts";
+import { sendText } from "./pages/pages.ts";
 import { clientLeft } from "../calls/last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";

@@ -4,7 +4,7 @@ import { type Violation, createValidator } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
 import { BatchJobError } from "../../domain/batch-job-error.ts";
 import { type FieldViolation, toConnectError } from "../errors.ts";
-import type { ServiceTable } from "../service-table.ts";
+import type { ServiceTable } from "../services/service-table.ts";
 
 /** The rule's own words, but for patterns, of which the API has one kind. */
 const describe = ({ ruleId, message }: Violation): string =>

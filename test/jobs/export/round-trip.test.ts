@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import type { ContactInput } from "../../../src/domain/contact.ts";
-import { currentContacts } from "../../../src/postgres/current-contacts.ts";
+import type { ContactInput } from "../../../src/domain/contacts/contact.ts";
+import { currentContacts } from "../../../src/postgres/contacts/current-contacts.ts";
 import { cellsOf, fileOf } from "../../support/exports.ts";
 import { aNewJob, createJobWith, onJob } from "../../support/make.ts";
 import { startParts } from "../../support/parts.ts";

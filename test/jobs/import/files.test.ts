@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { currentContacts } from "../../../src/postgres/current-contacts.ts";
+import { currentContacts } from "../../../src/postgres/contacts/current-contacts.ts";
 import { useFreshParts } from "../../support/fresh.ts";
 import { makeJob, onJob } from "../../support/make.ts";
 import type { Parts } from "../../support/parts.ts";

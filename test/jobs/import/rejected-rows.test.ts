@@ -5,13 +5,13 @@ import Papa from "papaparse";
 import { beforeEach, describe, expect, test } from "vitest";
 import { plainFile } from "../../../src/files/contact-file.ts";
 import { createRejectedFile } from "../../../src/jobs/import/rejected-file.ts";
-import { purgeDeletedContacts } from "../../../src/postgres/contacts.ts";
+import { purgeDeletedContacts } from "../../../src/postgres/contacts/contacts.ts";
 import {
   keepRejectedRows,
   organizationsWithOldRejectedRows,
   purgeRejectedRows,
-} from "../../../src/postgres/rejected-rows.ts";
-import { readContact } from "../../../src/postgres/contact-blocks.ts";
+} from "../../../src/postgres/contacts/rejected-rows.ts";
+import { readContact } from "../../../src/postgres/contacts/contact-blocks.ts";
 import { inNewOrganizations } from "../../leasing/leases.ts";
 import { cellsOf, joined } from "../../support/exports.ts";
 import { aNewJob, makeContacts, onJob } from "../../support/make.ts";

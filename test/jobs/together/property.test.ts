@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Command, jobStatuses } from "../../../src/domain/batch-job.ts";
+import { type Command, jobStatuses } from "../../../src/domain/jobs/batch-job.ts";
 import type { Caller } from "../../../src/domain/caller.ts";
 import { newTime, newTimeAt } from "../../support/commands.ts";
 import { eventually } from "../../support/eventually.ts";

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createBatchJobs } from "../../../src/jobs/batch-jobs.ts";
-import { openConnections } from "../../../src/postgres/connections.ts";
-import { lockJob } from "../../../src/postgres/batch-jobs.ts";
-import { claimRequest, keepAnswer } from "../../../src/postgres/requests.ts";
+import { openConnections } from "../../../src/postgres/connections/connections.ts";
+import { lockJob } from "../../../src/postgres/jobs/batch-jobs.ts";
+import { claimRequest, keepAnswer } from "../../../src/postgres/jobs/requests.ts";
 import { sql } from "kysely";
 import { aRequestId, askingOtherwise, newTime, newTimeAt } from "../../support/commands.ts";
 import { eventually } from "../../support/eventually.ts";

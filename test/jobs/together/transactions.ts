@@ -1,5 +1,5 @@
 import { createBatchJobs } from "../../../src/jobs/batch-jobs.ts";
-import type { Database } from "../../../src/postgres/database.ts";
+import type { Database } from "../../../src/postgres/connections/database.ts";
 import type { Parts } from "../../support/parts.ts";
 
 /** The commands of these parts, and for each transaction that they began whose it was. */

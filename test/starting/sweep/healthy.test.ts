@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createBatchJobs } from "../../../src/jobs/batch-jobs.ts";
-import { jobStatuses } from "../../../src/domain/batch-job.ts";
+import { jobStatuses } from "../../../src/domain/jobs/batch-job.ts";
 import { createFanOut } from "../../../src/starting/fan-out.ts";
 import { runSchedulerPass } from "../../../src/starting/scheduler.ts";
 import { createSweep } from "../../../src/starting/sweep.ts";

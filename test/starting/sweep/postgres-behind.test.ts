@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { describe, expect, test } from "vitest";
-import type { BatchJobRow } from "../../../src/postgres/tables.ts";
+import type { BatchJobRow } from "../../../src/postgres/schema/tables.ts";
 import { createSweep } from "../../../src/starting/sweep.ts";
 import { lease, reportAll } from "../../leasing/leases.ts";
 import { eventually } from "../../support/eventually.ts";

@@ -1,4 +1,9 @@
-import { type ContactInput, type Flaw, duplicatePhone, shownPhone } from "../../../../domain/contact.ts";
+import {
+  type ContactInput,
+  type Flaw,
+  duplicatePhone,
+  shownPhone,
+} from "../../../../domain/contacts/contact.ts";
 import { createRowReader } from "../../../../files/contact-rows.ts";
 import { phoneReader } from "../../../../files/phones.ts";
 import type { Columns } from "../../../../files/titles.ts";

@@ -1,5 +1,5 @@
 import { expose } from "comlink";
-import type { ContactInput } from "../../../../domain/contact.ts";
+import type { ContactInput } from "../../../../domain/contacts/contact.ts";
 import { badFile } from "../../../../files/bad-file.ts";
 import { createCsvReader } from "../../../../files/csv.ts";
 import { regions } from "../../../../files/phones.ts";

@@ -1,4 +1,4 @@
-import type { ContactInput, Flaw } from "../../../../domain/contact.ts";
+import type { ContactInput, Flaw } from "../../../../domain/contacts/contact.ts";
 import { absentCell, safeCell, toCell } from "../../../../files/cells.ts";
 import { writeCsv } from "../../../../files/csv-writer.ts";
 import { fieldTitle, rejectedTitles } from "../../../../files/result-titles.ts";

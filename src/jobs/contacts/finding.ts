@@ -1,0 +1,41 @@
+import type { BatchJob } from "../../domain/jobs/batch-job.ts";
+import type { Caller } from "../../domain/caller.ts";
+import { readPageToken, writePageToken } from "../../domain/page-token.ts";
+import { findContactsByPhone } from "../../postgres/phones/find-contacts.ts";
+import { search } from "../../postgres/connections/searches.ts";
+import { createLongPages } from "../long-pages.ts";
+import { readPhone } from "./phone-argument.ts";
+import { type Contact, type Reads, isJobCursor, pageSizeOf, shown } from "../queries.ts";
+
+export type FoundContact = { readonly job: BatchJob; readonly contact: Contact };
+
+/** Finds the contacts of an organization by their phone. */
+export function createFinding({ searches }: Pick<Reads, "searches">) {
+  const inTurn = createLongPages();
+
+  return {
+    /** One page of the contacts with a phone, that of the newest job first; a short one where more would not fit. */
+    async findContacts(
+      { organizationId }: Caller,
+      written: string,
+      page: { size: number; token: string },
+    ): Promise<{ found: FoundContact[]; nextPageToken: string }> {
+      const phone = readPhone(written, "phone");
+      const scope = ["found contacts", organizationId, phone];
+      const cursor = readPageToken(page.token, scope, isJobCursor);
+      const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
+      const size = pageSizeOf(page.size);
+      const { found, goesOnAfter } = await inTurn({ organizationId, size }, () =>
+        search(searches.of(organizationId), (trx) =>
+          findContactsByPhone(trx, organizationId, phone, { after, size }),
+        ),
+      );
+      return {
+        found: found.map(({ job, contact }) => ({ job, contact: shown(contact, job) })),
+        nextPageToken: goesOnAfter
+          ? writePageToken(scope, [goesOnAfter.createdAt.getTime(), goesOnAfter.id])
+          : "",
+      };
+    },
+  };
+}

@@ -1,0 +1,68 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { sql } from "kysely";
+import { jittered } from "../../timing/loop.ts";
+import type { Database } from "../connections/database.ts";
+import type { SchemaChanges } from "./schema-range.ts";
+
+/*
+ * Indexes of tables that may be large when they come to have them. A migration would hold up all who write such a table
+ * for as long as it takes to read it. So these are built afterwards, while everybody works on.
+ */
+const indexes = [
+  {
+    after: "0027-events",
+    name: "attempts_in_log",
+    build: (schema: string) => sql`
+      create unique index concurrently attempts_in_log on ${sql.id(schema, "attempts")} (organization_id, sequence)
+      where sequence is not null`,
+  },
+  {
+    after: "0027-events",
+    name: "attempts_of_job_in_log",
+    build: (schema: string) => sql`
+      create index concurrently attempts_of_job_in_log on ${sql.id(schema, "attempts")} (organization_id, job_id, (sequence + 0))
+      where sequence is not null`,
+  },
+  {
+    after: "0027-events",
+    name: "events_of_job",
+    build: (schema: string) => sql`
+      create index concurrently events_of_job on ${sql.id(schema, "events")} (organization_id, batch_job_id, (sequence + 0))
+      where batch_job_id is not null`,
+  },
+];
+
+const pauseMs = 200;
+
+/** The lock under which they are built. Who waits for it must hold no snapshot, for which a build would wait. */
+const lock = sql`hashtextextended('callsheet: large indexes of ' || current_database(), 0)`;
+
+async function isBuilt(db: Database, schema: string, name: string): Promise<boolean> {
+  const { rows } = await sql`
+    select from pg_index join pg_class on pg_class.oid = indexrelid join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = ${schema} and relname = ${name} and indisvalid`.execute(db);
+  return rows.length > 0;
+}
+
+/** Builds those that are not there, also where somebody was killed in the middle. One replica does, the others wait. */
+export async function buildLargeIndexes(db: Database, schema: string, changes: SchemaChanges): Promise<void> {
+  await db.connection().execute(async (connection) => {
+    for (const { name, build } of indexes.filter(({ after }) => after in changes)) {
+      while (!(await isBuilt(connection, schema, name))) {
+        const { rows } = await sql<{ isOurs: boolean }>`
+          select pg_try_advisory_lock(${lock}) as "isOurs"`.execute(connection);
+        if (rows[0]?.isOurs !== true) {
+          await delay(jittered(pauseMs));
+          continue;
+        }
+        try {
+          if (await isBuilt(connection, schema, name)) continue;
+          await sql`drop index concurrently if exists ${sql.id(schema, name)}`.execute(connection);
+          await build(schema).execute(connection);
+        } finally {
+          await sql`select pg_advisory_unlock(${lock})`.execute(connection);
+        }
+      }
+    }
+  });
+}

@@ -86,6 +86,8 @@ const suppressOthers = (phones: number) => (service: FreshService) =>
     );
     await client.query("update organizations set suppressed_phones = $1", [phones]);
     await client.query("vacuum analyze suppressed_phones");
+    // Else what writes them to disk later is on the account of the leases.
+    await client.query("checkpoint");
   });
 
 export const suppressing = ({ contacts, dispatched }: Sizes): Workload => ({

@@ -11,7 +11,7 @@ import type { Queries, Reads } from "./queries.ts";
 /** What a plan assumes. */
 export type Assumptions = {
   /** Undefined for the time that the job has, or now. */
-  readonly startAt: Date | undefined;
+  readonly startTime: Date | undefined;
   readonly callDurationMs: number;
   readonly outcomes: readonly { readonly outcome: Outcome; readonly share: number }[];
 };
@@ -72,7 +72,7 @@ export function createPlans({
       databaseNow(db),
     ]);
     const contactsIn = job.finishedAt === null ? byZones(await openInSets(db, job)) : [];
-    const asked = assumed.startAt ?? (job.status === "scheduled" ? job.scheduledStartTime : null);
+    const asked = assumed.startTime ?? (job.status === "scheduled" ? job.scheduledStartTime : null);
     const startMs = Math.max(now.getTime(), asked?.getTime() ?? 0);
     const { sets, ...run } = planOf({
       startMs,

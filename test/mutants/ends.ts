@@ -120,7 +120,7 @@ export const endings: Mutant[] = [
   {
     guard: "an end is ahead, and after the start",
     file: "src/jobs/commands/new-job.ts",
-    text: "if (startAt === null || endAt === null || startAt < endAt) return;",
+    text: "if (scheduledStartTime === null || endAt === null || scheduledStartTime < endAt) return;",
     instead: "return;",
     test,
     title: "that is not after the start, and so is a start that is not before the end",

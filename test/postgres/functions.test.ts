@@ -259,8 +259,8 @@ test("every outcome is counted as the final one of a contact", () => {
   expect(added).toEqual(["waiting_retry", ...outcomes].map((o) => [o, o, o]));
 });
 
-/** From before the rule, and so as they are for ever; none comes to these. */
-const carriersOfOld: Record<string, string> = {
+/** They are as they are for ever; none comes to these without a reason. */
+const carriers: Record<string, string> = {
   "0008-last-attempts.ts": "from before functions had files; what it made is called by no version any more",
   "0014-access.ts":
     "triggers that count stored contacts: a trigger is a part of its table, as a constraint is, and there is one for all versions that run side by side",
@@ -268,7 +268,7 @@ const carriersOfOld: Record<string, string> = {
     "what read blocks and statuses; later versions do so by functions in files, or by none",
 };
 
-test("no migration carries the text of a function, but for those from before", () => {
+test("no migration carries the text of a function, but for those that are listed here with a reason", () => {
   const migrations = join(root, "src/postgres/migrations");
   // What a migration makes for itself is gone with it.
   const carrying = readdirSync(migrations).filter((file) =>
@@ -276,7 +276,7 @@ test("no migration carries the text of a function, but for those from before", (
       readFileSync(join(migrations, file), "utf8"),
     ),
   );
-  expect(carrying).toEqual(Object.keys(carriersOfOld));
+  expect(carrying).toEqual(Object.keys(carriers));
 });
 
 test.each(Object.entries(putInPlace))("%s is no call where it is used", async (file, given) => {

@@ -96,13 +96,13 @@ const wordsOf = (ms: number, zone: Zone, includeOffset: boolean): string =>
   String(DateTime.fromMillis(ms, { zone }).toISO({ includeOffset, suppressMilliseconds: true }));
 
 /**
- * The words, as `parseStartTime` reads them, for what the clocks of the zone show so much after they show `startAt`, or
+ * The words, as `parseStartTime` reads them, for what the clocks of the zone show so much after they show `scheduledStartTime`, or
  * before that. Of a time that occurs twice they mean the first, or the second if the first is on the wrong side of
- * `startAt`.
+ * `scheduledStartTime`.
  */
-export function shiftStartTime(startAt: Date, shiftMs: number, timeZone: string): string {
+export function shiftStartTime(scheduledStartTime: Date, shiftMs: number, timeZone: string): string {
   const zone = IANAZone.create(timeZone);
-  const atMs = startAt.getTime();
+  const atMs = scheduledStartTime.getTime();
   const wallMs = atMs + zone.offset(atMs) * 60_000 + shiftMs;
   const words = wordsOf(wallMs, FixedOffsetZone.utcInstance, false);
   if (wallMs > lastInstantMs) throw tooLate(words);

@@ -57,22 +57,22 @@ export function checkAhead(instant: Date, now: Date, { field, what }: { field: s
 }
 
 /** Refuses an end that is not ahead, or that would come before the start of a scheduled job. */
-export function checkEnd(endAt: Date | null, now: Date, startAt: Date | null): void {
+export function checkEnd(endAt: Date | null, now: Date, scheduledStartTime: Date | null): void {
   if (endAt === null) return;
   checkAhead(endAt, now, { field: "end_at", what: "end" });
-  checkStartsBeforeEnd(startAt, endAt, "end_at");
+  checkStartsBeforeEnd(scheduledStartTime, endAt, "end_at");
 }
 
 /** `field` is what the request gives of the two. */
 export function checkStartsBeforeEnd(
-  startAt: Date | null,
+  scheduledStartTime: Date | null,
   endAt: Date | null,
   field: "end_at" | "scheduled_start_time",
 ): void {
-  if (startAt === null || endAt === null || startAt < endAt) return;
+  if (scheduledStartTime === null || endAt === null || scheduledStartTime < endAt) return;
   throw wrongField(
     field,
-    `the batch job must start before its end, and ${startAt.toISOString()} is not before ${endAt.toISOString()}`,
+    `the batch job must start before its end, and ${scheduledStartTime.toISOString()} is not before ${endAt.toISOString()}`,
   );
 }
 

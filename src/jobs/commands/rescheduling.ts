@@ -46,11 +46,11 @@ const { reschedule } = jobCommands;
 
 /** Refuses a job whose start was moved out of the window since it was looked for. */
 function checkStillMeant(job: JobState, { scheduledStartTime: window }: JobFilter): void {
-  const startAt = job.scheduledStartTimeMs === null ? null : new Date(job.scheduledStartTimeMs);
-  if (isIn(startAt, window)) return;
+  const scheduledStartTime = job.scheduledStartTimeMs === null ? null : new Date(job.scheduledStartTimeMs);
+  if (isIn(scheduledStartTime, window)) return;
   throw new BatchJobError(
     "revision_mismatch",
-    `The batch job's start was moved out of the window meanwhile, to ${startAt?.toISOString() ?? "no time"}; call again if it is to be moved all the same.`,
+    `The batch job's start was moved out of the window meanwhile, to ${scheduledStartTime?.toISOString() ?? "no time"}; call again if it is to be moved all the same.`,
     { batchJobId: job.id, revision: String(job.revision) },
   );
 }

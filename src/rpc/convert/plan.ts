@@ -8,7 +8,7 @@ import { readDuration, readOutcomes } from "./convert.ts";
 export function readAssumptions(request: PlanBatchJobRequest): Assumptions {
   const { startTime, assumedCallDuration: duration } = request;
   return {
-    startAt: startTime && timestampDate(startTime),
+    startTime: startTime && timestampDate(startTime),
     callDurationMs: duration === undefined ? 0 : readDuration("assumed_call_duration", duration),
     outcomes: request.assumedOutcomes.flatMap(({ outcome, share }) =>
       readOutcomes([outcome]).map((word) => ({ outcome: word, share })),

@@ -57,8 +57,8 @@ export const suppression: Mutant[] = [
   {
     guard: "many phones that are taken for new, of which some are not, are added as any others",
     file: suppressedPhones,
-    text: "if (numAffectedRows === BigInt(length)) return {",
-    instead: "if (numAffectedRows !== undefined) return {",
+    text: "return rows[0]?.areNew === true ? {",
+    instead: "return rows[0]?.areNew !== undefined ? {",
     test: "test/service/suppression.test.ts",
     title: "by the hundred, of which a few are there, or expired, or there twice, are counted as one by one",
   },

@@ -66,6 +66,7 @@ export const functions = {
   lockForCommands: read("lock_for_commands"),
   writeCommands: read("write_commands", [contactCounts, writeEvents]),
   noteEntriesRemoved: read("note_entries_removed"),
+  addNewPhones: read("add_new_phones"),
   startDueJobs: read("start_due_jobs", [takeSequences, contactCounts]),
 };
 

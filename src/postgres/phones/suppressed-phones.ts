@@ -3,6 +3,7 @@ import { BatchJobError } from "../../domain/batch-job-error.ts";
 import type { SuppressedPhone, SuppressedPhoneInput } from "../../domain/contacts/suppressed-phone.ts";
 import type { Trx } from "../jobs/batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
+import { functions } from "../functions/functions.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
 
 /*
@@ -136,16 +137,18 @@ async function writeNew(
 ): Promise<Written | undefined> {
   const { length } = entries;
   if (length <= sampled || !(await mayBeNew(trx, organizationId, entries))) return undefined;
-  await sql`savepoint new_phones`.execute(trx);
-  const { numAffectedRows } = await sql`
-    insert into suppressed_phones (organization_id, phone, added_at, expires_at, reason)
-    select ${organizationId}::int, phone, ${timeNow}, expires_at, reason from ${asEntries(entries)}
-    on conflict do nothing
+  const phones = plainArray(entries.map(({ phone }) => inDigits(phone)));
+  const reasons = oneOrEach(entries.map(({ reason }) => reason));
+  const expiries = plainArray(oneOrEach(entries.map(expiryOf)));
+  const { rows } = await sql<{ areNew: boolean }>`
+    select ${sql.id(functions.addNewPhones.name)}(${organizationId}, ${phones}, ${reasons}, ${expiries}) as "areNew"
   `.execute(trx);
-  if (numAffectedRows === BigInt(length)) return { added: length, more: length, written: length };
-  await sql`rollback to savepoint new_phones`.execute(trx);
-  return undefined;
+  return rows[0]?.areNew === true ? { added: length, more: length, written: length } : undefined;
 }
+
+/** Those of each, or one, if it is that of all. */
+const oneOrEach = (values: readonly string[]): readonly string[] =>
+  values.every((value) => value === values[0]) ? values.slice(0, 1) : values;
 
 /** Notes so many phones more, or fewer, in the organization's row, which is locked from then on. */
 async function count(trx: Trx, organizationId: number, more: number): Promise<void> {

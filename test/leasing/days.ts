@@ -7,6 +7,7 @@ import { eventually } from "../support/eventually.ts";
 import { aNewJob, onJob } from "../support/make.ts";
 import { startParts } from "../support/parts.ts";
 import { removeKeysUnder } from "../support/redis-keys.ts";
+import { beyondRamp, mostAtOnce, mostIn, tooFast } from "./how-fast.ts";
 import { lease, letRunOut, limitOrganization, report } from "./leases.ts";
 
 /*
@@ -20,6 +21,10 @@ export type Campaign = {
   /** Of the contacts in turn; the last of them is the job's own, which its contacts do not say. */
   readonly zones: readonly string[];
   readonly days: number;
+  /** Of its job, in calls a second, in every other stretch of the run; in the others there is none. */
+  readonly pace: number;
+  /** Over so long from its start the limit of its job grows. */
+  readonly rampUpMs: number;
   readonly print?: (line: string) => void;
 };
 
@@ -34,19 +39,29 @@ const hours: CallingHours = {
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
+/** Of the job, and of its organization. */
 const limit = 500;
+const limitOfAll = 450;
 const suppressedEach = 100;
 /** The clock runs for so long before hours begin or end, and at least so long in all. */
 const beforeMs = 250;
 const leastMs = 900;
 
-/** A stretch of time in which the clock ran, so far ahead of the real one. */
-type Stretch = { readonly fromMs: number; untilMs: number; readonly aheadMs: number };
+/** A stretch of time in which the clock ran, so far ahead of the real one, and the pace in it. */
+type Stretch = {
+  readonly fromMs: number;
+  untilMs: number;
+  readonly aheadMs: number;
+  readonly pace: number | null;
+};
 
 export type Outcome = {
   readonly calls: number;
   readonly outside: number;
   readonly mostAtOnce: number;
+  readonly beyondRamp: number;
+  /** What broke the pace in a stretch that had one, or in any ten seconds of it. */
+  readonly tooFast: readonly string[];
   readonly twiceAtOnce: number;
   readonly suppressedLate: number;
   readonly counts: Readonly<Record<string, number>>;
@@ -83,13 +98,13 @@ function turningPoints({ zones, days }: Campaign, startMs: number): number[] {
 
 /** Runs the campaign, and tells what has come of it. */
 export async function runDays(campaign: Campaign): Promise<Outcome> {
-  const { contacts, zones, print = () => {} } = campaign;
+  const { contacts, zones, pace, rampUpMs, print = () => {} } = campaign;
   await using first = await startParts();
   await using stack = new AsyncDisposableStack();
   const replicas = [first];
   for (let i = 0; i < 2; i += 1) replicas.push(stack.use(await startParts({ beside: first })));
   const { db, caller, redis, prefix } = first;
-  await limitOrganization(first, limit);
+  await limitOrganization(first, limitOfAll);
   const { batchJobId: id } = await first.jobs.create(
     onJob(first, ""),
     aNewJob({
@@ -97,6 +112,7 @@ export async function runDays(campaign: Campaign): Promise<Outcome> {
       timeZone: zones.at(-1) ?? "",
       callingHours: hours,
       concurrentCallLimit: limit,
+      rampUpMs,
       maxAttempts: 3,
       retryOn: ["busy", "unknown"],
       retryDelaysMs: [0],
@@ -207,6 +223,13 @@ export async function runDays(campaign: Campaign): Promise<Outcome> {
 
   const isEnded = async () => (await first.jobs.get(caller, id)).finishedAt !== null;
 
+  // Its limit has grown while everything was made ready.
+  const { started_at: startedAt } = await db
+    .updateTable("batch_jobs")
+    .set({ started_at: sql<Date>`clock_timestamp()` })
+    .where("id", "=", id)
+    .returning("started_at")
+    .executeTakeFirstOrThrow();
   const startMs = Date.now();
   const points = turningPoints(campaign, startMs);
   const each = Math.ceil((contacts * 1.25) / points.length);
@@ -215,12 +238,15 @@ export async function runDays(campaign: Campaign): Promise<Outcome> {
     // What is left after the last day is called in days that are the same again, a week later.
     const aheadMs = pointMs + 7 * dayMs * Math.floor(turn / points.length) - beforeMs - Date.now();
     if (turn > 40 * points.length) throw new Error("the job does not end");
-    const stretch: Stretch = { fromMs: first.clock.now(), untilMs: 0, aheadMs };
+    const callsPerSecond = (turn + Math.floor(turn / points.length)) % 2 === 1 ? pace : null;
+    await first.jobs.update(onJob(first, id), { callsPerSecond });
+    const stretch: Stretch = { fromMs: first.clock.now(), untilMs: 0, aheadMs, pace: callsPerSecond };
     const opensMs = await moveClock(aheadMs);
     await callFor(Date.now() + leastMs, each);
     stretch.untilMs = first.clock.now();
     stretches.push(stretch);
-    await noteLateness(stretch, opensMs);
+    // What has a pace may wait for it.
+    if (stretch.pace === null) await noteLateness(stretch, opensMs);
     await endAbandoned();
     if (turn % 10 === 3) await loseRedis();
     if (turn % 10 === 6) await replaceReplica();
@@ -246,9 +272,12 @@ export async function runDays(campaign: Campaign): Promise<Outcome> {
   }
 
   const { counts } = await first.jobs.get(caller, id);
-  const { rows } = await sql<{ number: number; leasedMs: number }>`
-    select number, (extract(epoch from leased_at) * 1000)::bigint as "leasedMs" from all_attempts
-    where job_id = ${id} and outcome is distinct from 'suppressed'`.execute(db);
+  const { rows } = await sql<{ number: number; leasedMs: number; endedMs: number | null }>`
+    select number, (extract(epoch from leased_at) * 1000)::bigint as "leasedMs",
+      (extract(epoch from ended_at) * 1000)::bigint as "endedMs"
+    from all_attempts
+    where job_id = ${id} and outcome is distinct from 'suppressed' order by leased_at`.execute(db);
+  const calls = rows.map(({ leasedMs, endedMs }) => ({ fromMs: leasedMs, untilMs: endedMs ?? Infinity }));
   const outside = rows.filter(({ number, leasedMs }) => {
     const stretch = stretches.find(
       ({ fromMs, untilMs }) => fromMs - 5 <= leasedMs && leasedMs <= untilMs + 5,
@@ -256,17 +285,14 @@ export async function runDays(campaign: Campaign): Promise<Outcome> {
     const zone = zones[(number - 1) % zones.length] ?? "";
     return stretch === undefined || !isOpen([hours], [zone], leasedMs + stretch.aheadMs);
   }).length;
-  const [atOnce] = (
-    await sql<{ most: number }>`
-      select max(open)::int as most from (
-        select sum(by) over (order by at, by) as open from (
-          select leased_at as at, 1 as by from all_attempts where job_id = ${id} and outcome is distinct from 'suppressed'
-          union all
-          select ended_at, -1 from all_attempts
-          where job_id = ${id} and ended_at is not null and outcome is distinct from 'suppressed'
-        ) as edges
-      ) as running`.execute(db)
-  ).rows;
+  const broken = stretches.flatMap(({ fromMs, untilMs, pace: perSecond }) => {
+    if (perSecond === null) return [];
+    const times = calls.flatMap((call) =>
+      call.fromMs >= fromMs && call.fromMs <= untilMs ? call.fromMs : [],
+    );
+    const most = mostIn(10_000, times);
+    return [...tooFast(times, perSecond), ...(most > 10.2 * perSecond ? [`${most} in ten seconds`] : [])];
+  });
   const [twice] = (
     await sql<{ count: number }>`
       select count(*)::int as count from all_attempts a
@@ -283,9 +309,11 @@ export async function runDays(campaign: Campaign): Promise<Outcome> {
         and extract(epoch from a.leased_at) * 1000 > s.at_ms + 5`.execute(db)
   ).rows;
   return {
-    calls: rows.length,
+    calls: calls.length,
     outside,
-    mostAtOnce: atOnce?.most ?? 0,
+    mostAtOnce: mostAtOnce(calls),
+    beyondRamp: beyondRamp(calls, { startMs: startedAt?.getTime() ?? NaN, limit, rampUpMs }),
+    tooFast: broken,
     twiceAtOnce: twice?.count ?? 0,
     suppressedLate: late?.count ?? 0,
     counts,

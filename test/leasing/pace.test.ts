@@ -8,6 +8,7 @@ import { telling } from "../../src/postgres/events/events.ts";
 import { updateOrganization } from "../../src/postgres/organizations.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { type Call, mostAtOnce, mostIn, tooFast } from "./how-fast.ts";
 import { forNewOrganization, lease, leaseOne, limitOrganization, reportAll, runJob } from "./leases.ts";
 import { wired } from "./wired.ts";
 import { offerOf } from "../support/offers.ts";
@@ -73,43 +74,17 @@ async function leasedAt(jobIds: readonly string[]): Promise<number[]> {
   return rows.map(({ leased_at }) => leased_at.getTime());
 }
 
-/** The spans in which there were more leases than the pace allows with what it makes up for. */
-const tooFast = (times: readonly number[], perSecond: number): string[] =>
-  times.flatMap((from, i) =>
-    times.slice(i).flatMap((until, n) => {
-      // Instants are cut to milliseconds.
-      const allowed = 1 + ((until - from + 1 + 150) / 1_000) * perSecond;
-      return n + 1 > Math.ceil(allowed) ? [`${n + 1} in ${until - from} ms`] : [];
-    }),
-  );
-
-/** The most leases in any time of so many ms. */
-function mostIn(ms: number, times: readonly number[]): number {
-  let [most, first] = [0, 0];
-  for (const [i, time] of times.entries()) {
-    while ((times[first] ?? time) <= time - ms) first += 1;
-    most = Math.max(most, i - first + 1);
-  }
-  return most;
-}
-
-/** The most calls of these jobs that went on at once, by the rows; one may begin in the instant that another ends. */
-async function mostAtOnce(jobIds: readonly string[]): Promise<number> {
+/** The calls of these jobs, by the rows. */
+async function callsOf(jobIds: readonly string[]): Promise<Call[]> {
   const rows = await parts.db
     .selectFrom("all_attempts")
     .select(["leased_at", "ended_at"])
     .where("job_id", "in", jobIds)
     .execute();
-  const changes = rows.flatMap(({ leased_at, ended_at }) => [
-    { atMs: leased_at.getTime(), by: 1 },
-    { atMs: ended_at?.getTime() ?? Infinity, by: -1 },
-  ]);
-  let [calls, most] = [0, 0];
-  for (const { by } of changes.toSorted((a, b) => a.atMs - b.atMs || a.by - b.by)) {
-    calls += by;
-    most = Math.max(most, calls);
-  }
-  return most;
+  return rows.map(({ leased_at, ended_at }) => ({
+    fromMs: leased_at.getTime(),
+    untilMs: ended_at?.getTime() ?? Infinity,
+  }));
 }
 
 const spanOf = (times: readonly number[]): number => (times.at(-1) ?? 0) - (times[0] ?? 0);
@@ -139,8 +114,8 @@ describe("the pace of a job", () => {
     expect(mostIn(10_000, times)).toBeLessThanOrEqual(10_200);
     expect(mostIn(1_000, times)).toBeLessThanOrEqual(1_152);
     expect(mostIn(10_000, await leasedAt([slower]))).toBeLessThanOrEqual(1_020);
-    expect(await mostAtOnce([jobId])).toBeLessThanOrEqual(200);
-    expect(await mostAtOnce([jobId, slower])).toBeLessThanOrEqual(300);
+    expect(mostAtOnce(await callsOf([jobId]))).toBeLessThanOrEqual(200);
+    expect(mostAtOnce(await callsOf([jobId, slower]))).toBeLessThanOrEqual(300);
     // Nobody says how fast a busy machine is; some of them come together.
     expect(times.length).toBeGreaterThan(1_000);
   }, 120_000);

@@ -2,7 +2,10 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
-import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import {
+  ContactWorkerService,
+  type LeasedContact,
+} from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { liftLimit } from "./dispatch.ts";
 import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
@@ -10,7 +13,7 @@ import { cpuSecondsOf, withPostgres, withRedis } from "./measure.ts";
 import { type LatePeer, bullmqDelayed, graphileRunAt, pgBossStartAfter } from "./peer-schedule.ts";
 import { type Entrant, type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
-const summary = (lags: readonly number[]): Sample => ({
+export const summary = (lags: readonly number[]): Sample => ({
   value: at(lags, 0.99),
   extra: { "p50, ms": at(lags, 0.5), "least, ms": Math.min(...lags), "most, ms": Math.max(...lags) },
 });
@@ -18,8 +21,11 @@ const summary = (lags: readonly number[]): Sample => ({
 /** Far longer than any of them needs. */
 const patienceMs = 120_000;
 
-/** When each job is due, by its id. */
-type Due = ReadonlyMap<string, number>;
+/** How many contacts come due, and when each does. */
+export type Due = {
+  readonly contacts: number;
+  readonly at: (contact: Pick<LeasedContact, "batchJobId" | "number">) => number;
+};
 
 /** Has a job of one contact scheduled for each of these times, in Postgres and in Redis. */
 async function scheduleJobs({ databaseUrl, redisUrl }: FreshService, times: readonly Date[]): Promise<Due> {
@@ -52,26 +58,31 @@ async function scheduleJobs({ databaseUrl, redisUrl }: FreshService, times: read
     }
   });
   if (Date.now() > (times[0]?.getTime() ?? 0)) throw new Error("the first job was due before all were there");
-  return new Map(jobs.map(({ id, time }) => [id, time.getTime()]));
+  const due = new Map<string, number>(jobs.map(({ id, time }) => [id, time.getTime()]));
+  return { contacts: jobs.length, at: ({ batchJobId }) => due.get(batchJobId) ?? Number.NaN };
 }
 
 /** Those of the times that count: what is due before is there to warm up, and the same for all. */
-type Plan = { readonly times: readonly Date[]; readonly countedFrom: number };
+export type Plan = { readonly times: readonly Date[]; readonly countedFrom: number };
 
-const workers = 8;
+export const workers = 8;
 const batch = 1_000;
 
 /** How late each contact came to a worker that waited for it. It is reported at once, and its worker waits for more. */
-async function leasedLags(service: FreshService, due: Due, { countedFrom }: Plan): Promise<number[]> {
+export async function leasedLags(
+  service: FreshService,
+  due: Due,
+  { countedFrom }: Pick<Plan, "countedFrom">,
+): Promise<number[]> {
   const { leaseContacts, reportOutcomes } = ContactWorkerService.method;
   const client = openGrpcClient(service.grpcAddress, service.apiKey);
   const lags: number[] = [];
   const until = performance.now() + patienceMs;
   const reports: Promise<unknown>[] = [];
-  let left = due.size;
+  let left = due.contacts;
   const worker = async (workerId: string) => {
     while (left > 0) {
-      if (performance.now() > until) throw new Error(`${left} of ${due.size} contacts were not leased`);
+      if (performance.now() > until) throw new Error(`${left} of ${due.contacts} contacts were not leased`);
       const { contacts } = await client.call(leaseContacts, {
         workerId,
         maxContacts: batch,
@@ -79,8 +90,8 @@ async function leasedLags(service: FreshService, due: Due, { countedFrom }: Plan
       });
       const now = performance.timeOrigin + performance.now();
       left -= contacts.length;
-      for (const { batchJobId } of contacts) {
-        const dueAt = due.get(batchJobId) ?? Number.NaN;
+      for (const contact of contacts) {
+        const dueAt = due.at(contact);
         if (dueAt >= countedFrom) lags.push(now - dueAt);
       }
       if (contacts.length > 0) {
@@ -99,8 +110,8 @@ async function leasedLags(service: FreshService, due: Due, { countedFrom }: Plan
 async function committedLags(service: FreshService, due: Due, { countedFrom }: Plan): Promise<number[]> {
   return await withPostgres(service.databaseUrl, async (client) => {
     const until = performance.now() + patienceMs;
-    for (let left = due.size; left > 0;) {
-      if (performance.now() > until) throw new Error(`${left} of ${due.size} jobs were not started`);
+    for (let left = due.contacts; left > 0;) {
+      if (performance.now() > until) throw new Error(`${left} of ${due.contacts} jobs were not started`);
       await delay(500);
       const { rows } = await client.query<{ left: number }>(
         "select count(*)::int as left from batch_jobs where status = 'scheduled'",
@@ -116,7 +127,9 @@ async function committedLags(service: FreshService, due: Due, { countedFrom }: P
   });
 }
 
-async function callsheet(lagsOf: typeof leasedLags, make: () => Plan): Promise<Sample> {
+type LagsOf = (service: FreshService, due: Due, plan: Plan) => Promise<number[]>;
+
+async function callsheet(lagsOf: LagsOf, make: () => Plan): Promise<Sample> {
   await using service = await startFreshService({ commitTimes: lagsOf === committedLags });
   await liftLimit(service);
   const plan = make();
@@ -132,7 +145,7 @@ const warmedUp = (warmUp: readonly Date[], counted: readonly Date[]): Plan => ({
   countedFrom: counted[0]?.getTime() ?? 0,
 });
 
-function spacedPlan(count: number): Plan {
+export function spacedPlan(count: number): Plan {
   let time = inMs(2_000).getTime();
   // 10 to 90 ms apart, the same in every run.
   const times = Array.from({ length: count + 30 }, (_, i) => new Date((time += 10 + ((i * 37) % 81))));

@@ -5,6 +5,7 @@ import { logging } from "./events.ts";
 import { exporting } from "./export.ts";
 import { importing } from "./import.ts";
 import { finding } from "./lists.ts";
+import { opening } from "./openings.ts";
 import { paths } from "./paths.ts";
 import { rescheduling } from "./rescheduling.ts";
 import { suppressing } from "./suppression.ts";
@@ -23,6 +24,7 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     finding,
     sending,
     spaced,
+    opening,
     atOnce,
     manyAtOnce,
     ...commandWorkloads,

@@ -28,7 +28,7 @@ export const notNow = (): CallingHours => ({
 /** A zone where it is this hour of the day now. */
 export function zoneAt(hourOfDay: number): string {
   const ahead = ((hourOfDay - new Date().getUTCHours() + 36) % 24) - 12;
-  return ahead === 0 ? "Etc/GMT" : `Etc/GMT${ahead > 0 ? "-" : "+"}${Math.abs(ahead)}`;
+  return ahead === 0 ? "UTC" : `Etc/GMT${ahead > 0 ? "-" : "+"}${Math.abs(ahead)}`;
 }
 
 /** Hours around these hours of the day, which are at least three apart: an hour before and one after. */

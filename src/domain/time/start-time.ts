@@ -96,9 +96,9 @@ const wordsOf = (ms: number, zone: Zone, includeOffset: boolean): string =>
   String(DateTime.fromMillis(ms, { zone }).toISO({ includeOffset, suppressMilliseconds: true }));
 
 /**
- * The words, as `parseStartTime` reads them, for what the clocks of the zone show so much after they show `scheduledStartTime`, or
- * before that. Of a time that occurs twice they mean the first, or the second if the first is on the wrong side of
- * `scheduledStartTime`.
+ * The words, as `parseStartTime` reads them, for what the clocks of the zone show so much after they show
+ * `scheduledStartTime`, or before that. Of a time that occurs twice they mean the first, or the second if the first is
+ * on the wrong side of `scheduledStartTime`.
  */
 export function shiftStartTime(scheduledStartTime: Date, shiftMs: number, timeZone: string): string {
   const zone = IANAZone.create(timeZone);

@@ -2,10 +2,12 @@ import type { BatchJob } from "../domain/jobs/batch-job.ts";
 import { wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import type { Outcome } from "../domain/contacts/contact.ts";
+import { withoutSuppressed } from "../domain/jobs/holds.ts";
 import { type Plan, planOf } from "../domain/jobs/plan.ts";
 import { databaseNow } from "../postgres/jobs/batch-jobs.ts";
 import { findOrganization } from "../postgres/organizations.ts";
 import { openInSets } from "../postgres/contacts/zone-sets.ts";
+import { countSuppressed } from "../postgres/phones/suppressed-contacts.ts";
 import type { Queries, Reads } from "./queries.ts";
 
 /** What a plan assumes. */
@@ -17,7 +19,13 @@ export type Assumptions = {
 };
 
 export type PlannedSet = { zones: readonly string[]; contacts: number; opensAtMs: number | undefined };
-export type PlannedRun = Omit<Plan, "sets"> & { startMs: number; sets: PlannedSet[]; neverCalled: number };
+export type PlannedRun = Omit<Plan, "sets"> & {
+  startMs: number;
+  sets: PlannedSet[];
+  neverCalled: number;
+  /** Those whose phones are suppressed; they are in no set. */
+  suppressed: number;
+};
 
 /** Of all attempts those that end so that the job tries again. */
 function retriedShareOf({ retryOn }: BatchJob, { outcomes }: Assumptions): number {
@@ -71,7 +79,10 @@ export function createPlans({
       findOrganization(db, caller.organizationId),
       databaseNow(db),
     ]);
-    const contactsIn = job.finishedAt === null ? byZones(await openInSets(db, job)) : [];
+    const open = job.finishedAt === null ? await openInSets(db, job) : [];
+    const listed = open.length > 0 ? await countSuppressed(db, job) : [];
+    const withoutListed = open.map((set) => withoutSuppressed(set, listed));
+    const contactsIn = byZones(withoutListed.filter(({ pending, waiting }) => pending + waiting > 0));
     const asked = assumed.startTime ?? (job.status === "scheduled" ? job.scheduledStartTime : null);
     const startMs = Math.max(now.getTime(), asked?.getTime() ?? 0);
     const { sets, ...run } = planOf({
@@ -96,6 +107,7 @@ export function createPlans({
       ...run,
       startMs,
       sets: planned,
+      suppressed: withoutListed.reduce((sum, set) => sum + set.suppressed, 0),
       neverCalled: planned.reduce((sum, set) => sum + (set.opensAtMs === undefined ? set.contacts : 0), 0),
     };
   };

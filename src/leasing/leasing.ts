@@ -39,7 +39,7 @@ export type Leasing = AsyncDisposable & {
   ): Promise<{ results: Reported[]; leases: readonly Lease[] }>;
   /** Puts off the end of live leases; answers the new end of each, undefined for one that is not live. */
   extend(caller: Caller, leaseIds: readonly string[], durationMs: number): Promise<(Date | undefined)[]>;
-  /** Until when each lease lasts, and whether its phone was suppressed since; undefined for one that is not live. */
+  /** Until when each lease lasts, and whether it may be called still; undefined for one that is not live. */
   check(caller: Caller, leaseIds: readonly string[]): Promise<(CheckedLease | undefined)[]>;
   /** Ends all calls that wait, with this error. What is leased for them later is released. */
   fail(error: unknown): void;

@@ -170,15 +170,18 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       contacts = contacts.filter(({ leaseId }) => sure.extended.has(leaseId));
       openedAtMs = sure.askedAtMs;
     }
-    if (haveWaited) contacts = await withoutSuppressed(contacts);
+    if (haveWaited) contacts = await checkedAgain(contacts);
     signal.throwIfAborted();
     for (const contact of contacts) {
       begin(contact, openedAtMs, lastDialMs(contact, askedAtMs, leaseDurationMs));
     }
   }
 
-  /** Gives those back whose phones were suppressed while they waited. */
-  async function withoutSuppressed(contacts: readonly LeasedContact[]): Promise<readonly LeasedContact[]> {
+  /**
+   * As they may be called after a wait: their jobs may end sooner now. Gives those back whose phones were suppressed
+   * meanwhile.
+   */
+  async function checkedAgain(contacts: readonly LeasedContact[]): Promise<readonly LeasedContact[]> {
     if (contacts.length === 0) return contacts;
     const leaseIds = contacts.map(({ leaseId }) => leaseId);
     const check = () =>
@@ -188,11 +191,16 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
         throw error;
       });
     const { leases } = await insist(check, { onError, until: signal });
-    const suppressed = new Set(
-      leases.flatMap(({ leaseId, state }) => (state === CheckedLease_State.SUPPRESSED ? [leaseId] : [])),
-    );
-    await giveBack(contacts.filter(({ leaseId }) => suppressed.has(leaseId)));
-    return contacts.filter(({ leaseId }) => !suppressed.has(leaseId));
+    const checked = new Map(leases.map((lease) => [lease.leaseId, lease]));
+    const isSuppressed = ({ leaseId }: LeasedContact) =>
+      checked.get(leaseId)?.state === CheckedLease_State.SUPPRESSED;
+    await giveBack(contacts.filter(isSuppressed));
+    return contacts
+      .filter((contact) => !isSuppressed(contact))
+      .map((contact) => {
+        const { callBefore = contact.callBefore } = checked.get(contact.leaseId) ?? {};
+        return callBefore === undefined ? contact : { ...contact, callBefore };
+      });
   }
 
   /** Gives back what was leased for a worker that ends; what cannot be given back runs out. */

@@ -1,7 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { BatchJob, JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { storedContactStatuses } from "../../src/domain/contacts/contact.ts";
-import { type Surroundings, holdOf, holdsOf } from "../../src/domain/jobs/holds.ts";
+import {
+  type SetAround,
+  type Surroundings,
+  type SuppressedInSet,
+  holdOf,
+  holdsOf,
+} from "../../src/domain/jobs/holds.ts";
 
 const soon = new Date("2027-03-01T10:00:00Z");
 const now = new Date("2027-03-01T09:00:00Z");
@@ -32,7 +38,15 @@ const around = (fields: Partial<Surroundings> = {}): Surroundings => ({
   ...fields,
 });
 
+const one = (reason: string, until: Date | null = null, contacts = 1) => ({ reason, contacts, until });
 const delayed = { reason: "retry_delay", contacts: 3, until: soon };
+
+const inSet = (zoneSet: number, pending: number, waiting: number): SuppressedInSet => ({
+  zoneSet,
+  pending,
+  waiting,
+});
+const listed = (contacts: number) => ({ reason: "suppressed", contacts, until: null });
 
 describe("the contacts of a job are held", () => {
   test.each([
@@ -108,9 +122,45 @@ describe("the contacts of a job are held", () => {
   ])("%s", (_, of, surroundings, holds) => {
     expect(holdsOf(of, surroundings)).toEqual(holds);
   });
-});
 
-const one = (reason: string, until: Date | null = null) => ({ reason, contacts: 1, until });
+  const closed: SetAround = {
+    ...inSet(1, 4, 1),
+    isOpen: false,
+    opensAt: soon,
+    dueRetries: 0,
+    nextRetryAt: null,
+  };
+  const open: SetAround = { ...closed, ...inSet(0, 1, 2), isOpen: true, nextRetryAt: soon };
+
+  test.each([
+    [
+      "before it starts",
+      job("pending"),
+      undefined,
+      [inSet(0, 2, 1)],
+      [listed(3), one("not_started", null, 5)],
+    ],
+    ["while it is paused", job("paused"), undefined, [inSet(1, 5, 3)], [listed(8)]],
+    [
+      "by no more than there are, whenever they were counted",
+      job("paused"),
+      undefined,
+      [inSet(0, 9, 9)],
+      [listed(8)],
+    ],
+    ["beside delays", job("running"), around(), [inSet(0, 1, 2)], [listed(3), { ...delayed, contacts: 1 }]],
+    [
+      "in the sets of time zones that they are in",
+      job("running"),
+      around({ sets: [open, closed], hasWorker: false }),
+      [inSet(0, 7, 1), inSet(1, 2, 0)],
+      [listed(4), one("calling_hours", soon, 3), { ...delayed, contacts: 1 }],
+    ],
+    ["no more once it is cancelled", job("cancelled"), undefined, [inSet(0, 1, 1)], []],
+  ])("because their phones are suppressed, %s", (_, of, surroundings, suppressed, holds) => {
+    expect(holdsOf(of, surroundings, suppressed)).toEqual(holds);
+  });
+});
 
 describe("a contact is held", () => {
   const pending = { status: "pending", nextAttemptAt: null } as const;

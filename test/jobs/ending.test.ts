@@ -314,6 +314,29 @@ describe("the end", () => {
     await runJob(parts, { endAt });
     expect((await leaseOne(parts)).callBefore).toEqual(endAt);
   });
+
+  test("that comes sooner than a lease has said is told to whoever asks again, and to a repeat", async () => {
+    const endAt = inAnHour();
+    const later = new Date(endAt.getTime() + 3_600_000);
+    const withoutEnd = await runJob(parts, { contacts: makeContacts(1) });
+    const withLater = await runJob(parts, { contacts: makeContacts(1), endAt: later });
+    const asked = { requestId: "request-1", maxContacts: 2 };
+    const leases = await lease(parts, asked);
+    expect(new Map(leases.map(({ jobId, callBefore }) => [jobId, callBefore]))).toEqual(
+      new Map([
+        [withoutEnd, null],
+        [withLater, later],
+      ]),
+    );
+    const check = () =>
+      parts.leasing.check(
+        parts.caller,
+        leases.map(({ leaseId }) => leaseId),
+      );
+    for (const id of [withoutEnd, withLater]) await parts.jobs.update(onJob(parts, id), { endAt });
+    expect((await check()).map((checked) => checked?.callBefore)).toEqual([endAt, endAt]);
+    expect((await lease(parts, asked)).map(({ callBefore }) => callBefore)).toEqual([endAt, endAt]);
+  });
 });
 
 describe("an end is refused", () => {

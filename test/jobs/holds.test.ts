@@ -54,6 +54,39 @@ describe("the contacts of a job are held", () => {
     expect(await holdOf(jobId, 1)).toBeUndefined();
   });
 
+  test("in whatever zones they are, whose phones are suppressed, and the others by what holds them", async () => {
+    const contacts = makeContacts(6).map((contact, i) => ({
+      ...contact,
+      timezone: i < 3 ? "Asia/Tokyo" : "",
+    }));
+    const jobId = await runJob(parts, { contacts, callingHours: always, concurrentCallLimit: 2 });
+    await moveOpening(parts, jobId, { fromMs: 600_000, untilMs: 900_000 });
+    const leases = await lease(parts, { maxContacts: 2, waitMs: 20_000 });
+    await reportAll(parts, leases.slice(0, 1), "busy");
+    // One waits for a retry, one dials, one is pending in each set; another one was on the list.
+    await suppress(
+      parts,
+      [1, 2, 3, 6].map((number) => contacts[number - 1]?.phone ?? ""),
+    );
+    await suppress(
+      parts,
+      contacts.slice(4, 5).map(({ phone }) => phone),
+      { expiresMs: Date.now() + 60_000 },
+    );
+    await sql`
+      update suppressed_phones set expires_at = clock_timestamp() - interval '1 second'
+      where organization_id = ${parts.caller.organizationId} and expires_at < 'infinity'`.execute(parts.db);
+    expect(await holds(jobId)).toMatchObject([
+      { reason: "suppressed", contacts: 3, until: null },
+      { reason: "calling_hours", contacts: 2 },
+    ]);
+    await parts.jobs.pause(onJob(parts, jobId));
+    expect(await holds(jobId)).toEqual([
+      { reason: "suppressed", contacts: 3, until: null },
+      { reason: "paused", contacts: 2, until: null },
+    ]);
+  });
+
   test("while it is paused", async () => {
     const jobId = await runJob(parts);
     await lease(parts);

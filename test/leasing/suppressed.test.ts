@@ -197,8 +197,8 @@ describe("a lease that is live when its phone is suppressed", () => {
     await suppress(parts, phones(1));
     const ids = [...leases.map(({ leaseId }) => leaseId), "nobody's"];
     expect(await parts.leasing.check(parts.caller, ids)).toEqual([
-      { expiresAt: first?.expiresAt, isSuppressed: true },
-      { expiresAt: second?.expiresAt, isSuppressed: false },
+      { expiresAt: first?.expiresAt, callBefore: null, isSuppressed: true },
+      { expiresAt: second?.expiresAt, callBefore: null, isSuppressed: false },
       undefined,
     ]);
     expect(await reportAll(parts, leases, "completed")).toMatchObject([

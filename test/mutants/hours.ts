@@ -77,4 +77,12 @@ export const callingHours: Mutant[] = [
     test: "test/domain/plan.test.ts",
     title: "begins as many calls as the limit allows, one after the other",
   },
+  {
+    guard: "a contact is said to be called again when its hours are open",
+    file: "src/postgres/contacts/next-attempts.ts",
+    text: "new Date(Math.max(at.getTime(), opening.fromMs))",
+    instead: "at",
+    test: "test/jobs/next-attempt.test.ts",
+    title: "a contact is called again when its hours open, if its delay is over before",
+  },
 ];

@@ -78,4 +78,12 @@ export const suppression: Mutant[] = [
     test: "test/service/suppression.test.ts",
     title: "is added once under one request id, also after its phones were removed",
   },
+  {
+    guard: "a job is said to hold those alone whose phones are suppressed and who are to be called",
+    file: "src/postgres/phones/suppressed-contacts.ts",
+    text: "where l.is_leased is null and (a.outcome is null or a.next_attempt_at is not null)",
+    instead: "where true",
+    test: "test/jobs/holds.test.ts",
+    title: "in whatever zones they are, whose phones are suppressed, and the others by what holds them",
+  },
 ];

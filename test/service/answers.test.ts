@@ -191,6 +191,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
     hours: times(9_601, () => ({ from: time, calls: int32 })),
     zoneSets: times(100, () => ({ zones: times(40, () => text(40)), contacts: int32, opensAt: time })),
     contactsNeverCalled: int32,
+    contactsSuppressed: int32,
     contactsLeft: int32,
   },
   ReadStartTime: { scheduledStartTime: time, timezone: text(64), localTime: text(30), occursAgainAt: time },

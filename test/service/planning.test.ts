@@ -1,7 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
 import { afterAll, describe, expect, test } from "vitest";
+import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
+import { transportTo } from "../support/work.ts";
 import { answered, bothListeners, callerFor } from "./callers.ts";
 
 /* PlanBatchJob, as clients see it; what it reckons is in test/domain/plan.test.ts. */
@@ -39,6 +42,7 @@ describe.each(bothListeners)("over %s", (name) => {
         { from: "2099-01-05T09:00:00Z", calls: 40 },
       ],
       contactsNeverCalled: 0,
+      contactsSuppressed: 0,
       contactsLeft: 0,
       lastCallAt: expect.stringMatching(/^2099-01-05T09:(39|40)/),
     });
@@ -106,6 +110,25 @@ describe.each(bothListeners)("over %s", (name) => {
       zoneSets: [{ zones: ["Europe/Paris"], contacts: 100 }],
       hours: [],
       contactsNeverCalled: 100,
+      contactsSuppressed: 0,
+      contactsLeft: 0,
+    });
+  });
+
+  test("whose phone is suppressed is told apart, and in no set and no hour", async () => {
+    const contacts = makeContacts(6, 1_000).map((contact, i) => ({
+      ...contact,
+      timezone: i < 3 ? "Asia/Tokyo" : "",
+    }));
+    const batchJobId = await create({ ...atNight, callingHours: office, contacts });
+    const phones = [0, 1, 2, 5].map((i) => ({ phone: contacts[i]?.phone ?? "", reason: "opted out" }));
+    const list = createClient(SuppressionService, transportTo(service.grpcUrl, service.apiKey));
+    await list.addSuppressedPhones({ phones });
+    expect(await plan(batchJobId)).toMatchObject({
+      zoneSets: [{ zones: ["Europe/Paris"], contacts: 2, opensAt: "2099-01-05T08:00:00Z" }],
+      hours: [{ from: "2099-01-05T08:00:00Z", calls: 2 }],
+      contactsNeverCalled: 0,
+      contactsSuppressed: 4,
       contactsLeft: 0,
     });
   });

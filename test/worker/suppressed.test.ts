@@ -1,11 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
 import { afterAll, beforeEach, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
+import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 import { onRpc, transportTo, workAt } from "../support/work.ts";
@@ -29,17 +32,25 @@ beforeEach(async () => {
 
 const phonesOf = (count: number) => makeContacts(count).map(({ phone }) => phone);
 
-/** Has three contacts called, the phone of the first one suppressed while its lease is on its way; who was called. */
-async function callThree(interceptors: Interceptor[] = []): Promise<{ called: string[]; jobId: string }> {
-  const { startJob, untilEnded, work } = workAt(service.grpcUrl, key);
+/** Puts the phone of the first contact on the list. */
+async function suppressFirst(): Promise<void> {
   const list = createClient(SuppressionService, transportTo(service.grpcUrl, key));
+  await list.addSuppressedPhones({ phones: phonesOf(1).map((phone) => ({ phone, reason: "opted out" })) });
+}
+
+/** Has three contacts called, with something done while their leases are on their way; who was called. */
+async function callThree(
+  meanwhile: (jobId: string) => Promise<unknown>,
+  interceptors: Interceptor[] = [],
+): Promise<{ called: string[]; jobId: string }> {
+  const { startJob, untilEnded, work, jobOf } = workAt(service.grpcUrl, key);
   const jobId = await startJob(3);
   let isFirst = true;
   const late = onRpc("leaseContacts", (next) => async (request) => {
     const response = await next(request);
     if (!isFirst) return response;
     isFirst = false;
-    await list.addSuppressedPhones({ phones: phonesOf(1).map((phone) => ({ phone, reason: "opted out" })) });
+    await meanwhile(jobId);
     // The worker's own clock tells it that the answer was late.
     await delay(leaseDurationMs / 2);
     return response;
@@ -59,11 +70,12 @@ async function callThree(interceptors: Interceptor[] = []): Promise<{ called: st
     },
   });
   await untilEnded(jobId, 60_000);
+  await eventually(async () => expect((await jobOf(jobId))?.counts?.dialing).toBe(0), 60_000);
   return { called: called.toSorted(), jobId };
 }
 
 test("a worker that was answered late does not call whom nobody calls any more", { timeout }, async () => {
-  const { called, jobId } = await callThree();
+  const { called, jobId } = await callThree(suppressFirst);
   expect(called).toEqual(phonesOf(3).slice(1));
   const job = await workAt(service.grpcUrl, key).jobOf(jobId);
   expect(job?.counts).toMatchObject({ completed: 2, suppressed: 1 });
@@ -73,5 +85,21 @@ test("a worker calls all the same where its service does not know the question",
   const unknown = onRpc("checkLeases", () => () => {
     throw new ConnectError("no such method", Code.Unimplemented);
   });
-  expect((await callThree([unknown])).called).toEqual(phonesOf(3));
+  expect((await callThree(suppressFirst, [unknown])).called).toEqual(phonesOf(3));
 });
+
+test(
+  "a worker that was answered late calls nobody whose job has been given an end since",
+  { timeout },
+  async () => {
+    const jobs = createClient(BatchJobService, transportTo(service.grpcUrl, key));
+    const endSoon = (batchJobId: string) =>
+      jobs.updateBatchJob({ batchJobId, endAt: timestampFromMs(Date.now() + 2_000) });
+    const { called, jobId } = await callThree(endSoon);
+    expect(called).toEqual([]);
+    expect((await workAt(service.grpcUrl, key).jobOf(jobId))?.counts).toMatchObject({
+      expired: 3,
+      completed: 0,
+    });
+  },
+);

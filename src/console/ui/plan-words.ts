@@ -11,7 +11,7 @@ export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number): st
   const last = dateOf(plan.lastCallAt);
   const opens = plan.zoneSets.flatMap(({ opensAt }) => dateOf(opensAt)?.getTime() ?? []);
   const firstMs = Math.min(...opens);
-  const { contactsNeverCalled: never, contactsLeft: left } = plan;
+  const { contactsNeverCalled: never, contactsSuppressed: listed, contactsLeft: left } = plan;
   const wait = start !== undefined && Number.isFinite(firstMs) ? firstMs - start.getTime() : 0;
   return [
     ...(wait > soonMs
@@ -26,6 +26,9 @@ export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number): st
       ? [
           `${counted(never, "person", "people")} cannot be called: the calling hours never open for ${never === 1 ? "this one" : "them"}.`,
         ]
+      : []),
+    ...(listed > 0
+      ? [`${counted(listed, "person", "people")} on the list of who is never called will be left out.`]
       : []),
     ...(left > 0 ? [`${counted(left, "person", "people")} would be left after 400 days.`] : []),
   ];

@@ -55,6 +55,7 @@ export type StoredContact = ContactInput & {
   status: StoredContactStatus;
   attempts: number;
   lastOutcome: Outcome | null;
+  /** When its delay is over, or its hours open after that; null unless it waits for a retry, or if they never do. */
   nextAttemptAt: Date | null;
 };
 

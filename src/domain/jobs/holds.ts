@@ -37,8 +37,14 @@ type Retries = {
   readonly nextRetryAt: Date | null;
 };
 
+/** How many contacts of a job in the same time zones are pending, and wait for a retry. */
+type InSet = { readonly zoneSet: number; readonly pending: number; readonly waiting: number };
+
 /** Contacts of a job that are in the same time zones. */
-export type SetAround = Open & Retries & { readonly pending: number; readonly waiting: number };
+export type SetAround = Open & Retries & InSet;
+
+/** Those of them whose phones are suppressed. */
+export type SuppressedInSet = InSet;
 
 /** How things are around a running job. */
 export type Surroundings = Open &
@@ -90,20 +96,44 @@ function holdOfJob(job: BatchJob): Why | undefined {
   }
 }
 
+/** The contacts of a set without those that are suppressed, and how many these are. */
+export function withoutSuppressed<S extends InSet>(set: S, suppressed: readonly SuppressedInSet[]) {
+  const own = suppressed.find(({ zoneSet }) => zoneSet === set.zoneSet);
+  // They were counted at another time.
+  const pending = Math.max(0, set.pending - (own?.pending ?? 0));
+  const waiting = Math.max(0, set.waiting - (own?.waiting ?? 0));
+  return { ...set, pending, waiting, suppressed: set.pending + set.waiting - pending - waiting };
+}
+
 /** Why contacts of the job are not being leased, each contact under one reason. */
-export function holdsOf(job: BatchJob, around: Surroundings | undefined): Hold[] {
+export function holdsOf(
+  job: BatchJob,
+  around: Surroundings | undefined,
+  suppressed: readonly SuppressedInSet[] = [],
+): Hold[] {
   const { pending, waiting_retry: waiting } = job.counts;
   const whole = holdOfJob(job);
-  if (whole !== undefined) return together([{ ...whole, contacts: pending + waiting }]);
+  if (whole !== undefined) {
+    const open = pending + waiting;
+    const among = suppressed.reduce((sum, set) => sum + set.pending + set.waiting, 0);
+    const held = Math.min(open, among);
+    return together([
+      { reason: "suppressed", contacts: held, until: null },
+      { ...whole, contacts: open - held },
+    ]);
+  }
   if (job.status !== "running" || around === undefined) return [];
   const why = holdOfReady(around);
-  const sets = around.sets ?? [{ ...around, pending, waiting }];
+  const sets = around.sets ?? [{ ...around, zoneSet: 0, pending, waiting }];
   return together(
-    sets.flatMap((set) => {
+    sets.flatMap((each): Hold[] => {
+      const set = withoutSuppressed(each, suppressed);
+      const listed = { reason: "suppressed" as const, contacts: set.suppressed, until: null };
       const closed = holdOfHours(set);
-      if (closed !== undefined) return [{ ...closed, contacts: set.pending + set.waiting }];
+      if (closed !== undefined) return [listed, { ...closed, contacts: set.pending + set.waiting }];
       const due = Math.min(set.dueRetries, set.waiting);
       return [
+        listed,
         { reason: "retry_delay" as const, contacts: set.waiting - due, until: set.nextRetryAt },
         ...(why === undefined ? [] : [{ ...why, contacts: set.pending + due }]),
       ];

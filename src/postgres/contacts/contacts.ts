@@ -13,6 +13,7 @@ import { blockBytes, blockOf, lineAndSetOf, readContact, writeLine } from "./con
 import { contactStatus, endedAttempts } from "./current-contacts.ts";
 import type { Database } from "../connections/database.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
+import { readNextAttempts } from "./next-attempts.ts";
 import { often } from "../connections/prepared.ts";
 import type { Numbers, NumbersInSet } from "../../domain/contacts/numbers.ts";
 
@@ -293,11 +294,12 @@ export async function readContactsOf(
   const { rows } = await sql<
     Omit<StoredContact, keyof ContactInput> & {
       line: string;
+      zoneSet: number;
       timezone: string | null;
       found: number;
     }
   >`${often}
-    select c.job_id as "jobId", c.number, c.line, c.found, z.zones[1] as timezone,
+    select c.job_id as "jobId", c.number, c.line, c.zone_set as "zoneSet", c.found, z.zones[1] as timezone,
       ${contactStatus({ isLeased: sql`l.number is not null`, outcome: sql`a.outcome`, nextAttemptAt: sql`a.next_attempt_at` })} as status,
       coalesce(${endedAttempts({ attempt: sql`a.attempt`, outcome: sql`a.outcome` })}, 0)
         + case when l.number is null then 0 else 1 end as attempts,
@@ -332,9 +334,14 @@ export async function readContactsOf(
     where c.bytes <= ${largestListBytes}
     order by c.place
   `.execute(db);
+  const retries = rows.flatMap(({ jobId, zoneSet, nextAttemptAt: at }) =>
+    at === null ? [] : [{ jobId, zoneSet, at }],
+  );
+  const nextAttempt = await readNextAttempts(db, organizationId, retries);
   return {
-    contacts: rows.map(({ line, timezone, found: _found, ...row }) => ({
+    contacts: rows.map(({ line, zoneSet, timezone, found: _found, nextAttemptAt: at, ...row }) => ({
       ...row,
+      nextAttemptAt: at && nextAttempt({ jobId: row.jobId, zoneSet, at }),
       ...readContact(line),
       ...(timezone === null ? {} : { timezone }),
     })),

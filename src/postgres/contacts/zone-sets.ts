@@ -44,9 +44,9 @@ export async function readZoneSets(db: Database | Trx, { organizationId, id }: J
 export async function openInSets(
   db: Database,
   job: BatchJob,
-): Promise<{ zones: readonly string[]; pending: number; waiting: number }[]> {
-  const { rows } = await sql<{ zones: string[]; pending: number; waiting: number }>`
-    select z.zones, z.pending_contacts as pending, (
+): Promise<{ zoneSet: number; zones: readonly string[]; pending: number; waiting: number }[]> {
+  const { rows } = await sql<{ zoneSet: number; zones: string[]; pending: number; waiting: number }>`
+    select z.zone_set as "zoneSet", z.zones, z.pending_contacts as pending, (
       select count(*)::int from retries r
       where r.organization_id = z.organization_id and r.job_id = z.job_id and r.zone_set = z.zone_set and r.zone_set > 0
     ) as waiting
@@ -60,6 +60,7 @@ export async function openInSets(
       rows.reduce((rest, row) => rest - row[key], all),
     );
   const inSet0 = {
+    zoneSet: 0,
     zones: [job.timeZone],
     pending: restOf(job.counts.pending, "pending"),
     waiting: restOf(job.counts.waiting_retry, "waiting"),

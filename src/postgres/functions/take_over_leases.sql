@@ -10,7 +10,8 @@
 --   new_ticket, new_worker_id, duration_ms   of the call that gets them
 --   most, most_bytes  how many contacts the answer may have, and how large it may be; one contact always fits
 -- Answers
---   a row for each lease, in the order of jobs and numbers, without a contact where it does not fit into the answer or
+--   a row for each lease, in the order of jobs and numbers, with the end of the hours in which it was given, or the one
+--   that its job has now, whichever comes first; without a contact where it does not fit into the answer or
 --   its phone was suppressed or erased meanwhile; or one row without a number if a later call has them.
 -- Locks
 --   the organization's row, then the leases as they are found, all until the commit.
@@ -53,11 +54,11 @@ begin
 
   return query
   with held as (
-    select l.organization_id, l.job_id, l.number, b.from_phone_number_id, b.max_attempts,
+    select l.organization_id, l.job_id, l.number, b.from_phone_number_id, b.max_attempts, b.end_at,
       row_number() over (order by l.job_id, l.number) as place
     from leases l
     cross join lateral (
-      select from_phone_number_id, max_attempts from batch_jobs
+      select from_phone_number_id, max_attempts, end_at from batch_jobs
       where organization_id = organization and id = l.job_id limit 1
     ) as b
     where l.organization_id = organization and l.request_id = request and l.request_id <> '' and l.expires_at > begun
@@ -68,7 +69,7 @@ begin
       earlier_nonces = (l.earlier_nonces || l.nonce)[coalesce(cardinality(l.earlier_nonces), 0) - 6:],
       expires_at = greatest(l.expires_at, begun + duration_ms * interval '1 millisecond')
     from held h where l.organization_id = h.organization_id and l.job_id = h.job_id and l.number = h.number
-    returning h.*, l.attempt, l.nonce, l.expires_at, l.call_before
+    returning h.*, l.attempt, l.nonce, l.expires_at, least(l.call_before, h.end_at) as call_before
   ), read as (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
     -- the rest, such as the marks around 50 fields.

@@ -13,12 +13,10 @@ const mostDueCounted = 100_000;
 /** What Postgres knows of how things are around a job. */
 export type Stored = Omit<Surroundings, "hasWorker" | "sets"> & {
   readonly now: Date;
-  readonly sets: readonly StoredSet[] | undefined;
+  readonly sets: readonly SetAround[] | undefined;
 };
 
-export type StoredSet = SetAround & { readonly zoneSet: number };
-
-type SetRow = Omit<StoredSet, "opensAt" | "nextRetryAt" | "waiting"> & {
+type SetRow = Omit<SetAround, "opensAt" | "nextRetryAt" | "waiting"> & {
   /** Null for set 0, which has the rest of the job's. */
   readonly waiting: number | null;
   readonly opensAtMs: number | null;
@@ -50,7 +48,7 @@ const setsAround = (now: RawBuilder<Date>) => sql`case when b.zone_sets > 1 then
 
 const dateOrNull = (ms: number | null): Date | null => (ms === null ? null : new Date(ms));
 
-function toSets(rows: readonly SetRow[], waitingInAll: number): StoredSet[] {
+function toSets(rows: readonly SetRow[], waitingInAll: number): SetAround[] {
   const inOthers = rows.reduce((sum, { waiting }) => sum + (waiting ?? 0), 0);
   return rows.map(({ waiting, opensAtMs, nextRetryMs, ...set }) => ({
     ...set,

@@ -197,7 +197,12 @@ export async function takeOverLeases(
   return taken;
 }
 
-export type CheckedLease = { readonly expiresAt: Date; readonly isSuppressed: boolean };
+export type CheckedLease = {
+  readonly expiresAt: Date;
+  /** That of the lease, or the end that its job has now, if that comes first. */
+  readonly callBefore: Date | null;
+  readonly isSuppressed: boolean;
+};
 
 /** Those of the leases that are live, and whether the phones of their contacts are suppressed now, or erased. */
 export async function checkLeases(
@@ -206,7 +211,8 @@ export async function checkLeases(
   keys: readonly LeaseKey[],
 ): Promise<(CheckedLease | undefined)[]> {
   const { rows } = await sql<CheckedLease & { place: number }>`
-    select g.place::int as place, l.expires_at as "expiresAt", l.is_erased or exists (
+    select g.place::int as place, l.expires_at as "expiresAt", least(l.call_before, b.end_at) as "callBefore",
+      l.is_erased or exists (
       select from suppressed_phones
       where organization_id = g.organization_id and expires_at > clock_timestamp()
         and phone = ${sql.id(functions.contactPhone.name)}(${lineOf({
@@ -217,11 +223,14 @@ export async function checkLeases(
     ) as "isSuppressed"
     from ${asRows(organizationId, keys)}
     cross join lateral (
-      select expires_at, is_erased from leases
+      select expires_at, call_before, is_erased from leases
       where organization_id = g.organization_id and job_id = g.job_id and number = g.number and attempt = g.attempt
         and nonce = g.nonce and expires_at > clock_timestamp()
       limit 1
     ) as l
+    cross join lateral (
+      select end_at from batch_jobs where organization_id = g.organization_id and id = g.job_id limit 1
+    ) as b
   `.execute(db);
   const found = new Map(rows.map(({ place, ...lease }) => [place, lease]));
   return keys.map((_, i) => found.get(i + 1));

@@ -33,6 +33,7 @@ export const toPlan = (run: PlannedRun): MessageInitShape<typeof PlanBatchJobRes
     ...(opensAtMs === undefined ? {} : { opensAt: toTimestamp(opensAtMs) }),
   })),
   contactsNeverCalled: run.neverCalled,
+  contactsSuppressed: run.suppressed,
   contactsLeft: run.leftOver,
   ...(run.lastCallAtMs === undefined ? {} : { lastCallAt: toTimestamp(run.lastCallAtMs) }),
 });

@@ -121,7 +121,12 @@ export function contactWorkerService(
           const lease = found[i];
           if (lease === undefined) return { leaseId, state: State.GONE };
           const state = lease.isSuppressed ? State.SUPPRESSED : State.LIVE;
-          return { leaseId, state, leaseExpiresAt: timestampFromDate(lease.expiresAt) };
+          return {
+            leaseId,
+            state,
+            leaseExpiresAt: timestampFromDate(lease.expiresAt),
+            ...at("callBefore", lease.callBefore),
+          };
         }),
       };
     },

@@ -563,7 +563,8 @@ export type Contact = Message<"callsheet.v1.Contact"> & {
   lastOutcome: Outcome;
 
   /**
-   * When the contact will be called again. Set only while it waits for that.
+   * When the contact will be called again: when its delay is over, or when its calling hours, as they are now, open
+   * after that. Set only while it waits for that, and unset if they never open.
    *
    * @generated from field: google.protobuf.Timestamp next_attempt_at = 9;
    */

@@ -549,7 +549,7 @@ export type ContactAttemptEnded = Message<"callsheet.v1.ContactAttemptEnded"> & 
   status: ContactStatus;
 
   /**
-   * When it is to be called again; unset if never.
+   * When the delay before its next attempt is over; unset if it is not called again. Calling hours may put that off.
    *
    * @generated from field: google.protobuf.Timestamp next_attempt_at = 5;
    */

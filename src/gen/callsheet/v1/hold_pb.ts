@@ -64,8 +64,9 @@ export const HoldReason = {
 
   /**
    * The phone number of the contact is on the organization's list of suppressed phones. `until` is when its entry
-   * expires, if it does; if the contact would be called before, it ends as suppressed instead. Only in the answer of
-   * GetContact.
+   * expires, if it does, and only in the answer of GetContact; if the contact would be called before, it ends as
+   * suppressed instead. Of a job with more contacts than 20,000 only its last ones are looked at, once in five seconds:
+   * others of them are under another reason.
    *
    * @generated from enum value: HOLD_REASON_SUPPRESSED = 10;
    */
@@ -100,7 +101,8 @@ export const HoldReason = {
   CALLING_HOURS: 3,
 
   /**
-   * The delay before another attempt is not over. `until` is when the next of these contacts comes due.
+   * The delay before another attempt is not over. `until` is when the next of these contacts comes due, or when its
+   * calling hours open after that.
    *
    * @generated from enum value: HOLD_REASON_RETRY_DELAY = 4;
    */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { firstSettings, problemsOf, readDelays } from "../../src/console/ui/settings.ts";
+import { firstSettings, problemsOf, readDelays } from "../../src/console/ui/settings/settings.ts";
 import { CreateBatchJobRequestSchema } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { boundsOf } from "../../src/rpc/requests/rules.ts";
 

@@ -1,17 +1,17 @@
 import { useComputed } from "@preact/signals";
-import { noteRefusal } from "../data/client.ts";
-import { href, route } from "../data/route.ts";
-import { isAdmin, session, signOut } from "../data/session.ts";
-import { uploads } from "../data/upload-list.ts";
+import { noteRefusal } from "../data/service/client.ts";
+import { href, route } from "../data/page/route.ts";
+import { isAdmin, session, signOut } from "../data/service/session.ts";
+import { uploads } from "../data/upload/upload-list.ts";
 import { isTab } from "../features/job/tabs.ts";
 import { JobsView } from "../features/jobs/jobs-view.tsx";
-import { Guarded } from "../ui/broken.tsx";
+import { Guarded } from "../ui/page/broken.tsx";
 import { roleWords } from "../ui/format/words.ts";
-import { Heading } from "../ui/heading.tsx";
-import { later } from "../ui/later.tsx";
-import { Mark, brand } from "../ui/mark.tsx";
-import { Empty, Loading } from "../ui/notice.tsx";
-import tabLook from "../ui/tabs.module.css";
+import { Heading } from "../ui/page/heading.tsx";
+import { later } from "../ui/page/later.tsx";
+import { Mark, brand } from "../ui/figure/mark.tsx";
+import { Empty, Loading } from "../ui/page/notice.tsx";
+import tabLook from "../ui/page/tabs.module.css";
 import css from "./app.module.css";
 import { AwayBanner } from "./away-banner.tsx";
 
@@ -21,12 +21,14 @@ const SignInView = later(() =>
 );
 const JobView = later(() => import("../features/job/job-view.tsx").then((module) => module.JobView));
 const ContactView = later(() =>
-  import("../features/job/contact-view.tsx").then((module) => module.ContactView),
+  import("../features/job/contacts/contact-view.tsx").then((module) => module.ContactView),
 );
 const CreateView = later(() =>
   import("../features/create/create-view.tsx").then((module) => module.CreateView),
 );
-const StartView = later(() => import("../features/create/start-view.tsx").then((module) => module.StartView));
+const StartView = later(() =>
+  import("../features/create/review/start-view.tsx").then((module) => module.StartView),
+);
 const AddView = later(() => import("../features/create/add-view.tsx").then((module) => module.AddView));
 
 const FindView = later(() => import("../features/jobs/find-view.tsx").then((module) => module.FindView));

@@ -1,6 +1,6 @@
-import { awaySince } from "../data/connection.ts";
+import { awaySince } from "../data/service/connection.ts";
 import { clockTime, viewerZone } from "../ui/format/times.ts";
-import { Spinner } from "../ui/notice.tsx";
+import { Spinner } from "../ui/page/notice.tsx";
 import css from "./away-banner.module.css";
 
 /** Says that the service does not answer, and that the page goes on trying; nothing while it does. */

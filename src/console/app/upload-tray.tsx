@@ -1,7 +1,7 @@
-import { dismissUpload, ownUpload, uploads } from "../data/upload-list.ts";
-import { href } from "../data/route.ts";
-import { Notice } from "../ui/notice.tsx";
-import { UploadProgress, endOf } from "../ui/upload-progress.tsx";
+import { dismissUpload, ownUpload, uploads } from "../data/upload/upload-list.ts";
+import { href } from "../data/page/route.ts";
+import { Notice } from "../ui/page/notice.tsx";
+import { UploadProgress, endOf } from "../ui/figure/upload-progress.tsx";
 import css from "./upload-tray.module.css";
 
 /** The uploads of this tab, whichever view is shown; a form that shows its own takes it off this list when it ends. */

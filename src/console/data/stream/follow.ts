@@ -1,7 +1,7 @@
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import type { WatchBatchJobsResponse } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
-import { pauseBefore, waitFor } from "../pause.ts";
-import { type Refusal, refusalOf } from "../refusal.ts";
+import { pauseBefore, waitFor } from "../page/pause.ts";
+import { type Refusal, refusalOf } from "../service/refusal.ts";
 
 /** The service gives a sign of life every 15 s; a stream that is silent for longer than this is broken. */
 const longestSilenceMs = 40_000;

@@ -1,9 +1,9 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type BatchJob, BatchJobSchema } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { inBase } from "../base.ts";
-import { noteAnswer, noteNoAnswer } from "../connection.ts";
-import { noteKeyRefused } from "../session.ts";
-import { restWhenHidden } from "../visibility.ts";
+import { inBase } from "../page/base.ts";
+import { noteAnswer, noteNoAnswer } from "../service/connection.ts";
+import { noteKeyRefused } from "../service/session.ts";
+import { restWhenHidden } from "../page/visibility.ts";
 import { type HubEvent, createHub } from "./hub.ts";
 import { openerAt } from "./open.ts";
 import type { FromPage } from "./shared.ts";

@@ -1,10 +1,10 @@
 import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { href } from "../../data/route.ts";
-import { useJob } from "../../data/use-job.ts";
-import { Crumbs } from "../../ui/crumbs.tsx";
+import { href } from "../../data/page/route.ts";
+import { useJob } from "../../data/load/use-job.ts";
+import { Crumbs } from "../../ui/page/crumbs.tsx";
 import { counted } from "../../ui/format/numbers.ts";
-import { Heading } from "../../ui/heading.tsx";
-import { Empty, Loading, Notice } from "../../ui/notice.tsx";
+import { Heading } from "../../ui/page/heading.tsx";
+import { Empty, Loading, Notice } from "../../ui/page/notice.tsx";
 import { FileCard } from "./file-card.tsx";
 import { UploadNotice } from "./upload-notice.tsx";
 import { readyIn, useFile } from "./use-file.ts";

@@ -1,5 +1,5 @@
 import type { ReadAs, Role } from "../../../files/titles.ts";
-import { type Column, DataTable, stacking } from "../../ui/data-table.tsx";
+import { type Column, DataTable, stacking } from "../../ui/table/data-table.tsx";
 import { columnName } from "./file/columns.ts";
 import type { Part } from "./file/worker.ts";
 

@@ -1,7 +1,7 @@
 import { BatchJobStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { service } from "../../data/client.ts";
-import { insist } from "../../data/insist.ts";
-import { type Settings, toRequest, zonesOf } from "../../ui/settings.ts";
+import { service } from "../../data/service/client.ts";
+import { insist } from "../../data/service/insist.ts";
+import { type Settings, toRequest, zonesOf } from "../../ui/settings/settings.ts";
 
 /** Creates the job, empty and without a start time; answers its id. */
 export async function createJob(settings: Settings, requestId: string): Promise<string> {

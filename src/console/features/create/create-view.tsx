@@ -1,17 +1,23 @@
 import { useEffect, useState } from "preact/hooks";
-import { askBeforeLeaving, href, route } from "../../data/route.ts";
-import { mayChange } from "../../data/session.ts";
-import { Crumbs } from "../../ui/crumbs.tsx";
+import { askBeforeLeaving, href, route } from "../../data/page/route.ts";
+import { mayChange } from "../../data/service/session.ts";
+import { Crumbs } from "../../ui/page/crumbs.tsx";
 import { counted } from "../../ui/format/numbers.ts";
-import { Heading } from "../../ui/heading.tsx";
-import { Empty, Loading, Notice } from "../../ui/notice.tsx";
-import { type Problems, type Settings, firstSettings, problemsOf, settingsOf } from "../../ui/settings.ts";
-import { CallFields, JobFields } from "../../ui/settings-fields.tsx";
-import { MoreFields } from "../../ui/more-fields.tsx";
-import { useJob } from "../../data/use-job.ts";
+import { Heading } from "../../ui/page/heading.tsx";
+import { Empty, Loading, Notice } from "../../ui/page/notice.tsx";
+import {
+  type Problems,
+  type Settings,
+  firstSettings,
+  problemsOf,
+  settingsOf,
+} from "../../ui/settings/settings.ts";
+import { CallFields, JobFields } from "../../ui/settings/settings-fields.tsx";
+import { MoreFields } from "../../ui/settings/more-fields.tsx";
+import { useJob } from "../../data/load/use-job.ts";
 import { createJob, deleteEmpty } from "./create-job.ts";
 import { FileCard } from "./file-card.tsx";
-import { Review } from "./review.tsx";
+import { Review } from "./review/review.tsx";
 import { UploadNotice } from "./upload-notice.tsx";
 import { readyIn, useFile } from "./use-file.ts";
 import { useUpload } from "./use-upload.ts";

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { count, counted } from "../../ui/format/numbers.ts";
-import { Loading, Notice } from "../../ui/notice.tsx";
-import { PlainProgress } from "../../ui/progress.tsx";
+import { Loading, Notice } from "../../ui/page/notice.tsx";
+import { PlainProgress } from "../../ui/figure/progress.tsx";
 import "../../ui/styles/create.css";
 import type { ChosenFile } from "./file/chosen-file.ts";
 import type { HowToRead, Part } from "./file/worker.ts";

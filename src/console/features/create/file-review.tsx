@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
-import { saveFile } from "../../data/download.ts";
-import { Field } from "../../ui/field.tsx";
+import { saveFile } from "../../data/service/download.ts";
+import { Field } from "../../ui/form/field.tsx";
 import { count, counted } from "../../ui/format/numbers.ts";
-import { Loading, Notice } from "../../ui/notice.tsx";
+import { Loading, Notice } from "../../ui/page/notice.tsx";
 import { ColumnTable } from "./column-table.tsx";
 import type { Check } from "./file/check.ts";
 import type { ChosenFile } from "./file/chosen-file.ts";

@@ -1,5 +1,5 @@
-import type { Upload } from "../../data/upload-list.ts";
-import { UploadProgress } from "../../ui/upload-progress.tsx";
+import type { Upload } from "../../data/upload/upload-list.ts";
+import { UploadProgress } from "../../ui/figure/upload-progress.tsx";
 
 /** How far the upload of this form is. The header shows the same wherever one goes. */
 export const UploadNotice = ({ upload }: { upload: Upload }) => (

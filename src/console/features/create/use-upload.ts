@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { say } from "../../data/flash.ts";
-import { navigate } from "../../data/route.ts";
-import { dismissUpload, isGoing, ownUpload, uploads } from "../../data/upload-list.ts";
-import { type UploadPlan, beginUpload } from "../../data/uploads.ts";
-import { endOf } from "../../ui/upload-progress.tsx";
+import { say } from "../../data/page/flash.ts";
+import { navigate } from "../../data/page/route.ts";
+import { dismissUpload, isGoing, ownUpload, uploads } from "../../data/upload/upload-list.ts";
+import { type UploadPlan, beginUpload } from "../../data/upload/uploads.ts";
+import { endOf } from "../../ui/figure/upload-progress.tsx";
 
 /**
  * The upload of a form: while it goes on the form is locked, and one that came to nothing unlocks it again. It goes on

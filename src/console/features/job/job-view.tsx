@@ -1,26 +1,28 @@
 import type { ComponentChildren } from "preact";
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { flash } from "../../data/flash.ts";
-import { href } from "../../data/route.ts";
-import { mayChange } from "../../data/session.ts";
-import { useJob } from "../../data/use-job.ts";
-import { JobBadge } from "../../ui/badge.tsx";
-import { Guarded } from "../../ui/broken.tsx";
-import { Crumbs } from "../../ui/crumbs.tsx";
+import { flash } from "../../data/page/flash.ts";
+import { href } from "../../data/page/route.ts";
+import { mayChange } from "../../data/service/session.ts";
+import { useJob } from "../../data/load/use-job.ts";
+import { JobBadge } from "../../ui/figure/badge.tsx";
+import { Guarded } from "../../ui/page/broken.tsx";
+import { Crumbs } from "../../ui/page/crumbs.tsx";
 import { failureReasonWords } from "../../ui/format/words.ts";
-import { Heading } from "../../ui/heading.tsx";
-import { later } from "../../ui/later.tsx";
-import { Empty, Loading, Notice } from "../../ui/notice.tsx";
-import tabLook from "../../ui/tabs.module.css";
-import { Commands } from "./commands.tsx";
-import { record } from "./history.ts";
+import { Heading } from "../../ui/page/heading.tsx";
+import { later } from "../../ui/page/later.tsx";
+import { Empty, Loading, Notice } from "../../ui/page/notice.tsx";
+import tabLook from "../../ui/page/tabs.module.css";
+import { Commands } from "./commands/commands.tsx";
+import { record } from "./overview/history.ts";
 import css from "./job.module.css";
 import { type Tab, tabs } from "./tabs.ts";
 
-const Overview = later(() => import("./overview.tsx").then((module) => module.Overview));
-const ContactsCard = later(() => import("./contacts-card.tsx").then((module) => module.ContactsCard));
-const ActivityTab = later(() => import("./activity-tab.tsx").then((module) => module.ActivityTab));
-const SettingsTab = later(() => import("./settings-tab.tsx").then((module) => module.SettingsTab));
+const Overview = later(() => import("./overview/overview.tsx").then((module) => module.Overview));
+const ContactsCard = later(() =>
+  import("./contacts/contacts-card.tsx").then((module) => module.ContactsCard),
+);
+const ActivityTab = later(() => import("./tabs/activity-tab.tsx").then((module) => module.ActivityTab));
+const SettingsTab = later(() => import("./tabs/settings-tab.tsx").then((module) => module.SettingsTab));
 
 const onJob = (job: BatchJob): void => record(job, Date.now());
 

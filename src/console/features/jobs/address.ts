@@ -1,8 +1,8 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { BatchJobStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { href } from "../../data/route.ts";
+import { href } from "../../data/page/route.ts";
 import { jobStatusWords } from "../../ui/format/words.ts";
-import { readTrail } from "../../ui/pager.tsx";
+import { readTrail } from "../../ui/table/pager.tsx";
 
 export const pageSizes = [50, 250, 1000] as const;
 

@@ -1,7 +1,7 @@
 import type { BatchJobStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { navigate } from "../../data/route.ts";
+import { navigate } from "../../data/page/route.ts";
 import { jobStatusWords } from "../../ui/format/words.ts";
-import { toggled } from "../../ui/toggled.ts";
+import { toggled } from "../../ui/form/toggled.ts";
 import { type ListAddress, addressOf, firstPage } from "./address.ts";
 import { type Counts, countWords } from "./counts.ts";
 import css from "./jobs.module.css";

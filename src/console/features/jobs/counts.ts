@@ -1,6 +1,6 @@
 import type { BatchJobStatus } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { service } from "../../data/client.ts";
-import { useLoad } from "../../data/use-load.ts";
+import { service } from "../../data/service/client.ts";
+import { useLoad } from "../../data/load/use-load.ts";
 import { count } from "../../ui/format/numbers.ts";
 import { type Filter, type ListAddress, addressOf, filterOf, firstPage } from "./address.ts";
 

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { navigate, replaceAddress } from "../../data/route.ts";
+import { navigate, replaceAddress } from "../../data/page/route.ts";
 import {
   type DayOf,
   type Label,

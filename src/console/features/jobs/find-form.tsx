@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { href, navigate } from "../../data/route.ts";
+import { href, navigate } from "../../data/page/route.ts";
 import css from "./find.module.css";
 
 /** Where a person is looked for: the phone is in the fragment, which a browser sends to nobody. */

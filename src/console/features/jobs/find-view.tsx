@@ -1,17 +1,17 @@
 import type { FoundContact } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
-import { service } from "../../data/client.ts";
-import { href, route } from "../../data/route.ts";
-import { useLoad } from "../../data/use-load.ts";
-import { ContactBadge, JobBadge } from "../../ui/badge.tsx";
-import { Crumbs } from "../../ui/crumbs.tsx";
-import { type Column, wrapping } from "../../ui/data-table.tsx";
+import { service } from "../../data/service/client.ts";
+import { href, route } from "../../data/page/route.ts";
+import { useLoad } from "../../data/load/use-load.ts";
+import { ContactBadge, JobBadge } from "../../ui/figure/badge.tsx";
+import { Crumbs } from "../../ui/page/crumbs.tsx";
+import { type Column, wrapping } from "../../ui/table/data-table.tsx";
 import { count } from "../../ui/format/numbers.ts";
 import { dateOf, dayAndTime, viewerZone } from "../../ui/format/times.ts";
 import { outcomeWords } from "../../ui/format/words.ts";
-import { Heading } from "../../ui/heading.tsx";
-import { Empty } from "../../ui/notice.tsx";
-import { PagedTable } from "../../ui/paged-table.tsx";
-import { readTrail } from "../../ui/pager.tsx";
+import { Heading } from "../../ui/page/heading.tsx";
+import { Empty } from "../../ui/page/notice.tsx";
+import { PagedTable } from "../../ui/table/paged-table.tsx";
+import { readTrail } from "../../ui/table/pager.tsx";
 import { FindForm, findAddress } from "./find-form.tsx";
 
 const pageSize = 50;

@@ -1,12 +1,12 @@
 import type { Signal } from "@preact/signals";
 import type { ContactCounts } from "../../../gen/callsheet/v1/batch_job_pb.ts";
-import { href } from "../../data/route.ts";
-import { JobBadge } from "../../ui/badge.tsx";
-import type { Column } from "../../ui/data-table.tsx";
+import { href } from "../../data/page/route.ts";
+import { JobBadge } from "../../ui/figure/badge.tsx";
+import type { Column } from "../../ui/table/data-table.tsx";
 import { count, share } from "../../ui/format/numbers.ts";
 import { finished } from "../../ui/format/words.ts";
-import { JobProgress } from "../../ui/progress.tsx";
-import { StartTime } from "../../ui/start-time.tsx";
+import { JobProgress } from "../../ui/figure/progress.tsx";
+import { StartTime } from "../../ui/figure/start-time.tsx";
 import { type ListAddress, addressOf, firstPage } from "./address.ts";
 import { labelWords, withLabel } from "./filters.tsx";
 import css from "./jobs.module.css";

@@ -2,10 +2,10 @@ import { type Signal, signal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import type { ListBatchJobsResponse } from "../../../gen/callsheet/v1/batch_job_service_pb.ts";
-import { service } from "../../data/client.ts";
-import type { Refusal } from "../../data/refusal.ts";
+import { service } from "../../data/service/client.ts";
+import type { Refusal } from "../../data/service/refusal.ts";
 import { watchJobs } from "../../data/stream/watch.ts";
-import { loaded, useLoad } from "../../data/use-load.ts";
+import { loaded, useLoad } from "../../data/load/use-load.ts";
 import { type ListAddress, addressOf, filterOf } from "./address.ts";
 
 export type LivePage = { readonly rows: readonly Row[]; readonly nextPageToken: string };

@@ -1,7 +1,7 @@
 import type { Signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { count, counted } from "../../ui/format/numbers.ts";
-import { later } from "../../ui/later.tsx";
+import { later } from "../../ui/page/later.tsx";
 import type { ListAddress } from "./address.ts";
 import { type Counts, countWords, total } from "./counts.ts";
 import css from "./jobs.module.css";

@@ -1,3 +1,3 @@
-import { href } from "../../data/route.ts";
+import { href } from "../../data/page/route.ts";
 
 export const keysAddress = (trail: readonly string[]): string => href(["keys"], { page: trail.join(",") });

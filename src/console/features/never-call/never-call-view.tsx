@@ -3,22 +3,22 @@ import {
   type SuppressedPhone,
   SuppressionService,
 } from "../../../gen/callsheet/v1/suppression_service_pb.ts";
-import { clientOf } from "../../data/client.ts";
-import { insist } from "../../data/insist.ts";
-import { newRequestId } from "../../data/request-id.ts";
-import { href, route } from "../../data/route.ts";
-import { mayChange } from "../../data/session.ts";
-import { loaded, useLoad } from "../../data/use-load.ts";
-import { callOf } from "../../ui/as-curl.tsx";
-import { type Column, wrapping } from "../../ui/data-table.tsx";
-import { Field, describedBy } from "../../ui/field.tsx";
-import { Form } from "../../ui/form.tsx";
+import { clientOf } from "../../data/service/client.ts";
+import { insist } from "../../data/service/insist.ts";
+import { newRequestId } from "../../data/service/request-id.ts";
+import { href, route } from "../../data/page/route.ts";
+import { mayChange } from "../../data/service/session.ts";
+import { loaded, useLoad } from "../../data/load/use-load.ts";
+import { callOf } from "../../ui/form/as-curl.tsx";
+import { type Column, wrapping } from "../../ui/table/data-table.tsx";
+import { Field, describedBy } from "../../ui/form/field.tsx";
+import { Form } from "../../ui/form/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { dateOf, dayAndTime, viewerZone } from "../../ui/format/times.ts";
-import { Heading } from "../../ui/heading.tsx";
-import { Notice } from "../../ui/notice.tsx";
-import { PagedTable } from "../../ui/paged-table.tsx";
-import { readTrail } from "../../ui/pager.tsx";
+import { Heading } from "../../ui/page/heading.tsx";
+import { Notice } from "../../ui/page/notice.tsx";
+import { PagedTable } from "../../ui/table/paged-table.tsx";
+import { readTrail } from "../../ui/table/pager.tsx";
 
 const suppression = clientOf(SuppressionService);
 const pageSize = 50;

@@ -1,17 +1,17 @@
 import { useEffect, useState } from "preact/hooks";
 import { AccessService, type Organization } from "../../../gen/callsheet/v1/access_service_pb.ts";
-import { clientOf } from "../../data/client.ts";
-import { insist } from "../../data/insist.ts";
-import { newRequestId } from "../../data/request-id.ts";
-import { loaded, useLoad } from "../../data/use-load.ts";
-import { callOf } from "../../ui/as-curl.tsx";
-import { Field, describedBy } from "../../ui/field.tsx";
-import { Form } from "../../ui/form.tsx";
+import { clientOf } from "../../data/service/client.ts";
+import { insist } from "../../data/service/insist.ts";
+import { newRequestId } from "../../data/service/request-id.ts";
+import { loaded, useLoad } from "../../data/load/use-load.ts";
+import { callOf } from "../../ui/form/as-curl.tsx";
+import { Field, describedBy } from "../../ui/form/field.tsx";
+import { Form } from "../../ui/form/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
-import { Heading } from "../../ui/heading.tsx";
-import { daysOf, daysProblem, hoursProblem, rowsOf, toHours } from "../../ui/hours.ts";
-import { Days, Hours } from "../../ui/hours.tsx";
-import { Loading, Notice } from "../../ui/notice.tsx";
+import { Heading } from "../../ui/page/heading.tsx";
+import { daysOf, daysProblem, hoursProblem, rowsOf, toHours } from "../../ui/settings/hours.ts";
+import { Days, Hours } from "../../ui/settings/hours.tsx";
+import { Loading, Notice } from "../../ui/page/notice.tsx";
 
 const access = clientOf(AccessService);
 const key = ["organization"] as const;

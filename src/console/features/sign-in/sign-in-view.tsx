@@ -1,10 +1,10 @@
 import { useState } from "preact/hooks";
-import { type Refusal, refusalOf } from "../../data/refusal.ts";
-import { signIn, signOutReason } from "../../data/session.ts";
-import { Field, describedBy } from "../../ui/field.tsx";
-import { Heading } from "../../ui/heading.tsx";
-import { Mark, brand } from "../../ui/mark.tsx";
-import { Notice } from "../../ui/notice.tsx";
+import { type Refusal, refusalOf } from "../../data/service/refusal.ts";
+import { signIn, signOutReason } from "../../data/service/session.ts";
+import { Field, describedBy } from "../../ui/form/field.tsx";
+import { Heading } from "../../ui/page/heading.tsx";
+import { Mark, brand } from "../../ui/figure/mark.tsx";
+import { Notice } from "../../ui/page/notice.tsx";
 import css from "./sign-in.module.css";
 
 function inWords({ reason, message, isAway }: Refusal): string {

@@ -1,12 +1,12 @@
 import { type WebhookDelivery, WebhookDeliveryStatus } from "../../../gen/callsheet/v1/webhook_pb.ts";
-import { route } from "../../data/route.ts";
-import { useLoad } from "../../data/use-load.ts";
-import { Badge } from "../../ui/badge.tsx";
-import { type Column, wrapping } from "../../ui/data-table.tsx";
+import { route } from "../../data/page/route.ts";
+import { useLoad } from "../../data/load/use-load.ts";
+import { Badge } from "../../ui/figure/badge.tsx";
+import { type Column, wrapping } from "../../ui/table/data-table.tsx";
 import { count } from "../../ui/format/numbers.ts";
 import { dateOf, duration, exactTime, viewerZone } from "../../ui/format/times.ts";
-import { PagedTable } from "../../ui/paged-table.tsx";
-import { readTrail } from "../../ui/pager.tsx";
+import { PagedTable } from "../../ui/table/paged-table.tsx";
+import { readTrail } from "../../ui/table/pager.tsx";
 import { endpointAddress, everyMs, webhooks } from "./endpoints.ts";
 import css from "./webhooks.module.css";
 import { failureWords } from "./words.ts";

@@ -1,5 +1,5 @@
 import type { WebhookEndpoint } from "../../../gen/callsheet/v1/webhook_pb.ts";
-import { Badge } from "../../ui/badge.tsx";
+import { Badge } from "../../ui/figure/badge.tsx";
 
 /** Whether what is sent to an endpoint arrives. */
 export const EndpointBadge = ({ endpoint }: { endpoint: WebhookEndpoint }) => {

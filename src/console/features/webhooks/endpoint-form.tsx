@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
-import type { Call } from "../../ui/as-curl.tsx";
-import { Field, describedBy } from "../../ui/field.tsx";
-import { Form } from "../../ui/form.tsx";
+import type { Call } from "../../ui/form/as-curl.tsx";
+import { Field, describedBy } from "../../ui/form/field.tsx";
+import { Form } from "../../ui/form/form.tsx";
 import { EventChoice } from "./event-choice.tsx";
 
 /** What can be said of an endpoint. */

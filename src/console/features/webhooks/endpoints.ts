@@ -1,9 +1,9 @@
 import { WebhookService } from "../../../gen/callsheet/v1/webhook_service_pb.ts";
-import { clientOf } from "../../data/client.ts";
-import { insist } from "../../data/insist.ts";
-import { newRequestId } from "../../data/request-id.ts";
-import { href } from "../../data/route.ts";
-import { loaded } from "../../data/use-load.ts";
+import { clientOf } from "../../data/service/client.ts";
+import { insist } from "../../data/service/insist.ts";
+import { newRequestId } from "../../data/service/request-id.ts";
+import { href } from "../../data/page/route.ts";
+import { loaded } from "../../data/load/use-load.ts";
 
 export const webhooks = clientOf(WebhookService);
 

@@ -1,5 +1,5 @@
 import { eventTypes } from "../../../domain/event.ts";
-import { toggled } from "../../ui/toggled.ts";
+import { toggled } from "../../ui/form/toggled.ts";
 
 /** Which events are sent: all of them, or only those of some types. */
 export const EventChoice = ({

@@ -1,4 +1,4 @@
-import { Notice } from "../../ui/notice.tsx";
+import { Notice } from "../../ui/page/notice.tsx";
 
 /** What an endpoint checks signatures with, while it is known. */
 export const Secret = ({ secret, onHide }: { secret: string; onHide: () => void }) => (

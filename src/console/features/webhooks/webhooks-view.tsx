@@ -1,13 +1,13 @@
 import { useState } from "preact/hooks";
 import type { WebhookEndpoint } from "../../../gen/callsheet/v1/webhook_pb.ts";
 import { WebhookService } from "../../../gen/callsheet/v1/webhook_service_pb.ts";
-import { useLoad } from "../../data/use-load.ts";
-import { callOf } from "../../ui/as-curl.tsx";
-import { type Column, DataTable, stacking, wrapping } from "../../ui/data-table.tsx";
+import { useLoad } from "../../data/load/use-load.ts";
+import { callOf } from "../../ui/form/as-curl.tsx";
+import { type Column, DataTable, stacking, wrapping } from "../../ui/table/data-table.tsx";
 import { count, counted } from "../../ui/format/numbers.ts";
 import { dateOf, dayAndTime, viewerZone } from "../../ui/format/times.ts";
-import { Heading } from "../../ui/heading.tsx";
-import { Empty, Loading, Notice } from "../../ui/notice.tsx";
+import { Heading } from "../../ui/page/heading.tsx";
+import { Empty, Loading, Notice } from "../../ui/page/notice.tsx";
 import { EndpointBadge } from "./endpoint-badge.tsx";
 import { EndpointForm, type EndpointSettings, nothingGiven } from "./endpoint-form.tsx";
 import { command, endpointAddress, everyMs, webhooks } from "./endpoints.ts";

@@ -1,8 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
-import { refusalOf } from "../../../data/refusal.ts";
-import { Dialog } from "../../../ui/dialog.tsx";
+import { refusalOf } from "../../../data/service/refusal.ts";
+import { Dialog } from "../../../ui/form/dialog.tsx";
 import { counted } from "../../../ui/format/numbers.ts";
-import { Loading, Notice } from "../../../ui/notice.tsx";
+import { Loading, Notice } from "../../../ui/page/notice.tsx";
 import type { ListAddress } from "../address.ts";
 import type { Selection } from "../selection.ts";
 import { type BulkCommand, type BulkRow, bulkTable } from "./bulk-table.ts";

@@ -1,5 +1,5 @@
 import { type BatchJob, BatchJobStatus } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
-import { service } from "../../../data/client.ts";
+import { service } from "../../../data/service/client.ts";
 import { count, counted } from "../../../ui/format/numbers.ts";
 
 /** What every command on a job is sent with. */

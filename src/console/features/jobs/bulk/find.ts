@@ -1,7 +1,7 @@
 import type { BatchJob, BatchJobStatus } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
-import { service } from "../../../data/client.ts";
-import { insist } from "../../../data/insist.ts";
-import { refusalOf } from "../../../data/refusal.ts";
+import { service } from "../../../data/service/client.ts";
+import { insist } from "../../../data/service/insist.ts";
+import { refusalOf } from "../../../data/service/refusal.ts";
 import { type ListAddress, filterOf } from "../address.ts";
 import type { Selection } from "../selection.ts";
 import { each } from "./each.ts";

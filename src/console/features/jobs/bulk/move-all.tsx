@@ -1,11 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { refusalOf } from "../../../data/refusal.ts";
-import { newRequestId } from "../../../data/request-id.ts";
-import { type Picked, asRequest, nothingPicked, useReading } from "../../../data/use-reading.ts";
+import { refusalOf } from "../../../data/service/refusal.ts";
+import { newRequestId } from "../../../data/service/request-id.ts";
+import { type Picked, asRequest, nothingPicked, useReading } from "../../../data/load/use-reading.ts";
 import { counted } from "../../../ui/format/numbers.ts";
 import { viewerZone } from "../../../ui/format/times.ts";
-import { Notice } from "../../../ui/notice.tsx";
-import { StartTimePicker } from "../../../ui/start-time-picker.tsx";
+import { Notice } from "../../../ui/page/notice.tsx";
+import { StartTimePicker } from "../../../ui/form/start-time-picker.tsx";
 import { filterOf } from "../address.ts";
 import css from "./bulk.module.css";
 import type { MovingProps } from "./move-dialog.tsx";

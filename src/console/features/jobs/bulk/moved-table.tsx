@@ -1,11 +1,11 @@
 import type { BatchJob } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
-import { href } from "../../../data/route.ts";
-import { type Column, DataTable, stacking, wrapping } from "../../../ui/data-table.tsx";
+import { href } from "../../../data/page/route.ts";
+import { type Column, DataTable, stacking, wrapping } from "../../../ui/table/data-table.tsx";
 import { count, counted } from "../../../ui/format/numbers.ts";
 import { dayAndTime, viewerZone } from "../../../ui/format/times.ts";
-import { Notice } from "../../../ui/notice.tsx";
-import { PlainProgress } from "../../../ui/progress.tsx";
-import { StartTime } from "../../../ui/start-time.tsx";
+import { Notice } from "../../../ui/page/notice.tsx";
+import { PlainProgress } from "../../../ui/figure/progress.tsx";
+import { StartTime } from "../../../ui/figure/start-time.tsx";
 import css from "./bulk.module.css";
 import type { Told } from "./moving.ts";
 

@@ -1,7 +1,7 @@
 import type { RescheduleBatchJobsRequestSchema } from "../../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { service } from "../../../data/client.ts";
-import { insist } from "../../../data/insist.ts";
+import { service } from "../../../data/service/client.ts";
+import { insist } from "../../../data/service/insist.ts";
 import { dateOf } from "../../../ui/format/times.ts";
 
 export type MoveRequest = MessageInitShape<typeof RescheduleBatchJobsRequestSchema>;

@@ -1,7 +1,7 @@
-import { href } from "../../../data/route.ts";
+import { href } from "../../../data/page/route.ts";
 import { count, counted } from "../../../ui/format/numbers.ts";
-import { Notice } from "../../../ui/notice.tsx";
-import { PlainProgress } from "../../../ui/progress.tsx";
+import { Notice } from "../../../ui/page/notice.tsx";
+import { PlainProgress } from "../../../ui/figure/progress.tsx";
 import css from "./bulk.module.css";
 import type { Progress, Refused } from "./use-run.ts";
 

@@ -1,4 +1,4 @@
-import { Field } from "../../../ui/field.tsx";
+import { Field } from "../../../ui/form/field.tsx";
 
 const unitSeconds = { minutes: 60, hours: 3_600, days: 86_400 } as const;
 

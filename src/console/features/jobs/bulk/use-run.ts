@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { BatchJob } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
-import { insist } from "../../../data/insist.ts";
-import { refusalOf } from "../../../data/refusal.ts";
-import { newRequestId } from "../../../data/request-id.ts";
-import { askBeforeLeaving } from "../../../data/route.ts";
+import { insist } from "../../../data/service/insist.ts";
+import { refusalOf } from "../../../data/service/refusal.ts";
+import { newRequestId } from "../../../data/service/request-id.ts";
+import { askBeforeLeaving } from "../../../data/page/route.ts";
 import { each } from "./each.ts";
 
 export type Refused = { readonly job: BatchJob; readonly why: string };

@@ -1,0 +1,160 @@
+import type { ComponentChildren } from "preact";
+import { counted } from "../../../ui/format/numbers.ts";
+import { dayAndTime, viewerZone } from "../../../ui/format/times.ts";
+import { outcomeWords } from "../../../ui/format/words.ts";
+import { weekdays } from "../../../ui/settings/hours.tsx";
+import { Notice } from "../../../ui/page/notice.tsx";
+import { PlainProgress } from "../../../ui/figure/progress.tsx";
+import type { Settings } from "../../../ui/settings/settings.ts";
+import look from "../../../ui/figure/facts.module.css";
+import type { Check } from "../file/check.ts";
+import type { ChosenFile } from "../file/chosen-file.ts";
+import { Tallies, leftOut } from "../file-review.tsx";
+import { type NeverCalled, useNeverCalled } from "./use-never-called.ts";
+
+/** What a new job comes to, before anything of it is sent. */
+export const Review = (props: { file: ChosenFile; check: Check; settings: Settings }) => (
+  <div class="halves">
+    <People file={props.file} check={props.check} />
+    <Calls settings={props.settings} />
+  </div>
+);
+
+function People({ file, check }: { file: ChosenFile; check: Check }) {
+  const neverCalled = useNeverCalled(file, check.accepted);
+  const left = leftOut(check);
+  return (
+    <section class="card" aria-labelledby="people-title">
+      <h2 id="people-title">People</h2>
+      <p class="file-name">
+        From <bdi>{file.name}</bdi>:
+      </p>
+      <Tallies check={check} />
+      {left > 0 && <p class="quiet">{counted(left, "row")} will not be sent.</p>}
+      <NeverCalledSaid known={neverCalled} people={check.accepted} />
+    </section>
+  );
+}
+
+const shownPhones = 100;
+
+function NeverCalledSaid({ known, people }: { known: NeverCalled; people: number }) {
+  const { asked, found, isDone, refusal } = known;
+  if (refusal !== undefined) {
+    return (
+      <Notice tone="warning">Whether somebody must never be called is not known: {refusal.message}</Notice>
+    );
+  }
+  if (!isDone) {
+    return (
+      <div role="status" class="stack">
+        <p class="quiet">Looking for them on the list of those who are never called …</p>
+        <PlainProgress label="Looked up" value={asked} max={Math.max(1, people)} />
+      </div>
+    );
+  }
+  const whom = asked < people ? ` of the first ${counted(asked, "person", "people")}` : "";
+  if (found.length === 0)
+    return <p role="status">Nobody{whom} is on the list of those who are never called.</p>;
+  return (
+    <div role="status" class="stack">
+      <Notice tone="warning">
+        {counted(found.length, "person", "people")}
+        {whom} {found.length === 1 ? "is" : "are"} on the list of those who are never called, and will not be.
+      </Notice>
+      <details>
+        <summary>Their numbers{found.length > shownPhones ? `, the first ${shownPhones}` : ""}</summary>
+        <div class="scroll short" role="region" aria-label="Who is never called" tabIndex={0}>
+          <ul class="numbers">
+            {found.slice(0, shownPhones).map((phone) => (
+              <li key={phone}>{phone}</li>
+            ))}
+          </ul>
+        </div>
+      </details>
+    </div>
+  );
+}
+
+const Fact = ({ name, children }: { name: string; children: ComponentChildren }) => (
+  <div>
+    <dt>{name}</dt>
+    <dd>{children}</dd>
+  </div>
+);
+
+const wordsOf = (outcomes: readonly number[]): string =>
+  outcomes.map((outcome) => (outcomeWords.get(outcome) ?? "").toLowerCase()).join(", ");
+
+const daysIn = (days: readonly number[]): string =>
+  days
+    .toSorted((one, other) => one - other)
+    .map((day) => weekdays[day - 1])
+    .join(", ");
+
+const Hours = ({ hours, days, timezone, zonesFromPhone }: Settings) =>
+  hours.length === 0 ? (
+    <>At any time of the day, on every day</>
+  ) : (
+    <ul>
+      {hours.map((row, i) => (
+        <li key={i}>
+          {daysIn(row.days)}: {row.start} to {row.end}
+        </li>
+      ))}
+      {days.map(({ date, windows }) => (
+        <li key={date}>
+          {date}: {windows.map(({ start, end }) => `${start} to ${end}`).join(", ") || "closed"}
+        </li>
+      ))}
+      <li class="quiet">
+        {zonesFromPhone ? "by the time where each phone number is" : `by the time in ${timezone}`}
+      </li>
+    </ul>
+  );
+
+function Calls({ settings }: { settings: Settings }) {
+  const { pause, labels } = settings;
+  const attempts = Number(settings.maxAttempts);
+  return (
+    <section class="card" aria-labelledby="calls-title">
+      <h2 id="calls-title">Calls</h2>
+      <dl class={look.facts}>
+        <Fact name="Job">
+          <bdi>{settings.name.trim()}</bdi>
+        </Fact>
+        <Fact name="Call from">
+          <bdi>{settings.fromPhoneNumberId.trim()}</bdi>
+        </Fact>
+        <Fact name="Calling hours">
+          <Hours {...settings} />
+        </Fact>
+        <Fact name="Calls at once">
+          at most {settings.concurrentCallLimit}
+          {settings.callsPerSecond.trim() !== "" && `, ${settings.callsPerSecond} new ones a second`}
+          {settings.rampMinutes.trim() !== "" && `, reached within ${settings.rampMinutes} minutes`}
+        </Fact>
+        <Fact name="Attempts">
+          {attempts === 1
+            ? "one for each person"
+            : `up to ${attempts} for each person, after: ${wordsOf(settings.retryOn)}`}
+        </Fact>
+        {pause !== undefined && (
+          <Fact name="Pauses by itself">
+            when {pause.percent} % of the last {pause.window} calls end as {wordsOf(pause.outcomes)}
+          </Fact>
+        )}
+        {settings.endAt !== "" && (
+          <Fact name="Ends at the latest">
+            {dayAndTime(new Date(settings.endAt), viewerZone)} <span class="quiet">your time</span>
+          </Fact>
+        )}
+        {labels.length > 0 && (
+          <Fact name="Labels">
+            <bdi>{labels.map(({ key, value }) => `${key.trim()}: ${value.trim()}`).join(", ")}</bdi>
+          </Fact>
+        )}
+      </dl>
+    </section>
+  );
+}

@@ -1,0 +1,56 @@
+import type { Upload } from "../../data/upload/upload-list.ts";
+import { stopUpload } from "../../data/upload/uploads.ts";
+import { counted } from "../format/numbers.ts";
+import { PlainProgress } from "./progress.tsx";
+
+/** How far an upload is that has not come to its end, in words and as a bar. */
+export function UploadProgress({ upload }: { upload: Upload }) {
+  const { id, jobName, contacts, state } = upload;
+  if (state.kind !== "sending" && state.kind !== "adding") return null;
+  const people = counted(contacts, "contact");
+  const share = state.kind === "sending" ? Math.floor(state.share * 100) : 100;
+  return (
+    <div class="stack">
+      <div class="title-bar">
+        <p role="status">
+          {state.kind === "sending" ? `Sending ${people} to ` : `${people} sent; the service adds them to `}
+          <strong>
+            <bdi>{jobName}</bdi>
+          </strong>
+          {state.isWaiting && ". The service does not answer; it is tried again by itself"}
+        </p>
+        {(state.kind === "sending" || state.isWaiting) && (
+          <button type="button" onClick={() => stopUpload(id)}>
+            Stop
+          </button>
+        )}
+      </div>
+      <PlainProgress label="Sent" value={share} max={100} />
+    </div>
+  );
+}
+
+/** What became of an upload, and how good that is. */
+export function endOf({ state, jobName }: Upload): { tone: "good" | "warning" | "bad"; sentence: string } {
+  if (state.kind === "stopped") {
+    const sentence = state.isSure
+      ? `Stopped: nothing was added to “${jobName}”.`
+      : `Stopped. The service had the whole file and did not answer: “${jobName}” shows whether its contacts are in it.`;
+    return { tone: "warning", sentence };
+  }
+  if (state.kind === "refused") {
+    return { tone: "bad", sentence: `Nothing was added to “${jobName}”. ${state.refusal.message}` };
+  }
+  if (state.kind !== "done") return { tone: "good", sentence: "" };
+  const { acceptedCount, rejectedContactsCount: rejected } = state.added;
+  const left =
+    rejected === 0
+      ? ""
+      : ` ${counted(rejected, "contact was", "contacts were")} not accepted; most likely ${rejected === 1 ? "it is" : "they are"} in the job already.`;
+  const said = state.said === "" ? "" : `${state.said}.`;
+  const then = state.refusal === undefined ? said : `But: ${state.refusal.message}`;
+  return {
+    tone: acceptedCount === 0 || state.refusal !== undefined ? "warning" : "good",
+    sentence: `${counted(acceptedCount, "contact")} added.${left} ${then}`.trim(),
+  };
+}

@@ -1,0 +1,35 @@
+import type { PlanBatchJobResponse } from "../../../gen/callsheet/v1/plan_pb.ts";
+import { counted } from "./numbers.ts";
+import { dateOf, dayAndTime, duration, viewerZone } from "./times.ts";
+
+/** A few minutes before a call may begin are none to speak of. */
+const soonMs = 60_000;
+
+/** What the plan comes to, in sentences; times are this computer's. */
+export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number): string[] {
+  const start = dateOf(plan.startTime);
+  const last = dateOf(plan.lastCallAt);
+  const opens = plan.zoneSets.flatMap(({ opensAt }) => dateOf(opensAt)?.getTime() ?? []);
+  const firstMs = Math.min(...opens);
+  const { contactsNeverCalled: never, contactsSuppressed: listed, contactsLeft: left } = plan;
+  const wait = start !== undefined && Number.isFinite(firstMs) ? firstMs - start.getTime() : 0;
+  return [
+    ...(wait > soonMs
+      ? [`The calling hours open at ${dayAndTime(new Date(firstMs), viewerZone)}; nobody is called before.`]
+      : []),
+    ...(start !== undefined && last !== undefined
+      ? [
+          `That takes about ${duration(last.getTime() - start.getTime() + callSeconds * 1_000)}, if a call lasts ${duration(callSeconds * 1_000)} and nobody has to be called twice. The last call begins about ${dayAndTime(last, viewerZone)}.`,
+        ]
+      : []),
+    ...(never > 0
+      ? [
+          `${counted(never, "person", "people")} cannot be called: the calling hours never open for ${never === 1 ? "this one" : "them"}.`,
+        ]
+      : []),
+    ...(listed > 0
+      ? [`${counted(listed, "person", "people")} on the list of who is never called will be left out.`]
+      : []),
+    ...(left > 0 ? [`${counted(left, "person", "people")} would be left after 400 days.`] : []),
+  ];
+}

@@ -1,4 +1,7 @@
 import { execFile } from "node:child_process";
+import { mkdtempDisposable, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
@@ -67,5 +70,30 @@ test("a command as curl does in a shell what its button does, and holds no key",
   await page.locator("[data-curl]").getByText("UpdateBatchJob").waitFor();
   await run(await page.locator("[data-curl]").innerText());
   expect(await getJob(client, batchJobId)).toMatchObject({ description: 'Isn\'t "it" $HOME `x`?' });
+  expect(complaints).toEqual([]);
+});
+
+test("a new job as curl is created in a shell, and a file goes into it", async () => {
+  await using service = await startTestService();
+  await using opened = await open(`${service.httpUrl}/jobs/new`, service);
+  const { page, complaints } = opened;
+  const buffer = Buffer.from("Telefon,Ort\n+15551000000,Köln\n");
+  await page.getByLabel("File of contacts").setInputFiles({ name: "a.csv", mimeType: "text/csv", buffer });
+  await page.getByText("1 ready to send").waitFor();
+  await page.getByLabel("Name", { exact: true }).fill("It's $HOME");
+  await page.getByLabel("Call from").fill("pn_1");
+  await page.getByRole("button", { name: "Review the job with 1 contact" }).click();
+  await page.getByText("As curl").click();
+  await page.locator("[data-curl]").getByText("contacts.csv has the columns phone, Ort").waitFor();
+  const script = await page.locator("[data-curl]").innerText();
+  expect(script).not.toContain(service.apiKey);
+
+  await using folder = await mkdtempDisposable(join(tmpdir(), "callsheet-curl-"));
+  await writeFile(join(folder.path, "contacts.csv"), "phone,Ort\n+15551000001,Bonn\n");
+  const env = { PATH: process.env["PATH"] ?? "", CALLSHEET_API_KEY: service.apiKey };
+  const { stdout } = await promisify(execFile)("sh", ["-c", script], { env, cwd: folder.path });
+  expect(JSON.parse(stdout)).toMatchObject({ acceptedCount: 1 });
+  const { batchJobs } = await service.clientWith(service.apiKey).listBatchJobs({});
+  expect(batchJobs).toMatchObject([{ name: "It's $HOME", counts: { total: 1 } }]);
   expect(complaints).toEqual([]);
 });

@@ -5,6 +5,7 @@ import {
   chosenColumns,
   hasTitleRow,
   layOut,
+  rowsAbove,
 } from "../../src/console/features/create/file/columns.ts";
 import { contactWriter, rejectedCsv } from "../../src/console/features/create/file/write.ts";
 import { createContactFile, plainFile } from "../../src/files/contact-file.ts";
@@ -23,6 +24,16 @@ function judge(all: readonly FileRow[], given: { region?: string; columns?: read
   const columns = chosenColumns(table, given.columns ?? table.columns);
   return { ...checkRows(rows, columns, given.region ?? ""), rows, columns, table };
 }
+
+test("a heading above the titles is found, and nothing that may be a contact is taken for one", () => {
+  const titles = ["Name", "Mobile number"];
+  const contact = ["Ada", "+15551000000"];
+  expect(rowsAbove(rowsOf(["Spring campaign"], ["", "made in May"], titles, contact))).toBe(2);
+  expect(rowsAbove(rowsOf(titles, contact))).toBe(0);
+  expect(rowsAbove(rowsOf(["Bob", "+15551000001"], titles, contact))).toBe(0);
+  expect(rowsAbove(rowsOf(["+15551000001"], ["+15551000002"], ["phone"]))).toBe(0);
+  expect(rowsAbove([])).toBe(0);
+});
 
 describe("the columns of a file", () => {
   test.each([
@@ -167,9 +178,10 @@ test("what is written of the accepted rows is read by the service as what they a
 
 test("rows that are not sent are written as they are, to be mended and read again", () => {
   const all = rowsOf(["phone", "Notes"], ["+15551000000", "kept"], ["0151", "=run, me"], ["+1", 'say "so"']);
-  const { rejected, rows, table } = judge(all);
+  const { rejected, rows, columns, table } = judge(all);
   const csv = rejectedCsv(
     table.titles,
+    columns,
     rejected.flatMap(({ place, flaw }) => {
       const row = rows[place];
       return row === undefined ? [] : [{ row, flaw }];

@@ -91,10 +91,12 @@ test("text from anywhere is shown as text, wherever it is shown", async () => {
       `phone,${quoted(title)}\n+15551000001,${quoted(attack("cell"))}\n${quoted(attack("phone"))},x`,
     ),
   });
-  await page.locator(".preview bdi", { hasText: title }).waitFor();
-  await page.locator(".preview bdi", { hasText: attack("cell") }).waitFor();
+  await page.locator("[aria-label='The first rows'] bdi", { hasText: title }).waitFor();
+  await page.locator("[aria-label='The first rows'] bdi", { hasText: attack("cell") }).waitFor();
   await page.getByText("1 row will not be sent").click();
-  await page.locator(".short bdi", { hasText: attack("phone").slice(0, 50) }).waitFor();
+  await page
+    .locator("[aria-label='Rows that will not be sent'] bdi", { hasText: attack("phone").slice(0, 50) })
+    .waitFor();
   await page.goto(
     `${service.httpUrl}/jobs/x/${encodeURIComponent(attack("address"))}?search=${encodeURIComponent(attack("query"))}`,
   );

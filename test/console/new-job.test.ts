@@ -156,6 +156,57 @@ test("rows that are not sent are kept as a file, mended, and added to the job", 
   expect(complaints).toEqual([]);
 });
 
+test("a heading above the titles is left out, and more or fewer rows where somebody says so", async () => {
+  await using service = await startTestService();
+  await using opened = await open(`${service.httpUrl}/jobs/new`, service);
+  const { page, complaints } = opened;
+  await choose(
+    page,
+    "Spring.csv",
+    Buffer.from("Spring campaign,\nphone,name\n+15551000000,Ada\n+15551000001,Bo\n"),
+  );
+  await page.getByText("2 ready to send").waitFor();
+  await page.getByLabel("Row 2 names the columns").waitFor();
+  await page.getByLabel("Leave out at the top").selectOption("2 rows");
+  await page.getByLabel("Row 3 names the columns").uncheck();
+  await page.getByLabel("Read “Column 1” as").selectOption("Phone number");
+  await page.getByText("2 ready to send").waitFor();
+  await page.getByLabel("Leave out at the top").selectOption("Nothing");
+  await page.getByLabel("The first row names the columns").waitFor();
+  expect(complaints).toEqual([]);
+});
+
+test("rows that the service rejects are had as a file, mended, and added", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  const contacts = [{ phone: "+15551000000" }];
+  const { batchJobId } = await client.createBatchJob({ name: "Spring", fromPhoneNumberId: "pn_1", contacts });
+  await using opened = await open(`${service.httpUrl}/jobs/${batchJobId}/add`, service);
+  const { page, complaints } = opened;
+  await choose(page, "More.csv", Buffer.from("phone,plan\n+15551000000,pro\n+15551000001,free\n"));
+  await page.getByRole("button", { name: "Add 2 contacts" }).click();
+  const tray = page.getByRole("region", { name: "Uploads" });
+  await tray.getByText("1 contact added. 1 contact was not accepted").waitFor();
+  const [kept] = await Promise.all([
+    page.waitForEvent("download"),
+    tray.getByRole("button", { name: "Save the rows that were not accepted" }).click(),
+  ]);
+  expect(kept.suggestedFilename()).toBe("Spring-rejected.csv");
+  const csv = await readFile(await kept.path(), "utf8");
+  expect(csv).toMatch(/\n\d+,duplicate_phone,.*\+15551000000.*pro\r\n$/);
+  await tray.getByRole("button", { name: "Dismiss" }).click();
+  await page.getByRole("link", { name: "Add contacts" }).click();
+  await choose(page, "Spring-rejected.csv", Buffer.from(csv.replace("+15551000000", "+15551000002")));
+  await page.getByRole("button", { name: "Add 1 contact" }).click();
+  await page.getByText("1 contact added.").waitFor();
+  expect((await contactsOf(service, batchJobId)).map(({ phone }) => phone)).toEqual([
+    "+15551000000",
+    "+15551000001",
+    "+15551000002",
+  ]);
+  expect(complaints).toEqual([]);
+});
+
 test("a review says who is never called and what was set, and what comes of it before the start", async () => {
   await using service = await startTestService();
   const client = service.clientWith(service.apiKey);
@@ -185,6 +236,7 @@ test("a review says who is never called and what was set, and what comes of it b
   await page.getByRole("textbox", { name: "Time", exact: true }).fill("12:00");
   await page.locator("[data-instant='2036-01-01T11:00:00.000Z']").waitFor();
   await page.getByLabel("Minutes until as many calls").fill("10");
+  await page.getByLabel("Minutes that a scheduled start may be late").fill("0.5");
   await page.getByLabel("Pause when many calls fail").check();
   await page.getByLabel("This share, in %").fill("30");
   await page.getByRole("button", { name: "Review the job with 1,500 contacts" }).click();
@@ -195,6 +247,7 @@ test("a review says who is never called and what was set, and what comes of it b
     "2035-12-25: closed",
     "by the time in Asia/Tokyo",
     "at most 50, reached within 10 minutes",
+    "is made at most 0.5 minutes late, or not at all",
     "when 30 % of the last 100 calls end as carrier error, failed",
     "Tue, 1 Jan 2036, 12:00",
     "team: north",
@@ -216,6 +269,7 @@ test("a review says who is never called and what was set, and what comes of it b
       exceptions: [{ date: "2035-12-25", windows: [] }],
     },
     rampUp: { seconds: 600n },
+    startWithin: { seconds: 30n },
     pauseWhen: { window: 100, share: 0.3, outcomes: [Outcome.CARRIER_ERROR, Outcome.FAILED] },
     labels: { team: "north" },
     counts: { total: 1_500 },
@@ -248,6 +302,7 @@ test("labels, end, days and pausing are changed on a job that there is, and take
     contacts: [{ phone: "+15551000000" }],
     labels: { team: "north" },
     rampUp: { seconds: 90n },
+    startWithin: { seconds: 3_600n },
     pauseWhen: { window: 200, share: 0.25, outcomes: [Outcome.BUSY] },
     endAt: { seconds: 2_082_000_000n },
     callingHours: {
@@ -260,6 +315,8 @@ test("labels, end, days and pausing are changed on a job that there is, and take
   const { page, complaints } = opened;
   expect(await page.getByLabel("Label", { exact: true }).inputValue()).toBe("team");
   expect(await page.getByLabel("Minutes until as many calls").inputValue()).toBe("1.5");
+  expect(await page.getByLabel("Minutes that a scheduled start may be late").inputValue()).toBe("60");
+  await page.getByLabel("Minutes that a scheduled start may be late").fill("90");
   expect(await page.getByLabel("This share, in %").inputValue()).toBe("25");
   await page.getByLabel("Value").fill("south");
   await page.getByLabel("Date").fill("2035-12-26");
@@ -269,6 +326,7 @@ test("labels, end, days and pausing are changed on a job that there is, and take
   const changed = await getJob(client, batchJobId);
   expect(changed).toMatchObject({
     labels: { team: "south" },
+    startWithin: { seconds: 5_400n },
     pauseWhen: { window: 200, share: 0.25, outcomes: [Outcome.BUSY] },
     endAt: { seconds: 2_082_000_000n },
     callingHours: {

@@ -30,9 +30,11 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   const dropped = await page.evaluateHandle(
     `(() => { const t = new DataTransfer(); t.items.add(new File([${JSON.stringify(csv)}], "Spring.csv")); return t; })()`,
   );
-  await page.dispatchEvent(".drop-zone", "drop", { dataTransfer: dropped });
+  await page.dispatchEvent("label:has([type=file])", "drop", { dataTransfer: dropped });
   await page.getByText("60 ready to send").waitFor();
-  expect(await textOf(page, ".tallies")).toBe("60 ready to send 1 invalid number 1 duplicate number");
+  expect(await textOf(page, "[aria-label='What the file comes to']")).toBe(
+    "60 ready to send 1 invalid number 1 duplicate number",
+  );
   await page.getByText("2 rows will not be sent").click();
   expect(await textOf(page, "[aria-label='Rows that will not be sent'] tbody")).toBe(
     "62 0151 2345 phone must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out 63 +15551000000 phone must be once in a job; the first contact with it is kept",

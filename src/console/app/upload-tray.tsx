@@ -1,6 +1,10 @@
-import { dismissUpload, ownUpload, uploads } from "../data/upload/upload-list.ts";
+import { useState } from "preact/hooks";
+import { type Upload, dismissUpload, ownUpload, rejectedIn, uploads } from "../data/upload/upload-list.ts";
+import { download } from "../data/service/download.ts";
+import { refusalOf } from "../data/service/refusal.ts";
 import { href } from "../data/page/route.ts";
 import { Notice } from "../ui/page/notice.tsx";
+import { Problem } from "../ui/form/problem.tsx";
 import { UploadProgress, endOf } from "../ui/figure/upload-progress.tsx";
 import css from "./upload-tray.module.css";
 
@@ -22,6 +26,7 @@ export function UploadTray() {
                   Open “{upload.jobName}”
                 </a>
               )}
+              {rejectedIn(upload) > 0 && <SaveRejected upload={upload} />}
               <button type="button" onClick={() => dismissUpload(upload.id)}>
                 Dismiss
               </button>
@@ -30,5 +35,28 @@ export function UploadTray() {
         );
       })}
     </section>
+  );
+}
+
+/** The rows that the service has rejected, each with why, as a file to mend and to add. */
+function SaveRejected({ upload }: { upload: Upload }) {
+  const [problem, setProblem] = useState<string>();
+  const importId = upload.state.kind === "done" ? upload.state.added.importId : "";
+  async function save(): Promise<void> {
+    setProblem(undefined);
+    try {
+      const path = `batch-jobs/${upload.batchJobId}/imports/${encodeURIComponent(importId)}/rejected.csv`;
+      await download(path, `${upload.jobName}-rejected.csv`);
+    } catch (error) {
+      setProblem(refusalOf(error).message);
+    }
+  }
+  return (
+    <>
+      <button type="button" onClick={() => void save()}>
+        Save the rows that were not accepted
+      </button>
+      <Problem problem={problem} />
+    </>
   );
 }

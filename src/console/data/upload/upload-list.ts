@@ -2,7 +2,12 @@ import { signal } from "@preact/signals";
 import type { Refusal } from "../service/refusal.ts";
 
 /** What the service says of a file that it has taken. */
-export type Added = { readonly acceptedCount: number; readonly rejectedContactsCount: number };
+export type Added = {
+  readonly acceptedCount: number;
+  readonly rejectedContactsCount: number;
+  /** Under which it keeps the rows that it rejected. */
+  readonly importId: string;
+};
 
 /**
  * A file on its way into a job: all of its contacts, or none. It lives outside of every view, and goes on whichever is
@@ -38,6 +43,10 @@ export const uploads = signal<readonly Upload[]>([]);
 export const ownUpload = signal("");
 
 export const isGoing = ({ state }: Upload): boolean => state.kind === "sending" || state.kind === "adding";
+
+/** How many rows of it the service did not take. */
+export const rejectedIn = ({ state }: Upload): number =>
+  state.kind === "done" ? state.added.rejectedContactsCount : 0;
 
 /** Forgets an upload that has come to its end. */
 export const dismissUpload = (id: string): void =>

@@ -2,6 +2,7 @@ import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_
 import { href } from "../../data/page/route.ts";
 import { useJob } from "../../data/load/use-job.ts";
 import { Crumbs } from "../../ui/page/crumbs.tsx";
+import { Form } from "../../ui/form/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { Heading } from "../../ui/page/heading.tsx";
 import { Empty, Loading, Notice } from "../../ui/page/notice.tsx";
@@ -20,7 +21,7 @@ export function AddView({ id }: { id: string }) {
       <Heading title="Add contacts" />
       {refusal && <Empty title={refusal.message} />}
       {job === undefined && refusal === undefined && <Loading what="the job" />}
-      {job?.allowedCommands.includes(BatchJobCommand.ADD_CONTACTS) && <Form job={job} />}
+      {job?.allowedCommands.includes(BatchJobCommand.ADD_CONTACTS) && <Adding job={job} />}
       {job && !job.allowedCommands.includes(BatchJobCommand.ADD_CONTACTS) && (
         <Empty title="The service takes no more contacts for this job from this key." />
       )}
@@ -28,15 +29,14 @@ export function AddView({ id }: { id: string }) {
   );
 }
 
-function Form({ job }: { job: BatchJob }) {
+function Adding({ job }: { job: BatchJob }) {
   const { state, choose, layOut, judge } = useFile();
   const { upload, failed, begin } = useUpload((batchJobId) => href(["jobs", batchJobId]));
   const ready = readyIn(state);
   const { batchJobId, name: jobName } = job;
 
-  async function submit(event: Event): Promise<void> {
-    event.preventDefault();
-    if (state.kind !== "read" || ready === 0) return;
+  async function add(): Promise<string> {
+    if (state.kind !== "read") return "";
     const { file } = state;
     await begin(async () => ({
       jobName,
@@ -46,10 +46,16 @@ function Form({ job }: { job: BatchJob }) {
       after: () => Promise.resolve(""),
       undo: () => Promise.resolve(),
     }));
+    return "";
   }
 
   return (
-    <form class="stack" noValidate onSubmit={submit} aria-label="Add contacts">
+    <Form
+      label="Add contacts"
+      submit={ready > 0 ? `Add ${counted(ready, "contact")}` : "Add contacts"}
+      isOff={ready === 0 || upload !== undefined}
+      onSubmit={add}
+    >
       <fieldset class="stack" disabled={upload !== undefined}>
         <FileCard
           state={state}
@@ -60,11 +66,6 @@ function Form({ job }: { job: BatchJob }) {
       </fieldset>
       {upload && <UploadNotice upload={upload} />}
       {failed && <Notice tone={failed.tone}>{failed.sentence}</Notice>}
-      <div class="actions">
-        <button type="submit" class="primary" aria-disabled={ready === 0 || upload !== undefined}>
-          {ready > 0 ? `Add ${counted(ready, "contact")}` : "Add contacts"}
-        </button>
-      </div>
-    </form>
+    </Form>
   );
 }

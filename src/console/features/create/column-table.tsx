@@ -1,5 +1,6 @@
 import type { ReadAs, Role } from "../../../files/titles.ts";
 import { type Column, DataTable, stacking } from "../../ui/table/data-table.tsx";
+import css from "./column-table.module.css";
 import { columnName } from "./file/columns.ts";
 import type { Part } from "./file/worker.ts";
 
@@ -49,7 +50,7 @@ export function ColumnTable(props: {
     },
     {
       title: "For example",
-      look: "samples",
+      look: css.samples,
       cell: ({ samples }) =>
         samples.length === 0 ? (
           <span class="quiet">empty</span>
@@ -98,7 +99,7 @@ export function ColumnTable(props: {
   return (
     <DataTable
       caption="What each column is read as"
-      look={`${stacking} mapping`}
+      look={`${stacking} ${css.mapping}`}
       columns={shown}
       rows={rows}
       keyOf={({ at }) => at}

@@ -2,6 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { askBeforeLeaving, href, route } from "../../data/page/route.ts";
 import { mayChange } from "../../data/service/session.ts";
 import { Crumbs } from "../../ui/page/crumbs.tsx";
+import { Form, type Said } from "../../ui/form/form.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { Heading } from "../../ui/page/heading.tsx";
 import { Empty, Loading, Notice } from "../../ui/page/notice.tsx";
@@ -15,17 +16,19 @@ import {
 import { CallFields, JobFields } from "../../ui/settings/settings-fields.tsx";
 import { MoreFields } from "../../ui/settings/more-fields.tsx";
 import { useJob } from "../../data/load/use-job.ts";
-import { createJob, deleteEmpty } from "./create-job.ts";
+import { createJob, creating, deleteEmpty } from "./create-job.ts";
+import type { ChosenFile } from "./file/chosen-file.ts";
 import { FileCard } from "./file-card.tsx";
 import { Review } from "./review/review.tsx";
 import { UploadNotice } from "./upload-notice.tsx";
-import { readyIn, useFile } from "./use-file.ts";
+import { readyIn, titlesOf, useFile } from "./use-file.ts";
 import { useUpload } from "./use-upload.ts";
 
 /** A new job, perhaps with the settings of another: `?like=ID`. */
 export function CreateView() {
   const like = route.value.query.get("like") ?? "";
-  if (mayChange()) return like === "" ? <Form first={firstSettings} /> : <LikeAnother key={like} id={like} />;
+  if (mayChange())
+    return like === "" ? <NewJob first={firstSettings} /> : <LikeAnother key={like} id={like} />;
   return (
     <>
       <Heading title="New job" />
@@ -44,15 +47,14 @@ function LikeAnother({ id }: { id: string }) {
     if (job !== undefined) setFirst((before) => before ?? { ...settingsOf(job), endAt: "" });
   }, [job]);
   if (refusal !== undefined) return <Empty title={refusal.message} />;
-  return first === undefined ? <Loading what="the settings" /> : <Form first={first} />;
+  return first === undefined ? <Loading what="the settings" /> : <NewJob first={first} />;
 }
 
-function Form({ first }: { first: Settings }) {
+function NewJob({ first }: { first: Settings }) {
   const { state, choose, layOut, judge } = useFile();
   const { upload, failed, begin } = useUpload((batchJobId) => href(["jobs", batchJobId, "start"]));
   const [settings, setSettings] = useState(first);
   const [problems, setProblems] = useState<Problems>({});
-  const [hint, setHint] = useState("");
   const [isReviewed, setReviewed] = useState(false);
   const ready = readyIn(state);
   const isBegun = upload !== undefined;
@@ -82,13 +84,14 @@ function Form({ first }: { first: Settings }) {
     return Object.keys(found).length > 0 ? "Some settings of the job need another look." : "";
   }
 
-  async function submit(event: Event): Promise<void> {
-    event.preventDefault();
+  async function review(): Promise<string | Said> {
     const missing = whatIsMissing();
-    setHint(missing);
-    if (missing !== "" || state.kind !== "read") return;
-    if (!isReviewed) return setReviewed(true);
-    const { file } = state;
+    if (missing !== "") return { tone: "bad", told: missing };
+    setReviewed(true);
+    return "";
+  }
+
+  async function create(file: ChosenFile): Promise<string> {
     await begin(async () => ({
       jobName: settings.name.trim(),
       contacts: ready,
@@ -97,55 +100,60 @@ function Form({ first }: { first: Settings }) {
       after: () => Promise.resolve("It waits to be started"),
       undo: deleteEmpty,
     }));
+    return "";
   }
 
   if (isReviewed && state.kind === "read" && state.reviewed?.check !== undefined) {
+    const { file, reviewed } = state;
     return (
-      <form key="review" class="stack" noValidate onSubmit={submit} aria-label="Review the new job">
+      <div key="review" class="stack">
         <Crumbs here="New job" />
         <Heading title="Review the new job" />
         <p class="quiet">
           Nothing is sent yet. When the calls begin is asked once the people are in the job.
         </p>
-        <Review file={state.file} check={state.reviewed.check} settings={settings} />
-        {upload && <UploadNotice upload={upload} />}
-        {failed && <Notice tone={failed.tone}>{failed.sentence}</Notice>}
-        <div class="actions">
-          <button type="button" disabled={isBegun} onClick={() => setReviewed(false)}>
-            Change it
-          </button>
-          <button type="submit" class="primary" aria-disabled={isBegun}>
-            Create the job with {counted(ready, "contact")}
-          </button>
-        </div>
-      </form>
+        <Form
+          label="Review the new job"
+          submit={`Create the job with ${counted(ready, "contact")}`}
+          isOff={isBegun}
+          onSubmit={() => create(file)}
+          beside={
+            <button type="button" disabled={isBegun} onClick={() => setReviewed(false)}>
+              Change it
+            </button>
+          }
+          call={creating(settings, titlesOf(reviewed.columns))}
+        >
+          <Review file={file} check={state.reviewed.check} settings={settings} />
+          {upload && <UploadNotice upload={upload} />}
+          {failed && <Notice tone={failed.tone}>{failed.sentence}</Notice>}
+        </Form>
+      </div>
     );
   }
   return (
-    <form key="fill" class="stack" noValidate onSubmit={submit} aria-label="New job">
+    <div key="fill" class="stack">
       <Crumbs here="New job" />
       <Heading title="New job" />
-      <FileCard
-        state={state}
-        onChoose={chooseFile}
-        onLayOut={(file, how) => void layOut(file, how)}
-        onJudge={(file, part, choice) => void judge(file, part, choice)}
-      />
-      <div class="halves">
-        <div class="stack">
-          <JobFields settings={settings} problems={problems} onChange={change} />
-          <MoreFields settings={settings} problems={problems} onChange={change} />
+      <Form
+        label="New job"
+        submit={ready > 0 ? `Review the job with ${counted(ready, "contact")}` : "Review the job"}
+        onSubmit={review}
+      >
+        <FileCard
+          state={state}
+          onChoose={chooseFile}
+          onLayOut={(file, how) => void layOut(file, how)}
+          onJudge={(file, part, choice) => void judge(file, part, choice)}
+        />
+        <div class="halves">
+          <div class="stack">
+            <JobFields settings={settings} problems={problems} onChange={change} />
+            <MoreFields settings={settings} problems={problems} onChange={change} />
+          </div>
+          <CallFields settings={settings} problems={problems} onChange={change} />
         </div>
-        <CallFields settings={settings} problems={problems} onChange={change} />
-      </div>
-      <div class="actions">
-        <button type="submit" class="primary">
-          {ready > 0 ? `Review the job with ${counted(ready, "contact")}` : "Review the job"}
-        </button>
-        <p class="problem" role="alert">
-          {hint}
-        </p>
-      </div>
-    </form>
+      </Form>
+    </div>
   );
 }

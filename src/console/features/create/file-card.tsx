@@ -2,10 +2,10 @@ import { useState } from "preact/hooks";
 import { count, counted } from "../../ui/format/numbers.ts";
 import { Loading, Notice } from "../../ui/page/notice.tsx";
 import { PlainProgress } from "../../ui/figure/progress.tsx";
-import "../../ui/styles/create.css";
 import type { ChosenFile } from "./file/chosen-file.ts";
 import type { HowToRead, Part } from "./file/worker.ts";
 import { FileReview } from "./file-review.tsx";
+import css from "./file-card.module.css";
 import type { Choice, FileState } from "./use-file.ts";
 
 /** Takes a file of contacts, and shows what is in it before anything is sent. */
@@ -46,7 +46,7 @@ function Read(props: {
   const isOpen = reviewed === undefined && problem === undefined;
   return (
     <>
-      <p class="file-name">
+      <p class={css.fileName}>
         <strong>
           <bdi>{file.name}</bdi>
         </strong>{" "}
@@ -95,7 +95,7 @@ function DropZone({ hasFile, onChoose }: { hasFile: boolean; onChoose: (file: Fi
   const [isOver, setOver] = useState(false);
   return (
     <label
-      class={`drop-zone${isOver ? " over" : ""}${hasFile ? " small" : ""}`}
+      class={`${css.dropZone} ${isOver ? css.over : ""} ${hasFile ? css.small : ""}`}
       onDragOver={(event) => {
         event.preventDefault();
         setOver(true);
@@ -108,7 +108,7 @@ function DropZone({ hasFile, onChoose }: { hasFile: boolean; onChoose: (file: Fi
         if (file) onChoose(file);
       }}
     >
-      <span class="title">
+      <span class={css.title}>
         {hasFile ? "Drop another file, or choose one" : "Drop a file here, or choose one"}
       </span>
       {!hasFile && (

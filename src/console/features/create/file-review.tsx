@@ -8,6 +8,8 @@ import type { Check } from "./file/check.ts";
 import type { ChosenFile } from "./file/chosen-file.ts";
 import type { HowToRead } from "./file/worker.ts";
 import { FirstRows } from "./first-rows.tsx";
+import preview from "./preview.module.css";
+import css from "./tallies.module.css";
 import type { Choice, Reviewed } from "./use-file.ts";
 
 const names = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
@@ -27,23 +29,24 @@ export function FileReview(props: {
   onJudge: (choice: Choice) => void;
 }) {
   const { part, columns, region, check, problem } = props.reviewed;
-  const { sheet, hasTitles, withHidden, hiddenRows, unknownResults } = part;
+  const { sheet, above, hasTitles, withHidden, hiddenRows, unknownResults } = part;
   return (
     <>
       <div>
         <Switch
           isOn={hasTitles}
-          onChange={(isOn) => props.onLayOut({ sheet, hasTitles: isOn, withHidden })}
-          words="The first row names the columns"
+          onChange={(isOn) => props.onLayOut({ sheet, above, hasTitles: isOn, withHidden })}
+          words={above === 0 ? "The first row names the columns" : `Row ${above + 1} names the columns`}
         />
         {hiddenRows > 0 && (
           <Switch
             isOn={withHidden}
-            onChange={(isOn) => props.onLayOut({ sheet, hasTitles, withHidden: isOn })}
+            onChange={(isOn) => props.onLayOut({ sheet, above, hasTitles, withHidden: isOn })}
             words={`Take ${counted(hiddenRows, "hidden row")}, too, which a filter may have put aside`}
           />
         )}
       </div>
+      <Above above={above} onChange={(next) => props.onLayOut({ sheet, above: next, withHidden })} />
       <Field
         id="phone-region"
         label="Numbers without a plus sign are of"
@@ -92,6 +95,26 @@ export function FileReview(props: {
   );
 }
 
+const aboveChoices = Array.from({ length: 11 }, (_, rows) => rows);
+
+/** Rows above the titles are a heading, which is nobody's. */
+const Above = ({ above, onChange }: { above: number; onChange: (above: number) => void }) => (
+  <Field id="above" label="Leave out at the top" hint="A heading above the titles, if there is one.">
+    <select
+      id="above"
+      aria-describedby="above-hint"
+      value={above}
+      onChange={(event) => onChange(Number(event.currentTarget.value))}
+    >
+      {aboveChoices.map((rows) => (
+        <option key={rows} value={rows}>
+          {rows === 0 ? "Nothing" : counted(rows, "row")}
+        </option>
+      ))}
+    </select>
+  </Field>
+);
+
 const Switch = (props: { isOn: boolean; onChange: (isOn: boolean) => void; words: string }) => (
   <label class="choice">
     <input
@@ -128,7 +151,7 @@ function Result({ check, file }: { check: Check; file: ChosenFile }) {
 
 /** What a file comes to, in figures. */
 export const Tallies = ({ check }: { check: Check }) => (
-  <ul class="tallies">
+  <ul class={css.tallies} aria-label="What the file comes to">
     <Tally one="ready to send" value={check.accepted} tone="good" />
     <Tally
       one="invalid number"
@@ -146,8 +169,13 @@ export const Tallies = ({ check }: { check: Check }) => (
 );
 
 const BadRows = ({ check }: { check: Check }) => (
-  <div class="scroll short" role="region" aria-label="Rows that will not be sent" tabIndex={0}>
-    <table class="preview">
+  <div
+    class={`${preview.scroll} ${preview.short}`}
+    role="region"
+    aria-label="Rows that will not be sent"
+    tabIndex={0}
+  >
+    <table class={preview.preview}>
       <thead>
         <tr>
           <th scope="col" class="number">
@@ -202,7 +230,7 @@ function SaveRejected({ file }: { file: ChosenFile }) {
 function Tally({ one, value, tone }: { one: string; value: number; tone: "good" | "bad" }) {
   const [, words] = counted(value, one, tone === "good" ? one : `${one}s`).split(/ (.*)/);
   return (
-    <li class={value > 0 ? tone : "quiet"}>
+    <li class={value > 0 ? css[tone] : "quiet"}>
       <strong>{count(value)}</strong> {words}
     </li>
   );

@@ -1,6 +1,7 @@
 import type { ReadAs } from "../../../files/titles.ts";
 import { count } from "../../ui/format/numbers.ts";
 import type { Check } from "./file/check.ts";
+import css from "./preview.module.css";
 
 /** The first rows as they will be sent, or why they will not. */
 export function FirstRows({ check, columns }: { check: Check; columns: readonly ReadAs[] }) {
@@ -8,8 +9,8 @@ export function FirstRows({ check, columns }: { check: Check; columns: readonly 
   const keys = columns.flatMap(({ role, key }) => (role === "field" ? [key] : []));
   const width = 1 + Number(has("name")) + Number(has("timezone")) + keys.length;
   return (
-    <div class="scroll" role="region" aria-label="The first rows" tabIndex={0}>
-      <table class="preview">
+    <div class={css.scroll} role="region" aria-label="The first rows" tabIndex={0}>
+      <table class={css.preview}>
         <caption class="hint">The first rows, as they will be sent</caption>
         <thead>
           <tr>

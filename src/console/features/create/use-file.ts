@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { fieldTitle } from "../../../files/result-titles.ts";
 import type { ReadAs } from "../../../files/titles.ts";
 import type { Check, Region } from "./file/check.ts";
 import { type ChosenFile, openFile } from "./file/chosen-file.ts";
@@ -35,6 +36,13 @@ const sentenceOf = (error: unknown): string =>
 /** How many contacts of a file are ready to be sent. */
 export const readyIn = (state: FileState): number =>
   state.kind === "read" ? (state.reviewed?.check?.accepted ?? 0) : 0;
+
+/** The titles of a file that the service reads as these columns, of those that it has. */
+export const titlesOf = (columns: readonly ReadAs[]): string[] =>
+  columns.flatMap(({ role, key }) => {
+    if (role === "none" || role === "empty") return [];
+    return [role === "field" ? fieldTitle(key) : role];
+  });
 
 export function useFile() {
   const [state, setState] = useState<FileState>({ kind: "none" });

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "../../data/page/flash.ts";
 import { navigate } from "../../data/page/route.ts";
-import { dismissUpload, isGoing, ownUpload, uploads } from "../../data/upload/upload-list.ts";
+import { dismissUpload, isGoing, ownUpload, rejectedIn, uploads } from "../../data/upload/upload-list.ts";
 import { type UploadPlan, beginUpload } from "../../data/upload/uploads.ts";
 import { endOf } from "../../ui/figure/upload-progress.tsx";
 
@@ -23,11 +23,13 @@ export function useUpload(then: (batchJobId: string) => string) {
   useEffect(() => {
     if (upload === undefined || isGoing(upload)) return;
     const { tone, sentence } = endOf(upload);
-    dismissUpload(upload.id);
+    // What the service has rejected is had from the list of uploads, wherever one goes.
+    const isKept = rejectedIn(upload) > 0;
+    if (!isKept) dismissUpload(upload.id);
     ownUpload.value = "";
     isBegun.current = false;
     if (upload.state.kind !== "done") return setFailed({ tone, sentence });
-    say(sentence, tone === "good" ? "good" : "warning");
+    if (!isKept) say(sentence, tone === "good" ? "good" : "warning");
     navigate(then(upload.batchJobId));
   }, [upload?.state]);
 

@@ -5,7 +5,12 @@ import { newRequestId } from "../../data/service/request-id.ts";
 import css from "./as-curl.module.css";
 
 /** A call that is shown and not sent. */
-export type Call = { readonly method: DescMethod; readonly request: object };
+export type Call = {
+  readonly method: DescMethod;
+  readonly request: object;
+  /** What a shell does around its command, where one command is not all. */
+  readonly script?: (command: string) => string;
+};
 
 export const callOf = <I extends DescMessage>(
   method: DescMethod & { readonly input: I },
@@ -54,8 +59,8 @@ function written(
   jsonOf: (typeof import("../../data/service/message-json.ts"))["jsonOf"],
 ): string {
   try {
-    const { method, request } = call(requestId);
-    return curlOf(method, jsonOf(method.input, request));
+    const { method, request, script = (command: string) => command } = call(requestId);
+    return script(curlOf(method, jsonOf(method.input, request)));
   } catch {
     return "Not yet: something that was given is no number or no time.";
   }

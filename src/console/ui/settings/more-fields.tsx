@@ -16,10 +16,11 @@ type Props = {
 
 /** What most jobs do without: shown when it is asked for, is there, or is wrong. */
 export function MoreFields({ settings, problems, onChange }: Props) {
-  const { rampMinutes, pause, endAt, labels } = settings;
-  const { rampMinutes: ramp, pause: pausing, endAt: end, labels: named } = problems;
-  const isWrong = [ramp, pausing, end, named].some((problem) => problem !== undefined);
-  const isThere = rampMinutes !== "" || pause !== undefined || endAt !== "" || labels.length > 0;
+  const { rampMinutes, lateMinutes, pause, endAt, labels } = settings;
+  const { rampMinutes: ramp, lateMinutes: late, pause: pausing, endAt: end, labels: named } = problems;
+  const isWrong = [ramp, late, pausing, end, named].some((problem) => problem !== undefined);
+  const isThere =
+    rampMinutes !== "" || lateMinutes !== "" || pause !== undefined || endAt !== "" || labels.length > 0;
   const [isOpen, setOpen] = useState(isThere);
   return (
     <details
@@ -33,6 +34,19 @@ export function MoreFields({ settings, problems, onChange }: Props) {
       <div class="stack">
         <Labels labels={labels} problem={problems.labels} onChange={(next) => onChange({ labels: next })} />
         <EndAt endAt={endAt} problem={problems.endAt} onChange={(next) => onChange({ endAt: next })} />
+        <Field
+          id="lateMinutes"
+          label="Minutes that a scheduled start may be late"
+          hint="If it could not be made by then, the job fails instead. Empty for as soon as it can be."
+          problem={problems.lateMinutes}
+        >
+          <input
+            {...describedBy("lateMinutes", problems.lateMinutes)}
+            inputMode="decimal"
+            value={lateMinutes}
+            onInput={(event) => onChange({ lateMinutes: event.currentTarget.value })}
+          />
+        </Field>
         <Field
           id="rampMinutes"
           label="Minutes until as many calls go on at once"

@@ -1,6 +1,6 @@
 import { type BatchJob, Outcome } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import type { CallingHours } from "../../../gen/callsheet/v1/calling_hours_pb.ts";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type Duration, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { dateOf, msOf, viewerZone } from "../format/times.ts";
 import { type DayRow, type HoursRow, daysOf, daysProblem, hoursProblem, rowsOf, toHours } from "./hours.ts";
 
@@ -36,6 +36,8 @@ export type Settings = {
   readonly zonesFromPhone: boolean;
   /** Empty for a limit that holds from the start. */
   readonly rampMinutes: string;
+  /** Empty for a scheduled start that is made as soon as it can be. */
+  readonly lateMinutes: string;
   readonly pause: PauseRow | undefined;
   /** The instant as ISO 8601; empty for none, and `?` while the service has not read what is typed. */
   readonly endAt: string;
@@ -57,6 +59,7 @@ export const firstSettings: Settings = {
   timezone: viewerZone,
   zonesFromPhone: false,
   rampMinutes: "",
+  lateMinutes: "",
   pause: undefined,
   endAt: "",
   labels: [],
@@ -68,6 +71,16 @@ export const firstPause: PauseRow = {
   percent: "50",
   outcomes: [Outcome.CARRIER_ERROR, Outcome.FAILED],
 };
+
+const minutesOf = (duration: Duration | undefined): string =>
+  duration === undefined ? "" : String(msOf(duration) / 60_000);
+
+/** Minutes as they were typed; undefined for none. */
+function toDuration(text: string): { seconds: bigint; nanos: number } | undefined {
+  const ms = Math.round(Number(text) * 60_000);
+  if (!(ms > 0)) return undefined;
+  return { seconds: BigInt(Math.floor(ms / 1_000)), nanos: (ms % 1_000) * 1_000_000 };
+}
 
 /** The settings that a job has. */
 export const settingsOf = (job: BatchJob): Settings => ({
@@ -84,7 +97,8 @@ export const settingsOf = (job: BatchJob): Settings => ({
   days: daysOf(job.callingHours),
   timezone: job.timezone,
   zonesFromPhone: job.zonesFromPhone,
-  rampMinutes: job.rampUp === undefined ? "" : String(msOf(job.rampUp) / 60_000),
+  rampMinutes: minutesOf(job.rampUp),
+  lateMinutes: minutesOf(job.startWithin),
   pause: job.pauseWhen && {
     window: String(job.pauseWhen.window),
     percent: String(rounded(job.pauseWhen.share * 100)),
@@ -165,6 +179,9 @@ export function problemsOf(settings: Settings): Problems {
     ...(isMinutes(settings.rampMinutes, longestDelayMinutes)
       ? {}
       : { rampMinutes: "Give minutes, at most 30 days of them." }),
+    ...(isMinutes(settings.lateMinutes, longestDelayMinutes)
+      ? {}
+      : { lateMinutes: "Give minutes, at most 30 days of them." }),
     ...pauseProblem(settings.pause),
     ...(settings.endAt === "?" ? { endAt: "Give an end that the service takes, or none." } : {}),
     ...labelsProblem(settings.labels),
@@ -181,7 +198,8 @@ export const zonesOf = ({ timezone, zonesFromPhone }: Settings) => ({
 export function toRequest(settings: Settings, before?: CallingHours) {
   const callingHours = toHours(settings, before);
   const pace = settings.callsPerSecond.trim();
-  const ramp = Number(settings.rampMinutes);
+  const rampUp = toDuration(settings.rampMinutes);
+  const startWithin = toDuration(settings.lateMinutes);
   const { pause, endAt } = settings;
   return {
     name: settings.name.trim(),
@@ -194,7 +212,8 @@ export function toRequest(settings: Settings, before?: CallingHours) {
     ...(pace === "" ? {} : { callsPerSecond: Number(pace) }),
     priority: Number(settings.priority),
     ...(callingHours === undefined ? {} : { callingHours }),
-    ...(ramp > 0 && Number.isFinite(ramp) ? { rampUp: { seconds: BigInt(Math.round(ramp * 60)) } } : {}),
+    ...(rampUp === undefined ? {} : { rampUp }),
+    ...(startWithin === undefined ? {} : { startWithin }),
     ...(pause === undefined
       ? {}
       : {
@@ -222,6 +241,7 @@ const updatable: Partial<Record<keyof Settings, string>> = {
   hours: "calling_hours",
   days: "calling_hours",
   rampMinutes: "ramp_up",
+  lateMinutes: "start_within",
   pause: "pause_when",
   endAt: "end_at",
   labels: "labels",

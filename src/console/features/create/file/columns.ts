@@ -35,9 +35,25 @@ const isPhoneLike = (text: string): boolean => phoneLike.test(text.trim()) && !d
 /** Part of what columns of phone numbers are called. */
 const phoneWord = /phone|mobil|mobile|cell|telef|handy|celular|rufnummer|msisdn|(?<!\p{L})tel(?!\p{L})/iu;
 
+const mostAbove = 10;
+const filledIn = ({ values }: FileRow): number => values.filter((value) => value.trim() !== "").length;
+
+/**
+ * How many rows stand above the titles, such as a heading of the sheet: those before the first one with a title of a
+ * phone, if none of them has more than one value.
+ */
+export function rowsAbove(all: readonly FileRow[]): number {
+  const at = all
+    .slice(0, mostAbove + 1)
+    .findIndex((row) => filledIn(row) > 1 && (hasPhoneTitle(row.values) || row.values.some(isPhoneTitle)));
+  return at > 0 && all.slice(0, at).every((row) => filledIn(row) <= 1) ? at : 0;
+}
+
 /** True unless the first row has no title of a phone and something that looks like one. */
 export const hasTitleRow = ([first]: readonly FileRow[]): boolean =>
   first === undefined || hasPhoneTitle(first.values) || !first.values.some(isPhoneLike);
+
+const isPhoneTitle = (text: string): boolean => phoneWord.test(text) && !isPhoneLike(text);
 
 export const columnName = (at: number): string => `column ${at + 1}`;
 

@@ -3,10 +3,17 @@ import type { ContactInput } from "../../../../domain/contacts/contact.ts";
 import { badFile } from "../../../../files/bad-file.ts";
 import { createCsvReader } from "../../../../files/csv.ts";
 import { regions } from "../../../../files/phones.ts";
-import { fieldTitle } from "../../../../files/result-titles.ts";
 import type { Columns, ReadAs } from "../../../../files/titles.ts";
 import { type Check, type Region, checkRows } from "./check.ts";
-import { type FileRow, type Table, chosenColumns, columnName, hasTitleRow, layOut } from "./columns.ts";
+import {
+  type FileRow,
+  type Table,
+  chosenColumns,
+  columnName,
+  hasTitleRow,
+  layOut,
+  rowsAbove,
+} from "./columns.ts";
 import type { Sheet, Workbook } from "./workbook/workbook.ts";
 import { isWorkbook } from "./workbook/is-workbook.ts";
 import { contactWriter, rejectedCsv } from "./write.ts";
@@ -24,6 +31,8 @@ export type Summary = {
 /** A file, or one sheet of a workbook. */
 export type Part = Table & {
   readonly sheet: string;
+  /** The rows above the titles, or above all contacts, which are not read. */
+  readonly above: number;
   readonly hiddenRows: number;
   readonly withHidden: boolean;
   /** Cells with a formula whose result is not in the workbook. */
@@ -33,6 +42,7 @@ export type Part = Table & {
 /** How a file is to be read; what is not said is found out. */
 export type HowToRead = {
   readonly sheet: string;
+  readonly above?: number;
   readonly hasTitles?: boolean;
   readonly withHidden?: boolean;
 };
@@ -52,7 +62,7 @@ let sheet: Sheet = { rows: [], ...plain };
 let readSheet = "";
 let table: Table | undefined;
 let rows: readonly FileRow[] = [];
-let checked: (ReturnType<typeof checkRows> & { columns: Columns; readAs: readonly ReadAs[] }) | undefined;
+let checked: (ReturnType<typeof checkRows> & { columns: Columns }) | undefined;
 
 async function readCsv(file: File, onProgress: (progress: ReadProgress) => void): Promise<FileRow[]> {
   if (file.size > largestBytes)
@@ -68,14 +78,16 @@ async function readCsv(file: File, onProgress: (progress: ReadProgress) => void)
   return records;
 }
 
-function layOutPart({ sheet: name, hasTitles, withHidden = false }: HowToRead): Part {
-  const seen = withHidden ? sheet.rows : sheet.rows.filter(({ line }) => !sheet.hiddenRows.has(line));
+function layOutPart({ sheet: name, hasTitles, withHidden = false, ...how }: HowToRead): Part {
+  const all = withHidden ? sheet.rows : sheet.rows.filter(({ line }) => !sheet.hiddenRows.has(line));
+  const above = how.above ?? rowsAbove(all);
+  const seen = all.slice(above);
   readSheet = name;
   const laid = layOut(seen, { hasTitles: hasTitles ?? hasTitleRow(seen), hidden: sheet.hiddenColumns });
   ({ table, rows } = laid);
   checked = undefined;
   const { unknownResults } = sheet;
-  return { ...laid.table, sheet: name, hiddenRows: sheet.hiddenRows.size, withHidden, unknownResults };
+  return { ...laid.table, sheet: name, above, hiddenRows: sheet.hiddenRows.size, withHidden, unknownResults };
 }
 
 function judged() {
@@ -110,7 +122,7 @@ const fileWorker = {
     if (table === undefined) throw new Error("a file is laid out before it is judged");
     checked = undefined;
     const columns = chosenColumns(table, readAs);
-    checked = { ...checkRows(rows, columns, region), columns, readAs };
+    checked = { ...checkRows(rows, columns, region), columns };
     return checked.check;
   },
 
@@ -132,21 +144,15 @@ const fileWorker = {
 
   /** The rows that are not sent, as a file to mend. */
   writeRejected(): Blob {
-    const { rejected, readAs, table: read } = judged();
-    const titles = read.hasTitles ? read.titles : readAs.map(titleOf);
+    const { rejected, columns, table: read } = judged();
+    const titles = read.hasTitles ? read.titles : read.columns.map((_, at) => columnName(at));
     const found = rejected.flatMap(({ place, flaw }) => {
       const row = rows[place];
       return row === undefined ? [] : [{ row, flaw }];
     });
-    return new Blob([rejectedCsv(titles, found)], { type: "text/csv" });
+    return new Blob([rejectedCsv(titles, columns, found)], { type: "text/csv" });
   },
 };
-
-/** The title of a column of a file that has none. */
-function titleOf({ role, key }: ReadAs, at: number): string {
-  if (role === "field") return fieldTitle(key);
-  return role === "none" || role === "empty" ? columnName(at) : role;
-}
 
 export type FileWorker = typeof fileWorker;
 

@@ -1,7 +1,8 @@
 import type { ContactInput, Flaw } from "../../../../domain/contacts/contact.ts";
-import { absentCell, safeCell, toCell } from "../../../../files/cells.ts";
+import { absentCell, toCell } from "../../../../files/cells.ts";
 import { writeCsv } from "../../../../files/csv-writer.ts";
-import { fieldTitle, rejectedTitles } from "../../../../files/result-titles.ts";
+import { createRejectedSheet } from "../../../../files/rejected-sheet.ts";
+import { fieldTitle } from "../../../../files/result-titles.ts";
 import type { Columns } from "../../../../files/titles.ts";
 import type { FileRow } from "./columns.ts";
 
@@ -25,24 +26,15 @@ export function contactWriter({ fields, timezone }: Pick<Columns, "fields" | "ti
   };
 }
 
-/** A row that was rejected, with what is wrong with it in words. */
-export type RejectedRow = { readonly row: FileRow; readonly flaw: Flaw };
-
-/**
- * Writes rejected rows as they are in their file, to be mended and chosen again: the columns that tell why are left out
- * then.
- */
-export function rejectedCsv(titles: readonly string[], rejected: readonly RejectedRow[]): string {
-  const width = rejected.reduce((widest, { row }) => Math.max(widest, row.values.length), titles.length);
-  const own = new Set<string>(rejectedTitles);
-  const kept = Array.from({ length: width }, (_, at) => at).filter((at) => !own.has(titles[at] ?? ""));
+/** Writes rows that are rejected as the service does, to be mended and chosen again. */
+export function rejectedCsv(
+  titles: readonly string[],
+  columns: Columns,
+  rejected: readonly { readonly row: FileRow; readonly flaw: Flaw }[],
+): string {
+  const sheet = createRejectedSheet(titles, columns);
   return writeCsv([
-    [...rejectedTitles, ...kept.map((at) => titles[at] ?? "")],
-    ...rejected.map(({ row, flaw }) => [
-      String(row.line),
-      flaw.reason,
-      toCell(`${flaw.field || "the row"} ${flaw.rule}`),
-      ...kept.map((at) => safeCell(row.values[at] ?? "")),
-    ]),
+    sheet.titles,
+    ...rejected.map(({ row, flaw }) => sheet.rowOf(row.line, flaw, row.values)),
   ]);
 }

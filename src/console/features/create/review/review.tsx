@@ -10,6 +10,9 @@ import look from "../../../ui/figure/facts.module.css";
 import type { Check } from "../file/check.ts";
 import type { ChosenFile } from "../file/chosen-file.ts";
 import { Tallies, leftOut } from "../file-review.tsx";
+import card from "../file-card.module.css";
+import preview from "../preview.module.css";
+import css from "./review.module.css";
 import { type NeverCalled, useNeverCalled } from "./use-never-called.ts";
 
 /** What a new job comes to, before anything of it is sent. */
@@ -26,7 +29,7 @@ function People({ file, check }: { file: ChosenFile; check: Check }) {
   return (
     <section class="card" aria-labelledby="people-title">
       <h2 id="people-title">People</h2>
-      <p class="file-name">
+      <p class={card.fileName}>
         From <bdi>{file.name}</bdi>:
       </p>
       <Tallies check={check} />
@@ -64,8 +67,13 @@ function NeverCalledSaid({ known, people }: { known: NeverCalled; people: number
       </Notice>
       <details>
         <summary>Their numbers{found.length > shownPhones ? `, the first ${shownPhones}` : ""}</summary>
-        <div class="scroll short" role="region" aria-label="Who is never called" tabIndex={0}>
-          <ul class="numbers">
+        <div
+          class={`${preview.scroll} ${preview.short}`}
+          role="region"
+          aria-label="Who is never called"
+          tabIndex={0}
+        >
+          <ul class={css.numbers}>
             {found.slice(0, shownPhones).map((phone) => (
               <li key={phone}>{phone}</li>
             ))}
@@ -142,6 +150,11 @@ function Calls({ settings }: { settings: Settings }) {
         {pause !== undefined && (
           <Fact name="Pauses by itself">
             when {pause.percent} % of the last {pause.window} calls end as {wordsOf(pause.outcomes)}
+          </Fact>
+        )}
+        {settings.lateMinutes.trim() !== "" && (
+          <Fact name="A scheduled start">
+            is made at most {settings.lateMinutes} minutes late, or not at all
           </Fact>
         )}
         {settings.endAt !== "" && (

@@ -618,6 +618,7 @@ describe("over HTTP/2 on the HTTP port", async () => {
     const listeners = await startWith(certificates, {
       pages: {},
       door: () => ({
+        paths: [],
         takes: (path) => path === "/broken",
         authorizationOf: () => "",
         async answer(_, response) {

@@ -78,6 +78,7 @@ import { startGrpcListener } from "./rpc/grpc/listener.ts";
 import { createHealth } from "./rpc/services/health.ts";
 import { startHttpListener } from "./rpc/http/listener.ts";
 import type { Page } from "./rpc/http/pages/pages.ts";
+import type { ServedPath } from "./rpc/http/paths.ts";
 import { observationInterceptor } from "./rpc/calls/observation.ts";
 import { openCallsInterceptor } from "./rpc/calls/open-calls.ts";
 import { openPorch } from "./rpc/http/pages/porch.ts";
@@ -164,7 +165,12 @@ export type ServiceOptions = {
 };
 
 /** A running replica. Disposing it takes no more work, finishes what is in hand, and closes every connection. */
-export type Service = AsyncDisposable & { readonly port: number; readonly grpcPort: number };
+export type Service = AsyncDisposable & {
+  readonly port: number;
+  readonly grpcPort: number;
+  /** All that is answered on the HTTP port. */
+  readonly httpPaths: readonly ServedPath[];
+};
 
 const readinessOf: Record<Finding, Page> = {
   answers: { body: "ready\n" },
@@ -472,6 +478,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   return {
     port: http.port,
     grpcPort: grpc.port,
+    httpPaths: http.paths,
     async [Symbol.asyncDispose]() {
       health.set(false);
       isLeaving = true;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
 import { BatchJobError } from "../domain/batch-job-error.ts";
@@ -5,7 +6,9 @@ import { readCallingHours } from "../domain/time/hours-input.ts";
 import type { CallingHours } from "../domain/time/hours.ts";
 import { telling } from "../postgres/events/events.ts";
 import { lockOrganization } from "../postgres/jobs/locks.ts";
+import type { Database } from "../postgres/connections/database.ts";
 import {
+  type Organization,
   type OrganizationSettings,
   type SettingChanges,
   findOrganizationNamed,
@@ -13,6 +16,7 @@ import {
   listOrganizations,
   updateOrganization,
 } from "../postgres/organizations.ts";
+import { closeOrganization, findRemainder, removeOrganization } from "../postgres/removal.ts";
 import { organizationName, print, runCommand, withDatabase } from "./command-line.ts";
 
 const by = { actor: "command_line", requestId: "" } as const;
@@ -98,9 +102,23 @@ function withSettings(command: Command): Command {
   );
 }
 
-/** Makes, lists and changes organizations. */
+/** By then no replica takes a key that was revoked, nor delivers to an endpoint that is gone. */
+const untilClosedMs = 7_000;
+
+/** Throws if a job of the organization may still call, or somebody is being called. */
+async function checkEnded(db: Database, { id, name }: Pick<Organization, "id" | "name">): Promise<void> {
+  const { jobs, dialing } = await findRemainder(db, id);
+  if (jobs === 0 && dialing === 0) return;
+  throw new Error(
+    `${name} has jobs that are scheduled, running or paused (${jobs}), or contacts that are dialing (${dialing}); cancel those jobs with a key of it, and let the calls end.`,
+  );
+}
+
+/** Makes, lists, changes and removes organizations. */
 export function organizationsCommand(): Command {
-  const program = new Command("organizations").description("Makes, lists and changes organizations.");
+  const program = new Command("organizations").description(
+    "Makes, lists, changes and removes organizations.",
+  );
 
   withSettings(program.command("create"))
     .description("makes an organization; make its first key with the command for keys")
@@ -157,6 +175,30 @@ export function organizationsCommand(): Command {
           );
         });
         print(`updated ${name}`);
+      });
+    });
+
+  program
+    .command("remove")
+    .description(
+      "removes an organization with its keys, jobs, contacts, lists and events; nothing brings them back",
+    )
+    .argument("<name>", "its name", organizationName)
+    .requiredOption("--confirm <name>", "its name once more")
+    .action(async (name: string, { confirm }: { confirm: string }) => {
+      if (confirm !== name)
+        throw new Error(`--confirm names another organization than ${name}; give its name.`);
+      await withDatabase(async (db) => {
+        const found = await findOrganizationNamed(db, name);
+        if (found === undefined)
+          throw new Error(`There is no organization ${name}; "list" shows those there are.`);
+        await checkEnded(db, found);
+        await closeOrganization(db, found.id, by);
+        await delay(untilClosedMs);
+        // What was under way under its keys has ended.
+        await checkEnded(db, found);
+        await removeOrganization(db, found.id);
+        print(`removed ${name}`);
       });
     });
 

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 
 /** Files beside a rediss:// URL: whom to trust instead of those that Node trusts, and who we are. */
 export type RedisTlsFiles = {
@@ -22,7 +22,7 @@ export function readTls(url: string, { caFile, certFile, keyFile }: RedisTlsFile
   }
   const read = (variable: keyof typeof given): string => {
     try {
-      return readFileSync(given[variable] ?? "", "utf8");
+      return readRegularFile(given[variable] ?? "");
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       throw new Error(`The file of ${variable} cannot be read (${why}).`, { cause: error });
@@ -32,4 +32,15 @@ export function readTls(url: string, { caFile, certFile, keyFile }: RedisTlsFile
     ...(caFile === undefined ? {} : { ca: read("REDIS_CA_FILE") }),
     ...(certFile === undefined ? {} : { cert: read("REDIS_CERT_FILE"), key: read("REDIS_KEY_FILE") }),
   };
+}
+
+/** Reads nothing that is no file: a pipe would be waited for without end. */
+function readRegularFile(path: string): string {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (!fstatSync(file).isFile()) throw new Error("it is no regular file");
+    return readFileSync(file, "utf8");
+  } finally {
+    closeSync(file);
+  }
 }

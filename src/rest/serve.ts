@@ -17,7 +17,7 @@ import { authorizationOf, readRequest, wrongType } from "./request.ts";
 import type { Answered, Deps, FileRoute, JsonRoute, Prepared, PreparedFile, Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import { sendAnswer, sendFailure } from "./send.ts";
-import { createTable, isOurs } from "./table.ts";
+import { createTable, isOurs, servedPaths } from "./table.ts";
 
 type RestOptions = ListenerOptions & {
   readonly deps: Deps;
@@ -90,6 +90,7 @@ export function createRest(options: RestOptions): OpenDoor {
     }
 
     return {
+      paths: servedPaths(routes),
       takes: isOurs,
       authorizationOf,
       async answer(request, response, settled) {

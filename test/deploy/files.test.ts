@@ -33,7 +33,7 @@ const templates = readdirSync(join(root, "deploy/chart/templates")).map((file) =
 
 /** What other programs than Callsheet are told. */
 const foreign =
-  /^(AS|LICENSE|NODE_ENV|API_KEY|POSTGRES_\w+|HEALTHCHECK|EXPOSE|COPY|FROM|RUN|CMD|ENV|USER|WORKDIR|ALL|NAME|VERSION|HTTPS?|AF_\w+|TLS)$/;
+  /^(AS|NODE|OTEL|LICENSE|NODE_ENV|API_KEY|POSTGRES_\w+|HEALTHCHECK|EXPOSE|COPY|FROM|RUN|CMD|ENV|USER|WORKDIR|ALL|NAME|VERSION|HTTPS?|AF_\w+|TLS)$/;
 
 test.each([
   "Dockerfile",
@@ -101,7 +101,7 @@ test("the image exposes the service's ports, and runs it under no root, not thro
 
 const valuesOf = (value: unknown, path = ""): string[] => {
   const nested = z.record(z.string(), z.unknown()).safeParse(value);
-  const open = ["resources", "nodeSelector", "affinity", "settings"];
+  const open = ["resources", "nodeSelector", "affinity", "settings", "certificates"];
   if (!nested.success || open.includes(path)) return [path];
   return Object.entries(nested.data).flatMap(([name, inner]) =>
     valuesOf(inner, path === "" ? name : `${path}.${name}`),
@@ -122,6 +122,50 @@ describe("the chart", () => {
     expect(accepts({ settings: { DATABASE_URL: "postgres://" } })).toBe(false);
   });
 
+  test("refuses names that are misspelt, wherever they stand", () => {
+    expect(accepts({ settings: { LOG_LEVL: "debug" } })).toBe(false);
+    expect(accepts({ settings: { NODE_OPTIONS: "--max-old-space-size=512" } })).toBe(true);
+    expect(accepts({ image: { repository: "callsheet", pullPolcy: "Always" } })).toBe(false);
+    expect(accepts({ service: { httpPort: 80, grpcPort: 81 } })).toBe(false);
+    expect(accepts({ resources: { limit: { memory: "1Gi" } } })).toBe(false);
+    expect(accepts({ resources: { limits: { memry: "1Gi" } } })).toBe(false);
+    expect(accepts({ tolerations: [{ kye: "spot", operator: "Exists" }] })).toBe(false);
+    expect(accepts({ affinity: { podAntiAfinity: {} } })).toBe(false);
+    expect(accepts({ nodeSelector: { disk: true } })).toBe(false);
+  });
+
+  test("takes each setting that has no value of its own, and is no secret", () => {
+    const elsewhere = [
+      "DATABASE_URL",
+      "DATABASE_DIRECT_URL",
+      "REDIS_URL",
+      "CALLSHEET_BOOTSTRAP_API_KEY",
+      "ERASURE_KEY",
+      // Of embedded servers, which a pod has none of.
+      "CALLSHEET_DATA_DIR",
+    ];
+    const settled = [
+      ...templates
+        .map(read)
+        .join("\n")
+        .matchAll(/- \{ name: ([A-Z_]+), value/g),
+    ];
+    const others = new Set([...elsewhere, ...settled.map(([, name = ""]) => name)]);
+    const names = [...known].flatMap((name) => name ?? []);
+    const taken = names.filter((name) => accepts({ settings: { [name]: "x" } }));
+    expect(taken.toSorted()).toEqual(names.filter((name) => !others.has(name)).toSorted());
+  });
+
+  test("mounts certificates, and asks clients for theirs only where it speaks TLS itself", () => {
+    expect(accepts({ certificates: { postgres: "pg-ca", redis: "redis-ca" } })).toBe(true);
+    expect(accepts({ certificates: { Postgres: "pg-ca" } })).toBe(false);
+    expect(accepts({ certificates: { postgres: { secretName: "pg-ca" } } })).toBe(false);
+    const asking = { tlsClientCaFile: "/certificates/clients/ca.crt" };
+    expect(accepts(asking)).toBe(false);
+    expect(accepts({ ...asking, tlsSecretName: "tls" })).toBe(true);
+    expect(accepts({ tlsClientCaFile: "ca.crt", tlsSecretName: "tls" })).toBe(false);
+  });
+
   test("uses each of its values, and no other", () => {
     const text = templates.map(read).join("\n");
     const used = new Set([...text.matchAll(/\.Values\.([A-Za-z.]+)/g)].map(([, path = ""]) => path));
@@ -135,6 +179,9 @@ describe("the chart", () => {
     const asked = [...text.matchAll(/path: "\{\{ \$basePath \}\}(\/\w+)"/g)].map(([, path = ""]) => path);
     expect(asked).toEqual(["/healthz", "/readyz"]);
     expect(asked.filter((path) => !pages.has(path))).toEqual([]);
+    const run = [...text.matchAll(/command: \[node, \/callsheet\/health.js, (\/\w+)\]/g)];
+    expect(run.map(([, path]) => path)).toEqual(asked);
+    expect(read("Dockerfile")).toContain("\nCOPY deploy/health.js /callsheet/\n");
     const ports = [...text.matchAll(/containerPort: (\d+)/g)].map(([, port]) => port);
     expect(ports).toEqual([defaults.get("PORT"), defaults.get("GRPC_PORT")]);
   });

@@ -127,6 +127,11 @@ describe("files that do not fit are refused in a sentence:", () => {
   test.each([
     ["redis://a", { caFile: "/x" }, /^REDIS_CA_FILE is set, and REDIS_URL asks for no TLS; /],
     ["rediss://a", { caFile: "/no/such" }, /^The file of REDIS_CA_FILE cannot be read \(ENOENT/],
+    [
+      "rediss://a",
+      { caFile: "/dev/null" },
+      /^The file of REDIS_CA_FILE cannot be read \(it is no regular file/,
+    ],
     ["rediss://a", { certFile: "/x" }, /^REDIS_CERT_FILE and REDIS_KEY_FILE belong together; /],
     ["rediss+sentinel://a/b", { keyFile: "/x" }, /^REDIS_CERT_FILE and REDIS_KEY_FILE belong together; /],
   ])("%s %j", (url, given, words) => {

@@ -48,6 +48,7 @@ async function startRefusing(given: { findAddress?: FindAddress } = {}) {
     ...given,
     services: [health.entry],
     door: () => ({
+      paths: [],
       takes: (path) => path === "/a-path",
       authorizationOf: ({ headers }) => headers.authorization ?? "",
       async answer({ headers }, response, settled) {

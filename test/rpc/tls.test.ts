@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { type EventEmitter, once } from "node:events";
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { connect as connectHttp2, constants } from "node:http2";
@@ -20,7 +21,12 @@ import { deliveryOf } from "../../src/rpc/calls/delivery.ts";
 import { createHttpServer } from "../../src/rpc/http/server.ts";
 import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { type Certificates, type OnLook, openCertificates } from "../../src/rpc/tls/certificates.ts";
-import type { TlsFiles } from "../../src/rpc/tls/files.ts";
+import {
+  createPatientReading,
+  type ReadFile,
+  readRegularFile,
+  type TlsFiles,
+} from "../../src/rpc/tls/files.ts";
 import { limitHandshakes } from "../../src/rpc/tls/handshakes.ts";
 import { createAuthority, type Pair } from "../support/servers/authority.ts";
 import { eventually } from "../support/eventually.ts";
@@ -47,15 +53,20 @@ async function writePair({ cert, key }: Pair, clientCa?: string): Promise<TlsFil
 }
 
 /** Looks at the files all the time, and tells what it logs and what it sees. */
-async function open(files: TlsFiles) {
+async function open(files: TlsFiles, readFile?: ReadFile) {
   const lines: string[] = [];
   let seen: Parameters<OnLook>[0] | undefined;
+  let looks = 0;
   const certificates = await openCertificates(files, {
     logger: pino({ level: "info" }, { write: (line) => void lines.push(String(JSON.parse(line).msg)) }),
-    onLook: (found) => (seen = found),
+    onLook(found) {
+      seen = found;
+      looks += 1;
+    },
     lookMs: 10,
+    ...(readFile && { readFile }),
   });
-  return { certificates: stack.use(certificates), lines, seen: () => seen };
+  return { certificates: stack.use(certificates), lines, seen: () => seen, looks: () => looks };
 }
 
 async function startWith(certificates: Certificates, given: Parameters<typeof startEcho>[0] = {}) {
@@ -322,6 +333,81 @@ describe("files that change", () => {
       expect(lines[0]).toContain(`those read before stay in use. ${setting}: ${dirname(files.keyFile)}`);
     },
   );
+});
+
+/** Reads as the service does, but for a path that hangs while it is held; it counts the readings that do. */
+function holding(longestMs: number) {
+  let held = Promise.resolve();
+  let [hanging, most] = [0, 0];
+  const read: ReadFile = async (path) => {
+    hanging += 1;
+    most = Math.max(most, hanging);
+    await held;
+    hanging -= 1;
+    return await readRegularFile(path);
+  };
+  return {
+    readFile: createPatientReading(read, longestMs),
+    most: () => most,
+    hanging: () => hanging,
+    hold(): () => void {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held = promise;
+      return () => {
+        held = Promise.resolve();
+        resolve();
+      };
+    },
+  };
+}
+
+describe("a file that hangs when it is read", () => {
+  test("is told once, holds one reading at most, and keeps no renewal from coming after it", async () => {
+    const files = await writePair(await authority.issue({ name: "first" }), authority.cert);
+    const mount = holding(50);
+    const { lines, seen, looks } = await open(files, mount.readFile);
+    const release = mount.hold();
+    await eventually(() => expect(seen()?.isFit).toBe(false));
+    const before = looks();
+    await eventually(() => expect(looks()).toBeGreaterThan(before + 5));
+    expect(mount.most()).toBe(1);
+    expect(lines).toEqual([
+      `The TLS files cannot be used now; those read before stay in use. TLS_CERT_FILE: ${files.certFile} cannot be used: reading it takes longer than 0.05 s.`,
+    ]);
+
+    release();
+    await eventually(() => expect(seen()?.isFit).toBe(true));
+    expect(lines.slice(1)).toEqual(["The TLS files can be used again; they are those in use"]);
+    const { cert, key } = await authority.issue({ name: "second" });
+    await Promise.all([writeFile(files.certFile, cert), writeFile(files.keyFile, key)]);
+    await eventually(() => expect(lines.at(-1)).toContain("are used for new connections"));
+  });
+
+  test("is not waited for by who stops", async () => {
+    const mount = holding(3_600_000);
+    const { certificates } = await open(await writePair(await authority.issue()), mount.readFile);
+    const release = mount.hold();
+    await eventually(() => expect(mount.hanging()).toBe(1));
+    await certificates[Symbol.asyncDispose]();
+    expect(mount.hanging()).toBe(1);
+    release();
+  });
+
+  test("as a pipe does is no file, at a start and later, and is read no further", async () => {
+    const files = await writePair(await authority.issue({ name: "first" }));
+    const { lines, seen } = await open(files);
+    execFileSync("mkfifo", [`${files.keyFile}.pipe`]);
+    await rename(`${files.keyFile}.pipe`, files.keyFile);
+    await eventually(() => expect(seen()?.isFit).toBe(false));
+    const sentence = `TLS_KEY_FILE: ${files.keyFile} cannot be used: it is no regular file.`;
+    expect(lines).toEqual([`The TLS files cannot be used now; those read before stay in use. ${sentence}`]);
+    await expect(openOnce(files)).rejects.toThrow(sentence);
+
+    const { cert, key } = await authority.issue({ name: "second" });
+    await writeFile(`${files.keyFile}.new`, key);
+    await Promise.all([writeFile(files.certFile, cert), rename(`${files.keyFile}.new`, files.keyFile)]);
+    await eventually(() => expect(seen()?.isFit).toBe(true));
+  });
 });
 
 describe("a start is refused in a sentence that names the setting", async () => {
@@ -618,6 +704,7 @@ describe("over HTTP/2 on the HTTP port", async () => {
     const listeners = await startWith(certificates, {
       pages: {},
       door: () => ({
+        paths: [],
         takes: (path) => path === "/broken",
         authorizationOf: () => "",
         async answer(_, response) {

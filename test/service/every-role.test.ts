@@ -11,12 +11,12 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { roles } from "../../src/domain/caller.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { Role, roles as rolesOption } from "../../src/gen/callsheet/v1/options_pb.ts";
+import { roles as rolesOption } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { describeRefusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
-import { everyMethod, services, servicesInProto } from "./every-rpc.ts";
+import { everyMethod, rolesOf, services, servicesInProto } from "./every-rpc.ts";
 
 /* Every RPC, of whichever kind, with a key of each role, on both listeners. */
 
@@ -65,13 +65,6 @@ async function reasonOf(transport: Transport, method: DescMethod, role: string):
     return [reason, metadata["allowedRoles"]];
   }
 }
-
-const rolesOf = (method: DescMethod) => {
-  const option = getOption(method, rolesOption);
-  return roles.filter(
-    (role) => role === "admin" || option.includes(Role[role.toUpperCase() as keyof typeof Role]),
-  );
-};
 
 test("every service of the proto is looked at here", () => {
   expect(services.map(({ name }) => name).toSorted()).toEqual(servicesInProto().toSorted());

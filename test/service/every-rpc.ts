@@ -1,10 +1,12 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { type DescMethod, type DescService, getOption } from "@bufbuild/protobuf";
+import { type Role, roles } from "../../src/domain/caller.ts";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
+import { Role as ProtoRole, roles as rolesOption } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { root } from "../support/readme.ts";
@@ -20,6 +22,14 @@ export const services: readonly DescService[] = [
 ];
 
 export const everyMethod: readonly DescMethod[] = services.flatMap(({ methods }) => methods);
+
+/** Who may call it, as the proto says. */
+export const rolesOf = (method: DescMethod): Role[] => {
+  const option = getOption(method, rolesOption);
+  return roles.filter(
+    (role) => role === "admin" || option.includes(ProtoRole[role.toUpperCase() as keyof typeof ProtoRole]),
+  );
+};
 
 const folder = join(root, "proto/callsheet/v1");
 

@@ -62,6 +62,7 @@ export async function startTestService({ beside, ...options }: TestOptions & { b
     prefix,
     httpUrl,
     grpcUrl,
+    httpPaths: service.httpPaths,
     /** A Connect client that sends this key. */
     clientWith: (key: string) =>
       createClient(

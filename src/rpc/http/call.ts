@@ -13,9 +13,10 @@ import { type BytesInHand, createBytesInHand, heapShare } from "../requests/byte
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
 import { deliveryOf } from "../calls/delivery.ts";
 import { idempotencyKey } from "./idempotency-key.ts";
-import { maybeCallerOf } from "../gate/gate.ts";
+import { maybeCallerOf, needsKey } from "../gate/gate.ts";
 import { sendText } from "./pages/pages.ts";
 import { hasLeft } from "./over-http2.ts";
+import type { ServedPath } from "./paths.ts";
 import { retryAfter, withRetryAfter } from "./retry-after.ts";
 import { readCall } from "./request.ts";
 import { answerInTime } from "./in-time.ts";
@@ -129,6 +130,18 @@ export async function answerRpc(
 
 const isStream = ({ method }: UniversalHandler): boolean => method.methodKind !== "unary";
 
+// Connect allows GET for streams that only read, too, and has nothing to answer to it.
+const verbsOf = (handler: UniversalHandler): readonly string[] =>
+  isStream(handler) ? ["POST"] : handler.allowedMethods;
+
+/** Where an RPC is called. */
+export const pathsOf = ({ handler }: Rpc): ServedPath[] =>
+  verbsOf(handler).map((verb) => ({
+    method: verb,
+    path: handler.requestPath,
+    ...(needsKey(handler.method.parent) && { rpc: handler.method }),
+  }));
+
 const unaryTypes = ["application/json", "application/proto"];
 const streamTypes = ["application/connect+json", "application/connect+proto"];
 const webTypes = ["application/grpc-web+proto", "application/grpc-web+json", webTextType];
@@ -140,8 +153,7 @@ function isWelcome(
   response: ServerResponse,
 ): boolean {
   const { method, supportedContentType } = handler;
-  // Connect allows GET for streams that only read, too, and has nothing to answer to it.
-  const allowed = isStream(handler) ? ["POST"] : handler.allowedMethods;
+  const allowed = verbsOf(handler);
   if (!allowed.includes(verb)) {
     response.setHeader("allow", allowed.join(", "));
     sendText(response, 405, `${method.name} is called with ${allowed.join(" or ")}.`);

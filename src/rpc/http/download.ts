@@ -15,6 +15,7 @@ import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
 import { readQuery, refuse } from "./query.ts";
 import { sendText } from "./pages/pages.ts";
+import { type Answerer, patternOf } from "./paths.ts";
 import { contactsOfJob, isUpload } from "./upload.ts";
 
 /** A client that has taken nothing for so long hears no more; its export has been broken off before. */
@@ -22,9 +23,9 @@ const silenceMs = 60_000;
 
 /** A path at which a file is had, as a call of a method that streams it. */
 type Download = {
-  readonly path: RegExp;
+  readonly path: string;
   readonly method: DescMethod;
-  /** The request; of the path it has what the expression picks. */
+  /** The request; of the path it has what its parts are. */
   readonly read: (picked: readonly string[], query: URLSearchParams) => Message;
   readonly fileName: (picked: readonly string[]) => string;
 };
@@ -43,7 +44,7 @@ const downloads: readonly Download[] = [
     fileName: ([batchJobId]) => contactsFileName(batchJobId),
   },
   {
-    path: /^\/batch-jobs\/([^/?]+)\/imports\/([^/?]+)\/rejected\.csv$/,
+    path: "/batch-jobs/{batch_job_id}/imports/{import_id}/rejected.csv",
     method: BatchJobService.method.exportRejectedRows,
     read([batchJobId = "", importId = ""], query) {
       readQuery(query, []);
@@ -53,22 +54,14 @@ const downloads: readonly Download[] = [
   },
 ];
 
-/** Answers the request; undefined if it is not for a path at which files are had, or one that files are sent to. */
-export type AnswerDownload = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  settled: () => void,
-) => Promise<void> | undefined;
-
 /**
- * Files that are taken with GET as calls of the methods that stream them, with their checks:
- * `/batch-jobs/{batch_job_id}/contacts.csv` and `/batch-jobs/{batch_job_id}/imports/{import_id}/rejected.csv`. One that
- * breaks off ends with its connection, so that nobody takes it for a whole one.
+ * Files that are taken with GET as calls of the methods that stream them, with their checks. One that breaks off ends
+ * with its connection, so that nobody takes it for a whole one.
  */
-export function createDownloads(options: ListenerOptions, calls: CallsInHand): AnswerDownload {
+export function createDownloads(options: ListenerOptions, calls: CallsInHand): Answerer {
   const served = downloads.flatMap((download) => {
     const invoke = invokerOf(download.method, options, calls);
-    return invoke === undefined ? [] : [{ ...download, invoke }];
+    return invoke === undefined ? [] : [{ ...download, pattern: patternOf(download.path), invoke }];
   });
 
   async function answer(
@@ -92,18 +85,21 @@ export function createDownloads(options: ListenerOptions, calls: CallsInHand): A
     }
   }
 
-  return (request, response, settled) => {
-    const [path = "", search = ""] = (request.url ?? "").split("?", 2);
-    for (const download of served) {
-      const [, ...picked] = download.path.exec(path) ?? [];
-      if (picked.length === 0) continue;
-      if (request.method === "GET") return answer(download, { picked, search }, request, response, settled);
-      if (isUpload(request)) return undefined;
-      response.setHeader("allow", "GET");
-      sendText(response, 405, "Take the file from here with GET.");
-      return Promise.resolve();
-    }
-    return undefined;
+  return {
+    paths: served.map(({ path, method }) => ({ method: "GET", path, rpc: method })),
+    answer(request, response, settled) {
+      const [path = "", search = ""] = (request.url ?? "").split("?", 2);
+      for (const download of served) {
+        const [, ...picked] = download.pattern.exec(path) ?? [];
+        if (picked.length === 0) continue;
+        if (request.method === "GET") return answer(download, { picked, search }, request, response, settled);
+        if (isUpload(request)) return undefined;
+        response.setHeader("allow", "GET");
+        sendText(response, 405, "Take the file from here with GET.");
+        return Promise.resolve();
+      }
+      return undefined;
+    },
   };
 }
 

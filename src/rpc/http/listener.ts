@@ -2,16 +2,17 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createCallsInHand } from "../calls/calls-in-hand.ts";
 import { answerPage, sendText, type Page, type Pages } from "./pages/pages.ts";
 import { withoutBasePath } from "./pages/base-path.ts";
-import { answerRpc, createRpcs } from "./call.ts";
+import { answerRpc, createRpcs, pathsOf } from "./call.ts";
 import { createOrder } from "./in-order.ts";
 import { createSessions, readSession, sessionPath } from "./pages/console-session.ts";
-import { isView } from "./pages/console-pages.ts";
+import { isView, views } from "./pages/console-pages.ts";
 import { createCors } from "./pages/cors.ts";
 import { createDownloads } from "./download.ts";
 import { createStrangers, wantedOf, type Wanted } from "../gate/strangers.ts";
 import { createUploads, isUpload } from "./upload.ts";
 import type { OpenDoor } from "./pages/door.ts";
 import { connectionOf, cutOff, onceWritten } from "./over-http2.ts";
+import { pathOf, patternOf, type ServedPath } from "./paths.ts";
 import { createHttpServer } from "./server.ts";
 import { findAddressThrough } from "../gate/caller-address.ts";
 import { listen, type Listener, type ListenerOptions } from "../listener.ts";
@@ -30,6 +31,11 @@ export type HttpListenerOptions = ListenerOptions & {
   basePath?: string;
 };
 
+export type HttpListener = Listener & {
+  /** All that it answers, but for other methods than there are, and the further parts of the console's views. */
+  readonly paths: readonly ServedPath[];
+};
+
 /** A client that was answered while it still sends has this long to see why. */
 const farewellMs = 10_000;
 
@@ -39,14 +45,14 @@ const usualKeepAliveMs = 5_000;
  * Serves the table as Connect and gRPC-Web, and pages beside it, over HTTP/1.1; with certificates over TLS, and HTTP/2
  * too.
  */
-export async function startHttpListener(options: HttpListenerOptions): Promise<Listener> {
+export async function startHttpListener(options: HttpListenerOptions): Promise<HttpListener> {
   const { strangers = createStrangers(), findAddress = findAddressThrough(undefined) } = options;
   const { basePath = "", corsOrigins = [] } = options;
   const calls = createCallsInHand();
   const rpcs = createRpcs(options, calls);
-  const answerDownload = createDownloads(options, calls);
-  const answerUpload = createUploads(options, calls);
-  const answerSession = createSessions(options, calls);
+  const answerers = [createDownloads, createUploads, createSessions]
+    .map((create) => create(options, calls))
+    .map((answerer) => ({ ...answerer, patterns: answerer.paths.map(({ path }) => patternOf(path)) }));
   const door = options.door?.(calls);
   const pages = new Map(Object.entries({ ...options.pages, "": () => movedTo(`${basePath}/`) }));
   const withinBase = withoutBasePath(basePath);
@@ -106,11 +112,19 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
       ? answerRpc(rpc, request, response, settled)
       : door?.takes(path) === true
         ? door.answer(request, response, settled)
-        : (answerDownload(request, response, settled) ??
-          answerUpload(request, response, settled) ??
-          answerSession(request, response, settled) ??
+        : (answerBeside(request, response, settled) ??
           answerPage(pages.get(isView(path) ? "/" : path), request, response));
     answered.catch(() => giveUp(response));
+  }
+
+  /** Has it answered by who lists the path. */
+  function answerBeside(request: IncomingMessage, response: ServerResponse, settled: () => void) {
+    for (const { patterns, answer: answerIt } of answerers) {
+      const isListed = patterns.some((pattern) => pattern.test(pathOf(request)));
+      const answered = isListed ? answerIt(request, response, settled) : undefined;
+      if (answered !== undefined) return answered;
+    }
+    return undefined;
   }
 
   // The calls have times of their own to arrive in, and only a file takes this long.
@@ -133,10 +147,19 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<L
     await closed;
   }
   let stopped: Promise<void> | undefined;
-  return { port, stop: (graceMs) => (stopped ??= stop(graceMs)) };
+  return {
+    port,
+    paths: [
+      ...[...rpcs.values()].flatMap(pathsOf),
+      ...(door?.paths ?? []),
+      ...answerers.flatMap((answerer) => answerer.paths),
+      ...[...Object.keys(options.pages), ...views].flatMap((path) =>
+        ["GET", "HEAD"].map((method) => ({ method, path })),
+      ),
+    ],
+    stop: (graceMs) => (stopped ??= stop(graceMs)),
+  };
 }
-
-const pathOf = (request: IncomingMessage): string => request.url?.split("?", 1)[0] ?? "";
 
 const watchedPages: ReadonlyMap<string, Wanted> = new Map([
   ["/healthz", "health"],

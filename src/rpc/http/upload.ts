@@ -6,14 +6,16 @@ import {
   SuppressionService,
 } from "../../gen/callsheet/v1/suppression_service_pb.ts";
 import type { CallsInHand } from "../calls/calls-in-hand.ts";
+import type { InvokeMethod } from "../calls/invoke.ts";
 import { cutOff } from "./over-http2.ts";
 import { sendText } from "./pages/pages.ts";
+import { type Answerer, pathOf, patternOf } from "./paths.ts";
 import { clientLeft } from "../calls/last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 import { invokerOf, openPlainCall } from "./plain-call.ts";
 import { readQuery, refuse } from "./query.ts";
 
-export const contactsOfJob = /^\/batch-jobs\/([^/?]+)\/contacts\.csv$/;
+export const contactsOfJob = "/batch-jobs/{batch_job_id}/contacts.csv";
 
 const jsonOptions = { alwaysEmitImplicit: true };
 
@@ -26,15 +28,17 @@ type FilePart =
 
 /** A path that a file is sent to, as a call of a method that takes it as a stream. */
 type Upload = {
-  readonly path: RegExp;
+  readonly path: string;
   readonly method: DescMethod;
-  /** The first message of the stream; of the path it has what the expression picks. */
+  /** The first message of the stream; of the path it has what its part is. */
   readonly begin: (picked: string, query: URLSearchParams) => Message;
   readonly goOn: (part: FilePart) => Message;
   readonly allow: string;
   /** To whoever does not send a file. */
   readonly advice: string;
 };
+
+type Served = Upload & { readonly pattern: RegExp; readonly invoke: InvokeMethod };
 
 const importNames = [
   "request_id",
@@ -68,7 +72,7 @@ const uploads: readonly Upload[] = [
     advice: "Send a CSV file here with POST, or take one with GET.",
   },
   {
-    path: /^\/suppressed-phones\.csv$/,
+    path: "/suppressed-phones.csv",
     method: SuppressionService.method.importSuppressedPhones,
     begin(_, query) {
       const { request_id: requestId = "", reason = "" } = readQuery(query, ["request_id", "reason"]);
@@ -82,30 +86,23 @@ const uploads: readonly Upload[] = [
   },
 ];
 
-const pathOf = (request: IncomingMessage): string => request.url?.split("?", 1)[0] ?? "";
+const patterns = uploads.map(({ path }) => patternOf(path));
 
 export const isUpload = (request: IncomingMessage): boolean =>
-  uploads.some(({ path }) => path.test(pathOf(request)));
-
-/** Answers the request; undefined if it is not for a path that files are sent to. */
-export type AnswerUpload = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  settled: () => void,
-) => Promise<void> | undefined;
+  patterns.some((pattern) => pattern.test(pathOf(request)));
 
 /**
- * Files that are sent with POST as calls of the methods that take them, with their checks and their answers: to
- * `/batch-jobs/{batch_job_id}/contacts.csv` and `/suppressed-phones.csv`. Errors are as Connect writes them.
+ * Files that are sent with POST as calls of the methods that take them, with their checks and their answers. Errors are
+ * as Connect writes them.
  */
-export function createUploads(options: ListenerOptions, calls: CallsInHand): AnswerUpload {
+export function createUploads(options: ListenerOptions, calls: CallsInHand): Answerer {
   const served = uploads.flatMap((upload) => {
     const invoke = invokerOf(upload.method, options, calls);
-    return invoke === undefined ? [] : [{ ...upload, invoke }];
+    return invoke === undefined ? [] : [{ ...upload, pattern: patternOf(upload.path), invoke }];
   });
 
   async function answer(
-    upload: (typeof served)[number],
+    upload: Served,
     request: IncomingMessage,
     response: ServerResponse,
     settled: () => void,
@@ -126,20 +123,23 @@ export function createUploads(options: ListenerOptions, calls: CallsInHand): Ans
     }
   }
 
-  return (request, response, settled) => {
-    const upload = served.find(({ path }) => path.test(pathOf(request)));
-    if (upload === undefined) return undefined;
-    if (request.method === "POST") return answer(upload, request, response, settled);
-    response.setHeader("allow", upload.allow);
-    sendText(response, 405, upload.advice);
-    return Promise.resolve();
+  return {
+    paths: served.map(({ path, method }) => ({ method: "POST", path, rpc: method })),
+    answer(request, response, settled) {
+      const upload = served.find(({ pattern }) => pattern.test(pathOf(request)));
+      if (upload === undefined) return undefined;
+      if (request.method === "POST") return answer(upload, request, response, settled);
+      response.setHeader("allow", upload.allow);
+      sendText(response, 405, upload.advice);
+      return Promise.resolve();
+    },
   };
 }
 
 /** The request as the stream that the method takes. It throws unless the whole body came. */
-async function* toMessages(upload: Upload, request: IncomingMessage, response: ServerResponse) {
+async function* toMessages(upload: Served, request: IncomingMessage, response: ServerResponse) {
   const [path = "", search = ""] = (request.url ?? "").split("?", 2);
-  yield upload.begin(upload.path.exec(path)?.[1] ?? "", new URLSearchParams(search));
+  yield upload.begin(upload.pattern.exec(path)?.[1] ?? "", new URLSearchParams(search));
   if (request.headers.expect !== undefined) response.writeContinue();
   let total = 0;
   for await (const csv of whileItsClientStays(request)) {

@@ -1,7 +1,7 @@
 import type { Server, TlsOptions } from "node:tls";
 import type { Logger } from "pino";
 import { startLoop } from "../../timing/loop.ts";
-import { type Identity, readIdentity, type TlsFiles } from "./files.ts";
+import { createPatientReading, type Identity, type ReadFile, readIdentity, type TlsFiles } from "./files.ts";
 
 /** What the listeners show of themselves, kept as it is in the files. */
 export type Certificates = AsyncDisposable & {
@@ -23,13 +23,18 @@ const usualLookMs = 2_000;
 /**
  * Reads the files, which throws if they cannot be used, and goes on looking at them. What can be used is used at once.
  * What cannot leaves all as it was; it is told once, if it is still there at the next look: a certificate and its key
- * are seldom replaced in one moment.
+ * are seldom replaced in one moment. Disposal waits for no reading that hangs.
  */
 export async function openCertificates(
   files: TlsFiles,
-  { logger, onLook, lookMs = usualLookMs }: { logger: Logger; onLook: OnLook; lookMs?: number },
+  {
+    logger,
+    onLook,
+    lookMs = usualLookMs,
+    readFile = createPatientReading(),
+  }: { logger: Logger; onLook: OnLook; lookMs?: number; readFile?: ReadFile },
 ): Promise<Certificates> {
-  let current = await readIdentity(files);
+  let current = await readIdentity(files, readFile);
   const servers = new Set<Server>();
   let suspicion: string | undefined;
   let told: string | undefined;
@@ -50,19 +55,22 @@ export async function openCertificates(
     throw new Error(`TLS_CERT_FILE: ${files.certFile} cannot be used: ${why}.`);
   }
 
-  async function look(): Promise<void> {
+  async function look(signal: AbortSignal): Promise<void> {
     try {
-      const identity = await readIdentity(files);
+      const identity = await unlessStopped(readIdentity(files, readFile), signal);
       if (identity.digest !== current.digest) {
         checkRenewal(identity);
         use(identity);
+      } else if (told !== undefined) {
+        logger.info("The TLS files can be used again; they are those in use");
       }
       suspicion = told = undefined;
     } catch (error) {
+      if (signal.aborted) return;
       const sentence = error instanceof Error ? error.message : String(error);
       if (sentence === suspicion && sentence !== told) {
         told = sentence;
-        logger.error(`The TLS files have changed and those read before stay in use. ${sentence}`);
+        logger.error(`The TLS files cannot be used now; those read before stay in use. ${sentence}`);
       }
       suspicion = sentence;
     }
@@ -72,8 +80,8 @@ export async function openCertificates(
   const why = whyNotNow(current);
   if (why !== undefined) logger.warn(`Clients will refuse the certificate in TLS_CERT_FILE: ${why}`);
   const looking = startLoop({
-    async pass() {
-      await look();
+    async pass({ signal }) {
+      await look(signal);
       return lookMs;
     },
     retryMs: lookMs,
@@ -92,6 +100,18 @@ export async function openCertificates(
     },
     [Symbol.asyncDispose]: () => looking[Symbol.asyncDispose](),
   };
+}
+
+/** What the work answers, unless the signal is given first. */
+async function unlessStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: stopped, reject } = Promise.withResolvers<never>();
+  const stop = () => reject(signal.reason);
+  signal.addEventListener("abort", stop);
+  try {
+    return await Promise.race([work, stopped]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }
 
 function whyNotNow({ beginsAt, expiresAt }: Identity): string | undefined {

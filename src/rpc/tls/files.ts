@@ -1,6 +1,7 @@
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { constants, open } from "node:fs/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { patiently } from "../../timing/patience.ts";
 
 /** Where the certificate and its key are, in PEM, and whose certificates clients must then have. */
 export type TlsFiles = {
@@ -30,17 +31,49 @@ type Part = keyof typeof settings;
 const reasons: Record<string, string> = {
   ENOENT: "there is no such file",
   EACCES: "this user may not read it",
-  EISDIR: "it is a directory",
+  ENXIO: "it is no regular file",
 };
 
+/** Reads a file as latin1, and nothing that is no file: a pipe would be waited for without end. */
+export async function readRegularFile(path: string): Promise<string> {
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const found = await file.stat();
+  if (found.isDirectory()) throw new Error("it is a directory");
+  if (!found.isFile()) throw new Error("it is no regular file");
+  return await file.readFile("latin1");
+}
+
+export type ReadFile = (path: string) => Promise<string>;
+
+/** A mount whose server is there answers far sooner. */
+const longestReadMs = 5_000;
+
+/**
+ * Reads one file at a time, each within a time. A reading that hangs, as on a mount whose server is away, cannot be
+ * ended, and holds one of the few threads that Node reads with: none is begun beside it.
+ */
+export function createPatientReading(read: ReadFile = readRegularFile, longestMs = longestReadMs): ReadFile {
+  const tooLate = () => new Error(`reading it takes longer than ${longestMs / 1_000} s`);
+  let inHand: Promise<unknown> = Promise.resolve();
+  return async (path) => {
+    await patiently(longestMs, inHand, tooLate);
+    const reading = read(path);
+    inHand = reading.catch(() => {});
+    return await patiently(longestMs, reading, tooLate);
+  };
+}
+
 /** Reads the files; throws a sentence that names the setting whose file cannot be used, and says why. */
-export async function readIdentity(files: TlsFiles): Promise<Identity> {
+export async function readIdentity(
+  files: TlsFiles,
+  readFile: ReadFile = createPatientReading(),
+): Promise<Identity> {
   const fault = (part: Part, reason: string, cause?: unknown) =>
     new Error(`${settings[part]}: ${files[part]} cannot be used: ${reason}.`, { cause });
 
   async function read(part: Part): Promise<string> {
     try {
-      return await readFile(files[part] ?? "", "latin1");
+      return await readFile(files[part] ?? "");
     } catch (cause) {
       const { code = "", message } = cause as NodeJS.ErrnoException;
       throw fault(part, reasons[code] ?? message, cause);
@@ -68,11 +101,9 @@ export async function readIdentity(files: TlsFiles): Promise<Identity> {
     }
   }
 
-  const [cert, key, ca] = await Promise.all([
-    read("certFile"),
-    read("keyFile"),
-    files.clientCaFile === undefined ? undefined : read("clientCaFile"),
-  ]);
+  const cert = await read("certFile");
+  const key = await read("keyFile");
+  const ca = files.clientCaFile === undefined ? undefined : await read("clientCaFile");
   const chain = certificatesIn("certFile", cert);
   if (!chain[0].checkPrivateKey(keyIn(key)))
     throw fault("keyFile", `it is the key of another certificate than the first one in ${files.certFile}`);

@@ -48,10 +48,11 @@ const notBuilt: Page = {
   body: "The console is not built. To build it run npm ci, without --omit=dev and --ignore-scripts.\n",
 };
 
-/** The first parts of the addresses of the console's views, which the page at `/` shows. */
-const views = /^\/(?:jobs|keys|never-call|organization|webhooks)(?:\/|$)/;
+/** What the addresses of the console's views begin with, which the page at `/` shows. */
+export const views: readonly string[] = ["/jobs", "/keys", "/never-call", "/organization", "/webhooks"];
 
-export const isView = (path: string): boolean => views.test(path);
+export const isView = (path: string): boolean =>
+  views.some((view) => path === view || path.startsWith(`${view}/`));
 
 /**
  * The built console: `/`, `/docs` and the files that they name, read once, sent compressed. All but these two have a

@@ -12,6 +12,7 @@ import type { CallsInHand } from "../../calls/calls-in-hand.ts";
 import { toConnectError } from "../../errors.ts";
 import type { ListenerOptions } from "../../listener.ts";
 import { sendText } from "./pages.ts";
+import type { Answerer } from "../paths.ts";
 import { invokerOf, openPlainCall } from "../plain-call.ts";
 
 /** Where the console signs in and out. */
@@ -46,13 +47,6 @@ function keyInCookie(cookies = ""): string | undefined {
   return key !== undefined && isApiKey(key) ? key : undefined;
 }
 
-/** Answers the request; undefined if it is not about the console's session. */
-export type AnswerSession = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  settled: () => void,
-) => Promise<void> | undefined;
-
 const { whoAmI } = AccessService.method;
 
 const forWorkersOnly = () =>
@@ -71,7 +65,7 @@ const forWorkersOnly = () =>
 export function createSessions(
   options: ListenerOptions & { readonly basePath?: string },
   calls: CallsInHand,
-): AnswerSession {
+): Answerer {
   const { basePath = "", certificates } = options;
   const found = invokerOf(whoAmI, options, calls);
 
@@ -102,22 +96,28 @@ export function createSessions(
     }
   }
 
-  return (request, response, settled) => {
-    if (found === undefined || request.url?.split("?", 1)[0] !== sessionPath) return undefined;
-    const { method } = request;
-    if (method !== "POST" && method !== "DELETE") {
-      response.setHeader("allow", "POST, DELETE");
-      return Promise.resolve(sendText(response, 405, "Sign in here with POST, or out with DELETE."));
-    }
-    if (!isProven(request.headers)) {
-      return Promise.resolve(
-        sendText(response, 403, `Only the console signs in here; it sends the header ${proofHeader}.`),
-      );
-    }
-    if (method === "POST") return signIn(found, request, response, settled);
-    setCookie(request, response, "", "; Max-Age=0");
-    response.writeHead(204).end();
-    return Promise.resolve();
+  if (found === undefined) return { paths: [], answer: () => undefined };
+  return {
+    paths: [
+      { method: "POST", path: sessionPath, rpc: whoAmI },
+      { method: "DELETE", path: sessionPath },
+    ],
+    answer(request, response, settled) {
+      const { method } = request;
+      if (method !== "POST" && method !== "DELETE") {
+        response.setHeader("allow", "POST, DELETE");
+        return Promise.resolve(sendText(response, 405, "Sign in here with POST, or out with DELETE."));
+      }
+      if (!isProven(request.headers)) {
+        return Promise.resolve(
+          sendText(response, 403, `Only the console signs in here; it sends the header ${proofHeader}.`),
+        );
+      }
+      if (method === "POST") return signIn(found, request, response, settled);
+      setCookie(request, response, "", "; Max-Age=0");
+      response.writeHead(204).end();
+      return Promise.resolve();
+    },
   };
 }
 

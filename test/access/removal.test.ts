@@ -1,0 +1,84 @@
+import { sql } from "kysely";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { ownedTables } from "../../src/postgres/removal.ts";
+import { runProgram } from "../support/command.ts";
+import { eventually } from "../support/eventually.ts";
+import { clientsWith, makeOwner, type Owner, secrets } from "../support/owner.ts";
+import { startTestService } from "../support/service.ts";
+
+/* An organization is removed beside a service at work, with all that it has, and nothing else is. */
+
+const stack = new AsyncDisposableStack();
+let service: Awaited<ReturnType<typeof startTestService>>;
+let db: Database;
+let owner: Owner;
+beforeAll(async () => {
+  service = stack.use(await startTestService());
+  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
+  stack.defer(() => db.destroy());
+  owner = await makeOwner(service, db);
+});
+afterAll(() => stack.disposeAsync());
+
+const remove = (...args: string[]) =>
+  runProgram("src/access/organizations.ts", ["remove", ...args], { DATABASE_URL: service.databaseUrl });
+
+const name = secrets.organization;
+
+async function tablesWithOrganizations(): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select c.relname as name from pg_class c join pg_attribute a on a.attrelid = c.oid
+    where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and a.attname = 'organization_id'
+  `.execute(db);
+  return rows.map((row) => row.name);
+}
+
+test("all tables that have rows of organizations are known", async () => {
+  expect([...ownedTables].toSorted()).toEqual((await tablesWithOrganizations()).toSorted());
+});
+
+test.each([
+  [["nobody at all", "--confirm", "nobody at all"], /There is no organization nobody at all/],
+  [[name, "--confirm", "default"], /--confirm names another organization/],
+  [[name], /required option '--confirm <name>'/],
+  [
+    [name, "--confirm", name],
+    /jobs that are scheduled, running or paused \(1\), or contacts that are dialing \(1\)/,
+  ],
+])("%j is refused in a sentence, and changes nothing", async (args, sentence) => {
+  const before = await owner.rows();
+  const { exitCode, stdout, stderr } = await remove(...args);
+  expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+  expect(stderr).toMatch(sentence);
+  expect(await owner.rows()).toEqual(before);
+});
+
+test("an organization whose jobs have ended is gone with all its rows, and the others have theirs", async () => {
+  const other = clientsWith(service.grpcUrl, service.apiKey);
+  const { batchJobId } = await other.jobs.createBatchJob({
+    name: "Another's",
+    fromPhoneNumberId: "pn_1",
+    contacts: [{ phone: "+14155550100" }],
+  });
+  const { batchJobId: runs, liveLeaseId } = owner.known;
+  await owner.jobs.cancelBatchJob({ batchJobId: runs });
+  await owner.worker.reportOutcomes({ outcomes: [{ leaseId: liveLeaseId, outcome: Outcome.COMPLETED }] });
+
+  const { exitCode, stdout, stderr } = await remove(name, "--confirm", name);
+  expect({ exitCode, stdout, stderr }).toEqual({ exitCode: 0, stdout: `removed ${name}\n`, stderr: "" });
+  await expect(owner.access.whoAmI({})).rejects.toThrow(/unauthenticated/);
+  const { organizationId } = owner.key;
+  await eventually(async () => {
+    for (const table of await tablesWithOrganizations()) {
+      const { rows } =
+        await sql`select from ${sql.table(table)} where organization_id = ${organizationId}`.execute(db);
+      expect([table, rows.length]).toEqual([table, 0]);
+    }
+  });
+  const { rows: names } = await sql<{ name: string }>`select name from organizations`.execute(db);
+  expect(names).toEqual([{ name: "default" }]);
+  expect(await other.jobs.getBatchJob({ batchJobId })).toMatchObject({ batchJob: { counts: { total: 1 } } });
+  expect((await other.access.getOrganization({})).organization).toMatchObject({ storedContacts: 1 });
+}, 60_000);

@@ -75,6 +75,13 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.goto(`${service.httpUrl}/jobs/find#%2B14155000000`);
     await page.getByRole("table", { name: "Where this person is" }).waitFor();
   },
+  "a person by a number as it is dialed, who is to be erased": async (page) => {
+    await page.goto(`${service.httpUrl}/jobs/find?country=US#(415)%20500-0000`);
+    await page.getByLabel("Numbers without a plus sign are of").waitFor();
+    await page.getByRole("button", { name: "Erase this person" }).click();
+    await page.getByRole("button", { name: "Erase for good" }).click();
+    await page.getByText("Say why, for the log.").waitFor();
+  },
   "commands as curl": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${pendingJob}`);
     await page.getByRole("button", { name: "As curl" }).click();

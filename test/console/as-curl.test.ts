@@ -3,6 +3,7 @@ import { mkdtempDisposable, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { makeContacts } from "../support/make.ts";
@@ -23,6 +24,12 @@ async function runInShell(command: string, apiKey: string): Promise<unknown> {
   const response = await fetch(url, { method: "POST", headers, body: values("-d")[0] ?? null });
   if (!response.ok) throw new Error(await response.text());
   return await response.json();
+}
+
+/** Has a shell run the commands, with the curl of this machine; answers what they print. */
+async function runScript(script: string, apiKey: string, cwd = tmpdir()): Promise<string> {
+  const env = { PATH: process.env["PATH"] ?? "", CALLSHEET_API_KEY: apiKey };
+  return (await promisify(execFile)("sh", ["-c", script], { env, cwd })).stdout;
 }
 
 test("a command as curl does in a shell what its button does, and holds no key", async () => {
@@ -90,10 +97,63 @@ test("a new job as curl is created in a shell, and a file goes into it", async (
 
   await using folder = await mkdtempDisposable(join(tmpdir(), "callsheet-curl-"));
   await writeFile(join(folder.path, "contacts.csv"), "phone,Ort\n+15551000001,Bonn\n");
-  const env = { PATH: process.env["PATH"] ?? "", CALLSHEET_API_KEY: service.apiKey };
-  const { stdout } = await promisify(execFile)("sh", ["-c", script], { env, cwd: folder.path });
-  expect(JSON.parse(stdout)).toMatchObject({ acceptedCount: 1 });
+  expect(JSON.parse(await runScript(script, service.apiKey, folder.path))).toMatchObject({
+    acceptedCount: 1,
+  });
   const { batchJobs } = await service.clientWith(service.apiKey).listBatchJobs({});
   expect(batchJobs).toMatchObject([{ name: "It's $HOME", counts: { total: 1 } }]);
+  expect(complaints).toEqual([]);
+});
+
+test("commands to many jobs as curl are given to each of them by a shell", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  for (const name of ["Spring", "Sommer größer", "Autumn"]) {
+    await client.createBatchJob({
+      name,
+      fromPhoneNumberId: "pn_1",
+      contacts: makeContacts(1),
+      scheduledStartTime: "2035-03-01T10:00",
+      labels: { "It's": "größer" },
+    });
+  }
+  await using opened = await open(
+    `${service.httpUrl}/jobs?${new URLSearchParams({ labels: "It%27s=gr%C3%B6%C3%9Fer" })}`,
+    service,
+  );
+  const { page, complaints } = opened;
+  const dialog = page.getByRole("dialog");
+  const text = dialog.locator("[data-curl]");
+  await page.getByRole("button", { name: "Select all that match" }).click();
+
+  // A stream: of what would come of it, and then of what has.
+  await page.getByRole("button", { name: "Reschedule" }).click();
+  await dialog.getByLabel("By how much").fill("3");
+  await dialog.getByText("As curl").click();
+  await text.getByText('"dryRun":true').waitFor();
+  const tried = (await runScript(await text.innerText(), service.apiKey)).trim().split("\n");
+  expect(tried.map((line) => Object.keys(JSON.parse(line) as object))).toEqual([
+    ["moved"],
+    ["moved"],
+    ["moved"],
+    ["summary"],
+  ]);
+  await dialog.getByRole("button", { name: "Show what comes of it" }).click();
+  await page.getByText("3 jobs would be rescheduled").waitFor();
+  await dialog.getByText("As curl").click();
+  await text.getByText("RescheduleBatchJobs").waitFor();
+  await runScript(await text.innerText(), service.apiKey);
+  const { batchJobs } = await client.listBatchJobs({});
+  expect(batchJobs.map(({ scheduledStartTime: at }) => at && timestampDate(at).toISOString())).toEqual(
+    Array(3).fill("2035-03-01T13:00:00.000Z"),
+  );
+  await page.keyboard.press("Escape");
+
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await dialog.getByText("As curl").click();
+  await text.getByText("CancelBatchJob").waitFor();
+  await runScript(await text.innerText(), service.apiKey);
+  const cancelled = await client.listBatchJobs({ statuses: [BatchJobStatus.CANCELLED] });
+  expect(cancelled.batchJobs).toHaveLength(3);
   expect(complaints).toEqual([]);
 });

@@ -11,13 +11,34 @@ const lines = (...words: readonly string[]): string => words.join(" \\\n  ");
 const authorized = `-H "authorization: Bearer $CALLSHEET_API_KEY"`;
 
 /** The call of an RPC at this address, for a shell; the key is a variable of the shell's, never the key itself. */
-export const curlOf = (method: DescMethod, request: JsonValue): string =>
-  lines(
-    `curl ${quoted(atHere(`${method.parent.typeName}/${method.name}`))}`,
+export function curlOf(method: DescMethod, request: JsonValue): string {
+  const curl = `curl ${quoted(atHere(`${method.parent.typeName}/${method.name}`))}`;
+  const body = JSON.stringify(request);
+  if (method.methodKind === "unary")
+    return lines(curl, authorized, `-H 'content-type: application/json'`, `-d ${quoted(body)}`);
+  // A message of a stream has its length before it, and so has each of the answer, which is shown without.
+  return lines(
+    `printf '${lengthOf(body)}%s' ${quoted(body)} | ${curl}`,
     authorized,
-    `-H 'content-type: application/json'`,
-    `-d ${quoted(JSON.stringify(request))}`,
+    `-H 'content-type: application/connect+json'`,
+    `--data-binary @- --silent --output - | tr '\\000' '\\n' | grep -a -o '{".*}'`,
   );
+}
+
+/** As a stream of Connect has it: no flags, and four bytes. */
+function lengthOf(body: string): string {
+  const length = new TextEncoder().encode(body).length;
+  const bytes = [0, length >>> 24, (length >>> 16) & 255, (length >>> 8) & 255, length & 255];
+  return bytes.map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+}
+
+/** Makes a command for one job, in which the id is named as this variable, one for each of them. */
+export const forEach = (variable: string, ids: readonly string[], command: string): string =>
+  [
+    `for ${variable} in ${ids.join(" ")}; do`,
+    command.replaceAll(`$${variable}`, `'"$${variable}"'`),
+    "done",
+  ].join("\n");
 
 /** Has the shell keep a text of what a command answers as a variable. */
 export const keeping = (variable: string, field: string, command: string): string =>

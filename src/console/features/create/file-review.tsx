@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { saveFile } from "../../data/service/download.ts";
 import { Field } from "../../ui/form/field.tsx";
+import { RegionField } from "../../ui/form/region-field.tsx";
 import { count, counted } from "../../ui/format/numbers.ts";
 import { Loading, Notice } from "../../ui/page/notice.tsx";
 import { ColumnTable } from "./column-table.tsx";
@@ -11,14 +12,6 @@ import { FirstRows } from "./first-rows.tsx";
 import preview from "./preview.module.css";
 import css from "./tallies.module.css";
 import type { Choice, Reviewed } from "./use-file.ts";
-
-const names = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
-
-/** The countries by the names that people look for. */
-const regionsByName = (regions: readonly string[]): (readonly [region: string, name: string])[] =>
-  regions
-    .map((region) => [region, names.of(region) ?? region] as const)
-    .toSorted(([, one], [, other]) => one.localeCompare(other, "en"));
 
 /** How a file is read, and what that comes to. */
 export function FileReview(props: {
@@ -47,25 +40,13 @@ export function FileReview(props: {
         )}
       </div>
       <Above above={above} onChange={(next) => props.onLayOut({ sheet, above: next, withHidden })} />
-      <Field
+      <RegionField
         id="phone-region"
-        label="Numbers without a plus sign are of"
-        hint="As people write and dial them in that country."
-      >
-        <select
-          id="phone-region"
-          aria-describedby="phone-region-hint"
-          value={region}
-          onChange={(event) => props.onJudge({ columns, region: event.currentTarget.value })}
-        >
-          <option value="">No country: they are not sent</option>
-          {regionsByName(props.regions).map(([each, name]) => (
-            <option key={each} value={each}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </Field>
+        regions={props.regions}
+        region={region}
+        none="No country: they are not sent"
+        onChange={(next) => props.onJudge({ columns, region: next })}
+      />
       {region === "" && (check?.counts.invalid_phone_format ?? 0) > 0 && (
         <Notice tone="warning">
           Not every number begins with a plus sign. Choose the country above if they are as people write them

@@ -26,7 +26,7 @@ export function JobsView() {
     <>
       <div class="title-bar">
         <Heading title="Jobs" />
-        <FindForm />
+        <FindForm phone="" />
         {mayChange() && (
           <a class="button primary" href={href(["jobs", "new"])}>
             New job

@@ -9,10 +9,12 @@ import { newRequestId } from "../../data/service/request-id.ts";
 import { href, route } from "../../data/page/route.ts";
 import { mayChange } from "../../data/service/session.ts";
 import { loaded, useLoad } from "../../data/load/use-load.ts";
+import { chosenCountry, isInternational, readIn, useNumbers } from "../../data/load/use-numbers.ts";
 import { callOf } from "../../ui/form/as-curl.tsx";
 import { type Column, wrapping } from "../../ui/table/data-table.tsx";
 import { Field, describedBy } from "../../ui/form/field.tsx";
 import { Form } from "../../ui/form/form.tsx";
+import { RegionField } from "../../ui/form/region-field.tsx";
 import { counted } from "../../ui/format/numbers.ts";
 import { dateOf, dayAndTime, viewerZone } from "../../ui/format/times.ts";
 import { Heading } from "../../ui/page/heading.tsx";
@@ -82,27 +84,48 @@ const phonesIn = (text: string): string[] =>
     .map((line) => line.trim())
     .filter((line) => line !== "");
 
+const stillLoading = "The countries are still being loaded. Try again in a moment.";
 const mostAtOnce = 10_000;
+
+/** Of which country numbers are that do not say it, chosen where there are such. */
+function useCountry(id: string, written: readonly string[]) {
+  const isNeeded = written.some((each) => !isInternational(each));
+  const numbers = useNumbers(isNeeded);
+  const region = chosenCountry.value;
+  const read = (each: string): string => readIn(numbers, each, region) ?? each;
+  const field = isNeeded && numbers !== undefined && (
+    <RegionField
+      id={id}
+      regions={numbers.regions()}
+      region={region}
+      none="Choose the country"
+      onChange={(next) => (chosenCountry.value = next)}
+    />
+  );
+  const problem = isNeeded && region === "" ? "Choose the country of the numbers without a plus sign." : "";
+  return { read, field, problem: isNeeded && numbers === undefined ? stillLoading : problem };
+}
 
 function Add() {
   const [text, setText] = useState("");
   const [reason, setReason] = useState("asked not to be called");
   const phones = phonesIn(text);
+  const { read, field, problem: countryProblem } = useCountry("added-country", phones);
 
   const requestOf = (requestId: string) => ({
     requestId,
-    phones: phones.map((phone) => ({ phone, reason: reason.trim() })),
+    phones: phones.map((phone) => ({ phone: read(phone), reason: reason.trim() })),
   });
 
   async function add(): Promise<string> {
     const request = requestOf(newRequestId());
     const answer = await insist(() => suppression.addSuppressedPhones(request), { tries });
-    const bad = answer.rejected.map(({ phone }) => phone).join(", ");
+    const bad = answer.rejected.map(({ index }) => phones[index] ?? "").join(", ");
     setText(answer.rejected.map(({ index }) => phones[index] ?? "").join("\n"));
     await reload();
     const already =
       answer.alreadyCount > 0 ? ` ${counted(answer.alreadyCount, "phone")} were on it already.` : "";
-    const rejected = bad === "" ? "" : ` Not phone numbers in international form: ${bad}.`;
+    const rejected = bad === "" ? "" : ` Not phone numbers: ${bad}.`;
     return `${counted(answer.addedCount, "phone")} added.${already}${rejected}`;
   }
 
@@ -113,7 +136,7 @@ function Add() {
         ? "Give at most 10,000 at once."
         : reason.trim() === ""
           ? "Give a reason."
-          : "";
+          : countryProblem;
   return (
     <section class="card" aria-labelledby="add-title">
       <h2 id="add-title">Add</h2>
@@ -124,17 +147,14 @@ function Add() {
         onSubmit={add}
         call={(requestId) => callOf(SuppressionService.method.addSuppressedPhones, requestOf(requestId))}
       >
-        <Field
-          id="phones"
-          label="Phone numbers"
-          hint="One to a line, in international form, such as +14155550100."
-        >
+        <Field id="phones" label="Phone numbers" hint="One to a line.">
           <textarea
             {...describedBy("phones", undefined)}
             value={text}
             onInput={(event) => setText(event.currentTarget.value)}
           />
         </Field>
+        {field}
         <Field id="reason" label="Reason">
           <input
             id="reason"
@@ -152,9 +172,11 @@ function Add() {
 function Look() {
   const [phone, setPhone] = useState("");
   const [found, setFound] = useState<SuppressedPhone>();
+  const written = phone.trim() === "" ? [] : [phone];
+  const { read, field, problem } = useCountry("looked-up-country", written);
   async function look(): Promise<string> {
     setFound(undefined);
-    const request = { phones: [phone.trim()] };
+    const request = { phones: [read(phone).trim()] };
     const { suppressedPhones } = await insist(() => suppression.checkSuppressedPhones(request), { tries });
     setFound(suppressedPhones[0]);
     return suppressedPhones.length > 0 ? "" : "This phone is not on the list.";
@@ -165,7 +187,7 @@ function Look() {
       <Form
         label="Look a phone up"
         submit="Look"
-        problem={phone.trim() === "" ? "Give a phone number." : ""}
+        problem={phone.trim() === "" ? "Give a phone number." : problem}
         onSubmit={look}
       >
         <Field id="looked-up" label="Phone number">
@@ -176,6 +198,7 @@ function Look() {
             onInput={(event) => setPhone(event.currentTarget.value)}
           />
         </Field>
+        {field}
       </Form>
       {found !== undefined && (
         <Notice tone="warning">

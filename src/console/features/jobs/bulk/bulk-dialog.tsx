@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { refusalOf } from "../../../data/service/refusal.ts";
+import { AsCurl } from "../../../ui/form/as-curl.tsx";
 import { Dialog } from "../../../ui/form/dialog.tsx";
 import { counted } from "../../../ui/format/numbers.ts";
 import { Loading, Notice } from "../../../ui/page/notice.tsx";
@@ -45,6 +46,7 @@ export function BulkDialog(props: {
       {found !== undefined && progress === undefined && (
         <What found={found} row={row} selection={props.selection} />
       )}
+      {progress === undefined && jobs.length > 0 && <AsCurl call={row.calling(jobs)} />}
       {progress !== undefined && <RunProgress progress={progress} done={row.done} />}
       <div class="actions">
         {isGoing ? (

@@ -1,6 +1,9 @@
 import { type BatchJob, BatchJobStatus } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
+import { BatchJobService } from "../../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { service } from "../../../data/service/client.ts";
+import type { Calling } from "../../../ui/form/as-curl.tsx";
 import { count, counted } from "../../../ui/format/numbers.ts";
+import { callingEach } from "./for-each.ts";
 
 /** What every command on a job is sent with. */
 type Request = { batchJobId: string; requestId: string; expectedRevision: bigint };
@@ -18,6 +21,8 @@ export type BulkRow = {
   /** What will happen, in the jobs' own figures. */
   readonly sentences: (jobs: readonly BatchJob[]) => string[];
   readonly send: (request: Request) => Promise<unknown>;
+  /** The same to each of them, as a shell gives it. */
+  readonly calling: (jobs: readonly BatchJob[]) => Calling;
   /** What has become of them. */
   readonly done: string;
 };
@@ -53,6 +58,7 @@ export const bulkTable = {
       ...inProgress(jobs),
     ],
     send: (request) => service.pauseBatchJob(request),
+    calling: (jobs) => callingEach(jobs, BatchJobService.method.pauseBatchJob, (each) => each),
     done: "paused",
   },
   resume: {
@@ -68,6 +74,7 @@ export const bulkTable = {
       )} at once over all of these jobs.`,
     ],
     send: (request) => service.resumeBatchJob(request),
+    calling: (jobs) => callingEach(jobs, BatchJobService.method.resumeBatchJob, (each) => each),
     done: "resumed",
   },
   cancel: {
@@ -83,6 +90,7 @@ export const bulkTable = {
       "A cancelled job cannot be started again.",
     ],
     send: (request) => service.cancelBatchJob(request),
+    calling: (jobs) => callingEach(jobs, BatchJobService.method.cancelBatchJob, (each) => each),
     done: "cancelled",
   },
 } as const satisfies Record<string, BulkRow>;

@@ -1,7 +1,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { BatchJobService } from "../../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { refusalOf } from "../../../data/service/refusal.ts";
 import { newRequestId } from "../../../data/service/request-id.ts";
 import { type Picked, asRequest, nothingPicked, useReading } from "../../../data/load/use-reading.ts";
+import { AsCurl, type Calling, callOf } from "../../../ui/form/as-curl.tsx";
 import { counted } from "../../../ui/format/numbers.ts";
 import { viewerZone } from "../../../ui/format/times.ts";
 import { Notice } from "../../../ui/page/notice.tsx";
@@ -36,6 +38,11 @@ export function MoveAll({ jobs, isAtLeast, address, onClose }: MovingProps) {
     const move = way === "time" ? asRequest(picked) : { shift: shiftOf(shift) };
     return { requestId: requestId.current, filter: filterOf(address), ...move, dryRun };
   }
+
+  const callFor =
+    (how: { dryRun: boolean }): Calling =>
+    (id) =>
+      callOf(BatchJobService.method.rescheduleBatchJobs, { ...requestFor(how), requestId: id });
 
   async function ask(kinds: { during: "trying" | "moving"; after: "tried" | "moved" }): Promise<void> {
     stop.current = new AbortController();
@@ -99,6 +106,7 @@ export function MoveAll({ jobs, isAtLeast, address, onClose }: MovingProps) {
         ) : (
           <StartTimePicker picked={picked} reading={reading} onPick={change(setPicked)} />
         )}
+        {isReady && <AsCurl call={callFor({ dryRun: true })} />}
         {problem !== "" && <Notice tone="bad">{problem}</Notice>}
         <div class="actions">
           <button type="button" onClick={onClose}>
@@ -114,6 +122,7 @@ export function MoveAll({ jobs, isAtLeast, address, onClose }: MovingProps) {
   return (
     <div class={css.stage}>
       <MovedTable stage={stage.kind} told={stage.told} jobs={jobs} />
+      {stage.kind === "tried" && <AsCurl call={callFor({ dryRun: false })} />}
       <Buttons
         stage={stage}
         onBack={() => setStage({ kind: "choosing" })}

@@ -1,8 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { type BatchJob, BatchJobStatus } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
+import { BatchJobService } from "../../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { service } from "../../../data/service/client.ts";
 import { refusalOf } from "../../../data/service/refusal.ts";
 import { type Picked, asRequest, nothingPicked, useReading } from "../../../data/load/use-reading.ts";
+import { AsCurl } from "../../../ui/form/as-curl.tsx";
 import { Dialog } from "../../../ui/form/dialog.tsx";
 import { counted } from "../../../ui/format/numbers.ts";
 import { viewerZone } from "../../../ui/format/times.ts";
@@ -11,6 +13,7 @@ import { StartTimePicker } from "../../../ui/form/start-time-picker.tsx";
 import type { ListAddress } from "../address.ts";
 import type { Selection } from "../selection.ts";
 import { type Found, findJobs } from "./find.ts";
+import { callingEach } from "./for-each.ts";
 import { MoveAll } from "./move-all.tsx";
 import { RunProgress } from "./run-progress.tsx";
 import { useRun } from "./use-run.ts";
@@ -92,6 +95,14 @@ function MoveThese({ jobs, onClose }: MovingProps) {
     >
       <p>{words} of those that are selected wait for their start. All of them get this one:</p>
       <StartTimePicker picked={picked} reading={reading} onPick={setPicked} />
+      {reading.kind === "read" && (
+        <AsCurl
+          call={callingEach(jobs, BatchJobService.method.rescheduleBatchJob, (request) => ({
+            ...request,
+            ...asRequest(picked),
+          }))}
+        />
+      )}
       <div class="actions">
         <button type="button" onClick={onClose}>
           Leave them as they are

@@ -16,7 +16,7 @@ import { isTracingWanted, openTraces } from "./vitals/traces.ts";
 import { isPostgresUnavailable } from "./postgres/connections/database.ts";
 import { obstacleOf } from "./postgres/connections/obstacle.ts";
 import { inUrl } from "./rpc/listener.ts";
-import { readIdentity } from "./rpc/tls/files.ts";
+import { createFileReader, type FileReader, readIdentity } from "./rpc/tls/files.ts";
 import { startService } from "./service.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -59,7 +59,7 @@ async function startServers(config: Config, stack: AsyncDisposableStack, stop: A
 }
 
 /** Runs until it throws, and be it because it was asked to end. */
-async function main(): Promise<never> {
+async function main(tlsReader: FileReader): Promise<never> {
   const stop = new AbortController();
   // npm hands on what a terminal has sent to both already: the second one must not end what the first has begun.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort(asked));
@@ -69,7 +69,7 @@ async function main(): Promise<never> {
   const log = stack.use(openLog(config.LOG_LEVEL));
   const tls = tlsFilesOf(config);
   // Before a server is started for nothing.
-  if (tls !== undefined) await readIdentity(tls);
+  if (tls !== undefined) await readIdentity(tls, tlsReader);
   const traces = isTracingWanted(process.env) ? stack.use(await openTraces(log)) : undefined;
   const servers = await startServers(config, stack, stop);
   stop.signal.throwIfAborted();
@@ -83,6 +83,7 @@ async function main(): Promise<never> {
       host: config.HOST,
       port: config.PORT,
       tls,
+      tlsReader,
       corsOrigins: config.CORS_ORIGINS,
       basePath: config.BASE_PATH,
       trustedProxies: config.TRUST_PROXY,
@@ -129,16 +130,29 @@ async function main(): Promise<never> {
   throw stop.signal.reason;
 }
 
+/** A reading that does not hang ends sooner. */
+const lastReadMs = 1_000;
+
+/**
+ * Ends the process: by force while a thread of it reads a file that hangs, as on a mount whose server is away. An
+ * orderly end would wait for that.
+ */
+async function end(code: number, tlsReader: FileReader): Promise<never> {
+  if (!(await tlsReader.endsWithin(lastReadMs))) process.kill(process.pid, "SIGKILL");
+  process.exit(code);
+}
+
 /** The program: runs the service until a signal comes, and ends the process. */
 export async function runService(): Promise<never> {
   // Whoever reads what is printed may leave, as a script does that waits for a line.
   for (const output of [process.stdout, process.stderr]) output.on("error", () => {});
+  const tlsReader = createFileReader();
   try {
-    return await main();
+    return await main(tlsReader);
   } catch (error) {
-    if (error === asked) process.exit(0);
+    if (error === asked) return await end(0, tlsReader);
     await complainLast(error instanceof Error ? error.message : String(error));
-    process.exit(1);
+    return await end(1, tlsReader);
   }
 }
 

@@ -87,8 +87,8 @@ import { createRefused } from "./rpc/gate/refusals.ts";
 import { serviceEntry } from "./rpc/services/service-table.ts";
 import { createStrangers } from "./rpc/gate/strangers.ts";
 import { tracingInterceptor } from "./rpc/calls/tracing.ts";
-import { openCertificates } from "./rpc/tls/certificates.ts";
-import type { TlsFiles } from "./rpc/tls/files.ts";
+import { type OnLook, openCertificates } from "./rpc/tls/certificates.ts";
+import type { FileReader, TlsFiles } from "./rpc/tls/files.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { suppressionService } from "./rpc/services/suppression-service.ts";
 import { webhookService } from "./rpc/services/webhook-service.ts";
@@ -124,6 +124,8 @@ export type ServiceOptions = {
   readonly grpcPort: number;
   /** With these both listeners speak TLS. */
   readonly tls?: TlsFiles | undefined;
+  /** What reads them; one of its own if not given. */
+  readonly tlsReader?: FileReader;
   /** Pages of these origins may call. */
   readonly corsOrigins?: readonly string[] | undefined;
   /** What all paths of the HTTP port begin with. */
@@ -198,9 +200,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   await using opened = new AsyncDisposableStack();
 
   const metrics = createMetrics();
-  const { tls, basePath = "", corsOrigins = [] } = options;
-  const certificates =
-    tls && opened.use(await openCertificates(tls, { logger, onLook: (seen) => noteTls(metrics, seen) }));
+  const { tls, tlsReader: reader, basePath = "", corsOrigins = [] } = options;
+  const onLook: OnLook = (seen) => noteTls(metrics, seen);
+  const certificates = tls && opened.use(await openCertificates(tls, { logger, onLook, reader }));
   const porch = await openPorch({ ...options, certificates, basePath, corsOrigins });
   opened.defer(() => porch.close());
   function waitsFor(sentence: string | undefined): void {

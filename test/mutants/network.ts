@@ -48,8 +48,8 @@ export const network: Mutant[] = [
   {
     guard: "who stops waits for no TLS file that hangs",
     file: "src/rpc/tls/certificates.ts",
-    text: "await unlessStopped(readIdentity(files, readFile), signal)",
-    instead: "await readIdentity(files, readFile)",
+    text: "await unlessStopped(readIdentity(files, reader), signal)",
+    instead: "await readIdentity(files, reader)",
     test: tls,
     title: "is not waited for by who stops",
   },

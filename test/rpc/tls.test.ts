@@ -22,8 +22,8 @@ import { createHttpServer } from "../../src/rpc/http/server.ts";
 import { createBytesInHand } from "../../src/rpc/requests/bytes-in-hand.ts";
 import { type Certificates, type OnLook, openCertificates } from "../../src/rpc/tls/certificates.ts";
 import {
-  createPatientReading,
-  type ReadFile,
+  createFileReader,
+  type FileReader,
   readRegularFile,
   type TlsFiles,
 } from "../../src/rpc/tls/files.ts";
@@ -53,7 +53,7 @@ async function writePair({ cert, key }: Pair, clientCa?: string): Promise<TlsFil
 }
 
 /** Looks at the files all the time, and tells what it logs and what it sees. */
-async function open(files: TlsFiles, readFile?: ReadFile) {
+async function open(files: TlsFiles, reader?: FileReader) {
   const lines: string[] = [];
   let seen: Parameters<OnLook>[0] | undefined;
   let looks = 0;
@@ -64,7 +64,7 @@ async function open(files: TlsFiles, readFile?: ReadFile) {
       looks += 1;
     },
     lookMs: 10,
-    ...(readFile && { readFile }),
+    reader,
   });
   return { certificates: stack.use(certificates), lines, seen: () => seen, looks: () => looks };
 }
@@ -339,7 +339,7 @@ describe("files that change", () => {
 function holding(longestMs: number) {
   let held = Promise.resolve();
   let [hanging, most] = [0, 0];
-  const read: ReadFile = async (path) => {
+  const read = async (path: string) => {
     hanging += 1;
     most = Math.max(most, hanging);
     await held;
@@ -347,7 +347,7 @@ function holding(longestMs: number) {
     return await readRegularFile(path);
   };
   return {
-    readFile: createPatientReading(read, longestMs),
+    reader: createFileReader(read, longestMs),
     most: () => most,
     hanging: () => hanging,
     hold(): () => void {
@@ -365,7 +365,7 @@ describe("a file that hangs when it is read", () => {
   test("is told once, holds one reading at most, and keeps no renewal from coming after it", async () => {
     const files = await writePair(await authority.issue({ name: "first" }), authority.cert);
     const mount = holding(50);
-    const { lines, seen, looks } = await open(files, mount.readFile);
+    const { lines, seen, looks } = await open(files, mount.reader);
     const release = mount.hold();
     await eventually(() => expect(seen()?.isFit).toBe(false));
     const before = looks();
@@ -385,7 +385,7 @@ describe("a file that hangs when it is read", () => {
 
   test("is not waited for by who stops", async () => {
     const mount = holding(3_600_000);
-    const { certificates } = await open(await writePair(await authority.issue()), mount.readFile);
+    const { certificates } = await open(await writePair(await authority.issue()), mount.reader);
     const release = mount.hold();
     await eventually(() => expect(mount.hanging()).toBe(1));
     await certificates[Symbol.asyncDispose]();

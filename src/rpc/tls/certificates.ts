@@ -1,7 +1,7 @@
 import type { Server, TlsOptions } from "node:tls";
 import type { Logger } from "pino";
 import { startLoop } from "../../timing/loop.ts";
-import { createPatientReading, type Identity, type ReadFile, readIdentity, type TlsFiles } from "./files.ts";
+import { createFileReader, type FileReader, type Identity, readIdentity, type TlsFiles } from "./files.ts";
 
 /** What the listeners show of themselves, kept as it is in the files. */
 export type Certificates = AsyncDisposable & {
@@ -31,10 +31,10 @@ export async function openCertificates(
     logger,
     onLook,
     lookMs = usualLookMs,
-    readFile = createPatientReading(),
-  }: { logger: Logger; onLook: OnLook; lookMs?: number; readFile?: ReadFile },
+    reader = createFileReader(),
+  }: { logger: Logger; onLook: OnLook; lookMs?: number; reader?: FileReader | undefined },
 ): Promise<Certificates> {
-  let current = await readIdentity(files, readFile);
+  let current = await readIdentity(files, reader);
   const servers = new Set<Server>();
   let suspicion: string | undefined;
   let told: string | undefined;
@@ -57,7 +57,7 @@ export async function openCertificates(
 
   async function look(signal: AbortSignal): Promise<void> {
     try {
-      const identity = await unlessStopped(readIdentity(files, readFile), signal);
+      const identity = await unlessStopped(readIdentity(files, reader), signal);
       if (identity.digest !== current.digest) {
         checkRenewal(identity);
         use(identity);

@@ -43,7 +43,12 @@ export async function readRegularFile(path: string): Promise<string> {
   return await file.readFile("latin1");
 }
 
-export type ReadFile = (path: string) => Promise<string>;
+export type FileReader = {
+  /** Rejects if the file cannot be read, or takes too long. */
+  read(path: string): Promise<string>;
+  /** Whether no reading is under way in so long a time. */
+  endsWithin(ms: number): Promise<boolean>;
+};
 
 /** A mount whose server is there answers far sooner. */
 const longestReadMs = 5_000;
@@ -52,28 +57,38 @@ const longestReadMs = 5_000;
  * Reads one file at a time, each within a time. A reading that hangs, as on a mount whose server is away, cannot be
  * ended, and holds one of the few threads that Node reads with: none is begun beside it.
  */
-export function createPatientReading(read: ReadFile = readRegularFile, longestMs = longestReadMs): ReadFile {
+export function createFileReader(
+  readFile: FileReader["read"] = readRegularFile,
+  longestMs = longestReadMs,
+): FileReader {
   const tooLate = () => new Error(`reading it takes longer than ${longestMs / 1_000} s`);
   let inHand: Promise<unknown> = Promise.resolve();
-  return async (path) => {
-    await patiently(longestMs, inHand, tooLate);
-    const reading = read(path);
-    inHand = reading.catch(() => {});
-    return await patiently(longestMs, reading, tooLate);
+  return {
+    async read(path) {
+      await patiently(longestMs, inHand, tooLate);
+      const reading = readFile(path);
+      inHand = reading.catch(() => {});
+      return await patiently(longestMs, reading, tooLate);
+    },
+    endsWithin: (ms) =>
+      patiently(ms, inHand, tooLate).then(
+        () => true,
+        () => false,
+      ),
   };
 }
 
 /** Reads the files; throws a sentence that names the setting whose file cannot be used, and says why. */
 export async function readIdentity(
   files: TlsFiles,
-  readFile: ReadFile = createPatientReading(),
+  reader: FileReader = createFileReader(),
 ): Promise<Identity> {
   const fault = (part: Part, reason: string, cause?: unknown) =>
     new Error(`${settings[part]}: ${files[part]} cannot be used: ${reason}.`, { cause });
 
   async function read(part: Part): Promise<string> {
     try {
-      return await readFile(files[part] ?? "");
+      return await reader.read(files[part] ?? "");
     } catch (cause) {
       const { code = "", message } = cause as NodeJS.ErrnoException;
       throw fault(part, reasons[code] ?? message, cause);

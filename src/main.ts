@@ -59,7 +59,7 @@ async function startServers(config: Config, stack: AsyncDisposableStack, stop: A
 }
 
 /** Runs until it throws, and be it because it was asked to end. */
-async function main(tlsReader: FileReader): Promise<never> {
+async function main(fileReader: FileReader): Promise<never> {
   const stop = new AbortController();
   // npm hands on what a terminal has sent to both already: the second one must not end what the first has begun.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort(asked));
@@ -69,7 +69,7 @@ async function main(tlsReader: FileReader): Promise<never> {
   const log = stack.use(openLog(config.LOG_LEVEL));
   const tls = tlsFilesOf(config);
   // Before a server is started for nothing.
-  if (tls !== undefined) await readIdentity(tls, tlsReader);
+  if (tls !== undefined) await readIdentity(tls, fileReader);
   const traces = isTracingWanted(process.env) ? stack.use(await openTraces(log)) : undefined;
   const servers = await startServers(config, stack, stop);
   stop.signal.throwIfAborted();
@@ -83,7 +83,7 @@ async function main(tlsReader: FileReader): Promise<never> {
       host: config.HOST,
       port: config.PORT,
       tls,
-      tlsReader,
+      fileReader,
       corsOrigins: config.CORS_ORIGINS,
       basePath: config.BASE_PATH,
       trustedProxies: config.TRUST_PROXY,
@@ -137,8 +137,8 @@ const lastReadMs = 1_000;
  * Ends the process: by force while a thread of it reads a file that hangs, as on a mount whose server is away. An
  * orderly end would wait for that.
  */
-async function end(code: number, tlsReader: FileReader): Promise<never> {
-  if (!(await tlsReader.endsWithin(lastReadMs))) process.kill(process.pid, "SIGKILL");
+async function end(code: number, fileReader: FileReader): Promise<never> {
+  if (!(await fileReader.endsWithin(lastReadMs))) process.kill(process.pid, "SIGKILL");
   process.exit(code);
 }
 
@@ -146,13 +146,13 @@ async function end(code: number, tlsReader: FileReader): Promise<never> {
 export async function runService(): Promise<never> {
   // Whoever reads what is printed may leave, as a script does that waits for a line.
   for (const output of [process.stdout, process.stderr]) output.on("error", () => {});
-  const tlsReader = createFileReader();
+  const fileReader = createFileReader();
   try {
-    return await main(tlsReader);
+    return await main(fileReader);
   } catch (error) {
-    if (error === asked) return await end(0, tlsReader);
+    if (error === asked) return await end(0, fileReader);
     await complainLast(error instanceof Error ? error.message : String(error));
-    return await end(1, tlsReader);
+    return await end(1, fileReader);
   }
 }
 

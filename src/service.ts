@@ -88,7 +88,7 @@ import { serviceEntry } from "./rpc/services/service-table.ts";
 import { createStrangers } from "./rpc/gate/strangers.ts";
 import { tracingInterceptor } from "./rpc/calls/tracing.ts";
 import { type OnLook, openCertificates } from "./rpc/tls/certificates.ts";
-import type { FileReader, TlsFiles } from "./rpc/tls/files.ts";
+import { createFileReader, type FileReader, type TlsFiles } from "./rpc/tls/files.ts";
 import { validationInterceptor } from "./rpc/requests/validation.ts";
 import { suppressionService } from "./rpc/services/suppression-service.ts";
 import { webhookService } from "./rpc/services/webhook-service.ts";
@@ -124,8 +124,8 @@ export type ServiceOptions = {
   readonly grpcPort: number;
   /** With these both listeners speak TLS. */
   readonly tls?: TlsFiles | undefined;
-  /** What reads them; one of its own if not given. */
-  readonly tlsReader?: FileReader;
+  /** What reads them, and those for Redis; one of its own if not given. */
+  readonly fileReader?: FileReader;
   /** Pages of these origins may call. */
   readonly corsOrigins?: readonly string[] | undefined;
   /** What all paths of the HTTP port begin with. */
@@ -196,13 +196,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { logger, shutdownTimeoutMs: graceMs, importLimits = defaultLimits } = options;
   const { exportLimits = defaultExportLimits, traces } = options;
   const { connectionMaxAgeMs = Infinity, shutdownDelayMs = 0 } = options;
-  const redisTls = readTls(options.redisUrl, options.redisTls ?? {});
+  const { fileReader = createFileReader() } = options;
+  const redisTls = await readTls(options.redisUrl, options.redisTls ?? {}, fileReader.read);
   await using opened = new AsyncDisposableStack();
 
   const metrics = createMetrics();
-  const { tls, tlsReader: reader, basePath = "", corsOrigins = [] } = options;
+  const { tls, basePath = "", corsOrigins = [] } = options;
   const onLook: OnLook = (seen) => noteTls(metrics, seen);
-  const certificates = tls && opened.use(await openCertificates(tls, { logger, onLook, reader }));
+  const certificates = tls && opened.use(await openCertificates(tls, { logger, onLook, reader: fileReader }));
   const porch = await openPorch({ ...options, certificates, basePath, corsOrigins });
   opened.defer(() => porch.close());
   function waitsFor(sentence: string | undefined): void {

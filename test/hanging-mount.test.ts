@@ -55,6 +55,17 @@ describe.skipIf(mount === undefined)(`a certificate that cannot be read for now$
     });
   });
 
+  test("is told at a start as one for Redis, too", async () => {
+    const settings = await settingsWith(certFile ?? "");
+    const redis = { REDIS_URL: "rediss://localhost:1", REDIS_CA_FILE: away };
+    await using program = startProgram("src/main.ts", { ...settings, ...redis });
+    const { stderr, stdout } = await program.ended;
+    expect({ stderr, stdout }).toEqual({
+      stdout: "",
+      stderr: "The file of REDIS_CA_FILE cannot be read (reading it takes longer than 5 s).\n",
+    });
+  });
+
   test("is told in the log of a service that goes on, and ends when it is asked to", async () => {
     await using program = startProgram("src/main.ts", await settingsWith(certFile ?? ""));
     await eventually(() => expect(program.said.stdout).toContain("callsheet ready: https://"), 20_000);

@@ -11,7 +11,7 @@ import { type RedisClient, openRedis } from "../redis/connection.ts";
 import { judgeError } from "../redis/fitness.ts";
 import { type Keys, createKeys } from "../redis/keys.ts";
 import { readTls } from "../redis/tls.ts";
-import { readIdentity } from "../rpc/tls/files.ts";
+import { createFileReader, readIdentity } from "../rpc/tls/files.ts";
 import { comparisonChecks } from "./comparison.ts";
 import { type Finding, runChecks } from "./finding.ts";
 import { postgresChecks } from "./postgres-checks.ts";
@@ -88,7 +88,10 @@ async function examineServers(config: Config): Promise<Finding[]> {
     const sentence = "REDIS_URL is not set: an embedded Redis is looked at by its service alone.";
     return [...found, { check: "Redis", level: "warning", sentence }];
   }
-  const redis = openRedis(config.REDIS_URL, readTls(config.REDIS_URL, redisFilesOf(config)));
+  const redis = openRedis(
+    config.REDIS_URL,
+    await readTls(config.REDIS_URL, redisFilesOf(config), createFileReader().read),
+  );
   stack.defer(() => redis.disconnect());
   const keys = createKeys(config.REDIS_PREFIX);
   const obstacle = await whyNoRedis(redis, keys);

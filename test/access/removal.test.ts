@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
@@ -14,8 +15,11 @@ const stack = new AsyncDisposableStack();
 let service: Awaited<ReturnType<typeof startTestService>>;
 let db: Database;
 let owner: Owner;
+/** What the service warns of, or worse. */
+const logged: string[] = [];
 beforeAll(async () => {
-  service = stack.use(await startTestService());
+  const logger = pino({ level: "warn" }, { write: (line: string) => void logged.push(line) });
+  service = stack.use(await startTestService({ logger }));
   db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
   stack.defer(() => db.destroy());
   owner = await makeOwner(service, db);
@@ -63,6 +67,9 @@ test("an organization whose jobs have ended is gone with all its rows, and the o
     contacts: [{ phone: "+14155550100" }],
   });
   const { batchJobId: runs, liveLeaseId } = owner.known;
+  // More than go at once.
+  const many = Array.from({ length: 2_500 }, (_, i) => ({ phone: `+1415561${1_000 + i}` }));
+  await owner.suppression.addSuppressedPhones({ phones: many });
   await owner.jobs.cancelBatchJob({ batchJobId: runs });
   await owner.worker.reportOutcomes({ outcomes: [{ leaseId: liveLeaseId, outcome: Outcome.COMPLETED }] });
 
@@ -81,4 +88,13 @@ test("an organization whose jobs have ended is gone with all its rows, and the o
   expect(names).toEqual([{ name: "default" }]);
   expect(await other.jobs.getBatchJob({ batchJobId })).toMatchObject({ batchJob: { counts: { total: 1 } } });
   expect((await other.access.getOrganization({})).organization).toMatchObject({ storedContacts: 1 });
+  expect(logged).toEqual([]);
 }, 60_000);
+
+test("a later one of the same name has nothing of it", async () => {
+  const args = ["create", "--organization", name, "--role", "admin"];
+  const { stdout } = await runProgram("src/access/keys.ts", args, { DATABASE_URL: service.databaseUrl });
+  const { jobs, access } = clientsWith(service.grpcUrl, stdout.trim());
+  expect((await access.getOrganization({})).organization).toMatchObject({ name, storedContacts: 0 });
+  expect((await jobs.listBatchJobs({})).batchJobs).toEqual([]);
+});

@@ -5,6 +5,7 @@ import { freePort } from "../../src/embedded/server-process.ts";
 import { certificateFault } from "../../src/redis/away.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { readTls } from "../../src/redis/tls.ts";
+import { readRegularFile } from "../../src/rpc/tls/files.ts";
 import {
   type AuthorityFiles,
   type CertificateFiles,
@@ -56,7 +57,7 @@ const files = (authority: AuthorityFiles) => ({
 
 /** What is wrong with the certificate that is shown there. */
 async function fault(url: string, authority: AuthorityFiles): Promise<string | undefined> {
-  const redis = openRedis(url, readTls(url, files(authority)));
+  const redis = openRedis(url, await readTls(url, files(authority), readRegularFile));
   try {
     const [error]: unknown[] = await once(redis, "error");
     return error instanceof Error ? certificateFault(error) : undefined;
@@ -67,7 +68,7 @@ async function fault(url: string, authority: AuthorityFiles): Promise<string | u
 
 test("with the files of the settings, Redis is used over TLS, and so is a database of it", async () => {
   const url = `rediss://localhost:${port}/7`;
-  const redis = await connected(openRedis(url, readTls(url, files(ours))));
+  const redis = await connected(openRedis(url, await readTls(url, files(ours), readRegularFile)));
   expect(await redis.client("INFO")).toMatch(/ db=7 /);
   redis.disconnect();
 });
@@ -88,7 +89,9 @@ test("the doctor looks at Redis over TLS, with the same files", async () => {
 test("a cluster is used over TLS, at the ports for it that it tells of", async () => {
   const tls = { caFile: ours.certificate, files: await ours.issue(["127.0.0.1"]) };
   await using cluster = await startRedisCluster({ replicasEach: 0, nodeTimeoutMs: 15_000, tls });
-  const redis = await connected(openRedis(cluster.url, readTls(cluster.url, files(ours))));
+  const redis = await connected(
+    openRedis(cluster.url, await readTls(cluster.url, files(ours), readRegularFile)),
+  );
   const keys = Array.from({ length: 30 }, (_, i) => `{${i}}:key`);
   for (const key of keys) await redis.set(key, "over TLS");
   const held = await Promise.all(cluster.masters.map(({ admin }) => admin.dbsize()));
@@ -100,7 +103,9 @@ test("a cluster is used over TLS, at the ports for it that it tells of", async (
 test("the master of Sentinels is found and used over TLS, and so is who comes after it", async () => {
   const tls = { caFile: ours.certificate, files: await ours.issue(["127.0.0.1"]) };
   await using watched = await startWatched({ tls });
-  const redis = await connected(openRedis(watched.url, readTls(watched.url, files(ours))));
+  const redis = await connected(
+    openRedis(watched.url, await readTls(watched.url, files(ours), readRegularFile)),
+  );
   await redis.set("word", "before");
   await watched.master.kill();
   await watched.failedOver();
@@ -134,7 +139,7 @@ describe("files that do not fit are refused in a sentence:", () => {
     ],
     ["rediss://a", { certFile: "/x" }, /^REDIS_CERT_FILE and REDIS_KEY_FILE belong together; /],
     ["rediss+sentinel://a/b", { keyFile: "/x" }, /^REDIS_CERT_FILE and REDIS_KEY_FILE belong together; /],
-  ])("%s %j", (url, given, words) => {
-    expect(() => readTls(url, given)).toThrow(words);
+  ])("%s %j", async (url, given, words) => {
+    await expect(readTls(url, given, readRegularFile)).rejects.toThrow(words);
   });
 });

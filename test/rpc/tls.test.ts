@@ -64,7 +64,7 @@ async function open(files: TlsFiles, reader?: FileReader) {
       looks += 1;
     },
     lookMs: 10,
-    reader,
+    ...(reader && { reader }),
   });
   return { certificates: stack.use(certificates), lines, seen: () => seen, looks: () => looks };
 }

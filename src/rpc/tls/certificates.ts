@@ -32,7 +32,7 @@ export async function openCertificates(
     onLook,
     lookMs = usualLookMs,
     reader = createFileReader(),
-  }: { logger: Logger; onLook: OnLook; lookMs?: number; reader?: FileReader | undefined },
+  }: { logger: Logger; onLook: OnLook; lookMs?: number; reader?: FileReader },
 ): Promise<Certificates> {
   let current = await readIdentity(files, reader);
   const servers = new Set<Server>();

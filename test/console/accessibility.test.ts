@@ -190,7 +190,7 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByLabel("End at a time").check();
     await page.getByRole("group", { name: "End" }).getByLabel("Date").fill("2035-11-04");
     await page.getByRole("button", { name: "Review the job" }).click();
-    await page.getByText("Say which number to call from.").waitFor();
+    await page.locator("#fromPhoneNumberId-problem").waitFor();
   },
   "the review of a new job": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/new`);

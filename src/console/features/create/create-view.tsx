@@ -15,6 +15,8 @@ import {
 } from "../../ui/settings/settings.ts";
 import { CallFields, JobFields } from "../../ui/settings/settings-fields.tsx";
 import { MoreFields } from "../../ui/settings/more-fields.tsx";
+import { useLoad } from "../../data/load/use-load.ts";
+import { service } from "../../data/service/client.ts";
 import { useJob } from "../../data/load/use-job.ts";
 import { createJob, creating, deleteEmpty } from "./create-job.ts";
 import type { ChosenFile } from "./file/chosen-file.ts";
@@ -50,12 +52,23 @@ function LikeAnother({ id }: { id: string }) {
   return first === undefined ? <Loading what="the settings" /> : <NewJob first={first} />;
 }
 
+const lookedAt = 50;
+
+/** The numbers that the newest jobs call from: most likely it is one of them again. */
+function useKnownNumbers(): readonly string[] {
+  const { data } = useLoad(["numbers"], (signal) =>
+    service.listBatchJobs({ pageSize: lookedAt }, { signal }),
+  );
+  return [...new Set(data?.batchJobs.map(({ fromPhoneNumberId }) => fromPhoneNumberId))];
+}
+
 function NewJob({ first }: { first: Settings }) {
   const { state, choose, layOut, judge } = useFile();
   const { upload, failed, begin } = useUpload((batchJobId) => href(["jobs", batchJobId, "start"]));
   const [settings, setSettings] = useState(first);
   const [problems, setProblems] = useState<Problems>({});
   const [isReviewed, setReviewed] = useState(false);
+  const numbers = useKnownNumbers();
   const ready = readyIn(state);
   const isBegun = upload !== undefined;
   const isChosen = state.kind === "read" && !isBegun;
@@ -148,7 +161,7 @@ function NewJob({ first }: { first: Settings }) {
         />
         <div class="halves">
           <div class="stack">
-            <JobFields settings={settings} problems={problems} onChange={change} />
+            <JobFields settings={settings} problems={problems} numbers={numbers} onChange={change} />
             <MoreFields settings={settings} problems={problems} onChange={change} />
           </div>
           <CallFields settings={settings} problems={problems} onChange={change} />

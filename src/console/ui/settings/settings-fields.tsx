@@ -38,8 +38,13 @@ function Text(
   );
 }
 
-/** `isThere` for a job that there is: the number that it calls from stays. */
-export const JobFields = (props: Props & { isThere?: boolean }) => (
+const knownNumbers = "known-numbers";
+
+/**
+ * `isThere` for a job that there is: the number that it calls from stays. For a new one `numbers` are offered, such as
+ * those of other jobs.
+ */
+export const JobFields = (props: Props & { isThere?: boolean; numbers?: readonly string[] }) => (
   <section class="card" aria-labelledby="job-fields-title">
     <h2 id="job-fields-title">Job</h2>
     <Text
@@ -65,10 +70,18 @@ export const JobFields = (props: Props & { isThere?: boolean }) => (
       hint={
         props.isThere === true
           ? "It stays as the job was created with it."
-          : "The id of the number that calls are placed from."
+          : "The number that calls are placed from, by its id in your voice product."
       }
-      attributes={{ maxLength: 128, ...(props.isThere === true ? { readOnly: true } : {}) }}
+      attributes={{
+        maxLength: 128,
+        ...(props.isThere === true ? { readOnly: true } : { list: knownNumbers }),
+      }}
     />
+    <datalist id={knownNumbers}>
+      {props.numbers?.map((number) => (
+        <option key={number} value={number} />
+      ))}
+    </datalist>
   </section>
 );
 

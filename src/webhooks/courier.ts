@@ -246,6 +246,8 @@ export function createCourier(
       const size = isFailing() || track.replay > 0 ? pageSize.small : pageSize.usually;
       const bounds = boundsOf(config, size);
       const page = await inTurn(() => readEvents(db, organizationId, track.taken, config, bounds));
+      // What is no longer kept is not passed over in silence.
+      if (track.taken < Math.min(page.head.firstSequence - 1, track.to)) return;
       const events = page.events.filter(({ sequence }) => sequence <= track.to);
       put(toParcels(key.id, events, deps.write), track);
       track.taken = Math.min(Math.max(page.lastSequence, track.taken), track.to);
@@ -253,14 +255,14 @@ export function createCourier(
     }
   }
 
-  /** Where the log begins later than the endpoint's place, it goes on from there, and that is told. */
-  async function skip(): Promise<void> {
-    const { firstSequence } = held;
-    if (live.taken >= firstSequence - 1 || live.open.size > 0 || !held.isEnabled) return;
+  /** Where the log begins later than the place of a track, it goes on from there, and that is told. */
+  async function skip(track: Track): Promise<void> {
+    const place = Math.min(held.firstSequence - 1, track.to);
+    if (track.taken >= place || track.open.size > 0 || !held.isEnabled) return;
     const missed = await inTurn(() =>
       db.transaction().execute((trx) =>
         telling(trx, organizationId, async (tell) => {
-          const count = await skipMissed(trx, key, holder, firstSequence);
+          const count = await skipMissed(trx, key, holder, { replay: track.replay, place });
           const data = { webhookEndpointId: key.id, missedEvents: count };
           if (count > 0) {
             tell({ type: "webhook_endpoint.events_missed", actor: "service", requestId: "", data });
@@ -269,15 +271,17 @@ export function createCourier(
         }),
       ),
     );
-    if (missed === 0) return abandon();
-    live.taken = firstSequence - 1;
+    if (missed > 0) track.taken = place;
+    // Of a replay, another one may have taken its place.
+    else if (track.replay === 0) abandon();
   }
 
   async function turn(): Promise<void> {
     if (isAbandoned) return;
     await keep();
     if (isOver() || performance.now() >= heldUntilMs) return;
-    await skip();
+    await skip(live);
+    if (replay !== undefined) await skip(replay);
     await takeDue();
     begin();
     await takeNew(live);

@@ -162,7 +162,7 @@ export type ServiceOptions = {
   readonly estimatedCallMs?: number;
   /** How many lines of the log were dropped. */
   readonly droppedLogLines?: () => number;
-  /** Ends a start that waits for Postgres: it throws the reason. */
+  /** Ends a start that waits for Postgres, or changes its schema: it throws the reason. */
   readonly signal?: AbortSignal;
 };
 
@@ -215,7 +215,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   if (directUrl !== databaseUrl) {
     await onceUsable(directUrl, { signal, waitsFor, variable: "DATABASE_DIRECT_URL" }, async () => {});
   }
-  await onceUsable(databaseUrl, { signal, waitsFor }, () => prepareDatabase({ databaseUrl, directUrl }));
+  function waitsForOthers(sentence: string | undefined): void {
+    porch.waitsFor(sentence);
+    if (sentence === undefined) logger.info("The wait for the schema is over; the start goes on");
+    else logger.warn(`The start waits. ${sentence}`);
+  }
+  await onceUsable(databaseUrl, { signal, waitsFor }, () =>
+    prepareDatabase({ databaseUrl, directUrl }, { signal, waitsFor: waitsForOthers }),
+  );
 
   const vitals = openDatabase({
     url: databaseUrl,
@@ -362,7 +369,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { webhookPolicy: policy = { allowInsecure: false, allowedNetworks: undefined } } = options;
   const webhooks = createWebhooks({ shares, reads: connections.reads, policy, now: clock.now });
   const sender = createSender(policy);
-  opened.use(startDelivering({ db, sender, write: eventJson, now: clock.now, metrics, logger }));
+  opened.use(startDelivering({ db, sender, write: eventJson, now: clock.now, metrics, logger, traces }));
   const importPhones = createPhoneImport({ ...files, now: clock.now });
   const lastUses = opened.use(startLastUses({ db, logger }));
   const health = createHealth([

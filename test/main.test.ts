@@ -227,6 +227,28 @@ test("with a certificate the program is reached over TLS only, and tells when it
   await rm(directory, { recursive: true });
 });
 
+test("while another replica changes the schema, the program says so once, and SIGTERM ends it with exit code 0", async () => {
+  await using stack = new AsyncDisposableStack();
+  const holder = new Client({ connectionString: database.url });
+  await holder.connect();
+  stack.defer(() => holder.end());
+  // The lock of Kysely's migrator, which every version takes.
+  const { rows } = await holder.query(
+    "select pg_backend_pid() as pid, pg_advisory_lock(3853314791062309107)",
+  );
+  const port = String(await freePort());
+  const main = stack.use(startProgram("src/main.ts", { ...settings(), PORT: port }));
+  const sentence = `Another replica, or a command, changes the schema of the database (process ${rows[0]?.pid} of Postgres); this one goes on once it has ended.`;
+  await eventually(async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/readyz`);
+    expect(await response.text()).toBe(`not ready: ${sentence}\n`);
+  }, 20_000);
+  main.child.kill("SIGTERM");
+  const { exitCode, stdout, stderr } = await main.ended;
+  expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "" });
+  expect(stderr.match(/The start waits[^"]*/g)).toEqual([`The start waits. ${sentence}`]);
+});
+
 /** The program with its way to Postgres cut, once it answers on its port. */
 async function startWaiting(given: Record<string, string> = {}) {
   const proxy = await startProxy(database.url);

@@ -7,7 +7,7 @@ import {
   startEmbeddedPostgres,
 } from "../embedded/postgres/postgres.ts";
 import { type Database, openDatabase } from "../postgres/connections/database.ts";
-import { checkDatabase } from "../postgres/connections/fitness.ts";
+import { type UrlVariable, checkDatabase } from "../postgres/connections/fitness.ts";
 import { obstacleOf } from "../postgres/connections/obstacle.ts";
 import { prepareDatabase } from "../postgres/schema/prepare.ts";
 
@@ -37,15 +37,27 @@ export async function withDatabase(work: (db: Database) => Promise<void>): Promi
       url = stack.use(await startEmbeddedPostgres({ dataDirectory, say: complain })).url;
     }
   }
-  try {
-    await checkDatabase(url);
-    await prepareDatabase({ databaseUrl: url, directUrl: config.DATABASE_DIRECT_URL ?? url });
-  } catch (error) {
-    throw new Error(obstacleOf(error, url).sentence, { cause: error });
-  }
+  const { DATABASE_DIRECT_URL: directUrl = url } = config;
+  if (directUrl !== url) await check(directUrl, "DATABASE_DIRECT_URL");
+  const waiting = {
+    // A signal ends a command at once, whatever it is at.
+    signal: new AbortController().signal,
+    waitsFor: (sentence?: string) => void (sentence !== undefined && complain(sentence)),
+  };
+  await check(url, "DATABASE_URL", () => prepareDatabase({ databaseUrl: url, directUrl }, waiting));
   const db = openDatabase({ url, poolSize: 2 });
   stack.defer(() => db.destroy());
   await work(db);
+}
+
+/** Looks whether the database can be used, and does the work; what is in the way is thrown as one sentence. */
+async function check(url: string, variable: UrlVariable, work = async () => {}): Promise<void> {
+  try {
+    await checkDatabase(url, variable);
+    await work();
+  } catch (error) {
+    throw new Error(obstacleOf(error, url, variable).sentence, { cause: error });
+  }
 }
 
 /** A name as an argument, under the rules of the API: none may break a line of what is listed. */

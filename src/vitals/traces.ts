@@ -22,6 +22,8 @@ export type OpenSpan = {
 export type Traces = AsyncDisposable & {
   /** Begins the span of a call, in the trace that its headers name, if they do. */
   beginCall(name: string, headers: Headers, attributes: Attributes): OpenSpan;
+  /** Begins the span of a request that this service makes of its own accord. */
+  beginRequest(name: string, attributes: Attributes): OpenSpan;
   /** Begins the span of something that nobody waits for. */
   beginOwn(name: string, attributes: Attributes): OpenSpan;
 };
@@ -121,6 +123,8 @@ export async function openTraces({ logger }: { logger: Logger }): Promise<Traces
       });
       return open(tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, caller));
     },
+    beginRequest: (name, attributes) =>
+      open(tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes, root: true }, ROOT_CONTEXT)),
     beginOwn: (name, attributes) => open(tracer.startSpan(name, { attributes, root: true }, ROOT_CONTEXT)),
     async [Symbol.asyncDispose]() {
       await patiently(farewellMs, provider.shutdown(), () => new Error("the receiver is slow")).catch(

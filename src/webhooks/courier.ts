@@ -7,8 +7,9 @@ import type { EndpointKey } from "../postgres/events/webhook-endpoints.ts";
 import { type EndpointConfig, type HeldEndpoint, skipMissed } from "../postgres/events/webhook-holders.ts";
 import type { Seats } from "../timing/seats.ts";
 import type { Metrics } from "../vitals/metrics.ts";
+import type { OpenSpan, Traces } from "../vitals/traces.ts";
 import { type WriteEvent, toParcels } from "./parcels.ts";
-import type { Sender } from "./sending.ts";
+import type { Sender, Sent } from "./sending.ts";
 import { type Ended, settle } from "./settling.ts";
 
 /** A part of the log that is being sent: what comes, or what is replayed. */
@@ -56,6 +57,7 @@ export type CourierDeps = {
   readonly write: WriteEvent;
   readonly now: () => number;
   readonly metrics: Metrics;
+  readonly traces?: Traces | undefined;
   readonly onFailure: (error: unknown) => void;
 };
 
@@ -81,6 +83,11 @@ const minuteMs = 60_000;
 /** How often it is kept how far it has come. */
 const settleEveryMs = 200;
 const settleIdleMs = 5_000;
+
+function endAttempt(span: OpenSpan | undefined, { status, failure }: Sent): void {
+  if (status !== undefined) span?.set({ "http.response.status_code": status });
+  span?.end(failure === undefined ? undefined : { name: failure, isFault: true });
+}
 
 export function createCourier(
   key: EndpointKey,
@@ -141,10 +148,23 @@ export function createCourier(
     }
   }
 
+  /** Begins the span of one attempt; neither URL nor body are in it. */
+  const beginAttempt = ({ parcel, attemptsBefore }: Going): OpenSpan | undefined =>
+    deps.traces?.beginRequest("delivery of a webhook", {
+      "http.request.method": "POST",
+      "http.request.resend_count": attemptsBefore,
+      "callsheet.organization": organizationId,
+      "callsheet.webhook_endpoint.id": key.id,
+      "callsheet.webhook.id": parcel.id,
+      "callsheet.webhook.type": parcel.type,
+      "callsheet.webhook.events": parcel.events,
+    });
+
   async function send(going: Going): Promise<void> {
     const { parcel, attemptsBefore, isKept } = going;
     underWay += 1;
     const leave = await seats.take(key.id);
+    let span: OpenSpan | undefined;
     try {
       if (isOver() || performance.now() >= heldUntilMs) {
         waiting.unshift(going);
@@ -152,7 +172,10 @@ export function createCourier(
       }
       const { signal } = giveUp;
       const { id, body } = parcel;
-      const sent = await sender.send({ url: config.url, id, secrets: secrets(), body, signal });
+      span = beginAttempt(going);
+      const { traceparent } = span?.trace ?? {};
+      const sent = await sender.send({ url: config.url, id, secrets: secrets(), body, traceparent, signal });
+      endAttempt(span, sent);
       failedInRow = sent.failure === undefined ? 0 : failedInRow + 1;
       isGone ||= sent.failure === "gone" && parcel.type !== testType;
       metrics.webhookDeliveries.inc({ result: sent.failure === undefined ? "delivered" : "failed" });
@@ -161,6 +184,7 @@ export function createCourier(
     } catch (error) {
       // What is given up goes on its way again, from another replica.
       if (!giveUp.signal.aborted) deps.onFailure(error);
+      span?.end({ name: "given_up", isFault: false });
     } finally {
       leave();
       underWay -= 1;
@@ -246,6 +270,8 @@ export function createCourier(
       const size = isFailing() || track.replay > 0 ? pageSize.small : pageSize.usually;
       const bounds = boundsOf(config, size);
       const page = await inTurn(() => readEvents(db, organizationId, track.taken, config, bounds));
+      // What is no longer kept is not passed over in silence.
+      if (track.taken < Math.min(page.head.firstSequence - 1, track.to)) return;
       const events = page.events.filter(({ sequence }) => sequence <= track.to);
       put(toParcels(key.id, events, deps.write), track);
       track.taken = Math.min(Math.max(page.lastSequence, track.taken), track.to);
@@ -253,14 +279,14 @@ export function createCourier(
     }
   }
 
-  /** Where the log begins later than the endpoint's place, it goes on from there, and that is told. */
-  async function skip(): Promise<void> {
-    const { firstSequence } = held;
-    if (live.taken >= firstSequence - 1 || live.open.size > 0 || !held.isEnabled) return;
+  /** Where the log begins later than the place of a track, it goes on from there, and that is told. */
+  async function skip(track: Track): Promise<void> {
+    const place = Math.min(held.firstSequence - 1, track.to);
+    if (track.taken >= place || track.open.size > 0 || !held.isEnabled) return;
     const missed = await inTurn(() =>
       db.transaction().execute((trx) =>
         telling(trx, organizationId, async (tell) => {
-          const count = await skipMissed(trx, key, holder, firstSequence);
+          const count = await skipMissed(trx, key, holder, { replay: track.replay, place });
           const data = { webhookEndpointId: key.id, missedEvents: count };
           if (count > 0) {
             tell({ type: "webhook_endpoint.events_missed", actor: "service", requestId: "", data });
@@ -269,15 +295,17 @@ export function createCourier(
         }),
       ),
     );
-    if (missed === 0) return abandon();
-    live.taken = firstSequence - 1;
+    if (missed > 0) track.taken = place;
+    // Of a replay, another one may have taken its place.
+    else if (track.replay === 0) abandon();
   }
 
   async function turn(): Promise<void> {
     if (isAbandoned) return;
     await keep();
     if (isOver() || performance.now() >= heldUntilMs) return;
-    await skip();
+    await skip(live);
+    if (replay !== undefined) await skip(replay);
     await takeDue();
     begin();
     await takeNew(live);

@@ -22,6 +22,8 @@ export type SendRequest = {
   readonly secrets: readonly string[];
   /** JSON. */
   readonly body: string;
+  /** W3C's, of what its receiver may go on from. */
+  readonly traceparent?: string | undefined;
   readonly signal?: AbortSignal;
 };
 
@@ -74,7 +76,7 @@ export function createSender(
   const httpAgent = new HttpAgent(optionsFor("http:"));
   const httpsAgent = new HttpsAgent(optionsFor("https:"));
 
-  function open(url: URL, { id, secrets, body }: SendRequest): ClientRequest {
+  function open(url: URL, { id, secrets, body, traceparent }: SendRequest): ClientRequest {
     const timestampSeconds = Math.floor(nowMs() / 1_000);
     const options = {
       method: "POST",
@@ -85,6 +87,7 @@ export function createSender(
         "webhook-id": id,
         "webhook-timestamp": timestampSeconds,
         "webhook-signature": signature(secrets, id, timestampSeconds, body),
+        ...(traceparent === undefined ? {} : { traceparent }),
       },
     };
     return url.protocol === "https:"

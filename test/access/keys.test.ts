@@ -154,3 +154,25 @@ test("help is shown on standard output, with exit code 0", async () => {
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
   expect(stdout).toContain("create");
 });
+
+describe("a DATABASE_DIRECT_URL that cannot be used is named:", () => {
+  test.each([
+    [
+      "nobody who listens",
+      "postgres://nobody@127.0.0.1:1/nothing",
+      "Postgres at 127.0.0.1:1 (DATABASE_DIRECT_URL) takes no connections; it must run there, and listen.\n",
+    ],
+    [
+      "a file that is not there",
+      `${database.url}?sslrootcert=/nowhere.crt`,
+      "DATABASE_DIRECT_URL: the file of sslrootcert, /nowhere.crt, cannot be used: there is no such file.\n",
+    ],
+  ])("%s", async (_, directUrl, stderr) => {
+    const urls = { DATABASE_URL: database.url, DATABASE_DIRECT_URL: directUrl };
+    expect(await runProgram("src/access/keys.ts", ["list"], urls)).toEqual({
+      exitCode: 1,
+      stdout: "",
+      stderr,
+    });
+  });
+});

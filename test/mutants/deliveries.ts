@@ -48,6 +48,22 @@ export const deliveries: Mutant[] = [
     title: "is not given up while its endpoint does nothing but fail, until that is disabled after 120 hours",
   },
   {
+    guard: "a replay tells of what is no longer kept",
+    file: courier,
+    text: "if (replay !== undefined) await skip(replay);",
+    instead: "",
+    test: delivering,
+    title: "what is no longer kept when a replay comes to it is passed over, and that is told",
+  },
+  {
+    guard: "what is no longer kept is not passed over behind what is on its way",
+    file: courier,
+    text: "if (track.taken < Math.min(page.head.firstSequence - 1, track.to)) return;",
+    instead: "",
+    test: delivering,
+    title: "what is no longer kept is told also while something before it is on its way",
+  },
+  {
     guard: "an endpoint that fails keeps its place once some deliveries wait",
     file: courier,
     text: "held.pendingDeliveries + open < most",

@@ -1775,6 +1775,14 @@ const upgrades: Mutant[] = [
     title: "gives way to whoever has a table in use, and comes to its end",
   },
   {
+    guard: "a signal ends a change of the schema that a statement holds up",
+    file: "src/postgres/schema/own-session.ts",
+    text: 'await client.query("select pg_terminate_backend($1)", [pid]);',
+    instead: "",
+    test: "test/postgres/migrations.test.ts",
+    title: "end where they are asked to, in the middle of a statement too, and leave nothing behind",
+  },
+  {
     guard: "a function is dropped only if no version that may run calls it",
     file: "src/postgres/functions/retire.ts",
     text: "${knownInMark} < ${needed}",

@@ -98,18 +98,23 @@ describe("a start", () => {
       end $$;
       create event trigger block on ddl_command_end when tag in ('CREATE FUNCTION') execute function block()`);
     await client.query("select pg_advisory_lock(4711)");
-    const waiting = async (lock: string) => {
+    const first = migrate(database.url);
+    await eventually(async () => {
       const { rows } = await client.query(
         `select 1 from pg_locks
-         where locktype = 'advisory' and not granted and ${lock}
+         where locktype = 'advisory' and not granted and objid = 4711
            and database = (select oid from pg_database where datname = current_database())`,
       );
       expect(rows).toHaveLength(1);
-    };
-    const first = migrate(database.url);
-    await eventually(() => waiting("objid = 4711"));
+    });
     const second = migrate(database.url);
-    await eventually(() => waiting("objid <> 4711"));
+    await eventually(async () => {
+      const { rows } = await client.query(
+        `select from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid() and query like '%pg_try_advisory_lock%'`,
+      );
+      expect(rows).toHaveLength(1);
+    });
     await client.query("select pg_advisory_unlock(4711)");
     await Promise.all([first, second]);
     expect((await made(client)).map(({ name }) => name)).toEqual(names);

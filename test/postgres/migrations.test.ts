@@ -12,7 +12,7 @@ import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { migrate, migrations } from "../../src/postgres/schema/migrate.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { lease, reportAll } from "../leasing/leases.ts";
-import { createEmptyDatabase } from "../support/database.ts";
+import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { root } from "../support/readme.ts";
@@ -83,15 +83,15 @@ describe.each(starts)("from $from", ({ file }) => {
       await holder.query("select pg_advisory_lock(4711)");
       const environment = { PATH: process.env["PATH"], DATABASE_URL: database.url };
       const killed = spawn(process.execPath, ["src/access/keys.ts", "list"], { cwd: root, env: environment });
-      const waiting = (lock: string) => async () => {
+      await eventually(() => isBlocked(holder), 20_000);
+      const waiter = migrate(database.url);
+      await eventually(async () => {
         const { rows } = await holder.query(
-          `select 1 from pg_locks where locktype = 'advisory' and not granted and ${lock}`,
+          `select from pg_stat_activity
+           where datname = current_database() and pid <> pg_backend_pid() and query like '%pg_try_advisory_lock%'`,
         );
         expect(rows).toHaveLength(1);
-      };
-      await eventually(waiting("objid = 4711"), 20_000);
-      const waiter = migrate(database.url);
-      await eventually(waiting("objid <> 4711"));
+      });
       const ended = once(killed, "exit");
       killed.kill("SIGKILL");
       await ended;
@@ -108,6 +108,72 @@ describe.each(starts)("from $from", ({ file }) => {
     expect(await schemaOf(database.url)).toEqual(await schemaOf(inject("databaseUrl")));
   });
 });
+
+describe("changes of the schema", () => {
+  test("end where they are asked to, in the middle of a statement too, and leave nothing behind", async () => {
+    await using database = await createEmptyDatabase();
+    await withClient(database.url, async (holder) => {
+      await holder.query(blockAfterFirstChange);
+      await holder.query("select pg_advisory_lock(4711)");
+      const stop = new AbortController();
+      const asked = new Error("a signal came");
+      const waiting = { signal: stop.signal, waitsFor: () => {} };
+      const ending = migrate(database.url, migrations, waiting).catch((error: unknown) => error);
+      await eventually(() => isBlocked(holder));
+      stop.abort(asked);
+      expect(await ending).toBeInstanceOf(Error);
+      await eventually(async () => {
+        const { rows } = await holder.query(
+          "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+        );
+        expect(rows).toEqual([]);
+      });
+      await holder.query("drop event trigger block");
+      await holder.query("drop function block");
+    });
+    await migrate(database.url);
+    expect(await applied(database.url)).toEqual(Object.keys(migrations));
+    expect(await schemaOf(database.url)).toEqual(await schemaOf(inject("databaseUrl")));
+  });
+
+  test("say what they wait for where somebody else has locked a table", async () => {
+    await using database = await cloneDatabase();
+    const changes = {
+      ...migrations,
+      "9000-things": {
+        async up(db: Kysely<unknown>): Promise<void> {
+          await sql`alter table batch_jobs add column thing text`.execute(db);
+        },
+      },
+    };
+    const told: (string | undefined)[] = [];
+    const waiting = {
+      signal: new AbortController().signal,
+      waitsFor: (sentence?: string) => void told.push(sentence),
+    };
+    await withClient(database.url, async (holder) => {
+      await holder.query("begin");
+      await holder.query("lock table batch_jobs in access share mode");
+      const migrating = migrate(database.url, changes, waiting);
+      await eventually(async () =>
+        expect(told).toEqual([expect.stringMatching(/^A change of the schema waits for a table /)]),
+      );
+      await holder.query("rollback");
+      await migrating;
+    });
+    expect(told).toEqual([expect.any(String), undefined]);
+  });
+});
+
+/** Somebody waits for the lock of `blockAfterFirstChange`. */
+async function isBlocked(client: Client): Promise<void> {
+  const { rows } = await client.query(
+    `select from pg_locks
+     where locktype = 'advisory' and not granted and objid = 4711
+       and database = (select oid from pg_database where datname = current_database())`,
+  );
+  expect(rows).toHaveLength(1);
+}
 
 /** Whoever changes the schema waits for a lock that the test holds. */
 const blockAfterFirstChange = `

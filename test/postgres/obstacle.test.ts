@@ -208,11 +208,18 @@ describe("what only somebody can change is said in a sentence:", () => {
     );
   });
 
-  test("a file with the server's CA that is not there", async () => {
-    expect(await obstacle(urlOf({ query: "?sslmode=verify-full&sslrootcert=/nowhere.crt" }))).toEqual(
-      lasting(
-        "Postgres (DATABASE_URL) cannot be used: ENOENT: no such file or directory, open '/nowhere.crt'.",
-      ),
+  test.each([
+    ["sslrootcert", "/nowhere.crt", "there is no such file"],
+    ["sslcert", "/nowhere.crt", "there is no such file"],
+    ["sslkey", "/nowhere.key", "there is no such file"],
+    ["sslrootcert", tmpdir(), "it is a directory"],
+    ["sslkey", "/dev/null", "it is no regular file"],
+    ["sslrootcert", import.meta.filename, "it must hold certificates in PEM"],
+    ["sslcert", import.meta.filename, "it must hold certificates in PEM"],
+    ["sslkey", import.meta.filename, "it must hold a private key in PEM that needs no passphrase"],
+  ])("a file of %s that cannot be used: %s", async (parameter, file, reason) => {
+    expect(await obstacle(urlOf({ query: `?sslmode=verify-full&${parameter}=${file}` }))).toEqual(
+      lasting(`DATABASE_URL: the file of ${parameter}, ${file}, cannot be used: ${reason}.`),
     );
   });
 });

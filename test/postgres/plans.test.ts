@@ -23,9 +23,11 @@ import {
   readChunk,
   wholeChunk,
 } from "../../src/postgres/contacts/contacts.ts";
+import { readNextAttempts } from "../../src/postgres/contacts/next-attempts.ts";
 import { readEvents } from "../../src/postgres/events/events.ts";
 import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/jobs/requests.ts";
 import { findContactsByPhone } from "../../src/postgres/phones/find-contacts.ts";
+import { countSuppressedAmong } from "../../src/postgres/phones/suppressed-contacts.ts";
 import { sortPhones } from "../../src/postgres/phones/sorted-phones.ts";
 import { jobsToNote, noteCounts, readNoted } from "../../src/postgres/jobs/history.ts";
 import { everyJob } from "../../src/postgres/jobs/job-filter.ts";
@@ -283,6 +285,20 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
         limit: 32,
       }),
   },
+  "telling when the retries of twelve sets are made": {
+    rows: 2 * 12,
+    work: (db) =>
+      readNextAttempts(
+        db,
+        parts.caller.organizationId,
+        Array.from({ length: 50 }, (_, i) => ({ jobId: jobs.inSets.id, zoneSet: i % 12, at: new Date() })),
+      ),
+  },
+  // The job, its organization, and the blocks.
+  "counting whose phones are suppressed among 1,000 contacts": {
+    rows: 2 + 25,
+    work: (db) => countSuppressedAmong(db, keyOf(jobs.large), { after: 12_000, upTo: 13_000 }),
+  },
   "looking for the next retry": { rows: 10, work: (db) => nextReadyAt(db, parts.caller.organizationId) },
   "drawing a ticket": {
     rows: 10,
@@ -340,6 +356,7 @@ beforeAll(async () => {
     "attempts",
     "events",
     "leases",
+    "suppressed_phones",
   ];
   for (const table of tables) {
     await sql`alter table ${sql.table(table)} set (autovacuum_enabled = false)`.execute(parts.db);
@@ -414,6 +431,14 @@ beforeAll(async () => {
       organization_id, job_id, number, attempt, nonce, worker_id, request_id, leased_at, expires_at)
     select ${parts.caller.organizationId}, gen_random_uuid(), n, 1, 0, '', 'request ' || n, now(), now() + interval '1 hour'
     from generate_series(1, 5000) n`.execute(parts.db);
+  await sql`
+    insert into suppressed_phones (organization_id, phone, added_at, reason)
+    select ${parts.caller.organizationId}, 14160000000 + n, now(), '' from generate_series(1, 5000) n`.execute(
+    parts.db,
+  );
+  await sql`update organizations set suppressed_phones = 5000 where id = ${parts.caller.organizationId}`.execute(
+    parts.db,
+  );
   await sql`
     insert into retries (organization_id, job_id, number, due_at)
     select ${parts.caller.organizationId}, gen_random_uuid(), n, now() from generate_series(1, 5000) n`.execute(

@@ -2,6 +2,8 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { often } from "../../src/postgres/connections/prepared.ts";
+import { beforeAllJobs } from "../../src/domain/jobs/job-id.ts";
+import { findCandidates, nextReadyAt } from "../../src/postgres/leasing/candidates.ts";
 import { cloneDatabase } from "../support/database.ts";
 
 /** A database over one connection. */
@@ -30,6 +32,19 @@ describe("a statement that runs often", () => {
     expect(await one.db.transaction().execute((trx) => double(trx, 3))).toBe(6);
     await sql`select ${1}::int`.execute(one.db);
     expect(await preparedOver(one.db)).toEqual(["/* often */ select 2 * $1::int as twice"]);
+  });
+
+  test("is planned for good where it looks for contacts to lease, and for when there are some next", async () => {
+    await using one = await openOne();
+    const choice = { afterJobId: beforeAllJobs, onlyJobIds: [], limit: 32 };
+    // After five times Postgres keeps a plan, unless another one for these parameters would be cheaper.
+    for (let times = 0; times < 8; times += 1) {
+      await findCandidates(one.db, 1, choice);
+      await nextReadyAt(one.db, 1, times);
+    }
+    const { rows } = await sql<{ kept: number }>`
+      select generic_plans::int as kept from pg_prepared_statements`.execute(one.db);
+    expect(rows).toEqual([{ kept: 3 }, { kept: 3 }]);
   });
 
   test("that the tables have changed under fails once, and its connection is not used again", async () => {

@@ -11,6 +11,7 @@ import { makeContacts } from "../support/make.ts";
 import { type ReceivedSpan, startReceiver } from "../support/servers/otlp.ts";
 import { root } from "../support/readme.ts";
 import { createClients } from "../support/replica.ts";
+import { startInbox } from "../webhooks/inbox.ts";
 
 const database = await cloneDatabase();
 afterAll(() => database[Symbol.asyncDispose]());
@@ -188,6 +189,32 @@ describe("a campaign", () => {
     const reported = await findSpan(receiver.spans, `${workers}/ReportOutcomes`, () => true);
     expect(reported.links).toEqual([]);
   });
+});
+
+test("each attempt to deliver a webhook is a span that its receiver can go on from", async () => {
+  await using receiver = await startReceiver();
+  await using inbox = await startInbox();
+  inbox.answerWith(() => 503);
+  await using replica = await startTraced(receiver.url, { WEBHOOK_ALLOW_INSECURE: "true" });
+  const { webhookEndpoint } = await replica.webhooks.createWebhookEndpoint({
+    url: inbox.url,
+    types: ["batch_job.created"],
+  });
+  await replica.jobs.createBatchJob(aJob);
+  await eventually(() => expect(inbox.received).toHaveLength(1), 20_000);
+  const [came] = inbox.received;
+  const delivery = await findSpan(receiver.spans, "delivery of a webhook", () => true);
+  expect(came?.headers["traceparent"]).toBe(traceparentOf(delivery.traceId, delivery.spanId));
+  expect(delivery.parentSpanId).toBe("");
+  expect(delivery.attributes).toMatchObject({
+    "callsheet.webhook_endpoint.id": webhookEndpoint?.webhookEndpointId,
+    "callsheet.webhook.id": came?.id,
+    "callsheet.webhook.type": "batch_job.created",
+    "http.response.status_code": 503,
+    "error.type": "status",
+  });
+  for (const secret of [inbox.url, aJob.name, aJob.fromPhoneNumberId])
+    expect(receiver.raw()).not.toContain(secret);
 });
 
 /** What the log says of the receiver. */

@@ -394,6 +394,12 @@ test("a receiver that answers nothing holds up no other, of its organization or 
   gate.resolve(200);
 });
 
+/** Has the log begin here, as after the time that events are kept. */
+const keepFrom = ({ db, caller }: Parts, sequence: number) =>
+  sql`update event_heads set first_sequence = ${sequence} where organization_id = ${caller.organizationId}`.execute(
+    db,
+  );
+
 test("events that are no longer kept are passed over, and that is told", async () => {
   await using all = await start();
   const { parts, inbox, webhooks, id } = all;
@@ -403,10 +409,7 @@ test("events that are no longer kept are passed over, and that is told", async (
   const { sequence: place } = await all.now();
   await fillLog(parts, 10);
   const head = await headOf(parts);
-  await sql`
-    update event_heads set first_sequence = ${head - 2} where organization_id = ${parts.caller.organizationId}`.execute(
-    parts.db,
-  );
+  await keepFrom(parts, head - 2);
   await webhooks.update(request(parts), id, { enabled: true });
   const missed = head - 3 - place;
   await eventually(async () => expect(await all.now()).toMatchObject({ missedEvents: missed }));
@@ -416,6 +419,52 @@ test("events that are no longer kept are passed over, and that is told", async (
   });
   await eventually(() => expect(sequencesIn(inbox.received)).toContain(head + 1));
   expect(sequencesIn(inbox.received).filter((one) => one > place && one < head - 2)).toEqual([]);
+});
+
+test("what is no longer kept when a replay comes to it is passed over, and that is told", async () => {
+  await using all = await start();
+  const { parts, inbox, webhooks, id } = all;
+  await fillLog(parts, 10);
+  await allCame(parts, inbox, 3);
+  await eventually(async () => expect((await all.now()).sequence).toBe(await headOf(parts)));
+  // While it is disabled, no replay goes on.
+  await webhooks.update(request(parts), id, { enabled: false });
+  const before = inbox.received.length;
+  await webhooks.replay(request(parts), id, { from: 4, to: 10 });
+  await keepFrom(parts, 8);
+  await webhooks.update(request(parts), id, { enabled: true });
+  await eventually(async () => expect(await all.now()).toMatchObject({ replayTo: null, missedEvents: 4 }));
+  expect(sequencesIn(inbox.received.slice(before)).filter((one) => one <= 10)).toEqual([8, 9, 10]);
+  expect(await toldOf(parts)).toContainEqual({
+    type: "webhook_endpoint.events_missed",
+    data: { webhookEndpointId: id, missedEvents: 4 },
+  });
+  // All of another one is gone.
+  await webhooks.update(request(parts), id, { enabled: false });
+  await webhooks.replay(request(parts), id, { from: 8, to: 9 });
+  await keepFrom(parts, 11);
+  await webhooks.update(request(parts), id, { enabled: true });
+  await eventually(async () => expect(await all.now()).toMatchObject({ replayTo: null, missedEvents: 6 }));
+});
+
+test("what is no longer kept is told also while something before it is on its way", async () => {
+  await using all = await start();
+  const { parts, inbox, id } = all;
+  await allCame(parts, inbox, 3);
+  const head = await headOf(parts);
+  await eventually(async () => expect((await all.now()).sequence).toBe(head));
+  const gate = Promise.withResolvers<number>();
+  inbox.answerWith(() => gate.promise);
+  await fillLog(parts, 1);
+  await eventually(() => expect(sequencesIn(inbox.received)).toContain(head + 1));
+  await keepFrom(parts, head + 5);
+  await fillLog(parts, 5);
+  // What is sent as a test is read after what comes.
+  const webhookId = await all.webhooks.sendTest(request(parts), id);
+  await eventually(() => expect(inbox.received.map((one) => one.id)).toContain(webhookId));
+  gate.resolve(200);
+  await eventually(async () => expect(await all.now()).toMatchObject({ missedEvents: 3 }));
+  await eventually(() => expect(sequencesIn(inbox.received)).toContain(head + 6));
 });
 
 test("a replay sends a part of the log again under the same ids, beside what comes", async () => {

@@ -1,4 +1,5 @@
 import { Client } from "pg";
+import { checkUrlFiles } from "./url-files.ts";
 
 /** A connection may have to be made through a tunnel, with TLS and a slow name server. */
 const connectTimeoutMs = 5_000;
@@ -30,6 +31,7 @@ const look = `
 
 /** Connects, and looks whether the service can work there. `obstacleOf` says what that which it throws means. */
 export async function checkDatabase(url: string, variable: UrlVariable = "DATABASE_URL"): Promise<void> {
+  checkUrlFiles(url, variable);
   const client = new Client({
     connectionString: url,
     application_name: "callsheet",

@@ -29,6 +29,7 @@ export async function onceUsable<T>(
       if (last !== undefined) waitsFor(undefined);
       return result;
     } catch (error) {
+      signal.throwIfAborted();
       const { passes, sentence } = obstacleOf(error, url, variable);
       if (!passes) throw new Error(sentence, { cause: error });
       if (sentence !== last) waitsFor(sentence);

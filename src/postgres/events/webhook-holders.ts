@@ -184,21 +184,26 @@ export async function keepFailing(
   `.execute(trx);
 }
 
-/** Moves on to what is kept of the log; answers how many numbers are passed over, 0 if the endpoint is not held. */
+/**
+ * Moves an endpoint on to a place in the log, or the replay of this number that goes on; 0 is none. Answers how many
+ * numbers are passed over, 0 if the endpoint is not held or the replay is over.
+ */
 export async function skipMissed(
   trx: Trx,
   key: EndpointKey,
   holder: string,
-  firstSequence: number,
+  { replay, place }: { replay: number; place: number },
 ): Promise<number> {
+  const track = sql.ref(replay === 0 ? "sequence" : "replay_after");
+  const goesOn = replay === 0 ? sql`true` : sql`e.replays = ${replay}::int and e.replay_to is not null`;
   const { rows } = await sql<{ missed: number }>`
     update webhook_endpoints e
-    set sequence = ${firstSequence}::bigint - 1, missed_events = e.missed_events + ${firstSequence}::bigint - 1 - e.sequence
+    set ${track} = ${place}::bigint, missed_events = e.missed_events + ${place}::bigint - e.${track}
     from (
-      select sequence from webhook_endpoints e where ${isHeld(key, holder)} for no key update
+      select e.${track} as place from webhook_endpoints e where ${isHeld(key, holder)} for no key update
     ) as before
-    where ${isHeld(key, holder)} and e.sequence < ${firstSequence}::bigint - 1
-    returning ${firstSequence}::bigint - 1 - before.sequence as missed
+    where ${isHeld(key, holder)} and ${goesOn} and e.${track} < ${place}::bigint
+    returning ${place}::bigint - before.place as missed
   `.execute(trx);
   return rows[0]?.missed ?? 0;
 }

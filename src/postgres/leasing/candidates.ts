@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Database } from "../connections/database.ts";
+import { often } from "../connections/prepared.ts";
 import { callsAllowed, limitNow, nextCall, nextRoom } from "./pace.ts";
 
 /** Read once in a statement, so that an index can be searched for it. */
@@ -119,7 +120,7 @@ export async function findCandidates(
     order by b.id
     limit ${limit}`;
   type Row = Candidate & { id: string | null; allowed: number | null; organizationFree: number };
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Row>`${often}
     select least(o.lease_limit - o.dialing + ${endingInAll}::int, ${callsAllowed("o")}) as "organizationFree", j.*
     from organizations o
     left join lateral (
@@ -159,7 +160,7 @@ export async function nextReadyAt(
   lookedMsAgo = 0,
 ): Promise<Date | null> {
   const since = sql<Date>`(select clock_timestamp() - ${Math.ceil(lookedMsAgo)}::int * interval '1 ms')`;
-  const { rows } = await sql<{ readyAt: Date | null }>`
+  const { rows } = await sql<{ readyAt: Date | null }>`${often}
     select least(
       min(next.ready_at), min(${nextCall("b", since)}) filter (where ${isOpen}),
       min(${nextRoom("b", since)}) filter (where ${isOpen}), ${nextCall("o", since)}

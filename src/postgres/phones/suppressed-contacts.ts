@@ -6,7 +6,7 @@ import type { Database } from "../connections/database.ts";
 import { functions } from "../functions/functions.ts";
 
 /** So many contacts are a tenth of a second of work. */
-const atATime = 100_000;
+const atATime = 50_000;
 
 /** How many contacts of a job are to be called whose phone is suppressed, by their sets of time zones. */
 export async function countSuppressed(

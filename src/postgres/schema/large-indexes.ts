@@ -1,7 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
-import { jittered } from "../../timing/loop.ts";
 import type { Database } from "../connections/database.ts";
+import { type Waiting, until } from "./migration-lock.ts";
 import type { SchemaChanges } from "./schema-range.ts";
 
 /*
@@ -32,8 +31,6 @@ const indexes = [
   },
 ];
 
-const pauseMs = 200;
-
 /** The lock under which they are built. Who waits for it must hold no snapshot, for which a build would wait. */
 const lock = sql`hashtextextended('callsheet: large indexes of ' || current_database(), 0)`;
 
@@ -45,24 +42,30 @@ async function isBuilt(db: Database, schema: string, name: string): Promise<bool
 }
 
 /** Builds those that are not there, also where somebody was killed in the middle. One replica does, the others wait. */
-export async function buildLargeIndexes(db: Database, schema: string, changes: SchemaChanges): Promise<void> {
-  await db.connection().execute(async (connection) => {
-    for (const { name, build } of indexes.filter(({ after }) => after in changes)) {
-      while (!(await isBuilt(connection, schema, name))) {
+export async function buildLargeIndexes(
+  connection: Database,
+  schema: string,
+  { changes, waiting }: { changes: SchemaChanges; waiting: Waiting },
+): Promise<void> {
+  for (const { name, build } of indexes.filter(({ after }) => after in changes)) {
+    const sentence = async () =>
+      `Another replica, or a command, builds the index ${name} of the database; this one goes on once it has ended.`;
+    await until(
+      async () => {
+        if (await isBuilt(connection, schema, name)) return true;
         const { rows } = await sql<{ isOurs: boolean }>`
           select pg_try_advisory_lock(${lock}) as "isOurs"`.execute(connection);
-        if (rows[0]?.isOurs !== true) {
-          await delay(jittered(pauseMs));
-          continue;
-        }
+        if (rows[0]?.isOurs !== true) return false;
         try {
-          if (await isBuilt(connection, schema, name)) continue;
+          if (await isBuilt(connection, schema, name)) return true;
           await sql`drop index concurrently if exists ${sql.id(schema, name)}`.execute(connection);
           await build(schema).execute(connection);
         } finally {
           await sql`select pg_advisory_unlock(${lock})`.execute(connection);
         }
-      }
-    }
-  });
+        return await isBuilt(connection, schema, name);
+      },
+      { waiting, sentence },
+    );
+  }
 }

@@ -1,10 +1,10 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { Migrator } from "kysely/migration";
-import { jittered } from "../../timing/loop.ts";
 import { type Database, isDeadlock, isLockTimeout, openDatabase } from "../connections/database.ts";
 import { makeFunctions } from "../functions/functions.ts";
 import { buildLargeIndexes } from "./large-indexes.ts";
+import { type Waiting, underLock, until } from "./migration-lock.ts";
+import { inOwnSession } from "./own-session.ts";
 import { retireFunctions } from "../functions/retire.ts";
 import { type SchemaChanges, declaring, isNewerSchema, neededIn } from "./schema-range.ts";
 import * as batchJobs from "../migrations/0001-batch-jobs.ts";
@@ -99,57 +99,57 @@ const oldestVersion = 150_000;
 const lockPatienceMs = 1_000;
 const pauseMs = 1_000;
 
+const tableIsLocked =
+  "A change of the schema waits for a table that somebody else has locked, and tries again; whoever holds it must let go.";
+
+/** For those who wait as long as it takes, and tell nobody. */
+const alone: Waiting = { signal: new AbortController().signal, waitsFor: () => {} };
+
 /**
  * Brings the schema up to date, in one transaction, then makes the functions of this version that are not there, in
  * another. Any number of replicas may do so at once, also beside those that work; one applies, the others wait for
  * it. A schema that a newer version has made is left as it is. Refuses a Postgres that is too old, and a schema that
- * has lost what this version uses.
+ * has lost what this version uses. The signal ends it, whoever is at work.
  */
-export async function migrate(url: string, changes: SchemaChanges = migrations): Promise<void> {
+export async function migrate(
+  url: string,
+  changes: SchemaChanges = migrations,
+  waiting: Waiting = alone,
+): Promise<void> {
   // A large table takes as long as it takes, for the one at work and for those who wait for it.
   const db = openDatabase({ url, poolSize: 1, statementTimeoutMs: 0, lockTimeoutMs: lockPatienceMs });
   try {
-    await checkVersion(db);
-    const schema = await schemaOf(db);
-    const migrator = new Migrator({
-      db,
-      migrationTableSchema: schema,
-      provider: { getMigrations: () => Promise.resolve(declaring(changes, schema)) },
-      ...bookkeeping,
-    });
-    for (;;) {
-      const { error } = await migrator.migrateToLatest();
-      if (error === undefined) break;
-      if (isLockTimeout(error) || isDeadlock(error)) {
-        await delay(jittered(pauseMs));
-        continue;
-      }
-      // The migrator changes nothing where a migration has been applied that it does not know.
-      if (await isNewerSchema(db, schema, bookkeeping.migrationTableName, changes)) break;
-      throw error;
-    }
-    await buildLargeIndexes(db, schema, changes);
-    const knows = Object.keys(changes).at(-1) ?? "";
-    await underLock(db, async (connection) => {
-      await makeFunctions(connection, schema, { knows });
-      await retireFunctions(connection, schema, await neededIn(connection, schema));
-    });
+    await inOwnSession(db, { url, signal: waiting.signal }, (connection) =>
+      bringUpToDate(connection, changes, waiting),
+    );
   } finally {
     await db.destroy();
   }
 }
 
-/** Alone among all replicas that start: holds the lock that the migrator holds while it migrates. */
-async function underLock(db: Database, work: (connection: Database) => Promise<void>): Promise<void> {
-  const { adapter } = db.getExecutor();
-  const lock = { lockTable: bookkeeping.migrationLockTableName, lockRowId: "migration_lock" };
-  await db.connection().execute(async (connection) => {
-    await adapter.acquireMigrationLock(connection, lock);
-    try {
-      await work(connection);
-    } finally {
-      await adapter.releaseMigrationLock(connection, lock);
-    }
+async function bringUpToDate(db: Database, changes: SchemaChanges, waiting: Waiting): Promise<void> {
+  await checkVersion(db);
+  const schema = await schemaOf(db);
+  const migrator = new Migrator({
+    db,
+    migrationTableSchema: schema,
+    provider: { getMigrations: () => Promise.resolve(declaring(changes, schema)) },
+    ...bookkeeping,
+  });
+  async function tryOnce(): Promise<boolean> {
+    const { error } = await underLock(db, waiting, () => migrator.migrateToLatest());
+    if (error === undefined) return true;
+    if (isLockTimeout(error) || isDeadlock(error)) return false;
+    // The migrator changes nothing where a migration has been applied that it does not know.
+    if (await isNewerSchema(db, schema, bookkeeping.migrationTableName, changes)) return true;
+    throw error;
+  }
+  await until(tryOnce, { waiting, pauseMs, sentence: async () => tableIsLocked });
+  await buildLargeIndexes(db, schema, { changes, waiting });
+  const knows = Object.keys(changes).at(-1) ?? "";
+  await underLock(db, waiting, async () => {
+    await makeFunctions(db, schema, { knows });
+    await retireFunctions(db, schema, await neededIn(db, schema));
   });
 }
 

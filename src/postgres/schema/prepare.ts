@@ -1,11 +1,12 @@
 import { type Addresses, checkConnections } from "../connections/check-connections.ts";
-import { migrate } from "./migrate.ts";
+import { migrate, migrations } from "./migrate.ts";
+import type { Waiting } from "./migration-lock.ts";
 
 /**
  * Makes a database that can be used ready for this version. Whoever works on one goes this way, a command as well as a
  * replica: locks that a migration takes through a pooler of transactions stay behind with connections of strangers.
  */
-export async function prepareDatabase(addresses: Addresses): Promise<void> {
+export async function prepareDatabase(addresses: Addresses, waiting: Waiting): Promise<void> {
   await checkConnections(addresses);
-  await migrate(addresses.directUrl);
+  await migrate(addresses.directUrl, migrations, waiting);
 }

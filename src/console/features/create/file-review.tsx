@@ -5,10 +5,10 @@ import { RegionField } from "../../ui/form/region-field.tsx";
 import { count, counted } from "../../ui/format/numbers.ts";
 import { Loading, Notice } from "../../ui/page/notice.tsx";
 import { ColumnTable } from "./column-table.tsx";
-import type { Check, Region } from "./file/check.ts";
+import type { Check } from "./file/check.ts";
 import type { ChosenFile } from "./file/chosen-file.ts";
 import type { HowToRead } from "./file/worker.ts";
-import { FirstRows, whyNot } from "./first-rows.tsx";
+import { FirstRows } from "./first-rows.tsx";
 import preview from "./preview.module.css";
 import css from "./tallies.module.css";
 import type { Choice, Reviewed } from "./use-file.ts";
@@ -39,16 +39,14 @@ export function FileReview(props: {
           />
         )}
       </div>
-      <div class="when">
-        <Above above={above} onChange={(next) => props.onLayOut({ sheet, above: next, withHidden })} />
-        <RegionField
-          id="phone-region"
-          regions={props.regions}
-          region={region}
-          none="No country: they are not sent"
-          onChange={(next) => props.onJudge({ columns, region: next })}
-        />
-      </div>
+      <Above above={above} onChange={(next) => props.onLayOut({ sheet, above: next, withHidden })} />
+      <RegionField
+        id="phone-region"
+        regions={props.regions}
+        region={region}
+        none="No country: they are not sent"
+        onChange={(next) => props.onJudge({ columns, region: next })}
+      />
       {region === "" && (check?.counts.invalid_phone_format ?? 0) > 0 && (
         <Notice tone="warning">
           Not every number begins with a plus sign. Choose the country above if they are as people write them
@@ -70,8 +68,8 @@ export function FileReview(props: {
       {check === undefined && problem === undefined && <Loading what="the result of the check" />}
       {check !== undefined && (
         <>
-          <FirstRows check={check} columns={columns} region={region} />
-          <Result check={check} region={region} file={props.file} />
+          <FirstRows check={check} columns={columns} />
+          <Result check={check} file={props.file} />
         </>
       )}
     </>
@@ -113,7 +111,7 @@ const Switch = (props: { isOn: boolean; onChange: (isOn: boolean) => void; words
 export const leftOut = ({ counts }: Check): number =>
   Object.values(counts).reduce((sum, each) => sum + each, 0);
 
-function Result({ check, region, file }: { check: Check; region: Region; file: ChosenFile }) {
+function Result({ check, file }: { check: Check; file: ChosenFile }) {
   const found = leftOut(check);
   return (
     <div class="stack" role="status">
@@ -124,7 +122,7 @@ function Result({ check, region, file }: { check: Check; region: Region; file: C
             {counted(found, "row")} will not be sent
             {found > check.bad.length ? `; the first ${check.bad.length} of them` : ""}
           </summary>
-          <BadRows check={check} region={region} />
+          <BadRows check={check} />
         </details>
       )}
       {found > 0 && <SaveRejected file={file} />}
@@ -151,7 +149,7 @@ export const Tallies = ({ check }: { check: Check }) => (
   </ul>
 );
 
-const BadRows = ({ check, region }: { check: Check; region: Region }) => (
+const BadRows = ({ check }: { check: Check }) => (
   <div
     class={`${preview.scroll} ${preview.short}`}
     role="region"
@@ -169,11 +167,13 @@ const BadRows = ({ check, region }: { check: Check; region: Region }) => (
         </tr>
       </thead>
       <tbody>
-        {check.bad.map((row) => (
-          <tr key={row.line}>
-            <td class="number">{count(row.line)}</td>
-            <td>{row.phone === "" ? <span class="quiet">empty</span> : <bdi>{row.phone}</bdi>}</td>
-            <td>{whyNot(row, region)}</td>
+        {check.bad.map(({ line, phone, field, rule }) => (
+          <tr key={line}>
+            <td class="number">{count(line)}</td>
+            <td>{phone === "" ? <span class="quiet">empty</span> : <bdi>{phone}</bdi>}</td>
+            <td>
+              {field || "The row"} {rule}
+            </td>
           </tr>
         ))}
       </tbody>

@@ -781,7 +781,8 @@ export type WebhookEndpointChanged = Message<"callsheet.v1.WebhookEndpointChange
   failingSince?: Timestamp | undefined;
 
   /**
-   * Of `webhook_endpoint.events_missed`: how many numbers of the log were no longer kept when their turn came.
+   * Of `webhook_endpoint.events_missed`: how many numbers of the log were no longer kept when their turn came, or that
+   * of a replay.
    *
    * @generated from field: int64 missed_events = 5;
    */

@@ -120,7 +120,7 @@ export type WebhookEndpoint = Message<"callsheet.v1.WebhookEndpoint"> & {
 
   /**
    * How many numbers of the log were no longer kept when their turn came, as of an endpoint that was disabled for
-   * longer than events are kept: `webhook_endpoint.events_missed` tells of each time.
+   * longer than events are kept, or of a replay: `webhook_endpoint.events_missed` tells of each time.
    *
    * @generated from field: int64 missed_events = 15;
    */

@@ -21,7 +21,7 @@ export type Campaign = {
   /** Of the contacts in turn; the last of them is the job's own, which its contacts do not say. */
   readonly zones: readonly string[];
   readonly days: number;
-  /** Of its job, in calls a second, in every other stretch of the run; in the others there is none. */
+  /** Of its job, in calls a second, while no hours begin; when they do there is none, for who opens might wait for it. */
   readonly pace: number;
   /** Over so long from its start the limit of its job grows. */
   readonly rampUpMs: number;
@@ -81,19 +81,24 @@ async function* csvOf({ contacts, zones }: Campaign): AsyncGenerator<Buffer> {
   yield Buffer.from(text);
 }
 
-/** The instants at which hours begin or end somewhere, in order. */
-function turningPoints({ zones, days }: Campaign, startMs: number): number[] {
-  const points = new Set<number>();
+/** An instant at which hours begin somewhere, or end. */
+type TurningPoint = { readonly atMs: number; readonly opens: boolean };
+
+/** All of them, in order. */
+function turningPoints({ zones, days }: Campaign, startMs: number): TurningPoint[] {
+  const opens = new Map<number, boolean>();
   for (const zone of zones) {
     for (let atMs = startMs; ;) {
       const opening = findOpening([hours], [zone], atMs);
       if (opening === undefined || opening.fromMs > startMs + days * dayMs) break;
-      if (opening.fromMs > startMs) points.add(opening.fromMs);
-      points.add(opening.untilMs);
+      if (opening.fromMs > startMs) opens.set(opening.fromMs, true);
+      if (!opens.has(opening.untilMs)) opens.set(opening.untilMs, false);
       atMs = opening.untilMs;
     }
   }
-  return [...points].toSorted((a, b) => a - b);
+  return [...opens]
+    .map(([atMs, isOpening]) => ({ atMs, opens: isOpening }))
+    .toSorted((a, b) => a.atMs - b.atMs);
 }
 
 /** Runs the campaign, and tells what has come of it. */
@@ -234,19 +239,18 @@ export async function runDays(campaign: Campaign): Promise<Outcome> {
   const points = turningPoints(campaign, startMs);
   const each = Math.ceil((contacts * 1.25) / points.length);
   for (let turn = 0; !(await isEnded()); turn += 1) {
-    const pointMs = points[turn % points.length] ?? startMs;
+    const { atMs: pointMs, opens } = points[turn % points.length] ?? { atMs: startMs, opens: false };
     // What is left after the last day is called in days that are the same again, a week later.
     const aheadMs = pointMs + 7 * dayMs * Math.floor(turn / points.length) - beforeMs - Date.now();
     if (turn > 40 * points.length) throw new Error("the job does not end");
-    const callsPerSecond = (turn + Math.floor(turn / points.length)) % 2 === 1 ? pace : null;
+    const callsPerSecond = opens ? null : pace;
     await first.jobs.update(onJob(first, id), { callsPerSecond });
     const stretch: Stretch = { fromMs: first.clock.now(), untilMs: 0, aheadMs, pace: callsPerSecond };
     const opensMs = await moveClock(aheadMs);
     await callFor(Date.now() + leastMs, each);
     stretch.untilMs = first.clock.now();
     stretches.push(stretch);
-    // What has a pace may wait for it.
-    if (stretch.pace === null) await noteLateness(stretch, opensMs);
+    await noteLateness(stretch, opensMs);
     await endAbandoned();
     if (turn % 10 === 3) await loseRedis();
     if (turn % 10 === 6) await replaceReplica();

@@ -21,7 +21,7 @@ export type Campaign = {
   /** Of the contacts in turn; the last of them is the job's own, which its contacts do not say. */
   readonly zones: readonly string[];
   readonly days: number;
-  /** Of its job, in calls a second, while no hours begin; when they do there is none, for who opens might wait for it. */
+  /** Of its job, in calls a second, while no hours begin; when they do there is none that a set might wait for. */
   readonly pace: number;
   /** Over so long from its start the limit of its job grows. */
   readonly rampUpMs: number;

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import type { EventType } from "../../src/domain/event.ts";
 import type { Database } from "../../src/postgres/connections/database.ts";
 
 /*
@@ -146,13 +147,31 @@ export type Suppressed = {
   untilMs: number;
 };
 
+/** An endpoint of webhooks, and all that came to its receiver. */
+export type ToldEndpoint = {
+  readonly id: string;
+  readonly name: string;
+  /** False for one that never takes anything. */
+  readonly lives: boolean;
+  /** What it asks for; none is everything. */
+  readonly types: readonly EventType[];
+  readonly received: { readonly id: string; readonly body: string; isTaken: boolean }[];
+};
+
 /** The clients' side of the history. */
 export type History = {
   readonly tried: Tried[];
   readonly told: Told[];
   readonly held: Held[];
+  readonly endpoints: ToldEndpoint[];
   /** What must not happen and did, as the clients saw it. */
   readonly wrong: string[];
 };
 
-export const createHistory = (): History => ({ tried: [], told: [], held: [], wrong: [] });
+export const createHistory = (): History => ({
+  tried: [],
+  told: [],
+  held: [],
+  endpoints: [],
+  wrong: [],
+});

@@ -334,6 +334,93 @@ test("the oracle finds a phone that was erased, wherever it is left", async () =
   expect(await broken(world)).toEqual(["nothing is left of a phone that was erased"]);
 });
 
+const bodyOf = (...sequences: number[]) =>
+  JSON.stringify({
+    data: {
+      sequence: String(sequences.at(-1)),
+      events: sequences.map((sequence) => ({ sequence: String(sequence) })),
+    },
+  });
+
+/** An endpoint that asks for organizations, what its receiver took, and a log of it and of two changes of one. */
+async function sentWorld({ lives = true } = {}) {
+  const world = await makeWorld();
+  const { rows } = await sql<{ id: string; organizationId: number }>`
+    insert into webhook_endpoints (organization_id, url, description, secret, sequence, types, batch_job_ids)
+    select id, '', '', '', 0, '{organization.updated}', '{}' from organizations where name = 'default'
+    returning id, organization_id as "organizationId"`.execute(world.db);
+  const [{ id, organizationId } = { id: "", organizationId: 0 }] = rows;
+  await sql`
+    insert into events (organization_id, sequence, occurred_at, type, actor, request_id, data)
+    values (${organizationId}, 1, now(), 'webhook_endpoint.created', 'service', '', ${JSON.stringify({ webhookEndpointId: id })}),
+      (${organizationId}, 2, now(), 'organization.updated', 'service', '', '{}'),
+      (${organizationId}, 3, now(), 'organization.updated', 'service', '', '{}')`.execute(world.db);
+  await sql`
+    insert into event_heads (organization_id, sequence) values (${organizationId}, 3)
+    on conflict (organization_id) do update set sequence = 3`.execute(world.db);
+  const first = 2;
+  const received: History["endpoints"][number]["received"] = [];
+  world.history.endpoints.push({ id, name: "one", lives, types: ["organization.updated"], received });
+  const take = (webhookId: string, sequences: number[], isTaken = true) =>
+    void received.push({ id: webhookId, body: bodyOf(...sequences), isTaken });
+  const passed = sql`update webhook_endpoints set sequence = ${first + 1} where id = ${id}`;
+  return Object.assign(world, { first, take, passed });
+}
+
+describe("of what is sent to an endpoint the oracle finds", () => {
+  test("nothing where each event came, some of them twice", async () => {
+    await using world = await sentWorld();
+    const { first } = world;
+    world.take("a", [first, first + 1], false);
+    world.take("a", [first, first + 1]);
+    world.take("b", [first]);
+    expect(await judge(world)).toEqual([]);
+  });
+
+  test("the event that came and was not taken", async () => {
+    await using world = await sentWorld();
+    world.take("a", [world.first]);
+    world.take("b", [world.first + 1], false);
+    expect(await judge(world)).toEqual([
+      {
+        rule: "every event that an endpoint asks for arrives, or is still to come if its receiver is dead",
+        detail: `one: ${world.first + 1}`,
+      },
+    ]);
+  });
+
+  test("another body under the same id", async () => {
+    await using world = await sentWorld();
+    world.take("a", [world.first]);
+    world.take("a", [world.first + 1]);
+    expect(await broken(world)).toEqual(["what comes under one id is one body"]);
+  });
+
+  test("an event that it did not ask for", async () => {
+    await using world = await sentWorld();
+    world.take("a", [world.first - 1, world.first, world.first + 1]);
+    expect(await broken(world)).toEqual(["nothing comes that an endpoint has not asked for"]);
+  });
+
+  test("a body in another order than that of the log", async () => {
+    await using world = await sentWorld();
+    world.take("a", [world.first + 1, world.first]);
+    expect(await broken(world)).toEqual([
+      "a body has its events in the order of the log, and says where it ends",
+    ]);
+  });
+
+  test("that a dead one has lost what its place has passed", async () => {
+    await using world = await sentWorld({ lives: false });
+    expect(await judge(world)).toEqual([]);
+    await world.passed.execute(world.db);
+    expect((await judge(world)).map(({ detail }) => detail)).toEqual([
+      `one: ${world.first}`,
+      `one: ${world.first + 1}`,
+    ]);
+  });
+});
+
 test("the oracle counts why calls were unavailable", () => {
   const history = createHistory();
   const tried = { at: 0, rpc: "GetBatchJob", replica: "replica 1", ms: 1 };

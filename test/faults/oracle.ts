@@ -10,6 +10,7 @@ import type { RedisClient } from "../../src/redis/connection.ts";
 import { keysExpiryMs } from "../../src/redis/contact-list.ts";
 import { placesOf } from "../support/whole-database.ts";
 import type { Held, History, Suppressed, Told } from "./history.ts";
+import { judgeWebhooks } from "./oracle-webhooks.ts";
 
 /** A promise that was broken, and where. */
 export type Violation = { readonly rule: string; readonly detail: string };
@@ -313,6 +314,7 @@ export async function judge(place: {
     ...(await judgeSuppressed(place.db, place.history)),
     ...(await judgeErased(place.db, place.history)),
     ...judgeHands(place.history.held),
+    ...(await judgeWebhooks(place.db, place.history.endpoints)),
     ...(await judgeRedis(place.db, place.redis, place.prefix)),
   ];
 }

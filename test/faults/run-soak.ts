@@ -3,6 +3,7 @@ import { differencesFromLog } from "../support/log-fold.ts";
 import { startLoad } from "./load.ts";
 import { type Violation, countUnavailable } from "./oracle.ts";
 import { createFaults } from "./random-faults.ts";
+import { startReceivers } from "./receivers.ts";
 import { type System, settled, startSystem } from "./system.ts";
 
 const everyMs = 10_000;
@@ -30,8 +31,9 @@ export async function runSoak(options: {
 }): Promise<Report> {
   const { minutes, seed, campaigns, workers, print } = options;
   print(`soak of ${minutes} minutes, seed ${seed}`);
-  await using system = await startSystem({ seed });
+  await using system = await startSystem({ seed, settings: () => ({ WEBHOOK_ALLOW_INSECURE: "true" }) });
   const { history } = system;
+  await using receivers = await startReceivers(system);
   const random = system.randomOf("faults");
   const faults = createFaults(system, random);
   const inflicted = new Map<string, number>();
@@ -54,6 +56,8 @@ export async function runSoak(options: {
     print("no more faults; the load comes to its end");
   }
   usages.push(await measure(system, sinceMs() / 60_000));
+  // Whoever has not caught up by then is told of by the oracle, event by event.
+  await receivers.catchUp(120_000).catch((error: unknown) => print(String(error)));
   const violations = await settled(system);
   for (const replica of system.replicas) {
     // What a replica had counted before it was killed is in its log.
@@ -75,6 +79,11 @@ export async function runSoak(options: {
   for (const [why, count] of countUnavailable(history)) print(`unavailable ${count} times: ${why}`);
   print(`contacts held by workers: ${history.held.length}`);
   print(`outcomes reported: ${history.told.filter(({ kind }) => kind === "reported").length}`);
+  const sent = history.endpoints.map(({ name, received }) => {
+    const taken = received.filter(({ isTaken }) => isTaken).length;
+    return `${name} ${taken} of ${received.length}`;
+  });
+  print(`requests to webhooks that were taken: ${sent.join("; ")}`);
   print(`faults: ${[...inflicted].map(([name, count]) => `${count} × ${name}`).join("; ")}`);
   print("| minute | memory of the first replica, MB | its open files and sockets |");
   print("|---|---|---|");

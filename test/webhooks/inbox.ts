@@ -22,7 +22,9 @@ export async function startInbox() {
   const received: Received[] = [];
   let answer: (one: Received) => Answer | Promise<Answer> = taken;
   const server = createServer(async (request, response) => {
-    const body = await text(request);
+    const body = await text(request).catch(() => undefined);
+    // Whoever sent it is gone.
+    if (body === undefined) return;
     const { type, timestamp, data } = JSON.parse(body);
     const one = {
       id: String(request.headers["webhook-id"]),

@@ -27,7 +27,7 @@ import {
   countJobsByStatus,
   listJobs,
 } from "../postgres/jobs/job-search.ts";
-import { search } from "../postgres/connections/searches.ts";
+import { type SearchingCall, search } from "../postgres/connections/searches.ts";
 import { readJobs } from "../postgres/jobs/watching.ts";
 import { readCallingHours } from "../postgres/contacts/zone-sets.ts";
 
@@ -153,6 +153,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       caller: Caller,
       asked: Partial<JobFilter>,
       page: { size: number; token: string },
+      call?: SearchingCall,
     ): Promise<{ jobs: BatchJob[]; nextPageToken: string }> {
       const { organizationId } = caller;
       const filter = { ...everyJob, ...asked };
@@ -162,7 +163,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       const size = pageSizeOf(page.size);
       const list = (db: Database | Trx) => listJobs(db, organizationId, filter, { after, size: size + 1 });
       const found = await inTurn({ organizationId, size }, () =>
-        isSearch(filter) ? search(searches.of(organizationId), list) : list(reads.of(organizationId)),
+        isSearch(filter) ? search(searches.of(organizationId), list, call) : list(reads.of(organizationId)),
       );
       const jobs = fitting(found.jobs.slice(0, size), bytesOf);
       const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
@@ -173,9 +174,17 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
     },
 
     /** How many jobs are in each status that the filter allows. */
-    async countByStatus({ organizationId }: Caller, asked: Partial<JobFilter>): Promise<StatusCount[]> {
+    async countByStatus(
+      { organizationId }: Caller,
+      asked: Partial<JobFilter>,
+      call?: SearchingCall,
+    ): Promise<StatusCount[]> {
       const filter = { ...everyJob, ...asked };
-      return await search(searches.of(organizationId), (db) => countJobsByStatus(db, organizationId, filter));
+      return await search(
+        searches.of(organizationId),
+        (db) => countJobsByStatus(db, organizationId, filter),
+        call,
+      );
     },
 
     /** One contact of a job and the history of its attempts, or contact_not_found. */
@@ -203,6 +212,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       batchJobId: string,
       statuses: readonly ContactStatus[],
       page: { size: number; token: string },
+      call?: SearchingCall,
     ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
       const scope = ["contacts", batchJobId, statuses.toSorted()];
       const cursor = readPageToken(page.token, scope, isContactCursor);
@@ -217,7 +227,9 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
         return { job, found };
       };
       const { job, found } = await inTurn({ organizationId, size }, () =>
-        statuses.length > 0 ? search(searches.of(organizationId), list) : list(reads.of(organizationId)),
+        statuses.length > 0
+          ? search(searches.of(organizationId), list, call)
+          : list(reads.of(organizationId)),
       );
       return {
         contacts: found.contacts.map((contact) => shown(contact, job)),

@@ -45,6 +45,22 @@ export const reads: readonly Mutant[] = [
     title: "a search is ended before other reads would be, as busy, and leaves the connection as it was",
   },
   {
+    guard: "a search has no more time than its call",
+    file: "src/postgres/connections/searches.ts",
+    text: "Math.min(longestMs, leftMs)",
+    instead: "longestMs",
+    test: "test/service/search-deadlines.test.ts",
+    title: "ends in Postgres once its deadline is over",
+  },
+  {
+    guard: "a search that nobody waits for is not begun",
+    file: "src/postgres/connections/searches.ts",
+    text: "call?.signal.throwIfAborted();",
+    instead: "",
+    test: "test/postgres/search-time.test.ts",
+    title: "a search that nobody waits for any more is not begun, and leaves its connection to others",
+  },
+  {
     guard: "a list that cannot be read keeps no other of its organization from being looked at",
     file: "src/redis/contact-list.ts",
     text: "return await lookApart(asked, error);",

@@ -2,7 +2,7 @@ import type { BatchJob } from "../../domain/jobs/batch-job.ts";
 import type { Caller } from "../../domain/caller.ts";
 import { readPageToken, writePageToken } from "../../domain/page-token.ts";
 import { findContactsByPhone } from "../../postgres/phones/find-contacts.ts";
-import { search } from "../../postgres/connections/searches.ts";
+import { type SearchingCall, search } from "../../postgres/connections/searches.ts";
 import { createLongPages } from "../long-pages.ts";
 import { readPhone } from "./phone-argument.ts";
 import { type Contact, type Reads, isJobCursor, pageSizeOf, shown } from "../queries.ts";
@@ -19,6 +19,7 @@ export function createFinding({ searches }: Pick<Reads, "searches">) {
       { organizationId }: Caller,
       written: string,
       page: { size: number; token: string },
+      call?: SearchingCall,
     ): Promise<{ found: FoundContact[]; nextPageToken: string }> {
       const phone = readPhone(written, "phone");
       const scope = ["found contacts", organizationId, phone];
@@ -26,8 +27,10 @@ export function createFinding({ searches }: Pick<Reads, "searches">) {
       const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
       const size = pageSizeOf(page.size);
       const { found, goesOnAfter } = await inTurn({ organizationId, size }, () =>
-        search(searches.of(organizationId), (trx) =>
-          findContactsByPhone(trx, organizationId, phone, { after, size }),
+        search(
+          searches.of(organizationId),
+          (trx) => findContactsByPhone(trx, organizationId, phone, { after, size }),
+          call,
         ),
       );
       return {

@@ -202,10 +202,8 @@ export function batchJobService(
 
     async listBatchJobs(request, context) {
       const caller = callerOf(context);
-      const page = await jobs.list(caller, readFilter(request), {
-        size: request.pageSize,
-        token: request.pageToken,
-      });
+      const asked = { size: request.pageSize, token: request.pageToken };
+      const page = await jobs.list(caller, readFilter(request), asked, context);
       return {
         batchJobs: page.jobs.map((job) => toBatchJob(job, caller.role)),
         nextPageToken: page.nextPageToken,
@@ -216,6 +214,7 @@ export function batchJobService(
       const counts = await jobs.countByStatus(
         callerOf(context),
         request.filter ? readFilter(request.filter, "filter.") : {},
+        context,
       );
       return { counts: counts.map(({ status, ...rest }) => ({ status: protoStatuses[status], ...rest })) };
     },
@@ -246,6 +245,7 @@ export function batchJobService(
         request.batchJobId,
         readContactStatuses(request.statuses),
         { size: request.pageSize, token: request.pageToken },
+        context,
       );
       return {
         contacts: page.contacts.map((contact) => toContact(contact)),
@@ -254,10 +254,13 @@ export function batchJobService(
     },
 
     async findContacts(request, context) {
-      const { found, nextPageToken } = await jobs.findContacts(callerOf(context), request.phone, {
-        size: request.pageSize,
-        token: request.pageToken,
-      });
+      const asked = { size: request.pageSize, token: request.pageToken };
+      const { found, nextPageToken } = await jobs.findContacts(
+        callerOf(context),
+        request.phone,
+        asked,
+        context,
+      );
       return {
         contacts: found.map(({ job, contact }) => ({
           contact: toContact(contact),

@@ -9,6 +9,7 @@ import { opening } from "./openings.ts";
 import { paths } from "./paths.ts";
 import { rescheduling } from "./rescheduling.ts";
 import { suppressing } from "./suppression.ts";
+import { watching } from "./watching.ts";
 import { sending } from "./webhooks.ts";
 import { atOnce, idle, manyAtOnce, spaced } from "./schedule.ts";
 import type { Sizes, Workload } from "./workload.ts";
@@ -22,6 +23,7 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     logging,
     suppressing,
     finding,
+    watching,
     sending,
     spaced,
     opening,

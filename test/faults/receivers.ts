@@ -37,7 +37,7 @@ export type Receivers = AsyncDisposable & {
   catchUp(withinMs: number): Promise<void>;
 };
 
-/** Receivers of every kind, each behind an endpoint; what they took is in the history. A replica may send to loopback. */
+/** Receivers of each kind, each behind an endpoint; what they took is in the history. Loopback must be allowed. */
 export async function startReceivers(system: System): Promise<Receivers> {
   await using stack = new AsyncDisposableStack();
   const insist = createInsist(system);

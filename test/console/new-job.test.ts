@@ -58,7 +58,9 @@ test("a file without titles is read as its columns are chosen, and goes into its
   expect(await rowsOf(page, preview)).toEqual([
     "2 +4915123456789 Ada Asia/Tokyo Köln",
     "3 +4915123456780 Bob Bonn",
-    expect.stringMatching(/^4 \(0\)151 x is not sent: must be a whole phone number as it is dialed in DE/),
+    expect.stringMatching(
+      /^4 \(0\)151 x is not sent: phone must be a whole phone number as it is dialed in DE/,
+    ),
   ]);
 
   // With titles the first row would be none of a contact, and one number of two says too little of its column.

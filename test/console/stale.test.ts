@@ -4,7 +4,7 @@ import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 import { badge, figure, sessionOf, useBrowser, withoutSharedWorker } from "./browser.ts";
-import { getJob } from "./service.ts";
+import { getJob, startWorker } from "./service.ts";
 
 const open = useBrowser();
 const stack = new AsyncDisposableStack();
@@ -164,4 +164,24 @@ test("a click that got no answer may be repeated, and does nothing twice", async
   expect(sent.length).toBeGreaterThan(2);
   expect(new Set(sent).size).toBe(1);
   expect(await getJob(client, batchJobId)).toMatchObject({ revision: started.revision });
+});
+
+test("why contacts are not called is what holds now, however much the stream tells meanwhile", async () => {
+  const client = service.clientWith(service.apiKey);
+  const { batchJobId } = await client.createBatchJob({
+    name: "Long",
+    fromPhoneNumberId: "pn_1",
+    concurrentCallLimit: 2,
+    contacts: makeContacts(2_000),
+  });
+  await client.startBatchJob({ batchJobId });
+  await using opened = await open(`${service.httpUrl}/jobs/${batchJobId}`, service);
+  const { page } = opened;
+  const noWorker = page.getByText("wait for a calling program");
+  await noWorker.waitFor();
+  await using worker = startWorker(service, 100);
+  await noWorker.waitFor({ state: "detached" });
+  expect(await figure(page, "Not called yet")).toBeGreaterThan(0);
+  await client.cancelBatchJob({ batchJobId });
+  await worker[Symbol.asyncDispose]();
 });

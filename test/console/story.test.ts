@@ -37,7 +37,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   );
   await page.getByText("2 rows will not be sent").click();
   expect(await textOf(page, "[aria-label='Rows that will not be sent'] tbody")).toBe(
-    "62 0151 2345 phone must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out 63 +15551000000 phone must be once in a job; the first contact with it is kept",
+    "62 0151 2345 Without a plus sign its country must be chosen above 63 +15551000000 phone must be once in a job; the first contact with it is kept",
   );
   expect(await client.listBatchJobs({})).toMatchObject({ batchJobs: [] });
 

@@ -32,7 +32,10 @@ async function loadJob(id: string, signal: AbortSignal): Promise<BatchJob> {
   const { batchJob } = await service.getBatchJob({ batchJobId: id }, { signal });
   const known = loaded.getQueryData<BatchJob>(keyOf(id));
   if (batchJob === undefined) throw new Error("the service answered no job");
-  return known !== undefined && known.revision > batchJob.revision ? known : batchJob;
+  if (known === undefined || known.revision <= batchJob.revision) return batchJob;
+  // The stream was faster, and does not tell these.
+  const { holds, estimatedFinishAt } = batchJob;
+  return { ...known, holds, ...(estimatedFinishAt === undefined ? {} : { estimatedFinishAt }) };
 }
 
 /** Asks for the job again at once, such as after a command on it. */
@@ -44,12 +47,19 @@ export function useJob(
   onJob: (job: BatchJob) => void = () => {},
 ): { job: BatchJob | undefined; refusal: Refusal | undefined; isGone: boolean } {
   const [isGone, setGone] = useState(false);
-  const { data, refusal, isStale } = useLoad(
-    keyOf(id),
-    (signal) => loadJob(id, signal),
-    (job) => (job !== undefined && hasEnded(job) ? undefined : refreshMs),
-  );
+  const { data, refusal, isStale } = useLoad(keyOf(id), (signal) => loadJob(id, signal));
   const job = isStale ? undefined : data;
+  const isLive = job === undefined || !hasEnded(job);
+  // By a clock of its own: that of the cache begins anew with each word of the stream, and would never come to its end.
+  useEffect(() => {
+    if (!isLive) return;
+    const refresh = setInterval(() => {
+      if (document.visibilityState === "visible") {
+        void loaded.refetchQueries({ queryKey: keyOf(id) }, { cancelRefetch: false });
+      }
+    }, refreshMs);
+    return () => clearInterval(refresh);
+  }, [id, isLive]);
   const isThere = job !== undefined;
   useEffect(() => {
     if (!isThere) return;

@@ -7,6 +7,9 @@ import { useLoad } from "./use-load.ts";
 /** What a call is taken to last until somebody says otherwise. */
 export const usualCallSeconds = 120;
 
+/** What is left gets less while the job runs. */
+const refreshMs = 30_000;
+
 /** What is left of the job as the service plans it: from now on, from its own time, or from another one. */
 export function usePlan(
   job: BatchJob,
@@ -25,6 +28,7 @@ export function usePlan(
         },
         { signal },
       ),
+    () => refreshMs,
   );
   return data;
 }

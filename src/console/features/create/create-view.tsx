@@ -94,7 +94,7 @@ function NewJob({ first }: { first: Settings }) {
     if (state.kind !== "read") return "Choose a file of contacts first.";
     if (state.reviewed?.check === undefined) return "Say first how the file is to be read.";
     if (ready === 0) return "No row of the file has a valid phone number.";
-    return Object.keys(found).length > 0 ? "Some settings of the job need another look." : "";
+    return Object.values(found)[0] ?? "";
   }
 
   async function review(): Promise<string | Said> {

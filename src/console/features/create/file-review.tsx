@@ -5,10 +5,10 @@ import { RegionField } from "../../ui/form/region-field.tsx";
 import { count, counted } from "../../ui/format/numbers.ts";
 import { Loading, Notice } from "../../ui/page/notice.tsx";
 import { ColumnTable } from "./column-table.tsx";
-import type { Check } from "./file/check.ts";
+import type { Check, Region } from "./file/check.ts";
 import type { ChosenFile } from "./file/chosen-file.ts";
 import type { HowToRead } from "./file/worker.ts";
-import { FirstRows } from "./first-rows.tsx";
+import { FirstRows, whyNot } from "./first-rows.tsx";
 import preview from "./preview.module.css";
 import css from "./tallies.module.css";
 import type { Choice, Reviewed } from "./use-file.ts";
@@ -39,14 +39,16 @@ export function FileReview(props: {
           />
         )}
       </div>
-      <Above above={above} onChange={(next) => props.onLayOut({ sheet, above: next, withHidden })} />
-      <RegionField
-        id="phone-region"
-        regions={props.regions}
-        region={region}
-        none="No country: they are not sent"
-        onChange={(next) => props.onJudge({ columns, region: next })}
-      />
+      <div class="when">
+        <Above above={above} onChange={(next) => props.onLayOut({ sheet, above: next, withHidden })} />
+        <RegionField
+          id="phone-region"
+          regions={props.regions}
+          region={region}
+          none="No country: they are not sent"
+          onChange={(next) => props.onJudge({ columns, region: next })}
+        />
+      </div>
       {region === "" && (check?.counts.invalid_phone_format ?? 0) > 0 && (
         <Notice tone="warning">
           Not every number begins with a plus sign. Choose the country above if they are as people write them
@@ -68,8 +70,8 @@ export function FileReview(props: {
       {check === undefined && problem === undefined && <Loading what="the result of the check" />}
       {check !== undefined && (
         <>
-          <FirstRows check={check} columns={columns} />
-          <Result check={check} file={props.file} />
+          <FirstRows check={check} columns={columns} region={region} />
+          <Result check={check} region={region} file={props.file} />
         </>
       )}
     </>
@@ -111,7 +113,7 @@ const Switch = (props: { isOn: boolean; onChange: (isOn: boolean) => void; words
 export const leftOut = ({ counts }: Check): number =>
   Object.values(counts).reduce((sum, each) => sum + each, 0);
 
-function Result({ check, file }: { check: Check; file: ChosenFile }) {
+function Result({ check, region, file }: { check: Check; region: Region; file: ChosenFile }) {
   const found = leftOut(check);
   return (
     <div class="stack" role="status">
@@ -122,7 +124,7 @@ function Result({ check, file }: { check: Check; file: ChosenFile }) {
             {counted(found, "row")} will not be sent
             {found > check.bad.length ? `; the first ${check.bad.length} of them` : ""}
           </summary>
-          <BadRows check={check} />
+          <BadRows check={check} region={region} />
         </details>
       )}
       {found > 0 && <SaveRejected file={file} />}
@@ -149,7 +151,7 @@ export const Tallies = ({ check }: { check: Check }) => (
   </ul>
 );
 
-const BadRows = ({ check }: { check: Check }) => (
+const BadRows = ({ check, region }: { check: Check; region: Region }) => (
   <div
     class={`${preview.scroll} ${preview.short}`}
     role="region"
@@ -167,13 +169,11 @@ const BadRows = ({ check }: { check: Check }) => (
         </tr>
       </thead>
       <tbody>
-        {check.bad.map(({ line, phone, field, rule }) => (
-          <tr key={line}>
-            <td class="number">{count(line)}</td>
-            <td>{phone === "" ? <span class="quiet">empty</span> : <bdi>{phone}</bdi>}</td>
-            <td>
-              {field || "The row"} {rule}
-            </td>
+        {check.bad.map((row) => (
+          <tr key={row.line}>
+            <td class="number">{count(row.line)}</td>
+            <td>{row.phone === "" ? <span class="quiet">empty</span> : <bdi>{row.phone}</bdi>}</td>
+            <td>{whyNot(row, region)}</td>
           </tr>
         ))}
       </tbody>

@@ -1,10 +1,17 @@
 import type { ReadAs } from "../../../files/titles.ts";
 import { count } from "../../ui/format/numbers.ts";
-import type { Check } from "./file/check.ts";
+import type { BadRow, Check, Region } from "./file/check.ts";
 import css from "./preview.module.css";
 
+/** Why a row is not sent, in the words of whoever may do something about it. */
+export const whyNot = ({ reason, phone, field, rule }: BadRow, region: Region): string =>
+  reason === "invalid_phone_format" && region === "" && /^[^+]/.test(phone)
+    ? "Without a plus sign its country must be chosen above"
+    : `${field || "the row"} ${rule}`;
+
 /** The first rows as they will be sent, or why they will not. */
-export function FirstRows({ check, columns }: { check: Check; columns: readonly ReadAs[] }) {
+export function FirstRows(props: { check: Check; columns: readonly ReadAs[]; region: Region }) {
+  const { check, columns, region } = props;
   const has = (role: ReadAs["role"]) => columns.some((column) => column.role === role);
   const keys = columns.flatMap(({ role, key }) => (role === "field" ? [key] : []));
   const width = 1 + Number(has("name")) + Number(has("timezone")) + keys.length;
@@ -33,7 +40,8 @@ export function FirstRows({ check, columns }: { check: Check; columns: readonly 
               <td class="number">{count(row.line)}</td>
               {"bad" in row ? (
                 <td colSpan={width}>
-                  <bdi>{row.bad.phone}</bdi> <span class="problem">is not sent: {row.bad.rule}</span>
+                  <bdi>{row.bad.phone}</bdi>{" "}
+                  <span class="problem">is not sent: {whyNot(row.bad, region)}</span>
                 </td>
               ) : (
                 <>

@@ -127,7 +127,10 @@ function NoJobs({ address, next }: { address: ListAddress; next: string }) {
     <Empty title="There are no jobs yet.">
       {mayChange() ? (
         <>
-          <p>A job is a list of contacts to call, with a time to start. It begins with a CSV file.</p>
+          <p>
+            A job is a list of contacts to call, with a time to start. It begins with a workbook or a CSV
+            file.
+          </p>
           <a class="button primary" href={href(["jobs", "new"])}>
             Create the first job
           </a>

@@ -11,8 +11,11 @@ import { type ListAddress, addressOf, filterOf } from "./address.ts";
 export type LivePage = { readonly rows: readonly Row[]; readonly nextPageToken: string };
 export type Row = { readonly id: string; readonly job: Signal<BatchJob> };
 
-/** Jobs come as fast as the stream brings them; the screen follows at this pace. */
-const paintMs = 250;
+/**
+ * Jobs come as fast as the stream brings them; the screen follows at this pace: a longer list, whose lines are laid out
+ * together, at a slower one, so that none takes much of a machine.
+ */
+const paintMs = (rows: number): number => Math.max(250, 2 * rows);
 
 /** How long until the list itself is asked for again, for jobs that are new, gone, or in another status by now. */
 const refreshMs = (answer: ListBatchJobsResponse | undefined): number =>
@@ -63,7 +66,7 @@ function updated(known: Map<string, Signal<BatchJob>>, job: BatchJob): Signal<Ba
 /** Asks for the list, and for how many there are, at once. */
 export const relist = (): void => void loaded.invalidateQueries({ queryKey: ["jobs"] });
 
-/** Brings what the stream says to the rows, all that has come in `paintMs` at once; answers how to end that. */
+/** Brings what the stream says to the rows, all that has come meanwhile at once; answers how to end that. */
 function follow(ids: readonly string[], known: Map<string, Signal<BatchJob>>): () => void {
   if (ids.length === 0) return () => {};
   const stop = new AbortController();
@@ -71,7 +74,7 @@ function follow(ids: readonly string[], known: Map<string, Signal<BatchJob>>): (
   const paint = setInterval(() => {
     for (const job of waiting.values()) if (known.has(job.batchJobId)) updated(known, job);
     waiting.clear();
-  }, paintMs);
+  }, paintMs(ids.length));
   stop.signal.addEventListener("abort", () => clearInterval(paint));
   watchJobs(ids, { onJob: (job) => waiting.set(job.batchJobId, job), onGone: relist }, stop.signal);
   return () => stop.abort();

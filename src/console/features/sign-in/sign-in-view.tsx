@@ -53,7 +53,7 @@ export function SignInView() {
           id="api-key"
           label="API key"
           problem={problem}
-          hint="Kept by the browser until you sign out or close it, where no script can read it."
+          hint="An admin of your organization makes one for you. The browser keeps it until you sign out or close it, where no script reads it."
         >
           <input
             {...describedBy("api-key", problem)}

@@ -1500,6 +1500,14 @@ const vitals: Mutant[] = [
     title: "of an organization that may lease no more takes over what was leased, and leases nothing else",
   },
   {
+    guard: "what is left of refused requests is read slowly, of all together",
+    file: "src/rpc/http/rests.ts",
+    text: "left = Math.min(mostAtOnce, left + mostAtOnce);",
+    instead: "left = Infinity;",
+    test: "test/rpc/rests.test.ts",
+    title: "are read no faster than costs others nothing",
+  },
+  {
     guard: "the requests of one connection are begun one after the other",
     file: "src/rpc/http/in-order.ts",
     text: "if (!lane.isBusy) start();",

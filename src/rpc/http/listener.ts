@@ -11,7 +11,8 @@ import { createDownloads } from "./download.ts";
 import { createStrangers, wantedOf, type Wanted } from "../gate/strangers.ts";
 import { createUploads, isUpload } from "./upload.ts";
 import type { OpenDoor } from "./pages/door.ts";
-import { connectionOf, cutOff, onceWritten } from "./over-http2.ts";
+import { connectionOf, onceWritten } from "./over-http2.ts";
+import { createRests } from "./rests.ts";
 import { pathOf, patternOf, type ServedPath } from "./paths.ts";
 import { createHttpServer } from "./server.ts";
 import { findAddressThrough } from "../gate/caller-address.ts";
@@ -36,9 +37,6 @@ export type HttpListener = Listener & {
   readonly paths: readonly ServedPath[];
 };
 
-/** A client that was answered while it still sends has this long to see why. */
-const farewellMs = 10_000;
-
 const usualKeepAliveMs = 5_000;
 
 /**
@@ -59,6 +57,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
   const cors = createCors(corsOrigins);
 
   const inOrder = createOrder();
+  const readAway = createRests();
 
   function receive(request: IncomingMessage, response: ServerResponse): void {
     // Nobody listens to a request that waits, or that was answered, when its client goes.
@@ -94,10 +93,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
 
   function answer(request: IncomingMessage, response: ServerResponse, settled: () => void): void {
     // What is left of a body that nobody wanted.
-    onceWritten(request, response, () => {
-      request.resume();
-      if (!request.complete) setTimeout(() => request.complete || cutOff(request), farewellMs).unref();
-    });
+    onceWritten(request, response, () => readAway(request));
     // Answers are about people; what may be kept says so itself.
     response.setHeader("cache-control", "no-store");
     if (!server.listening || isAged(request)) response.setHeader("connection", "close");

@@ -76,10 +76,13 @@ export function connectionOf(request: IncomingMessage): Connection {
   };
 }
 
-/** Calls back once all of the answer is written. Node's response over HTTP/2 "finishes" when its stream is closed. */
+/**
+ * Calls back once all of the answer is written, before Node's own listeners. Its response over HTTP/2 "finishes" when
+ * its stream is closed.
+ */
 export function onceWritten(request: IncomingMessage, response: ServerResponse, then: () => void): void {
   const stream = streamOf(request);
-  if (stream === undefined) response.once("finish", then);
+  if (stream === undefined) response.prependOnceListener("finish", then);
   else stream.once("finish", then);
 }
 

@@ -9,7 +9,6 @@ import { loadavg } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type CDPSession, type Page, chromium } from "playwright-core";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { runWorker } from "../src/worker/run-worker.ts";
@@ -38,17 +37,8 @@ const headers = (service: FreshService) => ({ authorization: `Bearer ${service.a
 /** Calls of up to 2 s in the background, so many at once. */
 function startCalls(service: FreshService, concurrency: number): AsyncDisposable {
   const stop = new AbortController();
-  const transport = createGrpcTransport({
-    baseUrl: `http://${service.grpcAddress}`,
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", headers(service).authorization);
-        return next(request);
-      },
-    ],
-  });
   const working = runWorker({
-    client: createClient(ContactWorkerService, transport),
+    client: createClient(ContactWorkerService, service.transport),
     concurrency,
     call: simulatedDialer({ seed: 1, longestMs: 2_000 }),
     signal: stop.signal,

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, type Transport, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { generateApiKey } from "../src/domain/api-key.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
@@ -16,6 +16,8 @@ import { withPostgres } from "./measure.ts";
 export type Servers = AsyncDisposable & { readonly databaseUrl: string; readonly redisUrl: string };
 
 export type FreshService = Servers & {
+  /** What clients of its services call through, under its key. */
+  readonly transport: Transport;
   readonly client: Client<typeof BatchJobService>;
   readonly pid: number;
   readonly apiKey: string;
@@ -89,6 +91,7 @@ export async function startFreshService(
   });
   const running = stack.move();
   return {
+    transport,
     client: createClient(BatchJobService, transport),
     pid: child.pid ?? 0,
     apiKey,

@@ -1,7 +1,6 @@
 // How late an event comes to those who watch the log, from its commit, and what a stream costs that is told nothing.
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { EventService } from "../src/gen/callsheet/v1/event_service_pb.ts";
 import { type FreshService, startFreshService } from "./fresh-service.ts";
 import { cpuSecondsOf, postgresCpuSeconds, withPostgres } from "./measure.ts";
@@ -9,24 +8,10 @@ import { type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
 const perSecond = 100;
 
-const eventsOf = ({ grpcAddress, apiKey }: FreshService) =>
-  createClient(
-    EventService,
-    createGrpcTransport({
-      baseUrl: `http://${grpcAddress}`,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set("authorization", `Bearer ${apiKey}`);
-          return next(request);
-        },
-      ],
-    }),
-  );
-
 /** Streams of what comes, each of which has told where the log ends; they note when each number came. */
 async function watch(service: FreshService, streams: number, onEvent: (sequence: number) => void) {
   const stop = new AbortController();
-  const events = eventsOf(service);
+  const events = createClient(EventService, service.transport);
   const running: Promise<void>[] = [];
   for (let i = 0; i < streams; i += 1) {
     const begun = Promise.withResolvers<void>();

@@ -6,7 +6,6 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { WebhookService } from "../src/gen/callsheet/v1/webhook_service_pb.ts";
 import { type FreshService, startFreshService } from "./fresh-service.ts";
 import { cpuSecondsOf, forgetPeak, memoryOf, withPostgres } from "./measure.ts";
@@ -35,20 +34,6 @@ async function startReceiver(onBody: (body: Body) => void, { isDead = false } = 
   };
 }
 
-const webhooksOf = ({ grpcAddress, apiKey }: FreshService) =>
-  createClient(
-    WebhookService,
-    createGrpcTransport({
-      baseUrl: `http://${grpcAddress}`,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set("authorization", `Bearer ${apiKey}`);
-          return next(request);
-        },
-      ],
-    }),
-  );
-
 /** Writes so many attempts that have ended into the log, in one commit. */
 const endAttempts = ({ databaseUrl }: FreshService, count: number) =>
   withPostgres(databaseUrl, async (client) => {
@@ -76,7 +61,7 @@ async function drain(count: number): Promise<Sample> {
     for (const { sequence } of data.events ?? []) seen.add(Number(sequence));
     if (seen.size === count) all.resolve();
   });
-  const webhooks = webhooksOf(service);
+  const webhooks = createClient(WebhookService, service.transport);
   await webhooks.createWebhookEndpoint({ url: receiver.url, types: ["contact.attempt_ended"] });
   await endAttempts(service, Math.ceil(count / 20));
   // The first of it are the warm-up.
@@ -110,7 +95,7 @@ async function besideDead(seconds: number, { isDead }: { isDead: boolean }): Pro
     lateMs.push(Date.now() - Date.parse(data.occurredAt));
   });
   await using other = await startReceiver(() => {}, { isDead });
-  const webhooks = webhooksOf(service);
+  const webhooks = createClient(WebhookService, service.transport);
   for (const { url } of [live, other]) {
     await webhooks.createWebhookEndpoint({ url, types: ["batch_job.created"] });
   }

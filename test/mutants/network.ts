@@ -31,7 +31,7 @@ export const network: Mutant[] = [
   },
   {
     guard: "a TLS file that is no regular file is refused by that name",
-    file: "src/rpc/tls/files.ts",
+    file: "src/domain/regular-file.ts",
     text: 'if (!found.isFile()) throw new Error("it is no regular file");',
     instead: "",
     test: tls,

@@ -1,4 +1,4 @@
-import { Client } from "pg";
+import { createLoneClient } from "./lone-client.ts";
 
 export type Addresses = {
   /** DATABASE_URL. */
@@ -39,13 +39,7 @@ type Connection = AsyncDisposable & { ask(text: string): Promise<string> };
 const patienceMs = 5_000;
 
 async function connectTo(url: string, name: string): Promise<Connection> {
-  const client = new Client({
-    connectionString: url,
-    application_name: "callsheet",
-    connectionTimeoutMillis: patienceMs,
-    query_timeout: patienceMs,
-  });
-  client.on("error", () => {});
+  const client = createLoneClient(url, patienceMs);
   try {
     await client.connect();
   } catch (error) {

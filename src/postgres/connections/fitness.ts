@@ -1,4 +1,4 @@
-import { Client } from "pg";
+import { createLoneClient } from "./lone-client.ts";
 import { checkUrlFiles } from "./url-files.ts";
 
 /** A connection may have to be made through a tunnel, with TLS and a slow name server. */
@@ -32,13 +32,7 @@ const look = `
 /** Connects, and looks whether the service can work there. `obstacleOf` says what that which it throws means. */
 export async function checkDatabase(url: string, variable: UrlVariable = "DATABASE_URL"): Promise<void> {
   checkUrlFiles(url, variable);
-  const client = new Client({
-    connectionString: url,
-    application_name: "callsheet",
-    connectionTimeoutMillis: connectTimeoutMs,
-    query_timeout: connectTimeoutMs,
-  });
-  client.on("error", () => {});
+  const client = createLoneClient(url, connectTimeoutMs);
   try {
     await client.connect();
     const { rows } = await client.query<Look>(look);

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { checkRegularFile, fileFaultOf } from "../../domain/regular-file.ts";
 import type { UrlVariable } from "./fitness.ts";
 
 /** What a file must hold that a parameter of a URL names, and what throws where it does not. */
@@ -7,12 +8,6 @@ const certificates = { what: "certificates in PEM", read: (text: string) => new 
 const key = { what: "a private key in PEM that needs no passphrase", read: createPrivateKey };
 
 const parameters = Object.entries({ sslrootcert: certificates, sslcert: certificates, sslkey: key });
-
-const reasons: Record<string, string> = {
-  ENOENT: "there is no such file",
-  EACCES: "this user may not read it",
-  ENXIO: "it is no regular file",
-};
 
 /** Throws a sentence if a file that the URL names for TLS cannot be used: the driver would name neither. */
 export function checkUrlFiles(url: string, variable: UrlVariable): void {
@@ -26,8 +21,7 @@ export function checkUrlFiles(url: string, variable: UrlVariable): void {
     try {
       text = readRegularFile(path);
     } catch (error) {
-      const { code = "", message } = error as NodeJS.ErrnoException;
-      throw fault(reasons[code] ?? message, error);
+      throw fault(fileFaultOf(error), error);
     }
     try {
       read(text);
@@ -37,13 +31,10 @@ export function checkUrlFiles(url: string, variable: UrlVariable): void {
   }
 }
 
-/** Reads nothing that is no file: a pipe would be waited for without end. */
 function readRegularFile(path: string): string {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const found = fstatSync(file);
-    if (found.isDirectory()) throw new Error("it is a directory");
-    if (!found.isFile()) throw new Error("it is no regular file");
+    checkRegularFile(fstatSync(file));
     return readFileSync(file, "utf8");
   } finally {
     closeSync(file);

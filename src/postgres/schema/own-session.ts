@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { Client } from "pg";
+import { createLoneClient } from "../connections/lone-client.ts";
 import type { Database } from "../connections/database.ts";
 
 const patienceMs = 5_000;
@@ -29,13 +29,7 @@ export async function inOwnSession<T>(
 }
 
 async function endProcess(url: string, pid: number | undefined): Promise<void> {
-  const client = new Client({
-    connectionString: url,
-    application_name: "callsheet",
-    connectionTimeoutMillis: patienceMs,
-    query_timeout: patienceMs,
-  });
-  client.on("error", () => {});
+  const client = createLoneClient(url, patienceMs);
   try {
     await client.connect();
     await client.query("select pg_terminate_backend($1)", [pid]);

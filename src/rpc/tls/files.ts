@@ -1,6 +1,7 @@
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { constants, open } from "node:fs/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { checkRegularFile, fileFaultOf } from "../../domain/regular-file.ts";
 import { patiently } from "../../timing/patience.ts";
 
 /** Where the certificate and its key are, in PEM, and whose certificates clients must then have. */
@@ -28,18 +29,10 @@ const settings = {
 
 type Part = keyof typeof settings;
 
-const reasons: Record<string, string> = {
-  ENOENT: "there is no such file",
-  EACCES: "this user may not read it",
-  ENXIO: "it is no regular file",
-};
-
-/** Reads a file as latin1, and nothing that is no file: a pipe would be waited for without end. */
+/** Reads a file as latin1, and nothing that is no file. */
 export async function readRegularFile(path: string): Promise<string> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const found = await file.stat();
-  if (found.isDirectory()) throw new Error("it is a directory");
-  if (!found.isFile()) throw new Error("it is no regular file");
+  checkRegularFile(await file.stat());
   return await file.readFile("latin1");
 }
 
@@ -90,8 +83,7 @@ export async function readIdentity(
     try {
       return await reader.read(files[part] ?? "");
     } catch (cause) {
-      const { code = "", message } = cause as NodeJS.ErrnoException;
-      throw fault(part, reasons[code] ?? message, cause);
+      throw fault(part, fileFaultOf(cause), cause);
     }
   }
 

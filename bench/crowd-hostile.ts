@@ -21,7 +21,14 @@ const random = createRandom(17);
 const nobodys = () => `Bearer cs_${randomBytes(32).toString("base64url")}`;
 const ids = Array.from({ length: 20 }, () => crypto.randomUUID());
 /** Nothing of it is anybody's. */
-const words = { jobIds: ids, leaseIds: ids, pageTokens: ids, apiKeyIds: ids, endpointIds: ids, importIds: ids };
+const words = {
+  jobIds: ids,
+  leaseIds: ids,
+  pageTokens: ids,
+  apiKeyIds: ids,
+  endpointIds: ids,
+  importIds: ids,
+};
 
 const counts = new Map<string, number>();
 const note = (answer: string) => void counts.set(answer, (counts.get(answer) ?? 0) + 1);

@@ -102,6 +102,30 @@ describe("a body that is not the message", () => {
   });
 });
 
+describe("a body that is not the message and ends after its call's deadline", () => {
+  const text = bytes(0x12, 2, 0xc3, 0x28);
+  test.each([
+    ["Connect", "application/proto", text],
+    ["gRPC-Web", "application/grpc-web+proto", encodeEnvelope(0, text)],
+  ])("is not quoted, nor an error of ours: %s", async (_, type, body) => {
+    async function* late() {
+      yield body.subarray(0, 1);
+      // A call that has been answered took longer than a deadline of a millisecond.
+      await postJson("{}");
+      yield body.subarray(1);
+    }
+    const response = await fetch(`${service.httpUrl}${path}`, {
+      method: "POST",
+      headers: { authorization, "content-type": type, "connect-timeout-ms": "1", "grpc-timeout": "1m" },
+      body: ReadableStream.from(late()),
+      duplex: "half",
+    });
+    const answer = await response.text();
+    expect(answer).not.toContain("parse");
+    expect(answer).toMatch(type === "application/proto" ? /invalid_argument/ : /grpc-status: 3/);
+  });
+});
+
 describe("a duration that JSON cannot spell", () => {
   test.each([
     ["30 days and too many nanoseconds", { seconds: 2_592_000n, nanos: 2_000_000_000 }],

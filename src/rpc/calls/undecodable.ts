@@ -7,15 +7,15 @@ const sentence = ({ typeName }: DescMessage) => `the request is not a valid ${ty
 export const undecodable = (desc: DescMessage) => new ConnectError(sentence(desc), Code.InvalidArgument);
 
 /**
- * Makes a Connect server give that answer too. It calls such bytes Internal and quotes its parser; the context, which
- * is aborted with the error before that is written, is the only place to reach it for all protocols and kinds of
- * method.
+ * Makes a Connect server give that answer too. It calls such bytes Internal and quotes its parser. It aborts the
+ * context with the error before it writes it: the only place to reach it for all protocols and kinds of method. (The
+ * signal does not tell of it where the call's deadline had passed before its bytes were there.)
  */
-export function blameCaller({ method, signal }: HandlerContext): void {
-  const correct = () => {
-    const error: unknown = signal.reason;
-    if (!(error instanceof ConnectError) || !error.rawMessage.startsWith("parse binary: ")) return;
-    Object.assign(error, { code: Code.InvalidArgument, rawMessage: sentence(method.input) });
+export function blameCaller(context: HandlerContext & { abort?(reason?: unknown): void }): void {
+  const { abort, method } = context;
+  context.abort = (reason) => {
+    if (reason instanceof ConnectError && reason.rawMessage.startsWith("parse binary: "))
+      Object.assign(reason, { code: Code.InvalidArgument, rawMessage: sentence(method.input) });
+    abort?.(reason);
   };
-  signal.addEventListener("abort", correct, { once: true });
 }

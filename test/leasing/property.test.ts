@@ -1,17 +1,17 @@
 import * as fc from "fast-check";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Outcome } from "../../src/domain/contacts/contact.ts";
 import { breaches } from "../support/breaches.ts";
 import { onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
-import { startParts } from "../support/parts.ts";
+import { type Parts, startParts } from "../support/parts.ts";
 import { expectAsModelled } from "./invariants.ts";
 import { createJob, jobSteps, openIn } from "./job-steps.ts";
 import { leaseSteps } from "./lease-steps.ts";
 import { lease, limitOrganization, report } from "./leases.ts";
 import { type Model, createModel, zoneHours } from "./model.ts";
 import type { Real } from "./step.ts";
-import { expire, makeRetriesDue, sweepOnce, timeSteps } from "./time-steps.ts";
+import { end, expire, makeRetriesDue, sweepOnce, timeSteps } from "./time-steps.ts";
 
 /*
  * A failure prints its seed. PROPERTY_SEED=<seed> runs that seed again and shrinks what fails; PROPERTY_SECONDS=<n>
@@ -21,6 +21,8 @@ const seed = process.env["PROPERTY_SEED"];
 const seconds = Number(process.env["PROPERTY_SECONDS"] ?? 8);
 const stepsPerRun = 80;
 const runsPerSeed = 10;
+/** After that a replay tells the shortest failure that it has come to. */
+const replayMs = 300_000;
 const organizationLimit = 4;
 
 /** Works every job that was started to its end, as workers and passes do. Answers those that do not end. */
@@ -52,23 +54,45 @@ async function workOff(model: Model, real: Real): Promise<readonly string[]> {
   return inHand().map(({ id }) => id);
 }
 
+let first: Parts;
+let second: Parts;
+const stack = new AsyncDisposableStack();
+beforeAll(async () => {
+  first = stack.use(await startParts({ chunkSize: 3 }));
+  second = stack.use(await startParts({ beside: first, chunkSize: 2 }));
+});
+afterAll(() => stack.disposeAsync());
+
+/** Two replicas, for a caller of an organization that has nothing yet. */
+async function startReal(): Promise<Real> {
+  const caller = await makeCaller(first);
+  await limitOrganization({ ...first, caller }, organizationLimit);
+  return {
+    replicas: [
+      { ...first, caller },
+      { ...second, caller },
+    ],
+  };
+}
+
+const broken = (model: Model, { replicas: [parts] }: Real) => breaches(parts, [...model.jobs.keys()]);
+
+test("the end of a job that ended at its end is left where it was", async () => {
+  const real = await startReal();
+  const model = createModel(organizationLimit);
+  await createJob(model, real, { count: 3, limit: 3, maxAttempts: 1, retryOn: ["busy"], isStarted: true });
+  for (const on of [0, 1] as const) await end(model, real, { which: 0, on: [on], asking: [] });
+  await expectAsModelled(real.replicas[0], model);
+  expect(await broken(model, real)).toEqual({});
+});
+
 test(
   "whatever workers, commands and losses do, Postgres holds what the model says, and every job comes to its end",
   async () => {
-    await using first = await startParts({ chunkSize: 3 });
-    await using second = await startParts({ beside: first, chunkSize: 2 });
-
     const property = fc.asyncProperty(
       fc.commands([...jobSteps, ...leaseSteps, ...timeSteps], { maxCommands: stepsPerRun, size: "max" }),
       async (commands) => {
-        const caller = await makeCaller(first);
-        const real: Real = {
-          replicas: [
-            { ...first, caller },
-            { ...second, caller },
-          ],
-        };
-        await limitOrganization(real.replicas[0], organizationLimit);
+        const real = await startReal();
         const model = createModel(organizationLimit);
         const retryOn: Outcome[] = ["busy", "unknown"];
         await createJob(model, real, { count: 8, limit: 3, maxAttempts: 3, retryOn, isStarted: true });
@@ -77,15 +101,17 @@ test(
         await createJob(model, real, { ...some, isStarted: true, openZones: [0, 1] });
         await fc.asyncModelRun(() => ({ model, real }), commands);
         expect(await workOff(model, real)).toEqual([]);
-        expect(await breaches(real.replicas[0], [...model.jobs.keys()])).toEqual({});
+        expect(await broken(model, real)).toEqual({});
       },
     );
-    const end = performance.now() + (seed === undefined ? seconds * 1_000 : 0);
+    const enough = performance.now() + (seed === undefined ? seconds * 1_000 : 0);
     let next = seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(seed);
     do {
-      await fc.assert(property, { seed: next, numRuns: runsPerSeed, endOnFailure: seed === undefined });
+      const replay = { plugins: [fc.interruptAfterTimeLimit(replayMs, { failOnInterrupt: true })] };
+      const how = seed === undefined ? { endOnFailure: true } : replay;
+      await fc.assert(property, { seed: next, numRuns: runsPerSeed, ...how });
       next += 1;
-    } while (performance.now() < end);
+    } while (performance.now() < enough);
   },
   seed === undefined ? (seconds + 120) * 1_000 : 600_000,
 );

@@ -24,6 +24,8 @@ import {
 
 const noId = "00000000-0000-0000-0000-000000000000";
 const past = sql<Date>`clock_timestamp() - interval '1 second'`;
+/** So late that an end which is moved to it lies after all that was done before, however fast the steps come. */
+const justNow = sql<Date>`clock_timestamp() - interval '1 millisecond'`;
 
 /** Workers die: the time of their leases is over. */
 async function crash(model: Model, { replicas: [parts] }: Real, chosen: readonly number[]): Promise<void> {
@@ -65,30 +67,37 @@ export async function sweepOnce(model: Model, { replicas }: Real, on: 0 | 1): Pr
   model.sweep();
 }
 
-/** The end of a job comes, and is found by replicas, while workers ask for contacts. What they got came before. */
-const end = step(
-  "end",
-  fc.record({
-    which,
-    on: fc.array(replica, { minLength: 1, maxLength: 2 }),
-    asking: fc.array(worker, { maxLength: 2 }),
-  }),
-  async (model: Model, real: Real, { which: n, on, asking }) => {
-    const job = jobAt(model, n);
-    const [{ db }] = real.replicas;
-    async function letEnd(): Promise<void> {
-      await db.updateTable("batch_jobs").set({ end_at: past }).where("id", "=", job.id).execute();
-      // Leases lock the job for a moment.
-      while ((await dueEnds(db, 1)).length > 0) {
-        await Promise.all(on.map((i) => runEndPass(real.replicas[i])));
-      }
+type Endings = { which: number; on: (0 | 1)[]; asking: { replica: 0 | 1; maxContacts: number }[] };
+
+/**
+ * The end of a job comes, and is found by replicas, while workers ask for contacts. What they got came before. That of
+ * a job that has ended is not moved, as no command moves it: it tells why contacts may be open.
+ */
+export async function end(model: Model, real: Real, { which: n, on, asking }: Endings): Promise<void> {
+  const job = jobAt(model, n);
+  const [{ db }] = real.replicas;
+  async function letEnd(): Promise<void> {
+    await db
+      .updateTable("batch_jobs")
+      .set({ end_at: justNow })
+      .where("id", "=", job.id)
+      .where("finished_at", "is", null)
+      .execute();
+    // Leases lock the job for a moment.
+    while ((await dueEnds(db, 1)).length > 0) {
+      await Promise.all(on.map((i) => runEndPass(real.replicas[i])));
     }
-    const [leases] = await Promise.all([leaseAll(real, asking), letEnd()]);
-    model.open(leases);
-    model.end(job);
-  },
-  hasJobs,
-);
+  }
+  const [leases] = await Promise.all([leaseAll(real, asking), letEnd()]);
+  model.open(leases);
+  model.end(job);
+}
+
+const endings = fc.record({
+  which,
+  on: fc.array(replica, { minLength: 1, maxLength: 2 }),
+  asking: fc.array(worker, { maxLength: 2 }),
+});
 
 async function flush({ replicas: [{ redis, prefix }] }: Real): Promise<void> {
   await removeKeysUnder(redis, prefix);
@@ -102,6 +111,6 @@ export const timeSteps: fc.Arbitrary<Step>[] = [
   ...times(3, step("expire", fc.array(replica, { minLength: 1, maxLength: 2 }), expire)),
   ...times(3, step("retries are due", nothing, makeRetriesDue)),
   ...times(3, step("sweep", replica, sweepOnce)),
-  end,
+  step("end", endings, end, hasJobs),
   step("Redis loses everything", nothing, (_, real) => flush(real)),
 ];

@@ -11,7 +11,8 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
     select job_id, number, array_agg(attempt order by attempt) from all_attempts where ${isOf}
     group by 1, 2 having max(attempt) <> count(*)`,
   "every contact of a job that has ended is final": sql`
-    select c.job_id, c.number, c.status from (select * from ${currentContacts} as contacts where ${isOf}) as c
+    select c.job_id, c.number, c.status, b.status as job_status, b.failure_reason, b.finished_at, b.end_at
+    from (select * from ${currentContacts} as contacts where ${isOf}) as c
     join batch_jobs b on b.id = c.job_id
     where b.status in ('completed', 'failed') and c.status in ('pending', 'dialing', 'waiting_retry')
       and (b.end_at is null or b.end_at > b.finished_at) and b.failure_reason is distinct from 'start_missed'`,

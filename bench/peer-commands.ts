@@ -1,5 +1,5 @@
 // What peers do to one job that waits for its time: have it run now, or at another time.
-import { type Job, Queue } from "bullmq";
+import { Queue } from "bullmq";
 import { Logger, makeWorkerUtils } from "graphile-worker";
 import { Pool } from "pg";
 import type { Commands } from "./commands.ts";
@@ -16,7 +16,7 @@ const inBatches = function* (count: number, size: number): Generator<number[]> {
 /** Its jobs have been read before: a command is one script. */
 export async function bullmqCommands({ redisUrl }: Servers, count: number): Promise<Commands> {
   const queue = new Queue("calls", { connection: connectionOf(redisUrl) });
-  const jobs: Job[] = [];
+  const jobs: Awaited<ReturnType<InstanceType<typeof Queue>["addBulk"]>> = [];
   for (const batch of inBatches(count, 1_000)) {
     const added = batch.map((i) => ({ name: "call", data: { i }, opts: { delay: dayMs } }));
     jobs.push(...(await queue.addBulk(added)));
@@ -37,7 +37,7 @@ export async function graphileCommands({ databaseUrl }: Servers, count: number):
   const runAt = new Date(Date.now() + dayMs);
   for (const batch of inBatches(count, 5_000)) {
     const added = await utils.addJobs(batch.map((i) => ({ identifier: "call", payload: { i }, runAt })));
-    ids.push(...added.map(({ id }) => id));
+    ids.push(...added.map(({ id }: { id: string }) => id));
   }
   return {
     start: (i) => utils.rescheduleJobs([ids[i] ?? ""], { runAt: new Date() }),

@@ -53,7 +53,7 @@ export const bullmqDelayed: LatePeer = async ({ redisUrl }, times) => {
     );
   }
   const lags = createLags(times);
-  const worker = new Worker<Timed>("calls", async ({ data }) => lags.note(data), {
+  const worker = new Worker("calls", async ({ data }: { data: Timed }) => lags.note(data), {
     connection,
     concurrency: 100,
   });
@@ -79,7 +79,7 @@ export const graphileRunAt: LatePeer = async ({ databaseUrl }, times) => {
     pgPool,
     logger,
     noHandleSignals: true,
-    taskList: { call: (payload) => lags.note(payload as Timed) },
+    taskList: { call: (payload: unknown) => lags.note(payload as Timed) },
     preset: {
       worker: { concurrentJobs: 100, pollInterval: 100, localQueue: { size: 500 }, completeJobBatchDelay: 0 },
     },
@@ -99,9 +99,13 @@ export const pgBossStartAfter: LatePeer = async ({ databaseUrl }, times) => {
     );
   }
   const lags = createLags(times);
-  await boss.work<Timed>("calls", { batchSize: 5_000, pollingIntervalSeconds: 0.5 }, async (jobs) => {
-    for (const { data } of jobs) lags.note(data);
-  });
+  await boss.work(
+    "calls",
+    { batchSize: 5_000, pollingIntervalSeconds: 0.5 },
+    async (jobs: { data: Timed }[]) => {
+      for (const { data } of jobs) lags.note(data);
+    },
+  );
   const seen = await lags.all();
   await boss.stop({ graceful: false });
   return seen;

@@ -67,7 +67,7 @@ export const pgBoss: Peer = async ({ databaseUrl }, total, warmUp) => {
         if (jobs.length === 0) break;
         await boss.complete(
           "calls",
-          jobs.map((job) => job.id),
+          jobs.map((job: { id: string }) => job.id),
         );
         count.done(jobs.length);
       }

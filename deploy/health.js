@@ -1,7 +1,7 @@
 // The health check of the image: ends well if the service beside it is ready, or as another page says that it is given.
 // The service's certificate is taken as it is, since it names the service and not this address. Where the service asks
-// its clients for certificates, it is shown its own; if it does not take that one, its answers are not to be had, and that
-// it answers a handshake must do.
+// its clients for certificates, it is shown its own; if it does not take that one, its answers are not to be had, and
+// that it answers a handshake must do.
 import { readFileSync } from "node:fs";
 import { get as getHttp } from "node:http";
 import { get as getHttps } from "node:https";

@@ -1,6 +1,6 @@
 /**
- * What is said of numbers here is so, whatever the data set says: each line has its reason, and a number by which a test
- * holds it. Country by country in the order of calling codes; a longer prefix is stronger than a shorter one.
+ * What is said of numbers here is so, whatever the data set says: each line has its reason, and a number by which a
+ * test holds it. Country by country in the order of calling codes; a longer prefix is stronger than a shorter one.
  */
 export type Line = {
   /** Digits after the plus sign. What the data set says of longer ones is passed over. */

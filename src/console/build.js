@@ -1,5 +1,5 @@
-// Runs after npm install, and before the tests: builds the console, where its build tool is there. Plain JavaScript, for
-// whatever Node is there.
+// Runs after npm install, and before the tests: builds the console, where its build tool is there. Plain JavaScript,
+// for whatever Node is there.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 

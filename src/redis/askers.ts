@@ -10,7 +10,8 @@ const mostNames = 1_000;
 
 const note = script(`
 -- Notes for a time that contacts are asked for. A longer time that was noted stays.
---   KEYS[1] asked   ARGV[1] now, unix ms   ARGV[2] until when, unix ms   ARGV[3] how many names are kept   ARGV[4...] names
+--   KEYS[1] asked   ARGV[1] now, unix ms   ARGV[2] until when, unix ms
+--   ARGV[3] how many names are kept   ARGV[4...] names
 for i = 4, #ARGV do redis.call("ZADD", KEYS[1], "GT", ARGV[2], ARGV[i]) end
 redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", ARGV[1])
 redis.call("ZREMRANGEBYRANK", KEYS[1], 0, -1 - ARGV[3])

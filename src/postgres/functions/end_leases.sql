@@ -17,8 +17,8 @@
 -- Locks
 --   the organization's row, then the rows of the jobs, then, if anything has ended, the head of the log, all until the
 --   commit. A job that somebody else has locked is passed by, since everybody of the organization would wait for it
---   here. Its leases stay as they are; those that are live last ten seconds from now at least, unless only_expired: what
---   was reported in time is not overtaken by the end of its lease while it waits.
+--   here. Its leases stay as they are; those that are live last ten seconds from now at least, unless only_expired:
+--   what was reported in time is not overtaken by the end of its lease while it waits.
 -- Repeated
 --   it changes nothing: what it has ended is not live any more, and is among the places.
 -- Form

@@ -9,15 +9,15 @@
 --   started_ms, finished_ms, resumed_ms   what is in each of them now
 --   deleted_ids    the jobs that are to be gone, which the transaction has locked
 --   rpcs, request_ids, fingerprints, answers   of each request that was not a repetition, in the order of their names
---   types, actors, api_key_ids, told_request_ids, told_job_ids, told_revisions, told   of each event of the commands, in
---                  the order in which these were done. Where a job has ended or is gone, how many contacts of it are in
---                  which status comes to what is told
+--   types, actors, api_key_ids, told_request_ids, told_job_ids, told_revisions, told   of each event of the commands,
+--                  in the order in which these were done. Where a job has ended or is gone, how many contacts of it are
+--                  in which status comes to what is told
 -- Answers
 --   nothing. It fails with CS001 if one of the request ids was taken meanwhile.
 -- Locks
 --   the rows of the requests, in the order that they are given in, then the head of the log, all until the commit.
---   Whoever takes the same id at the same time is waited for, a quarter of a second at most: nobody knows what the other
---   one waits for. Whoever has the head waits for nobody, and is waited for longer.
+--   Whoever takes the same id at the same time is waited for, a quarter of a second at most: nobody knows what the
+--   other one waits for. Whoever has the head waits for nobody, and is waited for longer.
 -- Repeated
 --   it finds the request ids taken.
 -- Form

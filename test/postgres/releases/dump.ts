@@ -1,8 +1,9 @@
 /*
- * Writes what a release leaves in a database, for the tests of migrations. Run once for a release, in its tree, on an empty
- * database of the oldest Postgres that it supports, with that version's pg_dump on the PATH:
+ * Writes what a release leaves in a database, for the tests of migrations. Run once for a release, in its tree, on an
+ * empty database of the oldest Postgres that it supports, with that version's pg_dump on the PATH:
  *
- *   DATABASE_URL=postgres://… REDIS_URL=redis://… node test/postgres/releases/dump.ts > test/postgres/releases/X.Y.Z.sql
+ *   DATABASE_URL=postgres://… REDIS_URL=redis://… \
+ *     node test/postgres/releases/dump.ts > test/postgres/releases/X.Y.Z.sql
  */
 import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
@@ -92,8 +93,8 @@ await fill();
 const dumped = execFileSync("pg_dump", ["--inserts", "--no-owner", "--no-privileges", databaseUrl], {
   encoding: "utf8",
 });
-// Comments, the dumper's own settings and commands of psql are no part of the schema; but functions come before the tables
-// that their bodies name.
+// Comments, the dumper's own settings and commands of psql are no part of the schema; but functions come before the
+// tables that their bodies name.
 const isPart = (line: string) =>
   !/^(--|SET (?!check_function_bodies)|SELECT pg_catalog\.set_config|\\)/.test(line);
 process.stdout.write(

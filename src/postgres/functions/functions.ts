@@ -44,6 +44,7 @@ const read = (plainName: string, calls?: readonly SqlFunction[]): SqlFunction =>
 const contactLine = read("contact_line");
 const contactPhone = read("contact_phone");
 const takeSequences = read("take_sequences");
+const jobState = read("job_state");
 const contactCounts = read("contact_counts");
 const writeEvents = read("write_events", [takeSequences]);
 const noteEnding = read("note_ending", [takeSequences, contactCounts]);
@@ -56,6 +57,7 @@ export const functions = {
   contactLine,
   contactPhone,
   takeSequences,
+  jobState,
   contactCounts,
   writeEvents,
   noteEnding,
@@ -63,7 +65,7 @@ export const functions = {
   endLeases: read("end_leases", [takeSequences, noteEnding]),
   extendLeases: read("extend_leases"),
   takeOverLeases: read("take_over_leases", [contactLine, contactPhone]),
-  lockForCommands: read("lock_for_commands"),
+  lockForCommands: read("lock_for_commands", [jobState]),
   writeCommands: read("write_commands", [contactCounts, writeEvents]),
   noteEntriesRemoved: read("note_entries_removed"),
   addNewPhones: read("add_new_phones"),

@@ -3,8 +3,8 @@
 --
 -- Arguments
 --   organization        whose jobs and requests they are; another's are not there
---   awaited             the one job that is waited for, a second at most, before the others are looked at; null for none.
---                       Jobs that somebody else has locked are left alone
+--   awaited             the one job that is waited for, a second at most, before the others are looked at; null for
+--                       none. Jobs that somebody else has locked are left alone
 --   job_ids             the jobs, in the order of their ids
 --   rpcs, request_ids   of each request that may be a repetition
 -- Answers
@@ -45,19 +45,12 @@ begin
       null;
     end;
   end if;
-  select json_agg(b), array_agg(b.id)
+  select json_agg(b.state), array_agg(b.id)
   into jobs, found_ids
   from unnest(job_ids) with ordinality as t (id, turn)
   cross join lateral (
-    select id, status, failure_reason as "failureReason", revision, timezone as "timeZone",
-      requested_start_time as "requestedStartTime", (extract(epoch from scheduled_at) * 1000)::bigint as "scheduledStartTimeMs",
-      scheduled_job_id as "scheduledJobId", (extract(epoch from started_at) * 1000)::bigint as "startedAtMs",
-      (extract(epoch from finished_at) * 1000)::bigint as "finishedAtMs",
-      (extract(epoch from end_at) * 1000)::bigint as "endAtMs", total_contacts as "totalContacts",
-      pending_contacts as "pending", waiting_retry_contacts as "waitingRetry", dialing_contacts as "dialing",
-      completed_contacts as "completed", case when hours_revision = floor_revision
-        then zone_sets else greatest(zone_sets, 1::smallint) end as "zoneSets"
-    from batch_jobs where id = t.id and organization_id = organization
+    select id, job_state(job, floor_revision) as state from batch_jobs job
+    where id = t.id and organization_id = organization
     for no key update skip locked
   ) as b;
   now_ms := extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000;

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { JobState } from "../../domain/jobs/job-state.ts";
 import type { Database } from "../connections/database.ts";
 import { type JobFilter, isMeant } from "./job-filter.ts";
+import { functions } from "../functions/functions.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
 
 /** So many jobs are looked at for one page, however few of them are meant. */
@@ -68,8 +69,6 @@ export async function readWaitingJobs(db: Database, jobs: WaitingJobs, after: st
   return { ids: [...new Set(ids)].toSorted(), goesOnAfter };
 }
 
-const ms = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1000)::bigint`;
-
 /** What commands would be judged by now, of those of the jobs that are there. Nothing is locked. */
 export async function readStates(
   db: Database,
@@ -78,14 +77,9 @@ export async function readStates(
 ): Promise<{ now: Date; jobs: ReadonlyMap<string, JobState> }> {
   const { rows } = await sql<{ now: Date; jobs: JobState[] | null }>`
     select clock_timestamp() as now, (
-      select json_agg(json_build_object(
-        'id', id, 'status', status, 'failureReason', failure_reason, 'revision', revision, 'timeZone', timezone,
-        'requestedStartTime', requested_start_time, 'scheduledStartTimeMs', ${ms("scheduled_at")},
-        'scheduledJobId', scheduled_job_id, 'startedAtMs', ${ms("started_at")},
-        'finishedAtMs', ${ms("finished_at")}, 'endAtMs', ${ms("end_at")}, 'totalContacts', total_contacts,
-        'pending', pending_contacts, 'waitingRetry', waiting_retry_contacts, 'dialing', dialing_contacts,
-        'completed', completed_contacts, 'zoneSets', zone_sets))
-      from batch_jobs where organization_id = ${organizationId} and id = any (${plainArray(ids)}::uuid[])
+      select json_agg(${sql.id(functions.jobState.name)}(b, o.hours_revision))
+      from organizations o join batch_jobs b on b.organization_id = o.id
+      where o.id = ${organizationId} and b.id = any (${plainArray(ids)}::uuid[])
     ) as jobs
   `.execute(db);
   const [row] = rows;

@@ -26,6 +26,9 @@ const statements = [
       due_at timestamptz,
       start_lag_ms bigint
     )`,
+  // What the oracle looks up for each lease.
+  sql`create index on history.events (job_id, id) where kind = 'job'`,
+  sql`create index on history.events (job_id, number, id) where kind = 'contact'`,
   sql`
     create function history.note_job() returns trigger language plpgsql as $$ begin
       if tg_op = 'DELETE' then
@@ -158,12 +161,16 @@ export type ToldEndpoint = {
   readonly received: { readonly id: string; readonly body: string; isTaken: boolean }[];
 };
 
+/** A time in which the clock that hours go by was so far ahead of the real one, in unix ms. */
+export type Moved = { readonly fromMs: number; untilMs: number; readonly aheadMs: number };
+
 /** The clients' side of the history. */
 export type History = {
   readonly tried: Tried[];
   readonly told: Told[];
   readonly held: Held[];
   readonly endpoints: ToldEndpoint[];
+  readonly moved: Moved[];
   /** What must not happen and did, as the clients saw it. */
   readonly wrong: string[];
 };
@@ -173,5 +180,6 @@ export const createHistory = (): History => ({
   told: [],
   held: [],
   endpoints: [],
+  moved: [],
   wrong: [],
 });

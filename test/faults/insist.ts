@@ -8,8 +8,8 @@ import type { System } from "./system.ts";
 /** A refusal that trying again does not change. */
 export class Refused extends Error {
   readonly reason: string;
-  constructor(rpc: string, reason: string) {
-    super(`${rpc} was refused: ${reason}`);
+  constructor(rpc: string, reason: string, why: string) {
+    super(`${rpc} was refused: ${reason}: ${why}`);
     this.reason = reason;
   }
 }
@@ -66,7 +66,7 @@ export function createInsist({ replicas, history }: Pick<System, "replicas" | "h
         note(how);
         // A connection that breaks in the middle of an answer is no answer.
         const isBroken = /socket|stream|session|ECONN|http2|closed|missing/i.test(String(error));
-        if (!passing.has(how.end) && !isBroken) throw new Refused(rpc, how.end);
+        if (!passing.has(how.end) && !isBroken) throw new Refused(rpc, how.end, how.why);
         if (performance.now() - began > longestMs) throw error;
         if (!isHasty) await delay(pauseMs);
       }

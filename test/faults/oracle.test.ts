@@ -7,7 +7,7 @@ import { cloneDatabase } from "../support/database.ts";
 import { notNow } from "../support/hours.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { type History, createHistory, installHistory } from "./history.ts";
-import { countUnavailable, judge } from "./oracle.ts";
+import { countUnavailable, databaseRules, judge } from "./oracle.ts";
 
 /** What is done behind everybody's back to a job of three contacts that runs, with the limits of one lease. */
 type Doctoring = (jobId: string) => RawBuilder<unknown>[];
@@ -36,6 +36,12 @@ const count = (jobId: string, status: string, by: number) => [
   sql`update batch_jobs set pending_contacts = pending_contacts - ${by}::int,
         ${sql.ref(`${status}_contacts`)} = ${sql.ref(`${status}_contacts`)} + ${by}::int where id = ${jobId}`,
   ...(status === "dialing" ? [sql`update organizations set dialing = dialing + ${by}::int`] : []),
+];
+/** Leases of all three, three seconds apart. */
+const oneAfterTheOther = (jobId: string) => [
+  ...[1, 2, 3].flatMap((number) => open(jobId, number)),
+  ...count(jobId, "dialing", 3),
+  sql`update leases set leased_at = leased_at - number * interval '3 seconds' where job_id = ${jobId}`,
 ];
 const note = (jobId: string, columns: string, values: string) =>
   sql`insert into history.events (job_id, ${sql.raw(columns)}) values (${jobId}, ${sql.raw(values)})`;
@@ -99,13 +105,30 @@ const cases: Record<string, Doctoring> = {
     ...open(id, 2),
     ...count(id, "dialing", 2),
   ],
-  "no job begins more calls than its pace allows": (id) => [
+  "no more contacts of a job are leased at once than its growing limit allows then": (id) => [
+    sql`update organizations set lease_limit = 3`,
+    sql`update batch_jobs set concurrent_call_limit = 3, ramp_up_ms = 3600000, started_at = clock_timestamp()`,
+    ...open(id, 1),
+    ...open(id, 2),
+    ...count(id, "dialing", 2),
+  ],
+  "no job begins more calls in a second than its pace allows": (id) => [
     sql`update organizations set lease_limit = 3`,
     sql`update batch_jobs set concurrent_call_limit = 3, calls_per_second = 0.5`,
     ...[1, 2, 3].flatMap((number) => open(id, number)),
     ...count(id, "dialing", 3),
   ],
-  "no organization begins more calls than its pace allows": (id) => [
+  "no job begins more calls in ten seconds than its pace allows": (id) => [
+    sql`update organizations set lease_limit = 3`,
+    sql`update batch_jobs set concurrent_call_limit = 3, calls_per_second = 0.05`,
+    ...oneAfterTheOther(id),
+  ],
+  "no organization begins more calls in ten seconds than its pace allows": (id) => [
+    sql`update organizations set lease_limit = 3, calls_per_second = 0.05`,
+    sql`update batch_jobs set concurrent_call_limit = 3`,
+    ...oneAfterTheOther(id),
+  ],
+  "no organization begins more calls in a second than its pace allows": (id) => [
     sql`update organizations set lease_limit = 3, calls_per_second = 0.5`,
     sql`update batch_jobs set concurrent_call_limit = 3`,
     ...[1, 2, 3].flatMap((number) => open(id, number)),
@@ -156,6 +179,12 @@ const cases: Record<string, Doctoring> = {
     sql`update batch_jobs set calling_hours = ${JSON.stringify(notNow())}::jsonb where id = ${id}`,
     ...open(id, 1),
     ...count(id, "dialing", 1),
+  ],
+  "an organization's count of erased phones is those that it has": () => [
+    sql`update organizations set erased_phones = 1`,
+  ],
+  "an organization's count of suppressed phones is those that it has": () => [
+    sql`update organizations set suppressed_phones = 1`,
   ],
   "an organization's count of leases is its open attempts": () => [sql`update organizations set dialing = 1`],
   "whoever waits for a retry is in the table of retries, and nobody else": (id) => [
@@ -222,6 +251,10 @@ test("the oracle finds nothing where nothing is broken", async () => {
   expect(await judge(world)).toEqual([]);
 });
 
+test("each rule about what Postgres has written down is broken below", () => {
+  expect(Object.keys(cases).toSorted()).toEqual(databaseRules.toSorted());
+});
+
 test.each(Object.entries(cases))("the oracle finds it where it is broken that %s", async (rule, doctor) => {
   await using world = await makeWorld();
   for (const statement of doctor(world.jobId)) await statement.execute(world.db);
@@ -247,6 +280,29 @@ test("the oracle judges hours where a contact is", async () => {
     ...count(world.jobId, "dialing", 1),
   ];
   for (const statement of statements) await statement.execute(world.db);
+  expect(await broken(world)).toEqual(["no contact is leased outside its hours"]);
+});
+
+test("the oracle judges hours by the clock that was ahead then", async () => {
+  await using world = await makeWorld();
+  const now = Date.now();
+  const day = (offset: number) => new Date(now + offset * 86_400_000).toISOString().slice(0, 10);
+  const hours = {
+    windows: [],
+    exceptions: [7, 8].map((date) => ({ date: day(date), windows: [{ startMinute: 0, endMinute: 1_440 }] })),
+    closeEarlyMs: 0,
+  };
+  const statements = [
+    sql`update batch_jobs set calling_hours = ${JSON.stringify(hours)}::jsonb where id = ${world.jobId}`,
+    ...open(world.jobId, 1),
+    ...count(world.jobId, "dialing", 1),
+  ];
+  for (const statement of statements) await statement.execute(world.db);
+  const ahead = { fromMs: now - 60_000, untilMs: now + 60_000, aheadMs: 7 * 86_400_000 };
+  world.history.moved.push(ahead);
+  expect(await judge(world)).toEqual([]);
+  // The clock was moved on before that lease.
+  world.history.moved.push({ ...ahead, aheadMs: 10 * 86_400_000 });
   expect(await broken(world)).toEqual(["no contact is leased outside its hours"]);
 });
 

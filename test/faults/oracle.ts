@@ -42,23 +42,29 @@ const changes = sql.raw(
   ].join(", "),
 );
 
-/** The most attempts of a job, or of an organization, that were open at once. */
-const mostAtOnce = (by: "job_id" | "organization_id") => sql`
-  select ${sql.ref(by)} as id, max(open) as open from (
-    select j.${sql.ref(by)}, sum(case e.kind when 'opened' then 1 else -1 end) over (partition by j.${sql.ref(by)} order by e.id) as open
-    from history.events e
-    join (select id as job_id, organization_id from batch_jobs) j on j.job_id = e.job_id
-    where e.kind in ('opened', 'ended', 'released')
-  ) as running group by 1`;
+/** How many attempts of a job, or of an organization, were open after each of them began or ended. */
+const openAtOnce = (by: "job_id" | "organization_id") => sql`
+  select j.${sql.ref(by)} as id, e.at, e.kind,
+    sum(case e.kind when 'opened' then 1 else -1 end) over (partition by j.${sql.ref(by)} order by e.id) as open
+  from history.events e
+  join (select id as job_id, organization_id from batch_jobs) j on j.job_id = e.job_id
+  where e.kind in ('opened', 'ended', 'released')`;
 
-/** Leases of a job, or of an organization, in a second that are more than its pace allows with what it makes up for. */
-const mostInASecond = (by: "job_id" | "organization_id", paced: RawBuilder<unknown>) => sql`
+/** The most of them. */
+const mostAtOnce = (by: "job_id" | "organization_id") => sql`
+  select id, max(open) as open from (${openAtOnce(by)}) as running group by 1`;
+
+/** Leases of a job, or of an organization, in a time that are more than its pace allows with what it makes up for. */
+const mostIn = (seconds: number, by: "job_id" | "organization_id") => sql`
   select id, leases, calls_per_second from (
     select a.${sql.ref(by)} as id, p.calls_per_second, count(*) over (
-      partition by a.${sql.ref(by)} order by a.leased_at range between interval '1 second' preceding and current row
+      partition by a.${sql.ref(by)} order by a.leased_at
+      range between ${sql.lit(`${seconds} seconds`)}::interval preceding and current row
     ) as leases
-    from all_attempts a join ${paced} as p on p.id = a.${sql.ref(by)} where p.calls_per_second is not null
-  ) as leased where leases > ceil(1 + 1.152 * calls_per_second)`;
+    from all_attempts a
+    join ${sql.table(by === "job_id" ? "batch_jobs" : "organizations")} as p on p.id = a.${sql.ref(by)}
+    where p.calls_per_second is not null and a.outcome is distinct from 'suppressed'
+  ) as leased where leases > ceil(1 + (${sql.lit(seconds)} + 0.152) * calls_per_second)`;
 
 /**
  * Each selects what breaks it. The first are about rows, the others about what has happened, not about counters, unless
@@ -104,11 +110,14 @@ const rules: Record<string, RawBuilder<unknown>> = {
   "no more contacts of an organization are leased at once than its limit": sql`
     select m.id, m.open, o.lease_limit from (${mostAtOnce("organization_id")}) as m
     join organizations o on o.id = m.id where m.open > o.lease_limit`,
-  "no job begins more calls than its pace allows": mostInASecond("job_id", sql`batch_jobs`),
-  "no organization begins more calls than its pace allows": mostInASecond(
-    "organization_id",
-    sql`organizations`,
-  ),
+  "no more contacts of a job are leased at once than its growing limit allows then": sql`
+    select o.id, o.open, o.at from (${openAtOnce("job_id")}) as o join batch_jobs b on b.id = o.id
+    where o.kind = 'opened' and b.ramp_up_ms > 0
+      and o.open > 1 + floor((b.concurrent_call_limit - 1) * extract(epoch from o.at - b.started_at) * 1000 / b.ramp_up_ms)`,
+  "no job begins more calls in a second than its pace allows": mostIn(1, "job_id"),
+  "no job begins more calls in ten seconds than its pace allows": mostIn(10, "job_id"),
+  "no organization begins more calls in a second than its pace allows": mostIn(1, "organization_id"),
+  "no organization begins more calls in ten seconds than its pace allows": mostIn(10, "organization_id"),
   "no contact is leased once the end of its job has come": sql`
     select a.job_id, a.number, a.leased_at, b.end_at from all_attempts a join batch_jobs b on b.id = a.job_id
     where a.leased_at >= b.end_at`,
@@ -143,40 +152,51 @@ async function judgeDatabase(db: Database): Promise<Violation[]> {
   return found;
 }
 
+const hoursRule = "no contact is leased outside its hours";
+
+/** The rules about what Postgres has written down, each of which a test breaks. */
+export const databaseRules: readonly string[] = [...Object.keys(rules), hoursRule];
+
 /**
  * Who was leased outside the hours of the job or of the organization where the contact is, by the calendar: Postgres
  * judges by what was reckoned from it. Hours must not have changed meanwhile.
  */
-async function judgeHours(db: Database): Promise<Violation[]> {
+async function judgeHours(db: Database, { moved }: History): Promise<Violation[]> {
   const { rows } = await sql<{
     jobId: string;
-    number: number;
-    leasedAt: Date;
+    numbers: number[];
+    leasedMs: number[];
     timeZone: string;
     zones: string[] | null;
     own: CallingHours | null;
     floor: CallingHours | null;
   }>`
-    select a.job_id as "jobId", a.number, a.leased_at as "leasedAt", b.timezone as "timeZone", b.calling_hours as own,
-      o.calling_hours as floor, case when c.zone_set > 0 then z.zones end as zones
-    from all_attempts a
-    join ${currentContacts} c
-      on c.organization_id = a.organization_id and c.job_id = a.job_id and c.number = a.number
+    select a.job_id as "jobId", a.numbers, a."leasedMs", b.timezone as "timeZone", b.calling_hours as own,
+      o.calling_hours as floor, case when a.zone_set > 0 then z.zones end as zones
+    from (
+      select a.organization_id, a.job_id, c.zone_set, array_agg(a.number) as numbers,
+        array_agg((extract(epoch from a.leased_at) * 1000)::float8) as "leasedMs"
+      from all_attempts a
+      join ${currentContacts} c
+        on c.organization_id = a.organization_id and c.job_id = a.job_id and c.number = a.number
+      where a.outcome is distinct from 'suppressed'
+      group by 1, 2, 3
+    ) as a
     join batch_jobs b on b.organization_id = a.organization_id and b.id = a.job_id
     join organizations o on o.id = a.organization_id
     left join zone_sets z
-      on z.organization_id = c.organization_id and z.job_id = c.job_id and z.zone_set = c.zone_set
+      on z.organization_id = a.organization_id and z.job_id = a.job_id and z.zone_set = a.zone_set
     where b.calling_hours is not null or o.calling_hours is not null
   `.execute(db);
-  return rows
-    .filter(({ own, floor, timeZone, zones, leasedAt }) => {
-      const hours = [own, floor].flatMap((some) => some ?? []);
-      return !isOpen(hours, zones ?? [timeZone], leasedAt.getTime());
-    })
-    .map(({ jobId, number, leasedAt }) => ({
-      rule: "no contact is leased outside its hours",
-      detail: `${jobId} ${number} ${leasedAt.toISOString()}`,
-    }));
+  const aheadAt = (ms: number) =>
+    moved.findLast(({ fromMs, untilMs }) => fromMs <= ms && ms < untilMs)?.aheadMs ?? 0;
+  return rows.flatMap(({ jobId, own, floor, timeZone, zones, numbers, leasedMs }) => {
+    const hours = [own, floor].flatMap((some) => some ?? []);
+    return leasedMs.flatMap((ms, i) => {
+      if (isOpen(hours, zones ?? [timeZone], ms + aheadAt(ms))) return [];
+      return [{ rule: hoursRule, detail: `${jobId} ${numbers[i]} ${new Date(ms).toISOString()}` }];
+    });
+  });
 }
 
 const outcomesOf = async (db: Database, told: readonly Told[]) => {
@@ -309,7 +329,7 @@ export async function judge(place: {
 }): Promise<Violation[]> {
   return [
     ...(await judgeDatabase(place.db)),
-    ...(await judgeHours(place.db)),
+    ...(await judgeHours(place.db, place.history)),
     ...(await judgeAnswers(place.db, place.history)),
     ...(await judgeSuppressed(place.db, place.history)),
     ...(await judgeErased(place.db, place.history)),

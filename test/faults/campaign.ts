@@ -29,7 +29,10 @@ async function unless<T>(expected: readonly string[], call: Promise<T>): Promise
 }
 
 /** Has nobody call these phones; undefined if there are none. */
-async function suppressAll(insist: Insist, phones: readonly string[]): Promise<Suppressed | undefined> {
+export async function suppressAll(
+  insist: Insist,
+  phones: readonly string[],
+): Promise<Suppressed | undefined> {
   if (phones.length === 0) return undefined;
   const entries = phones.map((phone) => ({ phone, reason: "asked not to be called" }));
   const request = { requestId: randomUUID(), phones: entries };

@@ -27,7 +27,7 @@ import {
   countJobsByStatus,
   listJobs,
 } from "../postgres/jobs/job-search.ts";
-import { type SearchingCall, search } from "../postgres/connections/searches.ts";
+import { search } from "../postgres/connections/searches.ts";
 import { readJobs } from "../postgres/jobs/watching.ts";
 import { readCallingHours } from "../postgres/contacts/zone-sets.ts";
 
@@ -113,7 +113,8 @@ function wordsOf(filter: JobFilter): unknown[] {
 export type Reads = Pick<Connections, "reads" | "searches" | "lookUps">;
 
 /** What can be asked about batch jobs. Every answer is about the caller's organization only. */
-export function createQueries({ reads, searches, lookUps }: Reads) {
+export function createQueries(connections: Reads) {
+  const { reads, lookUps } = connections;
   /** Under load one query answers all who ask while others run; one that hangs leaves the rest of them their way. */
   const readJob = coalesce<JobKey, { job: BatchJob | undefined }>(
     async (asked) => {
@@ -153,7 +154,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       caller: Caller,
       asked: Partial<JobFilter>,
       page: { size: number; token: string },
-      call?: SearchingCall,
+      signal?: AbortSignal,
     ): Promise<{ jobs: BatchJob[]; nextPageToken: string }> {
       const { organizationId } = caller;
       const filter = { ...everyJob, ...asked };
@@ -163,7 +164,9 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       const size = pageSizeOf(page.size);
       const list = (db: Database | Trx) => listJobs(db, organizationId, filter, { after, size: size + 1 });
       const found = await inTurn({ organizationId, size }, () =>
-        isSearch(filter) ? search(searches.of(organizationId), list, call) : list(reads.of(organizationId)),
+        isSearch(filter)
+          ? search(connections, { organizationId, signal }, list)
+          : list(reads.of(organizationId)),
       );
       const jobs = fitting(found.jobs.slice(0, size), bytesOf);
       const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
@@ -177,13 +180,11 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
     async countByStatus(
       { organizationId }: Caller,
       asked: Partial<JobFilter>,
-      call?: SearchingCall,
+      signal?: AbortSignal,
     ): Promise<StatusCount[]> {
       const filter = { ...everyJob, ...asked };
-      return await search(
-        searches.of(organizationId),
-        (db) => countJobsByStatus(db, organizationId, filter),
-        call,
+      return await search(connections, { organizationId, signal }, (db) =>
+        countJobsByStatus(db, organizationId, filter),
       );
     },
 
@@ -212,7 +213,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       batchJobId: string,
       statuses: readonly ContactStatus[],
       page: { size: number; token: string },
-      call?: SearchingCall,
+      signal?: AbortSignal,
     ): Promise<{ contacts: Contact[]; nextPageToken: string }> {
       const scope = ["contacts", batchJobId, statuses.toSorted()];
       const cursor = readPageToken(page.token, scope, isContactCursor);
@@ -228,7 +229,7 @@ export function createQueries({ reads, searches, lookUps }: Reads) {
       };
       const { job, found } = await inTurn({ organizationId, size }, () =>
         statuses.length > 0
-          ? search(searches.of(organizationId), list, call)
+          ? search(connections, { organizationId, signal }, list)
           : list(reads.of(organizationId)),
       );
       return {

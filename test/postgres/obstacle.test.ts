@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { prepareDatabase } from "../../src/postgres/schema/prepare.ts";
 import { startEmbeddedPostgres } from "../../src/embedded/postgres/postgres.ts";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { checkDatabase } from "../../src/postgres/connections/fitness.ts";
@@ -221,6 +222,41 @@ describe("what only somebody can change is said in a sentence:", () => {
     expect(await obstacle(urlOf({ query: `?sslmode=verify-full&${parameter}=${file}` }))).toEqual(
       lasting(`DATABASE_URL: the file of ${parameter}, ${file}, cannot be used: ${reason}.`),
     );
+  });
+});
+
+/** What is in the way of a start whose DATABASE_URL can be used. */
+async function obstacleBehind(databaseUrl: string, directUrl: string): Promise<Obstacle> {
+  const waiting = { signal: new AbortController().signal, waitsFor: () => {} };
+  await checkDatabase(databaseUrl);
+  await checkDatabase(directUrl, "DATABASE_DIRECT_URL");
+  const error = await prepareDatabase({ databaseUrl, directUrl }, waiting).catch((thrown: unknown) => thrown);
+  return obstacleOf(error, databaseUrl);
+}
+
+describe("where both URLs can be used, what fails over DATABASE_DIRECT_URL is said of it:", () => {
+  const direct = `Postgres at localhost:${port} (DATABASE_DIRECT_URL)`;
+  const elsewhere = { host: "localhost" };
+
+  test("tables that belong to the role of DATABASE_URL", async () => {
+    const role = await makeRole();
+    const database = await makeDatabase();
+    await migrate(urlOf({ database }));
+    expect(await obstacleBehind(urlOf({ database }), urlOf({ ...elsewhere, role, database }))).toEqual(
+      lasting(
+        `${direct} does not let role ${role} work in its schema (permission denied for table schema_migrations); Callsheet's tables must belong to that role.`,
+      ),
+    );
+  });
+
+  test("no connection that is left", async () => {
+    const role = await makeRole();
+    const database = await makeDatabase(`owner ${role}`);
+    await administer(`alter role ${role} connection limit 1`);
+    expect(await obstacleBehind(urlOf({ database }), urlOf({ ...elsewhere, role, database }))).toEqual({
+      passes: true,
+      sentence: `${direct} has no connection left; raise its max_connections, or lower DATABASE_POOL_SIZE.`,
+    });
   });
 });
 

@@ -1,9 +1,10 @@
-import { Code, createClient } from "@connectrpc/connect";
+import { type CallOptions, Code, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { Client } from "pg";
 import { afterAll, expect, test } from "vitest";
 import { ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -27,31 +28,32 @@ const { batchJobId } = await overConnect.createBatchJob(
   { headers },
 );
 
-const options = { headers, timeoutMs: 500 };
+const within = { headers, timeoutMs: 500 };
 /** Each search, and what Postgres is doing then. */
 const searches: {
   rpc: string;
-  call: (client: typeof overGrpc) => Promise<unknown>;
+  call: (client: typeof overGrpc, options: CallOptions) => Promise<unknown>;
   statement: RegExp;
 }[] = [
   {
     rpc: "ListBatchJobs",
-    call: (client) => client.listBatchJobs({ nameContains: "needle" }, options),
+    call: (client, options) => client.listBatchJobs({ nameContains: "needle" }, options),
     statement: /"looked_at"/,
   },
   {
     rpc: "CountBatchJobs",
-    call: (client) => client.countBatchJobs({ filter: { nameContains: "needle" } }, options),
+    call: (client, options) => client.countBatchJobs({ filter: { nameContains: "needle" } }, options),
     statement: /name ilike/,
   },
   {
     rpc: "ListContacts",
-    call: (client) => client.listContacts({ batchJobId, statuses: [ContactStatus.PENDING] }, options),
+    call: (client, options) =>
+      client.listContacts({ batchJobId, statuses: [ContactStatus.PENDING] }, options),
     statement: /^\/\* often \*\/\s+select "batch_jobs"/,
   },
   {
     rpc: "FindContacts",
-    call: (client) => client.findContacts({ phone: "+14155550100" }, options),
+    call: (client, options) => client.findContacts({ phone: "+14155550100" }, options),
     statement: /row_number\(\) over/,
   },
 ];
@@ -61,17 +63,41 @@ const rows = searches.flatMap((search) => [
   { ...search, protocol: "Connect", client: overConnect },
 ]);
 
+/** The searches of this kind that wait for a table. */
+async function waiting(witness: Client, { statement }: { statement: RegExp }): Promise<string[]> {
+  const { rows: found } = await witness.query<{ query: string }>(
+    "select query from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+  );
+  return found.map(({ query }) => query).filter((query) => statement.test(query));
+}
+
 test.each(rows)("$rpc over $protocol ends in Postgres once its deadline is over", async (row) => {
   await using holder = await connect();
   await using witness = await connect();
   await witness.query("set statement_timeout = 1000");
   await holder.query("begin");
   await holder.query("lock table batch_jobs");
-  await expect(row.call(row.client)).rejects.toMatchObject({ code: Code.DeadlineExceeded });
+  await expect(row.call(row.client, within)).rejects.toMatchObject({ code: Code.DeadlineExceeded });
   // It comes after the search, and has half the time that a search may take at most.
   await expect(witness.query("select from batch_jobs")).rejects.toThrow("statement timeout");
-  const { rows: waiting } = await holder.query<{ query: string }>(
-    "select query from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
-  );
-  expect(waiting.filter(({ query }) => row.statement.test(query))).toEqual([]);
+  expect(await waiting(witness, row)).toEqual([]);
+});
+
+test.each(rows)("$rpc over $protocol ends in Postgres once its caller has left", async (row) => {
+  await using holder = await connect();
+  await using witness = await connect();
+  await witness.query("set statement_timeout = 1000");
+  await holder.query("begin");
+  await holder.query("lock table batch_jobs");
+  const leaving = new AbortController();
+  const called = row.call(row.client, { headers, signal: leaving.signal });
+  await eventually(async () => expect(await waiting(witness, row)).toHaveLength(1));
+  leaving.abort();
+  await expect(called).rejects.toMatchObject({ code: Code.Canceled });
+  // As above: a search that goes on has a second more than this.
+  await expect(witness.query("select from batch_jobs")).rejects.toThrow("statement timeout");
+  expect(await waiting(witness, row)).toEqual([]);
+  await holder.query("rollback");
+  // The connection of the search does what comes next.
+  await row.call(row.client, { headers });
 });

@@ -2,15 +2,15 @@ import type { BatchJob } from "../../domain/jobs/batch-job.ts";
 import type { Caller } from "../../domain/caller.ts";
 import { readPageToken, writePageToken } from "../../domain/page-token.ts";
 import { findContactsByPhone } from "../../postgres/phones/find-contacts.ts";
-import { type SearchingCall, search } from "../../postgres/connections/searches.ts";
+import { type Searching, search } from "../../postgres/connections/searches.ts";
 import { createLongPages } from "../long-pages.ts";
 import { readPhone } from "./phone-argument.ts";
-import { type Contact, type Reads, isJobCursor, pageSizeOf, shown } from "../queries.ts";
+import { type Contact, isJobCursor, pageSizeOf, shown } from "../queries.ts";
 
 export type FoundContact = { readonly job: BatchJob; readonly contact: Contact };
 
 /** Finds the contacts of an organization by their phone. */
-export function createFinding({ searches }: Pick<Reads, "searches">) {
+export function createFinding(connections: Searching) {
   const inTurn = createLongPages();
 
   return {
@@ -19,7 +19,7 @@ export function createFinding({ searches }: Pick<Reads, "searches">) {
       { organizationId }: Caller,
       written: string,
       page: { size: number; token: string },
-      call?: SearchingCall,
+      signal?: AbortSignal,
     ): Promise<{ found: FoundContact[]; nextPageToken: string }> {
       const phone = readPhone(written, "phone");
       const scope = ["found contacts", organizationId, phone];
@@ -27,10 +27,8 @@ export function createFinding({ searches }: Pick<Reads, "searches">) {
       const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
       const size = pageSizeOf(page.size);
       const { found, goesOnAfter } = await inTurn({ organizationId, size }, () =>
-        search(
-          searches.of(organizationId),
-          (trx) => findContactsByPhone(trx, organizationId, phone, { after, size }),
-          call,
+        search(connections, { organizationId, signal }, (trx) =>
+          findContactsByPhone(trx, organizationId, phone, { after, size }),
         ),
       );
       return {

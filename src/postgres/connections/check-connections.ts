@@ -1,4 +1,6 @@
+import type { UrlVariable } from "./fitness.ts";
 import { createLoneClient } from "./lone-client.ts";
+import { overUrl } from "./obstacle.ts";
 
 export type Addresses = {
   /** DATABASE_URL. */
@@ -9,17 +11,20 @@ export type Addresses = {
 
 const direct = "DATABASE_DIRECT_URL";
 
+/** The setting that the direct URL comes from. */
+export const directVariableOf = ({ databaseUrl, directUrl }: Addresses): UrlVariable =>
+  directUrl === databaseUrl ? "DATABASE_URL" : direct;
+
 /**
  * Refuses connections that cannot do what they must: those of the direct URL keep one process of the server for
  * themselves, those of the other one through a transaction, and both lead to the same tables.
  */
 export async function checkConnections({ databaseUrl, directUrl }: Addresses): Promise<void> {
   const isOne = directUrl === databaseUrl;
-  const names = { [databaseUrl]: "DATABASE_URL", ...(isOne ? {} : { [directUrl]: direct }) };
-  const connect = (url: string) => connectTo(url, names[url] ?? "");
-  await using one = await connect(directUrl);
-  await using other = await connect(directUrl);
-  await using usual = await connect(databaseUrl);
+  const directVariable = directVariableOf({ databaseUrl, directUrl });
+  await using one = await connectTo(directUrl, directVariable);
+  await using other = await connectTo(directUrl, directVariable);
+  await using usual = await connectTo(databaseUrl, "DATABASE_URL");
   await checkTransactions(usual);
   if (await shareProcesses(one, other)) {
     const what = isOne
@@ -38,17 +43,19 @@ type Connection = AsyncDisposable & { ask(text: string): Promise<string> };
 
 const patienceMs = 5_000;
 
-async function connectTo(url: string, name: string): Promise<Connection> {
+async function connectTo(url: string, variable: UrlVariable): Promise<Connection> {
   const client = createLoneClient(url, patienceMs);
-  try {
-    await client.connect();
-  } catch (error) {
-    await client.end().catch(() => {});
-    throw explained(error, name);
-  }
+  await overUrl(url, variable, async () => {
+    try {
+      await client.connect();
+    } catch (error) {
+      await client.end().catch(() => {});
+      throw explained(error, variable);
+    }
+  });
   return {
     async ask(text) {
-      const { rows } = await client.query<{ answer: unknown }>(text);
+      const { rows } = await overUrl(url, variable, () => client.query<{ answer: unknown }>(text));
       return String(rows[0]?.answer);
     },
     [Symbol.asyncDispose]: () => client.end().catch(() => {}),

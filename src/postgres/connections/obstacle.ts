@@ -114,8 +114,29 @@ const rules: readonly Rule[] = [
   },
 ];
 
+/** What failed over the connections of one URL, where there is work over those of two. */
+class OverUrl extends Error {
+  readonly url: string;
+  readonly variable: UrlVariable;
+  constructor(url: string, variable: UrlVariable, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.url = url;
+    this.variable = variable;
+  }
+}
+
+/** Does what needs this URL; of what it throws `obstacleOf` knows that. */
+export async function overUrl<T>(url: string, variable: UrlVariable, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new OverUrl(url, variable, error);
+  }
+}
+
 /** What stands in the way, given what connecting, looking, or bringing the schema up to date has thrown. */
 export function obstacleOf(error: unknown, url: string, variable: UrlVariable = "DATABASE_URL"): Obstacle {
+  if (error instanceof OverUrl) return obstacleOf(error.cause, error.url, error.variable);
   // A name with several addresses was tried at each.
   const cause: unknown = error instanceof AggregateError ? error.errors[0] : error;
   const message = cause instanceof Error ? cause.message : String(cause);

@@ -1,4 +1,5 @@
-import { type Addresses, checkConnections } from "../connections/check-connections.ts";
+import { type Addresses, checkConnections, directVariableOf } from "../connections/check-connections.ts";
+import { overUrl } from "../connections/obstacle.ts";
 import { migrate, migrations } from "./migrate.ts";
 import type { Waiting } from "./migration-lock.ts";
 
@@ -8,5 +9,6 @@ import type { Waiting } from "./migration-lock.ts";
  */
 export async function prepareDatabase(addresses: Addresses, waiting: Waiting): Promise<void> {
   await checkConnections(addresses);
-  await migrate(addresses.directUrl, migrations, waiting);
+  const { directUrl } = addresses;
+  await overUrl(directUrl, directVariableOf(addresses), () => migrate(directUrl, migrations, waiting));
 }

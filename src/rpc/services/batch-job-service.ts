@@ -203,7 +203,7 @@ export function batchJobService(
     async listBatchJobs(request, context) {
       const caller = callerOf(context);
       const asked = { size: request.pageSize, token: request.pageToken };
-      const page = await jobs.list(caller, readFilter(request), asked, context);
+      const page = await jobs.list(caller, readFilter(request), asked, context.signal);
       return {
         batchJobs: page.jobs.map((job) => toBatchJob(job, caller.role)),
         nextPageToken: page.nextPageToken,
@@ -214,7 +214,7 @@ export function batchJobService(
       const counts = await jobs.countByStatus(
         callerOf(context),
         request.filter ? readFilter(request.filter, "filter.") : {},
-        context,
+        context.signal,
       );
       return { counts: counts.map(({ status, ...rest }) => ({ status: protoStatuses[status], ...rest })) };
     },
@@ -245,7 +245,7 @@ export function batchJobService(
         request.batchJobId,
         readContactStatuses(request.statuses),
         { size: request.pageSize, token: request.pageToken },
-        context,
+        context.signal,
       );
       return {
         contacts: page.contacts.map((contact) => toContact(contact)),
@@ -259,7 +259,7 @@ export function batchJobService(
         callerOf(context),
         request.phone,
         asked,
-        context,
+        context.signal,
       );
       return {
         contacts: found.map(({ job, contact }) => ({

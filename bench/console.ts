@@ -56,7 +56,7 @@ const settings = { fromPhoneNumberId: "pn_1", concurrentCallLimit: 100 };
 /** A job of so many contacts that is running. */
 async function startLargeJob(service: FreshService): Promise<string> {
   const { batchJobId } = await service.client.createBatchJob({ ...settings, name: "Large" });
-  await using csv = await writeCsv(contacts, []);
+  await using csv = await writeCsv(contacts);
   const response = await fetch(`${service.httpUrl}/batch-jobs/${batchJobId}/contacts.csv`, {
     method: "POST",
     headers: headers(service),

@@ -13,6 +13,16 @@ export const contact = (i: number) => ({
   city: "London",
 });
 
+/** The phone of the i-th contact as people write it where it is; each is a number that is given out there. */
+export function nationalPhone(i: number): string {
+  const digits = String(4_152_000_000 + ((i * 7_919) % 8_000_000));
+  const [area, exchange, line] = [digits.slice(0, 3), digits.slice(3, 6), digits.slice(6)];
+  if (i % 3 === 0) return `(${area}) ${exchange}-${line}`;
+  return i % 3 === 1 ? `${area}-${exchange}-${line}` : `1 ${area} ${exchange} ${line}`;
+}
+
+export const nationalRegion = "US";
+
 /** Twelve sets of time zones, each as large as the others. */
 export const twelveZones: readonly string[] = [
   "America/New_York America/Chicago America/Denver America/Los_Angeles America/Sao_Paulo Europe/London",
@@ -44,10 +54,13 @@ export function* linesOf(
   yield text;
 }
 
-/** A CSV file of so many contacts, until it is disposed; with zones, in these in turn. */
+/** What is otherwise in a file of contacts: time zones, in turn, and phones that do not say their country. */
+export type Written = { readonly zones?: readonly string[]; readonly phones?: "national" };
+
+/** A CSV file of so many contacts, until it is disposed. */
 export async function writeCsv(
   total: number,
-  zones: readonly string[] = [],
+  { zones = [], phones }: Written = {},
 ): Promise<AsyncDisposable & { file: string }> {
   const folder = await mkdtemp(join(tmpdir(), "callsheet-bench-csv-"));
   const file = join(folder, "contacts.csv");
@@ -55,7 +68,7 @@ export async function writeCsv(
   const head = `phone,name,plan,city${hasZones ? ",timezone" : ""}\n`;
   const lines = linesOf(total, head, (c, i) => {
     const zone = hasZones ? `,${zones[i % zones.length]}` : "";
-    return `${c.phone},${c.name},${c.plan},${c.city}${zone}\n`;
+    return `${phones === undefined ? c.phone : nationalPhone(i)},${c.name},${c.plan},${c.city}${zone}\n`;
   });
   await pipeline(Readable.from(lines), createWriteStream(file));
   return { file, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { from as copyFrom } from "pg-copy-streams";
 import { createBlocks, writeLine } from "../src/postgres/contacts/contact-blocks.ts";
-import { linesOf, perSecond, twelveZones, writeCsv } from "./contacts.ts";
+import { type Written, linesOf, nationalRegion, perSecond, twelveZones, writeCsv } from "./contacts.ts";
 import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
 import {
   cpuSecondsOf,
@@ -21,15 +21,16 @@ import { type Enqueue, addBulk, addJobs, insertJobs } from "./peer-enqueue.ts";
 import { type Entrant, type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
 /** Sends the file with one HTTP request; answers how many contacts a second became durable. */
-async function importFile(service: FreshService, contacts: number, zones: readonly string[] = []) {
-  await using csv = await writeCsv(contacts, zones);
+async function importFile(service: FreshService, contacts: number, written: Written = {}) {
+  await using csv = await writeCsv(contacts, written);
   const { batchJobId } = await service.client.createBatchJob({ name: "bench", fromPhoneNumberId: "pn_1" });
   const before = { bytes: await postgresBytes(service.databaseUrl), cpu: await cpuSecondsOf(service.pid) };
   const body = await openAsBlob(csv.file);
   const { now } = await memoryOf(service.pid);
   await forgetPeak(service.pid);
   const began = performance.now();
-  const response = await fetch(`${service.httpUrl}/batch-jobs/${batchJobId}/contacts.csv`, {
+  const region = written.phones === undefined ? "" : `?default_region=${nationalRegion}`;
+  const response = await fetch(`${service.httpUrl}/batch-jobs/${batchJobId}/contacts.csv${region}`, {
     method: "POST",
     headers: { authorization: `Bearer ${service.apiKey}` },
     body,
@@ -223,11 +224,18 @@ async function importAndStart(contacts: number): Promise<Sample> {
 
 async function startInSets(contacts: number): Promise<Sample> {
   await using service = await startFreshService();
-  await importFile(service, warmUp(contacts), twelveZones).then(({ batchJobId }) =>
+  await importFile(service, warmUp(contacts), { zones: twelveZones }).then(({ batchJobId }) =>
     startAndWait(service, batchJobId, warmUp(contacts)),
   );
-  const { batchJobId } = await importFile(service, contacts, twelveZones);
+  const { batchJobId } = await importFile(service, contacts, { zones: twelveZones });
   const { value, extra } = await startAndWait(service, batchJobId, contacts);
+  return { value, extra };
+}
+
+async function importNational(contacts: number): Promise<Sample> {
+  await using service = await startFreshService();
+  await importFile(service, warmUp(contacts), { phones: "national" });
+  const { value, extra } = await importFile(service, contacts, { phones: "national" });
   return { value, extra };
 }
 
@@ -248,6 +256,13 @@ export const importing = (sizes: Sizes): Workload => ({
       note:
         "A file that is a job's first contacts is compared with nothing but itself. Its phones are entered when something " +
         "else is added to the job: here one contact, by AddContacts, after the job was started.",
+    },
+    {
+      name: "import-national",
+      title: `${sizes.contacts} contacts, likewise, with phones as people write them in their country`,
+      unit: "contacts/s",
+      better: "higher",
+      note: "The file's default_region says which country that is. Each phone is read and judged by its numbering plan.",
     },
     {
       name: "fan-out",
@@ -281,6 +296,12 @@ export const importing = (sizes: Sizes): Workload => ({
       role: "limit",
       figure: "import-indexed",
       run: () => rawCopy(sizes.contacts, rowEach("primary key (job_id, number), unique (job_id, phone)")),
+    },
+    {
+      name: "Callsheet, one POST contacts.csv?default_region=US",
+      role: "callsheet",
+      figure: "import-national",
+      run: () => importNational(sizes.contacts),
     },
     {
       name: "Callsheet, one StartBatchJob, in 12 sets of time zones",

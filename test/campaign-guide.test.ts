@@ -1,4 +1,7 @@
 import { execFile } from "node:child_process";
+import { mkdtempDisposable } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { quoted, readDocument } from "./support/readme.ts";
 import { startTestService } from "./support/service.ts";
@@ -13,12 +16,13 @@ const headingsOf = ({ text }: Guide): string[] => text.split("\n").filter((line)
 /** All steps, one after the other, in one shell; what each of them prints, by its heading. */
 async function runSteps(guide: Guide): Promise<Map<string, string>> {
   await using service = await startTestService();
+  await using directory = await mkdtempDisposable(join(tmpdir(), "callsheet-guide-"));
   const steps = headingsOf(guide).map((heading) => `echo "${heading}"\n${guide.code(heading, "sh")}`);
   const script = [guide.code(titleOf(guide), "sh"), ...steps].join("\n");
   const env = { PATH: process.env["PATH"], KEY: service.apiKey };
   const here = script.replaceAll("http://127.0.0.1:8080", service.httpUrl);
   const printed = await new Promise<string>((resolve, reject) => {
-    execFile("sh", ["-euc", here], { env }, (error, stdout, stderr) =>
+    execFile("sh", ["-euc", here], { env, cwd: directory.path }, (error, stdout, stderr) =>
       error === null ? resolve(stdout) : reject(new Error(`${error.message}\n${stdout}\n${stderr}`)),
     );
   });

@@ -2,15 +2,15 @@ import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { generateApiKey } from "../src/domain/api-key.ts";
 import { BatchJobStatus, Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { startProgram } from "./support/command.ts";
-import { findDebianProgram } from "./support/servers/debian-program.ts";
 import { eventually } from "./support/eventually.ts";
 import { makeContacts } from "./support/make.ts";
+import { findPostgres15 } from "./support/servers/postgres-15.ts";
 import { startPostgresServer } from "./support/servers/postgres-servers.ts";
 import { startRedisServer } from "./support/servers/redis-servers.ts";
 import { createClients } from "./support/replica.ts";
@@ -19,13 +19,6 @@ import { createClients } from "./support/replica.ts";
  * The drill of docs/operating.md: a dump is taken of a service at work, which goes on for a while and is then lost with
  * its Postgres and its Redis; the dump is restored beside an empty Redis, and all that it knows goes on.
  */
-
-async function findPostgres() {
-  const file = "usr/lib/postgresql/15/bin/postgres";
-  const found = await findDebianProgram({ packageName: "postgresql-15", file, versionFlag: "--version" });
-  if (typeof found === "string") throw new Error(found);
-  return { directory: dirname(found.file), env: found.env };
-}
 
 const apiKey = generateApiKey();
 
@@ -73,7 +66,8 @@ async function work({ worker }: Replica, batchJobId: string, most: number, repor
 }
 
 test("a dump that is restored beside an empty Redis goes on with all that it knows, and calls nobody twice", async () => {
-  const binaries = await findPostgres();
+  const binaries = await findPostgres15();
+  if (typeof binaries === "string") throw new Error(binaries);
   await using postgres = await startPostgresServer({ binaries });
   await using redis = await startRedisServer();
   const urlOf = (name: string) => postgres.url.replace(/postgres$/, name);

@@ -5,6 +5,7 @@ import { readPageToken, writePageToken } from "../domain/page-token.ts";
 import {
   type SuppressedPhone,
   type SuppressedPhoneInput,
+  erasedPhone,
   judgeSuppressed,
 } from "../domain/contacts/suppressed-phone.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/commands/command.ts";
@@ -18,6 +19,8 @@ import {
   type ErasureKey,
   findErased,
   joinAdders,
+  readErased,
+  readErasedAt,
 } from "../postgres/phones/erased-phones.ts";
 import {
   addSuppressed,
@@ -103,6 +106,7 @@ export function createSuppression(deps: {
       });
     },
 
+    /** Those that were erased stay so, and are not called; they are counted by themselves. */
     async remove(request: CommandRequest, phones: readonly string[]) {
       const { organizationId } = request.caller;
       const asked = readPhones(phones);
@@ -111,15 +115,24 @@ export function createSuppression(deps: {
         redisHalf,
         async decide(trx, tell) {
           const removedCount = await removeSuppressed(trx, organizationId, asked);
+          const erased = await findErased(trx, await readErased(trx, organizationId, erasureKey), asked);
           const data = { givenPhones: asked.length, removedPhones: removedCount };
           tell({ type: "suppressed_phones.removed", ...byOf(request), data });
-          return { removedCount };
+          return { removedCount, erasedCount: erased.size };
         },
       });
     },
 
+    /** Those of the phones that nobody calls, in the order given. */
     async check({ organizationId }: Caller, phones: readonly string[]): Promise<SuppressedPhone[]> {
-      return await findSuppressed(reads.of(organizationId), organizationId, readPhones(phones));
+      const db = reads.of(organizationId);
+      const asked = readPhones(phones);
+      // Whoever is erased is known as that before they are off the list: looked up in this order nobody is missed.
+      const listed = await findSuppressed(db, organizationId, asked);
+      const erased = await readErasedAt(db, await readErased(db, organizationId, erasureKey), asked);
+      const entries = new Map(listed.map((entry) => [entry.phone, entry]));
+      for (const [phone, erasedAt] of erased) entries.set(phone, erasedPhone(phone, erasedAt));
+      return asked.flatMap((phone) => entries.get(phone) ?? []);
     },
 
     /** One page of the list, in the order of phones; with a reason a short one where many have another. */

@@ -2,6 +2,7 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
+import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
@@ -90,6 +91,18 @@ test("a phone is put on the list of those never called, found there, and taken o
   await page.getByRole("cell", { name: "+14155550100" }).waitFor({ state: "detached" });
   const { suppressedPhones } = await suppression.listSuppressedPhones({});
   expect(suppressedPhones.map(({ phone }) => phone)).toEqual(["+14155550101"]);
+  expect(complaints).toEqual([]);
+});
+
+test("the phone of a person who was erased is said to be that, and cannot be taken off", async () => {
+  const jobs = createClient(BatchJobService, transport());
+  await jobs.eraseContacts({ phone: "+14155550177", reason: "asked for it" });
+  await using opened = await open(`${service.httpUrl}/never-call`, service);
+  const { page, complaints } = opened;
+  await page.getByLabel("Phone number", { exact: true }).fill("+1 415 555 0177");
+  await page.getByRole("button", { name: "Look" }).click();
+  await page.getByText("is the number of a person who was erased: nobody calls it").waitFor();
+  expect(await page.getByRole("button", { name: "Take it off the list" }).count()).toBe(0);
   expect(complaints).toEqual([]);
 });
 

@@ -67,6 +67,22 @@ export const lists: Mutant[] = [
     title: "in a call ends as its call does, and of what is reported no word is kept",
   },
   {
+    guard: "a check tells the phone of an erased person",
+    file: "src/suppression/suppression.ts",
+    text: "      for (const [phone, erasedAt] of erased) entries.set(phone, erasedPhone(phone, erasedAt));\n",
+    instead: "",
+    test: "test/service/suppression.test.ts",
+    title: "is told to be that, among those on the list, to whoever asks for it",
+  },
+  {
+    guard: "jobs that a label finds are looked up one by one",
+    file: "src/postgres/jobs/job-search.ts",
+    text: "id = some_ids.id limit 1",
+    instead: "id = some_ids.id",
+    test: "test/postgres/plans.test.ts",
+    title: "counting jobs by a label that many have",
+  },
+  {
     guard: "another request's id erases nobody",
     file: "src/jobs/contacts/erasing.ts",
     text: `requestKey !== undefined && (await checkUnused(db, requestKey)) === "kept"`,

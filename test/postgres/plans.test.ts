@@ -6,6 +6,7 @@ import { drawTicket } from "../../src/postgres/leasing/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sortOut } from "../../src/domain/contacts/contact.ts";
 import { findCallers, findValidKeys } from "../../src/postgres/api-keys.ts";
+import { type JobStatus, jobStatuses } from "../../src/domain/jobs/batch-job.ts";
 import { beforeAllJobs } from "../../src/domain/jobs/job-id.ts";
 import {
   countAdded,
@@ -31,7 +32,9 @@ import { countSuppressedAmong } from "../../src/postgres/phones/suppressed-conta
 import { sortPhones } from "../../src/postgres/phones/sorted-phones.ts";
 import { jobsToNote, noteCounts, readNoted } from "../../src/postgres/jobs/history.ts";
 import { everyJob } from "../../src/postgres/jobs/job-filter.ts";
-import { listJobs } from "../../src/postgres/jobs/job-search.ts";
+import { insertLabels } from "../../src/postgres/jobs/job-labels.ts";
+import { countJobsByStatus, listJobs } from "../../src/postgres/jobs/job-search.ts";
+import { copyContacts } from "../../src/postgres/contacts/copies.ts";
 import { toBatchJob } from "../../src/postgres/jobs/job-rows.ts";
 import { pageOfContacts, pageOfJobs } from "../../src/postgres/jobs/offset-pages.ts";
 import {
@@ -72,6 +75,26 @@ const entries = () => [entryIdOf(jobs.scheduled), ...Array.from({ length: 99 }, 
 /** So many events of commands are there, and of attempts: all but five of each of one job. */
 const eventsThere = 5_000;
 const eventBounds = { size: 50, mostLookedAt: 10_000 };
+
+/** Some of all jobs have the rare label, and all that were made together the common one. */
+const rarely = 10;
+const rare = { ...everyJob, labels: { season: "spring" } };
+const common = { ...everyJob, labels: { customer: "club" } };
+const firstPage = { after: undefined, size: 50 };
+
+/** What a copy of the large job looks at: the job, the organization, its blocks, and what notes a new contact's job. */
+const ofCopy = 10 + 2 * 420;
+
+const copied =
+  (statuses: ("busy" | "pending")[] | undefined, withErased = false) =>
+  (db: Explained["db"]) =>
+    undone(db, (trx) => {
+      const { organizationId } = parts.caller;
+      const inEvery = jobStatuses.map((one) => [one, statuses]);
+      const asked = statuses && (Object.fromEntries(inEvery) as Record<JobStatus, typeof statuses>);
+      const erased = withErased ? { organizationId, key: parts.erasureKey } : undefined;
+      return copyContacts(trx, keyOf(jobs.large), randomUUID(), asked, erased);
+    });
 const ofJob = ({ id }: BatchJobRow) => ({ types: [], batchJobIds: [id] });
 
 /** What is done with the jobs, and at most how many rows it may touch. Each changes what it finds back, or nothing. */
@@ -89,6 +112,34 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
         size: 50,
       }),
   },
+  "listing jobs by a rare label": {
+    rows: 3 * rarely,
+    work: (db) => listJobs(db, parts.caller.organizationId, rare, firstPage),
+  },
+  "listing jobs by a label that many have": {
+    rows: 2 * 1_000,
+    work: (db) => listJobs(db, parts.caller.organizationId, common, firstPage),
+  },
+  "listing jobs by a label and a status that none of them has": {
+    rows: 2 * (1_000 + 1_001),
+    work: (db) => listJobs(db, parts.caller.organizationId, { ...common, statuses: ["paused"] }, firstPage),
+  },
+  "counting jobs by a rare label": {
+    rows: 3 * rarely,
+    work: (db) => countJobsByStatus(db, parts.caller.organizationId, rare),
+  },
+  "counting jobs by a label that many have": {
+    rows: 1_001 + 2 * jobsThere + 10,
+    work: (db) => countJobsByStatus(db, parts.caller.organizationId, common),
+  },
+  "counting jobs by their statuses alone": {
+    rows: 2 * jobsThere + 10,
+    work: (db) => countJobsByStatus(db, parts.caller.organizationId, everyJob),
+  },
+  "copying all contacts of a job": { rows: ofCopy, work: copied(undefined) },
+  "copying those that were busy": { rows: ofCopy + 400, work: copied(["busy"]) },
+  "copying those that nobody has called": { rows: ofCopy + 400, work: copied(["pending"]) },
+  "copying all but who is suppressed or erased": { rows: ofCopy, work: copied(undefined, true) },
   // For each job a look-up; the last of its jobs has the phone, and the contact is read.
   "finding a phone in 6,000 jobs": {
     rows: 2 * jobsThere + 3_100,
@@ -357,6 +408,8 @@ beforeAll(async () => {
     "events",
     "leases",
     "suppressed_phones",
+    "erased_phones",
+    "job_labels",
   ];
   for (const table of tables) {
     await sql`alter table ${sql.table(table)} set (autovacuum_enabled = false)`.execute(parts.db);
@@ -375,7 +428,15 @@ beforeAll(async () => {
   for (const { work } of Object.values(statements)) {
     for (let times = 0; times <= 5; times += 1) await work(explained.db);
   }
-  await makeJobs(parts, jobsThere, { status: "scheduled", contacts: 3 });
+  const many = await makeJobs(parts, jobsThere, { status: "scheduled", contacts: 3 });
+  await sql`
+    update batch_jobs set labels = '{"customer": "club"}' where id = any(${many.map(({ id }) => id)}::uuid[])`.execute(
+    parts.db,
+  );
+  await sql`
+    update batch_jobs set labels = labels || '{"season": "spring"}'
+    where id = any(${many.slice(0, rarely).map(({ id }) => id)}::uuid[])`.execute(parts.db);
+  await parts.db.transaction().execute((trx) => insertLabels(trx, many.map(keyOf)));
   await sql`
     insert into batch_jobs (organization_id, name, description, from_phone_number_id, status, timezone, started_at,
       finished_at, concurrent_call_limit, max_attempts, retry_on, retry_delays_ms)
@@ -434,6 +495,11 @@ beforeAll(async () => {
   await sql`
     insert into suppressed_phones (organization_id, phone, added_at, reason)
     select ${parts.caller.organizationId}, 14160000000 + n, now(), '' from generate_series(1, 5000) n`.execute(
+    parts.db,
+  );
+  await sql`
+    insert into erased_phones (organization_id, hash)
+    select ${parts.caller.organizationId}, sha256(n::text::bytea) from generate_series(1, 5000) n`.execute(
     parts.db,
   );
   await sql`update organizations set suppressed_phones = 5000 where id = ${parts.caller.organizationId}`.execute(

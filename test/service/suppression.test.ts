@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { RejectionReason } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import {
   ImportSuppressedPhonesEndSchema,
   SuppressionService,
@@ -233,6 +234,49 @@ describe("phones that are removed", () => {
       expect(JSON.stringify(refused)).not.toContain("secret");
     }
     expect(await onList()).toEqual([ada]);
+  });
+});
+
+describe("the phone of a person who was erased", () => {
+  let jobs: ReturnType<typeof createClient<typeof BatchJobService>>;
+  beforeEach(async () => {
+    jobs = createClient(BatchJobService, transportTo(service.grpcUrl, key));
+    await list.addSuppressedPhones({ phones: [ada, bea].map((phone) => ({ phone, reason })) });
+    await jobs.eraseContacts({ phone: ada, reason: "asked in writing" });
+  });
+
+  test("is told to be that, among those on the list, to whoever asks for it", async () => {
+    const { suppressedPhones } = await list.checkSuppressedPhones({
+      phones: [cal, ada, bea, "+1 415 555 0001"],
+    });
+    expect(suppressedPhones).toMatchObject([
+      { phone: ada, reason: "", isErased: true, addedAt: expect.anything() },
+      { phone: bea, reason, isErased: false },
+    ]);
+    expect(suppressedPhones[0]?.expiresAt).toBeUndefined();
+    expect(await onList()).toEqual([bea]);
+  });
+
+  test("is told so to no other organization", async () => {
+    const other = await makeApiKey(db, { role: "admin", organization: `test ${randomUUID()}` });
+    const theirs = createClient(SuppressionService, transportTo(service.grpcUrl, other.key));
+    expect((await theirs.checkSuppressedPhones({ phones: [ada, bea] })).suppressedPhones).toEqual([]);
+    expect(await theirs.removeSuppressedPhones({ phones: [ada] })).toMatchObject({ erasedCount: 0 });
+  });
+
+  test("stays one that nobody calls, whoever removes it", async () => {
+    const request = { phones: [ada, bea, cal], requestId: randomUUID() };
+    const removed = await list.removeSuppressedPhones(request);
+    expect(removed).toMatchObject({ removedCount: 1, erasedCount: 1 });
+    expect(await list.removeSuppressedPhones(request)).toEqual(removed);
+    expect(await entryOf(ada)).toMatchObject({ isErased: true });
+    const again = jobs.createBatchJob({
+      name: "Again",
+      fromPhoneNumberId: "pn_1",
+      contacts: [{ phone: ada }],
+    });
+    expect(await refusal(again)).toMatchObject({ metadata: { firstReason: "erased_phone" } });
+    expect((await toldOf()).at(-1)?.data).toEqual({ givenPhones: 3, removedPhones: 1 });
   });
 });
 

@@ -1,6 +1,6 @@
 import { type Flaw, badPhone, isPhone, isReason, plainPhone } from "./contact.ts";
 
-/** An entry of the list of phones that nobody calls. */
+/** A phone that nobody calls. */
 export type SuppressedPhone = {
   readonly phone: string;
   readonly reason: string;
@@ -8,7 +8,17 @@ export type SuppressedPhone = {
   readonly addedAt: Date;
   /** Null for never. */
   readonly expiresAt: Date | null;
+  /** It is on no list, but that of a person who was erased: nothing else is known of them. */
+  readonly isErased: boolean;
 };
+
+export const erasedPhone = (phone: string, erasedAt: Date): SuppressedPhone => ({
+  phone,
+  reason: "",
+  addedAt: erasedAt,
+  expiresAt: null,
+  isErased: true,
+});
 
 /** What is to be on the list; undefined for ever. */
 export type SuppressedPhoneInput = {

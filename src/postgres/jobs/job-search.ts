@@ -21,6 +21,11 @@ const fewJobs = 1_000;
 
 type Sql = RawBuilder<unknown>;
 
+/*
+ * Where jobs are read by ids that were found, each is looked up, with a limit of its own: as a join it might read all
+ * jobs there are.
+ */
+
 export const afterCursor = (cursor: JobCursor | undefined, id: Sql): Sql =>
   cursor === undefined ? sql`true` : sql`(created_at, ${id}) < (${cursor.createdAt}, ${cursor.id}::uuid)`;
 
@@ -37,6 +42,12 @@ const withLabel = (organizationId: number, [key, value]: [string, string], filte
   select created_at, job_id as id from job_labels
   where organization_id = ${organizationId} and key = ${key} and value = ${value} and ${isAnyTime}
     and ${isCreated(filter)}`;
+
+/** What is left of a filter for those jobs that are found by its first label. */
+function besidesLabel(filter: JobFilter): JobFilter {
+  const [, ...others] = Object.entries(filter.labels);
+  return { ...filter, labels: Object.fromEntries(others) };
+}
 
 /**
  * Sets of jobs in which all are that the filter means, each by an index of its own. None for a name: nothing but a
@@ -91,7 +102,7 @@ async function readFew(
     ) as few
     cross join lateral (
       select ${jobColumns("batch_jobs")} from batch_jobs
-      where organization_id = ${organizationId} and id = few.id and ${isMeant(filter)}
+      where organization_id = ${organizationId} and id = few.id and ${isMeant(filter)} limit 1
     ) as job
     order by few.created_at desc, few.id desc limit ${page.size}
   `.execute(db);
@@ -125,8 +136,8 @@ async function walk(
               order by created_at desc, job_id desc limit ${most}) as labelled
           ) as labelled
           cross join lateral (
-            select *, ${isMeant(filter)} as is_wanted from batch_jobs
-            where organization_id = ${organizationId} and id = labelled_id
+            select *, ${isMeant(besidesLabel(filter))} as is_wanted from batch_jobs
+            where organization_id = ${organizationId} and id = labelled_id limit 1
           ) as job`;
   const order = label === undefined ? sql`created_at desc, id desc` : sql`labelled_at desc, labelled_id desc`;
   const isPlain = setsOf(organizationId, filter).length === 0 && isOpen(filter.created);
@@ -205,8 +216,8 @@ export async function countJobsByStatus(
       : sql`
           select status, is_meant from (select id from (${ids}) as every limit ${mostLookedAt + 1}) as some_ids
           cross join lateral (
-            select status, ${isMeant(filter)} as is_meant from batch_jobs
-            where organization_id = ${organizationId} and id = some_ids.id
+            select status, ${isMeant(few === undefined ? besidesLabel(filter) : filter)} as is_meant from batch_jobs
+            where organization_id = ${organizationId} and id = some_ids.id limit 1
           ) as job`;
   const { rows } = await sql<{ status: JobStatus; count: number; lookedAt: number }>`
     select status, count(*) filter (where is_meant)::int as count, sum(count(*)) over ()::int as "lookedAt"

@@ -76,14 +76,24 @@ export async function joinAdders(
   key: ErasureKey | undefined,
 ): Promise<ErasedPhones | undefined> {
   // They go to Postgres together, and come after each other there: the second one sees what was committed by then.
-  const [, { rows }] = await Promise.all([
+  const [, erased] = await Promise.all([
     sql`select pg_advisory_xact_lock_shared(${sql.lit(adders)}, ${organizationId}::int)`.execute(trx),
-    sql<{ isOne: boolean; isKey: boolean }>`
-      select o.erased_phones > 0 as "isOne",
-        coalesce(i.erasure_key_hash = ${key?.hash ?? null}::bytea, false) as "isKey"
-      from organizations o left join installation i on true where o.id = ${organizationId}
-    `.execute(trx),
+    readErased(trx, organizationId, key),
   ]);
+  return erased;
+}
+
+/** The phones that an organization has erased by now; undefined if nobody was. */
+export async function readErased(
+  db: Database,
+  organizationId: number,
+  key: ErasureKey | undefined,
+): Promise<ErasedPhones | undefined> {
+  const { rows } = await sql<{ isOne: boolean; isKey: boolean }>`
+    select o.erased_phones > 0 as "isOne",
+      coalesce(i.erasure_key_hash = ${key?.hash ?? null}::bytea, false) as "isKey"
+    from organizations o left join installation i on true where o.id = ${organizationId}
+  `.execute(db);
   const { isOne, isKey } = onlyOf(rows);
   if (!isOne) return undefined;
   if (key === undefined || !isKey) throw keyIsMissing;
@@ -95,31 +105,40 @@ const keyIsMissing = new BatchJobError(
   "This replica does not have the ERASURE_KEY with which phones were erased; try again, or set it.",
 );
 
-/** Whether a phone was erased, in SQL; false for null. */
-export const isErased = (
-  { organizationId, key }: ErasedPhones,
-  phone: RawBuilder<unknown>,
-) => sql<boolean>`exists (
-  select from erased_phones
-  where organization_id = ${organizationId} and hash = ${hashOf(key, organizationId, phone)}
-)`;
+/**
+ * Whether a phone was erased, in SQL; false for null. It is a look-up of each: as a join it would compare each phone,
+ * hashed each time, with all that were erased.
+ */
+export const isErased = ({ organizationId, key }: ErasedPhones, phone: RawBuilder<unknown>) => sql<boolean>`((
+  select hash from erased_phones
+  where organization_id = ${organizationId} and hash = ${hashOf(key, organizationId, phone)} limit 1
+) is not null)`;
 
-const nobody: ReadonlySet<string> = new Set();
+/** Those of the phones that were erased, and when. */
+export async function readErasedAt(
+  db: Database,
+  erased: ErasedPhones | undefined,
+  phones: readonly string[],
+): Promise<ReadonlyMap<string, Date>> {
+  if (erased === undefined || phones.length === 0) return new Map();
+  const { organizationId, key } = erased;
+  const { rows } = await sql<{ phone: string; erasedAt: Date }>`
+    select '+' || g.phone as phone, e.erased_at as "erasedAt"
+    from unnest(${plainArray(phones.map((phone) => phone.slice(1)))}::bigint[]) as g (phone)
+    cross join lateral (
+      select erased_at from erased_phones
+      where organization_id = ${organizationId} and hash = ${hashOf(key, organizationId, sql`g.phone`)} limit 1
+    ) as e
+  `.execute(db);
+  return new Map(rows.map(({ phone, erasedAt }) => [phone, erasedAt]));
+}
 
 /** Those of the phones that were erased. */
-export async function findErased(
+export const findErased = async (
   trx: Trx,
   erased: ErasedPhones | undefined,
   phones: readonly string[],
-): Promise<ReadonlySet<string>> {
-  if (erased === undefined || phones.length === 0) return nobody;
-  const { rows } = await sql<{ phone: string }>`
-    select '+' || g.phone as phone
-    from unnest(${plainArray(phones.map((phone) => phone.slice(1)))}::bigint[]) as g (phone)
-    where ${isErased(erased, sql`g.phone`)}
-  `.execute(trx);
-  return new Set(rows.map(({ phone }) => phone));
-}
+): Promise<ReadonlySet<string>> => new Set((await readErasedAt(trx, erased, phones)).keys());
 
 /** Enters a phone among the erased ones; nothing changes if it is known there. From its commit on nobody adds it. */
 export async function insertErased(

@@ -199,21 +199,24 @@ type Row = { phone: number; reason: string; addedAt: Date; expiresAt: Date | nul
 const columns = sql`phone, reason, added_at as "addedAt", nullif(expires_at, 'infinity') as "expiresAt"`;
 const isOnList = sql`expires_at > ${timeNow}`;
 
-const toSuppressed = ({ phone, ...row }: Row): SuppressedPhone => ({ phone: `+${phone}`, ...row });
+const toSuppressed = ({ phone, ...row }: Row): SuppressedPhone => ({
+  phone: `+${phone}`,
+  ...row,
+  isErased: false,
+});
 
-/** The entries of those of the phones that are on the list, in the order given. */
+/** The entries of those of the phones that are on the list. */
 export async function findSuppressed(
   db: Database,
   organizationId: number,
   phones: readonly string[],
 ): Promise<SuppressedPhone[]> {
   const { rows } = await sql<Row>`
-    select s.* from unnest(${plainArray(phones.map(inDigits))}::bigint[]) with ordinality as g (phone, place)
+    select s.* from unnest(${plainArray(phones.map(inDigits))}::bigint[]) as g (phone)
     cross join lateral (
       select ${columns} from suppressed_phones
       where organization_id = ${organizationId} and phone = g.phone and ${isOnList} limit 1
     ) as s
-    order by g.place
   `.execute(db);
   return rows.map(toSuppressed);
 }

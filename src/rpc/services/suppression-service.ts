@@ -20,6 +20,7 @@ const toSuppressedPhone = (entry: SuppressedPhone): MessageInitShape<typeof Supp
   reason: entry.reason,
   addedAt: timestampFromDate(entry.addedAt),
   ...at("expiresAt", entry.expiresAt),
+  isErased: entry.isErased,
 });
 
 /** What became of phones that were given one by one, or of the rows of a file. */
@@ -51,8 +52,11 @@ export function suppressionService(
     },
 
     async removeSuppressedPhones(request, context) {
-      const { removedCount } = await suppression.remove(toCommand(request, context), request.phones);
-      return { removedCount };
+      const { removedCount, erasedCount } = await suppression.remove(
+        toCommand(request, context),
+        request.phones,
+      );
+      return { removedCount, erasedCount };
     },
 
     async checkSuppressedPhones(request, context) {

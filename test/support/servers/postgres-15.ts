@@ -6,13 +6,11 @@ import { makeOrdinaryRole } from "../ordinary-role.ts";
 import { type Binaries, startPostgresServer } from "./postgres-servers.ts";
 import { startServers } from "./servers.ts";
 
-/** Debian's Postgres 15; undefined, with the reason said, where there is none to be had. */
-async function findPostgres15(): Promise<Binaries | undefined> {
+/** Debian's Postgres 15, which has all programs of Postgres; or why there is none. */
+export async function findPostgres15(): Promise<Binaries | string> {
   const file = "usr/lib/postgresql/15/bin/postgres";
   const found = await findDebianProgram({ packageName: "postgresql-15", file, versionFlag: "--version" });
-  if (typeof found !== "string") return { directory: dirname(found.file), env: found.env };
-  process.stderr.write(`The tests for Postgres 15 run on the embedded one: ${found}\n`);
-  return undefined;
+  return typeof found === "string" ? found : { directory: dirname(found.file), env: found.env };
 }
 
 /** The servers of one run: the oldest Postgres that will do, and in it a role with no rights beyond its schema. */
@@ -20,7 +18,10 @@ export const setup = async (project: TestProject): Promise<() => Promise<void>> 
   await startServers(project, {
     startRedis: startEmbeddedRedis,
     async startPostgres() {
-      const binaries = await findPostgres15();
+      const found = await findPostgres15();
+      const binaries = typeof found === "string" ? undefined : found;
+      if (typeof found === "string")
+        process.stderr.write(`The tests for Postgres 15 run on the embedded one: ${found}\n`);
       const settings = { password_encryption: "scram-sha-256" };
       await using stack = new AsyncDisposableStack();
       const server = stack.use(

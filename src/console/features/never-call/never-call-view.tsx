@@ -200,7 +200,13 @@ function Look() {
         </Field>
         {field}
       </Form>
-      {found !== undefined && (
+      {found?.isErased === true && (
+        <Notice tone="warning">
+          <span class="phone">{found.phone}</span> is the number of a person who was erased: nobody calls it,
+          and nobody can change that.
+        </Notice>
+      )}
+      {found?.isErased === false && (
         <Notice tone="warning">
           <p>
             <span class="phone">{found.phone}</span> is on the list: <bdi>{found.reason}</bdi>.

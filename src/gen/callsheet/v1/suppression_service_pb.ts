@@ -16,10 +16,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callsheet/v1/suppression_service.proto.
  */
 export const file_callsheet_v1_suppression_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZjYWxsc2hlZXQvdjEvc3VwcHJlc3Npb25fc2VydmljZS5wcm90bxIMY2FsbHNoZWV0LnYxIo4BCg9TdXBwcmVzc2VkUGhvbmUSDQoFcGhvbmUYASABKAkSDgoGcmVhc29uGAIgASgJEiwKCGFkZGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJlChRTdXBwcmVzc2VkUGhvbmVJbnB1dBINCgVwaG9uZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijgEKGkFkZFN1cHByZXNzZWRQaG9uZXNSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBI/CgZwaG9uZXMYAiADKAsyIi5jYWxsc2hlZXQudjEuU3VwcHJlc3NlZFBob25lSW5wdXRCC7pICJIBBQgBEJBOIpoBChtBZGRTdXBwcmVzc2VkUGhvbmVzUmVzcG9uc2USEwoLYWRkZWRfY291bnQYASABKAUSFQoNYWxyZWFkeV9jb3VudBgCIAEoBRIWCg5yZWplY3RlZF9jb3VudBgDIAEoBRI3CghyZWplY3RlZBgEIAMoCzIlLmNhbGxzaGVldC52MS5SZWplY3RlZFN1cHByZXNzZWRQaG9uZSKDAQoXUmVqZWN0ZWRTdXBwcmVzc2VkUGhvbmUSDQoFaW5kZXgYASABKAUSDQoFcGhvbmUYAiABKAkSLQoGcmVhc29uGAMgASgOMh0uY2FsbHNoZWV0LnYxLlJlamVjdGlvblJlYXNvbhINCgVmaWVsZBgEIAEoCRIMCgRydWxlGAUgASgJIm0KHVJlbW92ZVN1cHByZXNzZWRQaG9uZXNSZXF1ZXN0Ei8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBIbCgZwaG9uZXMYAiADKAlCC7pICJIBBQgBEJBOIjcKHlJlbW92ZVN1cHByZXNzZWRQaG9uZXNSZXNwb25zZRIVCg1yZW1vdmVkX2NvdW50GAEgASgFIjsKHENoZWNrU3VwcHJlc3NlZFBob25lc1JlcXVlc3QSGwoGcGhvbmVzGAEgAygJQgu6SAiSAQUIARDoByJZCh1DaGVja1N1cHByZXNzZWRQaG9uZXNSZXNwb25zZRI4ChFzdXBwcmVzc2VkX3Bob25lcxgBIAMoCzIdLmNhbGxzaGVldC52MS5TdXBwcmVzc2VkUGhvbmUiewobTGlzdFN1cHByZXNzZWRQaG9uZXNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAIgASgJEiwKBnJlYXNvbhgDIAEoCUIcukgZchcYyAEyEl5bXlxwe0NjfVxwe0NzfV0qJCJxChxMaXN0U3VwcHJlc3NlZFBob25lc1Jlc3BvbnNlEjgKEXN1cHByZXNzZWRfcGhvbmVzGAEgAygLMh0uY2FsbHNoZWV0LnYxLlN1cHByZXNzZWRQaG9uZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiswEKHUltcG9ydFN1cHByZXNzZWRQaG9uZXNSZXF1ZXN0EjwKBmhlYWRlchgBIAEoCzIqLmNhbGxzaGVldC52MS5JbXBvcnRTdXBwcmVzc2VkUGhvbmVzSGVhZGVySAASDQoDY3N2GAIgASgMSAASNgoDZW5kGAMgASgLMicuY2FsbHNoZWV0LnYxLkltcG9ydFN1cHByZXNzZWRQaG9uZXNFbmRIAEINCgRwYXJ0EgW6SAIIASJ9ChxJbXBvcnRTdXBwcmVzc2VkUGhvbmVzSGVhZGVyEi8KCnJlcXVlc3RfaWQYASABKAlCG7pIGHIWGEAyEl5bXlxwe0NjfVxwe0NzfV0qJBIsCgZyZWFzb24YAiABKAlCHLpIGXIXGMgBMhJeW15ccHtDY31ccHtDc31dKiQiOQoZSW1wb3J0U3VwcHJlc3NlZFBob25lc0VuZBIcCgt0b3RhbF9ieXRlcxgBIAEoA0IHukgEIgIoACKbAQoeSW1wb3J0U3VwcHJlc3NlZFBob25lc1Jlc3BvbnNlEhMKC2FkZGVkX2NvdW50GAEgASgFEhUKDWFscmVhZHlfY291bnQYAiABKAUSFgoOcmVqZWN0ZWRfY291bnQYAyABKAUSNQoIcmVqZWN0ZWQYBCADKAsyIy5jYWxsc2hlZXQudjEuUmVqZWN0ZWRTdXBwcmVzc2VkUm93IoABChVSZWplY3RlZFN1cHByZXNzZWRSb3cSDAoEbGluZRgBIAEoBRINCgVwaG9uZRgCIAEoCRItCgZyZWFzb24YAyABKA4yHS5jYWxsc2hlZXQudjEuUmVqZWN0aW9uUmVhc29uEg0KBWZpZWxkGAQgASgJEgwKBHJ1bGUYBSABKAkyogUKElN1cHByZXNzaW9uU2VydmljZRJ8ChNBZGRTdXBwcmVzc2VkUGhvbmVzEiguY2FsbHNoZWV0LnYxLkFkZFN1cHByZXNzZWRQaG9uZXNSZXF1ZXN0GikuY2FsbHNoZWV0LnYxLkFkZFN1cHByZXNzZWRQaG9uZXNSZXNwb25zZSIQirUYAQKQtRiAgIACmLUYAhKEAQoWUmVtb3ZlU3VwcHJlc3NlZFBob25lcxIrLmNhbGxzaGVldC52MS5SZW1vdmVTdXBwcmVzc2VkUGhvbmVzUmVxdWVzdBosLmNhbGxzaGVldC52MS5SZW1vdmVTdXBwcmVzc2VkUGhvbmVzUmVzcG9uc2UiD4q1GAECkLUYgIBAmLUYAhJ/ChVDaGVja1N1cHByZXNzZWRQaG9uZXMSKi5jYWxsc2hlZXQudjEuQ2hlY2tTdXBwcmVzc2VkUGhvbmVzUmVxdWVzdBorLmNhbGxzaGVldC52MS5DaGVja1N1cHByZXNzZWRQaG9uZXNSZXNwb25zZSINkAIBirUYAgIDmLUYARJ8ChRMaXN0U3VwcHJlc3NlZFBob25lcxIpLmNhbGxzaGVldC52MS5MaXN0U3VwcHJlc3NlZFBob25lc1JlcXVlc3QaKi5jYWxsc2hlZXQudjEuTGlzdFN1cHByZXNzZWRQaG9uZXNSZXNwb25zZSINkAIBirUYAgIDmLUYARKHAQoWSW1wb3J0U3VwcHJlc3NlZFBob25lcxIrLmNhbGxzaGVldC52MS5JbXBvcnRTdXBwcmVzc2VkUGhvbmVzUmVxdWVzdBosLmNhbGxzaGVldC52MS5JbXBvcnRTdXBwcmVzc2VkUGhvbmVzUmVzcG9uc2UiEIq1GAECkLUYgICACJi1GAMoAWIGcHJvdG8z", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("CiZjYWxsc2hlZXQvdjEvc3VwcHJlc3Npb25fc2VydmljZS5wcm90bxIMY2FsbHNoZWV0LnYxIqEBCg9TdXBwcmVzc2VkUGhvbmUSDQoFcGhvbmUYASABKAkSDgoGcmVhc29uGAIgASgJEiwKCGFkZGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpc19lcmFzZWQYBSABKAgiZQoUU3VwcHJlc3NlZFBob25lSW5wdXQSDQoFcGhvbmUYASABKAkSDgoGcmVhc29uGAIgASgJEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo4BChpBZGRTdXBwcmVzc2VkUGhvbmVzUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSPwoGcGhvbmVzGAIgAygLMiIuY2FsbHNoZWV0LnYxLlN1cHByZXNzZWRQaG9uZUlucHV0Qgu6SAiSAQUIARCQTiKaAQobQWRkU3VwcHJlc3NlZFBob25lc1Jlc3BvbnNlEhMKC2FkZGVkX2NvdW50GAEgASgFEhUKDWFscmVhZHlfY291bnQYAiABKAUSFgoOcmVqZWN0ZWRfY291bnQYAyABKAUSNwoIcmVqZWN0ZWQYBCADKAsyJS5jYWxsc2hlZXQudjEuUmVqZWN0ZWRTdXBwcmVzc2VkUGhvbmUigwEKF1JlamVjdGVkU3VwcHJlc3NlZFBob25lEg0KBWluZGV4GAEgASgFEg0KBXBob25lGAIgASgJEi0KBnJlYXNvbhgDIAEoDjIdLmNhbGxzaGVldC52MS5SZWplY3Rpb25SZWFzb24SDQoFZmllbGQYBCABKAkSDAoEcnVsZRgFIAEoCSJtCh1SZW1vdmVTdXBwcmVzc2VkUGhvbmVzUmVxdWVzdBIvCgpyZXF1ZXN0X2lkGAEgASgJQhu6SBhyFhhAMhJeW15ccHtDY31ccHtDc31dKiQSGwoGcGhvbmVzGAIgAygJQgu6SAiSAQUIARCQTiJNCh5SZW1vdmVTdXBwcmVzc2VkUGhvbmVzUmVzcG9uc2USFQoNcmVtb3ZlZF9jb3VudBgBIAEoBRIUCgxlcmFzZWRfY291bnQYAiABKAUiOwocQ2hlY2tTdXBwcmVzc2VkUGhvbmVzUmVxdWVzdBIbCgZwaG9uZXMYASADKAlCC7pICJIBBQgBEOgHIlkKHUNoZWNrU3VwcHJlc3NlZFBob25lc1Jlc3BvbnNlEjgKEXN1cHByZXNzZWRfcGhvbmVzGAEgAygLMh0uY2FsbHNoZWV0LnYxLlN1cHByZXNzZWRQaG9uZSJ7ChtMaXN0U3VwcHJlc3NlZFBob25lc1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAiABKAkSLAoGcmVhc29uGAMgASgJQhy6SBlyFxjIATISXlteXHB7Q2N9XHB7Q3N9XSokInEKHExpc3RTdXBwcmVzc2VkUGhvbmVzUmVzcG9uc2USOAoRc3VwcHJlc3NlZF9waG9uZXMYASADKAsyHS5jYWxsc2hlZXQudjEuU3VwcHJlc3NlZFBob25lEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKzAQodSW1wb3J0U3VwcHJlc3NlZFBob25lc1JlcXVlc3QSPAoGaGVhZGVyGAEgASgLMiouY2FsbHNoZWV0LnYxLkltcG9ydFN1cHByZXNzZWRQaG9uZXNIZWFkZXJIABINCgNjc3YYAiABKAxIABI2CgNlbmQYAyABKAsyJy5jYWxsc2hlZXQudjEuSW1wb3J0U3VwcHJlc3NlZFBob25lc0VuZEgAQg0KBHBhcnQSBbpIAggBIn0KHEltcG9ydFN1cHByZXNzZWRQaG9uZXNIZWFkZXISLwoKcmVxdWVzdF9pZBgBIAEoCUIbukgYchYYQDISXlteXHB7Q2N9XHB7Q3N9XSokEiwKBnJlYXNvbhgCIAEoCUIcukgZchcYyAEyEl5bXlxwe0NjfVxwe0NzfV0qJCI5ChlJbXBvcnRTdXBwcmVzc2VkUGhvbmVzRW5kEhwKC3RvdGFsX2J5dGVzGAEgASgDQge6SAQiAigAIpsBCh5JbXBvcnRTdXBwcmVzc2VkUGhvbmVzUmVzcG9uc2USEwoLYWRkZWRfY291bnQYASABKAUSFQoNYWxyZWFkeV9jb3VudBgCIAEoBRIWCg5yZWplY3RlZF9jb3VudBgDIAEoBRI1CghyZWplY3RlZBgEIAMoCzIjLmNhbGxzaGVldC52MS5SZWplY3RlZFN1cHByZXNzZWRSb3cigAEKFVJlamVjdGVkU3VwcHJlc3NlZFJvdxIMCgRsaW5lGAEgASgFEg0KBXBob25lGAIgASgJEi0KBnJlYXNvbhgDIAEoDjIdLmNhbGxzaGVldC52MS5SZWplY3Rpb25SZWFzb24SDQoFZmllbGQYBCABKAkSDAoEcnVsZRgFIAEoCTKiBQoSU3VwcHJlc3Npb25TZXJ2aWNlEnwKE0FkZFN1cHByZXNzZWRQaG9uZXMSKC5jYWxsc2hlZXQudjEuQWRkU3VwcHJlc3NlZFBob25lc1JlcXVlc3QaKS5jYWxsc2hlZXQudjEuQWRkU3VwcHJlc3NlZFBob25lc1Jlc3BvbnNlIhCKtRgBApC1GICAgAKYtRgCEoQBChZSZW1vdmVTdXBwcmVzc2VkUGhvbmVzEisuY2FsbHNoZWV0LnYxLlJlbW92ZVN1cHByZXNzZWRQaG9uZXNSZXF1ZXN0GiwuY2FsbHNoZWV0LnYxLlJlbW92ZVN1cHByZXNzZWRQaG9uZXNSZXNwb25zZSIPirUYAQKQtRiAgECYtRgCEn8KFUNoZWNrU3VwcHJlc3NlZFBob25lcxIqLmNhbGxzaGVldC52MS5DaGVja1N1cHByZXNzZWRQaG9uZXNSZXF1ZXN0GisuY2FsbHNoZWV0LnYxLkNoZWNrU3VwcHJlc3NlZFBob25lc1Jlc3BvbnNlIg2QAgGKtRgCAgOYtRgBEnwKFExpc3RTdXBwcmVzc2VkUGhvbmVzEikuY2FsbHNoZWV0LnYxLkxpc3RTdXBwcmVzc2VkUGhvbmVzUmVxdWVzdBoqLmNhbGxzaGVldC52MS5MaXN0U3VwcHJlc3NlZFBob25lc1Jlc3BvbnNlIg2QAgGKtRgCAgOYtRgBEocBChZJbXBvcnRTdXBwcmVzc2VkUGhvbmVzEisuY2FsbHNoZWV0LnYxLkltcG9ydFN1cHByZXNzZWRQaG9uZXNSZXF1ZXN0GiwuY2FsbHNoZWV0LnYxLkltcG9ydFN1cHByZXNzZWRQaG9uZXNSZXNwb25zZSIQirUYAQKQtRiAgIAImLUYAygBYgZwcm90bzM", [file_buf_validate_validate, file_callsheet_v1_batch_job, file_callsheet_v1_options, file_google_protobuf_timestamp]);
 
 /**
- * A phone that is on the list.
+ * A phone that nobody calls.
  *
  * @generated from message callsheet.v1.SuppressedPhone
  */
@@ -32,14 +32,14 @@ export type SuppressedPhone = Message<"callsheet.v1.SuppressedPhone"> & {
   phone: string;
 
   /**
-   * Why it is on the list.
+   * Why it is on the list. Empty for that of an erased person.
    *
    * @generated from field: string reason = 2;
    */
   reason: string;
 
   /**
-   * When it was added, or last changed.
+   * When it was added, or last changed; when the person was erased.
    *
    * @generated from field: google.protobuf.Timestamp added_at = 3;
    */
@@ -51,6 +51,14 @@ export type SuppressedPhone = Message<"callsheet.v1.SuppressedPhone"> & {
    * @generated from field: google.protobuf.Timestamp expires_at = 4;
    */
   expiresAt?: Timestamp | undefined;
+
+  /**
+   * Whether it is the phone of a person whom EraseContacts has erased. It is not called, and cannot be taken off.
+   * CheckSuppressedPhones alone tells it: ListSuppressedPhones cannot, since the phone is stored nowhere.
+   *
+   * @generated from field: bool is_erased = 5;
+   */
+  isErased: boolean;
 };
 
 /**
@@ -254,6 +262,13 @@ export type RemoveSuppressedPhonesResponse = Message<"callsheet.v1.RemoveSuppres
    * @generated from field: int32 removed_count = 1;
    */
   removedCount: number;
+
+  /**
+   * How many of the phones are those of erased people, who are not called, as before.
+   *
+   * @generated from field: int32 erased_count = 2;
+   */
+  erasedCount: number;
 };
 
 /**
@@ -291,7 +306,7 @@ export const CheckSuppressedPhonesRequestSchema: GenMessage<CheckSuppressedPhone
  */
 export type CheckSuppressedPhonesResponse = Message<"callsheet.v1.CheckSuppressedPhonesResponse"> & {
   /**
-   * The entries of those phones that are on the list, each once, in the order of the request.
+   * The entries of those phones that nobody calls, each once, in the order of the request.
    *
    * @generated from field: repeated callsheet.v1.SuppressedPhone suppressed_phones = 1;
    */
@@ -567,6 +582,9 @@ export const RejectedSuppressedRowSchema: GenMessage<RejectedSuppressedRow> = /*
  * A phone stays on the list until it is removed, or until its entry expires. Adding never shortens that: of two entries
  * for a phone the one that lasts longer holds, with its reason. To shorten it, remove the phone and add it again.
  *
+ * The phone of a person whom EraseContacts has erased is not on the list, since nothing but a keyed hash is kept of it.
+ * It is never called all the same: CheckSuppressedPhones tells it, and nobody can change that.
+ *
  * Every RPC needs an API key and sees only that key's organization. Commands take a `request_id`, as those of
  * BatchJobService do.
  *
@@ -584,7 +602,8 @@ export const SuppressionService: GenService<{
     output: typeof AddSuppressedPhonesResponseSchema;
   },
   /**
-   * Takes phones off the list. Those that are not on it are left alone. Contacts that have ended as suppressed stay so.
+   * Takes phones off the list. Those that are not on it are left alone, and so are those of erased people. Contacts
+   * that have ended as suppressed stay so.
    *
    * @generated from rpc callsheet.v1.SuppressionService.RemoveSuppressedPhones
    */
@@ -594,7 +613,7 @@ export const SuppressionService: GenService<{
     output: typeof RemoveSuppressedPhonesResponseSchema;
   },
   /**
-   * Tells which of these phones are on the list.
+   * Tells which of these phones nobody calls: those on the list, and those of erased people.
    *
    * @generated from rpc callsheet.v1.SuppressionService.CheckSuppressedPhones
    */

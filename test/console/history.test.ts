@@ -1,6 +1,12 @@
+import { createClient } from "@connectrpc/connect";
+import { sql } from "kysely";
 import { expect, test } from "vitest";
+import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
+import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
+import { transportTo } from "../support/work.ts";
 import { figure, useBrowser } from "./browser.ts";
 import { startWorker } from "./service.ts";
 
@@ -42,5 +48,36 @@ test("a page that is opened late shows the whole job, from its start on", async 
   expect(await page.locator("figure canvas").count()).toBe(2);
   const legend = page.locator("figure").first().getByText("Completed").locator("strong");
   expect(Number(await legend.innerText())).toBe(await figure(page, "Completed"));
+  expect(complaints).toEqual([]);
+});
+
+test("calls a minute are calls, those of people who are tried again too", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
+  const { batchJobId } = await client.createBatchJob({
+    name: "Nobody is in",
+    fromPhoneNumberId: "pn_1",
+    contacts: makeContacts(20),
+    concurrentCallLimit: 20,
+  });
+  await client.startBatchJob({ batchJobId });
+  const asked = { workerId: "w", maxContacts: 20, batchJobIds: [batchJobId], wait: { seconds: 20n } };
+  for (let called = 0; called < 20;) {
+    const { contacts } = await worker.leaseContacts(asked);
+    const outcomes = contacts.map(({ leaseId }) => ({ leaseId, outcome: Outcome.BUSY }));
+    await worker.reportOutcomes({ outcomes });
+    called += contacts.length;
+  }
+  await using stack = new AsyncDisposableStack();
+  const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
+  stack.defer(() => db.destroy());
+  await sql`update batch_jobs set started_at = started_at - interval '20 seconds'`.execute(db);
+
+  await using opened = await open(`${service.httpUrl}/jobs/${batchJobId}`, service);
+  const { page, complaints } = opened;
+  await page.getByText("Calls a minute", { exact: true }).waitFor();
+  expect(await figure(page, "Finished")).toBe(0);
+  expect(await figure(page, "Calls a minute")).toBeGreaterThan(0);
   expect(complaints).toEqual([]);
 });

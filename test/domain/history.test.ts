@@ -12,6 +12,7 @@ const aJob = (fields: Partial<BatchJob> = {}): BatchJob =>
     startedAt: new Date(startMs),
     finishedAt: null,
     totalContacts: 10,
+    endedAttempts: 8,
     counts: { ...nobody, pending: 4, completed: 6 },
     ...fields,
   }) as BatchJob;
@@ -20,6 +21,7 @@ const noted = (slot: number, completed: number): Noted => ({
   slot,
   atMs: startMs + slot * slotMs + 100,
   totalContacts: 10,
+  endedAttempts: completed + 1,
   counts: { ...nobody, pending: 10 - completed, completed },
 });
 
@@ -38,7 +40,8 @@ describe("the history of a job", () => {
       [0, 0],
       [3, 6],
     ]);
-    expect(history[0]).toMatchObject({ totalContacts: 10, counts: { pending: 10 } });
+    expect(history[0]).toMatchObject({ totalContacts: 10, endedAttempts: 0, counts: { pending: 10 } });
+    expect(history[1]).toMatchObject({ endedAttempts: 8 });
   });
 
   test("ends when the job ended, with what has been reported since", () => {

@@ -4,7 +4,7 @@ import { mostSlots, slotsInOne } from "../../src/domain/jobs/history.ts";
 import { createHistory, runHistoryPass } from "../../src/jobs/history.ts";
 import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
 import { noteCounts, readNoted } from "../../src/postgres/jobs/history.ts";
-import { forNewOrganization, lease, reportAll, runJob } from "../leasing/leases.ts";
+import { forNewOrganization, lease, makeRetriesDue, release, reportAll, runJob } from "../leasing/leases.ts";
 import { makeContacts, makeWholeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 
@@ -58,6 +58,31 @@ test("counts are noted once in a slot, whoever looks, and only once they have ch
     [2, 5, expect.objectContaining({ pending: 3, completed: 2, waiting_retry: 0 })],
     [3, 5, expect.objectContaining({ pending: 2, completed: 2, waiting_retry: 1 })],
   ]);
+});
+
+test("calls are counted as they end, and noted, also where the counts of contacts stay as they are", async () => {
+  const id = await runJob(parts, { contacts: makeContacts(2), maxAttempts: 5, retryDelaysMs: [3_600_000] });
+  for (const slot of [1, 2, 3]) {
+    await reportAll(parts, await lease(parts, { maxContacts: 2, waitMs: 10_000 }), "busy");
+    await beginSlot(id, slot);
+    await runHistoryPass(parts.db);
+    await makeRetriesDue(parts, id);
+  }
+  const given = await lease(parts, { maxContacts: 2, waitMs: 10_000 });
+  await release(
+    parts,
+    given.map(({ leaseId }) => leaseId),
+  );
+  expect((await noted(id)).map((at) => [at.slot, at.endedAttempts, at.counts.waiting_retry])).toEqual([
+    [1, 2, 2],
+    [2, 4, 2],
+    [3, 6, 2],
+  ]);
+  expect(await parts.jobs.get(parts.caller, id)).toMatchObject({ endedAttempts: 6, counts: { busy: 0 } });
+
+  // A version before has noted the second.
+  await sql`update history set ended_attempts = null where job_id = ${id} and slot = 2`.execute(parts.db);
+  expect((await noted(id)).map(({ endedAttempts }) => endedAttempts)).toEqual([2, 2, 6]);
 });
 
 test("nothing is noted of a job that does not run", async () => {

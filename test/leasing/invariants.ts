@@ -93,7 +93,9 @@ export async function expectAsModelled(parts: Pick<Parts, "db" | "caller">, mode
   const live = stored.attempts.filter(({ ended_at }) => ended_at === null);
   expect(stored.organization.dialing).toBe(live.length);
   expect(live.length).toBeLessThanOrEqual(model.organizationLimit);
-  for (const { id, concurrent_call_limit } of stored.jobs) {
+  for (const { id, concurrent_call_limit, ended_attempts } of stored.jobs) {
+    const ended = stored.attempts.filter((one) => one.job_id === id && one.ended_at !== null);
+    expect(ended_attempts).toBe(ended.length);
     expect(live.filter(({ job_id }) => job_id === id).length).toBeLessThanOrEqual(concurrent_call_limit);
   }
   const keys = live.map(({ job_id, number }) => `${job_id} ${number}`);

@@ -128,7 +128,7 @@ export const endings: Mutant[] = [
   {
     guard: "nothing is noted of a running job while its counts do not change",
     file: "src/postgres/jobs/history.ts",
-    text: "and last.counts is distinct from ${countsOfJob}",
+    text: "and (last.counts is distinct from ${countsOfJob} or last.ended_attempts < b.ended_attempts)",
     instead: "",
     test: "test/jobs/history.test.ts",
     title: "counts are noted once in a slot, whoever looks, and only once they have changed",

@@ -104,6 +104,7 @@ const largestJob = (): MessageInitShape<typeof BatchJobSchema> => ({
   pauseReason: "pause_when",
   resumeAt: time,
   counts,
+  endedAttempts: int32,
 });
 
 const largestFields = Object.fromEntries(
@@ -155,6 +156,7 @@ const suppressedPhone = () => ({
   reason: text(200),
   addedAt: time,
   expiresAt: time,
+  isErased: true,
 });
 
 const suppressed = {
@@ -184,7 +186,9 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   CancelBatchJob: { ...done, redisJobCancelled: true, contactsCancelled: int32 },
   UpdateBatchJob: { batchJob: largestJob() },
   DeleteBatchJob: {},
-  GetBatchJob: { batchJob: { ...largestJob(), history: times(500, () => ({ at: time, counts })) } },
+  GetBatchJob: {
+    batchJob: { ...largestJob(), history: times(500, () => ({ at: time, counts, endedAttempts: int32 })) },
+  },
   PlanBatchJob: {
     startTime: time,
     lastCallAt: time,
@@ -209,7 +213,7 @@ const answers: Record<string, Record<string, unknown> | undefined> = {
   ExtendLeases: { leases: times(1_000, () => ({ leaseId: text(64), leaseExpiresAt: time })) },
   CheckLeases: { leases: times(1_000, () => ({ leaseId: text(64), state: 3, leaseExpiresAt: time })) },
   AddSuppressedPhones: suppressed,
-  RemoveSuppressedPhones: { removedCount: int32 },
+  RemoveSuppressedPhones: { removedCount: int32, erasedCount: int32 },
   CheckSuppressedPhones: { suppressedPhones: times(1_000, suppressedPhone) },
   ListSuppressedPhones: { suppressedPhones: times(1_000, suppressedPhone), nextPageToken: text(100) },
   ImportSuppressedPhones: suppressed,

@@ -217,6 +217,7 @@ describe.each(everyCaller)("%s", (name) => {
           status: "BATCH_JOB_STATUS_SCHEDULED",
           holds: [{ reason: "HOLD_REASON_NOT_STARTED", contacts: 2, until: "2031-07-01T07:00:00Z" }],
           history: [],
+          endedAttempts: 0,
           failureReason: "",
           allowedCommands: [
             "BATCH_JOB_COMMAND_START",

@@ -112,6 +112,8 @@ export type BatchJob = {
   /** When a paused job goes on by itself; null for one that waits for a command. */
   readonly resumeAt: Date | null;
   readonly totalContacts: number;
+  /** How many attempts at them have ended, whatever has become of the contact. */
+  readonly endedAttempts: number;
   /** How many of them are in each status. */
   readonly counts: Readonly<Record<StoredContactStatus, number>>;
   /** False while the phones are not known of a job whose contacts all came from one file. */

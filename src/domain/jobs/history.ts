@@ -1,7 +1,9 @@
 import type { BatchJob } from "./batch-job.ts";
 
-/** How many contacts of a job were in each status at one moment. */
-export type CountsAt = Pick<BatchJob, "totalContacts" | "counts"> & { readonly atMs: number };
+/** How many contacts of a job were in each status at one moment, and how many attempts had ended by then. */
+export type CountsAt = Pick<BatchJob, "totalContacts" | "counts" | "endedAttempts"> & {
+  readonly atMs: number;
+};
 
 /** What was noted of a job in a slot of time since its start, with the number of the slot. */
 export type Noted = CountsAt & { readonly slot: number };
@@ -17,7 +19,12 @@ export const slotsInOne = (slot: number): number =>
 /** Nobody was called yet. */
 function atStart(startedAt: Date, { counts, totalContacts }: Omit<CountsAt, "atMs">): CountsAt {
   const nobody = Object.fromEntries(Object.keys(counts).map((status) => [status, 0])) as typeof counts;
-  return { atMs: startedAt.getTime(), totalContacts, counts: { ...nobody, pending: totalContacts } };
+  return {
+    atMs: startedAt.getTime(),
+    totalContacts,
+    endedAttempts: 0,
+    counts: { ...nobody, pending: totalContacts },
+  };
 }
 
 /**
@@ -26,9 +33,9 @@ function atStart(startedAt: Date, { counts, totalContacts }: Omit<CountsAt, "atM
  * the next show it.
  */
 export function historyOf(job: BatchJob, noted: readonly Noted[], nowMs: number): CountsAt[] {
-  const { startedAt, finishedAt, totalContacts, counts } = job;
+  const { startedAt, finishedAt, totalContacts, counts, endedAttempts } = job;
   if (startedAt === null) return [];
-  const last: CountsAt = { atMs: finishedAt?.getTime() ?? nowMs, totalContacts, counts };
+  const last: CountsAt = { atMs: finishedAt?.getTime() ?? nowMs, totalContacts, counts, endedAttempts };
   const between = noted.filter(({ atMs }) => atMs > startedAt.getTime() && atMs < last.atMs);
   const oneMs = slotMs * slotsInOne(between.at(-1)?.slot ?? 0);
   const history = [atStart(startedAt, between[0] ?? last)];

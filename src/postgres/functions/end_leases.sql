@@ -153,6 +153,7 @@ begin
   ), counted as (
     update batch_jobs b
     set dialing_contacts = b.dialing_contacts - m.ended,
+      ended_attempts = b.ended_attempts + m.ended,
       waiting_retry_contacts = b.waiting_retry_contacts + m.waiting_retry,
       completed_contacts = b.completed_contacts + m.completed,
       no_answer_contacts = b.no_answer_contacts + m.no_answer,

@@ -25,7 +25,7 @@ const slotsInOne = (slot: RawBuilder<unknown>) =>
 
 /** The last row of a job. */
 const lastNoted = sql`lateral (
-  select slot, counts from history
+  select slot, counts, ended_attempts from history
   where organization_id = b.organization_id and job_id = b.id
   order by slot desc limit 1
 ) as last`;
@@ -40,7 +40,8 @@ export async function jobsToNote(db: Database, after: JobKey, limit: number): Pr
     from batch_jobs b
     left join ${lastNoted} on true
     where b.status = 'running' and (b.organization_id, b.id) > (${after.organizationId}, ${after.id})
-      and last.counts is distinct from ${countsOfJob}
+      -- Where all are tried again the counts may be the same, and the attempts others.
+      and (last.counts is distinct from ${countsOfJob} or last.ended_attempts < b.ended_attempts)
       and coalesce(last.slot, -1) < ${age} / ${slotsInOne(age)} * ${slotsInOne(age)}
     order by b.organization_id, b.id
     limit ${limit}
@@ -62,7 +63,8 @@ export async function noteCounts(
       select set_config('synchronous_commit', 'off', true)
     ), jobs as materialized (
       select b.organization_id, b.id, ${age} / ${slotsInOne(age)} * ${slotsInOne(age)} as slot,
-        ${slotsInOne(age)} as in_one, last.slot as last_slot, ${countsOfJob} as counts
+        ${slotsInOne(age)} as in_one, last.slot as last_slot, ${countsOfJob} as counts,
+        b.ended_attempts
       from unhurried cross join ${asJobRows(ids.map((id) => ({ organizationId, id })))}
       join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
       left join ${lastNoted} on true
@@ -77,8 +79,8 @@ export async function noteCounts(
             and later.slot > h.slot and later.slot < (h.slot / j.in_one + 1) * j.in_one
         )
     )
-    insert into history (organization_id, job_id, slot, noted_at, counts)
-    select organization_id, id, slot, clock_timestamp(), counts from jobs
+    insert into history (organization_id, job_id, slot, noted_at, counts, ended_attempts)
+    select organization_id, id, slot, clock_timestamp(), counts, ended_attempts from jobs
     where slot > coalesce(last_slot, -1)
     order by id
     on conflict (organization_id, job_id, slot) do nothing
@@ -87,15 +89,19 @@ export async function noteCounts(
 
 /** What was noted of a job, oldest first. */
 export async function readNoted(db: Database, { organizationId, id }: JobKey): Promise<Noted[]> {
-  const { rows } = await sql<{ slot: number; at: Date; counts: number[] }>`
-    select slot, noted_at as at, counts from history
+  // What a version before has noted goes on from what is known.
+  const { rows } = await sql<{ slot: number; at: Date; counts: number[]; endedAttempts: number }>`
+    select slot, noted_at as at, counts,
+      coalesce(max(ended_attempts) over (order by slot), 0) as "endedAttempts"
+    from history
     where organization_id = ${organizationId} and job_id = ${id}
     order by slot
   `.execute(db);
-  return rows.map(({ slot, at, counts: [totalContacts = 0, ...counts] }) => ({
+  return rows.map(({ slot, at, endedAttempts, counts: [totalContacts = 0, ...counts] }) => ({
     slot,
     atMs: at.getTime(),
     totalContacts,
+    endedAttempts,
     counts: Object.fromEntries(storedContactStatuses.map((status, i) => [status, counts[i] ?? 0])) as Record<
       StoredContactStatus,
       number

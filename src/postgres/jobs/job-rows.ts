@@ -41,6 +41,7 @@ const ownColumns: Readonly<Record<OwnColumn, true>> = {
   end_at: true,
   retries_judged_to: true,
   total_contacts: true,
+  ended_attempts: true,
   has_all_phones: true,
   phones_up_to: true,
   sorted_up_to: true,
@@ -93,6 +94,7 @@ export const toBatchJob = (row: BatchJobRow): BatchJob => ({
   resumeAt: row.resume_at,
   endAt: row.end_at,
   totalContacts: row.total_contacts,
+  endedAttempts: row.ended_attempts,
   counts: {
     pending: row.pending_contacts,
     dialing: row.dialing_contacts,

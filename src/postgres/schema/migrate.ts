@@ -43,6 +43,7 @@ import * as history from "../migrations/0033-history.ts";
 import * as rejectedRows from "../migrations/0034-rejected-rows.ts";
 import * as foundPhones from "../migrations/0035-found-phones.ts";
 import * as erasedPhones from "../migrations/0036-erased-phones.ts";
+import * as endedAttempts from "../migrations/0037-ended-attempts.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -82,6 +83,7 @@ export const migrations: SchemaChanges = {
   "0034-rejected-rows": rejectedRows,
   "0035-found-phones": foundPhones,
   "0036-erased-phones": erasedPhones,
+  "0037-ended-attempts": endedAttempts,
 };
 
 const bookkeeping = {

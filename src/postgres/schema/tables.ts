@@ -99,6 +99,8 @@ export type BatchJobsTable = ContactCountColumns & {
   /** Those who wait for a retry, from the next number on, are to be judged anew by what the job is set to; or null. */
   retries_judged_to: number | null;
   total_contacts: Filled<number>;
+  /** How many attempts have ended, since the version that counts them. */
+  ended_attempts: Filled<number>;
   /** False while contact_phones lacks the phones of a job whose contacts all came from one file. */
   has_all_phones: Filled<boolean>;
   /** Until then: the last of its contacts whose phone is there. */
@@ -174,6 +176,8 @@ export type HistoryTable = JobRef & {
   slot: number;
   noted_at: ColumnType<never, never, never>;
   counts: ColumnType<never, never, never>;
+  /** Null where a version has noted it that does not count them. */
+  ended_attempts: ColumnType<never, never, never>;
 };
 
 /** A contact as it is shown: while it is leased it is dialing, in its next attempt. */

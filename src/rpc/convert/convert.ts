@@ -172,9 +172,10 @@ export function toStoredCounts(
 
 /** Before the last of them the job ran. */
 export const toHistory = (history: readonly CountsAt[], { status }: BatchJob) =>
-  history.map(({ atMs, totalContacts, counts }, i) => ({
+  history.map(({ atMs, totalContacts, counts, endedAttempts }, i) => ({
     at: timestampFromMs(atMs),
     counts: toStoredCounts(i === history.length - 1 ? status : "running", totalContacts, counts),
+    endedAttempts,
   }));
 
 const protoHoldReasons: Record<HoldReason, ProtoHoldReason> = {
@@ -244,6 +245,7 @@ export function toBatchJob(
     zonesFromPhone: job.zonesFromPhone,
     ...at("endAt", job.endAt),
     counts: toCounts(job),
+    endedAttempts: job.endedAttempts,
     holds: holds.map(toHold),
     copiedFrom: job.copiedFrom ?? "",
   };

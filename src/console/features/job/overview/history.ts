@@ -6,15 +6,17 @@ import { useLoad } from "../../../data/load/use-load.ts";
 import { dateOf } from "../../../ui/format/times.ts";
 import { type Ending, endings } from "../../../ui/format/words.ts";
 
-/** How many contacts were final, by status, and how many were being called, at one moment. */
+/** How many contacts were final, by status, how many were being called, and how many calls had ended, at one moment. */
 export type Point = {
   readonly atMs: number;
   readonly ended: Readonly<Record<Ending["key"], number>>;
   readonly dialing: number;
+  readonly calls: number;
 };
 
-const pointOf = (counts: ContactCounts, atMs: number): Point => ({
+const pointOf = (counts: ContactCounts, calls: number, atMs: number): Point => ({
   atMs,
+  calls,
   ended: Object.fromEntries(endings.map(({ key }) => [key, counts[key]])) as Point["ended"],
   dialing: counts.dialing,
 });
@@ -25,10 +27,10 @@ const mostSeen = 2_000;
 /** What the stream has told since this page was loaded, by job, at times of this computer's clock. */
 const seen = new Map<string, Point[]>();
 
-export function record({ batchJobId, counts }: BatchJob, atMs: number): void {
+export function record({ batchJobId, counts, endedAttempts }: BatchJob, atMs: number): void {
   if (counts === undefined) return;
   const points = seen.get(batchJobId) ?? [];
-  points.push(pointOf(counts, atMs));
+  points.push(pointOf(counts, endedAttempts, atMs));
   seen.set(batchJobId, points.length > mostSeen ? thinned(points) : points);
 }
 
@@ -43,9 +45,9 @@ const refreshMs = 60_000;
 
 async function load(batchJobId: string, signal: AbortSignal): Promise<Kept> {
   const { batchJob } = await service.getBatchJob({ batchJobId, includeHistory: true }, { signal });
-  const points = (batchJob?.history ?? []).flatMap(({ at, counts }: HistoryPoint) => {
+  const points = (batchJob?.history ?? []).flatMap(({ at, counts, endedAttempts }: HistoryPoint) => {
     const date = dateOf(at);
-    return date === undefined || counts === undefined ? [] : [pointOf(counts, date.getTime())];
+    return date === undefined || counts === undefined ? [] : [pointOf(counts, endedAttempts, date.getTime())];
   });
   return { points, readAtMs: Date.now() };
 }
@@ -83,18 +85,11 @@ function wholeOf(kept: Kept | undefined, since: readonly Point[], isOver: boolea
 const rateMs = 60_000;
 const leastMs = 10_000;
 
-/** These are no calls: the end of their job cut them off. */
-const cutOff: ReadonlySet<Ending["key"]> = new Set(["cancelled", "expired"]);
-
-/** How many contacts had come to their own end. */
-const endedIn = ({ ended }: Point): number =>
-  endings.reduce((sum, { key }) => sum + (cutOff.has(key) ? 0 : ended[key]), 0);
-
 /** How many calls ended a minute, over the last minute that is known; undefined while that is too little. */
 export function callsPerMinute({ points, aheadMs }: History): number | undefined {
   const nowMs = Date.now() + aheadMs;
   const last = points.at(-1);
   const first = points.findLast(({ atMs }) => atMs <= nowMs - rateMs) ?? points[0];
   if (first === undefined || last === undefined || nowMs - first.atMs < leastMs) return undefined;
-  return ((endedIn(last) - endedIn(first)) * 60_000) / (nowMs - first.atMs);
+  return ((last.calls - first.calls) * 60_000) / (nowMs - first.atMs);
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type RawBuilder, sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { EventType } from "../../src/domain/event.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
 import { cloneDatabase } from "../support/database.ts";
@@ -419,8 +420,34 @@ async function sentWorld({ lives = true } = {}) {
   world.history.endpoints.push({ id, name: "one", lives, types: ["organization.updated"], received });
   const take = (webhookId: string, sequences: number[], isTaken = true) =>
     void received.push({ id: webhookId, body: bodyOf(...sequences), isTaken });
+  /** Two attempts, of which only the log of the second says anything in words; all are told of to another endpoint. */
+  async function receiveAttempts(): Promise<(codes: [string, string], space?: number) => void> {
+    await sql`
+      insert into events (organization_id, sequence, occurred_at, type, actor, request_id, data)
+      values (${organizationId}, 4, now(), 'contact.attempt_ended', 'worker', '', '{"errorCode": null}'),
+        (${organizationId}, 5, now(), 'contact.attempt_ended', 'worker', '', '{"errorCode": "486"}')`.execute(
+      world.db,
+    );
+    await sql`update event_heads set sequence = 5 where organization_id = ${organizationId}`.execute(
+      world.db,
+    );
+    const own: History["endpoints"][number]["received"] = [];
+    const types: EventType[] = ["contact.attempt_ended"];
+    world.history.endpoints.push({ id, name: "two", lives, types, received: own });
+    return (codes, space) => {
+      const events = codes.map((errorCode, i) => ({
+        sequence: String(i + 4),
+        contactAttemptEnded: { errorCode, providerCallId: "" },
+      }));
+      own.push({
+        id: "c",
+        body: JSON.stringify({ data: { sequence: "5", events } }, null, space),
+        isTaken: true,
+      });
+    };
+  }
   const passed = sql`update webhook_endpoints set sequence = ${first + 1} where id = ${id}`;
-  return Object.assign(world, { first, take, passed });
+  return Object.assign(world, { first, take, receiveAttempts, passed });
 }
 
 describe("of what is sent to an endpoint the oracle finds", () => {
@@ -449,7 +476,21 @@ describe("of what is sent to an endpoint the oracle finds", () => {
     await using world = await sentWorld();
     world.take("a", [world.first]);
     world.take("a", [world.first + 1]);
-    expect(await broken(world)).toEqual(["what comes under one id is one body"]);
+    expect(await broken(world)).toEqual(["what comes under one id is one body, but for what is erased"]);
+  });
+
+  test("nothing where what was erased is gone from a body, but anything else that is another", async () => {
+    await using world = await sentWorld();
+    world.take("a", [world.first, world.first + 1]);
+    const receive = await world.receiveAttempts();
+    receive(["603", "486"]);
+    receive(["", "486"]);
+    expect(await judge(world)).toEqual([]);
+    receive(["", ""]);
+    receive(["", "486"]);
+    expect(await judge(world)).toHaveLength(2);
+    receive(["", "486"], 1);
+    expect(await judge(world)).toHaveLength(3);
   });
 
   test("an event that it did not ask for", async () => {

@@ -185,24 +185,42 @@ export async function purgeDeliveries(db: Database, organizationId: number, size
   return rows[0]?.purged ?? 0;
 }
 
-/** Takes what was reported in words of a contact's attempts out of what waits to be sent. */
+/** As far as it is looked at here. */
+type AttemptsBody = {
+  readonly data: {
+    readonly events: readonly {
+      readonly batchJobId: string;
+      readonly contactAttemptEnded: { readonly number: number };
+    }[];
+  };
+};
+
+/**
+ * Takes what was reported in words of a contact's attempts out of what waits to be sent. All else of a body is kept as
+ * it was written, which Postgres's jsonb would not do; bodies in which nothing is of the contact are left alone.
+ */
 export async function eraseFromDeliveries(
   trx: Trx,
   contact: { readonly organizationId: number; readonly jobId: string; readonly number: number },
 ): Promise<void> {
   const { organizationId, jobId, number } = contact;
-  const said = ["errorCode", "providerCallId"].reduce(
-    (event, word) => sql`jsonb_set(${event}, array['contactAttemptEnded', ${sql.lit(word)}], '""')`,
-    sql`e.event`,
-  );
-  await sql`
-    update webhook_deliveries d
-    set body = jsonb_set(d.body::jsonb, '{data,events}', (
-      select jsonb_agg(
-        case when e.event ->> 'batchJobId' = ${jobId} and e.event #>> '{contactAttemptEnded,number}' = ${String(number)}
-          then ${said} else e.event end order by e.place)
-      from jsonb_array_elements(d.body::jsonb #> '{data,events}') with ordinality as e (event, place)))::text
+  const { rows } = await sql<{ endpointId: string; id: string; body: string }>`
+    select d.endpoint_id as "endpointId", d.id, d.body from webhook_deliveries d
     where d.organization_id = ${organizationId} and d.status = 'pending' and d.type = 'contact.attempts_ended'
-      and strpos(d.body, ${jobId}) > 0
+      and strpos(d.body, ${jobId}) > 0 and exists (
+        select from jsonb_array_elements(d.body::jsonb #> '{data,events}') as e (event)
+        where e.event ->> 'batchJobId' = ${jobId} and e.event #>> '{contactAttemptEnded,number}' = ${String(number)})
+    for no key update
   `.execute(trx);
+  for (const { endpointId, id, body } of rows) {
+    const erased: AttemptsBody = JSON.parse(body);
+    for (const { batchJobId, contactAttemptEnded: attempt } of erased.data.events) {
+      if (batchJobId === jobId && attempt.number === number)
+        Object.assign(attempt, { errorCode: "", providerCallId: "" });
+    }
+    await sql`
+      update webhook_deliveries d set body = ${JSON.stringify(erased)}
+      where ${ofEndpoint({ organizationId, id: endpointId })} and d.id = ${id}
+    `.execute(trx);
+  }
 }

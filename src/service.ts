@@ -335,7 +335,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     createWatching({ db: connections.lookUps, logger, metrics, guard: pulse.guard }),
   );
   opened.use(
-    startScheduler({ ...dueStarts, schedule, fanOut, openings, clock, subscriber, metrics, logger }),
+    startScheduler({
+      ...dueStarts,
+      schedule,
+      fanOut,
+      openings,
+      onStarted: leasing.offer,
+      clock,
+      subscriber,
+      metrics,
+      logger,
+    }),
   );
   opened.use(startSweep({ ...options, db, schedule, contactList, fanOut, openings, clock, metrics }));
 

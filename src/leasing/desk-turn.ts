@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { beforeAllJobs } from "../domain/jobs/job-id.ts";
+import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections/connections.ts";
 import { isPostgresUnavailable } from "../postgres/connections/database.ts";
 import { type Ended, type Ending, endLeases } from "../postgres/leasing/lease-ends.ts";
@@ -8,6 +9,8 @@ import type { Held } from "../postgres/jobs/locks.ts";
 import { takeTurn } from "../postgres/leasing/turn.ts";
 import { afterPatience } from "../timing/patience.ts";
 import { createRecent } from "../timing/recent.ts";
+import { type Opening as NextOpening, createAhead } from "./ahead.ts";
+import { type BegunJobs, offerBegun, wantedOf } from "./begun.ts";
 import type { Lease, LeaseRound, Prepared } from "./lease-round.ts";
 import type { Recorder, ReportOf, Reported } from "./recorder.ts";
 import type { Ask, Waiter } from "./waiter.ts";
@@ -29,8 +32,11 @@ export type Desk = {
   readonly organizationId: number;
   readonly waiters: Set<Waiter>;
   reportCalls: ReportCall[];
+  /** Jobs that this replica has just started. */
+  readonly begun: BegunJobs;
   /** What is being reserved for the next turn. */
   preparing: Promise<readonly Group[]> | undefined;
+  opening: NextOpening | undefined;
   /** Reports have waited for that, in vain, and wait for it no more. */
   isLate: boolean;
   /** To be told of a report that comes while something is being reserved. */
@@ -96,12 +102,14 @@ export function createDeskTurns(deps: {
   logger: Logger;
   /** How long reports wait for what may be leased in their turn. */
   reservingMs?: number;
+  clock: Clock;
   /** Takes over the live leases of a call's request id; undefined if a later call has them. */
   takeOver: (ask: Ask) => Promise<readonly Lease[] | undefined>;
   /** Once it is aborted nobody waits for another turn. */
   stopping: AbortSignal;
 }): (desk: Desk) => Promise<boolean> {
   const { shares, round, recorder, logger, takeOver, stopping, reservingMs = usualReservingMs } = deps;
+  const ahead = createAhead(deps.clock);
   /** The job of each organization that had the last turn, of those that were served last. */
   const lastJobs = createRecent<number, string>(mostLastJobs);
 
@@ -141,12 +149,16 @@ export function createDeskTurns(deps: {
       }
     }
     const afterJobId = lastJobs.get(desk.organizationId) ?? beforeAllJobs;
+    const begun = desk.begun.take();
+    const asOf = ahead.lookFor(desk.opening);
     const groups = await Promise.all(
       chosen.map(async (waiters): Promise<Group[]> => {
         const demands = waiters.map(({ ask }) => ask);
         const onlyJobIds = demands[0]?.jobIds ?? [];
+        const offered = isReporting(waiters) ? [] : wantedOf(begun, onlyJobIds);
+        if (offered.length > 0) return [{ waiters, prepared: offerBegun(offered, demands, afterJobId) }];
         try {
-          const choice = { onlyJobIds, afterJobId, ending };
+          const choice = { onlyJobIds, afterJobId, ending, asOf };
           return [{ waiters, prepared: await round.prepare(desk.organizationId, demands, choice) }];
         } catch (error) {
           for (const waiter of waiters) waiter.fail(error);
@@ -264,6 +276,8 @@ export function createDeskTurns(deps: {
     const wantsLeases =
       desk.waiters.size > 0 || desk.reportCalls.some(({ next }) => next !== undefined && !next.isOver);
     const groups = wantsLeases || desk.preparing !== undefined ? await preparedInTime(desk) : ([] as const);
+    if (groups?.some(({ prepared }) => prepared.offers.length > 0) === true)
+      await ahead.waitOut(desk.opening);
     const calls = takeReportCalls(desk, groups);
     const taking = (groups ?? []).map((group) => {
       const waiters = group.waiters.filter(({ isOver }) => !isOver);

@@ -5,6 +5,8 @@ import { jittered } from "../timing/loop.ts";
 import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections/connections.ts";
 import { nextReadyAt } from "../postgres/leasing/candidates.ts";
+import { aheadMs } from "./ahead.ts";
+import { type BegunJob, createBegunJobs } from "./begun.ts";
 import { type Desk, createDeskTurns } from "./desk-turn.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, ReportOf, Reported } from "./recorder.ts";
@@ -24,6 +26,8 @@ export type Desks = AsyncDisposable & {
   /** Ends all calls that wait, with this error. */
   fail(error: unknown): void;
   ring(organizationId: number): void;
+  /** Offers jobs that have just begun to run to those of the organization who wait here, if anybody does. */
+  offer(organizationId: number, jobs: readonly BegunJob[]): void;
 };
 
 /** A desk, and what wakes it. */
@@ -51,10 +55,15 @@ export function createDesks(deps: {
   const takeOneTurn = createDeskTurns({ ...deps, stopping: stop.signal });
 
   /** What may have become ready since the last turn looked was not seen by it. */
-  async function idleMs({ organizationId, waiters }: OpenDesk, lookedAtMs: number): Promise<number> {
+  async function idleMs(desk: OpenDesk, lookedAtMs: number): Promise<number> {
+    const { organizationId, waiters } = desk;
     const lookedMsAgo = performance.now() - lookedAtMs + clockSlackMs;
-    const ready = await nextReadyAt(shares.of(organizationId), organizationId, lookedMsAgo);
-    const toReady = ready === null ? Infinity : ready.getTime() - clock.now();
+    const { readyAt, opensAt } = await nextReadyAt(shares.of(organizationId), organizationId, lookedMsAgo);
+    const readyMs = readyAt?.getTime() ?? Infinity;
+    // What a pace allows changes with every lease, so that it is not looked for before.
+    if (readyMs !== opensAt?.getTime()) desk.opening = undefined;
+    else if (desk.opening?.atMs !== readyMs) desk.opening = { atMs: readyMs, isLookedFor: false };
+    const toReady = readyMs - clock.now() - (desk.opening?.isLookedFor === false ? aheadMs : 0);
     const toDeadline = Math.min(...[...waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
     return Math.max(1, Math.min(jittered(floorMs), toReady, toDeadline));
   }
@@ -96,6 +105,8 @@ export function createDesks(deps: {
       waiters: new Set(),
       reportCalls: [],
       alarm: createAlarm(),
+      begun: createBegunJobs(),
+      opening: undefined,
       preparing: undefined,
       isLate: false,
       onReport: undefined,
@@ -163,6 +174,13 @@ export function createDesks(deps: {
     },
 
     ring: (organizationId) => desks.get(organizationId)?.alarm.ring(),
+
+    offer(organizationId, jobs) {
+      const desk = desks.get(organizationId);
+      if (desk === undefined || desk.waiters.size === 0) return;
+      desk.begun.add(jobs);
+      desk.alarm.ring();
+    },
 
     async [Symbol.asyncDispose]() {
       stop.abort();

@@ -57,18 +57,42 @@ export type LeaseRound = AsyncDisposable & {
       readonly onlyJobIds: readonly string[];
       readonly afterJobId: string;
       readonly ending: ReadonlyMap<string, number>;
+      /** When they are leased, if that is later than now. */
+      readonly asOf?: Date | undefined;
     },
   ): Promise<Prepared>;
 };
 
 /** Bounds a round, and with it how long it holds the organization's lock. */
-const mostContacts = 1_000;
+export const mostContacts = 1_000;
 
 /** A round looks at so many jobs, and at more if those have too little: at none that would give it nothing. */
 const fewJobs = 32;
 const mostJobs = mostContacts;
 
 const givesAtMost = ({ free, due, pending }: Candidate): number => Math.min(free, due + pending);
+
+/** Shares so many contacts out among demands: the first gets all that it asks for. */
+export function takersOf(demands: readonly Demand[], wanted: number): LeaseTaker[] {
+  let rest = wanted;
+  return demands.map(({ workerId, requestId, ticket, durationMs, maxContacts }) => {
+    const most = Math.min(maxContacts, rest);
+    rest -= most;
+    return { workerId, requestId, ticket, durationMs, most };
+  });
+}
+
+/** Adds to what was leased what its workers need of the jobs. */
+export const leasesOf = (
+  leases: readonly (readonly StoredLease[])[],
+  settings: ReadonlyMap<string, Pick<Lease, "fromPhoneNumberId" | "maxAttempts">>,
+): Lease[][] =>
+  leases.map((some) =>
+    some.map((lease) => {
+      const { fromPhoneNumberId = "", maxAttempts = 0 } = settings.get(lease.jobId) ?? {};
+      return { ...lease, leaseId: writeLeaseId(lease), fromPhoneNumberId, maxAttempts };
+    }),
+  );
 
 /** What Redis gives is only proposed: the transaction opens what is open, as far as both limits allow. */
 export function createLeaseRound(deps: {
@@ -153,7 +177,7 @@ export function createLeaseRound(deps: {
   }
 
   return {
-    async prepare(organizationId, demands, { onlyJobIds, afterJobId, ending }) {
+    async prepare(organizationId, demands, { onlyJobIds, afterJobId, ending, asOf }) {
       const demanded = demands.reduce((sum, demand) => sum + demand.maxContacts, 0);
       const find = async (limit: number) => {
         const db = shares.of(organizationId);
@@ -161,7 +185,7 @@ export function createLeaseRound(deps: {
           db,
           organizationId,
           { afterJobId, onlyJobIds, limit },
-          { ending, lookAhead: lookAhead.of(organizationId) },
+          { ending, lookAhead: lookAhead.of(organizationId), asOf },
         );
         const wanted = Math.min(found.organizationFree, mostContacts, demanded);
         return { ...found, wanted, isWhole: wanted <= 0 || found.candidates.length < limit };
@@ -200,14 +224,7 @@ export function createLeaseRound(deps: {
           due,
           numbers,
         })),
-        takersOf(asking) {
-          let rest = wanted;
-          return asking.map(({ workerId, requestId, ticket, durationMs, maxContacts }) => {
-            const most = Math.min(maxContacts, rest);
-            rest -= most;
-            return { workerId, requestId, ticket, durationMs, most };
-          });
-        },
+        takersOf: (asking) => takersOf(asking, wanted),
         after,
         isWhole,
         conclude({ leases, left, suppressed }) {
@@ -231,12 +248,7 @@ export function createLeaseRound(deps: {
           const listed = taken.reduce((sum, { numbers }) => sum + numbers.length, 0);
           const open = leases.flat().filter(({ attempt }) => attempt === 1).length + left.flat().length;
           return {
-            leases: leases.map((some) =>
-              some.map((lease) => {
-                const { fromPhoneNumberId = "", maxAttempts = 0 } = settings.get(lease.jobId) ?? {};
-                return { ...lease, leaseId: writeLeaseId(lease), fromPhoneNumberId, maxAttempts };
-              }),
-            ),
+            leases: leasesOf(leases, settings),
             isStale: open < listed || suppressed.length > 0,
           };
         },

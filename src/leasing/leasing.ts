@@ -12,6 +12,7 @@ import {
   extendLeases,
   takeOverLeases,
 } from "../postgres/leasing/leases.ts";
+import { type BegunJob, isWhollyOpen } from "./begun.ts";
 import { createDesks } from "./desk.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
 import type { Recorder, Report, Reported } from "./recorder.ts";
@@ -45,6 +46,8 @@ export type Leasing = AsyncDisposable & {
   fail(error: unknown): void;
   /** Says that an organization may have contacts to give. */
   ring(organizationId: number): void;
+  /** Offers jobs that have just begun to run to those who wait on this replica. */
+  offer(jobs: readonly BegunJob[]): void;
 };
 
 /** What a lost wake-up costs at most. */
@@ -214,6 +217,12 @@ export function createLeasing(deps: {
       checkLeases(shares.of(organizationId), organizationId, leaseIds.map(readLeaseId)),
     fail: desks.fail,
     ring: desks.ring,
+    offer(jobs) {
+      const open = jobs.filter(isWhollyOpen);
+      for (const [organizationId, own] of Map.groupBy(open, ({ key }) => key.organizationId)) {
+        desks.offer(organizationId, own);
+      }
+    },
     async [Symbol.asyncDispose]() {
       stop.abort();
       await desks[Symbol.asyncDispose]();

@@ -23,8 +23,12 @@ export type DueOutcome = {
   /** The rows of these are locked by somebody, who may be about to start, move or cancel their jobs. */
   readonly locked: readonly LockedEntry[];
   /** These run now, and have nothing on their lists yet. */
-  readonly started: readonly StartedJob[];
+  readonly started: readonly DueStart[];
 };
+
+/** A job that was started since its time has come, with what its workers need of it. */
+export type DueStart = StartedJob &
+  Pick<StartedBatchJob, "concurrentCallLimit" | "maxAttempts" | "fromPhoneNumberId">;
 
 /** An entry whose job's row was locked, and for how long its time has come. */
 export type LockedEntry = { readonly scheduledJobId: string; readonly overdueMs: number };
@@ -52,8 +56,8 @@ export function createDueStarts(deps: {
   const { db, metrics, logger, traces } = deps;
 
   /** Tells of starts that have been committed; answers the jobs that run. */
-  function note(jobs: readonly StartedBatchJob[]): StartedJob[] {
-    const running: StartedJob[] = [];
+  function note(jobs: readonly StartedBatchJob[]): DueStart[] {
+    const running: DueStart[] = [];
     for (const job of jobs) {
       const fields = { batchJobId: job.id, contacts: job.totalContacts, startLagMs: job.startLagMs };
       if (job.status !== "running") {
@@ -67,8 +71,16 @@ export function createDueStarts(deps: {
       if (job.startLagMs !== null) metrics.startLagSeconds.observe(job.startLagMs / 1000);
       logger.info(fields, "batch job started");
       const key = { id: job.id, organizationId: job.organizationId };
-      const { revision, totalContacts, zoneSets } = job;
-      running.push({ key, revision, totalContacts, zoneSets });
+      const { revision, totalContacts, zoneSets, concurrentCallLimit, maxAttempts, fromPhoneNumberId } = job;
+      running.push({
+        key,
+        revision,
+        totalContacts,
+        zoneSets,
+        concurrentCallLimit,
+        maxAttempts,
+        fromPhoneNumberId,
+      });
     }
     return running;
   }
@@ -108,7 +120,7 @@ export function createDueStarts(deps: {
     traces === undefined ? startDueJobs(db, ids) : startIn((trx) => startDueJobs(trx, ids));
 
   /** The jobs that were started, and the entries of those that cannot be, which do not hold up the others. */
-  type Started = { readonly jobs: readonly StartedJob[]; readonly failed: readonly string[] };
+  type Started = { readonly jobs: readonly DueStart[]; readonly failed: readonly string[] };
 
   /** Starts what is free and due: together, or where Postgres refuses that, each half by itself. */
   async function startFree(ids: readonly string[]): Promise<Started> {

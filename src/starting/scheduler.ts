@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createAlarm } from "../timing/alarm.ts";
 import type { Clock } from "../vitals/clock.ts";
-import type { DueStarts, LockedEntry } from "./due-starts.ts";
+import type { DueStart, DueStarts, LockedEntry } from "./due-starts.ts";
 import type { FanOut, StartedJob } from "./fan-out.ts";
 import type { Openings } from "./openings.ts";
 import { jittered } from "../timing/loop.ts";
@@ -17,6 +17,8 @@ type Deps = {
   readonly fanOut: Pick<FanOut, "begin">;
   readonly openings: Pick<Openings, "wake">;
   readonly clock: Clock;
+  /** Told of jobs that run now and whose lists are being begun; not where so many are due that lists wait. */
+  readonly onStarted?: (jobs: readonly DueStart[]) => void;
   /** Told of entries whose jobs' rows were locked, each time that this is found. They are tried again all the same. */
   readonly onLocked?: (entries: readonly LockedEntry[]) => void;
 };
@@ -56,7 +58,7 @@ const timerSlackMs = 1;
  * none. Entries whose start could not be decided keep their old times, and it throws.
  */
 export async function runSchedulerPass(
-  { schedule, startDue, fanOut, openings, clock, onLocked }: Deps,
+  { schedule, startDue, fanOut, openings, clock, onStarted, onLocked }: Deps,
   signal?: AbortSignal,
 ): Promise<number | undefined> {
   const claim = () => schedule.claim(clock.now(), batchSize, holdMs);
@@ -74,6 +76,7 @@ export async function runSchedulerPass(
       withoutLists.push(...started);
       void openings.wake(started);
       if (some.length < batchSize || withoutLists.length >= mostWithoutLists) beginFanOuts();
+      if (some.length < batchSize && started.length > 0) onStarted?.(started);
       const soonMs = clock.now() + lockedPauseMs;
       const held = locked.map(({ scheduledJobId }): Entry => ({
         scheduledJobId,

@@ -1,3 +1,4 @@
+import { begunJobs } from "./begun.ts";
 import { reads } from "./reads.ts";
 import { lists as listsOfPeople } from "./lists.ts";
 import { moves } from "./moves.ts";
@@ -1946,6 +1947,7 @@ export const mutants: readonly Mutant[] = [
   ...fanOut,
   ...locked,
   ...sweeps,
+  ...begunJobs,
   ...leasing,
   ...workers,
   ...beginnings,

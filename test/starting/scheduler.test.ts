@@ -55,12 +55,15 @@ describe("a pass", () => {
       await using parts = await freshParts();
       await makeJobsWithKeys(parts, count, { status: "scheduled", dueInMs: -1, contacts: 1 });
       const begun: number[] = [];
+      const offered: number[] = [];
       const begin: Parts["fanOut"]["begin"] = async (jobs) => {
         begun.push(jobs.length);
         return await parts.fanOut.begin(jobs);
       };
-      await runSchedulerPass({ ...parts, fanOut: { begin } });
+      await runSchedulerPass({ ...parts, fanOut: { begin }, onStarted: (jobs) => offered.push(jobs.length) });
       expect(begun).toEqual(groups);
+      // What is offered to workers is on its way onto lists.
+      expect(offered).toEqual([]);
       await eventually(async () => {
         const { values } = await parts.metrics.fanOutContacts.get();
         expect(values).toMatchObject([{ value: count }]);

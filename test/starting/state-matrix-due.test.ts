@@ -33,7 +33,15 @@ test("a scheduled job runs when its time comes, and its lateness is kept", async
   const { started, ...outcome } = await parts.startDue([entry]);
   expect(outcome).toEqual({ done: [entry], later: [], locked: [] });
   expect(started).toEqual([
-    { key: { id, organizationId: parts.caller.organizationId }, revision: 2, totalContacts: 3, zoneSets: 0 },
+    {
+      key: { id, organizationId: parts.caller.organizationId },
+      revision: 2,
+      totalContacts: 3,
+      zoneSets: 0,
+      concurrentCallLimit: 5,
+      maxAttempts: 3,
+      fromPhoneNumberId: "pn_1",
+    },
   ]);
   await parts.fanOut.begin(started);
   const is = await eventually(async () => {

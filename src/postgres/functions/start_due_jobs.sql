@@ -5,7 +5,7 @@
 -- Answers
 --   a row for each job that runs now, or has failed because it has no contacts, or because its time is longer past than
 --   it allows, or its end has come; with how many sets of time zones its contacts are in, at least one if there are
---   hours to be reckoned for it
+--   hours to be reckoned for it, and what a worker needs of it
 -- Locks
 --   the rows of those jobs, then the heads of the logs of their organizations in the order of their ids, until the
 --   commit; a row that somebody else has locked is left alone.
@@ -21,7 +21,7 @@ create function start_due_jobs(
   entries uuid[]
 ) returns table (
   id uuid, organization_id int, status text, failure_reason text, revision bigint, total_contacts int,
-  zone_sets smallint, start_lag_ms bigint
+  zone_sets smallint, start_lag_ms bigint, concurrent_call_limit int, max_attempts int, from_phone_number_id text
 )
 language plpgsql
 set enable_seqscan = off
@@ -80,6 +80,6 @@ begin
     cross join lateral unnest(o.jobs) with ordinality as j
   )
   select (job).id, (job).organization_id, (job).status, (job).failure_reason, (job).revision, (job).total_contacts,
-    sets, (job).start_lag_ms
+    sets, (job).start_lag_ms, (job).concurrent_call_limit, (job).max_attempts::int, (job).from_phone_number_id
   from moved;
 end $$;

@@ -92,6 +92,9 @@ export type StartedBatchJob = Pick<
   | "totalContacts"
   | "zoneSets"
   | "startLagMs"
+  | "concurrentCallLimit"
+  | "maxAttempts"
+  | "fromPhoneNumberId"
 >;
 
 /**
@@ -104,7 +107,8 @@ export async function startDueJobs(
 ): Promise<StartedBatchJob[]> {
   const { rows } = await sql<StartedBatchJob>`
     select id, organization_id as "organizationId", status, failure_reason as "failureReason", revision, total_contacts as "totalContacts",
-      zone_sets as "zoneSets", start_lag_ms as "startLagMs"
+      zone_sets as "zoneSets", start_lag_ms as "startLagMs", concurrent_call_limit as "concurrentCallLimit",
+      max_attempts as "maxAttempts", from_phone_number_id as "fromPhoneNumberId"
     from ${sql.id(functions.startDueJobs.name)}(${plainArray(scheduledJobIds)})
   `.execute(db);
   return rows;

@@ -3,8 +3,9 @@ import type { Database } from "../connections/database.ts";
 import { often } from "../connections/prepared.ts";
 import { callsAllowed, limitNow, nextCall, nextRoom } from "./pace.ts";
 
-/** Read once in a statement, so that an index can be searched for it. */
-const timeNow = sql<Date>`(select clock_timestamp())`;
+/** Stands first in the statements below: the time that they go by, so that an index can be searched for it. */
+const lookedAt = (time: RawBuilder<Date>) => sql`with looked as materialized (select ${time} as at)`;
+const timeNow = sql<Date>`(select at from looked)`;
 
 /** The rows that say when contacts of the job b are open, by their sets; only a job with hours has one, or several. */
 const zoneSetsOfJob = sql`
@@ -67,8 +68,12 @@ export type Choice = {
   readonly limit: number;
 };
 
-/** By job: how many leases end before its contacts are leased, and how many more of its retries are looked at. */
+/**
+ * By job: how many leases end before its contacts are leased, and how many more of its retries are looked at; and when
+ * they are leased, if that is later than now.
+ */
 type Expected = {
+  readonly asOf?: Date | undefined;
   readonly ending?: ReadonlyMap<string, number>;
   readonly lookAhead?: ReadonlyMap<string, number>;
 };
@@ -83,7 +88,7 @@ export async function findCandidates(
   db: Database,
   organizationId: number,
   { afterJobId, onlyJobIds, limit }: Choice,
-  { ending = none, lookAhead = none }: Expected = {},
+  { ending = none, lookAhead = none, asOf }: Expected = {},
 ): Promise<{ organizationFree: number; candidates: Candidate[] }> {
   const endingIds = [...ending.keys()];
   const aheadIds = [...lookAhead.keys()];
@@ -121,6 +126,7 @@ export async function findCandidates(
     limit ${limit}`;
   type Row = Candidate & { id: string | null; allowed: number | null; organizationFree: number };
   const { rows } = await sql<Row>`${often}
+    ${lookedAt(sql`greatest(clock_timestamp(), ${asOf ?? null}::timestamptz)`)}
     select least(o.lease_limit - o.dialing + ${endingInAll}::int, ${callsAllowed("o")}) as "organizationFree", j.*
     from organizations o
     left join lateral (
@@ -149,22 +155,22 @@ const totalOf = (sets: readonly OpenSet[]) => ({
   due: sets.reduce((sum, { due }) => sum + due, 0),
 });
 
+/** When there may next be contacts to give for any reason, and when hours begin or a retry comes due next. */
+export type NextReady = { readonly readyAt: Date | null; readonly opensAt: Date | null };
+
 /**
  * When there may next be contacts to give that could not be given when somebody looked, so many ms ago: a retry of a
  * running job of the organization comes due, or its hours begin, or its pace, that of the organization, or its growing
  * limit allows one more call. It is in the past for what has come meanwhile.
  */
-export async function nextReadyAt(
-  db: Database,
-  organizationId: number,
-  lookedMsAgo = 0,
-): Promise<Date | null> {
+export async function nextReadyAt(db: Database, organizationId: number, lookedMsAgo = 0): Promise<NextReady> {
   const since = sql<Date>`(select clock_timestamp() - ${Math.ceil(lookedMsAgo)}::int * interval '1 ms')`;
-  const { rows } = await sql<{ readyAt: Date | null }>`${often}
+  const { rows } = await sql<NextReady>`${often}
+    ${lookedAt(sql`clock_timestamp()`)}
     select least(
       min(next.ready_at), min(${nextCall("b", since)}) filter (where ${isOpen}),
       min(${nextRoom("b", since)}) filter (where ${isOpen}), ${nextCall("o", since)}
-    ) as "readyAt"
+    ) as "readyAt", min(next.ready_at) as "opensAt"
     from organizations o
     left join batch_jobs b on b.organization_id = o.id and b.status = 'running'
       and b.hours_revision = o.hours_revision
@@ -193,5 +199,5 @@ export async function nextReadyAt(
     where o.id = ${organizationId}
     group by o.id
   `.execute(db);
-  return rows[0]?.readyAt ?? null;
+  return rows[0] ?? { readyAt: null, opensAt: null };
 }

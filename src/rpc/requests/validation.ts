@@ -10,6 +10,20 @@ import type { ServiceTable } from "../services/service-table.ts";
 const describe = ({ ruleId, message }: Violation): string =>
   ruleId === "string.pattern" ? "must hold no control characters" : message;
 
+const expressions = new Map<string, RegExp>();
+
+/**
+ * Whether a text is as a pattern of the proto says. Each of them names the characters that a text may hold, which
+ * JavaScript's own expressions find in one look at each; those that the validator brings along take many times as long.
+ */
+export function matches(pattern: string, text: string): boolean {
+  const known = expressions.get(pattern);
+  if (known !== undefined) return known.test(text);
+  const made = new RegExp(pattern, "u");
+  expressions.set(pattern, made);
+  return made.test(text);
+}
+
 /** A refusal shows no more. */
 const mostViolations = 20;
 
@@ -29,7 +43,7 @@ function refuse(violations: readonly Violation[]): never {
  * Refuses requests that break the rules in the proto: an ErrorInfo for the first field, a BadRequest for the first 20.
  */
 export function validationInterceptor(services: ServiceTable): Interceptor {
-  const validator = createValidator();
+  const validator = createValidator({ regexMatch: matches });
   // The first look at a message type costs up to 0.4 s; it is paid here, not by the first caller.
   for (const { method } of services.flatMap(({ methods }) => Object.values(methods))) {
     validator.validate(method.input, create(method.input));

@@ -1,0 +1,93 @@
+import { sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import { createAhead } from "../../src/leasing/ahead.ts";
+import type { LeaseRound } from "../../src/leasing/lease-round.ts";
+import { createLeasing } from "../../src/leasing/leasing.ts";
+import { nextReadyAt } from "../../src/postgres/leasing/candidates.ts";
+import { always, moveOpening, openingOf } from "../support/hours.ts";
+import { eventually } from "../support/eventually.ts";
+import type { Parts } from "../support/parts.ts";
+import { inNewOrganizations, lease, runJob } from "./leases.ts";
+
+let parts: Parts;
+inNewOrganizations((given) => (parts = given));
+
+const hourMs = 60 * 60 * 1_000;
+
+/** The same clock, which stands still so long before the organization may have contacts to give. */
+async function stopBefore(ms: number): Promise<{ clock: Parts["clock"]; readyMs: number }> {
+  const { readyAt } = await nextReadyAt(parts.db, parts.caller.organizationId);
+  if (readyAt === null) throw new Error("there is no time to wait for");
+  const readyMs = readyAt.getTime();
+  return { clock: { ...parts.clock, now: () => readyMs - ms }, readyMs };
+}
+
+/** For which times a worker that waits a while has contacts looked for, if any; nothing can be leased yet. */
+async function timesLookedFor(clock: Parts["clock"]): Promise<Date[]> {
+  const times: Date[] = [];
+  const round: LeaseRound = {
+    ...parts.round,
+    prepare(organizationId, demands, choice) {
+      if (choice.asOf !== undefined) times.push(choice.asOf);
+      return parts.round.prepare(organizationId, demands, choice);
+    },
+  };
+  await using leasing = createLeasing({ ...parts, round, clock, floorMs: hourMs });
+  expect(await lease({ ...parts, leasing }, { waitMs: 300, maxContacts: 5 })).toEqual([]);
+  return times;
+}
+
+/** A job that runs, and whose hours begin in an hour. */
+async function runClosed(): Promise<string> {
+  const jobId = await runJob(parts, { callingHours: always });
+  await eventually(async () => expect((await openingOf(parts, jobId)).next_look_at).not.toBeNull());
+  await moveOpening(parts, jobId, { fromMs: hourMs, untilMs: 2 * hourMs });
+  return jobId;
+}
+
+const listOf = (jobId: string): Promise<string[]> =>
+  parts.redis.lrange(parts.keys.contacts({ id: jobId, organizationId: parts.caller.organizationId }), 0, -1);
+
+describe("contacts whose hours are about to begin", () => {
+  test("are looked for once, a little before, and are leased no earlier for it", async () => {
+    const jobId = await runClosed();
+    const { clock, readyMs } = await stopBefore(3);
+    expect(await timesLookedFor(clock)).toEqual([new Date(readyMs + 1)]);
+    await eventually(async () => expect(await listOf(jobId)).toEqual(["1", "2", "3"]));
+  });
+
+  test("are not looked for long before", async () => {
+    await runClosed();
+    const { clock } = await stopBefore(6);
+    expect(await timesLookedFor(clock)).toEqual([]);
+  });
+});
+
+test("what a pace allows is not looked for before", async () => {
+  const jobId = await runJob(parts, { callsPerSecond: 1 });
+  await sql`
+    update batch_jobs set next_call_at = clock_timestamp() + interval '1 hour' where id = ${jobId}
+  `.execute(parts.db);
+  const { clock } = await stopBefore(3);
+  expect(await timesLookedFor(clock)).toEqual([]);
+});
+
+const at = (nowMs: number) => createAhead({ now: () => nowMs, measure: async () => {} });
+
+describe("the time that contacts were looked for", () => {
+  test("is waited for", async () => {
+    const opening = { atMs: 1_004, isLookedFor: false };
+    const ahead = at(1_000);
+    expect(ahead.lookFor(opening)).toEqual(new Date(1_005));
+    const began = performance.now();
+    await ahead.waitOut(opening);
+    expect(performance.now() - began).toBeGreaterThanOrEqual(4);
+  });
+
+  test("is none once it has come, or was looked for", () => {
+    expect(at(1_000).lookFor({ atMs: 1_000, isLookedFor: false })).toBeUndefined();
+    const opening = { atMs: 1_004, isLookedFor: false };
+    expect([opening, opening].map(at(1_000).lookFor)).toEqual([new Date(1_005), undefined]);
+    expect(at(1_000).lookFor(undefined)).toBeUndefined();
+  });
+});

@@ -1,10 +1,12 @@
 import { sql } from "kysely";
+import { Client } from "pg";
 import { expect, test } from "vitest";
 import type { Trx } from "../../src/postgres/jobs/batch-jobs.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { endLeases } from "../../src/postgres/leasing/lease-ends.ts";
 import { extendLeases, openLeases, takeOverLeases } from "../../src/postgres/leasing/leases.ts";
 import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
+import { cloneDatabase } from "../support/database.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { offerOf } from "../support/offers.ts";
@@ -103,3 +105,33 @@ test("leasing, taking over, extending and reporting touch no more rows than they
     "organizations",
   ]);
 });
+
+/** Of tables that have several indexes in which an organization comes first: what a row is looked up by. */
+const keys: Record<string, string> = {
+  batch_jobs: "organization_id = $1 and id = $2",
+  leases: "organization_id = $1 and job_id = $2 and number = $3",
+  attempts: "organization_id = $1 and job_id = $2 and number = $3",
+  retries: "organization_id = $1 and job_id = $2 and number = $3",
+  zone_sets: "organization_id = $1 and job_id = $2 and zone_set = $3",
+};
+
+test.each(Object.entries(keys))(
+  "%s are looked up by their key, and no other index, by statements that were planned while there were none",
+  async (table, isMeant) => {
+    await using database = await cloneDatabase();
+    await using stack = new AsyncDisposableStack();
+    const client = new Client({ connectionString: database.url });
+    await client.connect();
+    stack.defer(() => client.end());
+    await client.query(
+      "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off",
+    );
+    const count = isMeant.includes("$3") ? 3 : 2;
+    await client.query(`prepare look_up as select from ${table} where ${isMeant}`);
+    const { rows } = await client.query(
+      `explain execute look_up(${Array.from({ length: count }, () => "null")})`,
+    );
+    const plan = rows.map((line) => line["QUERY PLAN"]).join("\n");
+    expect(/using (\w+)/.exec(plan)?.[1]).toBe(`${table}_pkey`);
+  },
+);

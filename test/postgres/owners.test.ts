@@ -121,6 +121,7 @@ describe("the function", () => {
     contactLine: _line,
     contactPhone: _phone,
     contactCounts: _counts,
+    jobState: _state,
     noteEnding: _ending,
     ...owned
   } = functions;

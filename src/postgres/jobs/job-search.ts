@@ -31,7 +31,7 @@ export const afterCursor = (cursor: JobCursor | undefined, id: Sql): Sql =>
 
 /**
  * Every job is between the infinities: a planner that has no statistics takes it that few are, and walks along the
- * index, where it would sort all of them otherwise.
+ * index, where it would sort all of them otherwise. The index by status is for those alone who say so.
  */
 export const isAnyTime = sql`created_at > '-infinity' and created_at < 'infinity'`;
 
@@ -61,7 +61,8 @@ function setsOf(organizationId: number, filter: JobFilter): Sql[] {
     sets.push(sql`
       select job.* from unnest(${statuses}::text[]) as wanted (status) cross join lateral (
         select created_at, id from batch_jobs
-        where organization_id = ${organizationId} and status = wanted.status and ${isCreated(filter)}
+        where organization_id = ${organizationId} and status = wanted.status and ${isAnyTime}
+          and ${isCreated(filter)}
         order by created_at, id limit ${fewJobs + 1}
       ) as job`);
   if (!isOpen(scheduledStartTime))
@@ -195,7 +196,8 @@ export async function countJobsByStatus(
       select status, count from unnest(${statuses}::text[]) as wanted (status) cross join lateral (
         select count(*)::int as count from (
           select from batch_jobs
-          where organization_id = ${organizationId} and status = wanted.status and ${isCreated(filter)}
+          where organization_id = ${organizationId} and status = wanted.status and ${isAnyTime}
+            and ${isCreated(filter)}
           order by created_at desc, id desc limit ${mostLookedAt + 1}
         ) as first
       ) as counted

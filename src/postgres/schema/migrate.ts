@@ -44,6 +44,7 @@ import * as rejectedRows from "../migrations/0034-rejected-rows.ts";
 import * as foundPhones from "../migrations/0035-found-phones.ts";
 import * as erasedPhones from "../migrations/0036-erased-phones.ts";
 import * as endedAttempts from "../migrations/0037-ended-attempts.ts";
+import * as jobsByKey from "../migrations/0039-jobs-by-key.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -84,6 +85,7 @@ export const migrations: SchemaChanges = {
   "0035-found-phones": foundPhones,
   "0036-erased-phones": erasedPhones,
   "0037-ended-attempts": endedAttempts,
+  "0039-jobs-by-key": jobsByKey,
 };
 
 const bookkeeping = {

@@ -94,8 +94,8 @@ const starts: Mutant[] = [
   {
     guard: "a command reaches jobs of the caller's organization only",
     file: lockForCommands,
-    text: "from batch_jobs where id = t.id and organization_id = organization\n    for no key update skip locked",
-    instead: "from batch_jobs where id = t.id\n    for no key update skip locked",
+    text: "where id = t.id and organization_id = organization\n    for no key update skip locked",
+    instead: "where id = t.id\n    for no key update skip locked",
     test: "test/jobs/command-conditions.test.ts",
     title: "of another organization's job changes nothing",
   },
@@ -711,9 +711,9 @@ const leasing: Mutant[] = [
   },
   {
     guard: "a job that starts under hours of its organization is reckoned at once",
-    file: lockForCommands,
-    text: "then zone_sets else greatest(zone_sets, 1::smallint) end",
-    instead: "then zone_sets else zone_sets end",
+    file: "src/postgres/functions/job_state.sql",
+    text: "then job.zone_sets else greatest(job.zone_sets, 1::smallint) end",
+    instead: "then job.zone_sets else job.zone_sets end",
     test: "test/leasing/other-hours.test.ts",
     title: "hold for a job that starts later, whenever it was created",
   },

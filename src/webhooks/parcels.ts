@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { EventType, LoggedEvent } from "../domain/event.ts";
-import type { Parcel } from "../postgres/events/webhook-deliveries.ts";
+import { type Parcel, attemptsType } from "../postgres/events/webhook-deliveries.ts";
 
 /** An event as the API has it in JSON. */
 export type WriteEvent = (event: LoggedEvent) => object;
@@ -10,7 +10,7 @@ const mostTogether = 50;
 
 /** Events that come by the thousand go together, under this type. */
 const together: Partial<Record<EventType, string>> = {
-  "contact.attempt_ended": "contact.attempts_ended",
+  "contact.attempt_ended": attemptsType,
   "contact.suppressed": "contacts.suppressed",
 };
 

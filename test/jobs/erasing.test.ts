@@ -1,13 +1,18 @@
 import { createHash, randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { LoggedEvent } from "../../src/domain/event.ts";
 import type { ContactInput, Outcome } from "../../src/domain/contacts/contact.ts";
+import { attemptsType, keepDeliveries } from "../../src/postgres/events/webhook-deliveries.ts";
+import { insertEndpoint, lockEndpoint } from "../../src/postgres/events/webhook-endpoints.ts";
+import { holdEndpoints } from "../../src/postgres/events/webhook-holders.ts";
 import { readErasureKey, keepErasureKey } from "../../src/postgres/phones/erased-phones.ts";
 import { keepRedisPrefix } from "../../src/postgres/schema/installation.ts";
 import { sortPhones } from "../../src/postgres/phones/sorted-phones.ts";
 import { type Report, lease, makeRetriesDue, release, report, runJob, runOut } from "../leasing/leases.ts";
 import { eventJson } from "../../src/rpc/convert/events.ts";
 import { toParcels } from "../../src/webhooks/parcels.ts";
+import { settle } from "../../src/webhooks/settling.ts";
 import { breaches } from "../support/breaches.ts";
 import { eventually } from "../support/eventually.ts";
 import { allKeys } from "../support/everything.ts";
@@ -73,10 +78,14 @@ async function sortAll(): Promise<void> {
   }
 }
 
+async function allEvents(): Promise<readonly LoggedEvent[]> {
+  const query = { afterSequence: 0, types: [], batchJobIds: [], pageSize: 1_000 };
+  return (await parts.eventLog.list(parts.caller, query)).events;
+}
+
 /** All events, as they wait for receivers that do not take them: many together, and each by itself. */
 async function keepUndelivered(): Promise<void> {
-  const query = { afterSequence: 0, types: [], batchJobIds: [], pageSize: 1_000 };
-  const { events } = await parts.eventLog.list(parts.caller, query);
+  const events = await allEvents();
   const parcels = [events, ...events.map((event) => [event])].flatMap((some) =>
     toParcels(randomUUID(), some, eventJson),
   );
@@ -206,15 +215,20 @@ test(
   },
 );
 
-test("of what waits for receivers only the words about the person are gone", async () => {
+/** A job in which the person and others were called, of each of which something else was said. */
+async function callAll(): Promise<void> {
   await runJob(parts, { contacts: [person, ...others], retryOn: [] });
   const [first, ...further] = await lease(parts, { maxContacts: 5 });
   await report(parts, reportsOf(first === undefined ? [] : [first], "busy"));
-  const ofOthers = { ...said(), errorCode: "486", providerCallId: "CA-1" };
+  const ofOthers = { ...said(), errorCode: "486", failureReason: "busy", providerCallId: "CA-1" };
   await report(
     parts,
     reportsOf(further, "busy").map((one) => ({ ...one, details: ofOthers })),
   );
+}
+
+test("of what waits for receivers only the words about the person are gone", async () => {
+  await callAll();
   await keepUndelivered();
   const waiting = await undelivered();
   const bodies = waiting.map(({ body }) => body);
@@ -222,6 +236,80 @@ test("of what waits for receivers only the words about the person are gone", asy
   expect(bodies.filter((body) => body.includes("CA-1"))).toHaveLength(5);
   await erase();
   expect(await undelivered()).toEqual(withoutWords(waiting));
+});
+
+describe("a body that is on its way to a receiver who does not take it", () => {
+  const holder = "00000000-0000-4000-8000-000000000001";
+  const notTaken = {
+    status: 500,
+    failure: "status",
+    durationMs: 1,
+    answer: "",
+    retryAfterMs: undefined,
+  } as const;
+  const progress = { sequence: 0, replay: undefined, hasDelivered: false };
+  const anEndpoint = {
+    url: "https://example.com",
+    types: [],
+    batchJobIds: [],
+    description: "",
+    secret: "whsec_x",
+  };
+
+  /** An endpoint, and what is on its way there: of the person and of others. */
+  async function onItsWay() {
+    const { organizationId } = parts.caller;
+    await callAll();
+    const { id } = await parts.db
+      .transaction()
+      .execute((trx) => insertEndpoint(trx, organizationId, anEndpoint));
+    const parcels = toParcels(id, await allEvents(), eventJson).filter(({ type }) => type === attemptsType);
+    const ended = parcels.map((parcel) => ({ parcel, attempts: 1, isKept: false, sent: notTaken }));
+    expect(JSON.stringify(parcels)).toContain(said().errorCode);
+    return { key: { organizationId, id }, ended };
+  }
+
+  test("is kept without the words about a person who was erased meanwhile", async () => {
+    const { key, ended } = await onItsWay();
+    await erase();
+    await holdEndpoints(parts.db, holder);
+    expect(await settle(parts.db, key, holder, { progress, ended })).toBe(true);
+    expect(await undelivered()).toEqual(
+      withoutWords(ended.map(({ parcel: { id, body } }) => ({ id, body }))),
+    );
+    expect(await everywhere()).toEqual([]);
+  });
+
+  test("is seen by whoever erases while it is being kept", async () => {
+    const { key, ended } = await onItsWay();
+    let erasing: Promise<unknown> = Promise.resolve();
+    await parts.db.transaction().execute(async (trx) => {
+      await lockEndpoint(trx, key);
+      const attempted = ended.map(({ parcel, attempts }) => ({
+        ...parcel,
+        attempts,
+        status: "pending" as const,
+        retryMs: 1,
+        httpStatus: 500,
+        failure: "status" as const,
+        durationMs: 1,
+        answer: "",
+      }));
+      await keepDeliveries(trx, key, attempted);
+      erasing = erase();
+      await eventually(async () => {
+        const waiting = sql`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+            and query like '%from webhook_endpoints where organization_id%for share%'`;
+        expect((await waiting.execute(parts.db)).rows).toHaveLength(1);
+      });
+    });
+    await erasing;
+    expect(await undelivered()).toEqual(
+      withoutWords(ended.map(({ parcel: { id, body } }) => ({ id, body }))),
+    );
+    expect(await everywhere()).toEqual([]);
+  });
 });
 
 test("whoever was erased is kept out, whichever way they come, and no answer shows the phone", async () => {

@@ -132,7 +132,30 @@ export async function keepDeliveries(
     )
     select (select count(*)::int from given where status = 'pending') - waited.count as more from waited
   `.execute(trx);
+  for (const contact of await erasedMeanwhile(trx, key.organizationId, attempted))
+    await eraseFromDeliveries(trx, contact, key.id);
   return rows[0]?.more ?? 0;
+}
+
+/** The contacts that were erased after these were read from the log, or before they are sent again. */
+async function erasedMeanwhile(
+  trx: Trx,
+  organizationId: number,
+  attempted: readonly AttemptedDelivery[],
+): Promise<ContactKey[]> {
+  const bodies = attempted
+    .filter(({ status, type }) => status === "pending" && type === attemptsType)
+    .map(({ body }) => body);
+  if (bodies.length === 0) return [];
+  const { rows } = await sql<{ jobId: string; number: number }>`
+    select distinct e.batch_job_id as "jobId", e.number
+    from unnest(${bodies}::text[]) as g (body)
+    cross join jsonb_array_elements(g.body::jsonb #> '{data,events}') as told (event)
+    join events e on e.organization_id = ${organizationId} and e.batch_job_id = (told.event ->> 'batchJobId')::uuid
+      and e.number = (told.event #>> '{contactAttemptEnded,number}')::int
+    where e.type = 'contact.erased' order by 1, 2
+  `.execute(trx);
+  return rows.map((contact) => ({ organizationId, ...contact }));
 }
 
 /** What has ended is kept for so long. */
@@ -195,19 +218,36 @@ type AttemptsBody = {
   };
 };
 
+type ContactKey = { readonly organizationId: number; readonly jobId: string; readonly number: number };
+
+/** Under this type ended attempts are sent, many together. */
+export const attemptsType = "contact.attempts_ended";
+
 /**
- * Takes what was reported in words of a contact's attempts out of what waits to be sent. All else of a body is kept as
- * it was written, which Postgres's jsonb would not do; bodies in which nothing is of the contact are left alone.
+ * Has those wait who would keep deliveries, until the transaction ends, when they see what it has erased; and waits for
+ * those who have begun, whose deliveries are seen then.
+ */
+export async function holdOffKeeping(trx: Trx, organizationId: number): Promise<void> {
+  await sql`
+    select from webhook_endpoints where organization_id = ${organizationId} order by id for share
+  `.execute(trx);
+}
+
+/**
+ * Takes what was reported in words of a contact's attempts out of what waits to be sent, to all endpoints or to one.
+ * All else of a body is kept as it was written, which Postgres's jsonb would not do; bodies in which nothing is of the
+ * contact are left alone.
  */
 export async function eraseFromDeliveries(
   trx: Trx,
-  contact: { readonly organizationId: number; readonly jobId: string; readonly number: number },
+  contact: ContactKey,
+  toEndpoint: string | null = null,
 ): Promise<void> {
   const { organizationId, jobId, number } = contact;
   const { rows } = await sql<{ endpointId: string; id: string; body: string }>`
     select d.endpoint_id as "endpointId", d.id, d.body from webhook_deliveries d
-    where d.organization_id = ${organizationId} and d.status = 'pending' and d.type = 'contact.attempts_ended'
-      and strpos(d.body, ${jobId}) > 0 and exists (
+    where d.organization_id = ${organizationId} and d.status = 'pending' and d.type = ${attemptsType}
+      and (${toEndpoint}::uuid is null or d.endpoint_id = ${toEndpoint}) and strpos(d.body, ${jobId}) > 0 and exists (
         select from jsonb_array_elements(d.body::jsonb #> '{data,events}') as e (event)
         where e.event ->> 'batchJobId' = ${jobId} and e.event #>> '{contactAttemptEnded,number}' = ${String(number)})
     for no key update

@@ -4,7 +4,7 @@ import { hasPhone, phoneNumber, withErased } from "../contacts/contact-blocks.ts
 import type { Database } from "../connections/database.ts";
 import { functions } from "../functions/functions.ts";
 import { removeSorted } from "./sorted-phones.ts";
-import { eraseFromDeliveries } from "../events/webhook-deliveries.ts";
+import { eraseFromDeliveries, holdOffKeeping } from "../events/webhook-deliveries.ts";
 
 /** A contact whose person is to be erased. */
 export type ErasedContact = {
@@ -53,6 +53,7 @@ export async function eraseContact(trx: Trx, contact: ErasedContact): Promise<st
     where organization_id = ${organizationId} and batch_job_id = ${jobId} and number = ${number}::int
       and type = 'contact.attempt_ended'
   `.execute(trx);
+  await holdOffKeeping(trx, organizationId);
   await eraseFromDeliveries(trx, contact);
   await removePhone(trx, contact);
   await removeSorted(trx, contact);

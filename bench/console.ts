@@ -97,10 +97,22 @@ async function familyOf(pid: number): Promise<number[]> {
   return family;
 }
 
-async function browserSeconds(pid: number): Promise<number> {
-  const seconds = await Promise.all((await familyOf(pid)).map((each) => cpuSecondsOf(each).catch(() => 0)));
-  return seconds.reduce((sum, each) => sum + each, 0);
+/** What each of the browser's processes has used, by what it is for. */
+async function browserSeconds(pid: number): Promise<Map<string, number>> {
+  const used = new Map<string, number>();
+  for (const each of await familyOf(pid)) {
+    const [command, seconds] = await Promise.all([
+      readFile(`/proc/${each}/cmdline`, "utf8").catch(() => ""),
+      cpuSecondsOf(each).catch(() => 0),
+    ]);
+    const kind =
+      /--utility-sub-type=(\w+)/.exec(command)?.[1] ?? /--type=([\w-]+)/.exec(command)?.[1] ?? "main";
+    used.set(kind, (used.get(kind) ?? 0) + seconds);
+  }
+  return used;
 }
+
+const sum = (used: Map<string, number>): number => [...used.values()].reduce((all, each) => all + each, 0);
 
 async function look(cdp: CDPSession, pid: number) {
   await cdp.send("HeapProfiler.collectGarbage");
@@ -125,9 +137,14 @@ async function measure(name: string, page: Page, pid: number): Promise<void> {
   const last = await look(cdp, pid);
   const seconds = (last.at - first.at) / 1_000;
   const ofCore = (used: number) => `${((100 * used) / seconds).toFixed(1)} % of a core`;
+  const parts = [...last.cpu].map(([kind, used]) => [kind, used - (first.cpu.get(kind) ?? 0)] as const);
   const line = [
     `${name}, ${Math.round(seconds)} s`,
-    `the browser ${ofCore(last.cpu - first.cpu)}`,
+    `the browser ${ofCore(sum(last.cpu) - sum(first.cpu))}`,
+    `of it ${parts
+      .filter(([, used]) => used > seconds / 1_000)
+      .map(([kind, used]) => `${kind} ${((100 * used) / seconds).toFixed(1)}`)
+      .join(", ")}`,
     `the page's thread ${ofCore(last.thread - first.thread)}`,
     `heap ${first.heap.toFixed(1)} MB, then ${last.heap.toFixed(1)} MB`,
     `load ${load.toFixed(1)}`,

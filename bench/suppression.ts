@@ -76,12 +76,12 @@ async function importContacts(contacts: number): Promise<Sample> {
   );
 }
 
-/** Puts so many phones on the list that nobody here has. */
+/** Puts so many phones on the list that nobody here has, between those that somebody has. */
 const suppressOthers = (phones: number) => (service: FreshService) =>
   withPostgres(service.databaseUrl, async (client) => {
     await client.query(
       `insert into suppressed_phones (organization_id, phone, added_at, reason)
-       select o.id, 14400000000 + n, now(), $2 from organizations o, generate_series(1, $1::int) as n`,
+       select o.id, 14150000001 + 2 * n, now(), $2 from organizations o, generate_series(1, $1::int) as n`,
       [phones, reason],
     );
     await client.query("update organizations set suppressed_phones = $1", [phones]);

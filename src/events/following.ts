@@ -29,7 +29,7 @@ type Reader = { readonly alarm: Alarm; failure: { readonly error: unknown } | un
 type Tail = { from: number; to: number; head: Head; events: LoggedEvent[]; readonly readers: Set<Reader> };
 
 const pollMs = 100;
-const signOfLifeMs = 15_000;
+const usualSignOfLifeMs = 15_000;
 
 /** What a message holds at most, and what is kept of a tail. Who is further behind reads by itself. */
 const mostInMessage = 500;
@@ -75,8 +75,10 @@ export function createFollowing(deps: {
   logger: Logger;
   /** The work, or an error at once while it cannot succeed. */
   guard?: <T>(work: () => Promise<T>) => Promise<T>;
+  /** For so long a stream is silent at most; 15 s if not given. */
+  signOfLifeMs?: number;
 }): Following {
-  const { db, logger, guard = (work) => work() } = deps;
+  const { db, logger, guard = (work) => work(), signOfLifeMs = usualSignOfLifeMs } = deps;
   const tails = new Map<number, Tail>();
   const poke = createAlarm();
 

@@ -78,7 +78,7 @@ export function createRowReader(
       if (fieldCount > largestFieldCount) return tooManyFields;
       const text = `{${json}}`;
       if (!isSmallEnough(phone, name, text)) return tooLarge;
-      return { phone, name, fields: text, ...(timezone === undefined ? {} : { timezone }) };
+      return timezone === undefined ? { phone, name, fields: text } : { phone, name, fields: text, timezone };
     },
   };
 }

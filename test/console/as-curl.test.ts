@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtempDisposable, writeFile } from "node:fs/promises";
+import { mkdtempDisposable, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -102,6 +102,34 @@ test("a new job as curl is created in a shell, and a file goes into it", async (
   });
   const { batchJobs } = await service.clientWith(service.apiKey).listBatchJobs({});
   expect(batchJobs).toMatchObject([{ name: "It's $HOME", counts: { total: 1 } }]);
+  expect(complaints).toEqual([]);
+});
+
+test("a file for a job that is there already, and its results, go through a shell as curl says", async () => {
+  await using service = await startTestService();
+  const client = service.clientWith(service.apiKey);
+  const { batchJobId } = await client.createBatchJob({ name: "Spring", fromPhoneNumberId: "pn_1" });
+  await using opened = await open(`${service.httpUrl}/jobs/${batchJobId}/add`, service);
+  const { page, complaints } = opened;
+  const text = page.locator("[data-curl]");
+  await using folder = await mkdtempDisposable(join(tmpdir(), "callsheet-curl-"));
+  const buffer = Buffer.from("Telefon,Ort\n+15551000000,Köln\n");
+  await page.getByLabel("File of contacts").setInputFiles({ name: "a.csv", mimeType: "text/csv", buffer });
+  await page.getByText("1 ready to send").waitFor();
+  await page.getByText("As curl").click();
+  await text.getByText("contacts.csv has the columns phone, Ort").waitFor();
+  await writeFile(join(folder.path, "contacts.csv"), "phone,Ort\n+15551000001,Bonn\n+1555,Ulm\n");
+  const adding = await text.innerText();
+  expect(adding).not.toContain(service.apiKey);
+  const answer = await runScript(adding, service.apiKey, folder.path);
+  expect(JSON.parse(answer)).toMatchObject({ acceptedCount: 1, rejectedContactsCount: 1 });
+
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}/contacts?status=not-called-yet`);
+  await page.getByText("+15551000001").waitFor();
+  await page.getByText("The download as curl").click();
+  await text.getByText("contacts.csv").waitFor();
+  await runScript(await text.innerText(), service.apiKey, folder.path);
+  expect(await readFile(join(folder.path, "results.csv"), "utf8")).toMatch(/\+15551000001.*Bonn/);
   expect(complaints).toEqual([]);
 });
 

@@ -47,8 +47,20 @@ test("a page of 1,000 jobs follows all of them over one stream", async () => {
     20_000,
   );
   expect(streams).toBe(1);
+
+  // What is not on the screen is not drawn until one comes to it.
+  const isDrawn = async () =>
+    await rows.last().evaluate((row) => {
+      const { lastElementChild: cell } = row as unknown as { lastElementChild: Drawable };
+      return cell.checkVisibility({ contentVisibilityAuto: true });
+    });
+  expect(await isDrawn()).toBe(false);
+  await rows.last().scrollIntoViewIfNeeded();
+  await eventually(async () => expect(await isDrawn()).toBe(true));
   expect(complaints).toEqual([]);
 });
+
+type Drawable = { checkVisibility: (options: { contentVisibilityAuto: boolean }) => boolean };
 
 test("the list is filtered, searched and gone through by pages, and the address keeps it", async () => {
   const client = service.clientWith(service.apiKey);

@@ -81,6 +81,21 @@ test("a stream says at once where the log ends, and has what is asked for alone"
   await stream.return?.();
 });
 
+const silence = (sequence: number) => ({ events: [], lastSequence: sequence, headSequence: sequence });
+
+test("a stream that has nothing to tell says again and again where the log ends, and how far it has looked", async () => {
+  await fresh();
+  await using following = createFollowing({ db: parts.db, logger: parts.logger, signOfLifeMs: 50 });
+  const stream = follow({ types: ["batch_job.deleted"] }, { ...parts, following });
+  const life = async () => (await stream.next()).value as Told;
+  const { sequence: last } = (await readLog(parts.db, parts.caller.organizationId)).at(-1) ?? { sequence: 0 };
+  for (let i = 0; i < 3; i += 1) expect(await life()).toMatchObject(silence(last));
+  // What is not asked for is not sent, and is behind the place from which a reader goes on.
+  await create();
+  await eventually(async () => expect(await life()).toMatchObject(silence(last + 1)));
+  await stream.return?.();
+});
+
 test("a reader that knows more of the log than this replica goes on from there", async () => {
   await fresh();
   const first = follow();

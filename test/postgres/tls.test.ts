@@ -1,7 +1,11 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sql } from "kysely";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../../src/config.ts";
+import { openDatabase, openPool, refusalOf } from "../../src/postgres/connections/database.ts";
 import { checkDatabase } from "../../src/postgres/connections/fitness.ts";
 import { obstacleOf } from "../../src/postgres/connections/obstacle.ts";
 import {
@@ -144,4 +148,70 @@ test("a client certificate is shown where it is asked for, and asked for where t
   expect(await connect(trusting, cautious)).toBe(
     `Postgres at localhost:${good.port} (DATABASE_URL) asks for a client certificate of role cautious; the URL must name one that it trusts, as &sslcert=FILE&sslkey=FILE.`,
   );
+});
+
+/** A pool whose URL names a file of its own for the CA, and how to change that. */
+async function openChanging() {
+  await using made = new AsyncDisposableStack();
+  const directory = mkdtempSync(join(tmpdir(), "callsheet-url-files-"));
+  made.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, "ca.crt");
+  const write = (text: string) => writeFileSync(file, text);
+  write(readFileSync(ours.certificate, "utf8"));
+  const url = readConfig({
+    DATABASE_URL: `postgres://callsheet@localhost:${good.port}/postgres?sslmode=verify-full&sslrootcert=${file}`,
+  });
+  const { DATABASE_URL: databaseUrl = "" } = url;
+  const running = made.move();
+  return {
+    url: databaseUrl,
+    write,
+    remove: () => rmSync(file),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+describe("a file of the URL that changes while a pool is at work", () => {
+  const one = sql<{ ssl: boolean }>`select ssl from pg_stat_ssl where pid = pg_backend_pid()`;
+  const encrypted = { rows: [{ ssl: true }] };
+
+  test.each([
+    ["is gone", ({ remove }: { remove: () => void }) => remove()],
+    [
+      "is half written",
+      ({ write }: { write: (text: string) => void }) =>
+        write(readFileSync(ours.certificate, "utf8").slice(0, 300)),
+    ],
+    ["is empty", ({ write }: { write: (text: string) => void }) => write("")],
+    [
+      "is of another CA",
+      ({ write }: { write: (text: string) => void }) => write(readFileSync(foreign.certificate, "utf8")),
+    ],
+  ] as const)(
+    "and %s: what is connected goes on, what is not is told to come again, until it is right",
+    async (_, change) => {
+      await using file = await openChanging();
+      await using db = openDatabase({ url: file.url, poolSize: 2 });
+      await db.connection().execute(async (connected) => {
+        expect(await one.execute(connected)).toMatchObject(encrypted);
+        change(file);
+        const failure = await one.execute(db).catch((error: unknown) => error);
+        expect(refusalOf(failure)?.reason).toBe("unavailable");
+        expect(await one.execute(connected)).toMatchObject(encrypted);
+        file.write(readFileSync(ours.certificate, "utf8"));
+        expect(await one.execute(db)).toMatchObject(encrypted);
+      });
+    },
+  );
+
+  test("and is gone when a connection breaks for which somebody waits: who waits is told", async () => {
+    await using file = await openChanging();
+    const pool = openPool({ url: file.url, size: 1 });
+    const only = await pool.connect();
+    const waiting = pool.connect();
+    file.remove();
+    only.release(true);
+    await expect(waiting).rejects.toMatchObject({ code: "ENOENT" });
+    await pool.end();
+  });
 });

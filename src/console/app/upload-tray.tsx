@@ -1,9 +1,11 @@
 import { useState } from "preact/hooks";
 import { type Upload, dismissUpload, ownUpload, rejectedIn, uploads } from "../data/upload/upload-list.ts";
+import { downloadOf } from "../data/service/as-curl.ts";
 import { download } from "../data/service/download.ts";
 import { refusalOf } from "../data/service/refusal.ts";
 import { href } from "../data/page/route.ts";
 import { Notice } from "../ui/page/notice.tsx";
+import { AsCurl } from "../ui/form/as-curl.tsx";
 import { Problem } from "../ui/form/problem.tsx";
 import { UploadProgress, endOf } from "../ui/figure/upload-progress.tsx";
 import css from "./upload-tray.module.css";
@@ -42,10 +44,10 @@ export function UploadTray() {
 function SaveRejected({ upload }: { upload: Upload }) {
   const [problem, setProblem] = useState<string>();
   const importId = upload.state.kind === "done" ? upload.state.added.importId : "";
+  const path = `batch-jobs/${upload.batchJobId}/imports/${encodeURIComponent(importId)}/rejected.csv`;
   async function save(): Promise<void> {
     setProblem(undefined);
     try {
-      const path = `batch-jobs/${upload.batchJobId}/imports/${encodeURIComponent(importId)}/rejected.csv`;
       await download(path, `${upload.jobName}-rejected.csv`);
     } catch (error) {
       setProblem(refusalOf(error).message);
@@ -57,6 +59,7 @@ function SaveRejected({ upload }: { upload: Upload }) {
         Save the rows that were not accepted
       </button>
       <Problem problem={problem} />
+      <AsCurl title="The same as curl" call={() => ({ command: downloadOf(path, "rejected.csv") })} />
     </>
   );
 }

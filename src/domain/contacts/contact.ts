@@ -89,7 +89,7 @@ const e164 = /^\+[1-9]\d{6,14}$/;
 /** Control characters, and the halves of surrogate pairs, which no database text can hold. */
 const unprintable = /[\p{Cc}\p{Cs}]/u;
 /** The same without line feeds and tabs, which the value of a field may hold. */
-const unprintableInValue = /(?![\n\t])[\p{Cc}\p{Cs}]/u;
+const unprintableInValue = /[[\p{Cc}\p{Cs}]--[\n\t]]/v;
 
 /** Spaces, what nobody sees, and the marks that people write into phone numbers. */
 const marks = /[\p{Zs}\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\-\u2010\u2011.()/]/gu;

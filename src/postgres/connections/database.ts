@@ -1,5 +1,5 @@
 import { BatchJobError, databaseUnavailable, serviceBusy } from "../../domain/batch-job-error.ts";
-import { Kysely, PostgresDialect } from "kysely";
+import { Kysely, PostgresDialect, type PostgresPool } from "kysely";
 import { type CustomTypesConfig, Pool, types as pgTypes } from "pg";
 import { PatientClient } from "./patient-client.ts";
 import { type TakeSeat, createPoolSeats } from "./seats.ts";
@@ -95,6 +95,23 @@ export function openPool(options: {
 }
 
 /**
+ * What keeps a pool from another connection passes once somebody has put it right, whatever it is: a file that the URL
+ * names, a certificate, a password. To who needs the connection it is a server that does not answer.
+ */
+const connecting = (pool: PostgresPool): PostgresPool => ({
+  ...pool,
+  async connect() {
+    try {
+      return await pool.connect();
+    } catch (error) {
+      if (error instanceof BatchJobError || isPostgresUnavailable(error)) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      throw Object.assign(new Error(message, { cause: error }), { code: "08001" });
+    }
+  },
+});
+
+/**
  * A transaction resolves if and only if it is known to be committed. `takeSeat` lets no more through than the pool has;
  * `onDeadlock` is told of each that a statement met.
  */
@@ -106,7 +123,7 @@ export function overPool(
   const options = { queryTimeoutMs: 0, takeSeat: () => seats.take(poolPatienceMs), ...sharing };
   const alone = { connectionString: pool.options.connectionString, application_name: "callsheet" };
   return new Kysely<Tables>({
-    dialect: new PostgresDialect({ pool: withSureCommits(pool, alone, options) }),
+    dialect: new PostgresDialect({ pool: connecting(withSureCommits(pool, alone, options)) }),
     log: (event) => {
       if (event.level === "error" && isDeadlock(event.error)) sharing.onDeadlock?.();
     },

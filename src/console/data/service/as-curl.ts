@@ -44,11 +44,18 @@ export const forEach = (variable: string, ids: readonly string[], command: strin
 export const keeping = (variable: string, field: string, command: string): string =>
   `${variable}=$(${lines(command, `| sed -n 's/.*"${field}": *"\\([^"]*\\)".*/\\1/p'`)})`;
 
-/** Sends a file of contacts to the job whose id the shell keeps as a variable. */
-export const uploadOf = (file: string, variable: string, requestId: string): string =>
-  lines(
-    `curl "${atHere("batch-jobs/")}$${variable}/contacts.csv?request_id=${requestId}"`,
-    authorized,
-    `-H 'content-type: text/csv'`,
-    `--data-binary ${quoted(`@${file}`)}`,
-  );
+/** Sends a file of contacts, which has these columns, to the job: to this one, or whose id a variable of the shell has. */
+export const uploadOf = (job: string, columns: readonly string[], requestId: string): string =>
+  [
+    `# contacts.csv has the columns ${columns.join(", ")}`,
+    lines(
+      `curl "${atHere("batch-jobs/")}${job}/contacts.csv?request_id=${requestId}"`,
+      authorized,
+      `-H 'content-type: text/csv'`,
+      `--data-binary '@contacts.csv'`,
+    ),
+  ].join("\n");
+
+/** Keeps what the service has at this path as a file of this name. */
+export const downloadOf = (path: string, file: string): string =>
+  lines(`curl ${quoted(atHere(path))}`, authorized, `--fail --output ${quoted(file)}`);

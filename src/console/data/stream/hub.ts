@@ -1,14 +1,16 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { BatchJobSchema } from "../../../gen/callsheet/v1/batch_job_pb.ts";
+import { type BatchJob, BatchJobSchema } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { type Follower, follow } from "./follow.ts";
 
 /** What a page is told of the jobs that it watches. */
 export type HubEvent =
-  | { readonly kind: "job"; readonly id: string; readonly bytes: Uint8Array }
+  | { readonly kind: "jobs"; readonly jobs: readonly Told[] }
   | { readonly kind: "gone"; readonly id: string }
   | { readonly kind: "heard" }
   | { readonly kind: "away" }
   | { readonly kind: "key refused" };
+
+export type Told = { readonly id: string; readonly bytes: Uint8Array };
 
 type Tell = (event: HubEvent) => void;
 type Member = { readonly ids: ReadonlySet<string>; readonly tell: Tell };
@@ -17,6 +19,8 @@ type Member = { readonly ids: ReadonlySet<string>; readonly tell: Tell };
 const mostIds = 1_000;
 /** Views that open together ask together. */
 const gatherMs = 20;
+/** Of jobs that change all the time pages are told so often, the last word on all of them together. */
+const paceMs = 1_000;
 
 /**
  * Follows the jobs that anybody watches over one stream for all; over more only where they are more than a stream may
@@ -27,15 +31,29 @@ export function createHub(open: Follower["open"]) {
   /** By the ids that they follow. */
   const streams = new Map<string, AbortController>();
   /** The last word on each job that is watched, for whoever comes later. */
-  const latest = new Map<string, HubEvent>();
+  const latest = new Map<string, Told>();
   let timer: ReturnType<typeof setTimeout> | undefined;
+  /** What has come since pages were told last. */
+  const untold = new Map<string, BatchJob>();
+  let telling: ReturnType<typeof setTimeout> | undefined;
+  let toldMs = -paceMs;
 
   const tellAll: Tell = (event) => {
     for (const { tell } of members.values()) tell(event);
   };
-  const tellWatchers = (id: string, event: HubEvent) => {
-    for (const { ids, tell } of members.values()) if (ids.has(id)) tell(event);
+  const tellOf = (jobs: readonly Told[], { ids, tell }: Member) => {
+    const watched = jobs.filter(({ id }) => ids.has(id));
+    if (watched.length > 0) tell({ kind: "jobs", jobs: watched });
   };
+
+  function tellUntold(): void {
+    telling = undefined;
+    toldMs = performance.now();
+    const jobs = [...untold].map(([id, job]) => ({ id, bytes: toBinary(BatchJobSchema, job) }));
+    untold.clear();
+    for (const told of jobs) latest.set(told.id, told);
+    for (const member of members.values()) tellOf(jobs, member);
+  }
 
   function followerOf(stop: AbortController): Follower {
     let isHeard = false;
@@ -46,9 +64,8 @@ export function createHub(open: Follower["open"]) {
         isHeard = true;
       },
       onJob(job) {
-        const event = { kind: "job", id: job.batchJobId, bytes: toBinary(BatchJobSchema, job) } as const;
-        latest.set(event.id, event);
-        tellWatchers(event.id, event);
+        untold.set(job.batchJobId, job);
+        telling ??= setTimeout(tellUntold, Math.max(0, toldMs + paceMs - performance.now()));
       },
       onBroken({ isAway }) {
         isHeard = false;
@@ -73,7 +90,8 @@ export function createHub(open: Follower["open"]) {
   function arrange(): void {
     const ids = [...new Set([...members.values()].flatMap((member) => [...member.ids]))].toSorted();
     const watched = new Set(ids);
-    for (const id of latest.keys()) if (!watched.has(id)) latest.delete(id);
+    for (const known of [latest, untold])
+      for (const id of known.keys()) if (!watched.has(id)) known.delete(id);
     const wanted = new Map<string, readonly string[]>();
     for (let from = 0; from < ids.length; from += mostIds) {
       const some = ids.slice(from, from + mostIds);
@@ -103,11 +121,12 @@ export function createHub(open: Follower["open"]) {
     /** From now on the member watches these jobs and no others. */
     watch(member: object, ids: readonly string[], tell: Tell): void {
       const before = members.get(member)?.ids;
-      members.set(member, { ids: new Set(ids), tell });
-      for (const id of ids) {
-        const known = before?.has(id) === true ? undefined : latest.get(id);
-        if (known !== undefined) tell(known);
-      }
+      const now = { ids: new Set(ids), tell };
+      members.set(member, now);
+      tellOf(
+        [...latest.values()].filter(({ id }) => before?.has(id) !== true),
+        now,
+      );
       arrangeSoon();
     },
     leave(member: object): void {

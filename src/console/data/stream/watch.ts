@@ -4,8 +4,7 @@ import { inBase } from "../page/base.ts";
 import { noteAnswer, noteNoAnswer } from "../service/connection.ts";
 import { noteKeyRefused } from "../service/session.ts";
 import { restWhenHidden } from "../page/visibility.ts";
-import { type HubEvent, createHub } from "./hub.ts";
-import { openerAt } from "./open.ts";
+import type { HubEvent, Told } from "./hub.ts";
 import type { FromPage } from "./shared.ts";
 
 type Watcher = {
@@ -40,9 +39,12 @@ function connect(): Say {
   return (ids) => send(ids);
 }
 
+/** By itself where it cannot: what is for that is loaded then. */
 function alone(): Say {
-  const hub = createHub(openerAt(new URL(inBase(""), location.href).href.replace(/\/$/, "")));
-  return (ids) => hub.watch(watchers, ids, hear);
+  const baseUrl = new URL(inBase(""), location.href).href.replace(/\/$/, "");
+  const loading = Promise.all([import("./hub.ts"), import("./open.ts")]);
+  const hub = loading.then(([{ createHub }, { openerAt }]) => createHub(openerAt(baseUrl)));
+  return (ids) => void hub.then((made) => made.watch(watchers, ids, hear), reportError);
 }
 
 function hear(event: HubEvent): void {
@@ -56,13 +58,16 @@ function hear(event: HubEvent): void {
     case "gone":
       for (const { ids, onGone } of watchers) if (ids.has(event.id)) onGone(event.id);
       return;
-    case "job": {
-      const interested = [...watchers].filter(({ ids }) => ids.has(event.id));
-      if (interested.length === 0) return;
-      const job = fromBinary(BatchJobSchema, event.bytes);
-      for (const { onJob } of interested) onJob(job);
-    }
+    case "jobs":
+      for (const told of event.jobs) hearOf(told);
   }
+}
+
+function hearOf({ id, bytes }: Told): void {
+  const interested = [...watchers].filter(({ ids }) => ids.has(id));
+  if (interested.length === 0) return;
+  const job = fromBinary(BatchJobSchema, bytes);
+  for (const { onJob } of interested) onJob(job);
 }
 
 let say: Say | undefined;

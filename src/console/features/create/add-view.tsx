@@ -1,5 +1,6 @@
 import { type BatchJob, BatchJobCommand } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { href } from "../../data/page/route.ts";
+import { uploadOf } from "../../data/service/as-curl.ts";
 import { useJob } from "../../data/load/use-job.ts";
 import { Crumbs } from "../../ui/page/crumbs.tsx";
 import { Form } from "../../ui/form/form.tsx";
@@ -8,7 +9,7 @@ import { Heading } from "../../ui/page/heading.tsx";
 import { Empty, Loading, Notice } from "../../ui/page/notice.tsx";
 import { FileCard } from "./file-card.tsx";
 import { UploadNotice } from "./upload-notice.tsx";
-import { readyIn, useFile } from "./use-file.ts";
+import { readyIn, titlesOf, useFile } from "./use-file.ts";
 import { useUpload } from "./use-upload.ts";
 
 export function AddView({ id }: { id: string }) {
@@ -55,6 +56,13 @@ function Adding({ job }: { job: BatchJob }) {
       submit={ready > 0 ? `Add ${counted(ready, "contact")}` : "Add contacts"}
       isOff={ready === 0 || upload !== undefined}
       onSubmit={add}
+      call={
+        ready === 0 || state.kind !== "read"
+          ? undefined
+          : (requestId) => ({
+              command: uploadOf(batchJobId, titlesOf(state.reviewed?.columns ?? []), requestId),
+            })
+      }
     >
       <fieldset class="stack" disabled={upload !== undefined}>
         <FileCard

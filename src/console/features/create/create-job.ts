@@ -26,11 +26,7 @@ export const creating =
   (requestId) => ({
     ...callOf(BatchJobService.method.createBatchJob, requestOf(settings, `${requestId}-before`)),
     script: (command) =>
-      [
-        keeping(idVariable, "batchJobId", command),
-        `# contacts.csv has the columns ${titles.join(", ")}`,
-        uploadOf("contacts.csv", idVariable, requestId),
-      ].join("\n"),
+      [keeping(idVariable, "batchJobId", command), uploadOf(`$${idVariable}`, titles, requestId)].join("\n"),
   });
 
 const tries = 8;

@@ -20,7 +20,7 @@ import { type Selection, nothing } from "./selection.ts";
 
 export function JobsView() {
   const address = readAddress(route.value.query);
-  const { page, refusal, isStale } = useLivePage(address);
+  const { page, refusal, isStale, onSeen } = useLivePage(address);
   const counts = useCounts(address);
   return (
     <>
@@ -43,11 +43,14 @@ export function JobsView() {
       )}
       {page === undefined && refusal === undefined && <Loading what="jobs" />}
       {page !== undefined && refusal === undefined && (
-        <Table page={page} address={address} counts={counts} isStale={isStale} />
+        <Table {...{ page, address, counts, isStale, onSeen }} />
       )}
     </>
   );
 }
+
+/** So many rows are all drawn: the page is as high as they are. */
+const few = 100;
 
 /** Each label that a job of the page has, once. */
 function labelsOn(page: LivePage | undefined): Label[] {
@@ -55,7 +58,13 @@ function labelsOn(page: LivePage | undefined): Label[] {
   return [...new Map(all.map((label) => [labelWords(label), label])).values()];
 }
 
-function Table(props: { page: LivePage; address: ListAddress; counts: Counts; isStale: boolean }) {
+function Table(props: {
+  page: LivePage;
+  address: ListAddress;
+  counts: Counts;
+  isStale: boolean;
+  onSeen: (id: string, isSeen: boolean) => void;
+}) {
   const { page, address, counts, isStale } = props;
   const selected = useSignal<Selection>(nothing);
   const list = addressOf({ ...firstPage(address), pageSize: 0 });
@@ -76,11 +85,12 @@ function Table(props: { page: LivePage; address: ListAddress; counts: Counts; is
         <>
           <DataTable
             caption="Jobs, newest first"
-            look={css.jobs}
+            look={`${css.jobs} ${mayChange() ? css.picking : ""} ${page.rows.length > few ? css.many : ""}`}
             columns={columns}
             rows={page.rows}
             keyOf={({ id }) => id}
             isStale={isStale}
+            onSeen={props.onSeen}
           />
           <Pager
             label="Pages of jobs"

@@ -4,18 +4,20 @@ import { curlOf } from "../../data/service/as-curl.ts";
 import { newRequestId } from "../../data/service/request-id.ts";
 import css from "./as-curl.module.css";
 
-/** A call that is shown and not sent. */
-export type Call = {
-  readonly method: DescMethod;
-  readonly request: object;
-  /** What a shell does around its command, where one command is not all. */
-  readonly script?: (command: string) => string;
-};
+/** A call that is shown and not sent: of an RPC, or one that is no RPC, in a shell's words. */
+export type Call =
+  | {
+      readonly method: DescMethod;
+      readonly request: object;
+      /** What a shell does around its command, where one command is not all. */
+      readonly script?: (command: string) => string;
+    }
+  | { readonly command: string };
 
 export const callOf = <I extends DescMessage>(
   method: DescMethod & { readonly input: I },
   request: MessageInitShape<I>,
-): Call => ({ method, request });
+) => ({ method, request });
 
 /** What writes the call, under the id that is given. */
 export type Calling = (requestId: string) => Call;
@@ -24,7 +26,7 @@ export type Calling = (requestId: string) => Call;
  * The call that would be sent, as a shell makes it, for programs; it is written when it is looked at, and anew as what
  * it is written from changes.
  */
-export function AsCurl({ call }: { call: Calling }) {
+export function AsCurl({ call, title = "As curl" }: { call: Calling; title?: string }) {
   const [isOpen, setOpen] = useState(false);
   const [text, setText] = useState("");
   const [requestId] = useState(newRequestId);
@@ -43,7 +45,7 @@ export function AsCurl({ call }: { call: Calling }) {
   });
   return (
     <details class={css.details} onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
-      <summary>As curl</summary>
+      <summary>{title}</summary>
       <p class="hint">CALLSHEET_API_KEY stands for your key.</p>
       <pre class="code" tabIndex={0} role="region" aria-label="The command for a shell" data-curl>
         {text}
@@ -59,7 +61,9 @@ function written(
   jsonOf: (typeof import("../../data/service/message-json.ts"))["jsonOf"],
 ): string {
   try {
-    const { method, request, script = (command: string) => command } = call(requestId);
+    const called = call(requestId);
+    if ("command" in called) return called.command;
+    const { method, request, script = (command: string) => command } = called;
     return script(curlOf(method, jsonOf(method.input, request)));
   } catch {
     return "Not yet: something that was given is no number or no time.";

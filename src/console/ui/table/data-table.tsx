@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import css from "./data-table.module.css";
 
 export type Column<T> = {
@@ -17,17 +18,19 @@ const classOf = (...words: readonly (string | undefined | false)[]): string =>
   words.filter((word) => word !== undefined && word !== false && word !== "").join(" ");
 
 /** Rows with the same columns. Its roles are said, for narrow screens show it as blocks. */
-export function DataTable<T>(props: {
+export function DataTable<T, K extends string | number>(props: {
   caption: string;
   /** How it shows on narrow screens: as its own class says, with a line for each cell, or as on wide ones. */
   look: string | undefined;
   columns: readonly Column<T>[];
   rows: readonly T[];
-  keyOf: (row: T) => string | number;
+  keyOf: (row: T) => K;
   /** True while the rows are those of another page. */
   isStale?: boolean;
+  /** Is told which rows come on the screen, or near it, and which leave it. */
+  onSeen?: (key: K, isSeen: boolean) => void;
 }) {
-  const { columns } = props;
+  const { columns, keyOf, onSeen } = props;
   return (
     <div class={css.place} aria-busy={props.isStale ?? false}>
       <table class={classOf(css.table, props.look)} role="table">
@@ -43,7 +46,7 @@ export function DataTable<T>(props: {
         </thead>
         <tbody role="rowgroup">
           {props.rows.map((row) => (
-            <Row key={props.keyOf(row)} row={row} columns={columns} />
+            <Row key={keyOf(row)} id={keyOf(row)} row={row} columns={columns} onSeen={onSeen} />
           ))}
         </tbody>
         {columns.some(({ foot }) => foot !== undefined) && (
@@ -62,10 +65,44 @@ export function DataTable<T>(props: {
   );
 }
 
+const watched = new WeakMap<Element, (isSeen: boolean) => void>();
+let sight: IntersectionObserver | undefined;
+
+/** Tells whenever the element comes near to what is on the screen, or leaves it; answers how to end that. */
+function watchSight(element: Element, told: (isSeen: boolean) => void): () => void {
+  sight ??= new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) watched.get(target)?.(isIntersecting);
+    },
+    { rootMargin: "50% 0%" },
+  );
+  watched.set(element, told);
+  sight.observe(element);
+  return () => {
+    sight?.unobserve(element);
+    watched.delete(element);
+  };
+}
+
 /** Draws itself again when what its own cells listen to changes, and only then. */
-function Row<T>({ row, columns }: { row: T; columns: readonly Column<T>[] }) {
+function Row<T, K>(props: {
+  id: K;
+  row: T;
+  columns: readonly Column<T>[];
+  onSeen: ((key: K, isSeen: boolean) => void) | undefined;
+}) {
+  const { id, row, columns, onSeen } = props;
+  const place = useRef<HTMLTableRowElement>(null);
+  useEffect(() => {
+    if (onSeen === undefined || place.current === null) return;
+    const stop = watchSight(place.current, (isSeen) => onSeen(id, isSeen));
+    return () => {
+      stop();
+      onSeen(id, false);
+    };
+  }, [id, onSeen]);
   return (
-    <tr role="row">
+    <tr role="row" ref={place}>
       {columns.map(({ title, look, isNumber, cell }) => (
         <td key={title} role="cell" class={classOf(look, isNumber === true && "number")} data-label={title}>
           {cell(row)}

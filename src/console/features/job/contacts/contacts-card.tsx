@@ -1,10 +1,12 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { service } from "../../../data/service/client.ts";
+import { downloadOf } from "../../../data/service/as-curl.ts";
 import { download } from "../../../data/service/download.ts";
 import { refusalOf } from "../../../data/service/refusal.ts";
 import { mayChange } from "../../../data/service/session.ts";
 import { loaded, useLoad } from "../../../data/load/use-load.ts";
 import { ContactBadge } from "../../../ui/figure/badge.tsx";
+import { AsCurl } from "../../../ui/form/as-curl.tsx";
 import { type Column, DataTable, within } from "../../../ui/table/data-table.tsx";
 import { Empty, Loading, Notice } from "../../../ui/page/notice.tsx";
 import { Pager } from "../../../ui/table/pager.tsx";
@@ -110,6 +112,10 @@ export function ContactsCard({ job }: { job: BatchJob }) {
         trail={trail}
         next={data?.nextPageToken ?? ""}
         hrefOf={(steps) => contactsAddress({ ...address, trail: steps })}
+      />
+      <AsCurl
+        title="The download as curl"
+        call={() => ({ command: downloadOf(filePath(job.batchJobId, statuses, true), "results.csv") })}
       />
     </section>
   );

@@ -16,22 +16,28 @@ const tickMs = 2_000;
 export function ProgressCard({ job, history }: { job: BatchJob; history: History }) {
   // Of a service that is not heard nobody knows how it goes on: the chart ends when it was heard last.
   const isHeard = awaySince.value === undefined;
-  const nowMs = useTick(isHeard && job.startedAt !== undefined && job.finishedAt === undefined);
-  const points = [...history.points];
-  const last = points.at(-1);
-  // Nothing has changed since the last point, so that it also tells how things are now.
-  const atMs = nowMs + history.aheadMs;
-  if (last !== undefined && nowMs > 0 && atMs > last.atMs) points.push({ ...last, atMs });
+  const isTicking = isHeard && job.startedAt !== undefined && job.finishedAt === undefined;
+  const nowMs = useTick(isTicking);
+  const { points, aheadMs } = history;
+  // Drawn at its own pace, for a picture takes more of a machine than figures do; what is kept of the past, at once.
+  const pace = isTicking ? nowMs : points;
+  const drawn = useMemo(() => upTo(nowMs + aheadMs, points), [pace, points.length > 1, points[0]?.atMs]);
   return (
     <section class="card" aria-labelledby="progress-title">
       <h2 id="progress-title">Progress</h2>
-      {points.length > 1 && job.startedAt !== undefined ? (
-        <Charts job={job} points={points} key={job.batchJobId} />
+      {drawn.length > 1 && job.startedAt !== undefined ? (
+        <Charts job={job} points={drawn} key={job.batchJobId} />
       ) : (
         <p class="quiet">{whyNoChart(job)}</p>
       )}
     </section>
   );
+}
+
+/** Nothing has changed since the last point, so that it also tells how things are at this time. */
+function upTo(atMs: number, points: readonly Point[]): readonly Point[] {
+  const last = points.at(-1);
+  return last !== undefined && atMs > last.atMs ? [...points, { ...last, atMs }] : points;
 }
 
 function useTick(isTicking: boolean): number {
@@ -48,23 +54,26 @@ const whyNoChart = (job: BatchJob): string =>
   job.startedAt === undefined ? "The chart begins when the job does." : "There is nothing to show yet.";
 
 function Charts({ job, points }: { job: BatchJob; points: readonly Point[] }) {
-  const times = useMemo(() => points.map(({ atMs }) => atMs / 1000), [points.length, points.at(-1)?.atMs]);
-  const ended: readonly Line[] = endings
-    .filter(({ key }) => points.some((point) => point.ended[key] > 0))
-    .map(({ key, word }) => ({
-      label: word,
-      color: `--end-${key}`,
-      values: points.map((point) => point.ended[key]),
-    }));
-  const calls: readonly Line[] = [
-    { label: "Calls in progress", color: "--active", values: points.map(({ dialing }) => dialing) },
-    {
-      label: "Limit",
-      color: "--bad",
-      isDashed: true,
-      values: points.map(() => job.concurrentCallLimit),
-    },
-  ];
+  const { concurrentCallLimit } = job;
+  const times = useMemo(() => points.map(({ atMs }) => atMs / 1000), [points]);
+  const ended: readonly Line[] = useMemo(
+    () =>
+      endings
+        .filter(({ key }) => points.some((point) => point.ended[key] > 0))
+        .map(({ key, word }) => ({
+          label: word,
+          color: `--end-${key}`,
+          values: points.map((point) => point.ended[key]),
+        })),
+    [points],
+  );
+  const calls: readonly Line[] = useMemo(
+    () => [
+      { label: "Calls in progress", color: "--active", values: points.map(({ dialing }) => dialing) },
+      { label: "Limit", color: "--bad", isDashed: true, values: points.map(() => concurrentCallLimit) },
+    ],
+    [points, concurrentCallLimit],
+  );
   const done = job.counts ? final(job.counts) : 0;
   return (
     <>

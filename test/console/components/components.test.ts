@@ -1,0 +1,257 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import axe from "axe-core";
+import type { Page } from "playwright-core";
+import { type Rolldown, build } from "vite";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import config from "../../../src/console/vite.config.ts";
+import { eventually } from "../../support/eventually.ts";
+import { root } from "../../support/readme.ts";
+import { useBrowser } from "../browser.ts";
+
+const open = useBrowser();
+const files = new Map<string, string | Uint8Array>();
+const types: Readonly<Record<string, string>> = { js: "text/javascript", css: "text/css" };
+const server = createServer((request, response) => {
+  const body = files.get(request.url ?? "");
+  const type = types[request.url?.split(".").at(-1) ?? ""] ?? "text/html";
+  response.writeHead(body === undefined ? 503 : 200, { "content-type": type }).end(body);
+});
+let url = "";
+
+/** Built as the console is. */
+beforeAll(async () => {
+  const input = join(root, "test/console/components/stage.tsx");
+  const built = (await build({
+    ...config,
+    configFile: false,
+    logLevel: "warn",
+    build: {
+      ...config.build,
+      write: false,
+      manifest: false,
+      rolldownOptions: { input, checks: { pluginTimings: false } },
+    },
+  })) as Rolldown.RolldownOutput;
+  for (const each of built.output)
+    files.set(`/${each.fileName}`, each.type === "chunk" ? each.code : each.source);
+  const tags = built.output.flatMap((each) => {
+    if (each.fileName.endsWith(".css")) return [`<link rel="stylesheet" href="/${each.fileName}">`];
+    return each.type === "chunk" && each.isEntry
+      ? [`<script type="module" src="/${each.fileName}"></script>`]
+      : [];
+  });
+  files.set(
+    "/",
+    `<!doctype html><html lang="en"><title>Stage</title><meta name="callsheet-base" content="./">${tags.join("")}<main><h1>Stage</h1><div id="stage"></div></main>`,
+  );
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const address = server.address();
+  url = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}/`;
+}, 120_000);
+afterAll(() => {
+  server.close();
+  server.closeAllConnections();
+});
+
+const toldTo = async (page: Page): Promise<unknown[]> => await page.evaluate("told");
+
+async function isClean(page: Page): Promise<void> {
+  await page.evaluate(axe.source);
+  expect(await page.evaluate("axe.run().then(({ violations }) => violations.map(({ id }) => id))")).toEqual(
+    [],
+  );
+}
+
+test("a table draws the row that changes and no other, and tells which rows are seen", async () => {
+  await using opened = await open(`${url}#table`);
+  const { page, complaints } = opened;
+  const told = async (word: string) =>
+    (await toldTo(page)).flatMap((each) => {
+      const [kind, id] = each as [string, number];
+      return kind === word ? [id] : [];
+    });
+  await page.getByRole("columnheader", { name: "Pick" }).waitFor();
+  await page.getByRole("cell", { name: "In all" }).waitFor();
+  await eventually(async () => expect(await told("seen")).toContain(0));
+  expect(await told("seen")).not.toContain(199);
+  expect(await told("drawn")).toHaveLength(200);
+  await page.evaluate("stage.count(3)");
+  await page.getByRole("row").nth(4).getByText("1", { exact: true }).waitFor();
+  expect((await told("drawn")).slice(200)).toEqual([3]);
+  await page.getByLabel("Pick 199").scrollIntoViewIfNeeded();
+  await eventually(async () => expect(await told("seen")).toContain(199));
+  await eventually(async () => expect(await told("left")).toContain(0));
+  await isClean(page);
+  expect(complaints).toEqual([]);
+});
+
+test("a form is sent once at a time, not while something is missing, and says what came of it", async () => {
+  await using opened = await open(`${url}#form`);
+  const { page, complaints } = opened;
+  const send = page.getByRole("button", { name: "Send" });
+  const focused = async () => await page.evaluate<string>("document.activeElement.innerText");
+  await send.click();
+  await page.getByText("Give a name.").waitFor();
+  expect(await focused()).toContain("Give a name.");
+  expect(await toldTo(page)).toEqual([]);
+
+  await page.getByRole("button", { name: "Give it" }).click();
+  await send.dblclick();
+  await eventually(async () => expect(await send.getAttribute("aria-disabled")).toBe("true"));
+  expect(await page.getByText("Give a name.").count()).toBe(0);
+  expect(await toldTo(page)).toEqual([["sent"]]);
+
+  // A refusal leaves the form as it was, to be sent again.
+  await page.evaluate("stage.refuse('Somebody was faster.')");
+  await page.getByText("Somebody was faster.").waitFor();
+  expect(await focused()).toContain("Somebody was faster.");
+  await send.click();
+  await page.evaluate("stage.answer('It is saved.')");
+  await page.getByText("It is saved.").waitFor();
+  expect(await toldTo(page)).toEqual([["sent"], ["sent"]]);
+  await isClean(page);
+  expect(complaints).toEqual([]);
+});
+
+test("a dialog keeps the focus, is closed by Escape unless it is held, and gives the focus back", async () => {
+  await using opened = await open(`${url}#dialog`);
+  const { page, complaints } = opened;
+  const dialog = page.getByRole("dialog", { name: "A dialog" });
+  await page.getByRole("button", { name: "Open" }).click();
+  await dialog.getByRole("button", { name: "Hold" }).click();
+  await dialog.getByRole("button", { name: "Let go" }).waitFor();
+  await page.keyboard.press("Escape");
+  expect(await dialog.isVisible()).toBe(true);
+  await isClean(page);
+  await dialog.getByRole("button", { name: "Let go" }).click();
+  await dialog.getByRole("button", { name: "Hold" }).waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+  expect(await page.evaluate("document.activeElement.innerText")).toBe("Open");
+  expect(complaints).toEqual([]);
+});
+
+test.each([
+  [
+    "Start now",
+    "Start the calls",
+    ["1 person will be called, at most 1 call at once.", "It starts now instead of"],
+  ],
+  ["Resume", "Go on with the calls", ["1 person is left to be called, at most 1 call at once."]],
+  [
+    "Cancel job",
+    "Cancel the job",
+    ["It will not start at its time.", "1 contact that is still open", "2 calls in progress"],
+  ],
+  ["Delete", "Delete the job", ["It will not start at its time.", "its 12 contacts and the history"]],
+])(
+  "%s asks in the job's own figures, and does nothing to a job that has changed meanwhile",
+  async (label, yes, sentences) => {
+    await using opened = await open(`${url}#commands`);
+    const { page, complaints } = opened;
+    await page.getByRole("button", { name: label }).click();
+    const dialog = page.getByRole("dialog");
+    for (const sentence of sentences) await dialog.getByText(sentence).waitFor();
+    await dialog.getByRole("button", { name: yes }).click();
+    expect(await toldTo(page)).toEqual([["confirmed", 1]]);
+    await isClean(page);
+
+    await page.evaluate("stage.change()");
+    await dialog.getByText("Status: Scheduled → Running").waitFor();
+    await dialog.getByRole("button", { name: yes }).dispatchEvent("click");
+    expect(await toldTo(page)).toHaveLength(1);
+    await dialog.getByRole("button", { name: "Go on with the job as it is now" }).click();
+    await dialog.getByRole("button", { name: yes }).click();
+    expect((await toldTo(page)).at(-1)).toEqual(["confirmed", 2]);
+    expect(complaints).toEqual([]);
+  },
+);
+
+test("Pause is sent at one click: there is nothing that it asks", async () => {
+  await using opened = await open(`${url}#commands`);
+  const { page } = opened;
+  await page.getByRole("button", { name: "Pause" }).click();
+  expect(await page.getByRole("dialog").count()).toBe(0);
+});
+
+test("a start time is what the service takes it for, and what is wrong with it stands where it is wrong", async () => {
+  await using opened = await open(`${url}#picker`);
+  const { page, complaints } = opened;
+  const zone = page.getByLabel("Time zone");
+  await page.getByLabel("Date").fill("2035-11-04");
+  await page.getByLabel("Time", { exact: true }).fill("01:30");
+  await zone.fill("America/New_York");
+  expect((await toldTo(page)).at(-1)).toEqual([
+    "picked",
+    { date: "2035-11-04", time: "01:30", zone: "America/New_York" },
+  ]);
+
+  await page.evaluate("stage.outside('asking')");
+  await page.getByText("Asking the service what that means").waitFor();
+  await page.evaluate("stage.outside('zone')");
+  await page.getByText("No such zone.").waitFor();
+  expect(await zone.getAttribute("aria-invalid")).toBe("true");
+  await page.evaluate("stage.outside('time')");
+  await page.getByText("No clock shows it.").waitFor();
+  expect(await zone.getAttribute("aria-invalid")).toBeNull();
+  await isClean(page);
+
+  await page.evaluate("stage.outside('read')");
+  const meaning = page.getByRole("group", { name: "What this time means" });
+  await meaning.getByText("Sun, 4 Nov 2035, 01:30 UTC-04:00").waitFor();
+  await meaning.getByText("2035-11-04T05:30:00Z").waitFor();
+  await meaning.getByText("Sun, 4 Nov 2035, 06:30 by this computer’s clock").waitFor();
+  await meaning.getByText("This time comes twice that day").waitFor();
+  await isClean(page);
+  expect(complaints).toEqual([]);
+});
+
+test("a file is read step by step: its country, its titles, its columns, and another file instead", async () => {
+  await using opened = await open(`${url}#file`);
+  const { page, complaints } = opened;
+  const ready = page.locator("output");
+  const choose = async (name: string, text: string) =>
+    await page
+      .getByLabel("File of contacts")
+      .setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
+  await choose("spring.csv", "Telefon;Name;Notiz\n030 901820;Ada;a\n0151 23456789;Bob;b\n030 901820;Eve;c\n");
+  await page.getByText("Choose the country above").first().waitFor();
+  await eventually(async () => expect(await ready.innerText()).toBe("0 can be sent"));
+  await page.getByLabel("Numbers without a plus sign are of").selectOption("DE");
+  await eventually(async () => expect(await ready.innerText()).toBe("2 can be sent"));
+
+  // Without titles their row is one like the others, and no number.
+  await page.getByLabel("The first row names the columns").uncheck();
+  await page.getByText("4 rows ·").waitFor();
+  await page.getByLabel("The first row names the columns").check();
+  await page.getByText("3 rows ·").waitFor();
+  await page.getByLabel("Read “Name” as").selectOption("Phone number");
+  await eventually(async () => expect(await ready.innerText()).toBe("0 can be sent"));
+  expect(await page.getByLabel("Read “Telefon” as").inputValue()).toBe("field");
+  await page.getByLabel("Read “Telefon” as").selectOption("Phone number");
+  await eventually(async () => expect(await ready.innerText()).toBe("2 can be sent"));
+  await isClean(page);
+
+  await choose("empty.csv", "");
+  await page.getByRole("alert").waitFor();
+  await eventually(async () => expect(await ready.innerText()).toBe("0 can be sent"));
+  await choose("autumn.csv", "phone\n+15551000000\n");
+  await eventually(async () => expect(await ready.innerText()).toBe("1 can be sent"));
+  expect(complaints).toEqual([]);
+});
+
+test("of jobs that change all the time a page is told once for all, the last word on each", async () => {
+  await using opened = await open(`${url}#none`);
+  const { page, complaints } = opened;
+  const words = Array.from({ length: 1_000 }, (_, i) => ({ id: i % 2 === 0 ? "a" : "b", name: `word ${i}` }));
+  const { kinds, names } = await page.evaluate<{ kinds: string[]; names: string[] }>(
+    `stage.hear(${JSON.stringify(words)})`,
+  );
+  expect(kinds).toEqual(["heard", "jobs"]);
+  expect(names).toHaveLength(2);
+  expect(names[0]).toContain("word 998");
+  expect(names[1]).toContain("word 999");
+  expect(complaints).toEqual([]);
+});

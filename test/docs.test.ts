@@ -113,6 +113,22 @@ test("the table of limits has the size of every request that has one of its own,
   expect(rows.toSorted()).toEqual(declared.toSorted());
 });
 
+test.each([
+  "proto/callsheet/v1/batch_job_service.proto",
+  "proto/README.md",
+  "deploy/npm/README.md",
+  "src/demo/main.ts",
+])("%s says that a watch sends messages without a job, as a sign of life", (file) => {
+  const told = /without (?:a job|`batch_job`|`batchJob`)[^]{0,80}sign of life/;
+  expect(read(file)).toMatch(/watchBatchJobs/i);
+  expect(read(file).replaceAll(/\s+(?:\/\/ )?/g, " ")).toMatch(told);
+});
+
+test("so do those who follow the event log", () => {
+  for (const file of ["docs/events.md", "proto/callsheet/v1/event_service.proto", "deploy/npm/README.md"])
+    expect(read(file)).toMatch(/without events/);
+});
+
 test("the table of metrics has every metric of the service with its type, labels and help, and no other", async () => {
   const metrics = toldMetrics();
   const declared = metrics.registry

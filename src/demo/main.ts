@@ -116,6 +116,7 @@ async function show(): Promise<number> {
     { batchJobIds: [batchJobId] },
     { signal: stop.signal },
   )) {
+    // A message without a job is a sign of life.
     if (batchJob?.counts === undefined) continue;
     last = batchJob;
     const { total, dialing, waitingRetry } = batchJob.counts;

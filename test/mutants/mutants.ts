@@ -2,6 +2,7 @@ import { begunJobs } from "./begun.ts";
 import { reads } from "./reads.ts";
 import { lists as listsOfPeople } from "./lists.ts";
 import { moves } from "./moves.ts";
+import { floods } from "./floods.ts";
 import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
@@ -1958,6 +1959,7 @@ export const mutants: readonly Mutant[] = [
   ...webhooks,
   ...endings,
   ...network,
+  ...floods,
   ...consoleSessions,
   ...listsOfPeople,
   ...moves,

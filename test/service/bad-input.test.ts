@@ -241,6 +241,12 @@ describe.each(bothListeners)("%s", (name) => {
     });
   });
 
+  test("refuses a read of more than 64 KiB, whatever is in it", async () => {
+    expect(await call("listBatchJobs", { nameContains: "x".repeat(70_000) })).toMatchObject({
+      refused: { code: "resource_exhausted", message: expect.stringContaining("65536") },
+    });
+  });
+
   const tooMany: [Method, string, number, JsonObject][] = [
     ["createBatchJob", "retry_delays", 10, { ...aJob, retryDelays: Array.from({ length: 11 }, () => "1s") }],
     ["createBatchJob", "retry_on", 20, { ...aJob, retryOn: Array.from({ length: 21 }, () => 3) }],

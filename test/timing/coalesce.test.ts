@@ -1,11 +1,7 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { coalesceByKey } from "../../src/timing/coalesce.ts";
 import { eventually } from "../support/eventually.ts";
-
-setFlagsFromString("--expose-gc");
-const collectGarbage: unknown = runInNewContext("gc");
+import { collectGarbage } from "../support/garbage.ts";
 
 test("calls of one key that come together are one piece of work, and those of another key are not among them", async () => {
   const works: [string, readonly number[]][] = [];
@@ -33,7 +29,7 @@ test("nothing is kept of a key whose calls have ended, well or not", async () =>
     }),
   );
   await eventually(() => {
-    if (typeof collectGarbage === "function") collectGarbage();
+    collectGarbage();
     expect(keys.filter((key) => key.deref() !== undefined)).toEqual([]);
   });
 });

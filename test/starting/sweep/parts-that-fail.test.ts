@@ -68,6 +68,34 @@ describe("what cannot be reached does not keep the sweep from the rest:", () => 
     expect(await sweep.pass()).toBe(false);
     expect(await parts.redis.zcard(parts.keys.due)).toBe(1);
   });
+
+  test("keys that cannot be looked for in one place, or removed, not from the others", async () => {
+    await using parts = await freshParts();
+    await parts.schedule.markFilled();
+    const jobs = await makeJobs(parts, 5, { status: "running" });
+    await parts.sweep.pass();
+    const keysOf = async () =>
+      await Promise.all(jobs.map((job) => parts.redis.exists(parts.keys.position(keyOf(job)))));
+    await eventually(async () => expect(await keysOf()).toEqual([1, 1, 1, 1, 1]));
+    await parts.db
+      .updateTable("batch_jobs")
+      .set({ status: "completed", finished_at: new Date(), revision: 9 })
+      .execute();
+    const [stuck] = jobs;
+    const contactList: Parts["contactList"] = {
+      ...parts.contactList,
+      scan: async (...given) => ({
+        ...(await parts.contactList.scan(...given)),
+        failures: [new Error("its server is away")],
+      }),
+      unlink: (job, revision) => (job.id === stuck?.id ? away() : parts.contactList.unlink(job, revision)),
+    };
+    const { sweep } = sweepWith(parts, { contactList });
+    await eventually(async () => {
+      expect(await sweep.pass()).toBe(false);
+      expect(await keysOf()).toEqual([1, 0, 0, 0, 0]);
+    });
+  });
 });
 
 test("a pass of which parts fail is counted once, and each part logged once until it works again", async () => {

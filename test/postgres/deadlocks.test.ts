@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sql } from "kysely";
 import { openPool, overPool } from "../../src/postgres/connections/database.ts";
+import { afterJob, lockOrganization } from "../../src/postgres/jobs/locks.ts";
 import { writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import {
   forNewOrganization,
@@ -77,6 +78,30 @@ test("a deadlock is told once for each statement that it ends", async () => {
   await db.destroy();
   expect(ended.filter(({ status }) => status === "rejected")).toMatchObject([{ reason: { code: "40P01" } }]);
   expect(deadlocks).toBe(1);
+});
+
+test("whoever has a job gives it back to one who has the organization and waits for it, as 0.2.0 does", async () => {
+  const jobId = await runJob(parts);
+  const { organizationId } = parts.caller;
+  const hasJob = Promise.withResolvers<void>();
+  const ownTurn = Promise.withResolvers<void>();
+  let tries = 0;
+  const before = parts.db.transaction().execute(async (trx) => {
+    await lockOrganization(trx, organizationId);
+    ownTurn.resolve();
+    await hasJob.promise;
+    await trx.selectFrom("batch_jobs").select("id").where("id", "=", jobId).forUpdate().execute();
+    return "reported";
+  });
+  await ownTurn.promise;
+  const after = afterJob(parts.db, organizationId, jobId, async (trx) => {
+    tries += 1;
+    hasJob.resolve();
+    await lockOrganization(trx, organizationId);
+    return "reported, too";
+  });
+  expect(await Promise.all([before, after])).toEqual(["reported", "reported, too"]);
+  expect(tries).toBeGreaterThan(1);
 });
 
 test("a report about another organization's job waits for nobody who has locked that job", async () => {

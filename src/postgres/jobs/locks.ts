@@ -2,7 +2,7 @@ import { type SqlBool, sql } from "kysely";
 import type { BatchJob } from "../../domain/jobs/batch-job.ts";
 import type { Trx } from "./batch-jobs.ts";
 import { lockForCommands } from "./commands.ts";
-import type { Database } from "../connections/database.ts";
+import { type Database, isLockTimeout } from "../connections/database.ts";
 import { toBatchJob } from "./job-rows.ts";
 
 /** For so long a call waits for what others have locked. */
@@ -52,10 +52,15 @@ export async function lockFreeJobs(
   return { jobs, held: new Set(there.flatMap(({ id }) => (jobs.has(id) ? [] : id))) };
 }
 
+/** Shorter than the second after which Postgres looks for deadlocks. */
+const organizationPatienceMs = 500;
+const mostTries = 5;
+
 /**
  * A transaction that has locked this job, if it is to be had in a second, before it locks anything else. It comes to it
  * in its turn, however many there are that lock it one after the other, and nobody waits for it meanwhile. It may lock
- * the organization then, since whoever has that waits for no job (open_leases for 50 ms, which ends by itself).
+ * the organization then, since whoever has that waits for no job (open_leases for 50 ms, which ends by itself). A
+ * replica of 0.2.0 does wait: so the job is given back, and all begins anew, where the organization is not to be had.
  */
 export async function afterJob<T>(
   db: Database,
@@ -63,8 +68,15 @@ export async function afterJob<T>(
   jobId: string,
   work: (trx: Trx) => Promise<T>,
 ): Promise<T> {
-  return await db.transaction().execute(async (trx) => {
-    await lockForCommands(trx, organizationId, { jobIds: [], requests: [], awaitedId: jobId });
-    return await work(trx);
-  });
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await db.transaction().execute(async (trx) => {
+        await lockForCommands(trx, organizationId, { jobIds: [], requests: [], awaitedId: jobId });
+        await sql`select set_config('lock_timeout', ${String(organizationPatienceMs)}, true)`.execute(trx);
+        return await work(trx);
+      });
+    } catch (error) {
+      if (!isLockTimeout(error) || tries === mostTries) throw error;
+    }
+  }
 }

@@ -44,7 +44,7 @@ export const forEach = (variable: string, ids: readonly string[], command: strin
 export const keeping = (variable: string, field: string, command: string): string =>
   `${variable}=$(${lines(command, `| sed -n 's/.*"${field}": *"\\([^"]*\\)".*/\\1/p'`)})`;
 
-/** Sends a file of contacts, which has these columns, to the job: to this one, or whose id a variable of the shell has. */
+/** Sends a file with these columns to a job: to this one, or to the one whose id a variable of the shell has. */
 export const uploadOf = (job: string, columns: readonly string[], requestId: string): string =>
   [
     `# contacts.csv has the columns ${columns.join(", ")}`,

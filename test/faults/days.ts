@@ -267,12 +267,13 @@ async function run(system: System, db: Database, campaign: Campaign): Promise<Da
     }, 30_000);
   }
 
-  /** Until everybody's number is on a list of Redis again, or was. */
+  /** Until everybody's number is on a list of Redis again, or was, or the job has ended. */
   const untilWhole = () =>
     system.withRedis((redis) =>
       eventually(async () => {
         const position = await redis.get(system.keys.position({ id, organizationId }));
-        if (lastOf(position) < contacts) throw new Error(`the fan-out stands at ${position}`);
+        if (lastOf(position) >= contacts || (await isEnded())) return;
+        throw new Error(`the fan-out stands at ${position}`);
       }, 60_000),
     );
 

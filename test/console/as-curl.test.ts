@@ -69,6 +69,7 @@ test("a command as curl does in a shell what its button does, and holds no key",
   expect(await run(await start.locator("[data-curl]").innerText())).toMatchObject({ success: true });
   expect(await getJob(client, batchJobId)).toMatchObject({ status: BatchJobStatus.RUNNING });
   await page.keyboard.press("Escape");
+  await badge(page, "Running").waitFor();
 
   // Of a form, with whatever quotes there are in it.
   await page.getByRole("link", { name: "Settings" }).click();

@@ -274,7 +274,7 @@ describe("npx callsheet", () => {
 
   test(
     "starts the service with servers of its own in an empty folder, and its client calls it",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       await mkdir(data, { recursive: true });
       // What the tests have unpacked already, if they had to.
@@ -293,7 +293,7 @@ describe("npx callsheet", () => {
           const found = /^callsheet ready: (http:\S+) grpc:(\S+)$/m.exec(said);
           if (found === null) throw new Error(`it is not ready: ${said}`);
           return { httpUrl: found[1] ?? "", grpcUrl: `http:${found[2]}` };
-        }, 100_000);
+        }, 280_000);
         const KEY = /^callsheet api key: (\S+)/m.exec(said)?.[1];
         const code = readme.code("## A client", "js").replace("http://127.0.0.1:50051", ready.grpcUrl);
         await writeFile(join(project, "own.mjs"), code);
@@ -324,7 +324,7 @@ describe("npx callsheet", () => {
 
   test(
     "says which Node it needs where it finds an older one, and how to run it",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const node = await nodeOf(majors[0] ?? "");
       const bin = join(project, "node_modules/callsheet/bin.js");

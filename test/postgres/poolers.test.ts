@@ -239,6 +239,7 @@ describe.skipIf(why !== "")(`through PgBouncer${why}`, () => {
     ["which ignores startup parameters", ignoring],
     ["which refuses startup parameters", { pool_mode: "transaction" }],
   ])(
+    // Of ../cases it is two-files-at-once, with fewer rows.
     "in transaction mode, %s, every list is whole and its own, and jobs are worked",
     { timeout: 60_000 },
     async (_, settings) => {

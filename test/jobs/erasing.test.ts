@@ -25,6 +25,7 @@ import { type Parts, startParts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";
 import { aCommand, suppress, unsuppress } from "../support/suppress.ts";
 import { placesOf } from "../support/whole-database.ts";
+import { notTaken } from "../webhooks/webhooks.ts";
 
 let shared: Parts;
 beforeAll(async () => {
@@ -240,13 +241,6 @@ test("of what waits for receivers only the words about the person are gone", asy
 
 describe("a body that is on its way to a receiver who does not take it", () => {
   const holder = "00000000-0000-4000-8000-000000000001";
-  const notTaken = {
-    status: 500,
-    failure: "status",
-    durationMs: 1,
-    answer: "",
-    retryAfterMs: undefined,
-  } as const;
   const progress = { sequence: 0, replay: undefined, hasDelivered: false };
   const anEndpoint = {
     url: "https://example.com",

@@ -19,6 +19,7 @@ import {
   inNewOrganization,
   letFail,
   makeDue,
+  notTaken,
   request,
   toldOf,
   wanted,
@@ -491,13 +492,6 @@ test("a replay sends a part of the log again under the same ids, beside what com
   );
 });
 
-const notTaken = {
-  status: 500,
-  failure: "status",
-  durationMs: 1,
-  answer: "",
-  retryAfterMs: undefined,
-} as const;
 const taken = { ...notTaken, status: 200, failure: undefined };
 
 /** The first attempt of a delivery, as it is settled. */

@@ -86,3 +86,12 @@ export async function toldOf({
     order by sequence`.execute(db);
   return rows;
 }
+
+/** What came of an attempt that a receiver answered, and did not take. */
+export const notTaken = {
+  status: 500,
+  failure: "status",
+  durationMs: 1,
+  answer: "",
+  retryAfterMs: undefined,
+} as const;

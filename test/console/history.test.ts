@@ -45,7 +45,7 @@ test("a page that is opened late shows the whole job, from its start on", async 
   const { page, complaints } = opened;
   await page.getByText("Contacts finished, by outcome").waitFor();
   await page.getByText("From the start, ").waitFor();
-  expect(await page.locator("figure canvas").count()).toBe(2);
+  await page.locator("figure canvas").nth(1).waitFor();
   const legend = page.locator("figure").first().getByText("Completed").locator("strong");
   expect(Number(await legend.innerText())).toBe(await figure(page, "Completed"));
   expect(complaints).toEqual([]);

@@ -6,6 +6,7 @@ import { generateApiKey } from "../../src/domain/api-key.ts";
 import { startService } from "../../src/service.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOwnServers } from "../support/servers/own-servers.ts";
+import { awaitStandby } from "../support/servers/synchronous.ts";
 import { answered, callerFor } from "./callers.ts";
 
 const stack = new AsyncDisposableStack();
@@ -40,11 +41,9 @@ const create = (fields: object) =>
   );
 const status = async (path: string) => (await fetch(`${httpUrl}${path}`)).status;
 
-/** From now on commits wait for this standby, which is not there; with none they end. */
-async function waitForStandby(name: string): Promise<void> {
-  await operator.query(`alter system set synchronous_standby_names = '${name}'`);
-  await operator.query("select pg_reload_conf()");
-}
+/** Commits wait for this standby, which is not there; with none they end. */
+const waitForStandby = (name: string) =>
+  awaitStandby(async (text) => (await operator.query<Record<string, unknown>>(text)).rows, name);
 
 test("while commits hang, what writes is told so, what reads is answered, and afterwards nothing is there twice", async () => {
   await answered(create({}));

@@ -2,6 +2,7 @@ import { eventually } from "../eventually.ts";
 import type { OwnServer } from "./own-servers.ts";
 import { type PostgresServer, startPostgresServer } from "./postgres-servers.ts";
 import { startProxy } from "./proxy.ts";
+import { awaitStandby } from "./synchronous.ts";
 
 /** A Postgres with a standby that streams from it. Its URL leads to whichever of them has the address. */
 export type PostgresPair = OwnServer & {
@@ -43,8 +44,7 @@ export async function startPostgresPair(kind: "synchronous" | "asynchronous"): P
     }, 30_000);
   await streams();
   if (kind === "synchronous") {
-    await primary.query("alter system set synchronous_standby_names = '*'");
-    await primary.query("select pg_reload_conf()");
+    await awaitStandby(primary.query, "*");
     await eventually(async () => {
       const rows = await primary.query("select sync_state from pg_stat_replication");
       if (rows[0]?.["sync_state"] !== "sync") throw new Error("the standby is not waited for yet");

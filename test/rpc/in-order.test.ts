@@ -1,6 +1,8 @@
 import { once } from "node:events";
-import { connect } from "node:net";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { expect, test } from "vitest";
+import { createOrder } from "../../src/rpc/http/in-order.ts";
 import { eventually } from "../support/eventually.ts";
 import { startEcho } from "./echo.ts";
 import { sendHttp } from "./raw.ts";
@@ -59,7 +61,7 @@ test("for a client that does not read, no answer is made before the one before i
   slow.destroy();
 });
 
-test("a client that writes hundreds of requests and reads no answer loses its connection", async () => {
+test("a client that writes hundreds of requests and reads no answer loses its connection, in a while", async () => {
   let begun = 0;
   await using listeners = await startEcho({
     one: () => {
@@ -68,8 +70,41 @@ test("a client that writes hundreds of requests and reads no answer loses its co
     },
   });
   const socket = connect(listeners.http.port, "127.0.0.1").on("error", () => {});
-  const closed = once(socket.resume(), "close");
+  const closed = new Promise((resolve) => socket.resume().once("close", resolve));
+  await once(socket, "connect");
+  const beganMs = performance.now();
   socket.write(post("").repeat(400));
+  await eventually(() => expect(begun).toBe(1));
   await closed;
+  // Closed at once it would be there again at once.
+  expect(performance.now() - beganMs).toBeGreaterThanOrEqual(999);
   expect(begun).toBe(1);
+});
+
+test("what it writes after that is not read", async () => {
+  const inOrder = createOrder();
+  let hostile = 0;
+  await using stack = new AsyncDisposableStack();
+  const server = createServer((request, response) => {
+    if (request.url === "/others") return void response.end();
+    hostile += 1;
+    inOrder(request, response, () => {});
+  });
+  stack.defer(() => void server.close().closeAllConnections());
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  /** What was written before has been read by then, if it is read at all. */
+  async function others(): Promise<void> {
+    for (let count = 0; count < 20; count += 1) await (await fetch(`http://127.0.0.1:${port}/others`)).text();
+  }
+  const socket = connect(port, "127.0.0.1").on("error", () => {});
+  const many = "GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(400);
+  socket.write(many);
+  await eventually(() => expect(hostile).toBeGreaterThan(128));
+  await others();
+  const before = hostile;
+  socket.write(many);
+  await others();
+  expect(hostile).toBe(before);
+  socket.destroy();
 });

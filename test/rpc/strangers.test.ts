@@ -1,16 +1,21 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
 import { connect } from "node:net";
+import { setImmediate as nextTurn } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { pino } from "pino";
 import { describe, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { readNetworks } from "../../src/domain/networks.ts";
 import { type FindAddress, findAddressThrough } from "../../src/rpc/gate/caller-address.ts";
+import { observationInterceptor } from "../../src/rpc/calls/observation.ts";
+import { createRefused } from "../../src/rpc/gate/refusals.ts";
 import { createHealth } from "../../src/rpc/services/health.ts";
 import { createStrangers } from "../../src/rpc/gate/strangers.ts";
+import { createMetrics } from "../../src/vitals/metrics.ts";
 import { eventually } from "../support/eventually.ts";
 import { startEcho } from "./echo.ts";
 import { openHttp2 } from "./raw.ts";
@@ -306,6 +311,104 @@ test("a call under a wrong key that is one too many is refused late, so that its
   }
   expect(await turnedAway).toBe("call");
   expect(performance.now() - beganMs).toBeGreaterThanOrEqual(999);
+});
+
+describe("under a key whose calls are refused again and again", () => {
+  const eager = `Bearer ${generateApiKey()}`;
+  const strangers = createStrangers({ isFamiliar: () => true, isValid: async () => true });
+
+  /** Has so many calls come at once on one connection; answers how many of them were begun at once. */
+  function come(
+    authorization: string,
+    count: number,
+    { isInVain, turnAway = () => {} }: { isInVain?: boolean; turnAway?: () => void } = {},
+  ): number {
+    let begun = 0;
+    const arrival = { authorization, wanted: "work", connection: {}, address: "127.0.0.1" } as const;
+    for (let i = 0; i < count; i += 1) {
+      strangers.admit({
+        ...arrival,
+        isProxied: false,
+        begin(settled) {
+          begun += 1;
+          if (isInVain !== undefined) settled.ended?.(isInVain);
+          nextTurn(settled);
+        },
+        turnAway,
+      });
+    }
+    return begun;
+  }
+
+  test("they take turns in what is left, and others begin at once, as where most are not refused", async () => {
+    for (let i = 0; i < 10; i += 1) {
+      come(eager, 9, { isInVain: true });
+      for (const isInVain of [false, false, true]) come(neighbour, 9, { isInVain });
+      await setImmediate();
+    }
+    expect(come(eager, 100)).toBeLessThanOrEqual(16);
+    expect(come(neighbour, 9)).toBe(9);
+    expect(come(known, 9)).toBe(9);
+    // Once it has kept still for a while it has turns like others.
+    await eventually(() => expect(come(eager, 17)).toBe(17));
+  });
+
+  test("a call too many for its connection is refused late, so that its repeat is no flood", async () => {
+    const { promise: turnedAway, resolve: turnAway } = Promise.withResolvers<void>();
+    come(eager, 9, { isInVain: true });
+    for (let i = 0; i < 10; i += 1) {
+      await setImmediate();
+      come(eager, 9, { isInVain: true });
+    }
+    const beganMs = performance.now();
+    come(eager, 1_000, { turnAway });
+    await turnedAway;
+    expect(performance.now() - beganMs).toBeGreaterThanOrEqual(999);
+  });
+});
+
+test.each(["the gate", "the handler"])("what %s refuses as too much, or wrong, is in vain", async (by) => {
+  const metrics = createMetrics();
+  const logger = pino({ level: "silent" });
+  const refused = createRefused({ metrics, logger });
+  let refusal: ConnectError | undefined;
+  const ends: boolean[] = [];
+  const ended = (isInVain: boolean) => void ends.push(isInVain);
+  const refuse = () => {
+    if (refusal !== undefined) throw refusal;
+    return {};
+  };
+  await using listeners = await startEcho({
+    strangers: { admit: ({ begin }) => begin(Object.assign(() => {}, { ended })) },
+    refused,
+    observe: [observationInterceptor(metrics, logger)],
+    gate(context) {
+      if (by !== "the gate" || refusal === undefined) return;
+      refused(context, refusal);
+      throw refusal;
+    },
+    one: refuse,
+    async *down() {
+      yield refuse();
+    },
+  });
+  using client = openHttp2(listeners.grpc.port);
+  async function callAll(): Promise<boolean[]> {
+    for (const rpc of ["One", "Down"]) {
+      await once(client.request(rpc).resume().end(empty), "close");
+    }
+    const url = `http://127.0.0.1:${listeners.http.port}/test.v1.Echo/One`;
+    await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+    await eventually(() => expect(ends).toHaveLength(3));
+    return ends.splice(0);
+  }
+  expect(await callAll()).toEqual([false, false, false]);
+  for (const code of [Code.ResourceExhausted, Code.InvalidArgument, Code.PermissionDenied]) {
+    refusal = new ConnectError("no", code);
+    expect(await callAll()).toEqual([true, true, true]);
+  }
+  refusal = new ConnectError("not now", Code.Unavailable);
+  expect(await callAll()).toEqual([false, false, false]);
 });
 
 test("a call that is left while it waits is never begun", async () => {

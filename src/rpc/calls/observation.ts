@@ -8,6 +8,7 @@ import type { Metrics } from "../../vitals/metrics.ts";
 import { callIdHeader, codeName } from "../errors.ts";
 import { maybeCallerOf } from "../gate/gate.ts";
 import { markObserved } from "../gate/refusals.ts";
+import { tellEnd } from "../gate/strangers.ts";
 
 /** The ids in a request, as far as the log may show what a caller put there. */
 function idsIn(message: object): { requestId?: string; batchJobId?: string } {
@@ -48,7 +49,9 @@ export function observationInterceptor(metrics: Metrics, logger: Logger): Interc
     }
 
     function end(error?: unknown): void {
-      const code = error === undefined ? "ok" : codeName(ConnectError.from(error).code);
+      const failure = error === undefined ? undefined : ConnectError.from(error);
+      const code = failure === undefined ? "ok" : codeName(failure.code);
+      tellEnd(request.contextValues, failure);
       const seconds = (performance.now() - began) / 1000;
       metrics.rpcs.inc({ method, code });
       metrics.rpcSeconds.observe({ method }, seconds);

@@ -9,6 +9,7 @@ import type { Logger } from "pino";
 import type { Metrics } from "../../vitals/metrics.ts";
 import { callIdHeader, codeName } from "../errors.ts";
 import { createRefusalLog } from "./refusal-log.ts";
+import { tellEnd } from "./strangers.ts";
 
 const observedKey = createContextKey(false);
 
@@ -31,6 +32,7 @@ export function createRefused(watchers: { metrics: Metrics; logger: Logger }): R
   return (context, error) => {
     if (context.values.get(observedKey)) return;
     markObserved(context.values);
+    tellEnd(context.values, error);
     const method = `${context.service.typeName}/${context.method.name}`;
     const callId = randomUUID();
     error.metadata.set(callIdHeader, callId);

@@ -1,11 +1,18 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+import {
+  Code,
+  type ConnectError,
+  type ContextValues,
+  createContextKey,
+  type HandlerContext,
+} from "@connectrpc/connect";
 import type { ApiKeys } from "../../access/api-keys.ts";
 import { type WrongKeys, createWrongKeys } from "../../access/wrong-keys.ts";
 import { isApiKey, keyIn } from "../../domain/api-key.ts";
 import { neighboursOf } from "../../domain/networks.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { createLine, type Line } from "../../timing/line.ts";
+import { createRecent } from "../../timing/recent.ts";
 import { needsKey, refusalKey } from "./gate.ts";
 
 /** What is asked for: what needs a key, whether the replica is well, its metrics, or anything else. */
@@ -21,6 +28,8 @@ export function wantedOf(method: DescMethod): Wanted {
 export type Settled = (() => void) & {
   /** Why the call will be refused, where that was found out before it began. */
   readonly refusal?: unknown;
+  /** The call is over; it is in vain if it was refused for what it asks, or since its caller has had enough. */
+  readonly ended?: (isInVain: boolean) => void;
 };
 
 /** A call or a page that is asked for, before anything is made of it. */
@@ -61,12 +70,20 @@ const turnedAwayAfterMs = 1_000;
 /** So many keys are looked up at the same time, shared out among the connections. */
 const mostLookedUp = 16_384;
 
+/** Whose calls are in vain so often in a second, and most of them, has turns like a stranger for the next ones. */
+const mostInVain = 50;
+const inVainWindowMs = 1_000;
+const slowForMs = 2_000;
+/** Of keys those whose calls were in vain last. */
+const mostKnown = 10_000;
+
 /** To say whether a replica is well costs next to nothing. */
 const mostHealthInTurn = 32;
 
 /**
  * Calls under keys that were valid a short while ago begin in each turn of the event loop, those of each key in their
- * turn. A key that is not known yet is looked up at once, with all others that come meanwhile, which costs little: one
+ * turn; under one whose calls are refused again and again, and few others, they take turns in what is left. A key that
+ * is not known yet is looked up at once, with all others that come meanwhile, which costs little: one
  * that is valid waits for no wrong one. All else takes turns by address and by connection, in what is left: whatever
  * floods of it there are, those who work here do not notice. Nobody who has a key is refused for what others at the
  * same address do, many of whom a proxy or NAT may hide; a flood waits for itself. What watches over a replica waits
@@ -74,6 +91,8 @@ const mostHealthInTurn = 32;
  */
 export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = createWrongKeys()): Strangers {
   const familiar = createLine({ inTurn: 32, pauseMs: 0 });
+  const slow = createLine({ inTurn: 16 });
+  const eager = createEager();
   const refused = createLine();
   const withoutKey = createLine();
   const lines: Record<Wanted, Line> = {
@@ -90,7 +109,11 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
     inUse.add(connection);
     wrongKeys.sawValid(address);
     const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
-    if (!familiar.enter(member, begin)) turnAway("call");
+    const ended = (isInVain: boolean) => eager.note(authorization, isInVain);
+    const beginIt = (settled: () => void) => begin(Object.assign(settled, { ended }));
+    if (!eager.has(authorization)) {
+      if (!familiar.enter(member, beginIt)) turnAway("call");
+    } else if (!slow.enter(member, beginIt)) turnAwayLate(turnAway);
   }
 
   /** What comes of the look at a key; what it throws is why the call is refused. */
@@ -109,7 +132,7 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
   function admitRefused({ connection, address, begin, turnAway }: Placed, why: () => unknown): void {
     const member = { group: address, key: connection, mostWaiting: mostWithKey };
     const refuse = (settled: () => void) => begin(Object.assign(() => settled(), { refusal: why() }));
-    if (!refused.enter(member, refuse)) setTimeout(() => turnAway("call"), turnedAwayAfterMs).unref();
+    if (!refused.enter(member, refuse)) turnAwayLate(turnAway);
   }
 
   async function admitLookedUp(authorization: string, arrival: Placed): Promise<void> {
@@ -143,6 +166,42 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
     },
   };
 }
+
+const turnAwayLate = (turnAway: Arrival["turnAway"]): void =>
+  void setTimeout(() => turnAway("call"), turnedAwayAfterMs).unref();
+
+/** The keys under which little but calls in vain is made. */
+function createEager() {
+  type Noted = { inVain: number; others: number; readonly endsMs: number; slowUntilMs: number };
+  const noted = createRecent<string, Noted>(mostKnown);
+  return {
+    has: (key: string): boolean => (noted.get(key)?.slowUntilMs ?? 0) > performance.now(),
+    note(key: string, isInVain: boolean): void {
+      let here = noted.get(key);
+      if (here === undefined && !isInVain) return;
+      const nowMs = performance.now();
+      if (here === undefined || here.endsMs <= nowMs) {
+        const { slowUntilMs = 0 } = here ?? {};
+        here = { inVain: 0, others: 0, endsMs: nowMs + inVainWindowMs, slowUntilMs };
+        noted.set(key, here);
+      }
+      if (!isInVain) here.others += 1;
+      else if ((here.inVain += 1) >= mostInVain && here.inVain > here.others)
+        here.slowUntilMs = nowMs + slowForMs;
+    },
+  };
+}
+
+/** What its caller can tell before: that a request is wrong, or too much. */
+const foreseeable: ReadonlySet<Code> = new Set([
+  Code.ResourceExhausted,
+  Code.InvalidArgument,
+  Code.PermissionDenied,
+]);
+
+/** Says of a call that it is over, to who let it in. */
+export const tellEnd = (values: ContextValues, error: ConnectError | undefined): void =>
+  values.get(settledKey).ended?.(error !== undefined && foreseeable.has(error.code));
 
 /** Has it said of a call that it is known who calls. */
 export const settledKey = createContextKey<Settled>(() => {});

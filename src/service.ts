@@ -221,7 +221,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     if (sentence === undefined) logger.info("The wait for the schema is over; the start goes on");
     else logger.warn(`The start waits. ${sentence}`);
   }
-  await onceUsable(databaseUrl, { signal, waitsFor }, () =>
+  const use = { isBesideDirect: directUrl !== databaseUrl };
+  await onceUsable(databaseUrl, { signal, waitsFor, use }, () =>
     prepareDatabase({ databaseUrl, directUrl }, { signal, waitsFor: waitsForOthers }),
   );
 

@@ -7,7 +7,7 @@ import {
   startEmbeddedPostgres,
 } from "../embedded/postgres/postgres.ts";
 import { type Database, openDatabase } from "../postgres/connections/database.ts";
-import { type UrlVariable, checkDatabase } from "../postgres/connections/fitness.ts";
+import { type UrlVariable, type Use, checkDatabase } from "../postgres/connections/fitness.ts";
 import { obstacleOf } from "../postgres/connections/obstacle.ts";
 import { prepareDatabase } from "../postgres/schema/prepare.ts";
 
@@ -44,17 +44,22 @@ export async function withDatabase(work: (db: Database) => Promise<void>): Promi
     signal: new AbortController().signal,
     waitsFor: (sentence?: string) => void (sentence !== undefined && complain(sentence)),
   };
-  await check(url, "DATABASE_URL", () => prepareDatabase({ databaseUrl: url, directUrl }, waiting));
+  const prepare = () => prepareDatabase({ databaseUrl: url, directUrl }, waiting);
+  await check(url, "DATABASE_URL", { use: { isBesideDirect: directUrl !== url }, work: prepare });
   const db = openDatabase({ url, poolSize: 2 });
   stack.defer(() => db.destroy());
   await work(db);
 }
 
 /** Looks whether the database can be used, and does the work; what is in the way is thrown as one sentence. */
-async function check(url: string, variable: UrlVariable, work = async () => {}): Promise<void> {
+async function check(
+  url: string,
+  variable: UrlVariable,
+  { use, work }: { use?: Use; work?: () => Promise<void> } = {},
+): Promise<void> {
   try {
-    await checkDatabase(url, variable);
-    await work();
+    await checkDatabase(url, variable, use);
+    await work?.();
   } catch (error) {
     throw new Error(obstacleOf(error, url, variable).sentence, { cause: error });
   }

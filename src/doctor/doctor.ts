@@ -71,12 +71,13 @@ async function examineServers(config: Config): Promise<Finding[]> {
     const sentence = "There is no database: set DATABASE_URL as the service has it, or start the service.";
     return [{ check: "Postgres", level: "fault", sentence }];
   }
-  for (const [variable, each] of [
-    ["DATABASE_URL", url],
-    ["DATABASE_DIRECT_URL", config.DATABASE_DIRECT_URL ?? url],
+  const { DATABASE_DIRECT_URL: directUrl = url } = config;
+  for (const [variable, each, use] of [
+    ["DATABASE_URL", url, { isBesideDirect: directUrl !== url }],
+    ["DATABASE_DIRECT_URL", directUrl, undefined],
   ] as const) {
     try {
-      await checkDatabase(each, variable);
+      await checkDatabase(each, variable, use);
     } catch (error) {
       return [{ check: "Postgres", level: "fault", sentence: obstacleOf(error, each, variable).sentence }];
     }

@@ -2,6 +2,7 @@ import { databaseNow } from "../postgres/jobs/batch-jobs.ts";
 import type { Database } from "../postgres/connections/database.ts";
 import { appliedMigrations, countStuck, findBroken, readServerSettings } from "../postgres/doctor.ts";
 import { migrations } from "../postgres/schema/migrate.ts";
+import { readRights } from "../postgres/schema/rights.ts";
 import { type Check, fault, ok, warning } from "./finding.ts";
 
 /** Clocks that differ by more confuse those who read logs; nothing is decided by any but Postgres's. */
@@ -37,6 +38,16 @@ export const postgresChecks = (db: Database, poolSize: number): Check[] => [
           ? `The schema is at ${last}, as this version has it.`
           : `The schema is at ${last}, which a newer version has made.`,
       );
+    },
+  },
+  {
+    check: "rights in Postgres",
+    async look() {
+      const rights = await readRights(db);
+      if (rights?.lack === undefined) return ok("The role may do all that a replica does.");
+      return rights.mayWrite
+        ? fault(rights.lack)
+        : ok(`Role ${rights.role} may write nothing: it is one to look with, and no replica starts as it.`);
     },
   },
   {

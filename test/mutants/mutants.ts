@@ -1718,7 +1718,7 @@ const files: Mutant[] = [
   {
     guard: "a role that may not make temporary tables is refused at the start",
     file: "src/postgres/connections/fitness.ts",
-    text: "if (!found.mayStage) {",
+    text: "if (!found.mayStage && !isBesideDirect) {",
     instead: "if (false) {",
     test: "test/postgres/obstacle.test.ts",
     title: "a database in which the role may not make temporary tables, until it may",

@@ -141,4 +141,12 @@ export const network: Mutant[] = [
     test: "test/main.test.ts",
     title: "other machines would reach it in plain text",
   },
+  {
+    guard: "a role that may not use what replicas use is refused at the start",
+    file: "src/postgres/schema/prepare.ts",
+    text: '  await overUrl(databaseUrl, "DATABASE_URL", () => checkRights(databaseUrl));\n',
+    instead: "",
+    test: "test/postgres/lesser-role.test.ts",
+    title: "a role that may not use what a replica uses is refused at the start",
+  },
 ];

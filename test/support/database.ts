@@ -2,14 +2,11 @@ import { randomBytes } from "node:crypto";
 import { Client } from "pg";
 import { inject } from "vitest";
 
-const adminUrl = (): string => {
+/** Runs this as a superuser. */
+export async function administer(statement: string, { database } = { database: "postgres" }): Promise<void> {
   const url = new URL(inject("adminUrl"));
-  url.pathname = "/postgres";
-  return url.href;
-};
-
-async function administer(statement: string): Promise<void> {
-  const client = new Client({ connectionString: adminUrl() });
+  url.pathname = `/${database}`;
+  const client = new Client({ connectionString: url.href });
   await client.connect();
   try {
     await client.query(statement);

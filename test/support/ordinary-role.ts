@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import type { PostgresServer } from "./servers/postgres-servers.ts";
 
 /** A password with everything in it that means something in a URL. */
 const password = `p#@%:/ &?=+[,${randomBytes(8).toString("hex")}`;
@@ -10,7 +9,10 @@ const schema = "calls";
  * A database in which a role that may log in, and no more, owns a schema; nobody else lets it do anything. Answers its
  * URL, which names the schema, since its search_path does not.
  */
-export async function makeOrdinaryRole(server: PostgresServer, database: string): Promise<string> {
+export async function makeOrdinaryRole(
+  server: { url: string; query(text: string, where?: { database: string }): Promise<unknown> },
+  database: string,
+): Promise<string> {
   const role = database;
   const quoted = `'${password.replaceAll("'", "''")}'`;
   await server.query(

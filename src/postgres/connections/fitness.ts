@@ -29,21 +29,28 @@ const look = `
     to_regclass('schema_migrations') is not null as "hasTables",
     has_database_privilege(current_database(), 'temporary') as "mayStage"`;
 
+/** `isBesideDirect` says of DATABASE_URL that another one, DATABASE_DIRECT_URL, makes the tables and stages files. */
+export type Use = { readonly isBesideDirect: boolean };
+
 /** Connects, and looks whether the service can work there. `obstacleOf` says what that which it throws means. */
-export async function checkDatabase(url: string, variable: UrlVariable = "DATABASE_URL"): Promise<void> {
+export async function checkDatabase(
+  url: string,
+  variable: UrlVariable = "DATABASE_URL",
+  use: Use = { isBesideDirect: false },
+): Promise<void> {
   checkUrlFiles(url, variable);
   const client = createLoneClient(url, connectTimeoutMs);
   try {
     await client.connect();
     const { rows } = await client.query<Look>(look);
-    const fault = rows[0] && faultOf(rows[0], variable);
+    const fault = rows[0] && faultOf(rows[0], variable, use);
     if (fault !== undefined) throw new Error(fault);
   } finally {
     await client.end().catch(() => {});
   }
 }
 
-function faultOf(found: Look, variable: UrlVariable): string | undefined {
+function faultOf(found: Look, variable: UrlVariable, { isBesideDirect }: Use): string | undefined {
   const { role, database, schema } = found;
   const where = `database ${database} (${variable})`;
   if (found.encoding !== "UTF8") {
@@ -55,13 +62,13 @@ function faultOf(found: Look, variable: UrlVariable): string | undefined {
   if (found.isReadOnly) {
     return `The ${where} takes no writes from role ${role}, for default_transaction_read_only is on; switch it off for this role and database.`;
   }
-  if (!found.mayStage) {
+  if (!found.mayStage && !isBesideDirect) {
     return `Role ${role} may not make temporary tables in ${where}, which hold files of contacts on their way in; GRANT TEMPORARY ON DATABASE ${database} TO ${role}.`;
   }
   if (found.hasTables) return undefined;
   if (schema === null) {
     return `The search_path of role ${role} in ${where}, ${found.searchPath}, names no schema that is there and that it may use; create one, or GRANT USAGE, CREATE on one of them TO ${role}.`;
   }
-  if (found.mayCreate === true) return undefined;
+  if (found.mayCreate === true || isBesideDirect) return undefined;
   return `Role ${role} may not create tables in schema ${schema} of ${where}; GRANT CREATE ON SCHEMA ${schema} TO ${role}, or give it a schema of its own.`;
 }

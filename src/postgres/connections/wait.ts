@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { jittered } from "../../timing/loop.ts";
-import { type UrlVariable, checkDatabase } from "./fitness.ts";
+import { type UrlVariable, type Use, checkDatabase } from "./fitness.ts";
 import { obstacleOf } from "./obstacle.ts";
 
 const shortestPauseMs = 100;
@@ -17,14 +17,15 @@ export async function onceUsable<T>(
     signal: AbortSignal;
     waitsFor: (sentence: string | undefined) => void;
     variable?: UrlVariable;
+    use?: Use;
   },
   work: () => Promise<T>,
 ): Promise<T> {
-  const { signal, waitsFor, variable } = options;
+  const { signal, waitsFor, variable, use } = options;
   let last: string | undefined;
   for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
     try {
-      await checkDatabase(url, variable);
+      await checkDatabase(url, variable, use);
       const result = await work();
       if (last !== undefined) waitsFor(undefined);
       return result;

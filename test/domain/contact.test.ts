@@ -5,6 +5,7 @@ import {
   badPhone,
   duplicatePhone,
   isSmallEnough,
+  readE164,
   sortOut,
   tooLarge,
 } from "../../src/domain/contacts/contact.ts";
@@ -84,6 +85,15 @@ describe("a phone", () => {
         rule: expect.stringContaining(rule),
       },
     ]);
+  });
+});
+
+test("without a default region, a phone as it is written in a country is told of one", () => {
+  expect(readE164("(415) 555-0132")).toMatchObject({
+    reason: "invalid_phone_format",
+    rule: expect.stringMatching(
+      /^must be E\.164: .*; with a default region it may be as it is written there$/,
+    ),
   });
 });
 

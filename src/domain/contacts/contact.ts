@@ -147,20 +147,22 @@ export const isFieldValue = (text: string): boolean => isText(text, 0, 1000, unp
 /** What a contact may take as it is stored: phone, name and the fields as JSON in UTF-8, and two separators. */
 const largestContactBytes = 32 * 1024;
 
-const phoneRule = (phone: string): string =>
+const phoneRule = (phone: string, orElse: string): string =>
   trunkZero.test(phone)
     ? "must be without the zero in parentheses, which is dialed inside its country only: +44 20 …, not +44 (0)20 …"
     : isMangled(phone)
       ? "must have all its digits and no others; here a program has taken it for a number (as 1.41555E+10 or 14155550100.0): format the column as text and enter it again"
-      : "must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out";
+      : "must be E.164: a plus sign, then 7 to 15 digits of which the first is not 0; spaces and -.()/ are taken out" +
+        orElse;
 const textRule = (max: number, forbidden: string): string =>
   `must have at most ${max.toLocaleString("en")} characters, none of them a control character ${forbidden}`;
 const invalidField = (field: string, rule: string): Flaw => ({ reason: "invalid_fields", field, rule });
 
-export const badPhone = (phone: string): Flaw => ({
+/** `orElse` says what else would do but E.164. */
+export const badPhone = (phone: string, orElse = ""): Flaw => ({
   reason: "invalid_phone_format",
   field: "phone",
-  rule: phoneRule(phone),
+  rule: phoneRule(phone, orElse),
 });
 export const badName: Flaw = invalidField("name", textRule(200, "such as a line end or a tab"));
 /** The value of a field; its key may be in an answer. */
@@ -201,7 +203,7 @@ export type ReadPhone = (written: string) => string | Flaw;
 
 export const readE164: ReadPhone = (written) => {
   const phone = plainPhone(written);
-  return isPhone(phone) ? phone : badPhone(phone);
+  return isPhone(phone) ? phone : badPhone(phone, "; with a default region it may be as it is written there");
 };
 
 /** What keeps a contact from being stored, judged by itself; undefined if nothing does. */

@@ -208,4 +208,12 @@ export const floods: Mutant[] = [
     test: "test/rpc/large-pages.test.ts",
     title: "one whose caller has left while it waited is not made",
   },
+  {
+    guard: "a refused request leaves no stream open on its connection",
+    file: "src/rpc/http/over-http2.ts",
+    text: "if (stream === undefined) return { body: request, isWhole: () => request.complete };",
+    instead: "if (stream !== null) return { body: request, isWhole: () => request.complete };",
+    test: "test/rpc/tls.test.ts",
+    title: "requests that are refused before they are read leave nothing on it",
+  },
 ];

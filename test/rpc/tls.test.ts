@@ -669,6 +669,31 @@ describe("over HTTP/2 on the HTTP port", async () => {
     expect(await ended.promise).toBe("Canceled");
   });
 
+  test.each([
+    ["small", 100],
+    ["larger than what is read at once", 50_000],
+  ])("requests that are refused before they are read leave nothing on it: %s", async (__, bytes) => {
+    const listeners = await startWith(certificates, {
+      gate() {
+        throw new ConnectError("who are you?", Code.Unauthenticated);
+      },
+    });
+    const session = connectTo(listeners);
+    const headers = { ":method": "POST", ":path": "/test.v1.Echo/One", "content-type": "application/proto" };
+    const statuses = new Set<unknown>();
+    // More than one connection has at a time.
+    for (let count = 0; count < 300; count += 1) {
+      const stream = session.request(headers).on("error", () => {});
+      stream.resume().end(Buffer.alloc(bytes));
+      const closed = once(stream, "close");
+      stream.on("response", (answer) => statuses.add(answer[":status"]));
+      await closed;
+      statuses.add(stream.rstCode);
+    }
+    expect([...statuses]).toEqual([401, constants.NGHTTP2_NO_ERROR]);
+    session.destroy();
+  });
+
   test("an answer that is written is not undone, not even by a stop", async () => {
     const { undone, one } = noting(300_000);
     const listeners = await startWith(certificates, { one });

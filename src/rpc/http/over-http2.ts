@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest, Http2ServerResponse, type ServerHttp2Session } from "node:http2";
+import type { Readable } from "node:stream";
 import type { Sessions } from "../calls/connection-age.ts";
 
 /** One connection has so many requests at most at a time. */
@@ -95,6 +96,20 @@ export function hasLeft(request: IncomingMessage): boolean {
   if (stream === undefined) return !request.socket.destroyed;
   return stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR;
 }
+
+/**
+ * Where what is left of an answered request is read from. Over HTTP/2 it is the stream: Node's request would keep what
+ * comes for its reader, and wait for it.
+ */
+export function restOf(request: IncomingMessage): Rest {
+  const stream = streamOf(request);
+  if (stream === undefined) return { body: request, isWhole: () => request.complete };
+  stream.removeAllListeners("data").pause();
+  return { body: stream, isWhole: () => stream.closed || stream.readableEnded };
+}
+
+/** The rest of a request, and whether all of it has arrived. */
+export type Rest = { readonly body: Readable; isWhole(this: void): boolean };
 
 /** Lets a request that was answered arrive no further. */
 export function cutOff(request: IncomingMessage): void {

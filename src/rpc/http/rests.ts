@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { cutOff } from "./over-http2.ts";
+import { cutOff, type Rest, restOf } from "./over-http2.ts";
 
 /** A client that was answered while it still sends has this long to see why. */
 const farewellMs = 10_000;
@@ -17,7 +17,7 @@ const mostAtOnce = (bytesPerSecond * everyMs) / 1_000;
  */
 export function createRests() {
   /** In the order of their turns. */
-  const requests = new Set<IncomingMessage>();
+  const rests = new Set<Rest>();
   let timer: NodeJS.Timeout | undefined;
   /** Negative where a chunk was larger than what was left. */
   let left = 0;
@@ -25,32 +25,35 @@ export function createRests() {
   function readSome(): void {
     left = Math.min(mostAtOnce, left + mostAtOnce);
     let dry = 0;
-    while (left > 0 && dry < requests.size) {
-      const [request] = requests;
-      if (request === undefined) break;
-      requests.delete(request);
-      if (request.complete || request.destroyed) {
-        request.resume();
+    while (left > 0 && dry < rests.size) {
+      const [rest] = rests;
+      if (rest === undefined) break;
+      const { body, isWhole } = rest;
+      rests.delete(rest);
+      if (isWhole() || body.destroyed) {
+        body.resume();
         continue;
       }
-      requests.add(request);
-      const chunk = request.read() as Buffer | null;
+      rests.add(rest);
+      const chunk = body.read() as Buffer | null;
       left -= chunk?.length ?? 0;
       dry = chunk === null ? dry + 1 : 0;
     }
-    if (requests.size > 0) return;
+    if (rests.size > 0) return;
     clearInterval(timer);
     timer = undefined;
   }
 
   /** To be called before Node itself sees that the answer has left: it would read all there is. */
   return function readAway(request: IncomingMessage): void {
-    if (request.complete) return void request.resume();
+    const rest = restOf(request);
+    const { body, isWhole } = rest;
+    if (isWhole()) return void body.resume();
     // Node leaves alone what somebody reads.
-    request.read(0);
-    request.pause();
-    requests.add(request);
+    body.read(0);
+    body.pause();
+    rests.add(rest);
     timer ??= setInterval(readSome, everyMs).unref();
-    setTimeout(() => request.complete || cutOff(request), farewellMs).unref();
+    setTimeout(() => isWhole() || cutOff(request), farewellMs).unref();
   };
 }

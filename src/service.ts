@@ -81,7 +81,6 @@ import { startHttpListener } from "./rpc/http/listener.ts";
 import type { Page } from "./rpc/http/pages/pages.ts";
 import type { ServedPath } from "./rpc/http/paths.ts";
 import { observationInterceptor } from "./rpc/calls/observation.ts";
-import { largePagesInterceptor } from "./rpc/calls/large-pages.ts";
 import { openCallsInterceptor } from "./rpc/calls/open-calls.ts";
 import { openPorch } from "./rpc/http/pages/porch.ts";
 import { reflectionEntries } from "./rpc/services/reflection.ts";
@@ -471,7 +470,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       validation,
       errorInterceptor(translate),
       pulseInterceptor(pulse),
-      largePagesInterceptor(),
     ],
   };
   const grpc = await startGrpcListener({

@@ -34,7 +34,8 @@ export function createAhead(clock: Clock) {
     async waitOut(opening: Opening | undefined): Promise<void> {
       if (opening?.isLookedFor !== true) return;
       const until = performance.now() + Math.min(opening.atMs - clock.now(), aheadMs);
-      if (leftUntil(until) > timerSlackMs) await delay(leftUntil(until) - timerSlackMs);
+      const pauseMs = leftUntil(until) - timerSlackMs;
+      if (pauseMs > 0) await delay(pauseMs);
       while (leftUntil(until) > 0) await nextTurn();
     },
   };

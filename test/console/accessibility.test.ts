@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Clients, createClients } from "../../src/client/clients.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
-import { badge, tableOf, useBrowser } from "./browser.ts";
+import { badge, focusIsOn, tableOf, useBrowser } from "./browser.ts";
 import { startWorker } from "./service.ts";
 
 const open = useBrowser();
@@ -320,5 +320,5 @@ test("everything can be done with the keyboard alone", async () => {
   await dialog.waitFor();
   await press("Escape");
   await dialog.waitFor({ state: "detached" });
-  expect(await page.evaluate(isOnReschedule)).toBe(true);
+  await focusIsOn(page, "Reschedule");
 });

@@ -1,5 +1,6 @@
 import { type Browser, type BrowserContextOptions, type Page, chromium } from "playwright-core";
-import { afterAll, beforeAll, vi } from "vitest";
+import { afterAll, beforeAll, expect, vi } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { findChromium } from "../support/servers/chromium.ts";
 
 /** A page of the console, and everything that its browser complained of. */
@@ -47,6 +48,12 @@ export function useBrowser() {
     return { page, complaints, [Symbol.asyncDispose]: () => context.close() };
   };
 }
+
+/** Waits until the focus is where the text stands: a page moves it once it has drawn. */
+export const focusIsOn = async (page: Page, text: string): Promise<void> =>
+  await eventually(async () => {
+    expect(await page.evaluate("document.activeElement.innerText")).toContain(text);
+  });
 
 /** The cookie of a browser that has signed in. */
 export const sessionOf = (url: string, apiKey: string) => ({

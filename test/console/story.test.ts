@@ -6,7 +6,7 @@ import { contactStatusWords, endings, finished, outcomeWords } from "../../src/c
 import { BatchJobStatus, ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
-import { badge, figure, outcomesOn, signIn, tableOf, textOf, useBrowser } from "./browser.ts";
+import { badge, figure, focusIsOn, outcomesOn, signIn, tableOf, textOf, useBrowser } from "./browser.ts";
 import { getJob, startWorker } from "./service.ts";
 
 const open = useBrowser();
@@ -108,7 +108,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   });
   await badge(page, "Running").waitFor();
   // The button that was pressed is there no more: whoever uses the keyboard goes on at what became of it.
-  expect(await page.evaluate("document.activeElement.innerText")).toContain("starting immediately");
+  await focusIsOn(page, "starting immediately");
 
   // Watched to its end.
   const worker = startWorker(service, 200);
@@ -159,7 +159,7 @@ test("an operator creates a job from a CSV file, moves it, starts it, and sees i
   await page.getByRole("link", { name: "Next" }).click();
   await eventually(async () => expect(await tableOf(page, "contacts").locator("tbody tr").count()).toBe(10));
   await eventually(async () => expect(await page.evaluate("scrollY")).toBe(0));
-  expect(await page.evaluate("document.activeElement.innerText")).toBe("Contacts");
+  await focusIsOn(page, "Contacts");
   // A row of the outcomes leads to the contacts that it counts, at the top of a page.
   await page.getByRole("link", { name: "Overview" }).click();
   await tableOf(page, "outcomes").getByRole("link", { name: "Voicemail" }).click();

@@ -166,7 +166,7 @@ export const floods: Mutant[] = [
     text: "tellEnd(request.contextValues, failure);",
     instead: "",
     test: "test/rpc/strangers.test.ts",
-    title: "what the handler refuses as too much, or wrong, is in vain",
+    title: "refuses as too much, or wrong, is in vain",
   },
   {
     guard: "and the gate's",
@@ -174,7 +174,7 @@ export const floods: Mutant[] = [
     text: "tellEnd(context.values, error);",
     instead: "",
     test: "test/rpc/strangers.test.ts",
-    title: "what the gate refuses as too much, or wrong, is in vain",
+    title: "refuses as too much, or wrong, is in vain",
   },
   {
     guard: "a connection of too many requests is read no more before it is closed",
@@ -191,22 +191,6 @@ export const floods: Mutant[] = [
     instead: "if (held >= 0) return",
     test: "test/rpc/in-order.test.ts",
     title: "loses its connection, in a while",
-  },
-  {
-    guard: "large pages are made one at a time",
-    file: "src/rpc/calls/large-pages.ts",
-    text: "atOnce: 1,",
-    instead: "",
-    test: "test/rpc/large-pages.test.ts",
-    title: "large pages are made one at a time, and small ones at once",
-  },
-  {
-    guard: "one that nobody waits for is not made",
-    file: "src/rpc/calls/large-pages.ts",
-    text: "request.signal.throwIfAborted();",
-    instead: "",
-    test: "test/rpc/large-pages.test.ts",
-    title: "one whose caller has left while it waited is not made",
   },
   {
     guard: "a refused request leaves no stream open on its connection",

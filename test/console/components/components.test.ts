@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import config from "../../../src/console/vite.config.ts";
 import { eventually } from "../../support/eventually.ts";
 import { root } from "../../support/readme.ts";
-import { useBrowser } from "../browser.ts";
+import { focusIsOn, useBrowser } from "../browser.ts";
 
 const open = useBrowser();
 const files = new Map<string, string | Uint8Array>();
@@ -91,10 +91,9 @@ test("a form is sent once at a time, not while something is missing, and says wh
   await using opened = await open(`${url}#form`);
   const { page, complaints } = opened;
   const send = page.getByRole("button", { name: "Send" });
-  const focused = async () => await page.evaluate<string>("document.activeElement.innerText");
   await send.click();
   await page.getByText("Give a name.").waitFor();
-  expect(await focused()).toContain("Give a name.");
+  await focusIsOn(page, "Give a name.");
   expect(await toldTo(page)).toEqual([]);
 
   await page.getByRole("button", { name: "Give it" }).click();
@@ -106,7 +105,7 @@ test("a form is sent once at a time, not while something is missing, and says wh
   // A refusal leaves the form as it was, to be sent again.
   await page.evaluate("stage.refuse('Somebody was faster.')");
   await page.getByText("Somebody was faster.").waitFor();
-  expect(await focused()).toContain("Somebody was faster.");
+  await focusIsOn(page, "Somebody was faster.");
   await send.click();
   await page.evaluate("stage.answer('It is saved.')");
   await page.getByText("It is saved.").waitFor();
@@ -129,7 +128,7 @@ test("a dialog keeps the focus, is closed by Escape unless it is held, and gives
   await dialog.getByRole("button", { name: "Hold" }).waitFor();
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "hidden" });
-  expect(await page.evaluate("document.activeElement.innerText")).toBe("Open");
+  await focusIsOn(page, "Open");
   expect(complaints).toEqual([]);
 });
 

@@ -7,21 +7,16 @@ import {
   openConnections,
   shareOutConnections,
 } from "../../src/postgres/connections/connections.ts";
-import { type Database, refusalOf } from "../../src/postgres/connections/database.ts";
-import { administer, cloneDatabase } from "../support/database.ts";
-import { eventually } from "../support/eventually.ts";
+import type { Database } from "../../src/postgres/connections/database.ts";
+import { cloneDatabase } from "../support/database.ts";
 
 let stack: AsyncDisposableStack;
 let connections: Connections;
 let areCommitsLost: boolean;
-let databaseUrl: string;
-let refused: number;
 beforeEach(async () => {
   stack = new AsyncDisposableStack();
   areCommitsLost = false;
-  refused = 0;
   const database = stack.use(await cloneDatabase());
-  databaseUrl = database.url;
   connections = stack.use(
     openConnections({
       url: database.url,
@@ -30,8 +25,6 @@ beforeEach(async () => {
       checkCommits() {
         if (areCommitsLost) throw serviceBusy();
       },
-      mayConnect: () => refused === 0,
-      onRefused: () => (refused += 1),
     }),
   );
 });
@@ -150,45 +143,6 @@ test("while commits do not end nothing that may write is given a connection, and
   for (const db of [starts, background, work.of(1)]) await expect(answers(db)).rejects.toThrow(BatchJobError);
   expect(await answers(reads.of(1))).toEqual([{ one: 1 }]);
   expect(await answers(lookUps)).toEqual([{ one: 1 }]);
-});
-
-/** Has the database take new connections or refuse them, and leaves those that it has. */
-const letConnect = (how: boolean) =>
-  administer(`alter database ${new URL(databaseUrl).pathname.slice(1)} allow_connections ${how}`);
-
-describe("while no new connection can be made", () => {
-  test("those who would need one wait for those that there are, and try no more", async () => {
-    const { work } = connections;
-    await answers(work.of(1));
-    await letConnect(false);
-    const held = await hold(work.of(1));
-    const first = answers(work.of(2));
-    await eventually(() => expect(refused).toBe(1));
-    const others = [1, 2, 3].map((organization) => answers(work.of(organization)));
-    await held[Symbol.asyncDispose]();
-    expect(await Promise.all([first, ...others])).toEqual(Array.from({ length: 4 }, () => [{ one: 1 }]));
-    expect(refused).toBe(1);
-    expect(connections.usage()).toContainEqual({ pool: "work", open: 1, taken: 0, waiting: 0 });
-  });
-
-  test("those who need one of which there is none are told so at once", async () => {
-    await letConnect(false);
-    const failures = [1, 2, 3].map((organization) =>
-      answers(connections.work.of(organization)).catch(refusalOf),
-    );
-    expect(await Promise.all(failures)).toMatchObject(failures.map(() => ({ reason: "unavailable" })));
-    expect(refused).toBe(3);
-  });
-
-  test("a pool grows again once one can be", async () => {
-    const { work } = connections;
-    await using _ = await hold(work.of(1));
-    await letConnect(false);
-    await expect(hold(work.of(2))).rejects.toThrow(BatchJobError);
-    await letConnect(true);
-    refused = 0;
-    expect(await answers(work.of(2))).toEqual([{ one: 1 }]);
-  });
 });
 
 test("a statement that fails gives its connection back", async () => {

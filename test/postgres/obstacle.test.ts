@@ -255,7 +255,7 @@ describe("where both URLs can be used, what fails over DATABASE_DIRECT_URL is sa
     await administer(`alter role ${role} connection limit 1`);
     expect(await obstacleBehind(urlOf({ database }), urlOf({ ...elsewhere, role, database }))).toEqual({
       passes: true,
-      sentence: `${direct} has no connection left (too many connections for role "${role}"); raise that CONNECTION LIMIT, or lower DATABASE_POOL_SIZE.`,
+      sentence: `${direct} has no connection left; raise its max_connections, or lower DATABASE_POOL_SIZE.`,
     });
   });
 });
@@ -314,7 +314,7 @@ describe("what passes by itself is waited for:", () => {
     await administer(`alter role ${role} connection limit 0`);
     expect(await obstacle(urlOf({ role }))).toEqual({
       passes: true,
-      sentence: `${place} has no connection left (too many connections for role "${role}"); raise that CONNECTION LIMIT, or lower DATABASE_POOL_SIZE.`,
+      sentence: `${place} has no connection left; raise its max_connections, or lower DATABASE_POOL_SIZE.`,
     });
   });
 });
@@ -364,7 +364,7 @@ describe("with a certificate", () => {
   test("a role that must come with TLS", async () => {
     expect(await obstacle(urlOf({ role: onlyWithTls }))).toEqual(
       lasting(
-        `${place} does not let role ${onlyWithTls} into database callsheet without TLS; the URL must end with ?sslmode=verify-full, or its pg_hba.conf have a line for them.`,
+        `${place} does not let role ${onlyWithTls} into database callsheet without TLS; the URL must end with ?sslmode=verify-full.`,
       ),
     );
     const database = await makeDatabase(`owner ${onlyWithTls}`);

@@ -33,8 +33,8 @@ export type Connections = AsyncDisposable & {
   readonly starts: Database;
   /** For everything else that goes on by itself: it leaves one connection to the starts. */
   readonly background: Database;
-  /** How many connections each pool has, how many of its places are taken, and how many callers wait for one. */
-  usage(): { pool: string; open: number; taken: number; waiting: number }[];
+  /** How many connections of each pool are taken, and how many callers wait for one. */
+  usage(): { pool: string; taken: number; waiting: number }[];
 };
 
 /** Each pool has at least two. */
@@ -70,32 +70,16 @@ export function openConnections(options: {
   onSlowCommit: () => void;
   /** Throws while commits are known not to end: none are added to those that hang with their connections. */
   checkCommits: () => void;
-  /** While it is false callers wait for the connections that there are. */
-  mayConnect?: () => boolean;
-  /** Called for each new connection, and for each that could not be made. */
-  onConnected?: () => void;
-  onRefused?: () => void;
 }): Connections {
-  const { url, sum, onSlowCommit, mayConnect = () => true } = options;
+  const { url, sum, onSlowCommit } = options;
   const sizes = shareOutConnections(sum);
 
   function open(size: number, keptIdle: number, more: { statementTimeoutMs?: number } = {}) {
     const pool = openPool({ url, size, keptIdle, ...more });
-    let inUse = 0;
-    pool.on("acquire", () => (inUse += 1));
-    pool.on("release", () => (inUse -= 1));
-    pool.on("connect", () => options.onConnected?.());
-    const countOpen = () => pool.idleCount + inUse;
-    // Where there is none, callers hear it at once.
-    const seats = createPoolSeats(() => (mayConnect() ? size : countOpen() || size));
-    const onRefused = () => {
-      options.onRefused?.();
-      return countOpen() > 0 ? "has others" : "has none";
-    };
+    const seats = createPoolSeats(size);
     return {
       pool,
       seats,
-      countOpen,
       /** A database over the pool, for those who have a seat of each kind first, and then one of the pool. */
       over: (
         takes: readonly TakeSeat[],
@@ -103,7 +87,6 @@ export function openConnections(options: {
       ) =>
         overPool(pool, {
           ...(options.onDeadlock === undefined ? {} : { onDeadlock: options.onDeadlock }),
-          onRefused,
           queryTimeoutMs: queryTimeoutOf(more),
           takeSeat: takeEach([...takes, () => seats.take(patienceMs)]),
           ...watch,
@@ -120,10 +103,10 @@ export function openConnections(options: {
   };
   // What nobody waits for itself waits as long as it takes.
   const unhurried = { onSlowCommit, patienceMs: Infinity };
-  const besideStarts = createPoolSeats(() => sizes.background - 1);
-  const besideLookUps = createPoolSeats(() => sizes.reads - 1);
+  const besideStarts = createPoolSeats(sizes.background - 1);
+  const besideLookUps = createPoolSeats(sizes.reads - 1);
   const mostSearches = Math.max(1, Math.floor((sizes.reads - 1) / 2));
-  const searches = createPoolSeats(() => mostSearches);
+  const searches = createPoolSeats(mostSearches);
   const shareOfWork = createShares(sizes.work, beyondFirstOf(sizes.work));
   const shareOfReads = createShares(sizes.reads - 1);
   // Those who want to search wait for each other here, and hold nothing that other reads need meanwhile.
@@ -151,9 +134,8 @@ export function openConnections(options: {
     starts: background.over([checkCommits], unhurried),
     background: background.over([checkCommits, () => besideStarts.take(Infinity)], unhurried),
     usage: () =>
-      Object.entries({ background, reads, work }).map(([pool, { seats, countOpen }]) => ({
+      Object.entries({ background, reads, work }).map(([pool, { seats }]) => ({
         pool,
-        open: countOpen(),
         ...seats.usage(),
       })),
     async [Symbol.asyncDispose]() {

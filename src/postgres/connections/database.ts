@@ -4,7 +4,7 @@ import { type CustomTypesConfig, Pool, types as pgTypes } from "pg";
 import { PatientClient } from "./patient-client.ts";
 import { type TakeSeat, createPoolSeats } from "./seats.ts";
 import { settle } from "./sessions.ts";
-import { type OnRefused, type Statements, withSureCommits } from "./sure-commits.ts";
+import { type Statements, withSureCommits } from "./sure-commits.ts";
 import type { Tables } from "../schema/tables.ts";
 
 export type Database = Kysely<Tables>;
@@ -113,17 +113,13 @@ const connecting = (pool: PostgresPool): PostgresPool => ({
 
 /**
  * A transaction resolves if and only if it is known to be committed. `takeSeat` lets no more through than the pool has;
- * `onDeadlock` is told of each that a statement met, `onRefused` of each connection that could not be made.
+ * `onDeadlock` is told of each that a statement met.
  */
 export function overPool(
   pool: Pool,
-  sharing: Partial<Statements> & {
-    takeSeat?: TakeSeat;
-    onDeadlock?: () => void;
-    onRefused?: OnRefused;
-  } = {},
+  sharing: Partial<Statements> & { takeSeat?: TakeSeat; onDeadlock?: () => void } = {},
 ): Database {
-  const seats = createPoolSeats(() => pool.options.max);
+  const seats = createPoolSeats(pool.options.max);
   const options = { queryTimeoutMs: 0, takeSeat: () => seats.take(poolPatienceMs), ...sharing };
   const alone = { connectionString: pool.options.connectionString, application_name: "callsheet" };
   return new Kysely<Tables>({

@@ -1,7 +1,4 @@
-import { patiently } from "../../timing/patience.ts";
 import { createLoneClient } from "./lone-client.ts";
-import { PatientClient } from "./patient-client.ts";
-import { readTimeout } from "./sessions.ts";
 import { checkUrlFiles } from "./url-files.ts";
 
 /** A connection may have to be made through a tunnel, with TLS and a slow name server. */
@@ -53,43 +50,15 @@ export async function checkDatabase(
   }
 }
 
-const patienceMs = 1_500;
-
-/**
- * Makes one more connection, with the patience that the pools have, and gives it up. It throws as `checkDatabase`
- * does. The signal ends it.
- */
-export async function tryConnecting(url: string, variable: UrlVariable, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  checkUrlFiles(url, variable);
-  const client = new PatientClient({ connectionString: url, application_name: "callsheet" });
-  client.on("error", () => {});
-  const giveUp = () => void client.connection.stream.destroy();
-  signal.addEventListener("abort", giveUp);
-  try {
-    await client.connect();
-    const asked = client.query<Pick<Look, "database" | "isStandby">>(
-      `select current_database() as "database", pg_is_in_recovery() as "isStandby"`,
-    );
-    const { rows } = await patiently(patienceMs, asked, readTimeout);
-    if (rows[0]?.isStandby === true) throw new Error(standbyFault(rows[0].database, variable));
-  } finally {
-    signal.removeEventListener("abort", giveUp);
-    // Of one that owes an answer, and of one that was given up, this is the end too.
-    void client.end().catch(() => {});
-  }
-}
-
-const standbyFault = (database: string, variable: UrlVariable): string =>
-  `The database ${database} (${variable}) is a standby, which takes no writes; ${variable} must name the primary.`;
-
 function faultOf(found: Look, variable: UrlVariable, { isBesideDirect }: Use): string | undefined {
   const { role, database, schema } = found;
   const where = `database ${database} (${variable})`;
   if (found.encoding !== "UTF8") {
     return `The ${where} has the encoding ${found.encoding}, which cannot hold every name; make one with ENCODING 'UTF8' TEMPLATE template0.`;
   }
-  if (found.isStandby) return standbyFault(database, variable);
+  if (found.isStandby) {
+    return `The ${where} is a standby, which takes no writes; ${variable} must name the primary.`;
+  }
   if (found.isReadOnly) {
     return `The ${where} takes no writes from role ${role}, for default_transaction_read_only is on; switch it off for this role and database.`;
   }

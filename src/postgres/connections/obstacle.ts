@@ -28,13 +28,6 @@ const rules: readonly Rule[] = [
   },
   {
     code: /^53300$/,
-    message: /^too many connections for (role|database) /,
-    passes: true,
-    say: ({ place, message }) =>
-      `${place} has no connection left (${message}); raise that CONNECTION LIMIT, or lower DATABASE_POOL_SIZE.`,
-  },
-  {
-    code: /^53300$/,
     passes: true,
     say: ({ place }) =>
       `${place} has no connection left; raise its max_connections, or lower DATABASE_POOL_SIZE.`,
@@ -68,7 +61,7 @@ const rules: readonly Rule[] = [
     message: /no encryption$/,
     passes: false,
     say: ({ place, role, database }) =>
-      `${place} does not let role ${role} into database ${database} without TLS; the URL must end with ?sslmode=verify-full, or its pg_hba.conf have a line for them.`,
+      `${place} does not let role ${role} into database ${database} without TLS; the URL must end with ?sslmode=verify-full.`,
   },
   {
     code: /^28000$/,

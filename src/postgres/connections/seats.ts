@@ -24,9 +24,9 @@ export function takeEach(takes: readonly TakeSeat[]): TakeSeat {
 /** Those who wait for longer are refused as busy. */
 const busyAfter = (patienceMs: number): GiveUp => afterWaiting(patienceMs, serviceBusy);
 
-/** So many seats, whoever comes; how many may change. */
-export function createPoolSeats(most: () => number) {
-  const seats = createSeats<object>(({ all }) => all < most());
+/** So many seats, whoever comes. */
+export function createPoolSeats(most: number) {
+  const seats = createSeats<object>(({ all }) => all < most);
   return {
     /** Resolves with what gives the seat back. */
     take: (patienceMs: number) => seats.take({}, busyAfter(patienceMs)),

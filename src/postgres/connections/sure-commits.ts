@@ -18,9 +18,6 @@ export type Statements = {
   readonly onSlowCommit?: () => void;
 };
 
-/** What a pool still has when a further connection could not be made. */
-export type OnRefused = () => "has others" | "has none";
-
 const idAndServer = "pg_current_xact_id()::text as id, pg_postmaster_start_time()::text as server";
 
 /** Only the server that gave an id is asked for it: another one may not have come so far yet, and refuse. */
@@ -55,21 +52,17 @@ const slowCommitMs = 700;
 export function withSureCommits(
   pool: Pool,
   config: ClientConfig,
-  options: Statements & { readonly takeSeat: TakeSeat; readonly onRefused?: OnRefused },
+  options: Statements & { readonly takeSeat: TakeSeat },
 ): PostgresPool {
   return {
     options: pool.options,
     async connect() {
-      for (let isFirst = true; ; isFirst = false) {
-        const leave = await options.takeSeat();
-        try {
-          return sure(await pool.connect(), config, { ...options, leave });
-        } catch (error) {
-          leave();
-          // One of those that there are is then waited for, by taking a seat once more.
-          const has = options.onRefused?.() ?? "has none";
-          if (!isFirst || has === "has none") throw error;
-        }
+      const leave = await options.takeSeat();
+      try {
+        return sure(await pool.connect(), config, { ...options, leave });
+      } catch (error) {
+        leave();
+        throw error;
       }
     },
     end: () => pool.end(),

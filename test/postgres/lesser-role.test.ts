@@ -1,19 +1,17 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { Client } from "pg";
-import { pino } from "pino";
 import { afterAll, beforeEach, describe, expect, inject, test } from "vitest";
 import type { Finding } from "../../src/doctor/finding.ts";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { startService } from "../../src/service.ts";
 import { runProgram } from "../support/command.ts";
 import { administer } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeOrdinaryRole } from "../support/ordinary-role.ts";
+import { startTestService } from "../support/service.ts";
+import { transportTo } from "../support/work.ts";
 
 /* DATABASE_URL names a role that owns nothing: that of DATABASE_DIRECT_URL makes the tables, and lets it use them. */
 
@@ -38,26 +36,14 @@ beforeEach(async () => {
   owner = { role: database, url: ownUrl, query: as };
   await owner.query(`grant usage on schema calls to ${role}`);
   const url = Object.assign(new URL(ownUrl), { username: role, password: "secret" });
-  app = { role: role, url: url.href };
+  app = { role, url: url.href };
 });
 
-async function start() {
-  const apiKey = generateApiKey();
-  const service = await startService({
-    databaseUrl: app.url,
+const start = () =>
+  startTestService({
+    beside: { databaseUrl: app.url, prefix: `test-${owner.role}`, apiKey: generateApiKey() },
     databaseDirectUrl: owner.url,
-    databasePoolSize: 6,
-    redisUrl: inject("redisUrl"),
-    redisPrefix: `test-${owner.role}`,
-    host: "127.0.0.1",
-    port: 0,
-    grpcPort: 0,
-    bootstrapApiKey: apiKey,
-    shutdownTimeoutMs: 5_000,
-    logger: pino({ level: "silent" }),
   });
-  return { ...service, apiKey, httpUrl: `http://127.0.0.1:${service.port}` };
-}
 
 /** The sentence with which a replica does not start. */
 async function complaint(): Promise<string> {
@@ -71,29 +57,17 @@ async function complaint(): Promise<string> {
 
 const onTables = "SELECT, INSERT, UPDATE, DELETE";
 /** What the owner grants, before there is anything to grant, as docs/operating.md has it. */
-const beforehand = () => [
-  `alter default privileges in schema calls grant ${onTables} on tables to ${app.role}`,
-  `alter default privileges in schema calls grant usage on sequences to ${app.role}`,
-];
-const grantBeforehand = async () => {
-  for (const text of beforehand()) await owner.query(text);
-};
+async function grantBeforehand(): Promise<void> {
+  const granting = "alter default privileges in schema calls grant";
+  await owner.query(`${granting} ${onTables} on tables to ${app.role}`);
+  await owner.query(`${granting} usage on sequences to ${app.role}`);
+}
 
 test("a role that is let use everything before there is anything starts from nothing, and does all", async () => {
   await grantBeforehand();
   await using service = await start();
-  const transport = createConnectTransport({
-    baseUrl: service.httpUrl,
-    httpVersion: "1.1",
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${service.apiKey}`);
-        return next(request);
-      },
-    ],
-  });
-  const jobs = createClient(BatchJobService, transport);
-  const worker = createClient(ContactWorkerService, transport);
+  const jobs = service.clientWith(service.apiKey);
+  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
   const { batchJobId } = await jobs.createBatchJob({ name: "Lesser", fromPhoneNumberId: "pn_1" });
   const file = `${service.httpUrl}/batch-jobs/${batchJobId}/contacts.csv`;
   const headers = { authorization: `Bearer ${service.apiKey}` };

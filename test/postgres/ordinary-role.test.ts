@@ -1,17 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { sql } from "kysely";
 import { Client } from "pg";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { migrate } from "../../src/postgres/schema/migrate.ts";
 import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
+import { transportTo } from "../support/work.ts";
 
 /*
  * Here the URL of the database names a role that may log in, and owns one schema, and has no other right. Its password
@@ -74,18 +73,8 @@ test("no plan is compiled, whatever it costs", async () => {
 
 test("a service takes files, starts what is due, has it worked, gives it out and deletes it", async () => {
   await using service = await startTestService({ retentionDays: 1 });
-  const transport = createConnectTransport({
-    baseUrl: service.httpUrl,
-    httpVersion: "1.1",
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${service.apiKey}`);
-        return next(request);
-      },
-    ],
-  });
-  const jobs = createClient(BatchJobService, transport);
-  const worker = createClient(ContactWorkerService, transport);
+  const jobs = service.clientWith(service.apiKey);
+  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
   const { batchJobId } = await jobs.createBatchJob({
     requestId: randomUUID(),
     name: "Ordinary",

@@ -355,7 +355,6 @@ describe("under a key whose calls are refused again and again", () => {
 
   test("a call too many for its connection is refused late, so that its repeat is no flood", async () => {
     const { promise: turnedAway, resolve: turnAway } = Promise.withResolvers<void>();
-    come(eager, 9, { isInVain: true });
     for (let i = 0; i < 10; i += 1) {
       await setImmediate();
       come(eager, 9, { isInVain: true });

@@ -11,6 +11,7 @@ import { cloneDatabase } from "./database.ts";
 type TestOptions = Partial<
   Pick<
     ServiceOptions,
+    | "databaseDirectUrl"
     | "logger"
     | "longestWaitMs"
     | "rates"

@@ -51,6 +51,10 @@ test.each(Object.entries(losses))(
   async (way, lose) => {
     const { history } = system;
     const insist = createInsist(system);
+    // A call waits for contacts as long as it was asked to.
+    const triedFrom = (index: number) =>
+      history.tried.slice(index).filter(({ rpc }) => rpc !== "LeaseContacts");
+    const first = history.tried.length;
     {
       await using workers = startWorkers(system, insist, { count: 4 });
       const running = Promise.all(
@@ -61,13 +65,14 @@ test.each(Object.entries(losses))(
       const due = await scheduleJobs(insist, 10, { fromMs: 4_000, toMs: 6_000 });
       await eventually(() => expect(workers.calls()).toBeGreaterThan(20));
       const before = history.tried.length;
+      // A machine that is busy with others is slow before as well.
+      const usualMs = Math.max(...triedFrom(first).map(({ ms }) => ms));
       const lostAt = performance.now();
       await lose();
       await running;
-      // A call waits for contacts as long as it was asked to.
-      const tries = history.tried.slice(before).filter(({ rpc }) => rpc !== "LeaseContacts");
+      const tries = triedFrom(before);
       const without = ({ at, ms }: Tried) => at + ms - Math.max(at, lostAt);
-      expect(tries.filter((tried) => without(tried) >= 2_000)).toEqual([]);
+      expect(tries.filter((tried) => without(tried) >= usualMs + 2_000)).toEqual([]);
       expect(tries.filter(({ end }) => !mayEnd.has(end))).toEqual([]);
       await system.withDatabase((db) =>
         eventually(async () => {

@@ -113,7 +113,7 @@ test(
     for (let round = 0; round < dueRounds; round += 1) {
       const firstDueAt = performance.now() + 8_000;
       const ids = await scheduleJobs(insist, 200, { fromMs: 8_000, toMs: 10_000 });
-      await delay(firstDueAt - 1_000 - performance.now());
+      await delay(Math.max(0, firstDueAt - 1_000 - performance.now()));
       for (let kills = 0; kills < killsPerRound;) {
         await delay(random.between(0, 800));
         const victim = random.pick(replicas);

@@ -1,3 +1,4 @@
+import type { Locator } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
@@ -112,6 +113,24 @@ test("the list is filtered, searched and gone through by pages, and the address 
   await client.createBatchJob({ name: "Created meanwhile", fromPhoneNumberId: "pn_1" });
   await page.getByRole("link", { name: "Created meanwhile" }).waitFor({ timeout: 25_000 });
   expect(complaints).toEqual([]);
+});
+
+const boxOf = async (place: Locator) =>
+  (await place.boundingBox()) ?? { x: Number.NaN, y: Number.NaN, width: Number.NaN };
+
+test("on a phone the field for a person is as wide as the list, below the title and the button", async () => {
+  await using opened = await open(`${service.httpUrl}/jobs`, {
+    ...service,
+    viewport: { width: 375, height: 800 },
+  });
+  const { page } = opened;
+  const field = await boxOf(page.getByRole("search", { name: "A person in all jobs" }));
+  const list = await boxOf(page.getByRole("search", { name: "Jobs", exact: true }));
+  const title = await boxOf(page.getByRole("heading", { name: "Jobs", exact: true }));
+  const button = await boxOf(page.getByRole("link", { name: "New job" }));
+  expect([field.x, field.width]).toEqual([list.x, list.width]);
+  expect(Math.abs(button.y - title.y)).toBeLessThan(20);
+  expect(field.y).toBeGreaterThan(button.y);
 });
 
 test("whoever comes back to a list is where they left it", async () => {

@@ -98,7 +98,13 @@ describe("the files of the console", () => {
   });
 });
 
-type Chunk = { file: string; imports?: string[]; dynamicImports?: string[]; css?: string[] };
+type Chunk = {
+  file: string;
+  imports?: string[];
+  dynamicImports?: string[];
+  css?: string[];
+  isDynamicEntry?: boolean;
+};
 
 /** What the build says of its files. */
 const manifest = JSON.parse(readFileSync(join(consoleDirectory, ".vite/manifest.json"), "utf8")) as Record<
@@ -116,15 +122,33 @@ function chunksFrom(name: string, found = new Map<string, Chunk>()): Map<string,
 }
 
 /** As it is sent with gzip, which browsers take over plain HTTP to another machine. */
+const sizeOf = (file: string): number => statSync(join(consoleDirectory, `${file}.gz`)).size;
+
 const bytesOf = (chunks: Iterable<Chunk>): number => {
   const files = new Set([...chunks].flatMap(({ file, css = [] }) => [file, ...css]));
-  return [...files].reduce((sum, file) => sum + statSync(join(consoleDirectory, `${file}.gz`)).size, 0);
+  return [...files].reduce((sum, file) => sum + sizeOf(file), 0);
 };
+
+const scripts = assets.filter((name) => name.endsWith(".js")).map((name) => `assets/${name}`);
+
+/** Without its hash. */
+const nameOf = (script: string): string => script.replace(/^assets\/(.*)-[\w-]{8}\.js$/, "$1");
+
+/** What is no view's. The manifest does not have the files that workers begin with, and what these load themselves. */
+const beside: readonly (readonly [name: string, most: number, what: string])[] = [
+  ["shared", 30_000, "follows jobs for all tabs of a browser"],
+  ["worker", 70_000, "reads a file once one is chosen"],
+  ["workbook", 50_000, "reads it if it is a workbook"],
+  ["phones", 55_000, "reads a number as it is dialed in its country"],
+];
+const isBeside = (script: string): boolean => beside.some(([name]) => name === nameOf(script));
 
 describe("what is sent", () => {
   const start = chunksFrom("index.html");
   for (const name of manifest["index.html"]?.dynamicImports ?? []) chunksFrom(name, start);
-  const features = Object.keys(manifest).filter((name) => name.startsWith("features/") && !start.has(name));
+  const views = Object.entries(manifest).flatMap(([name, { file, isDynamicEntry }]) =>
+    isDynamicEntry === true && !start.has(name) && !isBeside(file) ? [name] : [],
+  );
 
   test("first, up to the list of jobs, is at most 70 kB", () => {
     expect(start.size).toBeGreaterThan(1);
@@ -132,11 +156,23 @@ describe("what is sent", () => {
   });
 
   test("for any other view is at most 30 kB more", () => {
-    expect(features).not.toEqual([]);
-    const sizes = features.map((name) => {
+    expect(views.filter((name) => name.startsWith("features/"))).not.toEqual([]);
+    const sizes = views.map((name) => {
       const more = [...chunksFrom(name)].filter(([imported]) => !start.has(imported));
       return [name, bytesOf(more.map(([, chunk]) => chunk))] as const;
     });
     expect(sizes.filter(([, bytes]) => bytes > 30_000)).toEqual([]);
+  });
+
+  test.each(beside)("beside views is small: %s, at most %i bytes, %s", (name, most) => {
+    const files = scripts.filter((script) => nameOf(script) === name);
+    expect(files).toHaveLength(1);
+    expect(files.map(sizeOf).filter((bytes) => bytes > most)).toEqual([]);
+  });
+
+  test("is all within these limits, but for the documentation of the API", () => {
+    const known = ["docs.html", ...views].flatMap((name) => [...chunksFrom(name).values()]);
+    const files = new Set([...start.values(), ...known].map(({ file }) => file));
+    expect(scripts.filter((script) => !files.has(script) && !isBeside(script))).toEqual([]);
   });
 });

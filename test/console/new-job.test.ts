@@ -188,7 +188,9 @@ test("rows that the service rejects are had as a file, mended, and added", async
   await choose(page, "More.csv", Buffer.from("phone,plan\n+15551000000,pro\n+15551000001,free\n"));
   await page.getByRole("button", { name: "Add 2 contacts" }).click();
   const tray = page.getByRole("region", { name: "Uploads" });
-  await tray.getByText("1 contact added. 1 contact was not accepted").waitFor();
+  await tray
+    .getByText("1 contact added. 1 contact was not accepted: 1 is in the job already.", { exact: true })
+    .waitFor();
   const [kept] = await Promise.all([
     page.waitForEvent("download"),
     tray.getByRole("button", { name: "Save the rows that were not accepted" }).click(),
@@ -218,6 +220,7 @@ test("a review says who is never called and what was set, and what comes of it b
     headers: { authorization: `Bearer ${service.apiKey}` },
     body: "phone\n+15551000001\n",
   });
+  await client.eraseContacts({ phone: "+15551000002", reason: "asked for it" });
   await using opened = await open(`${service.httpUrl}/jobs/new`, service);
   const { page, complaints } = opened;
   const rows = Array.from({ length: 1_500 }, (_, i) => `+1555${String(1_000_000 + i)}`);
@@ -245,6 +248,9 @@ test("a review says who is never called and what was set, and what comes of it b
   await page.getByLabel("This share, in %").fill("30");
   await page.getByRole("button", { name: "Review the job with 1,500 contacts" }).click();
   await page.getByText("1 person is on the list of those who are never called, and will not be.").waitFor();
+  await page.getByText("1 person was erased, and will not be in the job.").waitFor();
+  await page.getByText("Their numbers").last().click();
+  expect(await textOf(page, "[aria-label='Who was erased']")).toBe("+15551000002");
   const facts = await textOf(page, "[aria-labelledby='calls-title'] dl");
   for (const words of [
     "Mon, Tue, Wed, Thu, Fri: 08:00 to 18:00",
@@ -277,12 +283,15 @@ test("a review says who is never called and what was set, and what comes of it b
     startWithin: { seconds: 30n },
     pauseWhen: { window: 100, share: 0.3, outcomes: [Outcome.CARRIER_ERROR, Outcome.FAILED] },
     labels: { team: "north" },
-    counts: { total: 1_500 },
+    counts: { total: 1_499 },
   });
+  await page
+    .getByText("1,499 contacts added. 1 contact was not accepted: 1 is of a person who was erased.")
+    .waitFor();
   expect(job.endAt && timestampDate(job.endAt).toISOString()).toBe("2036-01-01T11:00:00.000Z");
 
-  // When the calls would begin and end is said for now, and for a time that is picked.
-  await page.getByText("1,500 people will be called, at most 50 calls at once.").waitFor();
+  // When the calls would begin and end is said for now, and for a time that is picked; one person is on the list.
+  await page.getByText("1,498 people will be called, at most 50 calls at once.").waitFor();
   await page.getByText("The last call begins about").waitFor();
   await page.getByLabel("At a time").check();
   await page.getByLabel("Date").fill("2035-03-03");

@@ -241,16 +241,65 @@ test("a file is read step by step: its country, its titles, its columns, and ano
   expect(complaints).toEqual([]);
 });
 
-test("of jobs that change all the time a page is told once for all, the last word on each", async () => {
-  await using opened = await open(`${url}#none`);
+test("a review tells who is on the list of the never called from who was erased, as far as it was looked up", async () => {
+  await using opened = await open(`${url}#review`);
   const { page, complaints } = opened;
-  const words = Array.from({ length: 1_000 }, (_, i) => ({ id: i % 2 === 0 ? "a" : "b", name: `word ${i}` }));
-  const { kinds, names } = await page.evaluate<{ kinds: string[]; names: string[] }>(
-    `stage.hear(${JSON.stringify(words)})`,
+  const said = async () => (await page.getByRole("status").allInnerTexts()).join(" ").replaceAll(/\s+/g, " ");
+  const know = async (known: object) => await page.evaluate(`stage.outside(${JSON.stringify(known)})`);
+  await page.getByRole("progressbar", { name: "Looked up" }).waitFor();
+
+  await know({ asked: 2_000, isDone: true });
+  await page.getByText("Nobody is on the list of those who are never called.").waitFor();
+  expect(await said()).not.toContain("erased");
+
+  await know({ asked: 2_000, isDone: true, erased: ["+15551000000"] });
+  await page.getByText("1 person was erased, and will not be in the job.").waitFor();
+  await page.getByText("Nobody is on the list of those who are never called.").waitFor();
+  await isClean(page);
+
+  const listed = ["+15551000001", "+15551000002"];
+  await know({ asked: 1_000, isDone: true, listed, erased: ["+15551000000", "+15551000003"] });
+  await page
+    .getByText("2 of the first 1,000 people are on the list of those who are never called, and will not be.")
+    .waitFor();
+  await page.getByText("2 of the first 1,000 people were erased, and will not be in the job.").waitFor();
+  for (const summary of await page.getByText("Their numbers").all()) await summary.click();
+  expect((await page.getByRole("region", { name: "Who is never called" }).innerText()).split("\n")).toEqual(
+    listed,
   );
-  expect(kinds).toEqual(["heard", "jobs"]);
-  expect(names).toHaveLength(2);
-  expect(names[0]).toContain("word 998");
-  expect(names[1]).toContain("word 999");
+  expect(await page.getByRole("region", { name: "Who was erased" }).innerText()).not.toContain(listed[0]);
+  await isClean(page);
+  expect(complaints).toEqual([]);
+});
+
+test("of jobs that change all the time a page is told at once, then once a second, the last word on each", async () => {
+  await using opened = await open("about:blank");
+  const { page, complaints } = opened;
+  await page.clock.install();
+  await page.goto(`${url}#none`);
+  await page.clock.pauseAt((await page.evaluate<number>("Date.now()")) + 1_000);
+  const say = async (names: readonly string[]) =>
+    await page.evaluate(`stage.say(${JSON.stringify(names.map((name) => [name[0], name]))})`);
+  await page.evaluate("stage.followJobs()");
+  await page.clock.runFor(100);
+  await say(Array.from({ length: 1_000 }, (_, i) => `${i % 2 === 0 ? "a" : "b"}${i}`));
+  expect(await toldTo(page)).toEqual([["heard"]]);
+  await page.clock.runFor(1);
+  const first = [["heard"], ["jobs", "a998", "b999"]];
+  expect(await toldTo(page)).toEqual(first);
+
+  await say(["a1000"]);
+  await page.clock.runFor(500);
+  await say(["a1001"]);
+  await page.clock.runFor(450);
+  expect(await toldTo(page)).toEqual(first);
+  await page.clock.runFor(100);
+  expect(await toldTo(page)).toEqual([...first, ["jobs", "a1001"]]);
+
+  // After a while in which nothing was said the next word is told at once.
+  await page.clock.runFor(5_000);
+  await say(["b1002"]);
+  await page.clock.runFor(1);
+  expect(await toldTo(page)).toEqual([...first, ["jobs", "a1001"], ["jobs", "b1002"]]);
   expect(complaints).toEqual([]);
 });

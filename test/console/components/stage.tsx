@@ -1,6 +1,6 @@
 // The components that hold logic, each in a scene of its own, built for a browser by the tests: #form shows that of
 // forms. `told` is what a scene was told, in order; `stage` is what a test has the world outside do.
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { signal } from "@preact/signals";
@@ -14,8 +14,13 @@ import {
 } from "../../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ReadStartTimeResponseSchema } from "../../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { type Picked, type Reading, nothingPicked } from "../../../src/console/data/load/use-reading.ts";
-import { type HubEvent, createHub } from "../../../src/console/data/stream/hub.ts";
+import { createHub } from "../../../src/console/data/stream/hub.ts";
 import { FileCard } from "../../../src/console/features/create/file-card.tsx";
+import { NeverCalledSaid } from "../../../src/console/features/create/review/never-called.tsx";
+import {
+  type NeverCalled,
+  nothingAsked,
+} from "../../../src/console/features/create/review/use-never-called.ts";
 import { readyIn, useFile } from "../../../src/console/features/create/use-file.ts";
 import { commandTable } from "../../../src/console/features/job/commands/command-table.ts";
 import { ConfirmDialog } from "../../../src/console/features/job/commands/confirm-dialog.tsx";
@@ -204,22 +209,48 @@ function FileSteps() {
   );
 }
 
-/** Has a stream say many things at once, and answers what a page is told. */
-function hear(words: readonly { id: string; name: string }[]): Promise<unknown> {
-  const { promise, resolve } = Promise.withResolvers<unknown>();
-  const events: HubEvent[] = [];
-  const hub = createHub(async function* open() {
-    for (const { id, name } of words)
-      yield { $typeName: "callsheet.v1.WatchBatchJobsResponse", batchJob: job({ batchJobId: id, name }) };
-    await new Promise(() => {});
+function Review() {
+  const [known, setKnown] = useState(nothingAsked);
+  return (
+    <>
+      <NeverCalledSaid known={known} people={2_000} />
+      <Outside does={(next: Partial<NeverCalled>) => setKnown({ ...nothingAsked, ...next })} />
+    </>
+  );
+}
+
+/** What a stream says; each is called once what was said has been heard. */
+const sayings: { readonly job: BatchJob; readonly heard: () => void }[] = [];
+let wordIsThere = () => {};
+
+async function* stream() {
+  for (;;) {
+    const word = sayings.shift();
+    if (word === undefined) {
+      await new Promise<void>((resolve) => (wordIsThere = resolve));
+    } else {
+      yield { $typeName: "callsheet.v1.WatchBatchJobsResponse" as const, batchJob: word.job };
+      word.heard();
+    }
+  }
+}
+
+/** Has a page follow two jobs over a stream, and tells what it is told of them. */
+function followJobs(): void {
+  createHub(stream).watch({}, ["a", "b"], (event) => {
+    if (event.kind !== "jobs") return tell(event.kind);
+    tell("jobs", ...event.jobs.map(({ bytes }) => fromBinary(BatchJobSchema, bytes).name));
   });
-  hub.watch({}, [...new Set(words.map(({ id }) => id))], (event) => {
-    events.push(event);
-    if (event.kind !== "jobs") return;
-    const names = event.jobs.map(({ bytes }) => new TextDecoder().decode(bytes));
-    resolve({ kinds: events.map(({ kind }) => kind), names });
-  });
-  return promise;
+}
+
+/** Says these names of jobs one after the other; resolves once they are heard. */
+async function say(names: readonly (readonly [batchJobId: string, name: string])[]): Promise<void> {
+  const heard = names.map(
+    ([batchJobId, name]) =>
+      new Promise<void>((resolve) => sayings.push({ job: job({ batchJobId, name }), heard: resolve })),
+  );
+  wordIsThere();
+  await Promise.all(heard);
 }
 
 const scenes: Readonly<Record<string, ComponentType>> = {
@@ -229,6 +260,7 @@ const scenes: Readonly<Record<string, ComponentType>> = {
   commands: Commands,
   picker: Picker,
   file: FileSteps,
+  review: Review,
 };
 
 Object.assign(globalThis, {
@@ -240,7 +272,8 @@ Object.assign(globalThis, {
     outside: (what: unknown) => (outside as (what: unknown) => void)(what),
     change: () =>
       (outside as (changes: Partial<BatchJob>) => void)({ revision: 2n, status: BatchJobStatus.RUNNING }),
-    hear,
+    followJobs,
+    say,
   },
 });
 

@@ -5,6 +5,8 @@ import type { Refusal } from "../service/refusal.ts";
 export type Added = {
   readonly acceptedCount: number;
   readonly rejectedContactsCount: number;
+  /** The first of them. */
+  readonly rejectedContacts: readonly { readonly reason: string }[];
   /** Under which it keeps the rows that it rejected. */
   readonly importId: string;
 };

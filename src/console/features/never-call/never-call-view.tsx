@@ -52,8 +52,8 @@ export function NeverCallView() {
     <>
       <Heading title="Never call" />
       <p class="quiet">
-        Nobody on this list is called, in any job, from the moment that they are on it. Who is found on it
-        ends as “Suppressed”.
+        Nobody on this list is called, in any job, from the moment that they are on it. A job that has them
+        shows them as “Never-call list”.
       </p>
       <div class="halves">
         <Look />
@@ -124,7 +124,9 @@ function Add() {
     setText(answer.rejected.map(({ index }) => phones[index] ?? "").join("\n"));
     await reload();
     const already =
-      answer.alreadyCount > 0 ? ` ${counted(answer.alreadyCount, "phone")} were on it already.` : "";
+      answer.alreadyCount > 0
+        ? ` ${counted(answer.alreadyCount, "phone was", "phones were")} on it already.`
+        : "";
     const rejected = bad === "" ? "" : ` Not phone numbers: ${bad}.`;
     return `${counted(answer.addedCount, "phone")} added.${already}${rejected}`;
   }

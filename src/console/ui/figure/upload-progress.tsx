@@ -1,6 +1,6 @@
-import type { Upload } from "../../data/upload/upload-list.ts";
+import type { Added, Upload } from "../../data/upload/upload-list.ts";
 import { stopUpload } from "../../data/upload/uploads.ts";
-import { counted } from "../format/numbers.ts";
+import { count, counted } from "../format/numbers.ts";
 import { PlainProgress } from "./progress.tsx";
 
 /** How far an upload is that has not come to its end, in words and as a bar. */
@@ -30,6 +30,23 @@ export function UploadProgress({ upload }: { upload: Upload }) {
   );
 }
 
+/** Why a contact is not accepted that the page has judged to be one; the service alone knows. */
+const reasons: ReadonlyMap<string, readonly [one: string, many: string]> = new Map([
+  ["REJECTION_REASON_DUPLICATE_PHONE", ["is in the job already", "are in the job already"]],
+  ["REJECTION_REASON_ERASED_PHONE", ["is of a person who was erased", "are of people who were erased"]],
+]);
+const otherReason = ["breaks another rule", "break another rule"] as const;
+
+function whyNot({ rejectedContactsCount: all, rejectedContacts: first }: Added): string {
+  if (all === 0) return "";
+  const ofEach = Map.groupBy(first, ({ reason }) => reasons.get(reason) ?? otherReason);
+  const parts = [...ofEach].map(
+    ([[one, many], { length }]) => `${count(length)} ${length === 1 ? one : many}`,
+  );
+  const of = first.length < all ? `of the first ${count(first.length)} ` : "";
+  return `${counted(all, "contact was", "contacts were")} not accepted: ${of}${parts.join(", ")}. `;
+}
+
 /** What became of an upload, and how good that is. */
 export function endOf({ state, jobName }: Upload): { tone: "good" | "warning" | "bad"; sentence: string } {
   if (state.kind === "stopped") {
@@ -42,15 +59,11 @@ export function endOf({ state, jobName }: Upload): { tone: "good" | "warning" | 
     return { tone: "bad", sentence: `Nothing was added to “${jobName}”. ${state.refusal.message}` };
   }
   if (state.kind !== "done") return { tone: "good", sentence: "" };
-  const { acceptedCount, rejectedContactsCount: rejected } = state.added;
-  const left =
-    rejected === 0
-      ? ""
-      : ` ${counted(rejected, "contact was", "contacts were")} not accepted; most likely ${rejected === 1 ? "it is" : "they are"} in the job already.`;
+  const { acceptedCount } = state.added;
   const said = state.said === "" ? "" : `${state.said}.`;
   const then = state.refusal === undefined ? said : `But: ${state.refusal.message}`;
   return {
     tone: acceptedCount === 0 || state.refusal !== undefined ? "warning" : "good",
-    sentence: `${counted(acceptedCount, "contact")} added.${left} ${then}`.trim(),
+    sentence: `${counted(acceptedCount, "contact")} added. ${whyNot(state.added)}${then}`.trim(),
   };
 }

@@ -1,3 +1,4 @@
+import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import type { PlanBatchJobResponse } from "../../../gen/callsheet/v1/plan_pb.ts";
 import { counted } from "./numbers.ts";
 import { dateOf, dayAndTime, duration, viewerZone } from "./times.ts";
@@ -5,13 +6,22 @@ import { dateOf, dayAndTime, duration, viewerZone } from "./times.ts";
 /** A few minutes before a call may begin are none to speak of. */
 const soonMs = 60_000;
 
-/** What the plan comes to, in sentences; times are this computer's. */
-export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number): string[] {
+/** A plan goes no further, even if its job does. */
+const longestMs = 400 * 86_400_000;
+
+/** How many of those who are open nobody will call; none that are known of without a plan. */
+export const neverCalledIn = (plan: PlanBatchJobResponse | undefined): number =>
+  plan === undefined ? 0 : plan.contactsNeverCalled + plan.contactsSuppressed;
+
+/** What the plan of a job comes to, in sentences; times are this computer's. */
+export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number, job: BatchJob): string[] {
   const start = dateOf(plan.startTime);
   const last = dateOf(plan.lastCallAt);
   const opens = plan.zoneSets.flatMap(({ opensAt }) => dateOf(opensAt)?.getTime() ?? []);
   const firstMs = Math.min(...opens);
   const { contactsNeverCalled: never, contactsSuppressed: listed, contactsLeft: left } = plan;
+  const end = dateOf(job.endAt);
+  const isCutOff = end !== undefined && end.getTime() - (start ?? end).getTime() < longestMs;
   const wait = start !== undefined && Number.isFinite(firstMs) ? firstMs - start.getTime() : 0;
   return [
     ...(wait > soonMs
@@ -30,6 +40,10 @@ export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number): st
     ...(listed > 0
       ? [`${counted(listed, "person", "people")} on the list of who is never called will be left out.`]
       : []),
-    ...(left > 0 ? [`${counted(left, "person", "people")} would be left after 400 days.`] : []),
+    ...(left > 0
+      ? [
+          `${counted(left, "person", "people")} would be left ${isCutOff ? `when the job ends, ${dayAndTime(end, viewerZone)}` : "after 400 days"}.`,
+        ]
+      : []),
   ];
 }

@@ -46,8 +46,8 @@ export const endings: readonly Ending[] = [
   },
   { key: "failed", status: ContactStatus.FAILED, outcome: Outcome.FAILED, word: "Failed" },
   { key: "unknown", status: ContactStatus.UNKNOWN, outcome: Outcome.UNKNOWN, word: "Unknown" },
-  { key: "suppressed", status: ContactStatus.SUPPRESSED, word: "Suppressed" },
-  { key: "expired", status: ContactStatus.EXPIRED, word: "Expired" },
+  { key: "suppressed", status: ContactStatus.SUPPRESSED, word: "Never-call list" },
+  { key: "expired", status: ContactStatus.EXPIRED, word: "Job ended first" },
   { key: "cancelled", status: ContactStatus.CANCELLED, word: "Cancelled" },
 ];
 

@@ -3,17 +3,14 @@ import { counted } from "../../../ui/format/numbers.ts";
 import { dayAndTime, viewerZone } from "../../../ui/format/times.ts";
 import { outcomeWords } from "../../../ui/format/words.ts";
 import { weekdays } from "../../../ui/settings/hours.tsx";
-import { Notice } from "../../../ui/page/notice.tsx";
-import { PlainProgress } from "../../../ui/figure/progress.tsx";
 import type { Settings } from "../../../ui/settings/settings.ts";
 import look from "../../../ui/figure/facts.module.css";
 import type { Check } from "../file/check.ts";
 import type { ChosenFile } from "../file/chosen-file.ts";
 import { Tallies, leftOut } from "../file-review.tsx";
 import card from "../file-card.module.css";
-import preview from "../preview.module.css";
-import css from "./review.module.css";
-import { type NeverCalled, useNeverCalled } from "./use-never-called.ts";
+import { NeverCalledSaid } from "./never-called.tsx";
+import { useNeverCalled } from "./use-never-called.ts";
 
 /** What a new job comes to, before anything of it is sent. */
 export const Review = (props: { file: ChosenFile; check: Check; settings: Settings }) => (
@@ -36,51 +33,6 @@ function People({ file, check }: { file: ChosenFile; check: Check }) {
       {left > 0 && <p class="quiet">{counted(left, "row")} will not be sent.</p>}
       <NeverCalledSaid known={neverCalled} people={check.accepted} />
     </section>
-  );
-}
-
-const shownPhones = 100;
-
-function NeverCalledSaid({ known, people }: { known: NeverCalled; people: number }) {
-  const { asked, found, isDone, refusal } = known;
-  if (refusal !== undefined) {
-    return (
-      <Notice tone="warning">Whether somebody must never be called is not known: {refusal.message}</Notice>
-    );
-  }
-  if (!isDone) {
-    return (
-      <div role="status" class="stack">
-        <p class="quiet">Looking for them on the list of those who are never called …</p>
-        <PlainProgress label="Looked up" value={asked} max={Math.max(1, people)} />
-      </div>
-    );
-  }
-  const whom = asked < people ? ` of the first ${counted(asked, "person", "people")}` : "";
-  if (found.length === 0)
-    return <p role="status">Nobody{whom} is on the list of those who are never called.</p>;
-  return (
-    <div role="status" class="stack">
-      <Notice tone="warning">
-        {counted(found.length, "person", "people")}
-        {whom} {found.length === 1 ? "is" : "are"} on the list of those who are never called, and will not be.
-      </Notice>
-      <details>
-        <summary>Their numbers{found.length > shownPhones ? `, the first ${shownPhones}` : ""}</summary>
-        <div
-          class={`${preview.scroll} ${preview.short}`}
-          role="region"
-          aria-label="Who is never called"
-          tabIndex={0}
-        >
-          <ul class={css.numbers}>
-            {found.slice(0, shownPhones).map((phone) => (
-              <li key={phone}>{phone}</li>
-            ))}
-          </ul>
-        </div>
-      </details>
-    </div>
   );
 }
 

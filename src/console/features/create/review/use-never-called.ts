@@ -12,18 +12,21 @@ const phonesAtOnce = 1_000;
 const mostCalls = 100;
 const tries = 4;
 
-/** Who of a file is on the list of those who are never called. */
+/** Who of a file is never called. */
 export type NeverCalled = {
   /** How many were looked up so far. */
   readonly asked: number;
-  readonly found: readonly string[];
+  /** Who is on the list of those who are never called: a contact of the job, and left out of its calls. */
+  readonly listed: readonly string[];
+  /** Whose data was erased: the service takes no contact with their phone. */
+  readonly erased: readonly string[];
   readonly isDone: boolean;
   readonly refusal?: Refusal;
 };
 
-const nothingAsked: NeverCalled = { asked: 0, found: [], isDone: false };
+export const nothingAsked: NeverCalled = { asked: 0, listed: [], erased: [], isDone: false };
 
-/** Looks up the people of a file on that list, piece by piece: all of them, or the first hundred thousand. */
+/** Looks the people of a file up, piece by piece: all of them, or the first hundred thousand. */
 export function useNeverCalled(file: ChosenFile, people: number): NeverCalled {
   const [known, setKnown] = useState(nothingAsked);
   useEffect(() => {
@@ -32,17 +35,18 @@ export function useNeverCalled(file: ChosenFile, people: number): NeverCalled {
     const most = Math.min(people, phonesAtOnce * mostCalls);
 
     async function lookUp(): Promise<void> {
-      const found: string[] = [];
+      const listed: string[] = [];
+      const erased: string[] = [];
       for (let from = 0; from < most; from += phonesAtOnce) {
         const phones = [...(await file.phones(from, Math.min(from + phonesAtOnce, most)))];
         const answer = await insist(() => suppression.checkSuppressedPhones({ phones }, { signal }), {
           tries,
           signal,
         });
-        found.push(...answer.suppressedPhones.map(({ phone }) => phone));
+        for (const { phone, isErased } of answer.suppressedPhones) (isErased ? erased : listed).push(phone);
         const asked = from + phones.length;
         if (signal.aborted) return;
-        setKnown({ asked, found: [...found], isDone: asked >= most });
+        setKnown({ asked, listed: [...listed], erased: [...erased], isDone: asked >= most });
       }
     }
 

@@ -21,8 +21,8 @@ export type CommandRow = {
     readonly title: string;
     readonly yes: string;
     readonly no: string;
-    /** What will happen, in the job's own figures. */
-    readonly sentences: (job: BatchJob) => string[];
+    /** What will happen, in the job's own figures; `toCall` are those who are open, without who is never called. */
+    readonly sentences: (job: BatchJob, toCall: number) => string[];
     /** Whether the plan of the run is shown, too. */
     readonly hasPlan?: boolean;
   };
@@ -30,7 +30,7 @@ export type CommandRow = {
   readonly isEnd?: boolean;
 };
 
-const openOf = ({ counts }: BatchJob): number => (counts?.pending ?? 0) + (counts?.waitingRetry ?? 0);
+export const openOf = ({ counts }: BatchJob): number => (counts?.pending ?? 0) + (counts?.waitingRetry ?? 0);
 
 const people = (count: number): string => counted(count, "person", "people");
 
@@ -67,7 +67,7 @@ export const commandTable: readonly CommandRow[] = [
       title: "Start this job now?",
       yes: "Start the calls",
       no: "Not now",
-      sentences: (job) => [`${people(openOf(job))} will be called, ${limitOf(job)}.`, ...insteadOf(job)],
+      sentences: (job, toCall) => [`${people(toCall)} will be called, ${limitOf(job)}.`, ...insteadOf(job)],
       hasPlan: true,
     },
   },
@@ -81,10 +81,10 @@ export const commandTable: readonly CommandRow[] = [
       title: "Resume this job?",
       yes: "Go on with the calls",
       no: "Leave it paused",
-      sentences: (job) => [
+      sentences: (job, toCall) => [
         openOf(job) === 0
           ? "Nobody is left to be called: the job ends by this."
-          : `${people(openOf(job))} ${openOf(job) === 1 ? "is" : "are"} left to be called, ${limitOf(job)}.`,
+          : `${people(toCall)} ${toCall === 1 ? "is" : "are"} left to be called, ${limitOf(job)}.`,
       ],
       hasPlan: true,
     },

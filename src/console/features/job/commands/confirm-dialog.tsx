@@ -1,13 +1,35 @@
 import type { BatchJob, BatchJobCommand } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
 import { Dialog } from "../../../ui/form/dialog.tsx";
-import type { CommandRow } from "./command-table.ts";
+import { usePlan, usualCallSeconds } from "../../../data/load/use-plan.ts";
+import { neverCalledIn } from "../../../ui/format/plan-words.ts";
+import { type CommandRow, openOf } from "./command-table.ts";
 import css from "../job.module.css";
 import { PlanSentences } from "../overview/plan.tsx";
 import { useSeen } from "./seen.tsx";
 
+type Ask = NonNullable<CommandRow["ask"]>;
+
+const Sentences = ({ of }: { of: readonly string[] }) => (
+  <>
+    {of.map((sentence) => (
+      <li key={sentence}>{sentence}</li>
+    ))}
+  </>
+);
+
+function WithPlan({ ask, job }: { ask: Ask; job: BatchJob }) {
+  const plan = usePlan(job, { callSeconds: usualCallSeconds, from: "now" });
+  return (
+    <>
+      <Sentences of={ask.sentences(job, openOf(job) - neverCalledIn(plan))} />
+      <PlanSentences plan={plan} job={job} />
+    </>
+  );
+}
+
 /** Asks once, and says what will happen. */
 export function ConfirmDialog(props: {
-  ask: NonNullable<CommandRow["ask"]>;
+  ask: Ask;
   command: BatchJobCommand;
   look: CommandRow["look"];
   job: BatchJob;
@@ -26,10 +48,11 @@ export function ConfirmDialog(props: {
         <strong>{job.name}</strong>
       </p>
       <ul class={css.whatHappens}>
-        {ask.sentences(job).map((sentence) => (
-          <li key={sentence}>{sentence}</li>
-        ))}
-        {ask.hasPlan === true && <PlanSentences job={job} />}
+        {ask.hasPlan === true ? (
+          <WithPlan ask={ask} job={job} />
+        ) : (
+          <Sentences of={ask.sentences(job, openOf(job))} />
+        )}
       </ul>
       {notice}
       {!isAllowed && <p class="problem">The service no longer allows this.</p>}

@@ -28,7 +28,7 @@ export function Figures(props: { job: BatchJob; perMinute: number | undefined })
         <Figure name="Waiting to retry" value={count(counts.waitingRetry)} />
         <Figure name="Not called yet" value={count(counts.pending)} />
         {counts.cancelled > 0 && <Figure name="Cancelled" value={count(counts.cancelled)} />}
-        {counts.expired > 0 && <Figure name="Expired" value={count(counts.expired)} />}
+        {counts.expired > 0 && <Figure name="Job ended first" value={count(counts.expired)} />}
         {props.perMinute !== undefined && (
           <Figure name="Calls a minute" value={count(Math.round(props.perMinute))} detail="ended" />
         )}

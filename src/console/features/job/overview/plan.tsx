@@ -10,12 +10,11 @@ import { usePlan, usualCallSeconds } from "../../../data/load/use-plan.ts";
 import css from "./plan.module.css";
 
 /** The plan as part of what a command will do. */
-export function PlanSentences({ job }: { job: BatchJob }) {
-  const plan = usePlan(job, { callSeconds: usualCallSeconds, from: "now" });
+export function PlanSentences({ plan, job }: { plan: PlanBatchJobResponse | undefined; job: BatchJob }) {
   if (plan === undefined) return <li class="quiet">About how long that takes is being reckoned …</li>;
   return (
     <>
-      {sentencesOf(plan, usualCallSeconds).map((sentence) => (
+      {sentencesOf(plan, usualCallSeconds, job).map((sentence) => (
         <li key={sentence}>{sentence}</li>
       ))}
     </>
@@ -44,15 +43,16 @@ export function PlanCard({ job }: { job: BatchJob }) {
           ))}
         </select>
       </Field>
-      {plan === undefined ? <Loading what="the plan" /> : <Planned plan={plan} callSeconds={callSeconds} />}
+      {plan === undefined ? <Loading what="the plan" /> : <Planned {...{ plan, callSeconds, job }} />}
     </section>
   );
 }
 
 const shownHours = 48;
 
-function Planned({ plan, callSeconds }: { plan: PlanBatchJobResponse; callSeconds: number }) {
-  const sentences = sentencesOf(plan, callSeconds);
+function Planned(props: { plan: PlanBatchJobResponse; callSeconds: number; job: BatchJob }) {
+  const { plan } = props;
+  const sentences = sentencesOf(plan, props.callSeconds, props.job);
   if (sentences.length === 0) return <p class="quiet">Nobody is left to be called.</p>;
   const hours = plan.hours.slice(0, shownHours);
   const most = Math.max(1, ...hours.map(({ calls }) => calls));

@@ -7,7 +7,7 @@ import { network } from "./network.ts";
 import { callingHours } from "./hours.ts";
 import { shares } from "./shares.ts";
 import { endings } from "./ends.ts";
-import { consoleSessions } from "./console.ts";
+import { consolePace, consoleSessions } from "./console.ts";
 import { suppression } from "./suppression.ts";
 import { deliveries } from "./deliveries.ts";
 import { webhooks } from "./webhooks.ts";
@@ -1961,6 +1961,7 @@ export const mutants: readonly Mutant[] = [
   ...network,
   ...floods,
   ...consoleSessions,
+  ...consolePace,
   ...listsOfPeople,
   ...moves,
   ...reads,

@@ -42,7 +42,7 @@ const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, 
 async function copyTree(stack: AsyncDisposableStack): Promise<string> {
   const copy = await mkdtemp(join(tmpdir(), "callsheet-mutant-"));
   stack.defer(() => rm(copy, { recursive: true, force: true }));
-  for (const name of ["src", "test", "package.json", "vitest.config.ts"]) {
+  for (const name of ["src", "test", "package.json", "tsconfig.json", "vitest.config.ts"]) {
     await cp(join(root, name), join(copy, name), { recursive: true });
   }
   // Where Redis is unpacked, if it is not installed.

@@ -10,7 +10,7 @@ import { StartTime } from "../../ui/figure/start-time.tsx";
 import { type ListAddress, addressOf, firstPage } from "./address.ts";
 import { labelWords, withLabel } from "./filters.tsx";
 import css from "./jobs.module.css";
-import type { Row } from "./live-page.ts";
+import type { Row } from "./rows.ts";
 import { type Selection, isSelected, toggle } from "./selection.ts";
 
 const counter = (title: string, countOf: (counts: ContactCounts) => number): Column<Row> => ({

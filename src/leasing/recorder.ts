@@ -125,9 +125,11 @@ export function createRecorder(deps: {
     for (const { id } of paused) {
       logger.warn({ batchJobId: id }, "batch job paused itself: too many of its last attempts ended badly");
     }
-    for (const { id, revision, zoneSets } of [...finished, ...paused]) {
-      await contactList.unlink({ id, organizationId, zoneSets }, revision);
-    }
+    await Promise.all(
+      [...finished, ...paused].map(({ id, revision, zoneSets }) =>
+        contactList.unlink({ id, organizationId, zoneSets }, revision),
+      ),
+    );
   }
 
   /** Ends live leases; answers what each contact is now, undefined for a lease that was not live. */

@@ -8,6 +8,8 @@ const silenceMs = 4_000;
  * Gives up commands that Redis does not answer in a second, and after four more without a word the connection. It is
  * time that this process has lived through: the client's own limits (`commandTimeout`, `socketTimeout`) end a command
  * whose answer has come and is not read yet, because the process stood still.
+ *
+ * Commands that are sent in one turn of the event loop leave in one write.
  */
 export function makePatient(redis: Redis): Redis {
   delete redis.options.commandTimeout;
@@ -28,12 +30,25 @@ export function makePatient(redis: Redis): Redis {
     stream.once("data", heard).once("close", heard);
   }
 
+  let corked: Redis["stream"] | undefined;
+  function cork(): void {
+    const { stream } = redis;
+    if (stream === undefined || corked === stream) return;
+    corked = stream;
+    stream.cork();
+    process.nextTick(() => {
+      corked = undefined;
+      stream.uncork();
+    });
+  }
+
   redis.sendCommand = (command, stream) => {
     const callOff = afterPatience(answerMs, () => {
       command.reject(new Error("Command timed out"));
       awaitWord();
     });
     command.promise.then(callOff, callOff);
+    cork();
     return send(command, stream);
   };
   return redis;

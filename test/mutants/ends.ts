@@ -56,8 +56,8 @@ export const endings: Mutant[] = [
   {
     guard: "a call that is completed after the end of its job completes it",
     file: "src/postgres/functions/end_leases.sql",
-    text: "elsif found_job.failure_reason = 'no_call_completed' and found_job.completed_contacts > 0 then",
-    instead: "elsif false then",
+    text: "        when b.failure_reason = 'no_call_completed' and c.completed > 0 then 'completed'\n",
+    instead: "",
     test,
     title: "of a running job leaves calls in progress alone, and nothing of it on the list",
   },

@@ -1346,7 +1346,7 @@ const leasing: Mutant[] = [
   {
     guard: "a job ends with its last open contact, and not before",
     file: endLeases,
-    text: "and found_job.pending_contacts + found_job.waiting_retry_contacts + found_job.dialing_contacts = 0",
+    text: "\n          and b.waiting_retry_contacts + c.waiting_retry + b.dialing_contacts - c.ended = 0",
     instead: "",
     test: "test/leasing/in-hand.test.ts",
     title: "does not come while a contact waits for a retry",

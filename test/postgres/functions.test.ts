@@ -21,8 +21,10 @@ const read = (file: string): string => readFileSync(join(directory, file), "utf8
 const files = readdirSync(directory).filter((file) => file.endsWith(".sql"));
 /** Those that planners put where they are called, and so have no plan of their own. */
 const putInPlace: Record<string, { given: string; table: string; left: string }> = {
+  "contact_counts.sql": { given: "(batch_jobs)", table: "batch_jobs", left: "jsonb_build_object" },
   "contact_line.sql": { given: "(contacts, 3)", table: "contact_blocks", left: "split_part" },
   "contact_phone.sql": { given: "(contacts)", table: "contact_blocks", left: "split_part" },
+  "ending_data.sql": { given: "(batch_jobs)", table: "batch_jobs", left: "jsonb_strip_nulls" },
   "job_state.sql": { given: "(batch_jobs, 7)", table: "batch_jobs", left: "json_build_object" },
 };
 const names = Object.values(functions)

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { Client } from "pg";
 import { expect, test } from "vitest";
 import type { Trx } from "../../src/postgres/jobs/batch-jobs.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
+import { openDatabase, openPool, overPool } from "../../src/postgres/connections/database.ts";
 import { endLeases } from "../../src/postgres/leasing/lease-ends.ts";
 import { extendLeases, openLeases, takeOverLeases } from "../../src/postgres/leasing/leases.ts";
 import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
@@ -104,6 +104,61 @@ test("leasing, taking over, extending and reporting touch no more rows than they
     "leases",
     "organizations",
   ]);
+});
+
+type Node = { "Actual Rows"?: number; "Actual Loops"?: number; Plans?: Node[] };
+
+/** How many rows a step of a statement has gone through at most, of it and of all that it consists of. */
+const mostRows = (node: Node): number =>
+  Math.max((node["Actual Rows"] ?? 0) * (node["Actual Loops"] ?? 0), ...(node.Plans ?? []).map(mostRows));
+
+test("leasing, reporting or suppressing a contact of each of many jobs goes through few rows for each, not through all", async () => {
+  await using parts = await freshParts();
+  await using stack = new AsyncDisposableStack();
+  const plans: Node[] = [];
+  const pool = openPool({ url: parts.databaseUrl, size: 1 });
+  pool.on("connect", (client) => {
+    client.on("notice", ({ message = "" }) =>
+      plans.push(JSON.parse(message.slice(message.indexOf("{"))).Plan),
+    );
+  });
+  const db = overPool(pool);
+  stack.defer(() => db.destroy());
+  const { organizationId } = parts.caller;
+  const count = 300;
+  await db.updateTable("organizations").set({ lease_limit: count }).execute();
+  const makeOffers = async () =>
+    (await makeJobs(parts, count, { status: "running", contacts: 1 })).map(({ id }) => offerOf(id, [1]));
+  const [offers, suppressed] = [await makeOffers(), await makeOffers()];
+  await sql`load 'auto_explain'`.execute(db);
+  const settings = {
+    log_analyze: "on",
+    log_nested_statements: "on",
+    log_format: "json",
+    log_level: "notice",
+  };
+  for (const [name, value] of Object.entries({ ...settings, log_timing: "off", log_min_duration: "0" })) {
+    await sql`select set_config(${`auto_explain.${name}`}, ${value}, false)`.execute(db);
+  }
+
+  plans.length = 0;
+  const taker = { workerId: "worker-1", requestId: "", ticket: 0, most: count, durationMs: 60_000 };
+  const { leases } = await openLeases(db, organizationId, offers, [taker]);
+  expect(leases[0]).toHaveLength(count);
+  const endings = (leases[0] ?? []).map((lease) => ({
+    ...lease,
+    outcome: "completed" as const,
+    details: undefined,
+  }));
+  expect((await endLeases(db, organizationId, endings, { onlyExpired: false })).finished).toHaveLength(count);
+  const phones = sql`insert into suppressed_phones (organization_id, phone, added_at, reason)`;
+  await sql`${phones} values (${organizationId}, 14155000000, now(), 'asked not to be called')`.execute(
+    parts.db,
+  );
+  const ended = (await openLeases(db, organizationId, suppressed, [taker])).suppressed;
+  expect(ended.filter(({ finalRevision }) => finalRevision === 2)).toHaveLength(count);
+  expect(plans.length).toBeGreaterThan(4);
+  expect(plans.map(mostRows).filter((rows) => rows > 10 * count)).toEqual([]);
 });
 
 /** Of tables that have several indexes in which an organization comes first: what a row is looked up by. */

@@ -122,7 +122,7 @@ describe("the function", () => {
     contactPhone: _phone,
     contactCounts: _counts,
     jobState: _state,
-    noteEnding: _ending,
+    endingData: _ending,
     ...owned
   } = functions;
   test.each(Object.values(owned).map(({ name }) => name))("%s takes the organization first", async (name) => {

@@ -9,24 +9,18 @@
 -- Repeated
 --   it answers the same.
 -- Form
---   Like the counts themselves, each is written out.
+--   Like the counts themselves, each is written out. An expression of the statement that it stands in.
 create function contact_counts(
   job batch_jobs
 )
 returns jsonb
-language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
+language sql stable parallel safe
 as $$
-begin
-  return jsonb_build_object(
+  select jsonb_build_object(
     'total', job.total_contacts, 'pending', job.pending_contacts, 'dialing', job.dialing_contacts,
     'waiting_retry', job.waiting_retry_contacts, 'completed', job.completed_contacts,
     'no_answer', job.no_answer_contacts, 'busy', job.busy_contacts, 'timeout', job.timeout_contacts,
     'voicemail', job.voicemail_contacts, 'blocked', job.blocked_contacts,
     'invalid_number', job.invalid_number_contacts, 'carrier_error', job.carrier_error_contacts,
-    'failed', job.failed_contacts, 'unknown', job.unknown_contacts, 'suppressed', job.suppressed_contacts);
-end $$;
+    'failed', job.failed_contacts, 'unknown', job.unknown_contacts, 'suppressed', job.suppressed_contacts)
+$$;

@@ -23,8 +23,8 @@
 --   it changes nothing: what it has ended is not live any more, and is among the places.
 -- Form
 --   One call is one round trip and one commit, so that nobody computes while the organization's row is locked. The
---   locks are statements of their own: those after them see what was committed before. Whether a job has ended is
---   asked after the counts were written, for a statement does not see its own writes.
+--   locks are statements of their own: those after them see what was committed before. All else is one statement,
+--   but for jobs that may pause themselves: a thousand jobs may end together.
 --   It is planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
 --   empty. So it is written, and set, such that every row can only be found through its key: by a join from what is
 --   given, and by a lateral look-up. In a join the organization is a column of what is given, and no constant, for
@@ -61,6 +61,7 @@ declare
   seen int;
   bad int;
   is_enough boolean;
+  turn int;
 begin
   perform from organizations o where o.id = organization for no key update;
   select array_agg(b.status in ('running', 'paused') and (b.end_at is null or b.end_at > clock_timestamp())
@@ -120,8 +121,37 @@ begin
       case when not l.is_erased then g.error_code end as error_code,
       case when not l.is_erased then g.failure_reason end as failure_reason,
       case when not l.is_erased then g.provider_call_id end as provider_call_id
+  ), counts as (
+    select organization_id, job_id, job, count(*)::int as ended,
+      (count(*) filter (where next_at is not null))::int as waiting_retry,
+      (count(*) filter (where next_at is null and outcome = 'completed'))::int as completed,
+      (count(*) filter (where next_at is null and outcome = 'no_answer'))::int as no_answer,
+      (count(*) filter (where next_at is null and outcome = 'busy'))::int as busy,
+      (count(*) filter (where next_at is null and outcome = 'timeout'))::int as timeout,
+      (count(*) filter (where next_at is null and outcome = 'voicemail'))::int as voicemail,
+      (count(*) filter (where next_at is null and outcome = 'blocked'))::int as blocked,
+      (count(*) filter (where next_at is null and outcome = 'invalid_number'))::int as invalid_number,
+      (count(*) filter (where next_at is null and outcome = 'carrier_error'))::int as carrier_error,
+      (count(*) filter (where next_at is null and outcome = 'failed'))::int as failed,
+      (count(*) filter (where next_at is null and outcome = 'unknown'))::int as unknown
+    from ended group by organization_id, job_id, job
+  ), moved as materialized (
+    -- A job ends with the last of its contacts. If its end came while calls went on, the first that is completed makes
+    -- a failure of it that is none.
+    select c.*, b.status = 'running' as was_running, case
+        when b.failure_reason = 'no_call_completed' and c.completed > 0 then 'completed'
+        when going_on[c.job] and b.status = 'running' and b.pending_contacts = 0
+          and b.waiting_retry_contacts + c.waiting_retry + b.dialing_contacts - c.ended = 0
+        then case when b.completed_contacts + c.completed > 0 then 'completed' else 'failed' end
+      end as ends_as
+    from counts c
+    cross join lateral (
+      select * from batch_jobs where organization_id = c.organization_id and id = c.job_id limit 1
+    ) as b
   ), numbered as materialized (
-    select take_sequences(organization, count(*)::int) as before from ended having count(*) > 0
+    -- Of the attempts, and then of the jobs that end with them.
+    select take_sequences(organization, (sum(ended) + count(ends_as))::int) as before, sum(ended) as contacts
+    from moved having count(*) > 0
   ), history as (
     insert into attempts (
       organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome,
@@ -136,20 +166,6 @@ begin
     select organization_id, job_id, number, case when zone_set = 0 then next_at else '9999-01-01' end, zone_set,
       case when zone_set > 0 then next_at end
     from ended where next_at is not null
-  ), moved as (
-    select organization_id, job_id, count(*)::int as ended,
-      (count(*) filter (where next_at is not null))::int as waiting_retry,
-      (count(*) filter (where next_at is null and outcome = 'completed'))::int as completed,
-      (count(*) filter (where next_at is null and outcome = 'no_answer'))::int as no_answer,
-      (count(*) filter (where next_at is null and outcome = 'busy'))::int as busy,
-      (count(*) filter (where next_at is null and outcome = 'timeout'))::int as timeout,
-      (count(*) filter (where next_at is null and outcome = 'voicemail'))::int as voicemail,
-      (count(*) filter (where next_at is null and outcome = 'blocked'))::int as blocked,
-      (count(*) filter (where next_at is null and outcome = 'invalid_number'))::int as invalid_number,
-      (count(*) filter (where next_at is null and outcome = 'carrier_error'))::int as carrier_error,
-      (count(*) filter (where next_at is null and outcome = 'failed'))::int as failed,
-      (count(*) filter (where next_at is null and outcome = 'unknown'))::int as unknown
-    from ended group by organization_id, job_id
   ), counted as (
     update batch_jobs b
     set dialing_contacts = b.dialing_contacts - m.ended,
@@ -164,8 +180,25 @@ begin
       invalid_number_contacts = b.invalid_number_contacts + m.invalid_number,
       carrier_error_contacts = b.carrier_error_contacts + m.carrier_error,
       failed_contacts = b.failed_contacts + m.failed,
-      unknown_contacts = b.unknown_contacts + m.unknown
+      unknown_contacts = b.unknown_contacts + m.unknown,
+      status = coalesce(m.ends_as, b.status),
+      failure_reason = case m.ends_as when 'failed' then 'no_call_completed' when 'completed' then null
+        else b.failure_reason end,
+      finished_at = coalesce(b.finished_at, case when m.ends_as is not null then ending end),
+      updated_at = case when m.ends_as is null then b.updated_at else ending end,
+      revision = b.revision + (m.ends_as is not null)::int
     from moved m where b.organization_id = m.organization_id and b.id = m.job_id
+    returning b as state, m.job, m.ends_as, m.was_running
+  ), told as (
+    insert into events (
+      organization_id, sequence, occurred_at, type, actor, request_id, batch_job_id, revision, data)
+    select organization, before + contacts + row_number() over (order by job), ending, 'batch_job.' || ends_as,
+      case when only_expired then 'lease_expiry' else 'worker' end, '', (state).id, (state).revision, ending_data(state)
+    from numbered cross join counted where ends_as is not null
+  ), finished as (
+    select array_agg((state).id order by job) as ids, array_agg((state).revision order by job) as revisions,
+      array_agg((state).zone_sets::int order by job) as sets
+    from counted where ends_as is not null and was_running
   ), summed as (
     update organizations o set dialing = o.dialing - s.ended
     from (select count(*)::int as ended from ended) as s
@@ -174,64 +207,44 @@ begin
     select job, string_agg((outcome = any (string_to_array(pausing[job], ' ')))::int::text, '' order by place) as bits
     from ended where pausing[job] <> '' group by job
   )
-  select (select array_agg(job order by job) from last), (select array_agg(bits order by job) from last), (
+  select (select array_agg(job order by job) from last), (select array_agg(bits order by job) from last),
+    (select ids from finished), (select revisions from finished), (select sets from finished), (
       select array_agg(p.place) from generate_series(1, cardinality(numbers)) as p (place)
       where p.place not in (select place from ended)
     ), array_agg(place), array_agg(extract(epoch from next_at) * 1000)
-  into judged, ends, missed, waiting, waiting_ms
+  into judged, ends, finished_ids, finished_revisions, finished_zone_sets, missed, waiting, waiting_ms
   from ended where next_at is not null;
 
-  for turn in 1 .. cardinality(job_ids) loop
+  -- Judged anew after each attempt with which there is a whole window. Bits are numbered from 0.
+  for turn in select * from unnest(judged) loop
     select * into found_job from batch_jobs where organization_id = organization and id = job_ids[turn];
-    if going_on[turn] and found_job.status = 'running'
-      and found_job.pending_contacts + found_job.waiting_retry_contacts + found_job.dialing_contacts = 0
-    then
-      update batch_jobs
-      set status = case when completed_contacts > 0 then 'completed' else 'failed' end,
-        failure_reason = case when completed_contacts = 0 then 'no_call_completed' end,
-        finished_at = ending, updated_at = ending, revision = revision + 1
-      where organization_id = organization and id = job_ids[turn]
-      returning * into found_job;
-      perform note_ending(found_job, ending, case when only_expired then 'lease_expiry' else 'worker' end);
-      finished_ids := finished_ids || job_ids[turn];
-      finished_revisions := finished_revisions || found_job.revision;
-      finished_zone_sets := finished_zone_sets || found_job.zone_sets::int;
-    elsif found_job.failure_reason = 'no_call_completed' and found_job.completed_contacts > 0 then
-      -- Its end came while this call went on.
-      update batch_jobs
-      set status = 'completed', failure_reason = null, updated_at = ending, revision = revision + 1
-      where organization_id = organization and id = job_ids[turn]
-      returning * into found_job;
-      perform note_ending(found_job, ending, case when only_expired then 'lease_expiry' else 'worker' end);
-    elsif turn = any (judged) then
-      -- Judged anew after each attempt with which there is a whole window. Bits are numbered from 0.
-      most := found_job.pause_when -> 'window';
-      seen := coalesce(length(found_job.recent_outcomes), 0);
-      bad := coalesce(bit_count(found_job.recent_outcomes), 0);
-      recent := coalesce(found_job.recent_outcomes, '') || ends[array_position(judged, turn)]::varbit;
-      is_enough := false;
-      for n in seen + 1 .. length(recent) loop
-        bad := bad + get_bit(recent, n - 1) - case when n > most then get_bit(recent, n - 1 - most) else 0 end;
-        is_enough := n >= most and bad >= (found_job.pause_when -> 'share')::numeric * most;
-        exit when is_enough;
-      end loop;
-      update batch_jobs
-      set recent_outcomes = case when not is_enough then substring(recent from greatest(1, length(recent) - most + 1)) end,
-        status = case when is_enough then 'paused' else status end,
-        pause_reason = case when is_enough then 'pause_when' end,
-        updated_at = case when is_enough then ending else updated_at end,
-        revision = revision + is_enough::int
-      where organization_id = organization and id = job_ids[turn];
-      if is_enough then
-        insert into events (
-          organization_id, sequence, occurred_at, type, actor, request_id, batch_job_id, revision, data)
-        values (organization, take_sequences(organization, 1) + 1, ending, 'batch_job.paused', 'breaker', '',
-          job_ids[turn], found_job.revision + 1,
-          json_build_object('pauseReason', 'pause_when', 'attempts', most, 'ofTheOutcomes', bad));
-        paused_ids := paused_ids || job_ids[turn];
-        paused_revisions := paused_revisions || (found_job.revision + 1);
-        paused_zone_sets := paused_zone_sets || found_job.zone_sets::int;
-      end if;
+    continue when found_job.status <> 'running';
+    most := found_job.pause_when -> 'window';
+    seen := coalesce(length(found_job.recent_outcomes), 0);
+    bad := coalesce(bit_count(found_job.recent_outcomes), 0);
+    recent := coalesce(found_job.recent_outcomes, '') || ends[array_position(judged, turn)]::varbit;
+    is_enough := false;
+    for n in seen + 1 .. length(recent) loop
+      bad := bad + get_bit(recent, n - 1) - case when n > most then get_bit(recent, n - 1 - most) else 0 end;
+      is_enough := n >= most and bad >= (found_job.pause_when -> 'share')::numeric * most;
+      exit when is_enough;
+    end loop;
+    update batch_jobs
+    set recent_outcomes = case when not is_enough then substring(recent from greatest(1, length(recent) - most + 1)) end,
+      status = case when is_enough then 'paused' else status end,
+      pause_reason = case when is_enough then 'pause_when' end,
+      updated_at = case when is_enough then ending else updated_at end,
+      revision = revision + is_enough::int
+    where organization_id = organization and id = job_ids[turn];
+    if is_enough then
+      insert into events (
+        organization_id, sequence, occurred_at, type, actor, request_id, batch_job_id, revision, data)
+      values (organization, take_sequences(organization, 1) + 1, ending, 'batch_job.paused', 'breaker', '',
+        job_ids[turn], found_job.revision + 1,
+        json_build_object('pauseReason', 'pause_when', 'attempts', most, 'ofTheOutcomes', bad));
+      paused_ids := paused_ids || job_ids[turn];
+      paused_revisions := paused_revisions || (found_job.revision + 1);
+      paused_zone_sets := paused_zone_sets || found_job.zone_sets::int;
     end if;
   end loop;
 end $$;

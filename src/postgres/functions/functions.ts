@@ -47,7 +47,7 @@ const takeSequences = read("take_sequences");
 const jobState = read("job_state");
 const contactCounts = read("contact_counts");
 const writeEvents = read("write_events", [takeSequences]);
-const noteEnding = read("note_ending", [takeSequences, contactCounts]);
+const endingData = read("ending_data", [contactCounts]);
 
 /**
  * Read when this file is imported, and like it: our own source, once for each process. One that others call stands
@@ -60,9 +60,9 @@ export const functions = {
   jobState,
   contactCounts,
   writeEvents,
-  noteEnding,
-  openLeases: read("open_leases", [contactLine, contactPhone, takeSequences, noteEnding]),
-  endLeases: read("end_leases", [takeSequences, noteEnding]),
+  endingData,
+  openLeases: read("open_leases", [contactLine, contactPhone, takeSequences, endingData]),
+  endLeases: read("end_leases", [takeSequences, endingData]),
   extendLeases: read("extend_leases"),
   takeOverLeases: read("take_over_leases", [contactLine, contactPhone]),
   lockForCommands: read("lock_for_commands", [jobState]),

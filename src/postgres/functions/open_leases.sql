@@ -6,8 +6,8 @@
 --   job_ids         for each turn, in their order, the job whose contacts it takes; a job has one for each of its sets
 --   sets            and in which set of time zones they are
 --   due_counts      how many due retries to take in each, at most
---   listed_turns    for each number from a list: in which of the turns, from 1
---   listed_numbers  and the number; no number twice for a job
+--   listed_counts   how many numbers from a list each has
+--   listed_numbers  those of the first, then those of the second, and so on; no number twice for a job
 --   callers         for each lease that may be opened: which caller gets it, from 1
 --   worker_ids, request_ids, tickets, durations_ms   of each caller; '' and 0 for a call without a request id
 --   most_bytes      how large the answer of each caller may be; one contact always fits
@@ -34,11 +34,13 @@
 --   given, and by a lateral look-up, with a limit, where there is another index that could be tried. In a join the
 --   organization is a column of what is given, and no constant, for which alone rows could be found too; nor is there a
 --   "not exists" that looks at two tables, since rows could be found for the columns of one of them.
+--   There may be as many jobs as contacts, and what is given cannot be looked up: so each turn has its numbers one
+--   after the other, and takes them by their places.
 --   A pace is an instant: next_call_at of a job or an organization that has one is when its next call may begin, and
 --   each lease moves it on by the time between two. No more than 150 ms in which nobody asked are made up for, so that
 --   in any ten seconds there are 1.5 % more at most.
 create function open_leases(
-  organization int, job_ids uuid[], sets int[], due_counts int[], listed_turns int[], listed_numbers int[],
+  organization int, job_ids uuid[], sets int[], due_counts int[], listed_counts int[], listed_numbers int[],
   callers int[], worker_ids text[], request_ids text[], tickets bigint[], durations_ms bigint[], most_bytes bigint
 ) returns table (
   turn int, number int, nonce bigint, attempt int, caller int, leased_ms bigint, call_before_ms bigint, contact text
@@ -102,7 +104,7 @@ begin
   with turns as materialized (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
     -- the rest, such as the marks around 50 fields.
-    select t.turn, b.organization_id, b.id, t.zone_set, b.max_attempts, b.retry_on, t.due,
+    select t.turn, b.organization_id, b.id, t.zone_set, b.max_attempts, b.retry_on, t.due, t.listed, t.listed_before,
       octet_length(b.from_phone_number_id) + 376 as base, least(z.call_before, b.end_at) as call_before,
       b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts as open_contacts,
       case when b.completed_contacts > 0 then 'completed' else 'failed' end as ends_as,
@@ -122,7 +124,10 @@ begin
           end::int
         ) else 0
       end as room
-    from unnest(job_ids, sets, due_counts) with ordinality as t (id, zone_set, due, turn)
+    from (
+      select *, sum(listed) over (order by turn) - listed as listed_before
+      from unnest(job_ids, sets, due_counts, listed_counts) with ordinality as t (id, zone_set, due, listed, turn)
+    ) as t
     cross join lateral (select * from batch_jobs where organization_id = organization and id = t.id limit 1) as b
     left join lateral (
       select open_from, open_until, call_before from zone_sets
@@ -155,9 +160,11 @@ begin
     where a.next_attempt_at <= begun and a.attempt < t.max_attempts and a.outcome = any (t.retry_on)
   ), listed as (
     select t.turn, t.zone_set, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id,
-      t.id as job_id, l.number, 0 as attempt, true as is_listed, null::timestamptz as due_at, l.place
-    from unnest(listed_turns, listed_numbers) with ordinality as l (turn, number, place)
-    join turns t on t.turn = l.turn
+      t.id as job_id, l.number, 0 as attempt, true as is_listed, null::timestamptz as due_at,
+      t.listed_before + l.place as place
+    from turns t
+    cross join lateral unnest(listed_numbers[t.listed_before + 1 : t.listed_before + t.listed])
+      with ordinality as l (number, place)
     left join lateral (
       select true as was_called from attempts
       where organization_id = t.organization_id and job_id = t.id and number = l.number limit 1
@@ -210,14 +217,6 @@ begin
     select organization_id, job_id, number, next_attempt, new_nonce, worker_ids[caller], request_ids[caller],
       tickets[caller], begun, begun + durations_ms[caller] * interval '1 millisecond', call_before, zone_set
     from opened
-  ), numbered as materialized (
-    select take_sequences(organization, count(*)::int) as before from proposed where is_suppressed having count(*) > 0
-  ), suppressed as (
-    insert into attempts (
-      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, sequence)
-    select organization_id, job_id, number, attempt + 1, 0, '', begun, begun, begun, 'suppressed',
-      before + row_number() over (order by turn, number)
-    from numbered cross join proposed where is_suppressed
   ), gone as (
     select organization_id, job_id, number, turn, zone_set, is_listed, open_contacts, ends_as, is_suppressed from opened
     union all
@@ -243,6 +242,17 @@ begin
         sum(from_list)::int as from_list
       from moved_in_turn group by organization_id, job_id, open_contacts, ends_as
     ) as m
+  ), numbered as materialized (
+    -- Of the contacts, and then of the jobs that end with them.
+    select take_sequences(organization, (sum(suppressed) + count(ended_as))::int) as before,
+      sum(suppressed) as contacts
+    from moved where suppressed > 0 having count(*) > 0
+  ), suppressed as (
+    insert into attempts (
+      organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, sequence)
+    select organization_id, job_id, number, attempt + 1, 0, '', begun, begun, begun, 'suppressed',
+      before + row_number() over (order by turn, number)
+    from numbered cross join proposed where is_suppressed
   ), counted as (
     update batch_jobs b
     set dialing_contacts = b.dialing_contacts + m.leased, pending_contacts = b.pending_contacts - m.from_list,
@@ -256,7 +266,13 @@ begin
       next_call_at = greatest(coalesce(b.next_call_at, begun), begun - slack)
         + interval '1 second' * (m.leased / b.calls_per_second)
     from moved m where b.organization_id = m.organization_id and b.id = m.job_id
-    returning b.id, case when m.ended_as is not null then b.revision end as revision, b as job
+    returning b as job, m.ended_as is not null as has_ended
+  ), told as (
+    insert into events (
+      organization_id, sequence, occurred_at, type, actor, request_id, batch_job_id, revision, data)
+    select organization, before + contacts + row_number() over (order by (job).id), begun,
+      'batch_job.' || (job).status, 'service', '', (job).id, (job).revision, ending_data(job)
+    from numbered cross join counted where has_ended
   ), summed as (
     update organizations o
     set dialing = o.dialing + s.leased, next_call_at = next_call + interval '1 second' * (s.leased / pace)
@@ -273,16 +289,12 @@ begin
   select null, null, null, null, place::int, null, null, null
   from unnest(request_ids) with ordinality as asked (id, place) where id = any(repeated)
   union all
-  select m.turn::int, null, case when m.place = 1 then c.revision end, m.suppressed, null, null, null, null
+  select m.turn::int, null, case when m.place = 1 and m.suppressed_in_all = m.open_contacts then b.revision + 1 end,
+    m.suppressed, null, null, null, null
   from (
-    select turn, job_id, suppressed, row_number() over (partition by job_id order by turn) as place
+    select turn, job_id, open_contacts, suppressed, sum(suppressed) over (partition by job_id) as suppressed_in_all,
+      row_number() over (partition by job_id order by turn) as place
     from moved_in_turn where suppressed > 0
   ) as m
-  join counted c on c.id = m.job_id
-  cross join numbered
-  -- When its contacts have their numbers.
-  cross join lateral (
-    select case when before >= 0 and m.place = 1 and c.revision is not null
-      then note_ending(c.job, begun, 'service') end
-  ) as told;
+  cross join lateral (select revision from batch_jobs where organization_id = organization and id = m.job_id limit 1) as b;
 end $$;

@@ -81,7 +81,7 @@ export const openCall = (
   ${sql.id(functions.openLeases.name)}(
     ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.zoneSet))},
     ${plainArray(offers.map((o) => o.due))},
-    ${plainArray(offers.flatMap((o, i) => o.numbers.map(() => i + 1)))},
+    ${plainArray(offers.map((o) => o.numbers.length))},
     ${plainArray(offers.flatMap((o) => o.numbers))},
     ${plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1)))},
     ${takers.map((c) => c.workerId)}, ${takers.map((c) => c.requestId)},

@@ -51,6 +51,7 @@ import { keepErasureKey, readErasureKey } from "./postgres/phones/erased-phones.
 import { keepRedisPrefix } from "./postgres/schema/installation.ts";
 import { prepareDatabase } from "./postgres/schema/prepare.ts";
 import { onceUsable } from "./postgres/connections/wait.ts";
+import { startConnectionWatch } from "./vitals/connection-watch.ts";
 import { type Finding, pulseInterceptor, startPulse } from "./vitals/pulse.ts";
 import type { Traces } from "./vitals/traces.ts";
 import { startRedisWatch } from "./vitals/redis-watch.ts";
@@ -232,6 +233,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   opened.defer(() => vitals.destroy());
   const pulse = opened.use(await startPulse(vitals, databaseUrl, logger));
+  const connecting = opened.use(startConnectionWatch({ databaseUrl, directUrl }, logger));
   const connections = opened.use(
     openConnections({
       url: databaseUrl,
@@ -239,6 +241,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       onDeadlock: () => metrics.deadlocks.inc(),
       onSlowCommit: pulse.suspectCommits,
       checkCommits: pulse.checkCommits,
+      onConnected: connecting.noteMade,
     }),
   );
   const { background: db, work: shares } = connections;
@@ -250,6 +253,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   addVitals(metrics, {
     isPostgresUp: () => pulse.finding() === "answers",
+    isConnectable: connecting.isWell,
     connections: connections.usage,
     droppedLogLines: options.droppedLogLines ?? (() => 0),
     census: () => pulse.guard(() => takeCensus(connections.lookUps)),
@@ -474,6 +478,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   opened.defer(() => grpc.stop(graceMs));
   await porch.close();
   let isLeaving = false;
+  /** What works on the connections that it has is ready; what has none of a kind, and can make none, is not. */
+  async function readiness(): Promise<Page> {
+    const finding = await pulse.beat();
+    const obstacle = connecting.obstacle();
+    const lacks = connections.usage().some(({ open }) => open === 0);
+    return finding === "answers" && obstacle !== undefined && lacks
+      ? { status: 503, body: `not ready: ${obstacle}\n` }
+      : readinessOf[finding];
+  }
   const httpOptions = { ...shared, port: options.port, services, basePath, corsOrigins };
   const { estimatedCallMs = 120_000 } = options;
   const http = await startHttpListener({
@@ -485,7 +498,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       ...consolePages(consoleDirectory, basePath),
       "/openapi.json": openApiPage(basePath),
       "/healthz": () => ({ body: "ok\n" }),
-      "/readyz": async () => (isLeaving ? leaving : readinessOf[await pulse.beat()]),
+      "/readyz": async () => (isLeaving ? leaving : await readiness()),
       "/metrics": async () => ({
         headers: { "content-type": metrics.registry.contentType },
         body: await metrics.registry.metrics(),

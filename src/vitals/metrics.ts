@@ -183,9 +183,13 @@ export function noteTls(metrics: Metrics, { expiresAt, isFit }: { expiresAt: Dat
   metrics.tlsCertificateExpires.set(expiresAt.getTime() / 1_000);
 }
 
-/** Whether Postgres answers and ends commits, how its connections are used, and how many log lines nobody took. */
+/**
+ * Whether Postgres answers and ends commits, whether it can be connected to anew, how its connections are used, and how
+ * many log lines nobody took.
+ */
 export type Vitals = {
   readonly isPostgresUp: () => boolean;
+  readonly isConnectable: () => boolean;
   readonly connections: () => readonly { pool: string; taken: number; waiting: number }[];
   readonly droppedLogLines: () => number;
   readonly census: () => Promise<Census>;
@@ -251,6 +255,14 @@ export function addVitals({ registry }: Metrics, vitals: Vitals): void {
       this.set(vitals.isPostgresUp() ? 1 : 0);
     },
   });
+  const connectable = new Gauge({
+    name: "callsheet_postgres_connectable",
+    help: "0 while no new connection to Postgres can be made and used; otherwise 1.",
+    registers,
+    collect() {
+      this.set(vitals.isConnectable() ? 1 : 0);
+    },
+  });
   const connections = new Gauge({
     name: "callsheet_postgres_connections",
     help: "Connections to Postgres by pool: taken, and callers that wait for one.",
@@ -272,7 +284,8 @@ export function addVitals({ registry }: Metrics, vitals: Vitals): void {
       this.inc(vitals.droppedLogLines());
     },
   });
-  for (const metric of [postgresUp, connections, logLinesDropped]) registry.registerMetric(metric);
+  for (const metric of [postgresUp, connectable, connections, logLinesDropped])
+    registry.registerMetric(metric);
 
   // One look for all of them, and for all who ask meanwhile.
   const look = coalesce<undefined, Census>(async (asked) => {

@@ -142,6 +142,22 @@ export const network: Mutant[] = [
     title: "other machines would reach it in plain text",
   },
   {
+    guard: "a replica that has no connection of a kind and gets none is not ready",
+    file: "src/service.ts",
+    text: "obstacle !== undefined && lacks",
+    instead: "false",
+    test: "test/service/new-connections.test.ts",
+    title: "a replica that has lost its connections and gets none is not ready",
+  },
+  {
+    guard: "a connection that was made counts for more than the look before it",
+    file: "src/vitals/connection-watch.ts",
+    text: "made === madeBeforeLook",
+    instead: "true",
+    test: "test/vitals/connection-watch.test.ts",
+    title: "what a look has found is in the way no more once a connection was made",
+  },
+  {
     guard: "a role that may not use what replicas use is refused at the start",
     file: "src/postgres/schema/prepare.ts",
     text: '  await overUrl(databaseUrl, "DATABASE_URL", () => checkRights(databaseUrl));\n',

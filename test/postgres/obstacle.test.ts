@@ -255,7 +255,7 @@ describe("where both URLs can be used, what fails over DATABASE_DIRECT_URL is sa
     await administer(`alter role ${role} connection limit 1`);
     expect(await obstacleBehind(urlOf({ database }), urlOf({ ...elsewhere, role, database }))).toEqual({
       passes: true,
-      sentence: `${direct} has no connection left; raise its max_connections, or lower DATABASE_POOL_SIZE.`,
+      sentence: `${direct} has no connection left (too many connections for role "${role}"); raise that limit, or lower DATABASE_POOL_SIZE.`,
     });
   });
 });
@@ -309,12 +309,24 @@ describe("what passes by itself is waited for:", () => {
     );
   });
 
+  test("a server that takes connections and says nothing", async () => {
+    const silent = createServer().listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const address = silent.address();
+    const at = address !== null && typeof address === "object" ? address.port : 0;
+    expect(await obstacle(`postgres://u:secret@127.0.0.1:${at}/x`)).toEqual({
+      passes: true,
+      sentence: `Postgres at 127.0.0.1:${at} (DATABASE_URL) does not answer (timeout expired); it must be reachable from here.`,
+    });
+    silent.close();
+  }, 15_000);
+
   test("no connection that is left", async () => {
     const role = await makeRole();
     await administer(`alter role ${role} connection limit 0`);
     expect(await obstacle(urlOf({ role }))).toEqual({
       passes: true,
-      sentence: `${place} has no connection left; raise its max_connections, or lower DATABASE_POOL_SIZE.`,
+      sentence: `${place} has no connection left (too many connections for role "${role}"); raise that limit, or lower DATABASE_POOL_SIZE.`,
     });
   });
 });
@@ -364,7 +376,7 @@ describe("with a certificate", () => {
   test("a role that must come with TLS", async () => {
     expect(await obstacle(urlOf({ role: onlyWithTls }))).toEqual(
       lasting(
-        `${place} does not let role ${onlyWithTls} into database callsheet without TLS; the URL must end with ?sslmode=verify-full.`,
+        `${place} does not let role ${onlyWithTls} into database callsheet without TLS; the URL must end with ?sslmode=verify-full, or its pg_hba.conf have a line for them.`,
       ),
     );
     const database = await makeDatabase(`owner ${onlyWithTls}`);

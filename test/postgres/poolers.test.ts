@@ -14,6 +14,8 @@ import { ensureOrganization, insertApiKey } from "../../src/postgres/api-keys.ts
 import { checkConnections } from "../../src/postgres/connections/check-connections.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { often } from "../../src/postgres/connections/prepared.ts";
+import { checkDatabase } from "../../src/postgres/connections/fitness.ts";
+import { obstacleOf } from "../../src/postgres/connections/obstacle.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { startService } from "../../src/service.ts";
 import { runProgram } from "../support/command.ts";
@@ -321,6 +323,17 @@ describe.skipIf(why !== "")(`through PgBouncer${why}`, () => {
     await client.end();
     expect(locks.rowCount).toBe(0);
     expect(await run({ DATABASE_DIRECT_URL: empty.url })).toMatchObject({ exitCode: 0, stderr: "" });
+  });
+
+  test("one that takes no more clients is told from one that does not answer", async () => {
+    await using pooler = await startPooler({ ...ignoring, max_client_conn: "1" });
+    await using db = openDatabase({ url: pooler.url, poolSize: 1 });
+    await settingsOf(db);
+    const refused: unknown = await checkDatabase(pooler.url).catch((error: unknown) => error);
+    expect(obstacleOf(refused, pooler.url)).toEqual({
+      passes: true,
+      sentence: `Postgres at ${new URL(pooler.url).host} (DATABASE_URL) has no connection left (no more connections allowed (max_client_conn)); raise that limit, or lower DATABASE_POOL_SIZE.`,
+    });
   });
 
   test("in statement mode the start is refused", async () => {

@@ -5,6 +5,7 @@ export function toldMetrics(): Metrics {
   const metrics = createMetrics();
   addVitals(metrics, {
     isPostgresUp: () => true,
+    isConnectable: () => true,
     connections: () => [],
     droppedLogLines: () => 0,
     census: () => Promise.reject(new Error("there is no database here")),

@@ -33,8 +33,8 @@ export type Connections = AsyncDisposable & {
   readonly starts: Database;
   /** For everything else that goes on by itself: it leaves one connection to the starts. */
   readonly background: Database;
-  /** How many connections of each pool are taken, and how many callers wait for one. */
-  usage(): { pool: string; taken: number; waiting: number }[];
+  /** How many connections each pool has, how many of its places are taken, and how many callers wait for one. */
+  usage(): { pool: string; open: number; taken: number; waiting: number }[];
 };
 
 /** Each pool has at least two. */
@@ -70,6 +70,8 @@ export function openConnections(options: {
   onSlowCommit: () => void;
   /** Throws while commits are known not to end: none are added to those that hang with their connections. */
   checkCommits: () => void;
+  /** Called for each new connection. */
+  onConnected?: () => void;
 }): Connections {
   const { url, sum, onSlowCommit } = options;
   const sizes = shareOutConnections(sum);
@@ -77,9 +79,13 @@ export function openConnections(options: {
   function open(size: number, keptIdle: number, more: { statementTimeoutMs?: number } = {}) {
     const pool = openPool({ url, size, keptIdle, ...more });
     const seats = createPoolSeats(size);
+    let inUse = 0;
+    pool.on("acquire", () => (inUse += 1));
+    pool.on("release", () => (inUse -= 1));
+    pool.on("connect", () => options.onConnected?.());
     return {
       pool,
-      seats,
+      usage: () => ({ open: pool.idleCount + inUse, ...seats.usage() }),
       /** A database over the pool, for those who have a seat of each kind first, and then one of the pool. */
       over: (
         takes: readonly TakeSeat[],
@@ -134,10 +140,7 @@ export function openConnections(options: {
     starts: background.over([checkCommits], unhurried),
     background: background.over([checkCommits, () => besideStarts.take(Infinity)], unhurried),
     usage: () =>
-      Object.entries({ background, reads, work }).map(([pool, { seats }]) => ({
-        pool,
-        ...seats.usage(),
-      })),
+      Object.entries({ background, reads, work }).map(([pool, { usage }]) => ({ pool, ...usage() })),
     async [Symbol.asyncDispose]() {
       await Promise.all([background, reads, work].map(({ pool }) => pool.end()));
     },

@@ -168,7 +168,7 @@ export function isPostgresUnavailable(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isPostgresUnavailable);
   const code = codeOf(error);
   if (code !== undefined) return passing.has(code) || passing.has(code.slice(0, 2));
-  return /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Query read timeout)/.test(
+  return /^(Connection terminated|timeout (exceeded when trying to connect|expired)|Client has encountered a connection error|Query read timeout)/.test(
     error.message,
   );
 }

@@ -32,20 +32,28 @@ const look = `
 /** `isBesideDirect` says of DATABASE_URL that another one, DATABASE_DIRECT_URL, makes the tables and stages files. */
 export type Use = { readonly isBesideDirect: boolean };
 
-/** Connects, and looks whether the service can work there. `obstacleOf` says what that which it throws means. */
+/**
+ * Connects, and looks whether the service can work there. `obstacleOf` says what that which it throws means. The signal
+ * ends it.
+ */
 export async function checkDatabase(
   url: string,
   variable: UrlVariable = "DATABASE_URL",
   use: Use = { isBesideDirect: false },
+  signal?: AbortSignal,
 ): Promise<void> {
+  signal?.throwIfAborted();
   checkUrlFiles(url, variable);
   const client = createLoneClient(url, connectTimeoutMs);
+  const giveUp = () => void client.connection.stream.destroy();
+  signal?.addEventListener("abort", giveUp);
   try {
     await client.connect();
     const { rows } = await client.query<Look>(look);
     const fault = rows[0] && faultOf(rows[0], variable, use);
     if (fault !== undefined) throw new Error(fault);
   } finally {
+    signal?.removeEventListener("abort", giveUp);
     await client.end().catch(() => {});
   }
 }

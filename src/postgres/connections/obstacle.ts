@@ -27,6 +27,13 @@ const rules: readonly Rule[] = [
     say: ({ place }) => `${place} is not to be found; the name server must know that host.`,
   },
   {
+    // Of a role, a database or PgBouncer.
+    message: /^(too many connections for (role|database) |no more connections allowed)/,
+    passes: true,
+    say: ({ place, message }) =>
+      `${place} has no connection left (${message}); raise that limit, or lower DATABASE_POOL_SIZE.`,
+  },
+  {
     code: /^53300$/,
     passes: true,
     say: ({ place }) =>
@@ -61,7 +68,7 @@ const rules: readonly Rule[] = [
     message: /no encryption$/,
     passes: false,
     say: ({ place, role, database }) =>
-      `${place} does not let role ${role} into database ${database} without TLS; the URL must end with ?sslmode=verify-full.`,
+      `${place} does not let role ${role} into database ${database} without TLS; the URL must end with ?sslmode=verify-full, or its pg_hba.conf have a line for them.`,
   },
   {
     code: /^28000$/,

@@ -25,7 +25,7 @@ export async function onceUsable<T>(
   let last: string | undefined;
   for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
     try {
-      await checkDatabase(url, variable, use);
+      await checkDatabase(url, variable, use, signal);
       const result = await work();
       if (last !== undefined) waitsFor(undefined);
       return result;

@@ -2591,8 +2591,13 @@ export const BatchJobService: GenService<{
    * whichever way they come, and stay out of copies.
    *
    * A call that goes on may end, and how it ended counts. A contact that was to be called ends as suppressed when its
-   * turn comes. Once the call has answered all of it is done. It is done job by job: a call that breaks off has done a
-   * part, and goes on where it is made again, with the same `request_id`, if it has one.
+   * turn comes. Once the call has answered all of it is done.
+   *
+   * It takes a transaction for each job that has the phone. Before them it waits for whoever adds contacts to the
+   * organization at that moment, as a file that was read and is being written, for two minutes at most; then for
+   * whoever adds to the job at hand, for half a minute at most. A longer wait is refused as `unavailable`. Give the
+   * call a deadline that allows for it. One that breaks off has done a part, and goes on where it is made again, with
+   * the same `request_id`, if it has one.
    *
    * @generated from rpc callsheet.v1.BatchJobService.EraseContacts
    */

@@ -195,3 +195,44 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const sentences = [...alone, ...(fault ? [fault] : [])].map(({ path, message }) => `${path}: ${message}.`);
   throw new Error(sentences.join("\n"));
 }
+
+const prefix = "CALLSHEET_";
+const bare = (name: string): string => (name.startsWith(prefix) ? name.slice(prefix.length) : name);
+
+/** What Kubernetes sets for a Service, which may be named callsheet. */
+const isServiceLink = (name: string, value: string): boolean =>
+  /_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name) ||
+  (name.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//.test(value));
+
+const pairsOf = (name: string): Set<string> =>
+  new Set(Array.from(name.slice(1), (letter, i) => `${name[i]}${letter}`));
+
+/** How many of their pairs of letters two names share, from 0 to 1. */
+function likeness(name: string, other: string): number {
+  const pairs = pairsOf(name);
+  const others = pairsOf(other);
+  return (2 * [...pairs].filter((pair) => others.has(pair)).length) / (pairs.size + others.size);
+}
+
+/** True if a name is another one, or has one letter more, less or another than that. */
+function isNearly(name: string, other: string): boolean {
+  const differs = [...other].findIndex((letter, i) => letter !== name[i]);
+  const at = differs === -1 ? other.length : differs;
+  const [rest, otherRest] = [name.slice(at), other.slice(at)];
+  return [rest, rest.slice(1)].some((each) => [otherRest, otherRest.slice(1)].includes(each));
+}
+
+/**
+ * A sentence, without its value, for each variable that is no setting and seems to be meant as one: it begins with
+ * CALLSHEET_, or is nearly a setting that is not given.
+ */
+export function unknownSettings(environment: NodeJS.ProcessEnv): string[] {
+  const settingNames = Object.keys(settings.shape);
+  return Object.entries(environment).flatMap(([name, value = ""]) => {
+    if (value === "" || settingNames.includes(name) || isServiceLink(name, value)) return [];
+    const likenessOf = (setting: string) => likeness(bare(name), bare(setting));
+    const nearest = settingNames.reduce((best, each) => (likenessOf(each) > likenessOf(best) ? each : best));
+    const isMeant = name.startsWith(prefix) || (isNearly(name, bare(nearest)) && !environment[nearest]);
+    return isMeant ? [`${name} is no setting, and is ignored; the nearest one is ${nearest}.`] : [];
+  });
+}

@@ -3,7 +3,7 @@ import { write } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import { type Config, readConfig, redisFilesOf, tlsFilesOf } from "./config.ts";
+import { type Config, readConfig, redisFilesOf, tlsFilesOf, unknownSettings } from "./config.ts";
 import { keepApiKey } from "./embedded/api-key.ts";
 import { keepErasureKey } from "./embedded/erasure-key.ts";
 import { chooseDataDirectory, holdDataDirectory } from "./embedded/data-directory.ts";
@@ -67,6 +67,7 @@ async function main(fileReader: FileReader): Promise<never> {
   const config = readConfig(process.env);
   await using stack = new AsyncDisposableStack();
   const log = stack.use(openLog(config.LOG_LEVEL));
+  for (const sentence of unknownSettings(process.env)) log.logger.warn(sentence);
   const tls = tlsFilesOf(config);
   // Before a server is started for nothing.
   if (tls !== undefined) await readIdentity(tls, fileReader);

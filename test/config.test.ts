@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { readConfig } from "../src/config.ts";
+import { readConfig, unknownSettings } from "../src/config.ts";
 
 const defaults = {
   DATABASE_POOL_SIZE: 16,
@@ -327,5 +327,51 @@ describe("settings that go together", () => {
     { HOST: "::ffff:127.0.0.1" },
   ])("%o is taken", (given) => {
     expect(readConfig(given).HOST).toBe(given.HOST);
+  });
+});
+
+/** What Kubernetes sets for a Service with one port. */
+const links = (service: string, port: string) => ({
+  [`${service}_SERVICE_HOST`]: "10.96.0.7",
+  [`${service}_SERVICE_PORT`]: port,
+  [`${service}_SERVICE_PORT_HTTP`]: port,
+  [`${service}_PORT`]: `tcp://10.96.0.7:${port}`,
+  [`${service}_PORT_${port}_TCP`]: `tcp://10.96.0.7:${port}`,
+  [`${service}_PORT_${port}_TCP_PROTO`]: "tcp",
+  [`${service}_PORT_${port}_TCP_PORT`]: port,
+  [`${service}_PORT_${port}_TCP_ADDR`]: "10.96.0.7",
+});
+
+describe("a variable that is no setting", () => {
+  test.each([
+    ["CALLSHEET_DATA_DIRECTORY", "CALLSHEET_DATA_DIR"],
+    ["CALLSHEET_API_KEY", "CALLSHEET_BOOTSTRAP_API_KEY"],
+    ["CALLSHEET_PORT", "PORT"],
+    ["CALLSHEET_LOG_LEVEL", "LOG_LEVEL"],
+    ["CALLSHEET_DATABASE_URL", "DATABASE_URL"],
+    ["DATABASE_URI", "DATABASE_URL"],
+    ["DATABASE_POOLSIZE", "DATABASE_POOL_SIZE"],
+    ["REDIS_URI", "REDIS_URL"],
+    ["LOGLEVEL", "LOG_LEVEL"],
+    ["DATA_DIR", "CALLSHEET_DATA_DIR"],
+    ["TLS_KEY_FILES", "TLS_KEY_FILE"],
+  ])("is told with the setting that it is like, and without what it holds: %s", (name, setting) => {
+    expect(unknownSettings({ [name]: "hunter2" })).toEqual([
+      `${name} is no setting, and is ignored; the nearest one is ${setting}.`,
+    ]);
+  });
+
+  test("is not told where it is somebody else's", () => {
+    expect(unknownSettings({ ...allGiven, DATABASE_URI: "x", LOGLEVEL: "x", REDIS_URI: "x" })).toEqual([]);
+    const others =
+      "PATH HOSTNAME PGPORT HTTP_PORT DATABASE_HOST DATABASE_USER REDIS_HOST TLS_CERT OTEL_LOG_LEVEL TLS_CA_FILE port";
+    const environment = Object.fromEntries(others.split(" ").map((name) => [name, "x"]));
+    expect(unknownSettings({ ...environment, CALLSHEET_: "", CALLSHEET_DATA_DIRECTORY: "" })).toEqual([]);
+  });
+
+  test("is what Kubernetes sets for Services named callsheet and callsheet-grpc, and is no fault", () => {
+    const environment = { ...links("CALLSHEET", "8080"), ...links("CALLSHEET_GRPC", "50051") };
+    expect(unknownSettings(environment)).toEqual([]);
+    expect(readConfig(environment)).toEqual(defaults);
   });
 });

@@ -172,6 +172,18 @@ describe("the program", () => {
     );
   });
 
+  test("says once which variable is no setting, and starts", async () => {
+    await using main = await startMain({ CALLSHEET_DATA_DIRECTORY: "hunter2" });
+    const told = main.said.stderr.split("\n").filter((line) => line.includes("CALLSHEET_DATA_DIRECTORY"));
+    expect(told.map((line): unknown => JSON.parse(line))).toMatchObject([
+      {
+        level: 40,
+        msg: "CALLSHEET_DATA_DIRECTORY is no setting, and is ignored; the nearest one is CALLSHEET_DATA_DIR.",
+      },
+    ]);
+    expect(main.said.stderr).not.toContain("hunter2");
+  });
+
   test("does not bring a revoked bootstrap key back", async () => {
     const other = { CALLSHEET_BOOTSTRAP_API_KEY: generateApiKey() };
     const keysOf = async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { request } from "node:https";
 import { once } from "node:events";
-import { Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
   createGrpcTransport,
@@ -21,6 +21,7 @@ import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_ser
 import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb.ts";
 import { ServerReflection } from "../src/gen/grpc/reflection/v1/reflection_pb.ts";
 import { createGrpcJsTransport } from "./rpc/grpc-js-transport.ts";
+import { withKey } from "./support/api-key.ts";
 import { createAuthority } from "./support/servers/authority.ts";
 import { findDebianProgram, type Program, startProgram } from "./support/servers/debian-program.ts";
 import { eventually } from "./support/eventually.ts";
@@ -130,14 +131,6 @@ const proxies: Record<string, { wanted: Parameters<typeof findDebianProgram>[0] 
   ),
 };
 
-const withKey =
-  ({ apiKey }: Service): Interceptor =>
-  (next) =>
-  (call) => {
-    call.header.set("authorization", `Bearer ${apiKey}`);
-    return next(call);
-  };
-
 /** What all paths of the HTTP port begin with. */
 const pathOf = ({ httpUrl }: Service): string => new URL(httpUrl).pathname.replace(/\/$/, "");
 
@@ -145,7 +138,7 @@ const pathOf = ({ httpUrl }: Service): string => new URL(httpUrl).pathname.repla
 function transportsTo(ports: Ports, service: Service): Record<string, Transport> {
   const http = `https://localhost:${ports.http}${pathOf(service)}`;
   const grpc = `https://localhost:${ports.grpc}`;
-  const interceptors = [withKey(service)];
+  const interceptors = [withKey(service.apiKey)];
   const nodeOptions = { ca };
   return {
     "grpc-js": createGrpcJsTransport(`localhost:${ports.grpc}`, {}, credentials.createSsl(ca)),

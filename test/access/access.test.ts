@@ -1,5 +1,4 @@
 import { type Client, createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { pino } from "pino";
 import { sql } from "kysely";
@@ -14,6 +13,7 @@ import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
+import { transportTo } from "../support/work.ts";
 
 const logged: string[] = [];
 const stack = new AsyncDisposableStack();
@@ -29,19 +29,7 @@ afterAll(() => stack.disposeAsync());
 
 type Access = Client<typeof AccessService>;
 
-const accessWith = (key: string): Access =>
-  createClient(
-    AccessService,
-    createGrpcTransport({
-      baseUrl: service.grpcUrl,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set("authorization", `Bearer ${key}`);
-          return next(request);
-        },
-      ],
-    }),
-  );
+const accessWith = (key: string): Access => createClient(AccessService, transportTo(service.grpcUrl, key));
 
 /** An organization of its own with one admin. */
 async function anOrganization() {

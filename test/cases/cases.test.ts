@@ -10,6 +10,7 @@ import { afterAll, describe, expect, inject, test } from "vitest";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { answered, bothListeners, callerFor } from "../service/callers.ts";
+import { withKey } from "../support/api-key.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
@@ -194,12 +195,7 @@ test.skipIf(whyNoNginx !== "")(
       createConnectTransport({
         baseUrl,
         httpVersion: "1.1",
-        interceptors: [
-          (next) => (request) => {
-            request.header.set("authorization", `Bearer ${service.apiKey}`);
-            return next(request);
-          },
-        ],
+        interceptors: [withKey(service.apiKey)],
       }),
     );
     const { batchJobId } = await jobs.createBatchJob({ ...job, name: "Behind nginx" });

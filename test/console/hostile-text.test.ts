@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
+import { transportTo } from "../support/work.ts";
 import { useBrowser } from "./browser.ts";
 
 const open = useBrowser();
@@ -32,18 +32,7 @@ test("text from anywhere is shown as text, wherever it is shown", async () => {
     maxAttempts: 1,
   });
   await client.startBatchJob({ batchJobId });
-  const worker = createClient(
-    ContactWorkerService,
-    createGrpcTransport({
-      baseUrl: service.grpcUrl,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set("authorization", `Bearer ${service.apiKey}`);
-          return next(request);
-        },
-      ],
-    }),
-  );
+  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
   const { contacts } = await worker.leaseContacts({
     workerId: attack("worker").slice(0, 128),
     maxContacts: 1,

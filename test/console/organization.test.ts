@@ -5,7 +5,7 @@ import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
-import { makeApiKey } from "../support/api-key.ts";
+import { makeApiKey, withKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
 import { useBrowser } from "./browser.ts";
@@ -25,12 +25,7 @@ const transport = () =>
   createConnectTransport({
     baseUrl: service.httpUrl,
     httpVersion: "1.1",
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${service.apiKey}`);
-        return next(request);
-      },
-    ],
+    interceptors: [withKey(service.apiKey)],
   });
 
 test("an admin makes a key that works, sees it once, and revokes it after being asked", async () => {

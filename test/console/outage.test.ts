@@ -4,6 +4,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { expect, inject, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { withKey } from "../support/api-key.ts";
 import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
@@ -44,12 +45,7 @@ test("pages that are open while the service is killed say so, and catch up by th
     createConnectTransport({
       baseUrl: url,
       httpVersion: "1.1",
-      interceptors: [
-        (next) => (request) => {
-          request.header.set("authorization", `Bearer ${apiKey}`);
-          return next(request);
-        },
-      ],
+      interceptors: [withKey(apiKey)],
     }),
   );
   const aJob = { fromPhoneNumberId: "pn_1", contacts: makeContacts(3) };

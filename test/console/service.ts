@@ -1,11 +1,11 @@
 import type { Client } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { BatchJob } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import type { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { runWorker } from "../../src/worker/run-worker.ts";
 import { simulatedDialer } from "../../src/worker/simulated-dialer.ts";
+import { transportTo } from "../support/work.ts";
 
 /** A job as the API says it is; there must be one. */
 export async function getJob(client: Client<typeof BatchJobService>, batchJobId: string): Promise<BatchJob> {
@@ -20,15 +20,7 @@ export function startWorker(
   longestMs: number,
 ): AsyncDisposable {
   const stop = new AbortController();
-  const transport = createGrpcTransport({
-    baseUrl: service.grpcUrl,
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${service.apiKey}`);
-        return next(request);
-      },
-    ],
-  });
+  const transport = transportTo(service.grpcUrl, service.apiKey);
   const working = runWorker({
     client: createClient(ContactWorkerService, transport),
     concurrency: 50,

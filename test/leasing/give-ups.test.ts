@@ -2,12 +2,8 @@ import { randomUUID } from "node:crypto";
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { fromJsonString } from "@bufbuild/protobuf";
-import { type Client, type Interceptor, type Transport, createClient } from "@connectrpc/connect";
-import {
-  createConnectTransport,
-  createGrpcTransport,
-  createGrpcWebTransport,
-} from "@connectrpc/connect-node";
+import { type Client, type Transport, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
@@ -16,10 +12,12 @@ import {
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { withKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Random, createRandom } from "../support/random.ts";
 import { startTestService } from "../support/service.ts";
+import { transportTo } from "../support/work.ts";
 import { createHands } from "./hands.ts";
 
 const giveUps = 300;
@@ -37,20 +35,17 @@ beforeAll(async () => {
 });
 afterAll(() => stack.disposeAsync());
 
-const withKey: { interceptors: Interceptor[] } = {
-  interceptors: [
-    (next) => (request) => {
-      request.header.set("authorization", `Bearer ${service.apiKey}`);
-      return next(request);
-    },
-  ],
-};
-const overGrpc = (): Transport => createGrpcTransport({ baseUrl: service.grpcUrl, ...withKey });
+const overGrpc = () => transportTo(service.grpcUrl, service.apiKey);
+const overHttp = () => ({
+  baseUrl: service.httpUrl,
+  httpVersion: "1.1" as const,
+  interceptors: [withKey(service.apiKey)],
+});
 
 const transports: Record<string, () => Transport> = {
   gRPC: overGrpc,
-  Connect: () => createConnectTransport({ baseUrl: service.httpUrl, httpVersion: "1.1", ...withKey }),
-  "gRPC-Web": () => createGrpcWebTransport({ baseUrl: service.httpUrl, httpVersion: "1.1", ...withKey }),
+  Connect: () => createConnectTransport(overHttp()),
+  "gRPC-Web": () => createGrpcWebTransport(overHttp()),
 };
 
 async function startJob(): Promise<string> {

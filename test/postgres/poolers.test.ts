@@ -18,6 +18,7 @@ import { checkDatabase } from "../../src/postgres/connections/fitness.ts";
 import { obstacleOf } from "../../src/postgres/connections/obstacle.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { startService } from "../../src/service.ts";
+import { withKey } from "../support/api-key.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
 import { findPgBouncer, startPgBouncer } from "../support/servers/pgbouncer.ts";
@@ -111,12 +112,7 @@ async function start(urls: { databaseUrl: string; databaseDirectUrl: string }) {
       const transport = createConnectTransport({
         baseUrl,
         httpVersion: "1.1",
-        interceptors: [
-          (next) => (request) => {
-            request.header.set("authorization", `Bearer ${key}`);
-            return next(request);
-          },
-        ],
+        interceptors: [withKey(key)],
       });
       return {
         key,

@@ -7,6 +7,7 @@ import {
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
+import { withKey } from "../support/api-key.ts";
 import { makeContacts } from "../support/make.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
@@ -45,12 +46,7 @@ const transports = {
       baseUrl: service.httpUrl,
       httpVersion: "1.1",
       useBinaryFormat: false,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set("authorization", `Bearer ${service.apiKey}`);
-          return next(request);
-        },
-      ],
+      interceptors: [withKey(service.apiKey)],
     }),
 };
 

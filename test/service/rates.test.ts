@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type JsonObject, getOption } from "@bufbuild/protobuf";
-import { createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterAll, describe, expect, test } from "vitest";
 import { type RateClass, noRates } from "../../src/domain/rates.ts";
@@ -13,7 +13,7 @@ import {
 import { RateClass as ProtoRateClass, rate_class } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { routes } from "../../src/rest/routes.ts";
-import { makeApiKey } from "../support/api-key.ts";
+import { makeApiKey, withKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { refusal } from "../support/refusal.ts";
@@ -102,14 +102,6 @@ describe.each(bothListeners)("over %s", (name) => {
     for (let i = 0; i < 10; i += 1) expect(await call("listBatchJobs", {})).toHaveProperty("ok");
   });
 });
-
-const withKey =
-  (key: string): Interceptor =>
-  (next) =>
-  (request) => {
-    request.header.set("authorization", `Bearer ${key}`);
-    return next(request);
-  };
 
 const overHttp = (key: string) => ({
   baseUrl: service.httpUrl,

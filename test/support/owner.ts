@@ -11,7 +11,7 @@ import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import type { Database } from "../../src/postgres/connections/database.ts";
-import { type MadeApiKey, makeApiKey } from "./api-key.ts";
+import { type MadeApiKey, makeApiKey, withKey } from "./api-key.ts";
 
 /* An organization that has one of everything, which nobody else may see, or change. */
 
@@ -65,10 +65,7 @@ export function clientsWith(grpcUrl: string, key: string, answered: string[] = [
   const transport = createGrpcTransport({
     baseUrl: grpcUrl,
     interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${key}`);
-        return next(request);
-      },
+      withKey(key),
       (next) => async (request) => {
         try {
           const response = await next(request);

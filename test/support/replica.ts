@@ -8,6 +8,7 @@ import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_
 import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
+import { withKey } from "./api-key.ts";
 import { startProgram } from "./command.ts";
 import { eventually } from "./eventually.ts";
 import { type Proxy, startProxy } from "./servers/proxy.ts";
@@ -45,15 +46,7 @@ export type Clients = ReturnType<typeof createClients>;
 
 /** Clients over gRPC with an API key. */
 export function createClients(baseUrl: string, apiKey: string) {
-  const transport = createGrpcTransport({
-    baseUrl,
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${apiKey}`);
-        return next(request);
-      },
-    ],
-  });
+  const transport = createGrpcTransport({ baseUrl, interceptors: [withKey(apiKey)] });
   return {
     jobs: createClient(BatchJobService, transport),
     worker: createClient(ContactWorkerService, transport),

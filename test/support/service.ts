@@ -6,6 +6,7 @@ import { inject } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { type ServiceOptions, startService } from "../../src/service.ts";
+import { withKey } from "./api-key.ts";
 import { cloneDatabase } from "./database.ts";
 
 type TestOptions = Partial<
@@ -71,12 +72,7 @@ export async function startTestService({ beside, ...options }: TestOptions & { b
         createConnectTransport({
           baseUrl: httpUrl,
           httpVersion: "1.1",
-          interceptors: [
-            (next) => (request) => {
-              request.header.set("authorization", `Bearer ${key}`);
-              return next(request);
-            },
-          ],
+          interceptors: [withKey(key)],
         }),
       ),
     [Symbol.asyncDispose]: () => running.disposeAsync(),

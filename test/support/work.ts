@@ -5,21 +5,13 @@ import { type Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type WorkerOptions, runWorker } from "../../src/worker/run-worker.ts";
+import { withKey } from "./api-key.ts";
 import { eventually } from "./eventually.ts";
 import { makeContacts } from "./make.ts";
 
 /** A gRPC transport that sends this key; the interceptors see what is sent and may answer in the service's place. */
 export const transportTo = (baseUrl: string, key: string, interceptors: Interceptor[] = []) =>
-  createGrpcTransport({
-    baseUrl,
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${key}`);
-        return next(request);
-      },
-      ...interceptors,
-    ],
-  });
+  createGrpcTransport({ baseUrl, interceptors: [withKey(key), ...interceptors] });
 
 /** An interceptor of one RPC alone. */
 export const onRpc =

@@ -15,6 +15,7 @@ import { BatchJobStatus, Outcome } from "../../../src/gen/callsheet/v1/batch_job
 import { BatchJobService } from "../../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { startService } from "../../../src/service.ts";
+import { withKey } from "../../support/api-key.ts";
 
 /** The key of the organization in every dump. */
 const apiKey = `cs_${"release".repeat(6)}`;
@@ -36,12 +37,7 @@ async function fill(): Promise<void> {
   });
   const transport = createGrpcTransport({
     baseUrl: `http://127.0.0.1:${service.grpcPort}`,
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${apiKey}`);
-        return next(request);
-      },
-    ],
+    interceptors: [withKey(apiKey)],
   });
   const jobs = createClient(BatchJobService, transport);
   const workers = createClient(ContactWorkerService, transport);

@@ -1,8 +1,8 @@
-// What the console takes of the machine that it is looked at on: node bench/console.ts [--minutes 2] [--contacts
-// 100000] [--rows 1000]. The built console (npm run build) in a Chromium without a screen: first the page of a job
-// with so many contacts that is being worked, then a list of so many jobs that all are. It prints the processor
+// What the console takes of the machine that it is looked at on: node bench/console.ts [--minutes 2] [--list-minutes 2]
+// [--contacts 100000] [--rows 1000]. The built console (npm run build) in a Chromium without a screen: first the page
+// of a job with so many contacts that is being worked, then a list of so many jobs that all are. It prints the processor
 // time of all of the browser's processes, how long the page's own thread was busy, and the page's heap after a
-// collection, at the beginning and at the end.
+// collection, from the beginning to each of the minutes that are given, as in --minutes 1,5,10.
 import { openAsBlob } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { loadavg } from "node:os";
@@ -20,13 +20,15 @@ import { cpuSecondsOf } from "./measure.ts";
 
 const { values: given } = parseArgs({
   options: {
-    /** How long each page is looked at. */
+    /** How long the page of the job is looked at. */
     minutes: { type: "string", default: "2" },
+    /** How long the list is. */
+    "list-minutes": { type: "string", default: "2" },
     contacts: { type: "string", default: "100000" },
     rows: { type: "string", default: "1000" },
   },
 });
-const measureMs = Number(given.minutes) * 60_000;
+const msOf = (minutes: string): number[] => minutes.split(",").map((each) => Number(each) * 60_000);
 const contacts = Number(given.contacts);
 const rows = Number(given.rows);
 /** What is loaded and drawn first is not what is measured. */
@@ -126,15 +128,22 @@ async function look(cdp: CDPSession, pid: number) {
   };
 }
 
-/** What the page takes from now on. */
-async function measure(name: string, page: Page, pid: number): Promise<void> {
+/** What the page takes from now on, at each of these times from now. */
+async function measure(name: string, page: Page, pid: number, marksMs: readonly number[]): Promise<void> {
   const cdp = await page.context().newCDPSession(page);
   await cdp.send("Performance.enable");
   await delay(settleMs);
   const load = loadavg()[0] ?? 0;
   const first = await look(cdp, pid);
-  await delay(measureMs);
-  const last = await look(cdp, pid);
+  for (const markMs of marksMs) {
+    await delay(first.at + markMs - performance.now());
+    print(name, first, await look(cdp, pid), load);
+  }
+}
+
+type Look = Awaited<ReturnType<typeof look>>;
+
+function print(name: string, first: Look, last: Look, load: number): void {
   const seconds = (last.at - first.at) / 1_000;
   const ofCore = (used: number) => `${((100 * used) / seconds).toFixed(1)} % of a core`;
   const parts = [...last.cpu].map(([kind, used]) => [kind, used - (first.cpu.get(kind) ?? 0)] as const);
@@ -173,12 +182,12 @@ try {
   try {
     await page.goto(new URL(`jobs/${batchJobId}`, url).href);
     await page.getByRole("heading", { name: "Outcomes" }).waitFor();
-    await measure(`a job of ${contacts} contacts, live`, page, pid);
+    await measure(`a job of ${contacts} contacts, live`, page, pid, msOf(given.minutes));
     await service.client.cancelBatchJob({ batchJobId });
     await startManyJobs(service);
     await page.goto(new URL(`jobs?size=${rows}`, url).href);
     await page.getByRole("row").nth(rows).waitFor();
-    await measure(`a list of ${rows} jobs, live`, page, pid);
+    await measure(`a list of ${rows} jobs, live`, page, pid, msOf(given["list-minutes"]));
   } finally {
     await calls[Symbol.asyncDispose]();
   }

@@ -200,7 +200,7 @@ const views: Record<string, (page: Page) => Promise<void>> = {
     await page.getByLabel("Call from").fill("pn_".repeat(40));
     await page.getByRole("button", { name: "Call only at some hours" }).click();
     await page.getByRole("button", { name: "Review the job with 1 contact" }).click();
-    await page.getByText("is on the list of those who are never called").waitFor();
+    await page.getByText("is on the never-call list").waitFor();
   },
   "the start of a new job": async (page) => {
     await page.goto(`${service.httpUrl}/jobs/${waitingJob}/start`);

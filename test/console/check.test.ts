@@ -4,6 +4,7 @@ import {
   type FileRow,
   chosenColumns,
   hasTitleRow,
+  joinNames,
   layOut,
   rowsAbove,
 } from "../../src/console/features/create/file/columns.ts";
@@ -222,4 +223,31 @@ test("a column of time zones says where contacts are, and is no field", () => {
     fields: { city: "Tokyo" },
     timezone: "Asia/Tokyo",
   });
+});
+
+test("a name in several columns is joined in their order, and rows with too few values stay as they are", () => {
+  const columns = [
+    { role: "name", key: "First" },
+    { role: "phone", key: "Phone" },
+    { role: "name", key: "Last" },
+  ] as const;
+  const rows = rowsOf(
+    ["Ada", "+15551000000", "Lovelace"],
+    ["", "+15551000001", "Byron"],
+    ["'=Cy", "+15551000002", " "],
+    ["Di", "+15551000003"],
+    [],
+  );
+  const joined = joinNames(rows, columns);
+  expect(joined.rows.map(({ values }) => values[0])).toEqual([
+    "Ada Lovelace",
+    "Byron",
+    "'=Cy",
+    "Di",
+    undefined,
+  ]);
+  expect(joined.rows.map(({ values }) => values.length)).toEqual(rows.map(({ values }) => values.length));
+  expect(joined.columns.map(({ role }) => role)).toEqual(["name", "phone", "none"]);
+  const one = [columns[0], columns[1]];
+  expect(joinNames(rows, one)).toEqual({ rows, columns: one });
 });

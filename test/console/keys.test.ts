@@ -33,7 +33,7 @@ test("a viewer's key sees everything and no command", async () => {
   await page.getByRole("link", { name: "Contacts", exact: true }).click();
   await page.getByRole("link", { name: "+14155000000" }).waitFor();
   await page.getByRole("link", { name: "Settings" }).click();
-  await page.getByText("These settings cannot be changed").waitFor();
+  await page.getByText("These settings cannot be changed: this key may only look.").waitFor();
   expect(await page.getByRole("button", { name: "Save" }).count()).toBe(0);
   await page.goto(`${service.httpUrl}/jobs`);
   await page.getByRole("heading", { name: "Jobs" }).waitFor();

@@ -58,9 +58,7 @@ test("a file without titles is read as its columns are chosen, and goes into its
   expect(await rowsOf(page, preview)).toEqual([
     "2 +4915123456789 Ada Asia/Tokyo Köln",
     "3 +4915123456780 Bob Bonn",
-    expect.stringMatching(
-      /^4 \(0\)151 x is not sent: phone must be a whole phone number as it is dialed in DE/,
-    ),
+    expect.stringMatching(/^4 \(0\)151 x is not sent: This is no whole phone number \(Germany\)$/),
   ]);
 
   // With titles the first row would be none of a contact, and one number of two says too little of its column.
@@ -247,7 +245,7 @@ test("a review says who is never called and what was set, and what comes of it b
   await page.getByLabel("Pause when many calls fail").check();
   await page.getByLabel("This share, in %").fill("30");
   await page.getByRole("button", { name: "Review the job with 1,500 contacts" }).click();
-  await page.getByText("1 person is on the list of those who are never called, and will not be.").waitFor();
+  await page.getByText("1 person is on the never-call list, and will not be called.").waitFor();
   await page.getByText("1 person was erased, and will not be in the job.").waitFor();
   await page.getByText("Their numbers").last().click();
   expect(await textOf(page, "[aria-label='Who was erased']")).toBe("+15551000002");
@@ -258,6 +256,7 @@ test("a review says who is never called and what was set, and what comes of it b
     "by the time in Asia/Tokyo",
     "at most 50, reached within 10 minutes",
     "is made at most 0.5 minutes late, or not at all",
+    "Between attempts 5, then 30 minutes",
     "when 30 % of the last 100 calls end as carrier error, failed",
     "Tue, 1 Jan 2036, 12:00",
     "team: north",
@@ -304,6 +303,17 @@ test("a review says who is never called and what was set, and what comes of it b
   await page.getByRole("button", { name: "Start the calls" }).dblclick();
   await badge(page, "Running").waitFor();
   expect(await getJob(client, batchJobId)).toMatchObject({ status: BatchJobStatus.RUNNING });
+
+  // What was said of the start is not said of a job that has ended.
+  await page.getByText("Starting immediately.").waitFor();
+  await client.cancelBatchJob({ batchJobId });
+  await badge(page, "Cancelled").waitFor();
+  await page.getByText("Starting immediately.").waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "Contacts", exact: true }).click();
+  await page.getByRole("link", { name: "+15551000000" }).click();
+  await page.getByText("The job was cancelled before anybody was reached.").waitFor();
+  await page.goto(`${service.httpUrl}/jobs/${batchJobId}/settings`);
+  await page.getByText("These settings cannot be changed: the job has ended.").waitFor();
   expect(complaints).toEqual([]);
 });
 

@@ -45,7 +45,7 @@ test("a file whose answer was lost is sent again and added once, as a whole", as
   });
   await page.getByRole("button", { name: "Review the job with 7,000 contacts" }).click();
   await page.getByRole("button", { name: "Create the job with 7,000 contacts" }).dblclick();
-  await page.getByText("7,000 contacts added. It waits to be started.").waitFor({ timeout: 20_000 });
+  await page.getByText("7,000 contacts added.").waitFor({ timeout: 20_000 });
   expect(sent).toBe(2);
 
   const { batchJobs } = await client.listBatchJobs({});
@@ -91,7 +91,7 @@ test("an upload goes on when its form is left, and says on every page how it end
   expect(dialog.type()).toBe("beforeunload");
   await dialog.dismiss();
   leave();
-  await tray.getByText("3,000 contacts added. It waits to be started.").waitFor({ timeout: 20_000 });
+  await tray.getByText("3,000 contacts added.").waitFor({ timeout: 20_000 });
   await tray.getByRole("link", { name: "Open “Größe”" }).click();
   await page.getByRole("heading", { name: "Größe" }).waitFor();
   expect(await client.getBatchJob({ batchJobId })).toMatchObject({ batchJob: { counts: { total: 3_000 } } });

@@ -106,6 +106,10 @@ test("a form is sent once at a time, not while something is missing, and says wh
   await page.evaluate("stage.refuse('Somebody was faster.')");
   await page.getByText("Somebody was faster.").waitFor();
   await focusIsOn(page, "Somebody was faster.");
+
+  // What was wrong is not said of what is changed since.
+  await page.getByLabel("Anything").fill("else");
+  await page.getByText("Somebody was faster.").waitFor({ state: "detached" });
   await send.click();
   await page.evaluate("stage.answer('It is saved.')");
   await page.getByText("It is saved.").waitFor();
@@ -231,6 +235,8 @@ test("a file is read step by step: its country, its titles, its columns, and ano
   expect(await page.getByLabel("Read “Telefon” as").inputValue()).toBe("field");
   await page.getByLabel("Read “Telefon” as").selectOption("Phone number");
   await eventually(async () => expect(await ready.innerText()).toBe("2 can be sent"));
+  for (const title of ["Name", "Notiz"]) await page.getByLabel(`Read “${title}” as`).selectOption("Name");
+  await page.getByRole("cell", { name: "Ada a", exact: true }).waitFor();
   await isClean(page);
 
   await choose("empty.csv", "");
@@ -249,18 +255,18 @@ test("a review tells who is on the list of the never called from who was erased,
   await page.getByRole("progressbar", { name: "Looked up" }).waitFor();
 
   await know({ asked: 2_000, isDone: true });
-  await page.getByText("Nobody is on the list of those who are never called.").waitFor();
+  await page.getByText("Nobody is on the never-call list.").waitFor();
   expect(await said()).not.toContain("erased");
 
   await know({ asked: 2_000, isDone: true, erased: ["+15551000000"] });
   await page.getByText("1 person was erased, and will not be in the job.").waitFor();
-  await page.getByText("Nobody is on the list of those who are never called.").waitFor();
+  await page.getByText("Nobody is on the never-call list.").waitFor();
   await isClean(page);
 
   const listed = ["+15551000001", "+15551000002"];
   await know({ asked: 1_000, isDone: true, listed, erased: ["+15551000000", "+15551000003"] });
   await page
-    .getByText("2 of the first 1,000 people are on the list of those who are never called, and will not be.")
+    .getByText("2 of the first 1,000 people are on the never-call list, and will not be called.")
     .waitFor();
   await page.getByText("2 of the first 1,000 people were erased, and will not be in the job.").waitFor();
   for (const summary of await page.getByText("Their numbers").all()) await summary.click();

@@ -82,6 +82,7 @@ function OneForm() {
       <button type="button" onClick={() => setProblem("")}>
         Give it
       </button>
+      <input aria-label="Anything" />
     </Form>
   );
 }

@@ -29,12 +29,7 @@ export type UploadState =
   | { readonly kind: "sending"; readonly share: number; readonly isWaiting: boolean }
   /** The whole file is there, and the service adds its contacts. */
   | { readonly kind: "adding"; readonly isWaiting: boolean }
-  | {
-      readonly kind: "done";
-      readonly added: Added;
-      readonly said: string;
-      readonly refusal?: Refusal;
-    }
+  | { readonly kind: "done"; readonly added: Added }
   /** Sure that nothing was added, unless the service had the whole file and had not answered. */
   | { readonly kind: "stopped"; readonly isSure: boolean }
   | { readonly kind: "refused"; readonly refusal: Refusal };

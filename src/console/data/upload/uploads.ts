@@ -17,8 +17,6 @@ export type UploadPlan = {
   readonly file: Blob;
   /** Resolves with the job to add to. */
   readonly before: (requestId: string) => Promise<string>;
-  /** Once the contacts are in it; answers what the service says to that. */
-  readonly after: (batchJobId: string, requestId: string) => Promise<string>;
   /** Takes back what `before` did, if no contact came of it. */
   readonly undo: (batchJobId: string) => Promise<void>;
 };
@@ -48,15 +46,13 @@ export function beginUpload(plan: UploadPlan): string {
   return id;
 }
 
-const tries = 8;
-
 async function run(id: string, plan: UploadPlan, stop: AbortSignal): Promise<void> {
   let batchJobId = "";
   try {
     batchJobId = await insist(() => plan.before(`${id}-before`), { tries: Infinity, signal: stop });
     change(id, { batchJobId });
     const added = await send(id, { batchJobId, file: plan.file }, stop);
-    await finish(id, plan, { batchJobId, added });
+    change(id, { state: { kind: "done", added } });
   } catch (error) {
     // A job that was made for a file which is not in it is nothing that anybody wants to keep.
     if (batchJobId !== "") await plan.undo(batchJobId).catch(() => {});
@@ -64,19 +60,6 @@ async function run(id: string, plan: UploadPlan, stop: AbortSignal): Promise<voi
     change(id, {
       state: stop.aborted ? { kind: "stopped", isSure } : { kind: "refused", refusal: refusalOf(error) },
     });
-  }
-}
-
-async function finish(
-  id: string,
-  plan: UploadPlan,
-  { batchJobId, added }: { batchJobId: string; added: Added },
-): Promise<void> {
-  try {
-    const said = await insist(() => plan.after(batchJobId, `${id}-after`), { tries });
-    change(id, { state: { kind: "done", added, said } });
-  } catch (error) {
-    change(id, { state: { kind: "done", added, said: "", refusal: refusalOf(error) } });
   }
 }
 

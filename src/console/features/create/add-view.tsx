@@ -44,7 +44,6 @@ function Adding({ job }: { job: BatchJob }) {
       contacts: ready,
       file: await file.write(),
       before: () => Promise.resolve(batchJobId),
-      after: () => Promise.resolve(""),
       undo: () => Promise.resolve(),
     }));
     return "";

@@ -13,7 +13,7 @@ const roles: readonly (readonly [Role, string])[] = [
 ];
 
 /** Only one column can be one of these. */
-const once: ReadonlySet<Role> = new Set(["phone", "name", "timezone"]);
+const once: ReadonlySet<Role> = new Set(["phone", "timezone"]);
 
 /** The columns after one of them is read otherwise: what it takes from another becomes a field there. */
 function withRole(columns: readonly ReadAs[], at: number, role: Role): ReadAs[] {

@@ -110,7 +110,6 @@ function NewJob({ first }: { first: Settings }) {
       contacts: ready,
       file: await file.write(),
       before: (requestId) => createJob(settings, requestId),
-      after: () => Promise.resolve("It waits to be started"),
       undo: deleteEmpty,
     }));
     return "";

@@ -66,6 +66,7 @@ export function FileReview(props: {
         columns={columns}
         onChange={(next) => props.onJudge({ columns: next, region })}
       />
+      <p class="hint">Several columns may be read as the name, such as the first and the last one.</p>
       {problem !== undefined && <Notice tone="bad">{problem}</Notice>}
       {check === undefined && problem === undefined && <Loading what="the result of the check" />}
       {check !== undefined && (
@@ -173,7 +174,7 @@ const BadRows = ({ check, region }: { check: Check; region: Region }) => (
           <tr key={row.line}>
             <td class="number">{count(row.line)}</td>
             <td>{row.phone === "" ? <span class="quiet">empty</span> : <bdi>{row.phone}</bdi>}</td>
-            <td>{whyNot(row, region)}</td>
+            <td class={preview.why}>{whyNot(row, region)}</td>
           </tr>
         ))}
       </tbody>

@@ -1,13 +1,19 @@
 import type { ReadAs } from "../../../files/titles.ts";
+import { regionName } from "../../ui/form/region-field.tsx";
 import { count } from "../../ui/format/numbers.ts";
 import type { BadRow, Check, Region } from "./file/check.ts";
 import css from "./preview.module.css";
 
 /** Why a row is not sent, in the words of whoever may do something about it. */
-export const whyNot = ({ reason, phone, field, rule }: BadRow, region: Region): string =>
-  reason === "invalid_phone_format" && region === "" && /^[^+]/.test(phone)
+export function whyNot({ reason, phone, field, rule }: BadRow, region: Region): string {
+  if (reason === "duplicate_phone") return "The number is in an earlier row already";
+  if (reason !== "invalid_phone_format") return `${field || "the row"} ${rule}`;
+  if (phone === "") return "There is no phone number";
+  if (phone.startsWith("+")) return "This is no whole phone number";
+  return region === ""
     ? "Without a plus sign its country must be chosen above"
-    : `${field || "the row"} ${rule}`;
+    : `This is no whole phone number (${regionName(region)})`;
+}
 
 /** The first rows as they will be sent, or why they will not. */
 export function FirstRows(props: { check: Check; columns: readonly ReadAs[]; region: Region }) {

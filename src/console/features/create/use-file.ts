@@ -38,11 +38,13 @@ export const readyIn = (state: FileState): number =>
   state.kind === "read" ? (state.reviewed?.check?.accepted ?? 0) : 0;
 
 /** The titles of a file that the service reads as these columns, of those that it has. */
-export const titlesOf = (columns: readonly ReadAs[]): string[] =>
-  columns.flatMap(({ role, key }) => {
+export const titlesOf = (columns: readonly ReadAs[]): string[] => {
+  const titles = columns.flatMap(({ role, key }) => {
     if (role === "none" || role === "empty") return [];
     return [role === "field" ? fieldTitle(key) : role];
   });
+  return [...new Set(titles)];
+};
 
 export function useFile() {
   const [state, setState] = useState<FileState>({ kind: "none" });

@@ -1,9 +1,10 @@
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { flash } from "../../data/page/flash.ts";
 import { href } from "../../data/page/route.ts";
 import { mayChange } from "../../data/service/session.ts";
-import { useJob } from "../../data/load/use-job.ts";
+import { hasEnded, useJob } from "../../data/load/use-job.ts";
 import { JobBadge } from "../../ui/figure/badge.tsx";
 import { Guarded } from "../../ui/page/broken.tsx";
 import { Crumbs } from "../../ui/page/crumbs.tsx";
@@ -50,36 +51,44 @@ const Gone = ({ message }: { message: string }) => (
   </>
 );
 
-const Whole = ({ job, tab }: { job: BatchJob; tab: Tab }) => (
-  <>
-    <div class="title-bar">
-      <div class={css.jobTitle}>
-        <Heading title={job.name}>
-          <span dir="auto">{job.name}</span>
-        </Heading>
-        <JobBadge status={job.status} />
+function Whole({ job, tab }: { job: BatchJob; tab: Tab }) {
+  // What was said of its start is old news once it has ended.
+  const isEnded = hasEnded(job);
+  const wasEnded = useRef(isEnded);
+  useEffect(() => {
+    if (isEnded && !wasEnded.current) flash.value = undefined;
+  }, [isEnded]);
+  return (
+    <>
+      <div class="title-bar">
+        <div class={css.jobTitle}>
+          <Heading title={job.name}>
+            <span dir="auto">{job.name}</span>
+          </Heading>
+          <JobBadge status={job.status} />
+        </div>
+        <Commands job={job} />
       </div>
-      <Commands job={job} />
-    </div>
-    {flash.value !== undefined && <Notice tone={flash.value.tone}>{flash.value.sentence}</Notice>}
-    {job.failureReason !== "" && (
-      <Notice tone="bad">
-        This job failed: {failureReasonWords[job.failureReason] ?? job.failureReason}
-      </Notice>
-    )}
-    <div class="title-bar">
-      <Tabs id={job.batchJobId} current={tab} />
-      {mayChange() && (
-        <a class="button" href={href(["jobs", "new"], { like: job.batchJobId })}>
-          New job like this
-        </a>
+      {flash.value !== undefined && <Notice tone={flash.value.tone}>{flash.value.sentence}</Notice>}
+      {job.failureReason !== "" && (
+        <Notice tone="bad">
+          This job failed: {failureReasonWords[job.failureReason] ?? job.failureReason}
+        </Notice>
       )}
-    </div>
-    <Guarded key={tab}>
-      <TabOf job={job} tab={tab} />
-    </Guarded>
-  </>
-);
+      <div class="title-bar">
+        <Tabs id={job.batchJobId} current={tab} />
+        {mayChange() && (
+          <a class="button" href={href(["jobs", "new"], { like: job.batchJobId })}>
+            New job like this
+          </a>
+        )}
+      </div>
+      <Guarded key={tab}>
+        <TabOf job={job} tab={tab} />
+      </Guarded>
+    </>
+  );
+}
 
 function TabOf({ job, tab }: { job: BatchJob; tab: Tab }): ComponentChildren {
   if (tab === "contacts") return <ContactsCard job={job} />;

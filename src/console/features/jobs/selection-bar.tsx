@@ -41,7 +41,7 @@ export function SelectionBar(props: {
       </p>
       {!isPageSelected && (
         <button type="button" class="plain" onClick={() => selectAlso(selected, seen)}>
-          Select these {count(seen.length)}
+          {seen.length === 1 ? "Select this one" : `Select these ${count(seen.length)}`}
         </button>
       )}
       {selection !== "all" && (

@@ -60,10 +60,8 @@ export function endOf({ state, jobName }: Upload): { tone: "good" | "warning" | 
   }
   if (state.kind !== "done") return { tone: "good", sentence: "" };
   const { acceptedCount } = state.added;
-  const said = state.said === "" ? "" : `${state.said}.`;
-  const then = state.refusal === undefined ? said : `But: ${state.refusal.message}`;
   return {
-    tone: acceptedCount === 0 || state.refusal !== undefined ? "warning" : "good",
-    sentence: `${counted(acceptedCount, "contact")} added. ${whyNot(state.added)}${then}`.trim(),
+    tone: acceptedCount === 0 ? "warning" : "good",
+    sentence: `${counted(acceptedCount, "contact")} added. ${whyNot(state.added)}`.trim(),
   };
 }

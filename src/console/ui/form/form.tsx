@@ -49,8 +49,11 @@ export function Form(props: {
     }
   }
 
+  /** What was wrong with what stood there is not said of what stands there now. */
+  const mend = () => setSaid((before) => (before?.tone === "bad" ? undefined : before));
+
   return (
-    <form class="stack" noValidate onSubmit={submit} aria-label={props.label}>
+    <form class="stack" noValidate onSubmit={submit} onInput={mend} aria-label={props.label}>
       {props.children}
       {props.call !== undefined && <AsCurl call={props.call} />}
       <div class="actions">

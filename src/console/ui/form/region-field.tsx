@@ -2,10 +2,12 @@ import { Field } from "./field.tsx";
 
 const names = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
 
+export const regionName = (region: string): string => names.of(region) ?? region;
+
 /** The countries by the names that people look for. */
 const byName = (regions: readonly string[]): (readonly [region: string, name: string])[] =>
   regions
-    .map((region) => [region, names.of(region) ?? region] as const)
+    .map((region) => [region, regionName(region)] as const)
     .toSorted(([, one], [, other]) => one.localeCompare(other, "en"));
 
 /** As whose numbers those without a plus sign are read. */

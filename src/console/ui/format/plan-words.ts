@@ -38,7 +38,7 @@ export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number, job
         ]
       : []),
     ...(listed > 0
-      ? [`${counted(listed, "person", "people")} on the list of who is never called will be left out.`]
+      ? [`${counted(listed, "person is", "people are")} on the never-call list, and will be left out.`]
       : []),
     ...(left > 0
       ? [

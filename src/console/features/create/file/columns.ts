@@ -6,6 +6,7 @@ import {
   readAs,
   readPhoneColumn,
 } from "../../../../files/titles.ts";
+import { fromCell, toCell } from "../../../../files/cells.ts";
 import { isExport } from "../../../../files/result-titles.ts";
 import { emptyFile, fileWithoutRows } from "../../../../files/bad-file.ts";
 
@@ -121,6 +122,23 @@ export function layOut(
   });
   const samples = samplesOf(rows, width);
   return { table: { hasTitles, titles, rowCount: rows.length, columns, samples }, rows };
+}
+
+/** Rows whose name is in several columns, such as the first and the last name, with all of it in the first of them. */
+export function joinNames(rows: readonly FileRow[], columns: readonly ReadAs[]) {
+  const [first, ...others] = columns.flatMap(({ role }, at) => (role === "name" ? [at] : []));
+  if (first === undefined || others.length === 0) return { rows, columns };
+  const nameOf = (values: readonly string[]): string =>
+    [first, ...others]
+      .map((at) => (fromCell(values[at] ?? "") ?? "").trim())
+      .filter((part) => part !== "")
+      .join(" ");
+  return {
+    rows: rows.map(({ line, values }): FileRow => {
+      return { line, values: first < values.length ? values.with(first, toCell(nameOf(values))) : values };
+    }),
+    columns: columns.map(({ role, key }, at): ReadAs => ({ role: others.includes(at) ? "none" : role, key })),
+  };
 }
 
 /** Where the file has what, as was chosen; throws what is wrong with that. */

@@ -11,6 +11,7 @@ import {
   chosenColumns,
   columnName,
   hasTitleRow,
+  joinNames,
   layOut,
   rowsAbove,
 } from "./columns.ts";
@@ -121,8 +122,9 @@ const fileWorker = {
   check(readAs: readonly ReadAs[], region: Region): Check {
     if (table === undefined) throw new Error("a file is laid out before it is judged");
     checked = undefined;
-    const columns = chosenColumns(table, readAs);
-    checked = { ...checkRows(rows, columns, region), columns };
+    const joined = joinNames(rows, readAs);
+    const columns = chosenColumns(table, joined.columns);
+    checked = { ...checkRows(joined.rows, columns, region), columns };
     return checked.check;
   },
 

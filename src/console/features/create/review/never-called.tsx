@@ -17,7 +17,7 @@ export function NeverCalledSaid({ known, people }: { known: NeverCalled; people:
   if (!isDone) {
     return (
       <div role="status" class="stack">
-        <p class="quiet">Looking for them on the list of those who are never called …</p>
+        <p class="quiet">Looking for them on the never-call list …</p>
         <PlainProgress label="Looked up" value={asked} max={Math.max(1, people)} />
       </div>
     );
@@ -28,11 +28,10 @@ export function NeverCalledSaid({ known, people }: { known: NeverCalled; people:
   return (
     <div role="status" class="stack">
       {listed.length === 0 ? (
-        <p>Nobody{whom} is on the list of those who are never called.</p>
+        <p>Nobody{whom} is on the never-call list.</p>
       ) : (
         <Found phones={listed} label="Who is never called">
-          {some(listed)} {listed.length === 1 ? "is" : "are"} on the list of those who are never called, and
-          will not be.
+          {some(listed)} {listed.length === 1 ? "is" : "are"} on the never-call list, and will not be called.
         </Found>
       )}
       {erased.length > 0 && (

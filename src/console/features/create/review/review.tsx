@@ -46,6 +46,12 @@ const Fact = ({ name, children }: { name: string; children: ComponentChildren })
 const wordsOf = (outcomes: readonly number[]): string =>
   outcomes.map((outcome) => (outcomeWords.get(outcome) ?? "").toLowerCase()).join(", ");
 
+/** "5, then 30 minutes" of "5, 30". */
+function waits(minutes: string): string {
+  const parts = minutes.split(",").map((part) => part.trim());
+  return `${parts.join(", then ")} ${parts.join() === "1" ? "minute" : "minutes"}`;
+}
+
 const daysIn = (days: readonly number[]): string =>
   days
     .toSorted((one, other) => one - other)
@@ -99,6 +105,7 @@ function Calls({ settings }: { settings: Settings }) {
             ? "one for each person"
             : `up to ${attempts} for each person, after: ${wordsOf(settings.retryOn)}`}
         </Fact>
+        {attempts > 1 && <Fact name="Between attempts">{waits(settings.retryMinutes)}</Fact>}
         {pause !== undefined && (
           <Fact name="Pauses by itself">
             when {pause.percent} % of the last {pause.window} calls end as {wordsOf(pause.outcomes)}

@@ -54,7 +54,7 @@ export function AgainDialog(props: {
           {statuses.length === 0 ? "all contacts of this one" : `its contacts that are ${which}`}, and with
           its settings.
         </li>
-        <li>Who is on the list of those never called stays out.</li>
+        <li>Who is on the never-call list stays out.</li>
         <li>Nobody is called before the new job is started.</li>
       </ul>
       <Form

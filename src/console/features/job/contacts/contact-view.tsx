@@ -62,13 +62,20 @@ export function ContactView({ id, number }: { id: string; number: number }) {
   );
 }
 
+/** Why there are no attempts, or no more. */
+const whyNoMore: ReadonlyMap<ContactStatus, string> = new Map([
+  [ContactStatus.PENDING, "Nobody has called this contact yet."],
+  [ContactStatus.SUPPRESSED, "Their number is on the never-call list: nobody calls it."],
+  [ContactStatus.EXPIRED, "The job ended before anybody was reached."],
+  [ContactStatus.CANCELLED, "The job was cancelled before anybody was reached."],
+]);
+
 function WhatNext({ contact }: { contact: Contact }) {
   const at = dateOf(contact.nextAttemptAt);
   if (at !== undefined)
     return <p class="quiet">The next attempt is at {exactTime(at, viewerZone)}, your time.</p>;
-  if (contact.status === ContactStatus.PENDING)
-    return <p class="quiet">Nobody has called this contact yet.</p>;
-  return null;
+  const said = whyNoMore.get(contact.status);
+  return said === undefined ? null : <p class="quiet">{said}</p>;
 }
 
 const Details = ({ contact }: { contact: Contact }) => (
@@ -83,6 +90,12 @@ const Details = ({ contact }: { contact: Contact }) => (
         <dt>Number in the job</dt>
         <dd>{contact.number}</dd>
       </div>
+      {contact.timezone !== "" && (
+        <div>
+          <dt>Time zone</dt>
+          <dd>{contact.timezone}</dd>
+        </div>
+      )}
       {Object.entries(contact.fields).map(([key, value]) => (
         <div key={key}>
           <dt dir="auto">{key}</dt>

@@ -1,8 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { service } from "../../../data/service/client.ts";
 import { downloadOf } from "../../../data/service/as-curl.ts";
-import { download } from "../../../data/service/download.ts";
-import { refusalOf } from "../../../data/service/refusal.ts";
 import { mayChange } from "../../../data/service/session.ts";
 import { loaded, useLoad } from "../../../data/load/use-load.ts";
 import { ContactBadge } from "../../../ui/figure/badge.tsx";
@@ -18,6 +16,7 @@ import type { BatchJob, Contact, ContactStatus } from "../../../../gen/callsheet
 import { AgainDialog } from "./again-dialog.tsx";
 import { contactsAddress, filePath, readContactsAddress } from "./contacts-address.ts";
 import css from "./contacts.module.css";
+import { Download } from "./download.tsx";
 
 const pageSize = 50;
 /** The list is asked for again while its job goes on, no more often than this. */
@@ -78,7 +77,11 @@ export function ContactsCard({ job }: { job: BatchJob }) {
           </select>
         </label>
         <div class="actions">
-          <Download job={job} statuses={statuses} />
+          <Download
+            job={job}
+            statuses={statuses}
+            words={statuses.length === 0 ? "Download all" : "Download these"}
+          />
           {mayChange() && (
             <button type="button" onClick={() => setAgain(true)}>
               Call these again
@@ -118,33 +121,6 @@ export function ContactsCard({ job }: { job: BatchJob }) {
         call={() => ({ command: downloadOf(filePath(job.batchJobId, statuses, true), "results.csv") })}
       />
     </section>
-  );
-}
-
-/** The contacts that are listed, on all pages, with what became of them, as a file. */
-function Download({ job, statuses }: { job: BatchJob; statuses: readonly ContactStatus[] }) {
-  const [state, setState] = useState<{ isBusy: boolean; problem: string }>({ isBusy: false, problem: "" });
-  async function take(): Promise<void> {
-    if (state.isBusy) return;
-    setState({ isBusy: true, problem: "" });
-    try {
-      await download(filePath(job.batchJobId, statuses, true), `${job.name}.csv`);
-      setState({ isBusy: false, problem: "" });
-    } catch (error) {
-      setState({ isBusy: false, problem: refusalOf(error).message });
-    }
-  }
-  return (
-    <div class="actions">
-      <button type="button" aria-disabled={state.isBusy} onClick={() => void take()}>
-        {state.isBusy ? "Downloading …" : statuses.length === 0 ? "Download all" : "Download these"}
-      </button>
-      {state.problem !== "" && (
-        <p class="problem" role="alert">
-          {state.problem}
-        </p>
-      )}
-    </div>
   );
 }
 

@@ -15,11 +15,6 @@ const Moment = ({ at }: { at: Timestamp | undefined }) => {
   );
 };
 
-const lagWords = (job: BatchJob): string => {
-  if (job.startLag) return `${duration(msOf(job.startLag))} after its time`;
-  return job.startedAt ? "Started by a command" : "Not started yet";
-};
-
 export const ScheduleCard = ({ job }: { job: BatchJob }) => (
   <section class="card" aria-labelledby="schedule-title">
     <h2 id="schedule-title">Schedule</h2>
@@ -35,7 +30,9 @@ export const ScheduleCard = ({ job }: { job: BatchJob }) => (
       <Fact name="Started">
         <Moment at={job.startedAt} />
       </Fact>
-      <Fact name="How late it started">{lagWords(job)}</Fact>
+      {job.startLag !== undefined && (
+        <Fact name="How late it started">{duration(msOf(job.startLag))} after its time</Fact>
+      )}
       <Fact name="Ended">
         <Moment at={job.finishedAt} />
       </Fact>

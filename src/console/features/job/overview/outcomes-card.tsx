@@ -1,12 +1,14 @@
-import type { ContactCounts } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
+import type { BatchJob, ContactCounts } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
 import { type Column, DataTable, within } from "../../../ui/table/data-table.tsx";
 import { count, share } from "../../../ui/format/numbers.ts";
 import { type Ending, endings, final } from "../../../ui/format/words.ts";
 import { contactsAddress } from "../contacts/contacts-address.ts";
+import { Download } from "../contacts/download.tsx";
 import css from "./outcomes.module.css";
 
 /** How contacts ended. Every row leads to the contacts it counts. */
-export function OutcomesCard({ id, counts }: { id: string; counts: ContactCounts }) {
+export function OutcomesCard({ job, counts }: { job: BatchJob; counts: ContactCounts }) {
+  const id = job.batchJobId;
   const done = final(counts);
   const present = endings.filter(({ key }) => counts[key] > 0);
   const columns: readonly Column<Ending>[] = [
@@ -36,7 +38,10 @@ export function OutcomesCard({ id, counts }: { id: string; counts: ContactCounts
   ];
   return (
     <section class="card" aria-labelledby="outcomes-title">
-      <h2 id="outcomes-title">Outcomes</h2>
+      <div class="title-bar">
+        <h2 id="outcomes-title">Outcomes</h2>
+        {present.length > 0 && <Download job={job} statuses={[]} words="Download results" />}
+      </div>
       {present.length === 0 ? (
         <p class="quiet">No contact is finished yet.</p>
       ) : (

@@ -23,7 +23,7 @@ export function Overview({ job }: { job: BatchJob }) {
       {!hasEnded(job) && <Holds job={job} />}
       <div class={css.columns}>
         <ProgressCard job={job} history={history} />
-        {job.counts && <OutcomesCard id={job.batchJobId} counts={job.counts} />}
+        {job.counts && <OutcomesCard job={job} counts={job.counts} />}
       </div>
       <div class="halves">
         <ScheduleCard job={job} />

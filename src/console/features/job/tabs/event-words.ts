@@ -43,7 +43,11 @@ const fieldWords = (field: string): string => field.replaceAll("_", " ");
 export function eventWords({ type, data }: Event): string[] {
   switch (data.case) {
     case "batchJobCreated":
-      return [`Created with ${counted(data.value.totalContacts, "contact")}`];
+      return [
+        data.value.totalContacts === 0
+          ? "Created"
+          : `Created with ${counted(data.value.totalContacts, "contact")}`,
+      ];
     case "settingsUpdated":
       return [
         "Settings changed",
@@ -62,7 +66,7 @@ export function eventWords({ type, data }: Event): string[] {
     case "batchJobStarted": {
       const { startLag } = data.value;
       return startLag === undefined
-        ? ["Started by a command"]
+        ? ["Started by hand"]
         : ["Started at its time", `${duration(msOf(startLag))} after it`];
     }
     case "batchJobPaused": {

@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { type BatchJob, BatchJobCommand } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../../../gen/callsheet/v1/batch_job_service_pb.ts";
 import { service } from "../../../data/service/client.ts";
-import { reloadJob } from "../../../data/load/use-job.ts";
+import { hasEnded, reloadJob } from "../../../data/load/use-job.ts";
 import { MoreFields } from "../../../ui/settings/more-fields.tsx";
 import { callOf } from "../../../ui/form/as-curl.tsx";
 import { Form, type Said } from "../../../ui/form/form.tsx";
@@ -97,7 +97,9 @@ export function SettingsTab({ job }: { job: BatchJob }) {
       }
     >
       {!isAllowed && (
-        <p class="quiet">These settings cannot be changed: the job has ended, or this key may only look.</p>
+        <p class="quiet">
+          These settings cannot be changed: {hasEnded(job) ? "the job has ended" : "this key may only look"}.
+        </p>
       )}
       <fieldset class="stack" disabled={!isAllowed}>
         <div class="halves">

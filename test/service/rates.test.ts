@@ -192,7 +192,8 @@ describe("over plain HTTP", () => {
 });
 
 test("a caller far over its rate is held to it, and an ordinary one beside it is not refused", async () => {
-  const [wild, ordinary] = [await makeLimited({ read: 50 }), await makeLimited({ read: 50 })];
+  // So little that a machine that is busy with others goes far over it, too.
+  const [wild, ordinary] = [await makeLimited({ read: 10 }), await makeLimited({ read: 50 })];
   const call = callerFor("grpc-js", wild.ports);
   const began = performance.now();
   const over = new AbortController();
@@ -212,7 +213,7 @@ test("a caller far over its rate is held to it, and an ordinary one beside it is
   }
   over.abort();
   await Promise.all(loops);
-  const most = 50 * (1 + (performance.now() - began) / 1_000);
+  const most = 10 * (1 + (performance.now() - began) / 1_000);
   expect(answers).toBeLessThan(most * 1.05 + 1);
   expect(answers).toBeGreaterThan(most * 0.6);
   expect(refusals).toBeGreaterThan(answers);

@@ -40,7 +40,7 @@ import type { Openings } from "../starting/openings.ts";
 import { holdOffFiles } from "../postgres/contacts/adding.ts";
 import { type Trx, databaseNow, findJob, insertJobs } from "../postgres/jobs/batch-jobs.ts";
 import type { SharesToWaitIn } from "../postgres/connections/connections.ts";
-import { insertContacts } from "../postgres/contacts/contacts.ts";
+import { insertContacts } from "../postgres/contacts/inserting.ts";
 import { type ErasureKey, findErased, joinAdders } from "../postgres/phones/erased-phones.ts";
 import { checkStoredContacts } from "../postgres/contacts/stored-contacts.ts";
 import { countInSets, readZoneSets } from "../postgres/contacts/zone-sets.ts";

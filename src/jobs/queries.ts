@@ -29,7 +29,7 @@ import {
 } from "../postgres/jobs/job-search.ts";
 import { search } from "../postgres/connections/searches.ts";
 import { readJobs } from "../postgres/jobs/watching.ts";
-import { readCallingHours } from "../postgres/contacts/zone-sets.ts";
+import { readCallingHours } from "../postgres/contacts/openings.ts";
 
 export type { Attempt, BatchJob, JobFilter, TimeRange };
 

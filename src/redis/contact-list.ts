@@ -1,17 +1,11 @@
-import { randomBytes } from "node:crypto";
 import { type NumbersInSet, countOf } from "../domain/contacts/numbers.ts";
 import { type JobInSets, type JobKey, type Keys, setsOf } from "./keys.ts";
 import type { Redis } from "ioredis";
 import { type RedisClient, mastersOf, redisStep, runScript } from "./connection.ts";
+import { type Position, type Run, atStart, randomParts, readPosition, writePosition } from "./position.ts";
 import { script } from "./script.ts";
 import { pushSteps, stepsOf } from "./steps.ts";
 import { coalesceByKey } from "../timing/coalesce.ts";
-
-/**
- * How far a job's fan-out is: the numbers up to `last` have been dealt with under `epoch`. An epoch is the job's
- * revision at its making and a random part, so that a newer one is known as such and none occurs twice.
- */
-export type Position = { readonly epoch: string; readonly last: number };
 
 export type ContactList = ReturnType<typeof createContactList>;
 
@@ -168,47 +162,6 @@ return found
 /** So many jobs, with so many lists, are looked at by one script, which takes Redis about a millisecond. */
 const mostLookedAt = 100;
 
-const write = ({ epoch, last }: Position): string => `${epoch}:${last}`;
-
-function read(reply: unknown): Position | undefined {
-  const [, epoch, last] = (typeof reply === "string" ? /^(\d+\.\w+):(\d+)$/.exec(reply) : null) ?? [];
-  return epoch === undefined ? undefined : { epoch, last: Number(last) };
-}
-
-/** Marks epochs of first runs; the random part is hexadecimal. */
-const firstMark = "n";
-
-/** Whether a job runs for the first time, or again after a pause or a loss. */
-type Run = "first" | "again";
-
-/** A random part is six bytes in hexadecimal. */
-const randomParts = (count: number): string[] =>
-  randomBytes(6 * count)
-    .toString("hex")
-    .match(/.{12}/g) ?? [];
-
-const atStart = (revision: number, run: Run, [random = ""] = randomParts(1)): Position => ({
-  epoch: `${revision}.${run === "first" ? firstMark : ""}${random}`,
-  last: 0,
-});
-
-/**
- * True for a position under which its job has run from the first time on: nothing above it has been on a list, and
- * every contact there is pending. Should Redis have lost a part of what it had, that may be wrong for some, which a
- * lease finds.
- */
-export const isFirstRun = ({ epoch }: Position): boolean => epoch.includes(`.${firstMark}`);
-
-/** The job's revision at the making of the position. */
-export const revisionOf = ({ epoch }: Position): number => Number.parseInt(epoch, 10);
-
-/**
- * True for a position that knows of more than its job, as Postgres has it later: Redis is written after each commit,
- * so that a commit has been lost.
- */
-export const isAhead = (position: Position, job: { revision: number; totalContacts: number }): boolean =>
-  revisionOf(position) > job.revision || position.last > job.totalContacts;
-
 /** A job that runs for the first time since `revision`, and the last of the numbers to begin with, at least 1. */
 export type Beginning = { readonly key: JobKey; readonly revision: number; readonly last: number };
 
@@ -267,7 +220,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     return asked.map((_, i) => {
       const one = found[i];
       const [position, returned, ...lengths] = Array.isArray(one) ? one : [];
-      return { position: read(position), lengths: lengths.map(Number), returned: Number(returned) };
+      return { position: readPosition(position), lengths: lengths.map(Number), returned: Number(returned) };
     });
   }
 
@@ -312,13 +265,13 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     /** Gives a job that came to run at `revision` its position; a repetition leaves it alone. */
     async create(job: JobInSets, revision: number, run: Run = "again"): Promise<boolean> {
       const reply = await redisStep("creating a position", () =>
-        runScript(redis, create, of(job), [revision, write(atStart(revision, run)), keysExpiryMs]),
+        runScript(redis, create, of(job), [revision, writePosition(atStart(revision, run)), keysExpiryMs]),
       );
       return reply === 1;
     },
 
     async position(job: JobKey): Promise<Position | undefined> {
-      return read(await redisStep("reading a position", () => redis.get(keys.position(job))));
+      return readPosition(await redisStep("reading a position", () => redis.get(keys.position(job))));
     },
 
     /**
@@ -330,7 +283,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       const random = randomParts(jobs.length);
       const args = jobs.flatMap(({ revision, last }, i) => [
         revision,
-        write({ ...atStart(revision, "first", random.slice(i, i + 1)), last }),
+        writePosition({ ...atStart(revision, "first", random.slice(i, i + 1)), last }),
         last,
       ]);
       return Number(
@@ -355,7 +308,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
       last: number,
       chunk: readonly NumbersInSet[],
     ): Promise<{ appended: boolean; position: Position | undefined }> {
-      const after = write({ epoch: seen.epoch, last });
+      const after = writePosition({ epoch: seen.epoch, last });
       const lists = chunk.filter(({ numbers }) => countOf(numbers) > 0);
       const reply = await redisStep("putting contacts on the list", () =>
         runScript(
@@ -363,7 +316,7 @@ export function createContactList(redis: RedisClient, keys: Keys) {
           append,
           [keys.position(job), ...lists.map(({ zoneSet }) => keys.contacts(job, zoneSet))],
           [
-            write(seen),
+            writePosition(seen),
             after,
             keysExpiryMs,
             keys.work,
@@ -377,13 +330,17 @@ export function createContactList(redis: RedisClient, keys: Keys) {
         ),
       );
       const [appended, position] = Array.isArray(reply) ? reply : [];
-      return { appended: appended === 1, position: read(position) };
+      return { appended: appended === 1, position: readPosition(position) };
     },
 
     /** Starts over from 0 where nothing is left on the list; false if the position has moved or something is. */
     async restart(job: JobInSets, seen: Position, revision: number): Promise<boolean> {
       const reply = await redisStep("starting a position over", () =>
-        runScript(redis, restart, of(job), [write(seen), write(atStart(revision, "again")), keysExpiryMs]),
+        runScript(redis, restart, of(job), [
+          writePosition(seen),
+          writePosition(atStart(revision, "again")),
+          keysExpiryMs,
+        ]),
       );
       return reply === 1;
     },
@@ -391,7 +348,11 @@ export function createContactList(redis: RedisClient, keys: Keys) {
     /** Starts over from 0, whatever is on the list; false if the position has moved. */
     async startOver(job: JobInSets, seen: Position, revision: number): Promise<boolean> {
       const reply = await redisStep("starting a list over", () =>
-        runScript(redis, reset, of(job), [write(seen), write(atStart(revision, "again")), keysExpiryMs]),
+        runScript(redis, reset, of(job), [
+          writePosition(seen),
+          writePosition(atStart(revision, "again")),
+          keysExpiryMs,
+        ]),
       );
       return reply === 1;
     },

@@ -1,9 +1,10 @@
 import type { Logger } from "pino";
 import type { Metrics } from "../vitals/metrics.ts";
-import { type Chunk, readChunk, wholeChunk } from "../postgres/contacts/contacts.ts";
+import { type Chunk, readChunk, wholeChunk } from "../postgres/contacts/chunks.ts";
 import { type JobNow, jobsNow } from "../postgres/jobs/sweep.ts";
 import type { Database } from "../postgres/connections/database.ts";
-import { type ContactList, type Position, isFirstRun } from "../redis/contact-list.ts";
+import type { ContactList } from "../redis/contact-list.ts";
+import { type Position, isFirstRun } from "../redis/position.ts";
 import type { JobKey } from "../redis/keys.ts";
 import { countOf } from "../domain/contacts/numbers.ts";
 import { createTurns } from "../timing/turns.ts";

@@ -11,7 +11,7 @@ import {
   findOver,
   lockZoneSets,
   writeOpenings,
-} from "../postgres/contacts/zone-sets.ts";
+} from "../postgres/contacts/openings.ts";
 import { type JobKey, beforeAllJobs } from "../domain/jobs/job-id.ts";
 import type { StartedJob } from "./fan-out.ts";
 

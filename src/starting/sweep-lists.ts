@@ -4,7 +4,8 @@ import type { Openings } from "./openings.ts";
 import { beforeAllJobs } from "../domain/jobs/job-id.ts";
 import type { Database } from "../postgres/connections/database.ts";
 import { type JobNow, type RunningJob, jobsNow, lacksContacts, runningJobs } from "../postgres/jobs/sweep.ts";
-import { type ContactList, type Position, isAhead, revisionOf } from "../redis/contact-list.ts";
+import type { ContactList } from "../redis/contact-list.ts";
+import { type Position, isAhead, revisionOf } from "../redis/position.ts";
 import type { JobInSets, JobKey } from "../redis/keys.ts";
 import { createSuspicions, settledMs } from "./suspicions.ts";
 

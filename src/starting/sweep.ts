@@ -5,7 +5,7 @@ import type { Openings } from "./openings.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
 import type { Metrics } from "../vitals/metrics.ts";
-import { purgeDeletedContacts } from "../postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../postgres/contacts/purging.ts";
 import type { Database } from "../postgres/connections/database.ts";
 import {
   defaultEventRetentionDays,

@@ -7,7 +7,7 @@ import type { EventQuery } from "../../src/events/event-log.ts";
 import { insertApiKey } from "../../src/postgres/api-keys.ts";
 import { dropOldEvents, organizationsWithOldEvents, writeEvents } from "../../src/postgres/events/events.ts";
 import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import {
   forNewOrganization,
   leaseOne,

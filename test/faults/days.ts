@@ -9,7 +9,7 @@ import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb
 import type { ImportContactsRequestSchema } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import type { Database } from "../../src/postgres/connections/database.ts";
-import { writeOpenings } from "../../src/postgres/contacts/zone-sets.ts";
+import { writeOpenings } from "../../src/postgres/contacts/openings.ts";
 import { beyondRamp, mostAtOnce, mostIn, tooFast } from "../leasing/how-fast.ts";
 import { eventually } from "../support/eventually.ts";
 import { suppressAll } from "./campaign.ts";

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { mostSlots, slotsInOne } from "../../src/domain/jobs/history.ts";
 import { createHistory, runHistoryPass } from "../../src/jobs/history.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { noteCounts, readNoted } from "../../src/postgres/jobs/history.ts";
 import { forNewOrganization, lease, makeRetriesDue, release, reportAll, runJob } from "../leasing/leases.ts";
 import { makeContacts, makeWholeJob, onJob } from "../support/make.ts";

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { createEstimates, runProgressPass } from "../../src/jobs/progress.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { readProgress } from "../../src/postgres/jobs/progress.ts";
 import { writeJobKey } from "../../src/domain/jobs/job-id.ts";
 import { forNewOrganization, lease, reportAll, runJob } from "../leasing/leases.ts";

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { openLeases } from "../../src/postgres/leasing/leases.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { type NewJob, createBatchJobs } from "../../src/jobs/batch-jobs.ts";
 import { always, moveOpening, notNow, openingOf } from "../support/hours.ts";

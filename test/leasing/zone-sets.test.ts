@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { openLeases } from "../../src/postgres/leasing/leases.ts";
 import { breaches } from "../support/breaches.ts";
 import { eventually } from "../support/eventually.ts";

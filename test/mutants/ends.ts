@@ -135,7 +135,7 @@ export const endings: Mutant[] = [
   },
   {
     guard: "the history of a job goes with it",
-    file: "src/postgres/contacts/contacts.ts",
+    file: "src/postgres/contacts/purging.ts",
     text: '["zone_sets", "progress", "history", ',
     instead: '["zone_sets", "progress", ',
     test: "test/jobs/history.test.ts",

@@ -108,7 +108,7 @@ export const lists: Mutant[] = [
   },
   {
     guard: "rejected rows go with their job",
-    file: "src/postgres/contacts/contacts.ts",
+    file: "src/postgres/contacts/purging.ts",
     text: `, "rejected_rows"] as const`,
     instead: "] as const",
     test: "test/jobs/import/rejected-rows.test.ts",

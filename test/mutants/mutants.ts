@@ -508,7 +508,7 @@ const fanOut: Mutant[] = [
   },
   {
     guard: "only contacts that were never called are put on the list",
-    file: "src/postgres/contacts/contacts.ts",
+    file: "src/postgres/contacts/chunks.ts",
     text: "select number from attempts where ${first} union all",
     instead: "",
     test: "test/starting/fan-out.test.ts",
@@ -728,7 +728,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "hours that are over are reckoned anew by nobody who has not locked the job",
-    file: "src/postgres/contacts/zone-sets.ts",
+    file: "src/postgres/contacts/openings.ts",
     text: "order by id for no key update ${whereLocked",
     instead: "order by id ${true || whereLocked",
     test: "test/leasing/hours.test.ts",
@@ -808,7 +808,7 @@ const leasing: Mutant[] = [
   },
   {
     guard: "contacts are reckoned by their own time zones, and not by that of the job",
-    file: "src/postgres/contacts/zone-sets.ts",
+    file: "src/postgres/contacts/openings.ts",
     text: "zones: zoneSet > 0 || job === undefined ? zones : [job.timeZone],",
     instead: "zones: job === undefined ? zones : [job.timeZone],",
     test: "test/leasing/zone-sets.test.ts",

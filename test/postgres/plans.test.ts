@@ -16,14 +16,10 @@ import {
   standingEntries,
   startDueJobs,
 } from "../../src/postgres/jobs/batch-jobs.ts";
-import {
-  findContact,
-  insertContacts,
-  listContacts,
-  purgeDeletedContacts,
-  readChunk,
-  wholeChunk,
-} from "../../src/postgres/contacts/contacts.ts";
+import { readChunk, wholeChunk } from "../../src/postgres/contacts/chunks.ts";
+import { findContact, listContacts } from "../../src/postgres/contacts/contacts.ts";
+import { insertContacts } from "../../src/postgres/contacts/inserting.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { readNextAttempts } from "../../src/postgres/contacts/next-attempts.ts";
 import { readEvents } from "../../src/postgres/events/events.ts";
 import { claimRequest, isKept, keepAnswer, purgeRequests } from "../../src/postgres/jobs/requests.ts";

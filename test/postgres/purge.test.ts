@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { jobStatuses } from "../../src/domain/jobs/batch-job.ts";
 import { lockJob } from "../../src/postgres/jobs/batch-jobs.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
 import { startSweep } from "../../src/starting/sweep.ts";
 import { eventually } from "../support/eventually.ts";

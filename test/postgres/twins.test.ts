@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
 import { enterPhones } from "../../src/postgres/contacts/adding.ts";
-import { purgeDeletedContacts } from "../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { purgeRequests } from "../../src/postgres/jobs/requests.ts";
 import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import {

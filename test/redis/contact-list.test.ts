@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { RedisError, mastersOf } from "../../src/redis/connection.ts";
-import { type Position, createContactList, revisionOf } from "../../src/redis/contact-list.ts";
+import { createContactList } from "../../src/redis/contact-list.ts";
+import { type Position, revisionOf } from "../../src/redis/position.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { inSet0, numbersTo } from "../support/look.ts";

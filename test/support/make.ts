@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import type { JobCommandRequest, NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { type ContactInput, sortOut } from "../../src/domain/contacts/contact.ts";
-import { insertContacts } from "../../src/postgres/contacts/contacts.ts";
+import { insertContacts } from "../../src/postgres/contacts/inserting.ts";
 import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import type { Parts } from "./parts.ts";
 import { writeCalled } from "./contact-tables.ts";

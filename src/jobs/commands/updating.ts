@@ -2,7 +2,7 @@ import type { JobSettings } from "../../domain/jobs/batch-job.ts";
 import type { Tell } from "../../domain/event.ts";
 import type { Trx } from "../../postgres/jobs/batch-jobs.ts";
 import { changeSettings, settingNames } from "../../postgres/jobs/job-settings.ts";
-import { changeCallingHours, readCallingHours } from "../../postgres/contacts/zone-sets.ts";
+import { changeCallingHours, readCallingHours } from "../../postgres/contacts/openings.ts";
 import { reckonAll } from "../../starting/openings.ts";
 import { judgeRetries } from "../../postgres/leasing/retries.ts";
 import { type JobCommandRequest, checkNow, lockForCommand } from "./checks.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ExportRequest } from "../../../src/jobs/export/contact-export.ts";
-import { purgeDeletedContacts } from "../../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../../src/postgres/contacts/purging.ts";
 import { cellsOf, fileOf, joined, piecesOf, rowsOf } from "../../support/exports.ts";
 import { useFreshParts } from "../../support/fresh.ts";
 import type { Parts } from "../../support/parts.ts";

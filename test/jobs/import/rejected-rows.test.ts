@@ -5,7 +5,7 @@ import Papa from "papaparse";
 import { beforeEach, describe, expect, test } from "vitest";
 import { plainFile } from "../../../src/files/contact-file.ts";
 import { createRejectedFile } from "../../../src/jobs/import/rejected-file.ts";
-import { purgeDeletedContacts } from "../../../src/postgres/contacts/contacts.ts";
+import { purgeDeletedContacts } from "../../../src/postgres/contacts/purging.ts";
 import {
   keepRejectedRows,
   organizationsWithOldRejectedRows,

@@ -1,12 +1,10 @@
 import { useState } from "preact/hooks";
-import { Outcome } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { EndAt } from "./end-at.tsx";
 import { Field, describedBy } from "../form/field.tsx";
-import { endings } from "../format/words.ts";
 import css from "./more-fields.module.css";
 import { Problem } from "../form/problem.tsx";
+import { OutcomeChips } from "./outcome-chips.tsx";
 import { type LabelRow, type PauseRow, type Problems, type Settings, firstPause } from "./settings.ts";
-import { toggled } from "../form/toggled.ts";
 
 type Props = {
   settings: Settings;
@@ -154,20 +152,7 @@ function Pause(props: {
           </div>
           <fieldset>
             <legend>ended as</legend>
-            <div class="chips checks">
-              {endings.map(({ outcome, word }) =>
-                outcome === undefined || outcome === Outcome.COMPLETED ? null : (
-                  <label class="chip" key={outcome}>
-                    <input
-                      type="checkbox"
-                      checked={pause.outcomes.includes(outcome)}
-                      onChange={() => onChange({ ...pause, outcomes: toggled(pause.outcomes, outcome) })}
-                    />
-                    {word}
-                  </label>
-                ),
-              )}
-            </div>
+            <OutcomeChips picked={pause.outcomes} onPick={(outcomes) => onChange({ ...pause, outcomes })} />
           </fieldset>
         </>
       )}

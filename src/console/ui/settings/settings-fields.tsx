@@ -1,9 +1,7 @@
-import { Outcome } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { Field, describedBy } from "../form/field.tsx";
-import { endings } from "../format/words.ts";
 import { Days, Hours } from "./hours.tsx";
+import { OutcomeChips } from "./outcome-chips.tsx";
 import type { Problems, Settings } from "./settings.ts";
-import { toggled } from "../form/toggled.ts";
 import { ZoneField } from "../form/zone-field.tsx";
 import { Problem } from "../form/problem.tsx";
 
@@ -205,20 +203,7 @@ function Zones({ settings, isThere = false, onChange }: Props & { isThere?: bool
 const RetryOn = ({ settings, problems, onChange }: Props) => (
   <fieldset>
     <legend>Try again after</legend>
-    <div class="chips checks">
-      {endings.map(({ outcome, word }) =>
-        outcome === undefined || outcome === Outcome.COMPLETED ? null : (
-          <label class="chip" key={outcome}>
-            <input
-              type="checkbox"
-              checked={settings.retryOn.includes(outcome)}
-              onChange={() => onChange({ retryOn: toggled(settings.retryOn, outcome) })}
-            />
-            {word}
-          </label>
-        ),
-      )}
-    </div>
+    <OutcomeChips picked={settings.retryOn} onPick={(retryOn) => onChange({ retryOn })} />
     <Problem problem={problems.retryOn} />
   </fieldset>
 );

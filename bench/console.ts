@@ -1,8 +1,8 @@
-// What the console takes of the machine that it is looked at on: node bench/console.ts [--minutes 2] [--list-minutes 2]
-// [--contacts 100000] [--rows 1000]. The built console (npm run build) in a Chromium without a screen: first the page
-// of a job with so many contacts that is being worked, then a list of so many jobs that all are. It prints the processor
-// time of all of the browser's processes, how long the page's own thread was busy, and the page's heap after a
-// collection, from the beginning to each of the minutes that are given, as in --minutes 1,5,10.
+// What the console takes of the machine that it is looked at on: node bench/console.ts [--minutes 2] [--list-minutes
+// 2] [--contacts 100000] [--rows 1000]. The built console (npm run build) in a Chromium without a screen: first the
+// page of a job with so many contacts that is being worked, then a list of so many jobs that all are. It prints the
+// processor time of all of the browser's processes, how long the page's own thread was busy, and the page's heap
+// after a collection, from the beginning to each of the minutes that are given, as in --minutes 1,5,10.
 import { openAsBlob } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { loadavg } from "node:os";

@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { generateApiKey } from "../src/domain/api-key.ts";
 import { BatchJobStatus, Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
-import { startProgram } from "./support/command.ts";
 import { eventually } from "./support/eventually.ts";
+import { startMain } from "./support/main.ts";
 import { makeContacts } from "./support/make.ts";
 import { findPostgres15 } from "./support/servers/postgres-15.ts";
 import { startPostgresServer } from "./support/servers/postgres-servers.ts";
@@ -24,22 +24,15 @@ const apiKey = generateApiKey();
 
 /** A replica with its servers, and clients of it. */
 async function startReplica(databaseUrl: string, redisUrl: string) {
-  const program = startProgram("src/main.ts", {
+  const program = await startMain({
     DATABASE_URL: databaseUrl,
     DATABASE_POOL_SIZE: "6",
     REDIS_URL: redisUrl,
-    PORT: "0",
-    GRPC_PORT: "0",
     CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
     LOG_LEVEL: "warn",
   });
-  const grpc = await eventually(() => {
-    const said = /^callsheet ready: \S+ grpc:(\S+)$/m.exec(program.said.stdout);
-    if (said === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
-    return said[1] ?? "";
-  }, 60_000);
   return {
-    ...createClients(`http:${grpc}`, apiKey),
+    ...createClients(program.grpcUrl, apiKey),
     [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
   };
 }

@@ -8,12 +8,6 @@ import { errorReasons } from "../src/domain/batch-job-error.ts";
 import { holdReasons } from "../src/domain/jobs/holds.ts";
 import { jobStatuses, stateTable } from "../src/domain/jobs/batch-job.ts";
 import { roles } from "../src/domain/caller.ts";
-import { AccessService } from "../src/gen/callsheet/v1/access_service_pb.ts";
-import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { EventService } from "../src/gen/callsheet/v1/event_service_pb.ts";
-import { SuppressionService } from "../src/gen/callsheet/v1/suppression_service_pb.ts";
-import { WebhookService } from "../src/gen/callsheet/v1/webhook_service_pb.ts";
 import {
   RateClass,
   Role,
@@ -22,6 +16,7 @@ import {
   roles as rolesOption,
 } from "../src/gen/callsheet/v1/options_pb.ts";
 import { codeName, codes } from "../src/rpc/errors.ts";
+import { services } from "./service/every-rpc.ts";
 import { quoted, readDocument, root } from "./support/readme.ts";
 import { toldMetrics } from "./support/told-metrics.ts";
 
@@ -78,15 +73,6 @@ const declaredTerms = (service: DescService) =>
       className.toLowerCase(),
     ];
   });
-
-const services = [
-  BatchJobService,
-  ContactWorkerService,
-  AccessService,
-  SuppressionService,
-  EventService,
-  WebhookService,
-];
 
 test.each(services)(
   "the table of $name has every method of the proto with its roles and its rate, and no other",
@@ -157,8 +143,9 @@ test("the table of rooms has every folder of src/ and every file at its top, and
   expect(rows.map(([room = ""]) => quoted(room)[0]).toSorted()).toEqual(there.toSorted());
 });
 
+const settings = [...read("src/config.ts").matchAll(/^ {2}([A-Z][A-Z_]+): /gm)].map(([, name = ""]) => name);
+
 test("the table of settings has every setting with its default, and no other", () => {
-  const names = [...read("src/config.ts").matchAll(/^ {2}([A-Z][A-Z_]+): /gm)].map(([, name = ""]) => name);
   const config = readConfig({});
   const defaults: Record<string, unknown> = {
     ...config,
@@ -178,7 +165,7 @@ test("the table of settings has every setting with its default, and no other", (
       noDefault.has(shown) ? undefined : quoted(shown)[0],
     ]);
   expect(rows).toEqual(
-    names.map((name) => [name, defaults[name] === undefined ? undefined : String(defaults[name])]),
+    settings.map((name) => [name, defaults[name] === undefined ? undefined : String(defaults[name])]),
   );
 });
 
@@ -212,6 +199,30 @@ test.each(documents)("every file, and every heading, that %s links to is there",
 test("every document is linked to from the README", () => {
   const links = new Set([...read("README.md").matchAll(/\]\(([^)#]+\.md)/g)].map(([, file = ""]) => file));
   expect(documents.filter((file) => file !== "README.md" && !links.has(file))).toEqual([]);
+});
+
+/** A document without its blocks of code. */
+const proseOf = (document: string): string => read(document).replaceAll(/^ *```.*?^ *```$/gms, "");
+
+/** What is written where the documents say so. */
+const written = new Set(["bench/results"]);
+
+test.each(documents)("every file of the repository that %s names is there", (document) => {
+  const named = quoted(proseOf(document)).filter((name) =>
+    /^(?:bench|deploy|docs|proto|src|test)\/[\w./-]+$/.test(name),
+  );
+  expect(named.filter((name) => !written.has(name) && !existsSync(join(root, name)))).toEqual([]);
+});
+
+/** A setting of a program that a document shows, and what the service warns of as nearly a setting. */
+const noSettings = new Set(["WEBHOOK_SECRET", "DATABASE_URI", "CALLSHEET_DATA_DIRECTORY"]);
+
+test.each(documents)("every setting that %s names is there", (document) => {
+  const families = new Set(settings.map((name) => name.split("_", 1)[0]));
+  const named = quoted(proseOf(document)).filter(
+    (name) => /^[A-Z]+(?:_[A-Z]+)+$/.test(name) && families.has(name.split("_", 1)[0]),
+  );
+  expect(named.filter((name) => !settings.includes(name) && !noSettings.has(name))).toEqual([]);
 });
 
 test.each(documents)("every npm script that %s names is there", (document) => {

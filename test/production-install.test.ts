@@ -1,16 +1,15 @@
 import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { chmod, cp, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { generateApiKey } from "../src/domain/api-key.ts";
 import { BatchJobStatus, Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
+import { mainSettings, startMain } from "./support/main.ts";
 import { startProgram } from "./support/command.ts";
 import { cloneDatabase } from "./support/database.ts";
-import { eventually } from "./support/eventually.ts";
 import { makeContacts } from "./support/make.ts";
 import { readDocument, root } from "./support/readme.ts";
 import { createClients } from "./support/replica.ts";
@@ -60,21 +59,8 @@ test("has every dependency, and none of what builds and tests, nor servers, nor 
 test("works a job to its end", async () => {
   await using database = await cloneDatabase();
   const apiKey = generateApiKey();
-  const settings = {
-    DATABASE_URL: database.url,
-    REDIS_URL: inject("redisUrl"),
-    REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
-    PORT: "0",
-    GRPC_PORT: "0",
-    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
-  };
-  await using program = startProgram("src/main.ts", settings, directory);
-  const urls = await eventually(() => {
-    const ready = /^callsheet ready: (http:\S+) grpc:(\S+)$/m.exec(program.said.stdout);
-    if (ready === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
-    return { http: ready[1] ?? "", grpc: `http:${ready[2]}` };
-  }, 60_000);
-  const { jobs, worker } = createClients(urls.grpc, apiKey);
+  await using program = await startMain(mainSettings(database.url, apiKey), directory);
+  const { jobs, worker } = createClients(program.grpcUrl, apiKey);
   const job = { name: "A job", fromPhoneNumberId: "pn_1", contacts: makeContacts(2) };
   const { batchJobId } = await jobs.createBatchJob(job);
   await jobs.startBatchJob({ batchJobId });
@@ -89,7 +75,7 @@ test("works a job to its end", async () => {
     done += outcomes.length;
   }
   expect((await jobs.getBatchJob({ batchJobId })).batchJob?.status).toBe(BatchJobStatus.COMPLETED);
-  expect(await (await fetch(urls.http)).text()).toContain("console");
+  expect(await (await fetch(program.httpUrl)).text()).toContain("console");
 }, 120_000);
 
 test("says what the demo needs in one sentence", async () => {

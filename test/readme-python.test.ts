@@ -1,18 +1,13 @@
 import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
-import { pino } from "pino";
-import { afterAll, expect, inject, test } from "vitest";
-import { generateApiKey } from "../src/domain/api-key.ts";
+import { afterAll, expect, test } from "vitest";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
-import { openDatabase } from "../src/postgres/connections/database.ts";
-import { type Service, startService } from "../src/service.ts";
-import { cloneDatabase } from "./support/database.ts";
 import { eventually } from "./support/eventually.ts";
+import { startRestartable } from "./support/restartable.ts";
 import { findPython, makePythonClient } from "./support/servers/python.ts";
 import { readDocument } from "./support/readme.ts";
 import { workAt } from "./support/work.ts";
@@ -27,28 +22,9 @@ const there = python === undefined ? " (needs python3 with grpcio-tools: pip ins
 const timeout = 180_000;
 const patienceMs = 60_000;
 
-const database = stack.use(await cloneDatabase());
-const db = openDatabase({ url: database.url, poolSize: 2 });
-stack.defer(() => db.destroy());
-const apiKey = generateApiKey();
-const redisPrefix = `test-${randomBytes(6).toString("hex")}`;
-const start = (grpcPort = 0) =>
-  startService({
-    databaseUrl: database.url,
-    databasePoolSize: 10,
-    redisUrl: inject("redisUrl"),
-    redisPrefix,
-    host: "127.0.0.1",
-    port: 0,
-    grpcPort,
-    bootstrapApiKey: apiKey,
-    shutdownTimeoutMs: 5_000,
-    logger: pino({ level: "silent" }),
-  });
-let service: Service = await start();
-stack.defer(() => service[Symbol.asyncDispose]());
-const { grpcPort } = service;
-const { startJob, jobOf, contactOf, untilEnded } = workAt(`http://127.0.0.1:${grpcPort}`, apiKey);
+const service = stack.use(await startRestartable());
+const { apiKey, grpcUrl } = service;
+const { startJob, jobOf, contactOf, untilEnded } = workAt(grpcUrl, apiKey);
 
 const directory = await mkdtemp(join(tmpdir(), "callsheet-python-worker-"));
 stack.defer(() => rm(directory, { recursive: true, force: true }));
@@ -72,7 +48,7 @@ type PythonWorker = AsyncDisposable & {
 function startWorker(callSeconds: number, leaseSeconds: number): PythonWorker {
   const env = {
     ...withClient,
-    ADDRESS: `127.0.0.1:${grpcPort}`,
+    ADDRESS: new URL(grpcUrl).host,
     KEY: apiKey,
     CALL_SECONDS: String(callSeconds),
     LEASE_SECONDS: String(leaseSeconds),
@@ -118,7 +94,7 @@ test.skipIf(python === undefined)(
     await writeFile(join(directory, "refusal.py"), documented + refusalProgram);
     const env = {
       ...withClient,
-      ADDRESS: `127.0.0.1:${grpcPort}`,
+      ADDRESS: new URL(grpcUrl).host,
       KEY: apiKey,
     };
     const { promise, resolve } = Promise.withResolvers<string>();
@@ -143,9 +119,9 @@ test.skipIf(python === undefined)(
     await eventually(() => expect(called()).toHaveLength(20), patienceMs);
     // The service goes shortly before these calls end, and is back some time after.
     await delay((callSeconds - 2) * 1_000);
-    await service[Symbol.asyncDispose]();
+    await service.stop();
     await delay(4_000);
-    service = await start(grpcPort);
+    await service.start();
     await untilEnded(batchJobId, patienceMs);
     expect(await Promise.all(workers.map(({ stop }) => stop()))).toEqual([0, 0]);
     expect(workers.map(({ triedAgain }) => triedAgain())).toEqual([true, true]);
@@ -165,7 +141,11 @@ test.skipIf(python === undefined)(
     await using worker = startWorker(600, 10);
     await eventually(() => expect(worker.lines()).toEqual(["calling 1"]), patienceMs);
     const past = sql<Date>`clock_timestamp() - interval '1 second'`;
-    await db.updateTable("leases").set({ expires_at: past }).where("job_id", "=", batchJobId).execute();
+    await service.db
+      .updateTable("leases")
+      .set({ expires_at: past })
+      .where("job_id", "=", batchJobId)
+      .execute();
     await eventually(() => expect(worker.lines()).toEqual(["calling 1", "1 HUNG_UP"]), patienceMs);
     expect(await worker.stop()).toBe(0);
   },
@@ -178,10 +158,10 @@ test.skipIf(python === undefined)(
     const batchJobId = await startJob(1);
     await using worker = startWorker(600, 10);
     await eventually(() => expect(worker.lines()).toEqual(["calling 1"]), patienceMs);
-    await service[Symbol.asyncDispose]();
+    await service.stop();
     await eventually(() => expect(worker.lines()).toEqual(["calling 1", "1 HUNG_UP"]), patienceMs);
     expect(await worker.stop()).toBe(0);
-    service = await start(grpcPort);
+    await service.start();
     await untilEnded(batchJobId, patienceMs);
     expect(await contactOf(batchJobId)).toMatchObject({ attempts: [{ outcome: Outcome.UNKNOWN }] });
   },

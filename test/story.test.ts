@@ -1,6 +1,5 @@
 import { expect, inject, test } from "vitest";
 import { BatchJobStatus } from "../src/gen/callsheet/v1/batch_job_pb.ts";
-import { openDatabase } from "../src/postgres/connections/database.ts";
 import { openRedis } from "../src/redis/connection.ts";
 import { createKeys } from "../src/redis/keys.ts";
 import { eventually } from "./support/eventually.ts";
@@ -55,12 +54,10 @@ test("a batch job of 10,000 contacts is created, scheduled, moved, and starts by
   );
 
   // Every contact is on the job's list in Redis, once, in the order in which they were given.
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
   const redis = openRedis(inject("redisUrl"));
   await using stack = new AsyncDisposableStack();
-  stack.defer(() => db.destroy());
   stack.defer(() => redis.disconnect());
-  const { organization_id: organizationId } = await db
+  const { organization_id: organizationId } = await service.db
     .selectFrom("batch_jobs")
     .select("organization_id")
     .executeTakeFirstOrThrow();

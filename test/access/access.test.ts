@@ -2,34 +2,28 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { pino } from "pino";
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { startLastUses } from "../../src/access/last-uses.ts";
 import { generateApiKey, hashApiKey } from "../../src/domain/api-key.ts";
 import { AccessService, type Organization } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { findKey, revokeApiKey } from "../../src/postgres/api-keys.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
 const logged: string[] = [];
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-beforeAll(async () => {
-  const logger = pino({ level: "trace" }, { write: (line: string) => void logged.push(line) });
-  service = stack.use(await startTestService({ logger }));
-  db = openDatabase({ url: service.databaseUrl, poolSize: 5 });
-  stack.defer(() => db.destroy());
+const service = await startTestService({
+  logger: pino({ level: "trace" }, { write: (line: string) => void logged.push(line) }),
 });
-afterAll(() => stack.disposeAsync());
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 type Access = Client<typeof AccessService>;
 
-const accessWith = (key: string): Access => createClient(AccessService, transportTo(service.grpcUrl, key));
+const accessWith = (key: string): Access => createClient(AccessService, grpcTo(service.grpcUrl, key));
 
 /** An organization of its own with one admin. */
 async function anOrganization() {

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type KyselyPlugin, sql } from "kysely";
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { createApiKeys } from "../../src/access/api-keys.ts";
 import type { BatchJobError } from "../../src/domain/batch-job-error.ts";
 import { revokeApiKey } from "../../src/postgres/api-keys.ts";
 import { makeApiKey } from "../support/api-key.ts";
+import { counting } from "../support/counting.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Parts, startParts } from "../support/parts.ts";
 import { refusal } from "../support/refusal.ts";
@@ -18,18 +19,11 @@ afterAll(() => parts[Symbol.asyncDispose]());
 
 /** Keys as a replica of its own knows them, and how many queries it has made. */
 function counted() {
-  let queries = 0;
-  const plugin: KyselyPlugin = {
-    transformQuery({ node }) {
-      queries += 1;
-      return node;
-    },
-    transformResult: async ({ result }) => result,
-  };
-  const apiKeys = createApiKeys({ db: parts.db.withPlugin(plugin), logger: parts.logger });
+  const { db, asked: queries } = counting(parts.db);
+  const apiKeys = createApiKeys({ db, logger: parts.logger });
   return {
     apiKeys,
-    queries: () => queries,
+    queries,
     authenticate: (key: string) => apiKeys.authenticate(`Bearer ${key}`),
     [Symbol.asyncDispose]: () => apiKeys[Symbol.asyncDispose](),
   };

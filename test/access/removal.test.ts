@@ -1,30 +1,22 @@
 import { sql } from "kysely";
 import { pino } from "pino";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { ownedTables } from "../../src/postgres/removal.ts";
 import { runProgram } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
-import { clientsWith, makeOwner, type Owner, secrets } from "../support/owner.ts";
+import { clientsWith, makeOwner, secrets } from "../support/owner.ts";
 import { startTestService } from "../support/service.ts";
 
 /* An organization is removed beside a service at work, with all that it has, and nothing else is. */
 
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-let owner: Owner;
 /** What the service warns of, or worse. */
 const logged: string[] = [];
-beforeAll(async () => {
-  const logger = pino({ level: "warn" }, { write: (line: string) => void logged.push(line) });
-  service = stack.use(await startTestService({ logger }));
-  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
-  owner = await makeOwner(service, db);
-});
-afterAll(() => stack.disposeAsync());
+const logger = pino({ level: "warn" }, { write: (line: string) => void logged.push(line) });
+const service = await startTestService({ logger });
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
+const owner = await makeOwner(service, db);
 
 const remove = (...args: string[]) =>
   runProgram("src/access/organizations.ts", ["remove", ...args], { DATABASE_URL: service.databaseUrl });

@@ -4,13 +4,11 @@ import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { Client } from "pg";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import { freePort } from "../../src/embedded/server-process.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { answered, bothListeners, callerFor } from "../service/callers.ts";
-import { withKey } from "../support/api-key.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
@@ -18,6 +16,7 @@ import { findDebianProgram, startProgram } from "../support/servers/debian-progr
 import { findPgBouncer, startPgBouncer } from "../support/servers/pgbouncer.ts";
 import { startRedisServer } from "../support/servers/redis-servers.ts";
 import { startTestService } from "../support/service.ts";
+import { connectTo } from "../support/transports.ts";
 
 /*
  * What people had around the service, or sent to it, when it failed them. The files of contacts are in
@@ -190,14 +189,7 @@ test.skipIf(whyNoNginx !== "")(
     after.use(startProgram(nginx, ["-e", "stderr", "-c", file]));
     const baseUrl = `http://127.0.0.1:${port}`;
     await eventually(async () => expect((await fetch(`${baseUrl}/healthz`)).status).toBe(200));
-    const jobs = createClient(
-      BatchJobService,
-      createConnectTransport({
-        baseUrl,
-        httpVersion: "1.1",
-        interceptors: [withKey(service.apiKey)],
-      }),
-    );
+    const jobs = createClient(BatchJobService, connectTo(baseUrl, service.apiKey));
     const { batchJobId } = await jobs.createBatchJob({ ...job, name: "Behind nginx" });
     // What nginx keeps until the stream ends would be read after the sign of life, together with it.
     const watching = jobs.watchBatchJobs({ batchJobIds: [batchJobId] })[Symbol.asyncIterator]();

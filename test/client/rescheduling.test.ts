@@ -6,7 +6,6 @@ import { createClients } from "../../src/client/clients.ts";
 import { rescheduleBatchJobs } from "../../src/client/rescheduling.ts";
 import type { RescheduleBatchJobsResponse } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { allOf } from "../support/all-of.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { makeJobs } from "../support/make-many.ts";
@@ -14,11 +13,9 @@ import { startProxy } from "../support/servers/proxy.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
 
-const stack = new AsyncDisposableStack();
-afterAll(() => stack.disposeAsync());
-const service = stack.use(await startTestService());
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-stack.defer(() => db.destroy());
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 
 const shift = durationFromMs(24 * 3_600_000);
 const jobCount = 400;

@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { startProxy } from "../support/servers/proxy.ts";
 import { startTestService } from "../support/service.ts";
@@ -81,9 +80,7 @@ test("who may not erase a person is not shown how", async () => {
   const client = service.clientWith(service.apiKey);
   const contacts = [{ phone: "+14155550100", name: "Ada" }];
   await client.createBatchJob({ name: "Spring", fromPhoneNumberId: "pn_1", contacts });
-  await using stack = new AsyncDisposableStack();
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  stack.defer(() => db.destroy());
+  const { db } = service;
   const { key: apiKey } = await makeApiKey(db, { role: "operator" });
   await using opened = await open(`${service.httpUrl}/jobs/find#%2B14155550100`, { apiKey });
   await opened.page.getByRole("link", { name: "Ada" }).waitFor();

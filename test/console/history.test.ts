@@ -3,10 +3,9 @@ import { sql } from "kysely";
 import { expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 import { figure, useBrowser } from "./browser.ts";
 import { startWorker } from "./service.ts";
 
@@ -54,7 +53,7 @@ test("a page that is opened late shows the whole job, from its start on", async 
 test("calls a minute are calls, those of people who are tried again too", async () => {
   await using service = await startTestService();
   const client = service.clientWith(service.apiKey);
-  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
+  const worker = createClient(ContactWorkerService, grpcTo(service.grpcUrl, service.apiKey));
   const { batchJobId } = await client.createBatchJob({
     name: "Nobody is in",
     fromPhoneNumberId: "pn_1",
@@ -69,9 +68,7 @@ test("calls a minute are calls, those of people who are tried again too", async 
     await worker.reportOutcomes({ outcomes });
     called += contacts.length;
   }
-  await using stack = new AsyncDisposableStack();
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  stack.defer(() => db.destroy());
+  const { db } = service;
   await sql`update batch_jobs set started_at = started_at - interval '20 seconds'`.execute(db);
 
   await using opened = await open(`${service.httpUrl}/jobs/${batchJobId}`, service);

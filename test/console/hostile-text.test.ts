@@ -4,7 +4,7 @@ import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 import { useBrowser } from "./browser.ts";
 
 const open = useBrowser();
@@ -32,7 +32,7 @@ test("text from anywhere is shown as text, wherever it is shown", async () => {
     maxAttempts: 1,
   });
   await client.startBatchJob({ batchJobId });
-  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
+  const worker = createClient(ContactWorkerService, grpcTo(service.grpcUrl, service.apiKey));
   const { contacts } = await worker.leaseContacts({
     workerId: attack("worker").slice(0, 128),
     maxContacts: 1,

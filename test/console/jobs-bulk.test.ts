@@ -1,7 +1,6 @@
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
@@ -10,15 +9,9 @@ import { tableOf, useBrowser } from "./browser.ts";
 import { getJob } from "./service.ts";
 
 const open = useBrowser();
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-beforeAll(async () => {
-  service = stack.use(await startTestService());
-  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
-});
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 /** An organization of its own, with so many jobs, the last one the newest. */
 async function makeOrganization(name: string, jobs: number, labels: Record<string, string> = {}) {

@@ -1,7 +1,6 @@
 import type { Locator } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { makeJobs } from "../support/make-many.ts";
@@ -10,18 +9,12 @@ import { startTestService } from "../support/service.ts";
 import { tableOf, useBrowser } from "./browser.ts";
 
 const open = useBrowser();
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-beforeAll(async () => {
-  service = stack.use(await startTestService());
-  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
-  const organizationId = await ensureOrganization(db, "default");
-  const caller = { apiKeyId: "00000000-0000-0000-0000-000000000001", organizationId, role: "admin" } as const;
-  await makeJobs({ db, caller }, 1_000, { status: "pending", contacts: 1 });
-});
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
+const organizationId = await ensureOrganization(db, "default");
+const caller = { apiKeyId: "00000000-0000-0000-0000-000000000001", organizationId, role: "admin" } as const;
+await makeJobs({ db, caller }, 1_000, { status: "pending", contacts: 1 });
 
 test("a page of 1,000 jobs follows all of them over one stream", async () => {
   await using proxy = await startProxy(service.httpUrl);
@@ -150,8 +143,6 @@ test("whoever comes back to a list is where they left it", async () => {
 
 test("a search through very many jobs says that it has not come to the end, and goes on when asked to", async () => {
   const client = service.clientWith(service.apiKey);
-  const organizationId = await ensureOrganization(db, "default");
-  const caller = { apiKeyId: "00000000-0000-0000-0000-000000000001", organizationId, role: "admin" } as const;
   await makeJobs({ db, caller }, 10_000, { status: "pending", contacts: 0 });
   const { batchJobId } = await client.createBatchJob({ name: "The oldest", fromPhoneNumberId: "pn_1" });
   await db

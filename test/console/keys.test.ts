@@ -1,20 +1,13 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { afterAll, expect, test } from "vitest";
 import { makeApiKey } from "../support/api-key.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 import { badge, signIn, useBrowser } from "./browser.ts";
 
 const open = useBrowser();
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-beforeAll(async () => {
-  service = stack.use(await startTestService());
-  db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  stack.defer(() => db.destroy());
-});
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const makeJob = (name: string) =>
   service

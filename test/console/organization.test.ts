@@ -1,32 +1,20 @@
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
-import { makeApiKey, withKey } from "../support/api-key.ts";
+import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
+import { connectTo } from "../support/transports.ts";
 import { useBrowser } from "./browser.ts";
 
 const open = useBrowser();
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-beforeAll(async () => {
-  service = stack.use(await startTestService());
-  db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  stack.defer(() => db.destroy());
-});
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
-const transport = () =>
-  createConnectTransport({
-    baseUrl: service.httpUrl,
-    httpVersion: "1.1",
-    interceptors: [withKey(service.apiKey)],
-  });
+const transport = () => connectTo(service.httpUrl, service.apiKey);
 
 test("an admin makes a key that works, sees it once, and revokes it after being asked", async () => {
   await using opened = await open(service.httpUrl, service);

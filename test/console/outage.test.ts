@@ -1,53 +1,24 @@
-import { randomBytes } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
-import { expect, inject, test } from "vitest";
+import { expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { withKey } from "../support/api-key.ts";
-import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
+import { mainSettings, startMain } from "../support/main.ts";
 import { startProxy } from "../support/servers/proxy.ts";
 import { makeContacts } from "../support/make.ts";
+import { connectTo } from "../support/transports.ts";
 import { badge, figure, sessionOf, useBrowser } from "./browser.ts";
 
 const open = useBrowser();
 
-/** The program on these settings, once it has said where it listens. */
-async function startMain(settings: Record<string, string>) {
-  await using stack = new AsyncDisposableStack();
-  const program = stack.use(startProgram("src/main.ts", settings));
-  const [, port = ""] = await eventually(() => {
-    const ready = /^callsheet ready: http:\/\/127\.0\.0\.1:(\d+)/m.exec(program.said.stdout);
-    if (ready === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
-    return ready;
-  }, 60_000);
-  stack.move();
-  return Object.assign(program, { port });
-}
-
 test("pages that are open while the service is killed say so, and catch up by themselves once it is back", async () => {
   await using database = await cloneDatabase();
   const apiKey = generateApiKey();
-  const settings = {
-    DATABASE_URL: database.url,
-    REDIS_URL: inject("redisUrl"),
-    REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
-    PORT: "0",
-    GRPC_PORT: "0",
-    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
-  };
+  const settings = mainSettings(database.url, apiKey);
   await using first = await startMain(settings);
-  const url = `http://127.0.0.1:${first.port}`;
-  const client = createClient(
-    BatchJobService,
-    createConnectTransport({
-      baseUrl: url,
-      httpVersion: "1.1",
-      interceptors: [withKey(apiKey)],
-    }),
-  );
+  const url = first.httpUrl;
+  const client = createClient(BatchJobService, connectTo(url, apiKey));
   const aJob = { fromPhoneNumberId: "pn_1", contacts: makeContacts(3) };
   const { batchJobId } = await client.createBatchJob({ ...aJob, name: "Spring campaign" });
   await using list = await open(url, { apiKey });
@@ -63,8 +34,8 @@ test("pages that are open while the service is killed say so, and catch up by th
   // What was known stays to be seen.
   expect(await figure(job.page, "Contacts")).toBe(3);
 
-  await using second = await startMain({ ...settings, PORT: first.port });
-  expect(second.port).toBe(first.port);
+  await using second = await startMain({ ...settings, PORT: new URL(url).port });
+  expect(second.httpUrl).toBe(url);
   await client.addContacts({ batchJobId, contacts: makeContacts(2, 100) });
   await client.startBatchJob({ batchJobId });
   await badge(list.page, "Running").waitFor();
@@ -79,27 +50,20 @@ test("pages that are open while the database is away say so, and catch up by the
   await using database = await cloneDatabase();
   await using proxy = await startProxy(database.url);
   const apiKey = generateApiKey();
-  await using program = await startMain({
-    DATABASE_URL: proxy.url,
-    REDIS_URL: inject("redisUrl"),
-    REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
-    PORT: "0",
-    GRPC_PORT: "0",
-    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
+  await using program = await startMain(mainSettings(proxy.url, apiKey));
+  const url = program.httpUrl;
+  const jobs = createClient(BatchJobService, connectTo(url, apiKey));
+  const { batchJobId } = await jobs.createBatchJob({
+    name: "Spring campaign",
+    fromPhoneNumberId: "pn_1",
+    contacts: makeContacts(3),
   });
-  const url = `http://127.0.0.1:${program.port}`;
-  const jobs = createClient(BatchJobService, createConnectTransport({ baseUrl: url, httpVersion: "1.1" }));
-  const authorization = { headers: { authorization: `Bearer ${apiKey}` } };
-  const { batchJobId } = await jobs.createBatchJob(
-    { name: "Spring campaign", fromPhoneNumberId: "pn_1", contacts: makeContacts(3) },
-    authorization,
-  );
   await using job = await open("about:blank");
   await job.page.context().addCookies([sessionOf(url, apiKey)]);
   await job.page.clock.install();
   await job.page.goto(`${url}/jobs/${batchJobId}`);
   await badge(job.page, "Pending").waitFor();
-  await jobs.startBatchJob({ batchJobId }, authorization);
+  await jobs.startBatchJob({ batchJobId });
   await badge(job.page, "Running").waitFor();
   await job.page.locator("figure canvas").first().waitFor();
 
@@ -113,7 +77,7 @@ test("pages that are open while the database is away say so, and catch up by the
   expect(await lastTold()).toBe(told);
 
   await proxy.mend();
-  await eventually(async () => await jobs.pauseBatchJob({ batchJobId }, authorization), 20_000);
+  await eventually(async () => await jobs.pauseBatchJob({ batchJobId }), 20_000);
   await badge(job.page, "Paused").waitFor();
   await job.page.getByText("The service does not answer.").waitFor({ state: "detached" });
   expect(job.complaints).toEqual([]);

@@ -5,7 +5,7 @@ import type { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_servi
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { runWorker } from "../../src/worker/run-worker.ts";
 import { simulatedDialer } from "../../src/worker/simulated-dialer.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
 /** A job as the API says it is; there must be one. */
 export async function getJob(client: Client<typeof BatchJobService>, batchJobId: string): Promise<BatchJob> {
@@ -20,7 +20,7 @@ export function startWorker(
   longestMs: number,
 ): AsyncDisposable {
   const stop = new AbortController();
-  const transport = transportTo(service.grpcUrl, service.apiKey);
+  const transport = grpcTo(service.grpcUrl, service.apiKey);
   const working = runWorker({
     client: createClient(ContactWorkerService, transport),
     concurrency: 50,

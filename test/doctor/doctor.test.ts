@@ -4,7 +4,6 @@ import { sql } from "kysely";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import type { Finding } from "../../src/doctor/finding.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { runProgram } from "../support/command.ts";
 import { makeContacts } from "../support/make.ts";
 import { createClients } from "../support/replica.ts";
@@ -12,6 +11,7 @@ import { startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 
 const settings = {
   DATABASE_URL: service.databaseUrl,
@@ -109,7 +109,6 @@ describe("doctor", () => {
 
   test("says what a role and a user that may read nothing cannot look at", async () => {
     const name = `nobody_${randomBytes(4).toString("hex")}`;
-    const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
     const redis = new Redis(inject("redisUrl"));
     try {
       await sql`create role ${sql.id(name)} login password 'secret'`.execute(db);
@@ -126,13 +125,11 @@ describe("doctor", () => {
       await redis.call("ACL", "DELUSER", name);
       redis.disconnect();
       await sql`drop role ${sql.id(name)}`.execute(db);
-      await db.destroy();
     }
   }, 60_000);
 
   test("needs no more than the right to read, of Postgres and of Redis", async () => {
     const name = `reader_${randomBytes(4).toString("hex")}`;
-    const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
     const redis = new Redis(inject("redisUrl"));
     try {
       await sql`create role ${sql.id(name)} login password 'secret'`.execute(db);
@@ -155,7 +152,6 @@ describe("doctor", () => {
       redis.disconnect();
       await sql`drop owned by ${sql.id(name)}`.execute(db);
       await sql`drop role ${sql.id(name)}`.execute(db);
-      await db.destroy();
     }
   }, 60_000);
 

@@ -6,8 +6,8 @@ import { describe, expect, test } from "vitest";
 import { isHeld } from "../../src/embedded/lifeline.ts";
 import { clusterIn, readPostmaster } from "../../src/embedded/postgres/postgres-cluster.ts";
 import { sendSignal } from "../../src/embedded/server-process.ts";
-import { startProgram } from "../support/command.ts";
 import { eventually } from "../support/eventually.ts";
+import { startMain } from "../support/main.ts";
 import { createClients } from "../support/replica.ts";
 import { command, packageDirectory, processesIn, temporaryDirectory } from "./support.ts";
 
@@ -23,19 +23,12 @@ async function startIn(path: string) {
   stack.defer(() => {
     for (const pid of processesIn(path)) sendSignal(Number(pid), "SIGKILL");
   });
-  const program = stack.use(
-    startProgram("src/main.ts", { CALLSHEET_DATA_DIR: path, PORT: "0", GRPC_PORT: "0" }),
-  );
-  const grpcPort = await eventually(() => {
-    const [, port] = /^callsheet ready: \S+ grpc:\/\/127\.0\.0\.1:(\d+)$/m.exec(program.said.stdout) ?? [];
-    if (port === undefined) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
-    return port;
-  }, patienceMs);
+  const program = stack.use(await startMain({ CALLSHEET_DATA_DIR: path }));
   const apiKey = readFileSync(join(path, "api-key"), "utf8").trim();
   const running = stack.move();
   return {
     ...program,
-    clients: createClients(`http://127.0.0.1:${grpcPort}`, apiKey),
+    clients: createClients(program.grpcUrl, apiKey),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -8,19 +8,12 @@ import { insertApiKey } from "../../src/postgres/api-keys.ts";
 import { dropOldEvents, organizationsWithOldEvents, writeEvents } from "../../src/postgres/events/events.ts";
 import { deleteOldJobs } from "../../src/postgres/jobs/sweep.ts";
 import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
-import {
-  forNewOrganization,
-  leaseOne,
-  lease,
-  makeRetriesDue,
-  report,
-  runJob,
-  runOut,
-} from "../leasing/leases.ts";
+import { leaseOne, lease, makeRetriesDue, report, runJob, runOut } from "../leasing/leases.ts";
 import { aNewJob, makeContacts, makeJob, onJob } from "../support/make.ts";
 import { eventually } from "../support/eventually.ts";
 import { differencesFromLog, readLog } from "../support/log-fold.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { forNewOrganization } from "../support/replicas.ts";
 import { refusal } from "../support/refusal.ts";
 import { suppress } from "../support/suppress.ts";
 

@@ -1,22 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type EventFilter, readEvents } from "../../src/postgres/events/events.ts";
-import { forNewOrganization } from "../leasing/leases.ts";
 import { readLog } from "../support/log-fold.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
 
 /* The log of some jobs among those of many. */
 
-let all: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  all = await startParts();
-});
-afterAll(() => all[Symbol.asyncDispose]());
-beforeEach(async () => {
-  parts = await forNewOrganization(all);
-});
+inNewOrganizations((own) => (parts = own));
 
 /** Events of commands and of attempts in turn, of these jobs in no order, as the log from 1,001 on. */
 async function writeLog(jobIds: readonly string[], count: number): Promise<void> {

@@ -1,27 +1,24 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { LoggedEvent } from "../../src/domain/event.ts";
 import type { EventQuery } from "../../src/events/event-log.ts";
 import { type Told, createFollowing } from "../../src/events/following.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { writeEvents } from "../../src/postgres/events/events.ts";
-import { forNewOrganization, leaseOne, report, runJob } from "../leasing/leases.ts";
+import { leaseOne, report, runJob } from "../leasing/leases.ts";
+import { counting } from "../support/counting.ts";
 import { eventually } from "../support/eventually.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { readLog } from "../support/log-fold.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { forNewOrganization, onTwoReplicas } from "../support/replicas.ts";
 import { refusal } from "../support/refusal.ts";
 
 let all: Parts;
 let other: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  all = await startParts();
-  other = await startParts({ beside: all });
-});
-afterAll(async () => {
-  await other[Symbol.asyncDispose]();
-  await all[Symbol.asyncDispose]();
+onTwoReplicas((here, there) => {
+  all = here;
+  other = there;
 });
 
 const fresh = async () => (parts = await forNewOrganization(all));
@@ -155,39 +152,25 @@ test("a reader that is slow has all in the end, and holds up no other", async ()
   await Promise.all([slow.return?.(), fast.return?.()]);
 });
 
-/** A database of which it is known how many statements it was asked. */
-function counted(url: string): { db: Database; asked: () => number; [Symbol.asyncDispose](): Promise<void> } {
-  let asked = 0;
-  const plain = openDatabase({ url, poolSize: 5 });
-  const db = plain.withPlugin({
-    transformQuery: ({ node }) => {
-      asked += 1;
-      return node;
-    },
-    transformResult: ({ result }) => Promise.resolve(result),
-  });
-  return { db, asked: () => asked, [Symbol.asyncDispose]: () => plain.destroy() };
-}
-
 test("those who follow one log share what is asked for it", async () => {
   await fresh();
-  await using database = counted(parts.databaseUrl);
-  await using following = createFollowing({ db: database.db, logger: parts.logger });
+  const { db, asked } = counting(parts.db);
+  await using following = createFollowing({ db, logger: parts.logger });
   const streams = Array.from({ length: 50 }, () => follow({ afterSequence: 1 }, { ...parts, following }));
   for (const stream of streams) expect((await stream.next()).value).toMatchObject({ events: [] });
-  const before = database.asked();
+  const before = asked();
   const began = performance.now();
   await create();
   const events = await Promise.all(streams.map((stream) => next(stream, 1)));
   expect(new Set(events.flat().map(({ sequence }) => sequence)).size).toBe(1);
   const looks = Math.ceil((performance.now() - began) / 100) + 1;
-  expect(database.asked() - before).toBeLessThanOrEqual(looks + 2);
+  expect(asked() - before).toBeLessThanOrEqual(looks + 2);
   await Promise.all(streams.map((stream) => stream.return?.()));
   // Nobody follows any more, and nobody asks.
   await eventually(async () => {
-    const asked = database.asked();
+    const soFar = asked();
     await delay(300);
-    expect(database.asked()).toBe(asked);
+    expect(asked()).toBe(soFar);
   });
 });
 

@@ -1,6 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { BatchJobStatus, ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { runEndPass } from "../../src/jobs/commands/ending.ts";
@@ -8,7 +8,6 @@ import { runResumePass } from "../../src/jobs/commands/resuming.ts";
 import { dueEnds, endDueJobs } from "../../src/postgres/jobs/ends.ts";
 import { openLeases } from "../../src/postgres/leasing/leases.ts";
 import {
-  forNewOrganization,
   lease,
   leaseOne,
   makeRetriesDue,
@@ -24,24 +23,19 @@ import { eventually } from "../support/eventually.ts";
 import { lookAt } from "../support/look.ts";
 import { entryIdOf } from "../support/make-many.ts";
 import { aNewJob, makeContacts, makeWholeJob, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
 import { refusal } from "../support/refusal.ts";
 import { rowOf } from "../support/rows.ts";
 import { startTestService } from "../support/service.ts";
 
 /* A job that ends at a time, whatever is left of it. */
 
-const stack = new AsyncDisposableStack();
-let shared: Parts;
-let there: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = stack.use(await startParts());
-  there = stack.use(await startParts({ beside: shared }));
-});
-afterAll(() => stack.disposeAsync());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
+let there: Parts;
+onTwoReplicasInNewOrganizations((here, beside) => {
+  parts = here;
+  there = beside;
 });
 
 const inAnHour = () => new Date(Date.now() + 3_600_000);

@@ -1,26 +1,21 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { mostSlots, slotsInOne } from "../../src/domain/jobs/history.ts";
 import { createHistory, runHistoryPass } from "../../src/jobs/history.ts";
 import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { noteCounts, readNoted } from "../../src/postgres/jobs/history.ts";
-import { forNewOrganization, lease, makeRetriesDue, release, reportAll, runJob } from "../leasing/leases.ts";
+import { lease, makeRetriesDue, release, reportAll, runJob } from "../leasing/leases.ts";
 import { makeContacts, makeWholeJob, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { forNewOrganization, onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
 
 /* The counts of jobs over time, as they are noted while the jobs run. */
 
-const stack = new AsyncDisposableStack();
-let shared: Parts;
-let there: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = stack.use(await startParts());
-  there = stack.use(await startParts({ beside: shared }));
-});
-afterAll(() => stack.disposeAsync());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
+let there: Parts;
+onTwoReplicasInNewOrganizations((here, beside) => {
+  parts = here;
+  there = beside;
 });
 
 const keyOf = (id: string) => ({ id, organizationId: parts.caller.organizationId });
@@ -123,7 +118,7 @@ test("however long a job runs there are no more rows than slots, over all of its
 test("what was noted is read by its organization alone, and goes with its job", async () => {
   const id = await runJob(parts);
   await runHistoryPass(parts.db);
-  const stranger = await forNewOrganization(shared);
+  const stranger = await forNewOrganization(parts);
   expect(await readNoted(parts.db, { id, organizationId: stranger.caller.organizationId })).toEqual([]);
   expect(await noted(id)).toHaveLength(1);
   await parts.jobs.cancel(onJob(parts, id), undefined);

@@ -5,17 +5,9 @@ import { eventually } from "../support/eventually.ts";
 import { always, moveOpening, notNow } from "../support/hours.ts";
 import { makeContacts, makeJob, onJob } from "../support/make.ts";
 import type { Parts } from "../support/parts.ts";
+import { forNewOrganization, inNewOrganizations } from "../support/replicas.ts";
 import { suppress, unsuppress } from "../support/suppress.ts";
-import {
-  forNewOrganization,
-  inNewOrganizations,
-  lease,
-  leaseOne,
-  limitOrganization,
-  makeRetriesDue,
-  reportAll,
-  runJob,
-} from "../leasing/leases.ts";
+import { lease, leaseOne, limitOrganization, makeRetriesDue, reportAll, runJob } from "../leasing/leases.ts";
 
 let parts: Parts;
 inNewOrganizations((own) => (parts = own));

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import type { CallingHours } from "../../src/domain/time/hours.ts";
-import { inNewOrganizations, lease, reportAll, runJob } from "../leasing/leases.ts";
+import { lease, reportAll, runJob } from "../leasing/leases.ts";
 import { hoursAround, notNow, zoneAt } from "../support/hours.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import type { Parts } from "../support/parts.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
 
 /* When a contact is called again whose delay is over while its hours are closed. */
 

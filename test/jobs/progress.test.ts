@@ -1,30 +1,24 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { createEstimates, runProgressPass } from "../../src/jobs/progress.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { purgeDeletedContacts } from "../../src/postgres/contacts/purging.ts";
 import { readProgress } from "../../src/postgres/jobs/progress.ts";
 import { writeJobKey } from "../../src/domain/jobs/job-id.ts";
-import { forNewOrganization, lease, reportAll, runJob } from "../leasing/leases.ts";
+import { lease, reportAll, runJob } from "../leasing/leases.ts";
 import { eventually } from "../support/eventually.ts";
 import { always, moveOpening, openingOf } from "../support/hours.ts";
 import { makeContacts, makeWholeJob, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
 import { startTestService } from "../support/service.ts";
 
 /* How far running jobs are, minute by minute, and when they end. */
 
-const stack = new AsyncDisposableStack();
-let shared: Parts;
-let there: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = stack.use(await startParts());
-  there = stack.use(await startParts({ beside: shared }));
-});
-afterAll(() => stack.disposeAsync());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
+let there: Parts;
+onTwoReplicasInNewOrganizations((here, beside) => {
+  parts = here;
+  there = beside;
 });
 
 const keyOf = (id: string) => ({ id, organizationId: parts.caller.organizationId });
@@ -114,9 +108,7 @@ test("the end is estimated no later than the job ends", async () => {
 
 test("GetBatchJob tells it", async () => {
   await using service = await startTestService();
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  await using closing = new AsyncDisposableStack();
-  closing.defer(() => db.destroy());
+  const { db } = service;
   const client = service.clientWith(service.apiKey);
   const { batchJobId } = await client.createBatchJob({
     name: "A job",

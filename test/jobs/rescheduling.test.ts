@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { BatchJobError } from "../../src/domain/batch-job-error.ts";
 import type { Caller } from "../../src/domain/caller.ts";
@@ -8,18 +8,16 @@ import { allOf } from "../support/all-of.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { aNewJob, makeJob, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicas } from "../support/replicas.ts";
 import { refusal } from "../support/refusal.ts";
 
-/** Two replicas. */
 let parts: Parts;
 let other: Parts;
-const stack = new AsyncDisposableStack();
-beforeAll(async () => {
-  parts = stack.use(await startParts());
-  other = stack.use(await startParts({ beside: parts }));
+onTwoReplicas((here, there) => {
+  parts = here;
+  other = there;
 });
-afterAll(() => stack.disposeAsync());
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;

@@ -1,27 +1,26 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { BatchJobStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { runResumePass } from "../../src/jobs/commands/resuming.ts";
 import { resumeDueJob } from "../../src/postgres/jobs/resumes.ts";
 import { eventually } from "../support/eventually.ts";
 import { lookAt } from "../support/look.ts";
 import { makeWholeJob, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicas } from "../support/replicas.ts";
 import { refusal } from "../support/refusal.ts";
 import { rowOf } from "../support/rows.ts";
 import { startTestService } from "../support/service.ts";
 
 /* A job that is paused for a time. */
 
-const stack = new AsyncDisposableStack();
 let parts: Parts;
 let other: Parts;
-beforeAll(async () => {
-  parts = stack.use(await startParts());
-  other = stack.use(await startParts({ beside: parts }));
+onTwoReplicas((here, there) => {
+  parts = here;
+  other = there;
 });
-afterAll(() => stack.disposeAsync());
 
 const inAnHour = () => new Date(Date.now() + 3_600_000);
 

@@ -1,30 +1,24 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import { lockJob } from "../../src/postgres/jobs/batch-jobs.ts";
 import { telling } from "../../src/postgres/events/events.ts";
 import { haveRetriesJudged, judgeRetries } from "../../src/postgres/leasing/retries.ts";
-import { forNewOrganization, lease, makeRetriesDue, release, reportAll, runJob } from "../leasing/leases.ts";
+import { lease, makeRetriesDue, release, reportAll, runJob } from "../leasing/leases.ts";
 import { aRequestId } from "../support/commands.ts";
 import { lookAt, repairs } from "../support/look.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
 import { refusal } from "../support/refusal.ts";
 import { rowOf } from "../support/rows.ts";
 
 /* Settings change while a job runs. One replica takes the command, another one has the leases. */
 
-const stack = new AsyncDisposableStack();
-let shared: [Parts, Parts];
 let parts: Parts;
 let other: Parts;
-beforeAll(async () => {
-  const first = stack.use(await startParts());
-  shared = [first, stack.use(await startParts({ beside: first }))];
-});
-afterAll(() => stack.disposeAsync());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared[0]);
-  other = { ...shared[1], caller: parts.caller };
+onTwoReplicasInNewOrganizations((here, there) => {
+  parts = here;
+  other = there;
 });
 
 /** A running job of which so many contacts have been called, and wait for a second attempt that is due. */

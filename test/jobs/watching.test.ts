@@ -1,27 +1,27 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { KyselyPlugin } from "kysely";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { BatchJob } from "../../src/jobs/batch-jobs.ts";
 import { toBatchJob } from "../../src/postgres/jobs/job-rows.ts";
 import type { Caller } from "../../src/domain/caller.ts";
 import { type Watching, createWatching } from "../../src/jobs/watching.ts";
 import { lease, reportAll, runJob } from "../leasing/leases.ts";
+import { counting } from "../support/counting.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts, makeJob, onJob } from "../support/make.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { makeCaller } from "../support/organization.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicas } from "../support/replicas.ts";
 import { refusal } from "../support/refusal.ts";
 
-const stack = new AsyncDisposableStack();
 let parts: Parts;
 let other: Parts;
-beforeAll(async () => {
-  parts = stack.use(await startParts());
-  other = stack.use(await startParts({ beside: parts }));
+onTwoReplicas((here, there) => {
+  parts = here;
+  other = there;
 });
-afterAll(() => stack.disposeAsync());
 
 type Message = { job: BatchJob | undefined; atMs: number };
 
@@ -62,25 +62,18 @@ const noting = (read: string[]): KyselyPlugin => ({
 
 /** Watching on a replica of its own, and how many queries it has made. */
 function counted() {
-  let queries = 0;
-  const plugin: KyselyPlugin = {
-    transformQuery({ node }) {
-      queries += 1;
-      return node;
-    },
-    transformResult: async ({ result }) => result,
-  };
   const { logger, metrics } = parts;
-  const watching = createWatching({ db: parts.db.withPlugin(plugin), logger, metrics });
+  const { db, asked: queries } = counting(parts.db);
+  const watching = createWatching({ db, logger, metrics });
   return {
     watching,
-    queries: () => queries,
+    queries,
     /** How many queries it makes in this time, or somewhat more. */
     async during(ms: number): Promise<{ cost: number; tookMs: number }> {
-      const before = queries;
+      const before = queries();
       const began = performance.now();
       await delay(ms);
-      return { cost: queries - before, tookMs: performance.now() - began };
+      return { cost: queries() - before, tookMs: performance.now() - began };
     },
     [Symbol.asyncDispose]: () => watching[Symbol.asyncDispose](),
   };

@@ -7,7 +7,8 @@ import { nextReadyAt } from "../../src/postgres/leasing/candidates.ts";
 import { always, moveOpening, openingOf } from "../support/hours.ts";
 import { eventually } from "../support/eventually.ts";
 import type { Parts } from "../support/parts.ts";
-import { inNewOrganizations, lease, runJob } from "./leases.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
+import { lease, runJob } from "./leases.ts";
 
 let parts: Parts;
 inNewOrganizations((given) => (parts = given));

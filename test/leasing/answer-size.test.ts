@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type Transport, createClient } from "@connectrpc/connect";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
   ContactWorkerService,
@@ -10,22 +10,15 @@ import {
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
 import { writeLine } from "../../src/postgres/contacts/contact-blocks.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { largestAnswerBytes } from "../../src/domain/answer-size.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
 
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-beforeAll(async () => {
-  service = stack.use(await startTestService());
-  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
-  await db.updateTable("organizations").set({ lease_limit: 1_000 }).execute();
-});
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
+await db.updateTable("organizations").set({ lease_limit: 1_000 }).execute();
 
 const withKey =
   (transport: Transport): Transport["unary"] =>

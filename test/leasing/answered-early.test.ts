@@ -12,7 +12,7 @@ import {
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import type { Leasing } from "../../src/leasing/leasing.ts";
@@ -24,19 +24,12 @@ import { serviceEntry } from "../../src/rpc/services/service-table.ts";
 import { refusalOf } from "../rpc/calls.ts";
 import { type Listeners, startEcho } from "../rpc/echo.ts";
 import { makeContacts } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
-import { expectAllLive, forNewOrganization, runJob } from "./leases.ts";
+import type { Parts } from "../support/parts.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
+import { expectAllLive, runJob } from "./leases.ts";
 
-const stack = new AsyncDisposableStack();
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = stack.use(await startParts());
-});
-afterAll(() => stack.disposeAsync());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
-});
+inNewOrganizations((own) => (parts = own));
 
 /** A replica whose first call gets no further than its handler's beginning until it may, and is answered meanwhile. */
 async function startHeldUp() {

@@ -5,7 +5,8 @@ import { runSchedulerPass } from "../../src/starting/scheduler.ts";
 import { lookAt, numbersTo } from "../support/look.ts";
 import { makeWholeJob, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
-import { expectAllLive, forNewOrganization, lease, limitOrganization, reportAll } from "./leases.ts";
+import { forNewOrganization } from "../support/replicas.ts";
+import { expectAllLive, lease, limitOrganization, reportAll } from "./leases.ts";
 import { wired } from "./wired.ts";
 
 /** Far longer than a test has: whoever waits was told, or offered what has begun. */

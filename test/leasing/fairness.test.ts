@@ -4,7 +4,8 @@ import { eventually } from "../support/eventually.ts";
 import { lookAt } from "../support/look.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
-import { forNewOrganization, lease, limitOrganization, reportAll, runJob } from "./leases.ts";
+import { forNewOrganization } from "../support/replicas.ts";
+import { lease, limitOrganization, reportAll, runJob } from "./leases.ts";
 
 let shared: Parts;
 beforeAll(async () => {

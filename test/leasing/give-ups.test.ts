@@ -3,21 +3,18 @@ import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { fromJsonString } from "@bufbuild/protobuf";
 import { type Client, type Transport, createClient } from "@connectrpc/connect";
-import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
   ContactWorkerService,
   LeaseContactsResponseSchema,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
-import { withKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Random, createRandom } from "../support/random.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { connectTo, grpcTo, grpcWebTo } from "../support/transports.ts";
 import { createHands } from "./hands.ts";
 
 const giveUps = 300;
@@ -25,27 +22,16 @@ const longestPatienceMs = 12;
 const answers = 100;
 const seed = Number(process.env["GIVE_UPS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-beforeAll(async () => {
-  service = stack.use(await startTestService());
-  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
-});
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
-const overGrpc = () => transportTo(service.grpcUrl, service.apiKey);
-const overHttp = () => ({
-  baseUrl: service.httpUrl,
-  httpVersion: "1.1" as const,
-  interceptors: [withKey(service.apiKey)],
-});
+const overGrpc = (): Transport => grpcTo(service.grpcUrl, service.apiKey);
 
 const transports: Record<string, () => Transport> = {
   gRPC: overGrpc,
-  Connect: () => createConnectTransport(overHttp()),
-  "gRPC-Web": () => createGrpcWebTransport(overHttp()),
+  Connect: () => connectTo(service.httpUrl, service.apiKey),
+  "gRPC-Web": () => grpcWebTo(service.httpUrl, service.apiKey),
 };
 
 async function startJob(): Promise<string> {

@@ -6,7 +6,6 @@ import { runExpiryPass, startExpiry } from "../../src/leasing/expiry.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   expectAllLive,
-  forNewOrganization,
   lease,
   leaseOne,
   letRunOut,
@@ -20,6 +19,7 @@ import {
 } from "./leases.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { forNewOrganization } from "../support/replicas.ts";
 
 /*
  * Somebody holds the row of a running job: an operator at a prompt, or a transaction that takes long.

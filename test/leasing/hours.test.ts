@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { openLeases } from "../../src/postgres/leasing/leases.ts";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
@@ -9,9 +9,9 @@ import { type NewJob, createBatchJobs } from "../../src/jobs/batch-jobs.ts";
 import { always, moveOpening, notNow, openingOf } from "../support/hours.ts";
 import { eventually } from "../support/eventually.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
 import {
-  forNewOrganization,
   lease,
   leaseOne,
   makeRetriesDue,
@@ -22,17 +22,8 @@ import {
   runJob,
 } from "./leases.ts";
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-
-async function freshParts(): Promise<Parts> {
-  parts = await forNewOrganization(shared);
-  return parts;
-}
+inNewOrganizations((own) => (parts = own));
 
 /** A job that runs, as it is once its replica has reckoned its hours. */
 async function runWithHours(fields: Partial<NewJob> = {}): Promise<string> {
@@ -48,7 +39,6 @@ const hour = 3_600_000;
 
 describe("within its hours a job", () => {
   test("gives its contacts, each with the end of the hours", async () => {
-    await freshParts();
     const jobId = await runWithHours();
     await moveOpening(parts, jobId, { fromMs: -hour, untilMs: hour });
     const { call_before: callBefore } = await openingOf(parts, jobId);
@@ -61,7 +51,6 @@ describe("within its hours a job", () => {
   });
 
   test("gives a repeat of the call the same end of the hours", async () => {
-    await freshParts();
     const jobId = await runWithHours();
     const requestId = randomUUID();
     const first = await leaseOne(parts, { requestId });
@@ -78,7 +67,6 @@ describe("within its hours a job", () => {
   });
 
   test("gives contacts without an end where there are no hours", async () => {
-    await freshParts();
     await runJob(parts);
     expect((await leaseOne(parts)).callBefore).toBeNull();
   });
@@ -86,21 +74,18 @@ describe("within its hours a job", () => {
 
 describe("outside its hours a job", () => {
   test("gives nothing, and its contacts stay as they were", async () => {
-    await freshParts();
     const jobId = await runWithHours({ callingHours: notNow() });
     expect(await lease(parts, { maxContacts: 10 })).toEqual([]);
     expect(await statusOf(jobId)).toMatchObject({ status: "pending", attempts: 0 });
   });
 
   test("gives nothing once they are over, whether or not the next ones are reckoned", async () => {
-    await freshParts();
     const jobId = await runWithHours();
     await moveOpening(parts, jobId, { fromMs: -hour, untilMs: 0 });
     expect(await lease(parts, { maxContacts: 10 })).toEqual([]);
   });
 
   test("keeps none from the other jobs of its organization", async () => {
-    await freshParts();
     await runWithHours({ callingHours: notNow() });
     const other = await runJob(parts);
     const leases = await lease(parts, { maxContacts: 10 });
@@ -109,7 +94,6 @@ describe("outside its hours a job", () => {
   });
 
   test("gives nothing of what was reserved while it was open, and keeps it on its list", async () => {
-    await freshParts();
     const jobId = await runWithHours();
     const { organizationId } = parts.caller;
     const demand = { workerId: "worker-1", requestId: "", ticket: 0, maxContacts: 3, durationMs: 60_000 };
@@ -129,7 +113,6 @@ describe("outside its hours a job", () => {
   });
 
   test("lets calls in progress end, and what they end with waits for its hours", async () => {
-    await freshParts();
     const jobId = await runWithHours();
     const given = await leaseOne(parts);
     await moveOpening(parts, jobId, { fromMs: hour, untilMs: 2 * hour });
@@ -148,7 +131,6 @@ describe("outside its hours a job", () => {
   });
 
   test("asks nothing of Redis for those who wait", async () => {
-    await freshParts();
     const jobId = await runWithHours({ callingHours: notNow() });
     let taken = 0;
     const reservations = {
@@ -170,7 +152,6 @@ describe("outside its hours a job", () => {
 
 describe("when its hours begin", () => {
   test("those who wait have their contacts then, and none before", async () => {
-    await freshParts();
     const jobId = await runWithHours({ callingHours: notNow() });
     const { from } = await moveOpening(parts, jobId, { fromMs: 400, untilMs: hour });
     // It looks again by itself after an hour at the earliest.
@@ -184,7 +165,6 @@ describe("when its hours begin", () => {
   });
 
   test("a retry that came due before is given then, and wakes nobody before", async () => {
-    await freshParts();
     const jobId = await runWithHours({ contacts: makeContacts(1), retryDelaysMs: [0] });
     await reportAll(parts, [await leaseOne(parts)], "busy");
     const { from } = await moveOpening(parts, jobId, { fromMs: 400, untilMs: hour });
@@ -197,7 +177,6 @@ describe("when its hours begin", () => {
 
 describe("the hours of a job", () => {
   test("are reckoned when it is started, in its own time zone", async () => {
-    await freshParts();
     const { batchJobId } = await parts.jobs.create(
       onJob(parts, ""),
       aNewJob({ callingHours: notNow(), timeZone: "America/New_York" }),
@@ -218,7 +197,6 @@ describe("the hours of a job", () => {
   });
 
   test("are reckoned when its time comes", async () => {
-    await freshParts();
     const start = new Date(Date.now() + hour).toISOString();
     const { batchJobId } = await parts.jobs.create(
       onJob(parts, ""),
@@ -239,7 +217,6 @@ describe("the hours of a job", () => {
   });
 
   test("are reckoned anew once they are over, and not while the job does not run", async () => {
-    await freshParts();
     const running = await runWithHours();
     const paused = await runWithHours();
     await parts.jobs.pause(onJob(parts, paused));
@@ -253,7 +230,6 @@ describe("the hours of a job", () => {
   });
 
   test("are left alone while somebody else has the job", async () => {
-    await freshParts();
     const jobId = await runWithHours();
     const { until } = await moveOpening(parts, jobId, { fromMs: -hour, untilMs: 0 });
     await parts.db.transaction().execute(async (trx) => {
@@ -266,7 +242,6 @@ describe("the hours of a job", () => {
   });
 
   test("are reckoned though another job that comes to run with it is held", async () => {
-    await freshParts();
     const openings = { wake: async () => {} };
     const asleep = createBatchJobs({ ...parts, openings });
     const ids: string[] = [];
@@ -287,7 +262,6 @@ describe("the hours of a job", () => {
   });
 
   test("are reckoned by the sweep where the replica died that should have", async () => {
-    await freshParts();
     const openings = { wake: async () => {} };
     const dying = createBatchJobs({ ...parts, openings });
     const { batchJobId } = await dying.create(onJob(parts, ""), aNewJob({ callingHours: always }));
@@ -298,7 +272,6 @@ describe("the hours of a job", () => {
   });
 
   test("go with the job that is deleted", async () => {
-    await freshParts();
     const jobId = await runWithHours();
     await parts.jobs.cancel(onJob(parts, jobId));
     await parts.jobs.delete(onJob(parts, jobId));
@@ -308,7 +281,6 @@ describe("the hours of a job", () => {
   });
 
   test("hold over three replicas and a lost Redis", async () => {
-    await freshParts();
     const jobId = await runWithHours({ contacts: makeContacts(2_000), concurrentCallLimit: 1_000 });
     await parts.db
       .updateTable("batch_jobs")
@@ -340,7 +312,6 @@ describe("the hours of a job", () => {
 
 describe("a contact that was not dialed", () => {
   test("goes back without an attempt, and is given again", async () => {
-    await freshParts();
     const jobId = await runWithHours({ contacts: makeContacts(1) });
     const given = await leaseOne(parts);
     const results = await report(parts, [{ leaseId: given.leaseId, outcome: "not_dialed" }]);
@@ -355,7 +326,6 @@ describe("a contact that was not dialed", () => {
   });
 
   test("waits for its retry again, at the time that it had", async () => {
-    await freshParts();
     const jobId = await runJob(parts, { contacts: makeContacts(1) });
     await reportAll(parts, [await leaseOne(parts)], "busy");
     await makeRetriesDue(parts, jobId);
@@ -372,7 +342,6 @@ describe("a contact that was not dialed", () => {
   });
 
   test("is told beside calls that were placed, each by itself, and leases the next", async () => {
-    await freshParts();
     const jobId = await runJob(parts, { contacts: makeContacts(4) });
     const given = await lease(parts, { maxContacts: 3 });
     const [first = "", second = "", third = ""] = given.map(({ leaseId }) => leaseId);
@@ -396,7 +365,6 @@ describe("a contact that was not dialed", () => {
   });
 
   test("is cancelled with its job", async () => {
-    await freshParts();
     const jobId = await runJob(parts, { contacts: makeContacts(1) });
     const given = await leaseOne(parts);
     await parts.jobs.cancel(onJob(parts, jobId));

@@ -3,17 +3,9 @@ import { eventually } from "../support/eventually.ts";
 import { allKeys } from "../support/everything.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
 import { refusal } from "../support/refusal.ts";
-import {
-  inNewOrganizations,
-  lease,
-  leaseOne,
-  makeRetriesDue,
-  release,
-  reportAll,
-  runJob,
-  runOut,
-} from "./leases.ts";
+import { lease, leaseOne, makeRetriesDue, release, reportAll, runJob, runOut } from "./leases.ts";
 
 let parts: Parts;
 inNewOrganizations((own) => (parts = own));

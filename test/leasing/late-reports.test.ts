@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
 import {
-  inNewOrganizations,
   lease,
   leaseOne,
   letRunOut,

@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing } from "../../src/leasing/leasing.ts";
 import { functions } from "../../src/postgres/functions/functions.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { forNewOrganization, onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
 import { startProxy } from "../support/servers/proxy.ts";
 import {
   expectAllLive,
-  forNewOrganization,
   lease,
   leaseOne,
   limitOrganization,
@@ -21,18 +21,13 @@ import {
   runJob,
 } from "./leases.ts";
 
-const stack = new AsyncDisposableStack();
-let shared: Parts;
-let away: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = stack.use(await startParts());
-  away = stack.use(await startParts({ beside: shared }));
+/** Another replica, which cannot reach Redis. */
+let away: Parts;
+onTwoReplicasInNewOrganizations((here, there) => {
+  parts = here;
+  away = there;
   away.redis.disconnect();
-});
-afterAll(() => stack.disposeAsync());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
 });
 
 const jobOf = (jobId: string) => parts.jobs.get(parts.caller, jobId);
@@ -163,7 +158,7 @@ describe("a report that asks for the next contacts", () => {
   });
 
   test("ends no lease of another organization, and makes no room there", async () => {
-    const stranger = await forNewOrganization(shared);
+    const stranger = await forNewOrganization(parts);
     const theirs = await runJob(stranger, { contacts: makeContacts(2), concurrentCallLimit: 1 });
     const held = await lease(stranger);
     await runJob(parts, { contacts: makeContacts(2) });
@@ -353,15 +348,14 @@ describe("without Redis", () => {
   test("reports are recorded, retries that are due are leased, and nothing else", async () => {
     const jobId = await runJob(parts, { contacts: makeContacts(4) });
     const [first, second, third] = await lease(parts, { maxContacts: 3 });
-    const cutOff = { ...away, caller: parts.caller };
     const of = (given: typeof first) => (given === undefined ? [] : [given]);
     await reportAll(parts, of(first), "busy");
-    expect(await reportAndLease(cutOff, completed(of(second)))).toMatchObject({
+    expect(await reportAndLease(away, completed(of(second)))).toMatchObject({
       results: [{ kind: "recorded" }],
       leases: [],
     });
     await makeRetriesDue(parts, jobId);
-    expect(await reportAndLease(cutOff, completed(of(third)))).toMatchObject({
+    expect(await reportAndLease(away, completed(of(third)))).toMatchObject({
       results: [{ kind: "recorded" }],
       leases: [{ number: 1, attempt: 2 }],
     });
@@ -387,7 +381,7 @@ describe("without Redis", () => {
   const isOneServer = !inject("redisUrl").includes(",");
   test.runIf(isOneServer)("that hangs for a while nothing is lost (one server)", async () => {
     await using proxy = await startProxy(inject("redisUrl"));
-    await using hanging = await startParts({ beside: shared, redisUrl: proxy.url });
+    await using hanging = await startParts({ beside: parts, redisUrl: proxy.url });
     const cutOff = { ...hanging, caller: parts.caller };
     const jobId = await runJob(parts, { contacts: makeContacts(4) });
     const given = await leaseOne(parts);

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, expect } from "vitest";
+import { expect } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { Outcome, ReportedOutcome } from "../../src/domain/contacts/contact.ts";
 import { readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
@@ -10,24 +10,7 @@ import type { Lease } from "../../src/leasing/lease-round.ts";
 import type { CallDetails } from "../../src/postgres/leasing/lease-ends.ts";
 import { asRows } from "../../src/postgres/leasing/lease-rows.ts";
 import { aNewJob, onJob } from "../support/make.ts";
-import { makeCaller } from "../support/organization.ts";
-import { type Parts, startParts } from "../support/parts.ts";
-
-/** The same parts for a caller of an organization that has nothing yet. */
-export const forNewOrganization = async (parts: Parts): Promise<Parts> => ({
-  ...parts,
-  caller: await makeCaller(parts),
-});
-
-/** Gives each test of a file the parts that its tests share, for a caller of an organization of its own. */
-export function inNewOrganizations(take: (parts: Parts) => void): void {
-  let shared: Parts;
-  beforeAll(async () => {
-    shared = await startParts();
-  });
-  afterAll(() => shared[Symbol.asyncDispose]());
-  beforeEach(async () => take(await forNewOrganization(shared)));
-}
+import type { Parts } from "../support/parts.ts";
 
 export async function limitOrganization({ db, caller }: Parts, limit: number): Promise<void> {
   await db

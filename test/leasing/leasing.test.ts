@@ -1,35 +1,18 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  expectAllLive,
-  forNewOrganization,
-  lease,
-  leaseOne,
-  limitOrganization,
-  reportAll,
-  runJob,
-} from "./leases.ts";
+import { describe, expect, test } from "vitest";
+import { expectAllLive, lease, leaseOne, limitOrganization, reportAll, runJob } from "./leases.ts";
 import { readLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { forNewOrganization, inNewOrganizations } from "../support/replicas.ts";
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-
-async function freshParts(): Promise<Parts> {
-  parts = await forNewOrganization(shared);
-  return parts;
-}
+inNewOrganizations((own) => (parts = own));
 
 const numbersOf = (leases: readonly { number: number }[]) => leases.map(({ number }) => number);
 
 describe("a lease", () => {
   test("tells all that a call needs, and begins the contact's history", async () => {
-    await freshParts();
     const contacts = [{ phone: "+14155550123", name: "Ada", fields: { plan: "gold" } }];
     const jobId = await runJob(parts, { contacts, fromPhoneNumberId: "pn_7", maxAttempts: 4 });
     const given = await leaseOne(parts, { workerId: "worker-7", durationMs: 60_000 });
@@ -69,7 +52,6 @@ describe("a lease", () => {
   });
 
   test("is given in the order of the list, and moves the counts", async () => {
-    await freshParts();
     const jobId = await runJob(parts, { contacts: makeContacts(5) });
     expect(numbersOf(await lease(parts, { maxContacts: 2 }))).toEqual([1, 2]);
     expect(numbersOf(await lease(parts, { maxContacts: 2 }))).toEqual([3, 4]);
@@ -83,7 +65,6 @@ describe("a lease", () => {
   test.each(["pending", "scheduled", "paused", "cancelled"] as const)(
     "is not given of a job that is %s",
     async (status) => {
-      await freshParts();
       const requestedStartTime = status === "scheduled" ? "2031-01-01T00:00:00" : "";
       const made = await parts.jobs.create(onJob(parts, ""), aNewJob({ requestedStartTime }));
       const request = onJob(parts, made.batchJobId);
@@ -96,7 +77,6 @@ describe("a lease", () => {
   );
 
   test("is not given of another organization's job", async () => {
-    await freshParts();
     const jobId = await runJob(parts);
     const stranger = await forNewOrganization(parts);
     expect(await lease(stranger, { maxContacts: 10, jobIds: [jobId] })).toEqual([]);
@@ -104,7 +84,6 @@ describe("a lease", () => {
   });
 
   test("is given once of a number that is on the list twice", async () => {
-    await freshParts();
     const jobId = await runJob(parts);
     const list = parts.keys.contacts({ id: jobId, organizationId: parts.caller.organizationId });
     await parts.redis.rpush(list, "1", "2", "3", "99");
@@ -113,7 +92,6 @@ describe("a lease", () => {
   });
 
   test("is found behind many numbers that are done with", async () => {
-    await freshParts();
     const jobId = await runJob(parts);
     await lease(parts, { maxContacts: 2 });
     const list = parts.keys.contacts({ id: jobId, organizationId: parts.caller.organizationId });
@@ -124,7 +102,6 @@ describe("a lease", () => {
 
 describe("the filter by job", () => {
   test("gives contacts of these jobs only, and ignores ids that are unknown or no ids", async () => {
-    await freshParts();
     await runJob(parts);
     const wanted = await runJob(parts);
     const jobIds = [wanted, randomUUID(), "no id"];
@@ -139,7 +116,6 @@ describe("the filter by job", () => {
 
 describe("the limits", () => {
   test("of a job is never passed, and a call that ends makes room for one", async () => {
-    await freshParts();
     await runJob(parts, { contacts: makeContacts(5), concurrentCallLimit: 2 });
     const first = await lease(parts, { maxContacts: 10 });
     expect(numbersOf(first)).toEqual([1, 2]);
@@ -149,7 +125,6 @@ describe("the limits", () => {
   });
 
   test("of the organization is never passed by its jobs together", async () => {
-    await freshParts();
     await limitOrganization(parts, 3);
     await runJob(parts);
     await runJob(parts);
@@ -161,8 +136,7 @@ describe("the limits", () => {
   });
 
   test("are kept when many workers on two replicas ask at once", async () => {
-    await freshParts();
-    await using other = await startParts({ beside: shared });
+    await using other = await startParts({ beside: parts });
     await limitOrganization(parts, 7);
     await runJob(parts, { contacts: makeContacts(100), concurrentCallLimit: 4 });
     await runJob(parts, { contacts: makeContacts(100), concurrentCallLimit: 5 });

@@ -4,9 +4,9 @@ import { eventually } from "../support/eventually.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { forNewOrganization } from "../support/replicas.ts";
 import {
   expectAllLive,
-  forNewOrganization,
   lease,
   leaseOne,
   limitOrganization,

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { CallingHours } from "../../src/domain/time/hours.ts";
 import { beforeAllJobs } from "../../src/domain/jobs/job-id.ts";
 import { runResumePass } from "../../src/jobs/commands/resuming.ts";
@@ -10,24 +10,16 @@ import { updateOrganization } from "../../src/postgres/organizations.ts";
 import { always, notNow, openingOf } from "../support/hours.ts";
 import { eventually } from "../support/eventually.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
-import { forNewOrganization, lease, runJob } from "./leases.ts";
+import type { Parts } from "../support/parts.ts";
+import { forNewOrganization, inNewOrganizations } from "../support/replicas.ts";
+import { lease, runJob } from "./leases.ts";
 
 /*
  * Hours that change while jobs run: those of a job, and those of an organization, beyond which none of its jobs calls.
  */
 
-let shared: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-});
-afterAll(() => shared[Symbol.asyncDispose]());
-
-async function freshParts(): Promise<Parts> {
-  parts = await forNewOrganization(shared);
-  return parts;
-}
+inNewOrganizations((own) => (parts = own));
 
 /** Gives the organization these hours, and has no job reckoned. */
 async function setFloor(callingHours: CallingHours | null): Promise<void> {
@@ -60,7 +52,6 @@ async function pauseUntilNow(jobId: string): Promise<void> {
 
 describe("hours of an organization", () => {
   test("are reckoned for a job that was paused meanwhile, and goes on by itself", async () => {
-    await freshParts();
     const jobId = await runJob(parts, manyContacts);
     await pauseUntilNow(jobId);
     await moveFloor(always);
@@ -69,7 +60,6 @@ describe("hours of an organization", () => {
   });
 
   test("hold for a running job without hours from the answer on", async () => {
-    await freshParts();
     await runJob(parts, manyContacts);
     expect(await lease(parts)).toHaveLength(1);
     await setFloor(always);
@@ -84,7 +74,6 @@ describe("hours of an organization", () => {
   });
 
   test("give nothing of what was reserved before they changed", async () => {
-    await freshParts();
     await runJob(parts);
     const { organizationId } = parts.caller;
     const demand = { workerId: "worker-1", requestId: "", ticket: 0, maxContacts: 3, durationMs: 60_000 };
@@ -96,12 +85,11 @@ describe("hours of an organization", () => {
   });
 
   test("are not widened by those of a job, nor do they widen them", async () => {
-    await freshParts();
     await runJob(parts, { ...manyContacts, callingHours: always });
     await eventually(async () => expect(await lease(parts)).toHaveLength(1));
     await moveFloor(notNow());
     expect(await lease(parts)).toEqual([]);
-    await freshParts();
+    parts = await forNewOrganization(parts);
     await moveFloor(always);
     await runJob(parts, { callingHours: notNow() });
     await parts.sweep.pass();
@@ -109,7 +97,6 @@ describe("hours of an organization", () => {
   });
 
   test("hold for a job that starts later, whenever it was created", async () => {
-    await freshParts();
     const { batchJobId } = await parts.jobs.create(onJob(parts, ""), aNewJob());
     await moveFloor(always);
     await parts.jobs.start(onJob(parts, batchJobId));
@@ -124,7 +111,6 @@ describe("hours of an organization", () => {
   });
 
   test("are reckoned by the sweep where nobody else has done so, and not again", async () => {
-    await freshParts();
     const jobId = await runJob(parts, manyContacts);
     await setFloor(always);
     await parts.sweep.pass();
@@ -135,14 +121,9 @@ describe("hours of an organization", () => {
   });
 
   test("are those of one organization alone", async () => {
-    await freshParts();
-    const one = parts;
-    await freshParts();
-    const job = await runJob(parts);
-    parts = one;
+    const job = await runJob(await forNewOrganization(parts));
     await moveFloor(notNow());
-    parts = await forNewOrganization(shared);
-    const untouched = await shared.db
+    const untouched = await parts.db
       .selectFrom("batch_jobs")
       .select("zone_sets")
       .where("id", "=", job)
@@ -156,7 +137,6 @@ const update = (jobId: string, callingHours: CallingHours | null) =>
 
 describe("other hours of a job", () => {
   test("hold from the answer on while it runs", async () => {
-    await freshParts();
     const jobId = await runJob(parts, manyContacts);
     await update(jobId, notNow());
     expect(await lease(parts)).toEqual([]);
@@ -168,7 +148,6 @@ describe("other hours of a job", () => {
   });
 
   test("give those who wait their contacts", async () => {
-    await freshParts();
     const jobId = await runJob(parts, { callingHours: notNow() });
     const waiting = lease(parts, { waitMs: 30_000 });
     await update(jobId, always);
@@ -176,7 +155,6 @@ describe("other hours of a job", () => {
   });
 
   test("are kept of a job that does not run yet, and are recorded", async () => {
-    await freshParts();
     const { batchJobId } = await parts.jobs.create(onJob(parts, ""), aNewJob());
     const hours = notNow();
     await update(batchJobId, hours);
@@ -196,7 +174,6 @@ describe("other hours of a job", () => {
   });
 
   test("are left as they are where others are changed", async () => {
-    await freshParts();
     const jobId = await runJob(parts, { callingHours: notNow() });
     await parts.jobs.update(onJob(parts, jobId), { concurrentCallLimit: 9 });
     expect(await parts.jobs.callingHours(await parts.jobs.get(parts.caller, jobId))).toEqual(notNow());

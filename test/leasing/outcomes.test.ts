@@ -4,18 +4,8 @@ import { type Outcome, outcomes } from "../../src/domain/contacts/contact.ts";
 import { readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import { makeContacts } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
-import {
-  forNewOrganization,
-  inNewOrganizations,
-  lease,
-  leaseOne,
-  makeRetriesDue,
-  release,
-  report,
-  reportAll,
-  runJob,
-  runOut,
-} from "./leases.ts";
+import { forNewOrganization, inNewOrganizations } from "../support/replicas.ts";
+import { lease, leaseOne, makeRetriesDue, release, report, reportAll, runJob, runOut } from "./leases.ts";
 
 let parts: Parts;
 inNewOrganizations((own) => (parts = own));

@@ -8,8 +8,9 @@ import { telling } from "../../src/postgres/events/events.ts";
 import { updateOrganization } from "../../src/postgres/organizations.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { forNewOrganization } from "../support/replicas.ts";
 import { type Call, mostAtOnce, mostIn, tooFast } from "./how-fast.ts";
-import { forNewOrganization, lease, leaseOne, limitOrganization, reportAll, runJob } from "./leases.ts";
+import { lease, leaseOne, limitOrganization, reportAll, runJob } from "./leases.ts";
 import { wired } from "./wired.ts";
 import { offerOf } from "../support/offers.ts";
 

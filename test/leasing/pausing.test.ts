@@ -1,27 +1,23 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import type { Outcome } from "../../src/domain/contacts/contact.ts";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { Lease } from "../../src/leasing/lease-round.ts";
 import { eventually } from "../support/eventually.ts";
 import { lookAt } from "../support/look.ts";
 import { makeContacts, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
-import { forNewOrganization, lease, limitOrganization, report, runJob, runOut } from "./leases.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
+import { lease, limitOrganization, report, runJob, runOut } from "./leases.ts";
 
 /* A job that too many attempts in a row end badly for pauses itself. */
 
-const stack = new AsyncDisposableStack();
-let shared: [Parts, Parts];
 let parts: Parts;
 let other: Parts;
-beforeAll(async () => {
-  const first = stack.use(await startParts());
-  shared = [first, stack.use(await startParts({ beside: first }))];
+onTwoReplicasInNewOrganizations((here, there) => {
+  parts = here;
+  other = there;
 });
-afterAll(() => stack.disposeAsync());
 beforeEach(async () => {
-  parts = await forNewOrganization(shared[0]);
-  other = { ...shared[1], caller: parts.caller };
   await limitOrganization(parts, 1_000);
 });
 

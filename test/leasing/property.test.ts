@@ -1,10 +1,11 @@
 import * as fc from "fast-check";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Outcome } from "../../src/domain/contacts/contact.ts";
 import { breaches } from "../support/breaches.ts";
 import { onJob } from "../support/make.ts";
 import { makeCaller } from "../support/organization.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicas } from "../support/replicas.ts";
 import { expectAsModelled } from "./invariants.ts";
 import { createJob, jobSteps, openIn } from "./job-steps.ts";
 import { leaseSteps } from "./lease-steps.ts";
@@ -56,12 +57,13 @@ async function workOff(model: Model, real: Real): Promise<readonly string[]> {
 
 let first: Parts;
 let second: Parts;
-const stack = new AsyncDisposableStack();
-beforeAll(async () => {
-  first = stack.use(await startParts({ chunkSize: 3 }));
-  second = stack.use(await startParts({ beside: first, chunkSize: 2 }));
-});
-afterAll(() => stack.disposeAsync());
+onTwoReplicas(
+  (here, there) => {
+    first = here;
+    second = there;
+  },
+  [3, 2],
+);
 
 /** Two replicas, for a caller of an organization that has nothing yet. */
 async function startReal(): Promise<Real> {

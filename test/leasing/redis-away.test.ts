@@ -1,35 +1,27 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { settle, sweep } from "../starting/sweep/passes.ts";
 import { makeContacts, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
-import { forNewOrganization, lease, leaseOne, makeRetriesDue, release, reportAll, runJob } from "./leases.ts";
+import type { Parts } from "../support/parts.ts";
+import { onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
+import { lease, leaseOne, makeRetriesDue, release, reportAll, runJob } from "./leases.ts";
 
-let shared: Parts;
-let away: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = await startParts();
-  away = await startParts({ beside: shared });
-  away.redis.disconnect();
-});
-afterAll(async () => {
-  await away[Symbol.asyncDispose]();
-  await shared[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
+/** Another replica, which cannot reach Redis. */
+let cutOff: Parts;
+onTwoReplicasInNewOrganizations((here, there) => {
+  parts = here;
+  cutOff = there;
+  cutOff.redis.disconnect();
 });
 
-/** A replica of the same organization that cannot reach Redis. */
-const cutOff = (): Parts => ({ ...away, caller: parts.caller });
 const keyOf = (id: string) => ({ id, organizationId: parts.caller.organizationId });
 
 test("reports are recorded, jobs end and leases are extended while Redis is away", async () => {
   const jobId = await runJob(parts, { contacts: makeContacts(2) });
   const leases = await lease(parts, { maxContacts: 2 });
   const ids = leases.map(({ leaseId }) => leaseId);
-  expect(await cutOff().leasing.extend(parts.caller, ids, 600_000)).toEqual(ids.map(() => expect.any(Date)));
-  expect(await reportAll(cutOff(), leases, "completed")).toMatchObject([
+  expect(await cutOff.leasing.extend(parts.caller, ids, 600_000)).toEqual(ids.map(() => expect.any(Date)));
+  expect(await reportAll(cutOff, leases, "completed")).toMatchObject([
     { kind: "recorded" },
     { kind: "recorded" },
   ]);
@@ -42,16 +34,16 @@ test("reports are recorded, jobs end and leases are extended while Redis is away
 test("retries are leased while Redis is away, and first calls once it is back", async () => {
   const jobId = await runJob(parts, { contacts: makeContacts(2) });
   await reportAll(parts, [await leaseOne(parts)], "busy");
-  expect(await lease(cutOff(), { maxContacts: 10 })).toEqual([]);
+  expect(await lease(cutOff, { maxContacts: 10 })).toEqual([]);
   await makeRetriesDue(parts, jobId);
-  expect(await lease(cutOff(), { maxContacts: 10 })).toMatchObject([{ number: 1, attempt: 2 }]);
+  expect(await lease(cutOff, { maxContacts: 10 })).toMatchObject([{ number: 1, attempt: 2 }]);
   expect(await lease(parts, { maxContacts: 10 })).toMatchObject([{ number: 2, attempt: 1 }]);
 });
 
 test("a contact that was released while Redis was away is found by the sweep", async () => {
   const jobId = await runJob(parts, { contacts: makeContacts(2) });
   const [first, second] = await lease(parts, { maxContacts: 2 });
-  expect(await release(cutOff(), [first?.leaseId ?? ""])).toEqual([true]);
+  expect(await release(cutOff, [first?.leaseId ?? ""])).toEqual([true]);
   await reportAll(parts, second === undefined ? [] : [second], "completed");
   expect(await lease(parts, { maxContacts: 10 })).toEqual([]);
   await settle(parts);

@@ -2,17 +2,8 @@ import { describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import type { Parts } from "../support/parts.ts";
-import {
-  inNewOrganizations,
-  lease,
-  leaseOne,
-  letRunOut,
-  makeRetriesDue,
-  release,
-  reportAll,
-  runJob,
-  runOut,
-} from "./leases.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
+import { lease, leaseOne, letRunOut, makeRetriesDue, release, reportAll, runJob, runOut } from "./leases.ts";
 
 let parts: Parts;
 inNewOrganizations((own) => (parts = own));

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import { type Lease, createLeaseRound } from "../../src/leasing/lease-round.ts";
 import { createLeasing, type LeaseRequest } from "../../src/leasing/leasing.ts";
@@ -10,34 +10,17 @@ import { eventually } from "../support/eventually.ts";
 import { lookAt } from "../support/look.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { type Parts, startParts } from "../support/parts.ts";
+import { forNewOrganization, onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
 import { startProxy } from "../support/servers/proxy.ts";
-import {
-  expectAllLive,
-  forNewOrganization,
-  lease,
-  letRunOut,
-  release,
-  reportAll,
-  runJob,
-  runOut,
-} from "./leases.ts";
+import { expectAllLive, lease, letRunOut, release, reportAll, runJob, runOut } from "./leases.ts";
 import { offerOf } from "../support/offers.ts";
-
-const stack = new AsyncDisposableStack();
-let here: Parts;
-let there: Parts;
-beforeAll(async () => {
-  here = stack.use(await startParts());
-  there = stack.use(await startParts({ beside: here }));
-});
-afterAll(() => stack.disposeAsync());
 
 let parts: Parts;
 let other: Parts;
 let requestId: string;
-beforeEach(async () => {
-  parts = await forNewOrganization(here);
-  other = { ...there, caller: parts.caller };
+onTwoReplicasInNewOrganizations((here, there) => {
+  parts = here;
+  other = there;
   requestId = randomUUID();
 });
 
@@ -224,8 +207,8 @@ describe("a call that was held up on its way, and repeated meanwhile,", () => {
   });
 
   test("ends no wait of the repeat, though its own ticket is the later", async () => {
-    await using proxy = await startProxy(here.databaseUrl);
-    await using replica = await startParts({ beside: { databaseUrl: proxy.url, prefix: here.prefix } });
+    await using proxy = await startProxy(parts.databaseUrl);
+    await using replica = await startParts({ beside: { databaseUrl: proxy.url, prefix: parts.prefix } });
     const slow = { ...replica, caller: parts.caller };
     const gone = new AbortController();
     const { sprung } = proxy.trap((sent) => sent.includes("lease_tickets"), "hold the request");
@@ -285,8 +268,8 @@ describe("a call that was held up on its way, and repeated meanwhile,", () => {
 /** On this replica a call is at this statement, with a later ticket than its repeat, and its caller goes. */
 async function beginLateCall(statement: string) {
   await using own = new AsyncDisposableStack();
-  const proxy = own.use(await startProxy(here.databaseUrl));
-  const replica = own.use(await startParts({ beside: { databaseUrl: proxy.url, prefix: here.prefix } }));
+  const proxy = own.use(await startProxy(parts.databaseUrl));
+  const replica = own.use(await startParts({ beside: { databaseUrl: proxy.url, prefix: parts.prefix } }));
   const slow = { ...replica, caller: parts.caller };
   const gone = new AbortController();
   const { sprung } = proxy.trap((sent) => sent.includes(statement), "hold the request");

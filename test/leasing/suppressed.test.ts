@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readLeaseId, writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { lockOrganization } from "../../src/postgres/jobs/locks.ts";
@@ -8,10 +8,10 @@ import { openLeases } from "../../src/postgres/leasing/leases.ts";
 import { breaches } from "../support/breaches.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts, onJob } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { forNewOrganization, onTwoReplicasInNewOrganizations } from "../support/replicas.ts";
 import { suppress, unsuppress } from "../support/suppress.ts";
 import {
-  forNewOrganization,
   lease,
   leaseOne,
   limitOrganization,
@@ -24,17 +24,11 @@ import {
 } from "./leases.ts";
 import { offerOf } from "../support/offers.ts";
 
-const stack = new AsyncDisposableStack();
-let shared: Parts;
-let there: Parts;
 let parts: Parts;
-beforeAll(async () => {
-  shared = stack.use(await startParts());
-  there = stack.use(await startParts({ beside: shared }));
-});
-afterAll(() => stack.disposeAsync());
-beforeEach(async () => {
-  parts = await forNewOrganization(shared);
+let there: Parts;
+onTwoReplicasInNewOrganizations((here, beside) => {
+  parts = here;
+  there = beside;
 });
 
 const phones = (count: number, first = 0) => makeContacts(count, first).map(({ phone }) => phone);
@@ -143,7 +137,7 @@ describe("a contact whose phone is suppressed", () => {
   });
 
   test("is called in an organization that has not suppressed it", async () => {
-    const other = await forNewOrganization(shared);
+    const other = await forNewOrganization(parts);
     await suppress(other, phones(1));
     await runJob(parts, { contacts: makeContacts(1) });
     expect(await lease(parts)).toHaveLength(1);
@@ -212,7 +206,7 @@ describe("a lease that is live when its phone is suppressed", () => {
   test("is nobody's of another organization", async () => {
     await runJob(parts, { contacts: makeContacts(1) });
     const { leaseId } = await leaseOne(parts);
-    const other = await forNewOrganization(shared);
+    const other = await forNewOrganization(parts);
     expect(await parts.leasing.check(other.caller, [leaseId])).toEqual([undefined]);
   });
 
@@ -300,9 +294,7 @@ describe("an addition beside a lease that is being opened", () => {
         [{ workerId: "w", requestId: "", ticket: 0, most: 1, durationMs: 60_000 }],
       );
       expect(leases.flat()).toHaveLength(1);
-      const answered = suppress({ ...there, caller: parts.caller }, phones(1)).then(
-        () => (isAnswered = true),
-      );
+      const answered = suppress(there, phones(1)).then(() => (isAnswered = true));
       await untilWaiting(parts.db, 1);
       expect(isAnswered).toBe(false);
       return { answered };
@@ -320,7 +312,7 @@ describe("an addition beside a lease that is being opened", () => {
     closing.defer(() => own.destroy());
     const [adding, leasing] = await own.transaction().execute(async (trx) => {
       await lockOrganization(trx, parts.caller.organizationId);
-      const added = suppress({ ...there, caller: parts.caller }, phones(1));
+      const added = suppress(there, phones(1));
       await untilWaiting(parts.db, 1);
       const leased = lease(parts);
       await untilWaiting(parts.db, 2);

@@ -2,31 +2,24 @@ import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { toBinary, create } from "@bufbuild/protobuf";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, describe, expect, inject, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
   LeaseContactsRequestSchema,
   ReportOutcomesRequestSchema,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
-import { type RedisClient, openRedis } from "../../src/redis/connection.ts";
+import { openRedis } from "../../src/redis/connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { connected } from "../support/parts.ts";
 import { startTestService } from "../support/service.ts";
 
 const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-let redis: RedisClient;
-beforeAll(async () => {
-  service = stack.use(await startTestService());
-  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
-  redis = await connected(openRedis(inject("redisUrl")));
-  stack.defer(() => redis.disconnect());
-});
 afterAll(() => stack.disposeAsync());
+const service = stack.use(await startTestService());
+const { db } = service;
+const redis = await connected(openRedis(inject("redisUrl")));
+stack.defer(() => redis.disconnect());
 
 /** A running job the contacts of which are more than an HTTP/2 client takes that does not read. */
 async function startJob(): Promise<string> {

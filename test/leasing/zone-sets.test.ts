@@ -9,17 +9,8 @@ import { eventually } from "../support/eventually.ts";
 import { always, hoursAround, moveOpening, notNow, openingOf, zoneAt } from "../support/hours.ts";
 import { aNewJob, makeContacts, onJob } from "../support/make.ts";
 import type { Parts } from "../support/parts.ts";
-import {
-  inNewOrganizations,
-  lease,
-  leaseOne,
-  makeRetriesDue,
-  release,
-  report,
-  reportAll,
-  runJob,
-  runOut,
-} from "./leases.ts";
+import { inNewOrganizations } from "../support/replicas.ts";
+import { lease, leaseOne, makeRetriesDue, release, report, reportAll, runJob, runOut } from "./leases.ts";
 
 /* Contacts in several sets of time zones. */
 

@@ -1,28 +1,19 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { sql } from "kysely";
 import { openPool, overPool } from "../../src/postgres/connections/database.ts";
 import { afterJob, lockOrganization } from "../../src/postgres/jobs/locks.ts";
 import { writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
-import {
-  forNewOrganization,
-  lease,
-  limitOrganization,
-  release,
-  report,
-  reportAll,
-  runJob,
-} from "../leasing/leases.ts";
+import { lease, limitOrganization, release, report, reportAll, runJob } from "../leasing/leases.ts";
 import { makeContacts } from "../support/make.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
+import { forNewOrganization, onTwoReplicas } from "../support/replicas.ts";
 
-const stack = new AsyncDisposableStack();
 let parts: Parts;
 let other: Parts;
-beforeAll(async () => {
-  parts = stack.use(await startParts());
-  other = { ...stack.use(await startParts({ beside: parts })), caller: parts.caller };
+onTwoReplicas((here, there) => {
+  parts = here;
+  other = there;
 });
-afterAll(() => stack.disposeAsync());
 
 const extend = (on: Parts, some: readonly string[]) => on.leasing.extend(on.caller, some, 600_000);
 

@@ -11,7 +11,7 @@ import { administer } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeOrdinaryRole } from "../support/ordinary-role.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
 /* DATABASE_URL names a role that owns nothing: that of DATABASE_DIRECT_URL makes the tables, and lets it use them. */
 
@@ -67,7 +67,7 @@ test("a role that is let use everything before there is anything starts from not
   await grantBeforehand();
   await using service = await start();
   const jobs = service.clientWith(service.apiKey);
-  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
+  const worker = createClient(ContactWorkerService, grpcTo(service.grpcUrl, service.apiKey));
   const { batchJobId } = await jobs.createBatchJob({ name: "Lesser", fromPhoneNumberId: "pn_1" });
   const file = `${service.httpUrl}/batch-jobs/${batchJobId}/contacts.csv`;
   const headers = { authorization: `Bearer ${service.apiKey}` };

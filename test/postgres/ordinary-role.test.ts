@@ -10,7 +10,7 @@ import { migrate } from "../../src/postgres/schema/migrate.ts";
 import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
 /*
  * Here the URL of the database names a role that may log in, and owns one schema, and has no other right. Its password
@@ -74,7 +74,7 @@ test("no plan is compiled, whatever it costs", async () => {
 test("a service takes files, starts what is due, has it worked, gives it out and deletes it", async () => {
   await using service = await startTestService({ retentionDays: 1 });
   const jobs = service.clientWith(service.apiKey);
-  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
+  const worker = createClient(ContactWorkerService, grpcTo(service.grpcUrl, service.apiKey));
   const { batchJobId } = await jobs.createBatchJob({
     requestId: randomUUID(),
     name: "Ordinary",
@@ -105,7 +105,7 @@ test("a service takes files, starts what is due, has it worked, gives it out and
   expect((await jobs.getBatchJob({ batchJobId })).batchJob?.status).toBe(BatchJobStatus.COMPLETED);
   expect(await (await fetch(file, { headers })).text()).toContain("Łucja");
 
-  await using own = openDatabase({ url: service.databaseUrl, poolSize: 1 });
+  const own = service.db;
   await own
     .updateTable("batch_jobs")
     .set({ finished_at: sql`finished_at - interval '2 days'` })

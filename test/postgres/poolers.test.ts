@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { sql } from "kysely";
 import { Client } from "pg";
 import { pino } from "pino";
@@ -18,12 +17,12 @@ import { checkDatabase } from "../../src/postgres/connections/fitness.ts";
 import { obstacleOf } from "../../src/postgres/connections/obstacle.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { startService } from "../../src/service.ts";
-import { withKey } from "../support/api-key.ts";
 import { runProgram } from "../support/command.ts";
 import { cloneDatabase, createEmptyDatabase } from "../support/database.ts";
 import { findPgBouncer, startPgBouncer } from "../support/servers/pgbouncer.ts";
 import { connected } from "../support/parts.ts";
 import { removeKeysUnder } from "../support/redis-keys.ts";
+import { connectTo } from "../support/transports.ts";
 
 const stack = new AsyncDisposableStack();
 afterAll(() => stack.disposeAsync());
@@ -109,11 +108,7 @@ async function start(urls: { databaseUrl: string; databaseDirectUrl: string }) {
   const running = opened.move();
   return {
     organizations: keys.map((key) => {
-      const transport = createConnectTransport({
-        baseUrl,
-        httpVersion: "1.1",
-        interceptors: [withKey(key)],
-      });
+      const transport = connectTo(baseUrl, key);
       return {
         key,
         baseUrl,

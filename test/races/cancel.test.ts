@@ -1,15 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { checkAllowed } from "../../src/domain/jobs/batch-job.ts";
-import { createFanOut } from "../../src/starting/fan-out.ts";
 import { lockJob } from "../../src/postgres/jobs/batch-jobs.ts";
 import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
 import { eventually } from "../support/eventually.ts";
 import { onJob } from "../support/make.ts";
 import { keyOf, makeJobsWithKeys } from "../support/make-many.ts";
-import type { Parts } from "../support/parts.ts";
 import { writeStart } from "../support/write-jobs.ts";
 import {
+  expectBothOrders,
   expectTruthOfRemovals,
   inRounds,
   jobsAtATime,
@@ -21,12 +20,13 @@ import {
   settleDue,
   untilSeen,
   useTwoReplicas,
+  wideFanOut,
 } from "./harness.ts";
 import { appendUnguarded, fanOutUnguarded, startUnguarded } from "./unguarded.ts";
 
 const chunkSize = 2;
 const contacts = 12;
-const replicas = useTwoReplicas({ chunkSizes: [chunkSize, chunkSize] });
+const replicas = useTwoReplicas([chunkSize, chunkSize]);
 
 const cancelled = (startedFirst: boolean, byTime: boolean) => ({
   status: "cancelled",
@@ -40,10 +40,6 @@ const cancelled = (startedFirst: boolean, byTime: boolean) => ({
 
 const keysLeft = (seen: readonly { list: readonly string[]; hasPosition: boolean }[]): number =>
   seen.filter(({ list, hasPosition }) => list.length > 0 || hasPosition).length;
-
-/** A fan-out that works on all jobs of a round at once, over this list. */
-const wideFanOut = ({ db, metrics, logger }: Parts, contactList: ContactList) =>
-  createFanOut({ db, metrics, logger, contactList, chunkSize, concurrency: jobsAtATime });
 
 describe("cancel and start", () => {
   test(
@@ -76,13 +72,10 @@ describe("cancel and start", () => {
                 },
           ),
         );
-        expectTruthOfRemovals(
-          trials.map(({ a, b }) => [a.answer?.entryRemoved ?? 0, b.answer?.entryRemoved ?? 0]),
-        );
+        expectTruthOfRemovals(trials);
         return startedFirst;
       });
-      expect(orders).toHaveLength(rounds * jobsAtATime);
-      expect(new Set(orders)).toEqual(new Set([true, false]));
+      expectBothOrders(orders);
     },
     raceTimeoutMs,
   );
@@ -107,13 +100,10 @@ describe("cancel and start", () => {
         expect(
           trials.map(({ a }) => ({ refused: a.refused, contactsCancelled: a.answer?.contactsCancelled })),
         ).toEqual(jobs.map(() => ({ refused: undefined, contactsCancelled: 3 })));
-        expectTruthOfRemovals(
-          trials.map(({ a, b }) => [a.answer?.entryRemoved ?? 0, b.answer?.removed ?? 0]),
-        );
+        expectTruthOfRemovals(trials);
         return startedFirst;
       });
-      expect(orders).toHaveLength(rounds * jobsAtATime);
-      expect(new Set(orders)).toEqual(new Set([true, false]));
+      expectBothOrders(orders);
     },
     raceTimeoutMs,
   );
@@ -177,7 +167,7 @@ describe("cancel and fan-out", () => {
           return after;
         },
       };
-      await using fanOut = wideFanOut(parts, counted);
+      await using fanOut = wideFanOut(parts, counted, chunkSize);
       const refusals = await inRounds(async () => {
         const jobs = await makeJobsWithKeys(parts, jobsAtATime, { status: "running", contacts });
         const trials = await race(
@@ -202,7 +192,7 @@ describe("cancel and fan-out", () => {
     "control: a cancelled job keeps its keys where a chunk is put on the list without a look at the position",
     async () => {
       const { parts, other } = replicas();
-      await using fanOut = wideFanOut(parts, appendUnguarded(parts));
+      await using fanOut = wideFanOut(parts, appendUnguarded(parts), chunkSize);
       const withKeys = await untilSeen(async () => {
         const jobs = await makeJobsWithKeys(parts, jobsAtATime, { status: "running", contacts });
         await race(

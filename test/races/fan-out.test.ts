@@ -1,8 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { createFanOut } from "../../src/starting/fan-out.ts";
 import type { ContactList } from "../../src/redis/contact-list.ts";
 import { eventually } from "../support/eventually.ts";
-import { numbersTo } from "../support/look.ts";
 import { makeContacts, onJob } from "../support/make.ts";
 import { keyOf, makeJobsWithKeys } from "../support/make-many.ts";
 import type { Parts } from "../support/parts.ts";
@@ -13,25 +11,17 @@ import {
   race,
   raceTimeoutMs,
   rounds,
+  running,
   stagger,
   untilSeen,
   useTwoReplicas,
+  wideFanOut,
 } from "./harness.ts";
 import { jobPlace } from "./choices.ts";
 import { appendUnguarded } from "./unguarded.ts";
 
 const contacts = 7;
-const replicas = useTwoReplicas({ chunkSizes: [2, 3] });
-
-const whole = (count: number, revision: number) => ({
-  status: "running",
-  revision,
-  startedByTime: false,
-  list: numbersTo(count),
-  hasPosition: true,
-  oldEntry: null,
-  entry: null,
-});
+const replicas = useTwoReplicas([2, 3]);
 
 /** A list whose chunks come a little later than they were read. */
 const laggingList = ({ db, contactList }: Parts): ContactList => ({
@@ -41,10 +31,6 @@ const laggingList = ({ db, contactList }: Parts): ContactList => ({
     return await contactList.append(job, seen, last, numbers);
   },
 });
-
-/** A fan-out that works on all jobs of a round at once, over this list. */
-const wideFanOut = ({ db, metrics, logger }: Parts, contactList: ContactList, chunkSize: number) =>
-  createFanOut({ db, metrics, logger, contactList, chunkSize, concurrency: jobsAtATime });
 
 /** How many numbers a replica has put on lists. */
 async function countOf({ metrics }: Parts): Promise<number> {
@@ -69,7 +55,9 @@ describe("two replicas fan one job out, in chunks of different sizes", () => {
         );
         return await lookAtAll(parts, jobs);
       });
-      expect(seen).toEqual(Array.from({ length: rounds * jobsAtATime }, () => whole(contacts, 1)));
+      expect(seen).toEqual(
+        Array.from({ length: rounds * jobsAtATime }, () => running({ contacts, revision: 1 })),
+      );
       const shares = await Promise.all([parts, other].map(countOf));
       expect(Math.min(...shares)).toBeGreaterThan(0);
     },
@@ -114,7 +102,7 @@ describe("contacts are added during a fan-out", () => {
           (job) => other.jobs.addContacts(onJob(other, job.id), makeContacts(4, 100)),
         );
         await eventually(async () =>
-          expect(await lookAtAll(parts, jobs)).toEqual(jobs.map(() => whole(contacts + 4, 2))),
+          expect(await lookAtAll(parts, jobs)).toEqual(jobs.map(() => running({ contacts: contacts + 4 }))),
         );
         return trials.map(({ b }) => b.answer?.totalContacts);
       });
@@ -136,7 +124,7 @@ describe("contacts are added during a fan-out", () => {
           (job) => parts.jobs.addContacts(onJob(parts, job.id), makeContacts(4, 100)),
         );
         await eventually(async () =>
-          expect(await lookAtAll(parts, jobs)).toEqual(jobs.map(() => whole(contacts + 4, 2))),
+          expect(await lookAtAll(parts, jobs)).toEqual(jobs.map(() => running({ contacts: contacts + 4 }))),
         );
         return trials.map(({ b }) => b.answer?.totalContacts);
       });

@@ -1,14 +1,17 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { sql } from "kysely";
-import { afterAll, beforeAll, expect } from "vitest";
+import { expect } from "vitest";
 import { createBatchJobs } from "../../src/jobs/batch-jobs.ts";
 import { createFanOut } from "../../src/starting/fan-out.ts";
 import type { Database } from "../../src/postgres/connections/database.ts";
 import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import type { JobKey } from "../../src/redis/keys.ts";
+import type { ContactList } from "../../src/redis/contact-list.ts";
+import { numbersTo } from "../support/look.ts";
 import { keyOf } from "../support/make-many.ts";
-import { type Parts, startParts } from "../support/parts.ts";
+import type { Parts } from "../support/parts.ts";
 import { type Refusal, describeRefusal } from "../support/refusal.ts";
+import { onTwoReplicas } from "../support/replicas.ts";
 import { choicesOf, jobPlace, nameJobs, useSeed } from "./choices.ts";
 
 /** A race is run this often: so many jobs at a time, in so many rounds. */
@@ -19,22 +22,19 @@ export const rounds = 40;
 export const raceTimeoutMs = 120_000;
 
 /** Two replicas for all tests of a file. */
-export function useTwoReplicas(options: { chunkSizes?: readonly [number, number] } = {}) {
+export function useTwoReplicas(chunkSizes?: readonly [number, number]) {
   useSeed();
-  const stack = new AsyncDisposableStack();
   let replicas: { parts: Parts; other: Parts } | undefined;
-  beforeAll(async () => {
-    const [chunkSize, otherChunkSize] = options.chunkSizes ?? [5_000, 5_000];
-    const parts = stack.use(await startParts({ chunkSize }));
-    const other = stack.use(await startParts({ beside: parts, chunkSize: otherChunkSize }));
-    replicas = { parts, other };
-  });
-  afterAll(() => stack.disposeAsync());
+  onTwoReplicas((parts, other) => (replicas = { parts, other }), chunkSizes);
   return () => {
     if (replicas === undefined) throw new Error("the replicas are not up yet");
     return replicas;
   };
 }
+
+/** A fan-out that works on all jobs of a round at once, over this list. */
+export const wideFanOut = ({ db, metrics, logger }: Parts, contactList: ContactList, chunkSize: number) =>
+  createFanOut({ db, metrics, logger, contactList, chunkSize, concurrency: jobsAtATime });
 
 /** Lets a small time pass that this place chooses: none, a few turns of the event loop, or queries that do nothing. */
 export async function stagger(db: Database, place: string): Promise<void> {
@@ -53,7 +53,7 @@ export function lagging(parts: Parts): Parts {
     const length = choicesOf(job === undefined ? "no list" : `the list of ${jobPlace(job.id)}`).next() * 8;
     for (let pings = length; pings > 0; pings -= 1) await redis.ping();
   };
-  const contactList: Parts["contactList"] = {
+  const contactList: ContactList = {
     ...prompt,
     async create(job, revision) {
       await lag(job);
@@ -168,23 +168,42 @@ export async function lookAtAll({ db, redis, keys }: Parts, jobs: readonly Batch
   );
 }
 
+/** What is left of a job that runs, with its contacts on its list. */
+export const running = ({ byTime = false, contacts = 3, revision = 2 } = {}) => ({
+  status: "running",
+  revision,
+  startedByTime: byTime,
+  list: numbersTo(contacts),
+  hasPosition: true,
+  oldEntry: null,
+  entry: null,
+});
+
+/** Asserts that the race was run to its end, and that each of its sides came first in some of the trials. */
+export function expectBothOrders(orders: readonly boolean[]): void {
+  expect(orders).toHaveLength(rounds * jobsAtATime);
+  expect(new Set(orders)).toEqual(new Set([true, false]));
+}
+
+type Removal = { readonly entryRemoved: number | boolean };
+
 /**
  * Asserts that of each entry at most one side says that it took it off, and that somebody does say so. A command that
  * is slow in Redis answers before it knows.
  */
-export function expectTruthOfRemovals(
-  sides: readonly (readonly [number | boolean, number | boolean])[],
-): void {
-  const counts = sides.map(([a, b]) => Number(a) + Number(b));
+export function expectTruthOfRemovals(trials: readonly Record<"a" | "b", Ended<Removal>>[]): void {
+  const counts = trials.map(
+    ({ a, b }) => Number(a.answer?.entryRemoved ?? 0) + Number(b.answer?.entryRemoved ?? 0),
+  );
   expect(Math.max(...counts)).toBe(1);
 }
 
 /** What the scheduler does with one entry that it has claimed. Answers how many entries it took off. */
 export const settleDue =
   ({ startDue, fanOut, schedule }: Pick<Parts, "startDue" | "fanOut" | "schedule">) =>
-  async ({ scheduled_job_id: scheduledJobId }: BatchJobRow): Promise<{ removed: number }> => {
+  async ({ scheduled_job_id: scheduledJobId }: BatchJobRow): Promise<{ entryRemoved: number }> => {
     const { done, later, started } = await startDue(scheduledJobId === null ? [] : [scheduledJobId]);
     void fanOut.begin(started);
     await schedule.rescore(later);
-    return { removed: await schedule.removeAll(done) };
+    return { entryRemoved: await schedule.removeAll(done) };
   };

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
 import { ensureOrganization } from "../../src/postgres/api-keys.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeWholeJob } from "../support/make.ts";
 import { startParts } from "../support/parts.ts";
 import { startTestService } from "../support/service.ts";
@@ -21,8 +20,7 @@ export type Reply = { status: number; body: Record<string, unknown>; headers: He
 export async function startApi(options: { logger?: Logger } = {}) {
   await using stack = new AsyncDisposableStack();
   const service = stack.use(await startTestService(options));
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
+  const { db } = service;
   const parts = stack.use(await startParts({ beside: service }));
   const organizationId = await ensureOrganization(db, "default");
   const maker = { ...parts, caller: { ...parts.caller, organizationId } };

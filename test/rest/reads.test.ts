@@ -4,7 +4,7 @@ import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { createClient } from "@connectrpc/connect";
 import { makeWholeJob } from "../support/make.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 import { type Api, noJob, startApi } from "./api.ts";
 
 let api: Api;
@@ -105,7 +105,7 @@ describe("the list", () => {
 
 describe("the detail", () => {
   test("shows contacts in every status by its word", async () => {
-    const worker = createClient(ContactWorkerService, transportTo(api.grpcUrl, api.apiKey));
+    const worker = createClient(ContactWorkerService, grpcTo(api.grpcUrl, api.apiKey));
     const contacts = Array.from({ length: 7 }, (_, i) => ({
       phone: `+1415777000${i}`,
       name: i === 0 ? "Ada" : "",

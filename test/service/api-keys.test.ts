@@ -8,7 +8,6 @@ import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { revokeApiKey } from "../../src/postgres/api-keys.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { openHttp2, sendHttp } from "../rpc/raw.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
@@ -17,11 +16,8 @@ import { bothListeners, callerFor } from "./callers.ts";
 import { refusedAs } from "./refused.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const invalidApiKey = refusedAs("invalid_api_key", "unauthenticated", {});
 const expired = await makeApiKey(db, { role: "admin", expiresAt: new Date(Date.now() - 1_000) });

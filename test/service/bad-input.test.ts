@@ -6,18 +6,14 @@ import {
   ContactStatusSchema,
   OutcomeSchema,
 } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 import { type Method, answered, bothListeners, callerFor } from "./callers.ts";
 import { allRows, refusedAs, wrongFields } from "./refused.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const prepare = callerFor("plain fetch", service);
 const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };

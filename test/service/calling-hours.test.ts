@@ -6,19 +6,15 @@ import {
   AccessService,
   type UpdateOrganizationRequestSchema,
 } from "../../src/gen/callsheet/v1/access_service_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { refusal } from "../support/refusal.ts";
-import { transportTo } from "../support/work.ts";
 import { startTestService } from "../support/service.ts";
+import { grpcTo } from "../support/transports.ts";
 import { answered, bothListeners, callerFor } from "./callers.ts";
 import { allRows, refusedAs } from "./refused.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1", timezone: "America/New_York" };
 const workdays = { days: [1, 2, 3, 4, 5], start: "09:00", end: "17:30" };
@@ -101,7 +97,7 @@ describe.each(bothListeners)("%s", (name) => {
 });
 
 test("the hours of an organization are shown and changed as its settings are", async () => {
-  const access = createClient(AccessService, transportTo(service.grpcUrl, service.apiKey));
+  const access = createClient(AccessService, grpcTo(service.grpcUrl, service.apiKey));
   const callingHours = { windows: [workdays], exceptions: [], closeEarly: durationFromMs(0) };
   const settingsOf = async (request: MessageInitShape<typeof UpdateOrganizationRequestSchema>) =>
     (await access.updateOrganization(request)).organization?.settings;

@@ -1,20 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
+import { afterAll, describe, expect, test } from "vitest";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestService } from "../support/service.ts";
 
 /* How the console signs in: with a cookie, which counts only beside a header that no other page can send. */
 
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
-beforeAll(async () => {
-  service = stack.use(await startTestService({ corsOrigins: ["https://app.example.com"] }));
-  db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  stack.defer(() => db.destroy());
-});
-afterAll(() => stack.disposeAsync());
+const service = await startTestService({ corsOrigins: ["https://app.example.com"] });
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 type Headers = Record<string, string>;
 

@@ -1,16 +1,12 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { afterAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { startTestService } from "../support/service.ts";
 import { answered, bothListeners, callerFor } from "./callers.ts";
 import { allRows, refusedAs } from "./refused.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const aJob = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };
 const phone = "+14155550100";

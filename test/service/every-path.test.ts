@@ -4,7 +4,6 @@ import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { afterAll, expect, test } from "vitest";
 import { type Role, roles } from "../../src/domain/caller.ts";
 import { writeLeaseId } from "../../src/domain/contacts/lease-id.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import type { ServedPath } from "../../src/rpc/http/paths.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import {
@@ -24,11 +23,9 @@ import { rolesOf } from "./every-rpc.ts";
  * answered of ids that nobody has. The service itself says what it answers; what is in no table here fails.
  */
 
-const stack = new AsyncDisposableStack();
-afterAll(() => stack.disposeAsync());
-const service = stack.use(await startTestService());
-const db = openDatabase({ url: service.databaseUrl, poolSize: 4 });
-stack.defer(() => db.destroy());
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 const owner = await makeOwner(service, db);
 
 type Keys = Record<Role, string>;

@@ -8,11 +8,10 @@ import {
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { ConnectError, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { roles } from "../../src/domain/caller.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { roles as rolesOption } from "../../src/gen/callsheet/v1/options_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { describeRefusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
@@ -20,16 +19,10 @@ import { everyMethod, rolesOf, services, servicesInProto } from "./every-rpc.ts"
 
 /* Every RPC, of whichever kind, with a key of each role, on both listeners. */
 
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
 const keys = new Map<string, string>();
-beforeAll(async () => {
-  service = stack.use(await startTestService());
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  stack.defer(() => db.destroy());
-  for (const role of roles) keys.set(role, (await makeApiKey(db, { role })).key);
-});
-afterAll(() => stack.disposeAsync());
+for (const role of roles) keys.set(role, (await makeApiKey(service.db, { role })).key);
 
 const listeners: Record<string, () => Transport> = {
   gRPC: () => createGrpcTransport({ baseUrl: service.grpcUrl }),

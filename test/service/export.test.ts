@@ -7,7 +7,6 @@ import {
 import { afterAll, describe, expect, test } from "vitest";
 import { ContactStatus } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
@@ -16,11 +15,9 @@ import { breakSnapshots, makeLong, openSnapshots } from "../support/long-job.ts"
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
 
-const stack = new AsyncDisposableStack();
-afterAll(() => stack.disposeAsync());
-const service = stack.use(await startTestService());
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-stack.defer(() => db.destroy());
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 const client = service.clientWith(service.apiKey);
 const [viewer, worker] = await Promise.all(
   (["viewer", "worker"] as const).map((role) => makeApiKey(db, { role, organization: "default" })),

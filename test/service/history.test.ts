@@ -1,7 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { sql } from "kysely";
 import { afterAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
@@ -10,11 +9,8 @@ import { answered, bothListeners, callerFor } from "./callers.ts";
 /* How a job's counts came about, as clients see it. */
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 type Job = { startedAt?: string; finishedAt?: string; history: { at: string; counts: JsonObject }[] };
 

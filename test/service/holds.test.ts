@@ -1,12 +1,11 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, describe, expect, test } from "vitest";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { withKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
+import { connectTo } from "../support/transports.ts";
 import { answered, bothListeners, callerFor } from "./callers.ts";
 
 /* Why contacts are not called, as clients see it. */
@@ -14,14 +13,7 @@ import { answered, bothListeners, callerFor } from "./callers.ts";
 const service = await startTestService();
 afterAll(() => service[Symbol.asyncDispose]());
 
-const worker = createClient(
-  ContactWorkerService,
-  createConnectTransport({
-    baseUrl: service.httpUrl,
-    httpVersion: "1.1",
-    interceptors: [withKey(service.apiKey)],
-  }),
-);
+const worker = createClient(ContactWorkerService, connectTo(service.httpUrl, service.apiKey));
 
 describe.each(bothListeners)("over %s", (name) => {
   const call = callerFor(name, service);

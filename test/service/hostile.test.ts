@@ -1,39 +1,27 @@
-import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 import { gzipSync } from "node:zlib";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
-import { afterAll, describe, expect, inject, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
-import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
-import { eventually } from "../support/eventually.ts";
+import { mainSettings, startMain } from "../support/main.ts";
 
 // A replica with little memory, as one request could once end it.
 const stack = new AsyncDisposableStack();
 const database = stack.use(await cloneDatabase());
 const apiKey = generateApiKey();
 const program = stack.use(
-  startProgram("src/main.ts", {
+  await startMain({
+    ...mainSettings(database.url, apiKey),
     NODE_OPTIONS: "--max-old-space-size=256",
-    DATABASE_URL: database.url,
-    REDIS_URL: inject("redisUrl"),
-    REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
-    PORT: "0",
-    GRPC_PORT: "0",
     LOG_LEVEL: "warn",
-    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
   }),
 );
 afterAll(() => stack.disposeAsync());
-
-const [httpPort, grpcPort] = await eventually(() => {
-  const ports = /^callsheet ready: \S+:(\d+) grpc:\S+:(\d+)\n/.exec(program.said.stdout);
-  if (ports === null) throw new Error(`it is not ready: ${program.said.stderr}`);
-  return [Number(ports[1]), Number(ports[2])] as const;
-}, 20_000);
+const httpPort = Number(new URL(program.httpUrl).port);
 
 const mebibyte = 1024 * 1024;
 const authorization = `Bearer ${apiKey}`;
@@ -47,7 +35,7 @@ const residentMegabytes = async () => {
 };
 
 const post = (path: string, type: string, body: Uint8Array<ArrayBuffer> | string, headers = {}) =>
-  fetch(`http://127.0.0.1:${httpPort}${path}`, {
+  fetch(`${program.httpUrl}${path}`, {
     method: "POST",
     headers: { "content-type": type, authorization, ...headers },
     body,
@@ -62,7 +50,7 @@ function openGrpc(session: ClientHttp2Session, path: string, headers = {}) {
 }
 
 async function grpcStatus(path: string, body: Uint8Array, headers = {}): Promise<unknown> {
-  const session = connectHttp2(`http://127.0.0.1:${grpcPort}`).on("error", () => {});
+  const session = connectHttp2(program.grpcUrl).on("error", () => {});
   try {
     const stream = openGrpc(session, path, headers).end(body);
     const [header] = await once(stream, "response");
@@ -153,7 +141,7 @@ describe("bodies that do not end hold no memory", () => {
   ])("on gRPC, %s", async (_, path, headers) => {
     const sessions = Array.from({ length: 60 }, () =>
       // Node gives a client 10 MB by default.
-      connectHttp2(`http://127.0.0.1:${grpcPort}`, { maxSessionMemory: 100 }).on("error", () => {}),
+      connectHttp2(program.grpcUrl, { maxSessionMemory: 100 }).on("error", () => {}),
     );
     const body = encodeEnvelope(0, new Uint8Array(size + 1)).subarray(0, size);
     const streams = sessions.map((session) => openGrpc(session, path, headers));

@@ -1,29 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { Client } from "pg";
-import { pino } from "pino";
 import { afterAll, expect, test } from "vitest";
-import { generateApiKey } from "../../src/domain/api-key.ts";
-import { startService } from "../../src/service.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOwnServers } from "../support/servers/own-servers.ts";
 import { awaitStandby } from "../support/servers/synchronous.ts";
+import { startTestService } from "../support/service.ts";
 import { answered, callerFor } from "./callers.ts";
 
 const stack = new AsyncDisposableStack();
 const servers = stack.use(await startOwnServers());
-const apiKey = generateApiKey();
 const replica = stack.use(
-  await startService({
-    databaseUrl: servers.postgres.url(),
-    databasePoolSize: 10,
+  await startTestService({
+    beside: { databaseUrl: servers.postgres.url() },
     redisUrl: servers.redis.url(),
-    redisPrefix: "callsheet",
-    host: "127.0.0.1",
-    port: 0,
-    grpcPort: 0,
-    bootstrapApiKey: apiKey,
-    shutdownTimeoutMs: 5_000,
-    logger: pino({ level: "silent" }),
   }),
 );
 const operator = new Client({ connectionString: servers.postgres.url() });
@@ -31,15 +20,14 @@ await operator.connect();
 stack.defer(() => operator.end());
 afterAll(() => stack.disposeAsync());
 
-const httpUrl = `http://127.0.0.1:${replica.port}`;
-const call = callerFor("grpc-js", { apiKey, httpUrl, grpcUrl: `http://127.0.0.1:${replica.grpcPort}` });
+const call = callerFor("grpc-js", replica);
 const create = (fields: object) =>
   call(
     "createBatchJob",
     { name: "Spring campaign", fromPhoneNumberId: "pn_1", ...fields },
     { timeoutMs: 20_000 },
   );
-const status = async (path: string) => (await fetch(`${httpUrl}${path}`)).status;
+const status = async (path: string) => (await fetch(`${replica.httpUrl}${path}`)).status;
 
 /** Commits wait for this standby, which is not there; with none they end. */
 const waitForStandby = (name: string) =>

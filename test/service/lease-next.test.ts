@@ -1,25 +1,19 @@
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
   ContactWorkerService,
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
-import { withKey } from "../support/api-key.ts";
 import { makeContacts } from "../support/make.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { connectTo, grpcTo } from "../support/transports.ts";
 import { allRows } from "./refused.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const backend = service.clientWith(service.apiKey);
 const asking = { workerId: "worker-1", requestId: "", maxContacts: 1 };
@@ -31,7 +25,7 @@ async function leaseFirst(contacts: number) {
     contacts: makeContacts(contacts),
   });
   await backend.startBatchJob({ batchJobId });
-  const worker = createClient(ContactWorkerService, transportTo(service.grpcUrl, service.apiKey));
+  const worker = createClient(ContactWorkerService, grpcTo(service.grpcUrl, service.apiKey));
   const batchJobIds = [batchJobId];
   const request = { ...asking, batchJobIds, wait: { seconds: 10n } };
   const { contacts: leased } = await worker.leaseContacts(request);
@@ -40,14 +34,8 @@ async function leaseFirst(contacts: number) {
 }
 
 const transports = {
-  gRPC: () => transportTo(service.grpcUrl, service.apiKey),
-  "Connect with JSON": () =>
-    createConnectTransport({
-      baseUrl: service.httpUrl,
-      httpVersion: "1.1",
-      useBinaryFormat: false,
-      interceptors: [withKey(service.apiKey)],
-    }),
+  gRPC: () => grpcTo(service.grpcUrl, service.apiKey),
+  "Connect with JSON": () => connectTo(service.httpUrl, service.apiKey, { useBinaryFormat: false }),
 };
 
 test.each(Object.entries(transports))("one call over %s reports and takes next", async (_, transport) => {

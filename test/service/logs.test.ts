@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
@@ -6,39 +5,24 @@ import { generateApiKey } from "../../src/domain/api-key.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { openRedis } from "../../src/redis/connection.ts";
 import { createKeys } from "../../src/redis/keys.ts";
-import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
+import { mainSettings, startMain } from "../support/main.ts";
 import { type Method, type Ports, answered, bothListeners, callerFor } from "./callers.ts";
 
 // The real program, whose standard error is the log, down to the last detail.
 const stack = new AsyncDisposableStack();
 const database = stack.use(await cloneDatabase());
-const prefix = `test-${randomBytes(6).toString("hex")}`;
 const apiKey = generateApiKey();
-const program = stack.use(
-  startProgram("src/main.ts", {
-    DATABASE_URL: database.url,
-    REDIS_URL: inject("redisUrl"),
-    REDIS_PREFIX: prefix,
-    PORT: "0",
-    GRPC_PORT: "0",
-    LOG_LEVEL: "trace",
-    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
-  }),
-);
+const settings = mainSettings(database.url, apiKey);
+const program = stack.use(await startMain({ ...settings, LOG_LEVEL: "trace" }));
 const db = openDatabase({ url: database.url, poolSize: 2 });
 const redis = openRedis(inject("redisUrl"));
 stack.defer(() => db.destroy());
 stack.defer(() => redis.disconnect());
 afterAll(() => stack.disposeAsync());
 
-const ports: Ports = await eventually(() => {
-  const [, httpUrl, grpcPort] =
-    /^callsheet ready: (\S+) grpc:\/\/127\.0\.0\.1:(\d+)\n/.exec(program.said.stdout) ?? [];
-  if (httpUrl === undefined) throw new Error(`it is not ready: ${program.said.stderr}`);
-  return { httpUrl, grpcUrl: `http://127.0.0.1:${grpcPort}`, apiKey };
-}, 20_000);
+const ports: Ports = { ...program, apiKey };
 
 const call = callerFor("plain fetch", ports);
 type Line = Record<string, unknown> & { msg?: string; err?: Record<string, unknown> };
@@ -154,7 +138,7 @@ describe("when something goes wrong that nobody expected", () => {
   });
 
   test("Redis with something else under our key is no obstacle, and names no values", async () => {
-    await redis.set(createKeys(prefix).due, "campaign of secrets");
+    await redis.set(createKeys(settings.REDIS_PREFIX).due, "campaign of secrets");
     expect(await call("createBatchJob", { ...aJob, scheduledStartTime: "2031-01-01T10:00" })).toHaveProperty(
       "ok",
     );
@@ -164,7 +148,7 @@ describe("when something goes wrong that nobody expected", () => {
         err: { type: "RedisError", message: expect.stringMatching(/WRONGTYPE/) },
       }),
     );
-    await redis.del(createKeys(prefix).due);
+    await redis.del(createKeys(settings.REDIS_PREFIX).due);
   });
 
   test("a table that is gone is named", async () => {

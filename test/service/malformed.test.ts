@@ -3,7 +3,6 @@ import { connect } from "node:http2";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { afterAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import {
   BatchJobService,
@@ -14,11 +13,8 @@ import { startTestService } from "../support/service.ts";
 import { allRows } from "./refused.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const job = { name: "Spring campaign", fromPhoneNumberId: "pn_1" };
 const path = `/${BatchJobService.typeName}/CreateBatchJob`;

@@ -1,7 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { pino } from "pino";
-import { afterAll, describe, expect, inject, test } from "vitest";
-import { startService } from "../../src/service.ts";
+import { afterAll, describe, expect, test } from "vitest";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
@@ -53,19 +51,8 @@ describe("pages", () => {
 
   test("/readyz says 503 when the database is gone, and /healthz does not mind", async () => {
     const database = await cloneDatabase();
-    await using replica = await startService({
-      databaseUrl: database.url,
-      databasePoolSize: 6,
-      redisUrl: inject("redisUrl"),
-      redisPrefix: `test-${randomBytes(6).toString("hex")}`,
-      host: "127.0.0.1",
-      port: 0,
-      grpcPort: 0,
-      bootstrapApiKey: undefined,
-      shutdownTimeoutMs: 1_000,
-      logger: pino({ level: "silent" }),
-    });
-    const url = `http://127.0.0.1:${replica.port}`;
+    await using replica = await startTestService({ beside: { databaseUrl: database.url } });
+    const url = replica.httpUrl;
     expect(await page("/readyz", url)).toMatchObject({ status: 200 });
     await database[Symbol.asyncDispose]();
     expect(await page("/readyz", url)).toMatchObject({

@@ -11,7 +11,6 @@ import {
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { revokeApiKey } from "../../src/postgres/api-keys.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { makeApiKey, type MadeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
@@ -20,11 +19,8 @@ import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const http = { baseUrl: service.httpUrl, httpVersion: "1.1" as const };
 const transports: Record<string, Transport> = {

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 import { answered, bothListeners, callerFor } from "./callers.ts";
 
 /* PlanBatchJob, as clients see it; what it reckons is in test/domain/plan.test.ts. */
@@ -122,7 +122,7 @@ describe.each(bothListeners)("over %s", (name) => {
     }));
     const batchJobId = await create({ ...atNight, callingHours: office, contacts });
     const phones = [0, 1, 2, 5].map((i) => ({ phone: contacts[i]?.phone ?? "", reason: "opted out" }));
-    const list = createClient(SuppressionService, transportTo(service.grpcUrl, service.apiKey));
+    const list = createClient(SuppressionService, grpcTo(service.grpcUrl, service.apiKey));
     await list.addSuppressedPhones({ phones });
     expect(await plan(batchJobId)).toMatchObject({
       zoneSets: [{ zones: ["Europe/Paris"], contacts: 2, opensAt: "2099-01-05T08:00:00Z" }],

@@ -1,50 +1,29 @@
-import { randomBytes } from "node:crypto";
 import { type Transport, createClient } from "@connectrpc/connect";
 import {
   createConnectTransport,
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
-import { pino } from "pino";
-import { afterAll, describe, expect, inject, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { openDatabase } from "../../src/postgres/connections/database.ts";
-import { startService } from "../../src/service.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
 import { refusal } from "../support/refusal.ts";
 import { startProxy } from "../support/servers/proxy.ts";
+import { startTestService } from "../support/service.ts";
 import { bothListeners, callerFor, everyCaller } from "./callers.ts";
 
 const stack = new AsyncDisposableStack();
 const database = stack.use(await cloneDatabase());
 const proxy = stack.use(await startProxy(database.url));
-const apiKey = generateApiKey();
-const replica = stack.use(
-  await startService({
-    databaseUrl: proxy.url,
-    databasePoolSize: 10,
-    redisUrl: inject("redisUrl"),
-    redisPrefix: `test-${randomBytes(6).toString("hex")}`,
-    host: "127.0.0.1",
-    port: 0,
-    grpcPort: 0,
-    bootstrapApiKey: apiKey,
-    shutdownTimeoutMs: 5_000,
-    logger: pino({ level: "silent" }),
-  }),
-);
+const ports = stack.use(await startTestService({ beside: { databaseUrl: proxy.url } }));
 afterAll(() => stack.disposeAsync());
 
-const ports = {
-  apiKey,
-  httpUrl: `http://127.0.0.1:${replica.port}`,
-  grpcUrl: `http://127.0.0.1:${replica.grpcPort}`,
-};
 const ask = callerFor("plain fetch", ports);
 
 const unavailable = {
@@ -148,10 +127,10 @@ describe("while Postgres keeps connections open and answers nothing", () => {
 });
 
 describe.each(["cut", "freeze"] as const)("when Postgres is lost (%s)", (way) => {
-  const authorization = { headers: { authorization: `Bearer ${apiKey}` } };
+  const authorization = { headers: { authorization: `Bearer ${ports.apiKey}` } };
   const http = { baseUrl: ports.httpUrl, httpVersion: "1.1" as const };
   const transports: Record<string, () => Transport> = {
-    "grpc-js": () => createGrpcJsTransport(replica.grpcPort),
+    "grpc-js": () => createGrpcJsTransport(new URL(ports.grpcUrl).host),
     "connect-node gRPC": () => createGrpcTransport({ baseUrl: ports.grpcUrl }),
     Connect: () => createConnectTransport(http),
     "gRPC-Web": () => createGrpcWebTransport(http),

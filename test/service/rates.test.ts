@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type JsonObject, getOption } from "@bufbuild/protobuf";
 import { createClient, type Transport } from "@connectrpc/connect";
-import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterAll, describe, expect, test } from "vitest";
 import { type RateClass, noRates } from "../../src/domain/rates.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
@@ -11,22 +10,18 @@ import {
   RecordedOutcome_Result as Result,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { RateClass as ProtoRateClass, rate_class } from "../../src/gen/callsheet/v1/options_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { routes } from "../../src/rest/routes.ts";
-import { makeApiKey, withKey } from "../support/api-key.ts";
+import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { connectTo, grpcTo, grpcWebTo } from "../support/transports.ts";
 import { type Reply, bothListeners, callerFor, everyClient } from "./callers.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const setRates = (organizationId: number, rates: Partial<Record<RateClass, number | null>>) =>
   db
@@ -103,16 +98,10 @@ describe.each(bothListeners)("over %s", (name) => {
   });
 });
 
-const overHttp = (key: string) => ({
-  baseUrl: service.httpUrl,
-  httpVersion: "1.1" as const,
-  interceptors: [withKey(key)],
-});
-
 const transports: [string, (key: string) => Transport][] = [
-  ["gRPC", (key) => transportTo(service.grpcUrl, key)],
-  ["Connect", (key) => createConnectTransport(overHttp(key))],
-  ["gRPC-Web", (key) => createGrpcWebTransport(overHttp(key))],
+  ["gRPC", (key) => grpcTo(service.grpcUrl, key)],
+  ["Connect", (key) => connectTo(service.httpUrl, key)],
+  ["gRPC-Web", (key) => grpcWebTo(service.httpUrl, key)],
 ];
 
 const asking = { workerId: "worker-1", requestId: "", maxContacts: 1 };

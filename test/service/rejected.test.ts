@@ -2,18 +2,15 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, describe, expect, test } from "vitest";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { joined, rowsOf } from "../support/exports.ts";
 import { startTestService } from "../support/service.ts";
 
 /* Rejected rows over the RPC and over HTTP. */
 
-const stack = new AsyncDisposableStack();
-afterAll(() => stack.disposeAsync());
-const service = stack.use(await startTestService());
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-stack.defer(() => db.destroy());
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 const client = service.clientWith(service.apiKey);
 const [viewer, worker] = await Promise.all(
   (["viewer", "worker"] as const).map((role) => makeApiKey(db, { role, organization: "default" })),

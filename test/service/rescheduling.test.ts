@@ -14,17 +14,14 @@ import {
   RescheduleBatchJobsRequestSchema,
 } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { createGrpcJsTransport } from "../rpc/grpc-js-transport.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { allOf } from "../support/all-of.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
 
-const stack = new AsyncDisposableStack();
-afterAll(() => stack.disposeAsync());
-const service = stack.use(await startTestService());
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-stack.defer(() => db.destroy());
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 
 const headersOf = (apiKey: string) => ({ headers: { authorization: `Bearer ${apiKey}` } });
 const connect = { baseUrl: service.httpUrl, httpVersion: "1.1" } as const;

@@ -3,7 +3,6 @@ import { afterAll, describe, expect, test } from "vitest";
 import { roles } from "../../src/domain/caller.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Role, roles as rolesOption } from "../../src/gen/callsheet/v1/options_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
@@ -11,11 +10,8 @@ import { type Method, answered, bothListeners, callerFor } from "./callers.ts";
 import { allRows, refusedAs } from "./refused.ts";
 
 const service = await startTestService();
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-afterAll(async () => {
-  await db.destroy();
-  await service[Symbol.asyncDispose]();
-});
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 const methods = BatchJobService.methods
   .filter((method) => method.methodKind === "unary")

@@ -3,17 +3,14 @@ import { ConnectError } from "@connectrpc/connect";
 import { sql } from "kysely";
 import { Client } from "pg";
 import { afterAll, expect, test } from "vitest";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { createClients } from "../support/replica.ts";
 import { startTestService } from "../support/service.ts";
 
-const stack = new AsyncDisposableStack();
-const service = stack.use(await startTestService());
-const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-stack.defer(() => db.destroy());
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 
 async function clientsOf(organization: string) {
   const { key, organizationId } = await makeApiKey(db, { role: "admin", organization });

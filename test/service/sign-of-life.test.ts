@@ -4,13 +4,13 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
 const service = await startTestService();
 afterAll(() => service[Symbol.asyncDispose]());
 
 const overConnect = service.clientWith(service.apiKey);
-const overGrpc = createClient(BatchJobService, transportTo(service.grpcUrl, service.apiKey));
+const overGrpc = createClient(BatchJobService, grpcTo(service.grpcUrl, service.apiKey));
 const headers = { authorization: `Bearer ${service.apiKey}` };
 
 /** The names that a watch of this job sends. After a sign of life the job is cancelled, which ends it. */

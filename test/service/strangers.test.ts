@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ImportContactsEndSchema } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import {
@@ -9,16 +9,13 @@ import {
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { ImportSuppressedPhonesEndSchema } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { allOf } from "../support/all-of.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import {
   type Clients,
   clientsWith,
-  type Known,
   leaked,
   makeOwner,
-  type Owner,
   ownersContacts,
   secrets,
   suppressedPhone,
@@ -37,13 +34,14 @@ import { everyMethod, services, servicesInProto } from "./every-rpc.ts";
 const seen: string[] = [];
 const logged: string[] = [];
 
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let owner: Owner;
-let stranger: Clients;
-let strangersKey: string;
+const logger = pino({ level: "trace" }, { write: (line: string) => void logged.push(line) });
+const service = await startTestService({ logger });
+afterAll(() => service[Symbol.asyncDispose]());
+const owner = await makeOwner(service, service.db);
 /** What the stranger knows of the owner's. */
-let known: Known;
+const { known } = owner;
+const { key: strangersKey } = await makeApiKey(service.db, { role: "admin", organization: "stranger" });
+const stranger = clientsWith(service.grpcUrl, strangersKey, seen);
 
 const aJob = {
   name: "Spring campaign",
@@ -51,18 +49,6 @@ const aJob = {
   retryOn: [Outcome.BUSY],
 };
 const aContact = { phone: "+14155550100", name: "", fields: {} };
-
-beforeAll(async () => {
-  const logger = pino({ level: "trace" }, { write: (line: string) => void logged.push(line) });
-  service = stack.use(await startTestService({ logger }));
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
-  owner = await makeOwner(service, db);
-  ({ known } = owner);
-  strangersKey = (await makeApiKey(db, { role: "admin", organization: "stranger" })).key;
-  stranger = clientsWith(service.grpcUrl, strangersKey, seen);
-});
-afterAll(() => stack.disposeAsync());
 
 /** Ends after its first message, or with its refusal. */
 async function firstOf<T>(stream: AsyncIterable<T>): Promise<T | undefined> {

@@ -4,7 +4,7 @@ import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { sql } from "kysely";
 import { pino } from "pino";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { RejectionReason } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
@@ -12,31 +12,24 @@ import {
   ImportSuppressedPhonesEndSchema,
   SuppressionService,
 } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { purgeExpiredPhones } from "../../src/postgres/phones/suppressed-phones.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { refusal } from "../support/refusal.ts";
 import { startTestService } from "../support/service.ts";
-import { transportTo } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
-const stack = new AsyncDisposableStack();
-let service: Awaited<ReturnType<typeof startTestService>>;
-let db: Database;
 const logged: string[] = [];
-beforeAll(async () => {
-  const logger = pino({ level: "trace" }, { write: (line: string) => void logged.push(line) });
-  service = stack.use(await startTestService({ logger }));
-  db = openDatabase({ url: service.databaseUrl, poolSize: 2 });
-  stack.defer(() => db.destroy());
-});
-afterAll(() => stack.disposeAsync());
+const logger = pino({ level: "trace" }, { write: (line: string) => void logged.push(line) });
+const service = await startTestService({ logger });
+const { db } = service;
+afterAll(() => service[Symbol.asyncDispose]());
 
 let organizationId: number;
 let key: string;
 let list: ReturnType<typeof createClient<typeof SuppressionService>>;
 beforeEach(async () => {
   ({ key, organizationId } = await makeApiKey(db, { role: "admin", organization: `test ${randomUUID()}` }));
-  list = createClient(SuppressionService, transportTo(service.grpcUrl, key));
+  list = createClient(SuppressionService, grpcTo(service.grpcUrl, key));
 });
 
 const [ada, bea, cal] = ["+14155550001", "+14155550002", "+14155550003"] as const;
@@ -181,7 +174,7 @@ describe("phones that are added", () => {
   });
 
   test("are no more than the organization may have", async () => {
-    const access = createClient(AccessService, transportTo(service.grpcUrl, key));
+    const access = createClient(AccessService, grpcTo(service.grpcUrl, key));
     await access.updateOrganization({ settings: { suppressedPhoneLimit: 2 } });
     await list.addSuppressedPhones({ phones: [{ phone: ada, reason }] });
     const two = [bea, cal].map((phone) => ({ phone, reason }));
@@ -240,7 +233,7 @@ describe("phones that are removed", () => {
 describe("the phone of a person who was erased", () => {
   let jobs: ReturnType<typeof createClient<typeof BatchJobService>>;
   beforeEach(async () => {
-    jobs = createClient(BatchJobService, transportTo(service.grpcUrl, key));
+    jobs = createClient(BatchJobService, grpcTo(service.grpcUrl, key));
     await list.addSuppressedPhones({ phones: [ada, bea].map((phone) => ({ phone, reason })) });
     await jobs.eraseContacts({ phone: ada, reason: "asked in writing" });
   });
@@ -259,7 +252,7 @@ describe("the phone of a person who was erased", () => {
 
   test("is told so to no other organization", async () => {
     const other = await makeApiKey(db, { role: "admin", organization: `test ${randomUUID()}` });
-    const theirs = createClient(SuppressionService, transportTo(service.grpcUrl, other.key));
+    const theirs = createClient(SuppressionService, grpcTo(service.grpcUrl, other.key));
     expect((await theirs.checkSuppressedPhones({ phones: [ada, bea] })).suppressedPhones).toEqual([]);
     expect(await theirs.removeSuppressedPhones({ phones: [ada] })).toMatchObject({ erasedCount: 0 });
   });

@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, inject, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
-import { startProgram } from "../support/command.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
+import { mainSettings, startMain } from "../support/main.ts";
 import { makeContacts } from "../support/make.ts";
 import { type ReceivedSpan, startReceiver } from "../support/servers/otlp.ts";
 import { root } from "../support/readme.ts";
@@ -16,33 +16,21 @@ import { startInbox } from "../webhooks/inbox.ts";
 const database = await cloneDatabase();
 afterAll(() => database[Symbol.asyncDispose]());
 const apiKey = generateApiKey();
-const prefix = `test-${randomBytes(6).toString("hex")}`;
+const settings = mainSettings(database.url, apiKey);
 
 /** A replica as operators run it; all of them work on one database. */
 async function startTraced(endpoint: string, more: Record<string, string> = {}) {
-  const program = startProgram("src/main.ts", {
-    DATABASE_URL: database.url,
+  const program = await startMain({
+    ...settings,
     DATABASE_POOL_SIZE: "6",
-    REDIS_URL: inject("redisUrl"),
-    REDIS_PREFIX: prefix,
-    PORT: "0",
-    GRPC_PORT: "0",
-    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
     LOG_LEVEL: "warn",
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
     OTEL_BSP_SCHEDULE_DELAY: "100",
     ...more,
   });
-  const ready = await eventually(() => {
-    const said = /^callsheet ready: (http:\S+) grpc:(\S+)$/m.exec(program.said.stdout);
-    if (said === null) throw new Error(`it is not ready: ${JSON.stringify(program.said)}`);
-    return said;
-  }, 30_000);
-  const [, httpUrl = "", grpcUrl = ""] = ready;
   return {
     ...program,
-    httpUrl,
-    ...createClients(`http:${grpcUrl}`, apiKey),
+    ...createClients(program.grpcUrl, apiKey),
     /** Ends it as an operator does, and waits for that. */
     async stop() {
       program.child.kill("SIGTERM");

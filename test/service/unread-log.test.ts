@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { afterAll, expect, inject, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
+import { mainSettings } from "../support/main.ts";
 import { callerFor } from "./callers.ts";
 
 // The program, with a pipe for its log that nobody reads until the end.
@@ -16,12 +16,9 @@ const child = spawn(process.execPath, ["src/main.ts"], {
   cwd: join(import.meta.dirname, "../.."),
   env: {
     PATH: process.env["PATH"],
-    DATABASE_URL: database.url,
-    REDIS_URL: inject("redisUrl"),
-    REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
     PORT: "0",
     GRPC_PORT: "0",
-    CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
+    ...mainSettings(database.url, apiKey),
   },
   stdio: ["ignore", "pipe", "pipe"],
 });

@@ -2,7 +2,6 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { startTestService } from "../support/service.ts";
 import { type CallerName, callerFor } from "./callers.ts";
@@ -41,9 +40,7 @@ const post = (apiKey: string) =>
 
 test("a first call under a key is answered while a thousand connections at its address have wrong ones", async () => {
   await using service = await startTestService();
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  const { key } = await makeApiKey(db, { role: "viewer" });
-  await db.destroy();
+  const { key } = await makeApiKey(service.db, { role: "viewer" });
   const { port } = new URL(service.httpUrl);
   const open = () => connect(Number(port), "127.0.0.1").on("error", () => {});
   let answered = 0;

@@ -1,6 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import { type Client, ConnectError, createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { sql } from "kysely";
 import { AccessService } from "../../src/gen/callsheet/v1/access_service_pb.ts";
 import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
@@ -11,7 +10,8 @@ import { Role } from "../../src/gen/callsheet/v1/options_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
 import type { Database } from "../../src/postgres/connections/database.ts";
-import { type MadeApiKey, makeApiKey, withKey } from "./api-key.ts";
+import { type MadeApiKey, makeApiKey } from "./api-key.ts";
+import { grpcTo } from "./transports.ts";
 
 /* An organization that has one of everything, which nobody else may see, or change. */
 
@@ -62,28 +62,24 @@ export function clientsWith(grpcUrl: string, key: string, answered: string[] = [
       yield message;
     }
   }
-  const transport = createGrpcTransport({
-    baseUrl: grpcUrl,
-    interceptors: [
-      withKey(key),
-      (next) => async (request) => {
-        try {
-          const response = await next(request);
-          answered.push(textOf([...response.header, ...response.trailer]));
-          if (response.stream) return { ...response, message: each(response.message) };
-          answered.push(textOf(response.message));
-          return response;
-        } catch (error) {
-          const { rawMessage, metadata, details } = ConnectError.from(error);
-          const values = details.map((detail) =>
-            "desc" in detail ? detail.value : [detail.value, detail.debug],
-          );
-          answered.push(rawMessage, textOf([...metadata]), textOf(values));
-          throw error;
-        }
-      },
-    ],
-  });
+  const transport = grpcTo(grpcUrl, key, [
+    (next) => async (request) => {
+      try {
+        const response = await next(request);
+        answered.push(textOf([...response.header, ...response.trailer]));
+        if (response.stream) return { ...response, message: each(response.message) };
+        answered.push(textOf(response.message));
+        return response;
+      } catch (error) {
+        const { rawMessage, metadata, details } = ConnectError.from(error);
+        const values = details.map((detail) =>
+          "desc" in detail ? detail.value : [detail.value, detail.debug],
+        );
+        answered.push(rawMessage, textOf([...metadata]), textOf(values));
+        throw error;
+      }
+    },
+  ]);
   return {
     jobs: createClient(BatchJobService, transport),
     worker: createClient(ContactWorkerService, transport),

@@ -1,17 +1,16 @@
 import { readFile, readdir } from "node:fs/promises";
 import { type Server, createServer } from "node:net";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { sendSignal } from "../../src/embedded/server-process.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { EventService } from "../../src/gen/callsheet/v1/event_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { WebhookService } from "../../src/gen/callsheet/v1/webhook_service_pb.ts";
-import { withKey } from "./api-key.ts";
 import { startProgram } from "./command.ts";
 import { eventually } from "./eventually.ts";
 import { type Proxy, startProxy } from "./servers/proxy.ts";
+import { grpcTo } from "./transports.ts";
 
 /**
  * The service in a process of its own, with its own ways to Postgres and to Redis. It keeps its ports when it is
@@ -46,7 +45,7 @@ export type Clients = ReturnType<typeof createClients>;
 
 /** Clients over gRPC with an API key. */
 export function createClients(baseUrl: string, apiKey: string) {
-  const transport = createGrpcTransport({ baseUrl, interceptors: [withKey(apiKey)] });
+  const transport = grpcTo(baseUrl, apiKey);
   return {
     jobs: createClient(BatchJobService, transport),
     worker: createClient(ContactWorkerService, transport),

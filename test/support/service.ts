@@ -1,18 +1,20 @@
 import { randomBytes } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { pino } from "pino";
 import { inject } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { type ServiceOptions, startService } from "../../src/service.ts";
-import { withKey } from "./api-key.ts";
 import { cloneDatabase } from "./database.ts";
+import { connectTo } from "./transports.ts";
 
 type TestOptions = Partial<
   Pick<
     ServiceOptions,
     | "databaseDirectUrl"
+    | "redisUrl"
+    | "grpcPort"
     | "logger"
     | "longestWaitMs"
     | "rates"
@@ -26,16 +28,18 @@ type TestOptions = Partial<
   >
 >;
 
-/** What a replica has in common with those beside it. */
-type Beside = { readonly databaseUrl: string; readonly prefix: string; readonly apiKey: string };
+/** What a replica has in common with those beside it, or before and after it. */
+type Beside = { readonly databaseUrl: string; readonly prefix?: string; readonly apiKey?: string };
 
 /**
  * A whole replica with its loops, and an admin's client for it: on a database and a Redis prefix of its own, or on
- * those of another, `beside`.
+ * those that others have, `beside`.
  */
 export async function startTestService({ beside, ...options }: TestOptions & { beside?: Beside } = {}) {
   await using stack = new AsyncDisposableStack();
   const databaseUrl = beside?.databaseUrl ?? stack.use(await cloneDatabase()).url;
+  const db = openDatabase({ url: databaseUrl, poolSize: 5 });
+  stack.defer(() => db.destroy());
   const apiKey = beside?.apiKey ?? generateApiKey();
   const prefix = beside?.prefix ?? `test-${randomBytes(6).toString("hex")}`;
   const service = stack.use(
@@ -61,20 +65,14 @@ export async function startTestService({ beside, ...options }: TestOptions & { b
   return {
     apiKey,
     databaseUrl,
+    /** A pool of the test's own on its database. */
+    db,
     prefix,
     httpUrl,
     grpcUrl,
     httpPaths: service.httpPaths,
     /** A Connect client that sends this key. */
-    clientWith: (key: string) =>
-      createClient(
-        BatchJobService,
-        createConnectTransport({
-          baseUrl: httpUrl,
-          httpVersion: "1.1",
-          interceptors: [withKey(key)],
-        }),
-      ),
+    clientWith: (key: string) => createClient(BatchJobService, connectTo(httpUrl, key)),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

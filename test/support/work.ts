@@ -1,17 +1,12 @@
 import { type Client, type Interceptor, createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { expect } from "vitest";
 import { type Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type WorkerOptions, runWorker } from "../../src/worker/run-worker.ts";
-import { withKey } from "./api-key.ts";
 import { eventually } from "./eventually.ts";
 import { makeContacts } from "./make.ts";
-
-/** A gRPC transport that sends this key; the interceptors see what is sent and may answer in the service's place. */
-export const transportTo = (baseUrl: string, key: string, interceptors: Interceptor[] = []) =>
-  createGrpcTransport({ baseUrl, interceptors: [withKey(key), ...interceptors] });
+import { grpcTo } from "./transports.ts";
 
 /** An interceptor of one RPC alone. */
 export const onRpc =
@@ -25,7 +20,7 @@ export type Working = AsyncDisposable & { readonly ended: Promise<void>; stop():
 
 /** A backend that makes jobs, and workers that work them, both by clients with this key. */
 export function workAt(baseUrl: string, apiKey: string) {
-  const backend: Client<typeof BatchJobService> = createClient(BatchJobService, transportTo(baseUrl, apiKey));
+  const backend: Client<typeof BatchJobService> = createClient(BatchJobService, grpcTo(baseUrl, apiKey));
   const jobOf = async (batchJobId: string) => (await backend.getBatchJob({ batchJobId })).batchJob;
   return {
     jobOf,
@@ -51,7 +46,7 @@ export function workAt(baseUrl: string, apiKey: string) {
     /** A worker of these jobs; disposing it ends it and waits. */
     work(batchJobIds: string[], options: Partial<WorkerOptions> & Pick<WorkerOptions, "call">): Working {
       const stop = new AbortController();
-      const client = createClient(ContactWorkerService, transportTo(baseUrl, apiKey));
+      const client = createClient(ContactWorkerService, grpcTo(baseUrl, apiKey));
       const ended = runWorker({ client, concurrency: 10, signal: stop.signal, batchJobIds, ...options });
       return {
         ended,

@@ -9,19 +9,17 @@ import {
   type ExtendLeasesRequest,
   type ReportOutcomesRequest,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import type { PlaceCall } from "../../src/worker/run-worker.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProxy } from "../support/servers/proxy.ts";
 import { startTestService } from "../support/service.ts";
-import { onRpc, transportTo, workAt } from "../support/work.ts";
+import { onRpc, workAt } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
-const stack = new AsyncDisposableStack();
-const service = stack.use(await startTestService());
-const db = openDatabase({ url: service.databaseUrl, poolSize: 4 });
-stack.defer(() => db.destroy());
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 await db.updateTable("organizations").set({ lease_limit: 10_000 }).execute();
 
 const { startJob, jobOf, contactOf, untilEnded, work } = workAt(service.grpcUrl, service.apiKey);
@@ -34,7 +32,7 @@ const patienceMs = 90_000;
 const completed = { outcome: Outcome.COMPLETED };
 
 const clientWith = (interceptors: Interceptor[], key = service.apiKey, url = service.grpcUrl) =>
-  createClient(ContactWorkerService, transportTo(url, key, interceptors));
+  createClient(ContactWorkerService, grpcTo(url, key, interceptors));
 
 const unaryOf = <T>(request: { readonly message: unknown }): T => request.message as T;
 

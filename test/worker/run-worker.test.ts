@@ -1,10 +1,8 @@
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { durationFromMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor, createClient } from "@connectrpc/connect";
 import { sql } from "kysely";
-import { pino } from "pino";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
 import { BatchJobStatus, ContactStatus, Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import {
@@ -13,50 +11,18 @@ import {
   type ReportOutcomesRequest,
 } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { RetryInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
-import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
-import { type Service, startService } from "../../src/service.ts";
 import { simulatedDialer } from "../../src/worker/simulated-dialer.ts";
-import { cloneDatabase } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
-import { onRpc, transportTo, workAt } from "../support/work.ts";
+import { startRestartable } from "../support/restartable.ts";
+import { onRpc, workAt } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
 const stack = new AsyncDisposableStack();
-const apiKey = generateApiKey();
-let db: Database;
-let start: (grpcPort?: number) => Promise<Service>;
-let service: Service;
-
-beforeAll(async () => {
-  const database = stack.use(await cloneDatabase());
-  db = openDatabase({ url: database.url, poolSize: 2 });
-  stack.defer(() => db.destroy());
-  const redisPrefix = `test-${randomBytes(6).toString("hex")}`;
-  start = (grpcPort = 0) =>
-    startService({
-      databaseUrl: database.url,
-      databasePoolSize: 10,
-      redisUrl: inject("redisUrl"),
-      redisPrefix,
-      host: "127.0.0.1",
-      port: 0,
-      grpcPort,
-      bootstrapApiKey: apiKey,
-      shutdownTimeoutMs: 5_000,
-      logger: pino({ level: "silent" }),
-    });
-  service = await start();
-  stack.defer(() => service[Symbol.asyncDispose]());
-});
 afterAll(() => stack.disposeAsync());
-
-const grpcUrl = () => `http://127.0.0.1:${service.grpcPort}`;
-const startJob = (contacts: number, retryOn: Outcome[] = []) =>
-  workAt(grpcUrl(), apiKey).startJob(contacts, retryOn);
-const jobOf = (batchJobId: string) => workAt(grpcUrl(), apiKey).jobOf(batchJobId);
-const contactOf = (batchJobId: string) => workAt(grpcUrl(), apiKey).contactOf(batchJobId);
-const untilEnded = (batchJobId: string) => workAt(grpcUrl(), apiKey).untilEnded(batchJobId);
-const work = (batchJobId: string, options: Parameters<ReturnType<typeof workAt>["work"]>[1]) =>
-  workAt(grpcUrl(), apiKey).work([batchJobId], options);
+const service = stack.use(await startRestartable());
+const { apiKey, grpcUrl } = service;
+const { startJob, jobOf, contactOf, untilEnded, work: workOn } = workAt(grpcUrl, apiKey);
+const work = (batchJobId: string, options: Parameters<typeof workOn>[1]) => workOn([batchJobId], options);
 
 test("a worker works a job to its end, with no more calls at once than it may", async () => {
   const batchJobId = await startJob(60, [Outcome.BUSY, Outcome.NO_ANSWER]);
@@ -81,7 +47,7 @@ test("a worker works a job to its end, with no more calls at once than it may", 
     counts: { total: 60, pending: 0, dialing: 0 },
   });
   expect(most).toBe(8);
-  const workers = await db.selectFrom("attempts").select("worker_id").distinct().execute();
+  const workers = await service.db.selectFrom("attempts").select("worker_id").distinct().execute();
   expect(workers).toEqual([{ worker_id: "worker-7" }]);
 });
 
@@ -96,7 +62,7 @@ function watchCalls(change = (report: ReportOutcomesRequest): ReportOutcomesRequ
     if (request.stream) return next(request);
     return next({ ...request, message: change(request.message as ReportOutcomesRequest) });
   });
-  const transport = transportTo(grpcUrl(), apiKey, [note, changing]);
+  const transport = grpcTo(grpcUrl, apiKey, [note, changing]);
   return { calls, client: createClient(ContactWorkerService, transport) };
 }
 
@@ -118,7 +84,7 @@ test("a worker that comes to a contact after its hours gives it back and does no
     return answer;
   };
   await using _ = work(batchJobId, {
-    client: createClient(ContactWorkerService, transportTo(grpcUrl(), apiKey, [seeing])),
+    client: createClient(ContactWorkerService, grpcTo(grpcUrl, apiKey, [seeing])),
     concurrency: 1,
     leaseDurationMs: 120_000,
     call: async () => ({ outcome: Outcome.COMPLETED }),
@@ -155,7 +121,7 @@ test("a worker whose leases are limited waits as long as it is asked to, and wor
   });
   const errors: Code[] = [];
   await using _ = work(batchJobId, {
-    client: createClient(ContactWorkerService, transportTo(grpcUrl(), apiKey, [limiting])),
+    client: createClient(ContactWorkerService, grpcTo(grpcUrl, apiKey, [limiting])),
     concurrency: 1,
     call: async () => ({ outcome: Outcome.COMPLETED }),
     onError: ({ code }) => errors.push(code),
@@ -260,10 +226,10 @@ test("a lease is extended while its call goes on", { timeout: 60_000 }, async ()
     if (request.method.name === "ExtendLeases") extended.resolve();
     return response;
   };
-  const client = createClient(ContactWorkerService, transportTo(grpcUrl(), apiKey, [watchExtensions]));
+  const client = createClient(ContactWorkerService, grpcTo(grpcUrl, apiKey, [watchExtensions]));
   const ends: (Date | undefined)[] = [];
   const readEnd = async () => {
-    const [attempt] = await db
+    const [attempt] = await service.db
       .selectFrom("leases")
       .select("expires_at")
       .where("job_id", "=", batchJobId)
@@ -293,7 +259,11 @@ test("a call whose lease is lost is aborted", { timeout: 60_000 }, async () => {
     async call(_contact, signal) {
       const lost = once(signal, "abort");
       const past = sql<Date>`clock_timestamp() - interval '1 second'`;
-      await db.updateTable("leases").set({ expires_at: past }).where("job_id", "=", batchJobId).execute();
+      await service.db
+        .updateTable("leases")
+        .set({ expires_at: past })
+        .where("job_id", "=", batchJobId)
+        .execute();
       await lost;
       isAborted = true;
       return { outcome: Outcome.VOICEMAIL };
@@ -309,7 +279,7 @@ test("a call whose lease is lost is aborted", { timeout: 60_000 }, async () => {
 });
 
 test("a worker whose key is wrong throws", async () => {
-  const client = createClient(ContactWorkerService, transportTo(grpcUrl(), generateApiKey()));
+  const client = createClient(ContactWorkerService, grpcTo(grpcUrl, generateApiKey()));
   const worker = work(crypto.randomUUID(), { client, call: async () => ({ outcome: Outcome.COMPLETED }) });
   await expect(worker.ended).rejects.toMatchObject({ code: Code.Unauthenticated });
 });
@@ -332,11 +302,10 @@ test(
       },
     });
     await eventually(() => expect(calls).toBe(5));
-    const { grpcPort } = service;
-    await service[Symbol.asyncDispose]();
+    await service.stop();
     goOn.resolve();
     await eventually(() => expect(errors.map(({ code }) => code)).toContain(Code.Unavailable));
-    service = await start(grpcPort);
+    await service.start();
     await untilEnded(batchJobId);
     expect(await jobOf(batchJobId)).toMatchObject({
       status: BatchJobStatus.COMPLETED,

@@ -6,20 +6,18 @@ import { Outcome } from "../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { SuppressionService } from "../../src/gen/callsheet/v1/suppression_service_pb.ts";
-import { openDatabase } from "../../src/postgres/connections/database.ts";
 import { makeApiKey } from "../support/api-key.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeContacts } from "../support/make.ts";
 import { startTestService } from "../support/service.ts";
-import { onRpc, transportTo, workAt } from "../support/work.ts";
+import { onRpc, workAt } from "../support/work.ts";
+import { grpcTo } from "../support/transports.ts";
 
 /* Answers with leases that are long on their way to a worker. */
 
-const stack = new AsyncDisposableStack();
-const service = stack.use(await startTestService());
-const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-stack.defer(() => db.destroy());
-afterAll(() => stack.disposeAsync());
+const service = await startTestService();
+afterAll(() => service[Symbol.asyncDispose]());
+const { db } = service;
 
 /** The shortest that there is. */
 const leaseDurationMs = 10_000;
@@ -34,7 +32,7 @@ const phonesOf = (count: number) => makeContacts(count).map(({ phone }) => phone
 
 /** Puts the phone of the first contact on the list. */
 async function suppressFirst(): Promise<void> {
-  const list = createClient(SuppressionService, transportTo(service.grpcUrl, key));
+  const list = createClient(SuppressionService, grpcTo(service.grpcUrl, key));
   await list.addSuppressedPhones({ phones: phonesOf(1).map((phone) => ({ phone, reason: "opted out" })) });
 }
 
@@ -55,10 +53,7 @@ async function callThree(
     await delay(leaseDurationMs / 2);
     return response;
   });
-  const client = createClient(
-    ContactWorkerService,
-    transportTo(service.grpcUrl, key, [late, ...interceptors]),
-  );
+  const client = createClient(ContactWorkerService, grpcTo(service.grpcUrl, key, [late, ...interceptors]));
   const called: string[] = [];
   await using _ = work([jobId], {
     client,
@@ -92,7 +87,7 @@ test(
   "a worker that was answered late calls nobody whose job has been given an end since",
   { timeout },
   async () => {
-    const jobs = createClient(BatchJobService, transportTo(service.grpcUrl, key));
+    const jobs = createClient(BatchJobService, grpcTo(service.grpcUrl, key));
     const endSoon = (batchJobId: string) =>
       jobs.updateBatchJob({ batchJobId, endAt: timestampFromMs(Date.now() + 2_000) });
     const { called, jobId } = await callThree(endSoon);

@@ -1,12 +1,11 @@
-import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { Client } from "pg";
-import { afterAll, expect, inject, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { generateApiKey } from "../../../src/domain/api-key.ts";
 import { callerFor, answered } from "../../service/callers.ts";
-import { startProgram } from "../../support/command.ts";
 import { cloneDatabase } from "../../support/database.ts";
 import { eventually } from "../../support/eventually.ts";
+import { mainSettings, startMain } from "../../support/main.ts";
 import { makeContacts } from "../../support/make.ts";
 
 const database = await cloneDatabase();
@@ -23,21 +22,8 @@ test("a replica that is killed while a file arrives leaves nothing of it behind"
   const staged = () => count("select count(*) from pg_class where relname like 'staged\\_phones\\_%'");
 
   const apiKey = generateApiKey();
-  const program = stack.use(
-    startProgram("src/main.ts", {
-      DATABASE_URL: database.url,
-      REDIS_URL: inject("redisUrl"),
-      REDIS_PREFIX: `test-${randomBytes(6).toString("hex")}`,
-      PORT: "0",
-      GRPC_PORT: "0",
-      CALLSHEET_BOOTSTRAP_API_KEY: apiKey,
-    }),
-  );
-  const [httpUrl, grpcUrl] = await eventually(() => {
-    const [, http, grpc] = /ready: (http:\S+) grpc:\/\/(\S+)\n/.exec(program.said.stdout) ?? [];
-    if (http === undefined) throw new Error("it is not ready");
-    return [http, `http://${grpc}`];
-  }, 25_000);
+  const program = stack.use(await startMain(mainSettings(database.url, apiKey)));
+  const { httpUrl, grpcUrl } = program;
   const call = callerFor("plain fetch", { httpUrl, grpcUrl, apiKey });
   const job = await answered<{ batchJobId: string }>(
     call("createBatchJob", { name: "A job", fromPhoneNumberId: "pn_1" }),

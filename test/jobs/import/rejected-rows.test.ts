@@ -12,11 +12,11 @@ import {
   purgeRejectedRows,
 } from "../../../src/postgres/contacts/rejected-rows.ts";
 import { readContact } from "../../../src/postgres/contacts/contact-blocks.ts";
-import { inNewOrganizations } from "../../leasing/leases.ts";
 import { cellsOf, joined } from "../../support/exports.ts";
 import { aNewJob, makeContacts, onJob } from "../../support/make.ts";
 import { makeCaller } from "../../support/organization.ts";
 import type { Parts } from "../../support/parts.ts";
+import { inNewOrganizations } from "../../support/replicas.ts";
 import { refusal } from "../../support/refusal.ts";
 
 /* The rows of a file that an import rejected, as a file to mend and to import again. */

@@ -3,7 +3,8 @@ import { cellsOf, fileOf } from "../../support/exports.ts";
 import { breaches } from "../../support/breaches.ts";
 import { aNewJob, makeContacts, onJob } from "../../support/make.ts";
 import type { Parts } from "../../support/parts.ts";
-import { inNewOrganizations, lease, runJob } from "../../leasing/leases.ts";
+import { inNewOrganizations } from "../../support/replicas.ts";
+import { lease, runJob } from "../../leasing/leases.ts";
 
 /* Files whose contacts have time zones of their own, or are in those of their numbers. */
 

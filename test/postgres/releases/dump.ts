@@ -8,14 +8,13 @@
 import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { pino } from "pino";
 import { readConfig } from "../../../src/config.ts";
 import { BatchJobStatus, Outcome } from "../../../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../../../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../../../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { startService } from "../../../src/service.ts";
-import { withKey } from "../../support/api-key.ts";
+import { grpcTo } from "../../support/transports.ts";
 
 /** The key of the organization in every dump. */
 const apiKey = `cs_${"release".repeat(6)}`;
@@ -35,10 +34,7 @@ async function fill(): Promise<void> {
     shutdownTimeoutMs: 5_000,
     logger: pino({ level: "silent" }),
   });
-  const transport = createGrpcTransport({
-    baseUrl: `http://127.0.0.1:${service.grpcPort}`,
-    interceptors: [withKey(apiKey)],
-  });
+  const transport = grpcTo(`http://127.0.0.1:${service.grpcPort}`, apiKey);
   const jobs = createClient(BatchJobService, transport);
   const workers = createClient(ContactWorkerService, transport);
 

@@ -19,6 +19,9 @@ const pauseMs = 50;
 const shortestRetryMs = 100;
 const longestRetryMs = 5_000;
 
+/** Clocks are cut to milliseconds, and timers go off a little early: whoever comes back as told is not too early. */
+const slackMs = 10;
+
 /** How long calls wait for Redis, and how long they do without it once it did not answer. */
 const patienceMs = 100;
 const withoutRedisMs = 1_000;
@@ -168,7 +171,7 @@ export function createLimiter(deps: {
     const longestMs = nowMs + longestRetryMs;
     pool.lineEndsMs = Math.min(longestMs, Math.max(pool.lineEndsMs, nowMs) + 1_000 / perSecond);
     const retryDelayMs = Math.ceil(
-      Math.max(shortestRetryMs, pool.lineEndsMs - nowMs, pool.closedUntilMs - nowMs),
+      Math.max(shortestRetryMs, slackMs + Math.max(pool.lineEndsMs, pool.closedUntilMs) - nowMs),
     );
     return new BatchJobError(
       "rate_limited",

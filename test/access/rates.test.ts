@@ -104,21 +104,25 @@ test("a burst of a second's worth is let through, and what is beyond it is not",
 
 test("a refusal says what the limit is, and when the call may succeed", async () => {
   const one = replica(2);
-  const caller = newCaller();
-  const refusals: BatchJobError[] = [];
-  for (let i = 0; i < 10; i += 1) {
-    await Promise.resolve(one.admit(caller, "command")).catch((error) => refusals.push(error));
-    // Thrown at once, once there is none.
-    if (refusals.length > 0) break;
+  const comingBack: Promise<boolean>[] = [];
+  for (const caller of Array.from({ length: 20 }, newCaller)) {
+    const refusals: BatchJobError[] = [];
+    for (let i = 0; i < 10; i += 1) {
+      await Promise.resolve(one.admit(caller, "command")).catch((error) => refusals.push(error));
+      // Thrown at once, once there is none.
+      if (refusals.length > 0) break;
+    }
+    const [refusal] = refusals;
+    expect(refusal).toMatchObject({ reason: "rate_limited", metadata: { class: "command", limit: "2" } });
+    expect(refusal?.message).toMatch(
+      /^The organization may make 2 calls of the class command a second, and has made as many; try again in 0\.\d+ s, and make fewer\.$/,
+    );
+    const retryDelayMs = refusal?.retryDelayMs ?? 0;
+    expect(retryDelayMs).toBeGreaterThanOrEqual(100);
+    // As by a clock that is cut to milliseconds, and a timer that goes off early.
+    comingBack.push(delay(retryDelayMs - 5).then(() => admitted(one, caller)));
   }
-  const [refusal] = refusals;
-  expect(refusal).toMatchObject({ reason: "rate_limited", metadata: { class: "command", limit: "2" } });
-  expect(refusal?.message).toMatch(
-    /^The organization may make 2 calls of the class command a second, and has made as many; try again in 0\.\d+ s, and make fewer\.$/,
-  );
-  expect(refusal?.retryDelayMs).toBeGreaterThanOrEqual(100);
-  await delay(refusal?.retryDelayMs);
-  expect(await admitted(one, caller)).toBe(true);
+  expect(await Promise.all(comingBack)).not.toContain(false);
 });
 
 test("an organization's own rate goes before the service's, 0 is no limit, and a change is followed at once", async () => {

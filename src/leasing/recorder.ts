@@ -160,14 +160,17 @@ export function createRecorder(deps: {
       return [{ jobId, number, zoneSet: contact.zoneSet }];
     });
     follow(organizationId, async () => {
-      for (const ofList of Map.groupBy(listed, ({ jobId, zoneSet }) => `${jobId} ${zoneSet}`).values()) {
-        const [first] = ofList;
-        if (first === undefined) continue;
-        await reservations.giveBack(
-          { id: first.jobId, organizationId, zoneSet: first.zoneSet },
-          ofList.map(({ number }) => number),
-        );
-      }
+      const lists = Map.groupBy(listed, ({ jobId, zoneSet }) => `${jobId} ${zoneSet}`);
+      await Promise.all(
+        [...lists.values()].map(async (ofList) => {
+          const [first] = ofList;
+          if (first === undefined) return;
+          await reservations.giveBack(
+            { id: first.jobId, organizationId, zoneSet: first.zoneSet },
+            ofList.map(({ number }) => number),
+          );
+        }),
+      );
     });
     return removed;
   }

@@ -30,16 +30,11 @@ export function makePatient(redis: Redis): Redis {
     stream.once("data", heard).once("close", heard);
   }
 
-  let corked: Redis["stream"] | undefined;
   function cork(): void {
     const { stream } = redis;
-    if (stream === undefined || corked === stream) return;
-    corked = stream;
+    if (stream === undefined || stream.writableCorked > 0) return;
     stream.cork();
-    process.nextTick(() => {
-      corked = undefined;
-      stream.uncork();
-    });
+    process.nextTick(() => stream.uncork());
   }
 
   redis.sendCommand = (command, stream) => {

@@ -17,6 +17,9 @@ type ChunkRow = Omit<Chunk, "lists">;
 
 const jobOfChunk = sql`j.status, j.revision, j.total_contacts as "totalContacts", j.zone_sets as "zoneSets"`;
 
+const fromJob = (organizationId: number, jobId: string) =>
+  sql`from batch_jobs j where j.organization_id = ${organizationId} and j.id = ${jobId}`;
+
 /** All of a chunk are in set 0. */
 const inSet0 = (numbers: Numbers): readonly NumbersInSet[] => [{ zoneSet: 0, numbers }];
 
@@ -63,8 +66,7 @@ export async function readChunk(
     select ${jobOfChunk}, (
       select count(*)::int from (${calledNumbers(organizationId, jobId, after)}) as c where c.number <= ${after + size}::int
     ) as called
-    from batch_jobs j
-    where j.organization_id = ${organizationId} and j.id = ${jobId}
+    ${fromJob(organizationId, jobId)}
   `.execute(db);
   const [whole] = counted.rows;
   if (whole === undefined) return undefined;
@@ -77,8 +79,7 @@ export async function readChunk(
       select string_agg(p.number::text, ',' order by p.number)
       from (${pendingNumbers(organizationId, jobId, after, sql`least(${after + size}::int, j.total_contacts)`, size)}) as p
     ) as numbers
-    from batch_jobs j
-    where j.organization_id = ${organizationId} and j.id = ${jobId}
+    ${fromJob(organizationId, jobId)}
   `.execute(db);
   const [row] = rows;
   if (row === undefined) return undefined;
@@ -88,9 +89,13 @@ export async function readChunk(
   return { ...jobThen, lists: inSet0(numbers?.split(",").map(Number) ?? []) };
 }
 
+/** The last number that the job has of the `size` above `after`. */
+const lastOf = ({ totalContacts }: ChunkRow, after: number, size: number): number =>
+  Math.min(after + size, totalContacts);
+
 const allOf = (job: ChunkRow, after: number, size: number): Chunk => ({
   ...job,
-  lists: inSet0({ first: after + 1, count: Math.min(size, job.totalContacts - after) }),
+  lists: inSet0({ first: after + 1, count: lastOf(job, after, size) - after }),
 });
 
 /**
@@ -119,19 +124,20 @@ async function readInSets(
       select json_agg(number) from (${calledNumbers(organizationId, jobId, after)}) as c
       where number <= least(${after + size}::int, j.total_contacts)
     ) as called
-    from batch_jobs j
-    where j.organization_id = ${organizationId} and j.id = ${jobId}
+    ${fromJob(organizationId, jobId)}
   `.execute(db);
   const [row] = rows;
   if (row === undefined) return undefined;
   const { blocks, called, ...job } = row;
-  const upTo = Math.min(after + size, job.totalContacts);
-  return { ...job, lists: bySet(blocks ?? "", { after, upTo, without: new Set(called) }) };
+  return {
+    ...job,
+    lists: bySet(blocks, { after, upTo: lastOf(job, after, size), without: new Set(called) }),
+  };
 }
 
 /** The numbers of contacts in blocks, in order, by their sets. */
 function bySet(
-  blocks: string,
+  blocks: string | null,
   { after, upTo, without }: { after: number; upTo: number; without: ReadonlySet<number> },
 ): NumbersInSet[] {
   const lists = new Map<string, number[]>();
@@ -141,7 +147,7 @@ function bySet(
     if (list === undefined) lists.set(zoneSet, [number]);
     else list.push(number);
   };
-  const texts = blocks
+  const texts = (blocks ?? "")
     .split("}")
     .slice(0, -1)
     .map((block) => block.split("{"));
@@ -167,13 +173,11 @@ export async function wholeChunk(
 ): Promise<Chunk | undefined> {
   const { rows } = await sql<ChunkRow & { blocks: string | null }>`${often}
     select ${jobOfChunk}, case when j.zone_sets > 1 then ${setsOfBlocks(organizationId, jobId, after, size)} end as blocks
-    from batch_jobs j
-    where j.organization_id = ${organizationId} and j.id = ${jobId}
+    ${fromJob(organizationId, jobId)}
   `.execute(db);
   const [row] = rows;
   if (row === undefined) return undefined;
   const { blocks, ...job } = row;
   if (job.zoneSets <= 1) return allOf(job, after, size);
-  const upTo = Math.min(after + size, job.totalContacts);
-  return { ...job, lists: bySet(blocks ?? "", { after, upTo, without: new Set() }) };
+  return { ...job, lists: bySet(blocks, { after, upTo: lastOf(job, after, size), without: new Set() }) };
 }

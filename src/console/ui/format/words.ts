@@ -66,6 +66,10 @@ export const outcomeWords: ReadonlyMap<number, string> = new Map(
 export const final = (counts: ContactCounts): number =>
   counts.total - counts.pending - counts.waitingRetry - counts.dialing;
 
+/** How many contacts are to be called, for the first time or again. */
+export const openIn = (counts: ContactCounts | undefined): number =>
+  (counts?.pending ?? 0) + (counts?.waitingRetry ?? 0);
+
 /** How many contacts came to their own end; those that the end of their job cut off did not. */
 export const finished = (counts: ContactCounts): number => final(counts) - counts.cancelled - counts.expired;
 

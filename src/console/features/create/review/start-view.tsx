@@ -16,6 +16,7 @@ import { counted } from "../../../ui/format/numbers.ts";
 import { Heading } from "../../../ui/page/heading.tsx";
 import { Empty, Loading, Notice } from "../../../ui/page/notice.tsx";
 import { neverCalledIn, sentencesOf } from "../../../ui/format/plan-words.ts";
+import { openIn } from "../../../ui/format/words.ts";
 import { type Start, StartChoice } from "./start-choice.tsx";
 
 /** The last step to a new job, once its contacts are in it: what the calls come to, and when they begin. */
@@ -108,12 +109,11 @@ function StartForm({ job }: { job: BatchJob }) {
 /** Who is called, and when the calls would begin and end. */
 function Planned({ job, from }: { job: BatchJob; from: "now" | Date }) {
   const plan = usePlan(job, { callSeconds: usualCallSeconds, from });
-  const open = (job.counts?.pending ?? 0) + (job.counts?.waitingRetry ?? 0);
   return (
     <section class="card" aria-labelledby="planned-title">
       <h2 id="planned-title">{from === "now" ? "If it starts now" : "If it starts then"}</h2>
       <p>
-        {counted(open - neverCalledIn(plan), "person", "people")} will be called, at most{" "}
+        {counted(openIn(job.counts) - neverCalledIn(plan), "person", "people")} will be called, at most{" "}
         {counted(job.concurrentCallLimit, "call")} at once.
       </p>
       <div aria-live="polite" class="stack">

@@ -4,6 +4,7 @@ import { service } from "../../../data/service/client.ts";
 import { type Call, callOf } from "../../../ui/form/as-curl.tsx";
 import { counted } from "../../../ui/format/numbers.ts";
 import { startWords } from "../../../ui/format/wall-time.ts";
+import { openIn } from "../../../ui/format/words.ts";
 import type { Command, CommandRequest } from "./use-command.ts";
 
 const methods = BatchJobService.method;
@@ -30,8 +31,6 @@ export type CommandRow = {
   readonly isEnd?: boolean;
 };
 
-export const openOf = ({ counts }: BatchJob): number => (counts?.pending ?? 0) + (counts?.waitingRetry ?? 0);
-
 const people = (count: number): string => counted(count, "person", "people");
 
 const insteadOf = (job: BatchJob): string[] =>
@@ -44,7 +43,7 @@ const limitOf = ({ concurrentCallLimit }: BatchJob): string =>
   `at most ${counted(concurrentCallLimit, "call")} at once`;
 
 function whatCancelDoes(job: BatchJob): string[] {
-  const open = openOf(job);
+  const open = openIn(job.counts);
   const dialing = job.counts?.dialing ?? 0;
   return [
     ...willNotStart(job),
@@ -82,7 +81,7 @@ export const commandTable: readonly CommandRow[] = [
       yes: "Go on with the calls",
       no: "Leave it paused",
       sentences: (job, toCall) => [
-        openOf(job) === 0
+        openIn(job.counts) === 0
           ? "Nobody is left to be called: the job ends by this."
           : `${people(toCall)} ${toCall === 1 ? "is" : "are"} left to be called, ${limitOf(job)}.`,
       ],

@@ -2,7 +2,8 @@ import type { BatchJob, BatchJobCommand } from "../../../../gen/callsheet/v1/bat
 import { Dialog } from "../../../ui/form/dialog.tsx";
 import { usePlan, usualCallSeconds } from "../../../data/load/use-plan.ts";
 import { neverCalledIn } from "../../../ui/format/plan-words.ts";
-import { type CommandRow, openOf } from "./command-table.ts";
+import { openIn } from "../../../ui/format/words.ts";
+import type { CommandRow } from "./command-table.ts";
 import css from "../job.module.css";
 import { PlanSentences } from "../overview/plan.tsx";
 import { useSeen } from "./seen.tsx";
@@ -21,7 +22,7 @@ function WithPlan({ ask, job }: { ask: Ask; job: BatchJob }) {
   const plan = usePlan(job, { callSeconds: usualCallSeconds, from: "now" });
   return (
     <>
-      <Sentences of={ask.sentences(job, openOf(job) - neverCalledIn(plan))} />
+      <Sentences of={ask.sentences(job, openIn(job.counts) - neverCalledIn(plan))} />
       <PlanSentences plan={plan} job={job} />
     </>
   );
@@ -51,7 +52,7 @@ export function ConfirmDialog(props: {
         {ask.hasPlan === true ? (
           <WithPlan ask={ask} job={job} />
         ) : (
-          <Sentences of={ask.sentences(job, openOf(job))} />
+          <Sentences of={ask.sentences(job, openIn(job.counts))} />
         )}
       </ul>
       {notice}

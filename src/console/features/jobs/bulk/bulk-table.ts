@@ -3,6 +3,7 @@ import { BatchJobService } from "../../../../gen/callsheet/v1/batch_job_service_
 import { service } from "../../../data/service/client.ts";
 import type { Calling } from "../../../ui/form/as-curl.tsx";
 import { count, counted } from "../../../ui/format/numbers.ts";
+import { openIn } from "../../../ui/format/words.ts";
 import { callingEach } from "./for-each.ts";
 
 /** What every command on a job is sent with. */
@@ -34,8 +35,7 @@ type Counts = NonNullable<BatchJob["counts"]>;
 const sum = (jobs: readonly BatchJob[], countOf: (counts: Counts) => number): number =>
   jobs.reduce((all, { counts }) => all + (counts === undefined ? 0 : countOf(counts)), 0);
 
-const openIn = (jobs: readonly BatchJob[]): number =>
-  sum(jobs, ({ pending, waitingRetry }) => pending + waitingRetry);
+const openInAll = (jobs: readonly BatchJob[]): number => sum(jobs, openIn);
 
 const people = (number: number): string => counted(number, "person", "people");
 
@@ -54,7 +54,7 @@ export const bulkTable = {
     statuses: [RUNNING],
     others: "Only running jobs can be paused.",
     sentences: (jobs) => [
-      `${people(openIn(jobs))} will not be called until the jobs are resumed.`,
+      `${people(openInAll(jobs))} will not be called until the jobs are resumed.`,
       ...inProgress(jobs),
     ],
     send: (request) => service.pauseBatchJob(request),
@@ -69,7 +69,7 @@ export const bulkTable = {
     statuses: [PAUSED],
     others: "Only paused jobs can be resumed.",
     sentences: (jobs) => [
-      `${people(openIn(jobs))} will be called, at most ${count(
+      `${people(openInAll(jobs))} will be called, at most ${count(
         jobs.reduce((all, { concurrentCallLimit }) => all + concurrentCallLimit, 0),
       )} at once over all of these jobs.`,
     ],
@@ -85,7 +85,7 @@ export const bulkTable = {
     statuses: [PENDING, SCHEDULED, RUNNING, PAUSED],
     others: "A job that has ended cannot be cancelled.",
     sentences: (jobs) => [
-      `${people(openIn(jobs))} will not be called any more.`,
+      `${people(openInAll(jobs))} will not be called any more.`,
       ...inProgress(jobs),
       "A cancelled job cannot be started again.",
     ],

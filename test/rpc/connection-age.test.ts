@@ -1,7 +1,9 @@
 import { once } from "node:events";
 import { Agent, request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
+import { queryObjects } from "node:v8";
 import { describe, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { all } from "./calls.ts";
 import { echoClient, everyClient } from "./clients.ts";
 import { startEcho } from "./echo.ts";
@@ -73,6 +75,21 @@ describe("a gRPC connection of age", () => {
   test("is not closed while calls come, where its client does not", async () => {
     expect(await isClosedWhileBusy("connect-es/2.2.0")).toBe(false);
   });
+});
+
+test("a connection that has ended leaves nothing of the timer that was to end it", async () => {
+  await using listeners = await startEcho({ connectionMaxAgeMs: 3_600_000 });
+  // Node has a list of timers for each duration that there is one of; the age of each connection is a little different.
+  const timer = setTimeout(() => {}, 1_000);
+  const { constructor: TimersList }: { constructor: Function } = Reflect.get(timer, "_idlePrev");
+  clearTimeout(timer);
+  const lists = () => queryObjects(TimersList, { format: "count" });
+  const before = lists();
+  for (let opened = 0; opened < 30; opened += 1) {
+    using client = openHttp2(listeners.grpc.port);
+    await once(client.session, "remoteSettings");
+  }
+  await eventually(async () => expect(lists()).toBeLessThan(before + 10));
 });
 
 test("a gRPC connection says how many calls it takes at a time", async () => {

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Caller } from "../../src/domain/caller.ts";
+import { readConfigs } from "../../src/postgres/events/webhook-holders.ts";
 import { eventually } from "../support/eventually.ts";
 import { readLog } from "../support/log-fold.ts";
 import { type Parts, startParts } from "../support/parts.ts";
@@ -117,6 +118,8 @@ describe("an endpoint", () => {
       reason: "webhook_endpoint_not_found",
     });
     const { organizationId } = parts.caller;
+    // Whoever held it just before has nowhere to send to.
+    expect(await readConfigs(parts.db, [{ organizationId, id: endpoint.id }])).toEqual([]);
     await eventually(async () => {
       expect(await organizationsWithOldDeliveries(parts.db, 10)).toContain(organizationId);
       await purgeDeliveries(parts.db, organizationId, 10);

@@ -101,13 +101,14 @@ export type EndpointConfig = EndpointKey &
     readonly oldSecretExpiresAt: Date | null;
   };
 
+/** Of those that are deleted, perhaps since they were held, there are none. */
 export async function readConfigs(db: Database, keys: readonly EndpointKey[]): Promise<EndpointConfig[]> {
   const organizationIds = plainArray(keys.map(({ organizationId }) => organizationId));
   const { rows } = await sql<EndpointConfig>`
     select e.organization_id as "organizationId", e.id, e.revision, e.url, e.types, e.batch_job_ids as "batchJobIds",
       e.secret, e.old_secret as "oldSecret", e.old_secret_expires_at as "oldSecretExpiresAt"
     from unnest(${organizationIds}::int[], ${plainArray(keys.map(({ id }) => id))}::uuid[]) as g (organization_id, id)
-    join webhook_endpoints e on e.organization_id = g.organization_id and e.id = g.id
+    join webhook_endpoints e on e.organization_id = g.organization_id and e.id = g.id and e.status <> 'deleted'
   `.execute(db);
   return rows;
 }

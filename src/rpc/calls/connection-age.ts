@@ -23,7 +23,8 @@ export type Sessions = { on(event: "session", hear: (session: ServerHttp2Session
 /** The same for connections of a server of Node's own. */
 export function closeSessionsAtAge(server: Sessions, maxAgeMs: number): void {
   server.on("session", (session) => {
-    const timer = setTimeout(() => closeGently(session), jittered(maxAgeMs)).unref();
+    // It ends with its connection, so it need not be unref'd: cleared, such a timer leaves its duration's list behind.
+    const timer = setTimeout(() => closeGently(session), jittered(maxAgeMs));
     session.once("close", () => clearTimeout(timer));
   });
 }

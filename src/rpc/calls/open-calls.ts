@@ -54,7 +54,7 @@ export function openCallsInterceptor(options: {
     const mostMs = isStreamOfAnswers(request)
       ? Math.min(streamMaxAgeMs, caller === undefined ? maxAgeMs : Infinity)
       : Infinity;
-    const timer = mostMs === Infinity ? undefined : setTimeout(() => end(aged()), jittered(mostMs)).unref();
+    const timer = mostMs === Infinity ? undefined : setTimeout(() => end(aged()), jittered(mostMs));
     const forget = caller === undefined ? () => (keyless -= 1) : whileValid(caller, end);
     if (caller === undefined) keyless += 1;
     const method = `${request.service.typeName}/${request.method.name}`;

@@ -7,7 +7,7 @@ import type { Clock } from "../vitals/clock.ts";
  * leased early, whatever this replica's clock says.
  */
 
-/** When there will next be contacts to lease, and whether they were looked for before. */
+/** A time at which there will be contacts to lease, and whether they were looked for before. */
 export type Opening = { readonly atMs: number; isLookedFor: boolean };
 
 /** About as long as looking and reserving takes. What can be leased already waits with them. */
@@ -20,6 +20,10 @@ const leftUntil = (atMs: number): number => atMs - performance.now();
 
 export function createAhead(clock: Clock) {
   return {
+    /** Those that are still to come. */
+    leftOf: (openings: readonly Opening[]): readonly Opening[] =>
+      openings.filter(({ atMs }) => atMs > clock.now()),
+
     /** The time for which contacts are looked for now, once for each; undefined if none comes that soon. */
     lookFor(opening: Opening | undefined): Date | undefined {
       if (opening === undefined || opening.isLookedFor) return undefined;

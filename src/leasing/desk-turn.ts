@@ -36,7 +36,8 @@ export type Desk = {
   readonly begun: BegunJobs;
   /** What is being reserved for the next turn. */
   preparing: Promise<readonly Group[]> | undefined;
-  opening: NextOpening | undefined;
+  /** When there will next be contacts to lease, as was last heard: the next few times, of which some may be over. */
+  openings: readonly NextOpening[];
   /** Reports have waited for that, in vain, and wait for it no more. */
   isLate: boolean;
   /** To be told of a report that comes while something is being reserved. */
@@ -150,7 +151,8 @@ export function createDeskTurns(deps: {
     }
     const afterJobId = lastJobs.get(desk.organizationId) ?? beforeAllJobs;
     const begun = desk.begun.take();
-    const asOf = ahead.lookFor(desk.opening);
+    desk.openings = ahead.leftOf(desk.openings);
+    const asOf = ahead.lookFor(desk.openings[0]);
     const groups = await Promise.all(
       chosen.map(async (waiters): Promise<Group[]> => {
         const demands = waiters.map(({ ask }) => ask);
@@ -277,7 +279,7 @@ export function createDeskTurns(deps: {
       desk.waiters.size > 0 || desk.reportCalls.some(({ next }) => next !== undefined && !next.isOver);
     const groups = wantsLeases || desk.preparing !== undefined ? await preparedInTime(desk) : ([] as const);
     if (groups?.some(({ prepared }) => prepared.offers.length > 0) === true)
-      await ahead.waitOut(desk.opening);
+      await ahead.waitOut(desk.openings[0]);
     const calls = takeReportCalls(desk, groups);
     const taking = (groups ?? []).map((group) => {
       const waiters = group.waiters.filter(({ isOver }) => !isOver);

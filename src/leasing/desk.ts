@@ -59,11 +59,14 @@ export function createDesks(deps: {
     const { organizationId, waiters } = desk;
     const lookedMsAgo = performance.now() - lookedAtMs + clockSlackMs;
     const { readyAt, opensAt } = await nextReadyAt(shares.of(organizationId), organizationId, lookedMsAgo);
-    const readyMs = readyAt?.getTime() ?? Infinity;
     // What a pace allows changes with every lease, so that it is not looked for before.
-    if (readyMs !== opensAt?.getTime()) desk.opening = undefined;
-    else if (desk.opening?.atMs !== readyMs) desk.opening = { atMs: readyMs, isLookedFor: false };
-    const toReady = readyMs - clock.now() - (desk.opening?.isLookedFor === false ? aheadMs : 0);
+    const openings = opensAt.map((at) => at.getTime());
+    desk.openings = openings.map(
+      (atMs) => desk.openings.find((known) => known.atMs === atMs) ?? { atMs, isLookedFor: false },
+    );
+    const [next] = desk.openings;
+    const lookMs = next?.isLookedFor === false ? next.atMs - aheadMs : Infinity;
+    const toReady = Math.min(readyAt?.getTime() ?? Infinity, lookMs) - clock.now();
     const toDeadline = Math.min(...[...waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
     return Math.max(1, Math.min(jittered(floorMs), toReady, toDeadline));
   }
@@ -106,7 +109,7 @@ export function createDesks(deps: {
       reportCalls: [],
       alarm: createAlarm(),
       begun: createBegunJobs(),
-      opening: undefined,
+      openings: [],
       preparing: undefined,
       isLate: false,
       onReport: undefined,

@@ -57,11 +57,57 @@ describe("contacts whose hours are about to begin", () => {
     await eventually(async () => expect(await listOf(jobId)).toEqual(["1", "2", "3"]));
   });
 
+  test("are looked for by whatever turn comes then, known from when the one before was", async () => {
+    const soon = await runClosed();
+    const later = await runClosed();
+    await moveOpening(parts, later, { fromMs: 2 * hourMs, untilMs: 3 * hourMs });
+    const { opensAt } = await nextReadyAt(parts.db, parts.caller.organizationId);
+    const [firstMs = 0, secondMs = 0] = opensAt.map((at) => at.getTime());
+    let nowMs = firstMs - 3;
+    const looks: (Date | undefined)[] = [];
+    const round: LeaseRound = {
+      ...parts.round,
+      prepare(organizationId, demands, choice) {
+        looks.push(choice.asOf);
+        return parts.round.prepare(organizationId, demands, choice);
+      },
+    };
+    await using leasing = createLeasing({
+      ...parts,
+      round,
+      clock: { ...parts.clock, now: () => nowMs },
+      floorMs: hourMs,
+    });
+    const leased = lease({ ...parts, leasing }, { waitMs: 60_000, jobIds: [soon, later] });
+    await eventually(async () => expect(looks).toContainEqual(new Date(firstMs + 1)));
+    const before = looks.length;
+    nowMs = secondMs - 3;
+    leasing.ring(parts.caller.organizationId);
+    await eventually(async () => expect(looks.length).toBeGreaterThan(before));
+    expect(looks[before]).toEqual(new Date(secondMs + 1));
+    await moveOpening(parts, soon, { fromMs: -hourMs, untilMs: hourMs });
+    leasing.ring(parts.caller.organizationId);
+    expect(await leased).toHaveLength(1);
+  });
+
   test("are not looked for long before", async () => {
     await runClosed();
     const { clock } = await stopBefore(6);
     expect(await timesLookedFor(clock)).toEqual([]);
   });
+});
+
+test("when hours begin next is known for the next four times, each once", async () => {
+  const days = [5, 1, 2, 2, 3, 4];
+  for (const day of days) {
+    const jobId = await runClosed();
+    await sql`
+      update zone_sets set open_from = ${`2099-01-0${day}T09:00:00Z`} where job_id = ${jobId}`.execute(
+      parts.db,
+    );
+  }
+  const { opensAt } = await nextReadyAt(parts.db, parts.caller.organizationId);
+  expect(opensAt).toEqual([1, 2, 3, 4].map((day) => new Date(`2099-01-0${day}T09:00:00Z`)));
 });
 
 test("what a pace allows is not looked for before", async () => {

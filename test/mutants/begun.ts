@@ -82,10 +82,18 @@ export const begunJobs: Mutant[] = [
   {
     guard: "what a pace allows, which every lease changes, is not looked for before",
     file: "src/leasing/desk.ts",
-    text: "if (readyMs !== opensAt?.getTime()) desk.opening = undefined;",
-    instead: "if (readyAt === null && opensAt === null) desk.opening = undefined;",
+    text: "const openings = opensAt.map((at) => at.getTime());",
+    instead: "const openings = [readyAt, ...opensAt].flatMap((at) => at?.getTime() ?? []);",
     test: aheadTest,
     title: "what a pace allows is not looked for before",
+  },
+  {
+    guard: "the openings after the next one are looked for too, by whatever turn comes then",
+    file: "src/leasing/desk-turn.ts",
+    text: "desk.openings = ahead.leftOf(desk.openings);",
+    instead: "desk.openings = desk.openings.slice(0, 1);",
+    test: aheadTest,
+    title: "are looked for by whatever turn comes then, known from when the one before was",
   },
   {
     guard: "a pattern of the proto means the same as to the validator",

@@ -737,8 +737,8 @@ const leasing: Mutant[] = [
   {
     guard: "a job outside its hours is no candidate, so that nothing is asked of Redis for it",
     file: "src/postgres/leasing/candidates.ts",
-    text: "      and ${hasOpenSet}\n      and (${onlyJobIds",
-    instead: "      and (${onlyJobIds",
+    text: "      and ${hasOpenSet}\n      and (${of.isOfAnyJob}",
+    instead: "      and (${of.isOfAnyJob}",
     test: "test/leasing/hours.test.ts",
     title: "asks nothing of Redis for those who wait",
   },

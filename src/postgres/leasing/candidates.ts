@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Database } from "../connections/database.ts";
 import { often } from "../connections/prepared.ts";
+import { createStatement } from "../connections/statement.ts";
 import { callsAllowed, limitNow, nextCall, nextRoom } from "./pace.ts";
 
 /** Stands first in the statements below: the time that they go by, so that an index can be searched for it. */
@@ -73,29 +74,30 @@ export type Choice = {
  * they are leased, if that is later than now.
  */
 type Expected = {
-  readonly asOf?: Date | undefined;
+  readonly asOf?: Date | null | undefined;
   readonly ending?: ReadonlyMap<string, number>;
   readonly lookAhead?: ReadonlyMap<string, number>;
 };
 
 const none: ReadonlyMap<string, number> = new Map();
 
-/**
- * The organization's jobs that may give contacts, once so many leases of these jobs have ended as `ending` says: those
- * after `afterJobId` in the order of their ids, then those from the start. Takes no lock.
- */
-export async function findCandidates(
-  db: Database,
-  organizationId: number,
-  { afterJobId, onlyJobIds, limit }: Choice,
-  { ending = none, lookAhead = none, asOf }: Expected = {},
-): Promise<{ organizationFree: number; candidates: Candidate[] }> {
-  const endingIds = [...ending.keys()];
-  const aheadIds = [...lookAhead.keys()];
-  const endingInAll = [...ending.values()].reduce((sum, count) => sum + count, 0);
-  const mostDue = sql`greatest(0, b.concurrent_call_limit - b.dialing_contacts + ${endingInAll}::int)
+type Row = Candidate & { id: string | null; allowed: number | null; organizationFree: number };
+
+const candidates = createStatement<
+  Choice & {
+    organizationId: number;
+    isOfAnyJob: boolean;
+    endingIds: readonly string[];
+    endingInAll: number;
+    aheadIds: readonly string[];
+    aheadCounts: readonly number[];
+    asOf: Date | null;
+  },
+  Row
+>((of) => {
+  const mostDue = sql`greatest(0, b.concurrent_call_limit - b.dialing_contacts + ${of.endingInAll}::int)
     + coalesce((
-      select count from unnest(${aheadIds}::uuid[], ${[...lookAhead.values()]}::int[]) as ahead (id, count)
+      select count from unnest(${of.aheadIds}::uuid[], ${of.aheadCounts}::int[]) as ahead (id, count)
       where ahead.id = b.id
     ), 0)`;
   const countDue = (due: RawBuilder<unknown>) => sql`case when b.waiting_retry_contacts = 0 then 0 else (
@@ -115,25 +117,47 @@ export async function findCandidates(
       b.from_phone_number_id as "fromPhoneNumberId", b.max_attempts as "maxAttempts",
       b.zone_sets as "zoneSets", ${countDue(dueInSet0)} as due, case when b.zone_sets > 1 then (${openSets}) end as sets
     from batch_jobs b
-    where b.organization_id = o.id and b.status = 'running' and b.id ${side} ${afterJobId}
-      and (${limitNow("b")} > b.dialing_contacts or b.id = any(${endingIds}::uuid[]))
+    where b.organization_id = o.id and b.status = 'running' and b.id ${side} ${of.afterJobId}
+      and (${limitNow("b")} > b.dialing_contacts or b.id = any(${of.endingIds}::uuid[]))
       and ${callsAllowed("b")} is distinct from 0
       and (b.pending_contacts > 0 or b.waiting_retry_contacts > 0)
       and (b.end_at is null or b.end_at > ${timeNow})
       and ${hasOpenSet}
-      and (${onlyJobIds.length === 0} or b.id = any(${onlyJobIds}::uuid[]))
+      and (${of.isOfAnyJob} or b.id = any(${of.onlyJobIds}::uuid[]))
     order by b.id
-    limit ${limit}`;
-  type Row = Candidate & { id: string | null; allowed: number | null; organizationFree: number };
-  const { rows } = await sql<Row>`${often}
-    ${lookedAt(sql`greatest(clock_timestamp(), ${asOf ?? null}::timestamptz)`)}
-    select least(o.lease_limit - o.dialing + ${endingInAll}::int, ${callsAllowed("o")}) as "organizationFree", j.*
+    limit ${of.limit}`;
+  return sql`${often}
+    ${lookedAt(sql`greatest(clock_timestamp(), ${of.asOf}::timestamptz)`)}
+    select least(o.lease_limit - o.dialing + ${of.endingInAll}::int, ${callsAllowed("o")}) as "organizationFree", j.*
     from organizations o
     left join lateral (
-      select * from (${some(sql`>`)}) as later union all select * from (${some(sql`<=`)}) as sooner limit ${limit}
-    ) as j on o.lease_limit + ${endingInAll}::int > o.dialing and ${callsAllowed("o")} is distinct from 0
-    where o.id = ${organizationId}
-  `.execute(db);
+      select * from (${some(sql`>`)}) as later
+      union all select * from (${some(sql`<=`)}) as sooner limit ${of.limit}
+    ) as j on o.lease_limit + ${of.endingInAll}::int > o.dialing and ${callsAllowed("o")} is distinct from 0
+    where o.id = ${of.organizationId}
+  `;
+});
+
+/**
+ * The organization's jobs that may give contacts, once so many leases of these jobs have ended as `ending` says: those
+ * after `afterJobId` in the order of their ids, then those from the start. Takes no lock.
+ */
+export async function findCandidates(
+  db: Database,
+  organizationId: number,
+  choice: Choice,
+  { ending = none, lookAhead = none, asOf = null }: Expected = {},
+): Promise<{ organizationFree: number; candidates: Candidate[] }> {
+  const rows = await candidates(db, {
+    ...choice,
+    organizationId,
+    isOfAnyJob: choice.onlyJobIds.length === 0,
+    endingIds: [...ending.keys()],
+    endingInAll: [...ending.values()].reduce((sum, count) => sum + count, 0),
+    aheadIds: [...lookAhead.keys()],
+    aheadCounts: [...lookAhead.values()],
+    asOf,
+  });
   return {
     organizationFree: rows[0]?.organizationFree ?? 0,
     candidates: rows
@@ -155,22 +179,28 @@ const totalOf = (sets: readonly OpenSet[]) => ({
   due: sets.reduce((sum, { due }) => sum + due, 0),
 });
 
-/** When there may next be contacts to give for any reason, and when hours begin or a retry comes due next. */
-export type NextReady = { readonly readyAt: Date | null; readonly opensAt: Date | null };
+export type NextReady = {
+  /** When there may next be contacts to give, for any reason. */
+  readonly readyAt: Date | null;
+  /** When hours begin or retries come due: the next few times, each once. */
+  readonly opensAt: readonly Date[];
+};
 
-/**
- * When there may next be contacts to give that could not be given when somebody looked, so many ms ago: a retry of a
- * running job of the organization comes due, or its hours begin, or its pace, that of the organization, or its growing
- * limit allows one more call. It is in the past for what has come meanwhile.
- */
-export async function nextReadyAt(db: Database, organizationId: number, lookedMsAgo = 0): Promise<NextReady> {
-  const since = sql<Date>`(select clock_timestamp() - ${Math.ceil(lookedMsAgo)}::int * interval '1 ms')`;
-  const { rows } = await sql<NextReady>`${often}
+/** As many openings as may come before somebody has the time to ask again. */
+const fewOpenings = 4;
+
+const nextReady = createStatement<
+  { organizationId: number; lookedMsAgo: number },
+  { readyAt: Date | null; opensAt: readonly (Date | null)[] | null }
+>((of) => {
+  const since = sql<Date>`(select clock_timestamp() - ${of.lookedMsAgo}::int * interval '1 ms')`;
+  return sql`${often}
     ${lookedAt(sql`clock_timestamp()`)}
     select least(
       min(next.ready_at), min(${nextCall("b", since)}) filter (where ${isOpen}),
       min(${nextRoom("b", since)}) filter (where ${isOpen}), ${nextCall("o", since)}
-    ) as "readyAt", min(next.ready_at) as "opensAt"
+    ) as "readyAt",
+      (array_agg(distinct next.ready_at))[:${sql.lit(fewOpenings)}] as "opensAt"
     from organizations o
     left join batch_jobs b on b.organization_id = o.id and b.status = 'running'
       and b.hours_revision = o.hours_revision
@@ -196,8 +226,17 @@ export async function nextReadyAt(db: Database, organizationId: number, lookedMs
       union all
       select z.open_from from ${zoneSetsOfJob} and z.open_from > ${since}
     ) as next on true
-    where o.id = ${organizationId}
+    where o.id = ${of.organizationId}
     group by o.id
-  `.execute(db);
-  return rows[0] ?? { readyAt: null, opensAt: null };
+  `;
+});
+
+/**
+ * When there may next be contacts to give that could not be given when somebody looked, so many ms ago: a retry of a
+ * running job of the organization comes due, or its hours begin, or its pace, that of the organization, or its growing
+ * limit allows one more call. It is in the past for what has come meanwhile.
+ */
+export async function nextReadyAt(db: Database, organizationId: number, lookedMsAgo = 0): Promise<NextReady> {
+  const [row] = await nextReady(db, { organizationId, lookedMsAgo: Math.ceil(lookedMsAgo) });
+  return { readyAt: row?.readyAt ?? null, opensAt: row?.opensAt?.flatMap((at) => at ?? []) ?? [] };
 }

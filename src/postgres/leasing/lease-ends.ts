@@ -6,6 +6,7 @@ import type { LeaseKey } from "../../domain/contacts/lease-id.ts";
 import type { Trx } from "../jobs/batch-jobs.ts";
 import { type CountChanges, moveCounts, noteMove } from "../contacts/contact-counts.ts";
 import type { Database } from "../connections/database.ts";
+import { type Places, createStatement } from "../connections/statement.ts";
 import { functions } from "../functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 import { type Held, lockFreeJobs, lockOrganization } from "../jobs/locks.ts";
@@ -66,26 +67,33 @@ export type EndedRow = {
 
 const jobsOf = (endings: readonly Ending[]): string[] => [...new Set(endings.map((e) => e.jobId))].toSorted();
 
-/** The call of the function that ends leases; with `onlyExpired` those whose time is over. */
-export function endCall(
-  organizationId: number,
-  endings: readonly Ending[],
-  { onlyExpired }: { onlyExpired: boolean },
-) {
+/** What end_leases is told of endings, as Postgres reads it; with `onlyExpired` it ends those whose time is over. */
+export function endingValues(endings: readonly Ending[], { onlyExpired }: { onlyExpired: boolean }) {
   const jobIds = jobsOf(endings);
   const turns = new Map(jobIds.map((id, i) => [id, i + 1]));
-  return sql`
-    ${sql.id(functions.endLeases.name)}(
-      ${organizationId}, ${onlyExpired}, ${plainArray(jobIds)},
-      ${plainArray(endings.map((e) => turns.get(e.jobId) ?? 0))}, ${plainArray(endings.map((e) => e.number))},
-      ${plainArray(endings.map((e) => e.attempt))}, ${plainArray(endings.map((e) => e.nonce))},
-      ${plainArray(endings.map((e) => e.outcome))},
-      ${textArray(endings.map((e) => textOrNull(e.details?.errorCode)))},
-      ${textArray(endings.map((e) => textOrNull(e.details?.failureReason)))},
-      ${plainArray(endings.map((e) => e.details?.callDurationMs))},
-      ${textArray(endings.map((e) => textOrNull(e.details?.providerCallId)))}
-    )`;
+  return {
+    onlyExpired,
+    endedJobIds: plainArray(jobIds),
+    endedTurns: plainArray(endings.map((e) => turns.get(e.jobId) ?? 0)),
+    endedNumbers: plainArray(endings.map((e) => e.number)),
+    attempts: plainArray(endings.map((e) => e.attempt)),
+    nonces: plainArray(endings.map((e) => e.nonce)),
+    outcomes: plainArray(endings.map((e) => e.outcome)),
+    errorCodes: textArray(endings.map((e) => textOrNull(e.details?.errorCode))),
+    failureReasons: textArray(endings.map((e) => textOrNull(e.details?.failureReason))),
+    callDurationsMs: plainArray(endings.map((e) => e.details?.callDurationMs)),
+    providerCallIds: textArray(endings.map((e) => textOrNull(e.details?.providerCallId))),
+  };
 }
+
+export type EndingValues = ReturnType<typeof endingValues>;
+
+/** The call of the function that ends leases. */
+export const endCall = (organizationId: unknown, of: Places<EndingValues>) => sql`
+  ${sql.id(functions.endLeases.name)}(
+    ${organizationId}, ${of.onlyExpired}, ${of.endedJobIds}, ${of.endedTurns}, ${of.endedNumbers}, ${of.attempts},
+    ${of.nonces}, ${of.outcomes}, ${of.errorCodes}, ${of.failureReasons}, ${of.callDurationsMs}, ${of.providerCallIds}
+  )`;
 
 const jobsIn = (ids: string[] | null, revisions: number[] | null, zoneSets: number[] | null): Stopped[] =>
   (ids ?? []).map((id, i) => ({ id, revision: revisions?.[i] ?? 0, zoneSets: zoneSets?.[i] ?? 0 }));
@@ -111,6 +119,11 @@ export function readEnded(endings: readonly Ending[], row: EndedRow | undefined)
   };
 }
 
+const end = createStatement<EndingValues & { organizationId: number }, EndedRow>(
+  (of) => sql`
+    select * from ${endCall(of.organizationId, of)}`,
+);
+
 /**
  * Ends live leases: their attempts become history, and contacts, counts and jobs follow. With `onlyExpired` those whose
  * time is over, and as not reported. Jobs that somebody else has locked are passed by. One round trip and one commit.
@@ -121,10 +134,8 @@ export async function endLeases(
   endings: readonly Ending[],
   options: { onlyExpired: boolean },
 ): Promise<Ended> {
-  const { rows } = await sql<EndedRow>`
-    select * from ${endCall(organizationId, endings, options)}
-  `.execute(db);
-  return readEnded(endings, rows[0]);
+  const [row] = await end(db, { organizationId, ...endingValues(endings, options) });
+  return readEnded(endings, row);
 }
 
 /** What a contact is whose lease was taken back, and the set of time zones that it is in. */

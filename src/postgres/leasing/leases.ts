@@ -4,6 +4,7 @@ import type { ContactInput } from "../../domain/contacts/contact.ts";
 import type { LeaseKey } from "../../domain/contacts/lease-id.ts";
 import { lineOf, readContact } from "../contacts/contact-blocks.ts";
 import type { Database } from "../connections/database.ts";
+import { type Places, createStatement } from "../connections/statement.ts";
 import { functions } from "../functions/functions.ts";
 import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 
@@ -72,20 +73,31 @@ export type OpenedRow = {
 
 const dateOrNull = (ms: number | null): Date | null => (ms === null ? null : new Date(ms));
 
+/** What open_leases is told of an opening, as Postgres reads it. */
+export const openingValues = ({ offers, takers }: Opening) => ({
+  jobIds: plainArray(offers.map((o) => o.jobId)),
+  zoneSets: plainArray(offers.map((o) => o.zoneSet)),
+  due: plainArray(offers.map((o) => o.due)),
+  listed: plainArray(offers.map((o) => o.numbers.length)),
+  numbers: plainArray(offers.flatMap((o) => o.numbers)),
+  callers: plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1))),
+  workerIds: takers.map((c) => c.workerId),
+  requestIds: takers.map((c) => c.requestId),
+  tickets: plainArray(takers.map((c) => c.ticket)),
+  durationsMs: plainArray(takers.map((c) => c.durationMs)),
+});
+
+export type OpeningValues = ReturnType<typeof openingValues>;
+
 /** The call of the function that opens leases, each answer of which has at most so many bytes. */
 export const openCall = (
-  organizationId: number,
-  { offers, takers }: Opening,
+  organizationId: unknown,
+  of: Places<OpeningValues>,
   mostBytes: RawBuilder<unknown> = sql`${largestAnswerBytes}`,
 ) => sql`
   ${sql.id(functions.openLeases.name)}(
-    ${organizationId}, ${plainArray(offers.map((o) => o.jobId))}, ${plainArray(offers.map((o) => o.zoneSet))},
-    ${plainArray(offers.map((o) => o.due))},
-    ${plainArray(offers.map((o) => o.numbers.length))},
-    ${plainArray(offers.flatMap((o) => o.numbers))},
-    ${plainArray(takers.flatMap((c, i) => Array.from({ length: c.most }, () => i + 1)))},
-    ${takers.map((c) => c.workerId)}, ${takers.map((c) => c.requestId)},
-    ${plainArray(takers.map((c) => c.ticket))}, ${plainArray(takers.map((c) => c.durationMs))}, ${mostBytes}
+    ${organizationId}, ${of.jobIds}, ${of.zoneSets}, ${of.due}, ${of.listed}, ${of.numbers}, ${of.callers},
+    ${of.workerIds}, ${of.requestIds}, ${of.tickets}, ${of.durationsMs}, ${mostBytes}
   )`;
 
 export function readOpened({ offers, takers }: Opening, rows: readonly OpenedRow[]): Opened {
@@ -115,6 +127,13 @@ export function readOpened({ offers, takers }: Opening, rows: readonly OpenedRow
   return { leases, left, repeated, suppressed };
 }
 
+const open = createStatement<OpeningValues & { organizationId: number }, OpenedRow>(
+  (of) => sql`
+    select turn, number, nonce, attempt, caller, leased_ms as "leasedMs",
+      call_before_ms as "callBeforeMs", contact
+    from ${openCall(of.organizationId, of)}`,
+);
+
 /**
  * Leases as many of the offered contacts to the takers as are open, as both limits leave room for, and as fit into
  * their answers: retries first, then the lists, in the order of the offers. One round trip and one commit.
@@ -126,12 +145,7 @@ export async function openLeases(
   takers: readonly LeaseTaker[],
 ): Promise<Opened> {
   const opening = { offers, takers };
-  const { rows } = await sql<OpenedRow>`
-    select turn, number, nonce, attempt, caller, leased_ms as "leasedMs",
-      call_before_ms as "callBeforeMs", contact
-    from ${openCall(organizationId, opening)}
-  `.execute(db);
-  return readOpened(opening, rows);
+  return readOpened(opening, await open(db, { organizationId, ...openingValues(opening) }));
 }
 
 /**

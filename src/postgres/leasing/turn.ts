@@ -1,8 +1,54 @@
 import { sql } from "kysely";
 import { largestAnswerBytes } from "../../domain/answer-size.ts";
 import type { Database } from "../connections/database.ts";
-import { type Ended, type EndedRow, type Ending, endCall, endLeases, readEnded } from "./lease-ends.ts";
-import { type Opened, type OpenedRow, type Opening, openCall, openLeases, readOpened } from "./leases.ts";
+import { type Places, createStatement } from "../connections/statement.ts";
+import {
+  type Ended,
+  type EndedRow,
+  type Ending,
+  type EndingValues,
+  endCall,
+  endLeases,
+  endingValues,
+  readEnded,
+} from "./lease-ends.ts";
+import {
+  type Opened,
+  type OpenedRow,
+  type Opening,
+  type OpeningValues,
+  openCall,
+  openLeases,
+  openingValues,
+  readOpened,
+} from "./leases.ts";
+
+type TurnRow = OpenedRow & { opening: number | null };
+
+function turnOf(
+  organizationId: unknown,
+  ending: Places<EndingValues>,
+  openings: readonly Places<OpeningValues>[],
+) {
+  // It is a function of what has ended, so that it is called after that.
+  const mostBytes = sql`case when ended.ended_ms is not null then ${largestAnswerBytes}::bigint end`;
+  const each = openings.map(
+    (opening, i) => sql`
+    select ${i}::int, o.turn, o.number, o.nonce, o.attempt, o.caller, o.leased_ms, o.call_before_ms, o.contact
+    from ended cross join lateral ${openCall(organizationId, opening, mostBytes)} as o`,
+  );
+  return sql<TurnRow>`
+    with ended as materialized (select * from ${endCall(organizationId, ending)})
+    select null::int as opening, null::int as turn, null::int as number, null::bigint as nonce, null::int as attempt,
+      null::int as caller, null::bigint as "leasedMs", null::bigint as "callBeforeMs", to_json(ended)::text as contact
+    from ended
+    union all ${sql.join(each, sql` union all `)}`;
+}
+
+const turnWithOneOpening = createStatement<
+  { organizationId: number } & EndingValues & OpeningValues,
+  TurnRow
+>((of) => turnOf(of.organizationId, of, [of]));
 
 /**
  * Ends what was reported, and then opens leases into what has become free: one statement, one round trip and one
@@ -22,22 +68,11 @@ export async function takeTurn(
     const opened = await openLeases(db, organizationId, first.offers, first.takers);
     return { ended: { endedAt: new Date(), contacts: [], finished: [], paused: [] }, opened: [opened] };
   }
-  // It is a function of what has ended, so that it is called after that.
-  const mostBytes = sql`case when ended.ended_ms is not null then ${largestAnswerBytes}::bigint end`;
-  const each = openings.map(
-    (opening, i) => sql`
-    select ${i}::int, o.turn, o.number, o.nonce, o.attempt, o.caller, o.leased_ms, o.call_before_ms, o.contact
-    from ended cross join lateral ${openCall(organizationId, opening, mostBytes)} as o`,
-  );
-  const { rows } = await sql<OpenedRow & { opening: number | null }>`
-    with ended as materialized (
-      select * from ${endCall(organizationId, endings, { onlyExpired: false })}
-    )
-    select null::int as opening, null::int as turn, null::int as number, null::bigint as nonce, null::int as attempt,
-      null::int as caller, null::bigint as "leasedMs", null::bigint as "callBeforeMs", to_json(ended)::text as contact
-    from ended
-    union all ${sql.join(each, sql` union all `)}
-  `.execute(db);
+  const ending = endingValues(endings, { onlyExpired: false });
+  const rows =
+    openings.length === 1
+      ? await turnWithOneOpening(db, { organizationId, ...ending, ...openingValues(first) })
+      : (await turnOf(organizationId, ending, openings.map(openingValues)).execute(db)).rows;
   const ended = rows.find(({ opening }) => opening === null);
   const answer: EndedRow | undefined = ended === undefined ? undefined : JSON.parse(ended.contact);
   const ofEach = Map.groupBy(rows, ({ opening }) => opening);

@@ -19,7 +19,7 @@ import { sendRaw } from "./raw-bytes.ts";
 import { startMeasuredReplica } from "./replica.ts";
 import { openHttp1, openHttp2 } from "./send.ts";
 import { personal } from "./words.ts";
-import { type World, createWorld, keyOf, workAJob } from "./world.ts";
+import { type World, createWorld, endWorld, keyOf, workAJob } from "./world.ts";
 
 /** So many are enough for nearly all RPCs to be called well in both forms. */
 const usualInputs = 5_000;
@@ -133,6 +133,7 @@ async function playInWorld(from: number, to: number): Promise<void> {
     for (const number of numbers) note(number, await play(number, world));
   };
   await Promise.all(Array.from({ length: atOnce }, playOn));
+  await endWorld(transport, world);
 }
 
 /** Plays these inputs, in one world after the other, some at the same time. */

@@ -110,6 +110,14 @@ export async function createWorld(db: Database, transport: Transport, name: stri
   };
 }
 
+/** Leaves the service nothing to go on with: to the endpoints of a world nothing is ever delivered. */
+export async function endWorld(transport: Transport, { apiKey }: World): Promise<void> {
+  const { webhooks, options } = clientsOf(transport, apiKey);
+  const { webhookEndpoints } = await webhooks.listWebhookEndpoints({}, options);
+  for (const { webhookEndpointId } of webhookEndpoints)
+    await webhooks.deleteWebhookEndpoint({ webhookEndpointId }, options);
+}
+
 /** What an ordinary client does: a job is created, started, worked and over; answers how many calls were completed. */
 export async function workAJob(transport: Transport, apiKey: string): Promise<number | undefined> {
   const { jobs, worker, options } = clientsOf(transport, apiKey);

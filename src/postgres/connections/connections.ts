@@ -1,4 +1,5 @@
 import { type Database, openPool, overPool, poolPatienceMs, queryTimeoutOf } from "./database.ts";
+import { createRecent } from "../../timing/recent.ts";
 import { createTurnsByKey } from "../../timing/turns.ts";
 import { type TakeSeat, createPoolSeats, createSharedSeats, takeEach } from "./seats.ts";
 
@@ -124,17 +125,20 @@ export function openConnections(options: {
 
   return {
     work: {
-      of: (organizationId) => work.over([checkCommits, () => shareOfWork(organizationId)], { onSlowCommit }),
+      of: keptFor((organizationId) =>
+        work.over([checkCommits, () => shareOfWork(organizationId)], { onSlowCommit }),
+      ),
       inLine: createTurnsByKey(),
     },
-    reads: { of: (organizationId) => reads.over(readingOf(organizationId)) },
+    reads: { of: keptFor((organizationId) => reads.over(readingOf(organizationId))) },
     searches: {
-      of: (organizationId) =>
+      of: keptFor((organizationId) =>
         reads.over([
           () => shareOfSearches(organizationId),
           () => searches.take(sharePatienceMs),
           ...readingOf(organizationId),
         ]),
+      ),
     },
     lookUps: reads.over([]),
     starts: background.over([checkCommits], unhurried),
@@ -144,6 +148,19 @@ export function openConnections(options: {
     async [Symbol.asyncDispose]() {
       await Promise.all([background, reads, work].map(({ pool }) => pool.end()));
     },
+  };
+}
+
+/** Less than 1 MB. */
+const mostKept = 100;
+
+/** What was made for the last organizations: it has no state, and takes longer to make than many a statement to send. */
+function keptFor(make: (organizationId: number) => Database): (organizationId: number) => Database {
+  const known = createRecent<number, Database>(mostKept);
+  return (organizationId) => {
+    const found = known.get(organizationId) ?? make(organizationId);
+    known.set(organizationId, found);
+    return found;
   };
 }
 

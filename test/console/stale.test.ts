@@ -30,8 +30,12 @@ test("of two tabs one acts, and the other follows by itself", async () => {
   await using other = await open(url, service);
   await start(one.page);
   await badge(other.page, "Running").waitFor();
+  const told = one.page.locator('[role="status"][data-tone="good"]');
+  await told.waitFor();
   await other.page.getByRole("button", { name: "Pause" }).click();
   await badge(one.page, "Paused").waitFor();
+  // That it was started says nothing of a job that has paused since.
+  await told.waitFor({ state: "detached" });
   await one.page.getByRole("button", { name: "Resume" }).click();
   await one.page.getByRole("dialog").getByText("3 people are left to be called").waitFor();
   await one.page.getByRole("button", { name: "Go on with the calls" }).click();

@@ -29,6 +29,11 @@ export function Commands({ job }: { job: BatchJob }) {
     if (outcome !== undefined && open === undefined) notice.current?.focus();
   }, [outcome, open]);
 
+  const isOutOfDate = outcome?.kind === "done" && !outcome.statuses.includes(job.status);
+  useEffect(() => {
+    if (isOutOfDate) forget();
+  }, [isOutOfDate]);
+
   function press(row: Open["row"]): void {
     if (isBusy) return;
     forget();

@@ -3,7 +3,7 @@ import { service } from "../../../data/service/client.ts";
 import { insist } from "../../../data/service/insist.ts";
 import { refusalOf } from "../../../data/service/refusal.ts";
 import { newRequestId } from "../../../data/service/request-id.ts";
-import type { BatchJob } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
+import type { BatchJob, BatchJobStatus } from "../../../../gen/callsheet/v1/batch_job_pb.ts";
 import { changesBetween } from "./changes.ts";
 
 /** What every command on a job is sent with. */
@@ -16,11 +16,12 @@ export type CommandRequest = {
 /** A command on a job, and what tells it from another one: the same words, the same command. */
 export type Command = {
   readonly words: string;
-  readonly send: (request: CommandRequest) => Promise<{ message?: string }>;
+  readonly send: (request: CommandRequest) => Promise<{ message?: string; status?: BatchJobStatus }>;
 };
 
 export type Outcome =
-  | { readonly kind: "done"; readonly message: string }
+  /** It holds until the job has another status than before the command and right after it. */
+  | { readonly kind: "done"; readonly message: string; readonly statuses: readonly BatchJobStatus[] }
   | { readonly kind: "changed"; readonly changes: readonly string[] }
   | { readonly kind: "gone" }
   | { readonly kind: "refused"; readonly message: string };
@@ -69,8 +70,8 @@ export function useCommand() {
 
 async function outcomeOf(command: Command, request: CommandRequest, seen: BatchJob): Promise<Outcome> {
   try {
-    const { message = "" } = await insist(() => command.send(request), { tries });
-    return { kind: "done", message };
+    const { message = "", status = seen.status } = await insist(() => command.send(request), { tries });
+    return { kind: "done", message, statuses: [seen.status, status] };
   } catch (error) {
     const { reason, message, isAway } = refusalOf(error);
     if (isAway) return { kind: "refused", message: noAnswer };

@@ -94,14 +94,15 @@ async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number,
   return { value, extra: { "CPU of the service, µs per contact": (cpu * 1e6) / (total - left) } };
 }
 
-/** How a run differs: what becomes of its service before, and how its jobs are set. */
-type Terms = {
+/** How a run differs: what becomes of its service before, what else is measured at its end, and how its jobs are set. */
+export type Terms = {
   readonly prepare?: (service: FreshService) => Promise<unknown>;
+  readonly measureAfter?: (service: FreshService) => Promise<Readonly<Record<string, number>>>;
   readonly settings?: JobSettings;
 };
 
 export async function dispatch(workers: number, total: number, terms: Terms = {}): Promise<Sample> {
-  const { prepare, settings = {} } = terms;
+  const { prepare, measureAfter, settings = {} } = terms;
   await using service = await startFreshService();
   await liftLimit(service);
   await prepare?.(service);
@@ -111,7 +112,7 @@ export async function dispatch(workers: number, total: number, terms: Terms = {}
   const sample = await work(service, workers, total);
   const { batchJob } = await service.client.getBatchJob({ batchJobId });
   if (batchJob?.counts?.completed !== total) throw new Error("not every contact was completed");
-  return sample;
+  return { ...sample, extra: { ...sample.extra, ...(await measureAfter?.(service)) } };
 }
 
 /**

@@ -17,6 +17,7 @@ import {
   withPostgres,
   withRedis,
 } from "./measure.ts";
+import type { Terms } from "./dispatch.ts";
 import { type Enqueue, addBulk, addJobs, insertJobs } from "./peer-enqueue.ts";
 import { type Entrant, type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
@@ -196,8 +197,12 @@ async function addOne({ client }: FreshService, batchJobId: string): Promise<num
   return (performance.now() - began) / 1000;
 }
 
-async function importAndStart(contacts: number): Promise<Sample> {
+export async function importAndStart(
+  contacts: number,
+  { prepare, measureAfter }: Pick<Terms, "prepare" | "measureAfter"> = {},
+): Promise<Sample> {
   await using service = await startFreshService();
+  await prepare?.(service);
   await importFile(service, warmUp(contacts)).then(({ batchJobId }) =>
     startAndWait(service, batchJobId, warmUp(contacts)),
   );
@@ -207,7 +212,7 @@ async function importAndStart(contacts: number): Promise<Sample> {
   const bytes = (await postgresBytes(service.databaseUrl)) - imported.bytesBefore;
   return {
     value: imported.value,
-    extra: imported.extra,
+    extra: { ...imported.extra, ...(await measureAfter?.(service)) },
     also: {
       "import-indexed": {
         value: Math.round(contacts / (imported.seconds + enteringSeconds)),

@@ -6,6 +6,7 @@ import { exporting } from "./export.ts";
 import { importing } from "./import.ts";
 import { finding } from "./lists.ts";
 import { opening } from "./openings.ts";
+import { owning } from "./owners.ts";
 import { paths } from "./paths.ts";
 import { rescheduling } from "./rescheduling.ts";
 import { suppressing } from "./suppression.ts";
@@ -20,6 +21,7 @@ export const makeWorkloads = (sizes: Sizes): Workload[] =>
     importing,
     exporting,
     dispatching,
+    owning,
     logging,
     suppressing,
     finding,

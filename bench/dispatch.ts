@@ -94,7 +94,7 @@ async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number,
   return { value, extra: { "CPU of the service, µs per contact": (cpu * 1e6) / (total - left) } };
 }
 
-/** How a run differs: what becomes of its service before, what else is measured at its end, and how its jobs are set. */
+/** How a run differs: what becomes of its service before, what else is measured at its end, how its jobs are set. */
 export type Terms = {
   readonly prepare?: (service: FreshService) => Promise<unknown>;
   readonly measureAfter?: (service: FreshService) => Promise<Readonly<Record<string, number>>>;

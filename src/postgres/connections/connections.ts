@@ -154,7 +154,7 @@ export function openConnections(options: {
 /** Less than 1 MB. */
 const mostKept = 100;
 
-/** What was made for the last organizations: it has no state, and takes longer to make than many a statement to send. */
+/** What was made for the last organizations: making it takes longer than sending many a statement. */
 function keptFor(make: (organizationId: number) => Database): (organizationId: number) => Database {
   const known = createRecent<number, Database>(mostKept);
   return (organizationId) => {

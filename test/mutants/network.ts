@@ -165,4 +165,20 @@ export const network: Mutant[] = [
     test: "test/postgres/lesser-role.test.ts",
     title: "a role that may not use what a replica uses is refused at the start",
   },
+  {
+    guard: "proxies are told to pass on each message of a stream",
+    file: "src/rpc/http/call.ts",
+    text: '    response.setHeader("x-accel-buffering", "no");\n',
+    instead: "",
+    test: "test/rpc/limits.test.ts",
+    title: "passes proxies message by message if it is a stream",
+  },
+  {
+    guard: "proxies are told to pass on each piece of a file",
+    file: "src/rpc/http/download.ts",
+    text: '  "x-accel-buffering": "no",\n',
+    instead: "",
+    test: "test/service/export.test.ts",
+    title: "is a file to keep, in no cache, that proxies pass on as it is",
+  },
 ];

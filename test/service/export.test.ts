@@ -153,6 +153,7 @@ describe("GET contacts.csv", () => {
       "content-type": "text/csv; charset=utf-8; header=present",
       "content-disposition": `attachment; filename="contacts-${id}.csv"`,
       "cache-control": "no-store, no-transform",
+      "x-accel-buffering": "no",
       "callsheet-call-id": expect.stringMatching(/^[0-9a-f-]{36}$/),
     });
     await response.body?.cancel();

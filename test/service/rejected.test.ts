@@ -58,6 +58,7 @@ describe("GET rejected.csv", () => {
       "content-type": "text/csv; charset=utf-8; header=present",
       "content-disposition": `attachment; filename="rejected-${importId}.csv"`,
       "cache-control": "no-store, no-transform",
+      "x-accel-buffering": "no",
     });
     expect(rowsOf(Buffer.from(await response.arrayBuffer()))).toMatchObject(expected);
   });

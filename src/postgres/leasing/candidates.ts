@@ -74,7 +74,7 @@ export type Choice = {
  * they are leased, if that is later than now.
  */
 type Expected = {
-  readonly asOf?: Date | null | undefined;
+  readonly asOf?: Date | undefined;
   readonly ending?: ReadonlyMap<string, number>;
   readonly lookAhead?: ReadonlyMap<string, number>;
 };
@@ -146,7 +146,7 @@ export async function findCandidates(
   db: Database,
   organizationId: number,
   choice: Choice,
-  { ending = none, lookAhead = none, asOf = null }: Expected = {},
+  { ending = none, lookAhead = none, asOf }: Expected = {},
 ): Promise<{ organizationFree: number; candidates: Candidate[] }> {
   const rows = await candidates(db, {
     ...choice,
@@ -156,7 +156,7 @@ export async function findCandidates(
     endingInAll: [...ending.values()].reduce((sum, count) => sum + count, 0),
     aheadIds: [...lookAhead.keys()],
     aheadCounts: [...lookAhead.values()],
-    asOf,
+    asOf: asOf ?? null,
   });
   return {
     organizationFree: rows[0]?.organizationFree ?? 0,

@@ -9,7 +9,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { mostLoad } from "./quiet.ts";
+import { mostLoad, mostStolen } from "./quiet.ts";
 import { toMarkdown, toSvg } from "./report.ts";
 import { runInTurns } from "./runs.ts";
 import { type Result, type Sizes, type Workload, toResults } from "./workload.ts";
@@ -103,6 +103,8 @@ for (const workload of all) {
 }
 say(`It took: ${took.join(", ")}.`);
 if (disturbances > 0)
-  say(`${disturbances} runs began while more than ${mostLoad} cores were busy with something else.`);
+  say(
+    `Of ${disturbances} runs something else had a part of the machine: more than ${mostLoad} cores before, or ${mostStolen} meanwhile.`,
+  );
 if (failures > 0) say(`${failures} runs failed; the tables say which.`);
 process.exitCode = failures > 0 ? 1 : 0;

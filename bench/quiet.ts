@@ -6,14 +6,20 @@ export const mostLoad = 0.5;
 
 const sampleMs = 500;
 
-/** Seconds that all cores together have been busy since the start of the machine, and waiting for its disk. */
-async function busySeconds(): Promise<number> {
+/** Of a core, so much may be lent to other machines of the same host while a run goes on. */
+export const mostStolen = 0.05;
+
+/**
+ * Seconds that all cores together have been busy since the start of the machine, and waiting for its disk; and those
+ * of them in which they had work, and the host gave them to other machines.
+ */
+async function coreSeconds(): Promise<{ busy: number; stolen: number }> {
   const [line = ""] = (await readFile("/proc/stat", "utf8")).split("\n", 1);
   const [user = 0, nice = 0, system = 0, , wait = 0, irq = 0, softirq = 0, steal = 0] = line
     .split(/\s+/)
     .slice(1)
     .map(Number);
-  return (user + nice + system + wait + irq + softirq + steal) / 100;
+  return { busy: (user + nice + system + wait + irq + softirq + steal) / 100, stolen: steal / 100 };
 }
 
 /**
@@ -22,12 +28,24 @@ async function busySeconds(): Promise<number> {
  */
 async function load(): Promise<number> {
   try {
-    const [before, began] = [await busySeconds(), performance.now()];
+    const [before, began] = [await coreSeconds(), performance.now()];
     await delay(sampleMs);
-    return ((await busySeconds()) - before) / ((performance.now() - began) / 1000);
+    return ((await coreSeconds()).busy - before.busy) / ((performance.now() - began) / 1000);
   } catch {
     return 0;
   }
+}
+
+const stolenSeconds = (): Promise<number> =>
+  coreSeconds().then(
+    ({ stolen }) => stolen,
+    () => 0,
+  );
+
+/** Begins to watch; tells then how much of a core has been lent to other machines since, 0 where nobody knows. */
+export async function watchStolen(): Promise<() => Promise<number>> {
+  const [before, began] = [await stolenSeconds(), performance.now()];
+  return async () => ((await stolenSeconds()) - before) / ((performance.now() - began) / 1000);
 }
 
 /**

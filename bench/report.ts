@@ -21,7 +21,9 @@ const troubles = ({ values, failed, disturbed }: Row): string[] => {
   const runs = values.length + failed;
   return [
     ...(failed === 0 ? [] : [`**failed in ${failed} of ${runs} runs**`]),
-    ...(disturbed === 0 ? [] : [`the machine was busy before ${disturbed} of ${runs} runs`]),
+    ...(disturbed === 0
+      ? []
+      : [`the machine was busy before, or lent in part to others during, ${disturbed} of ${runs} runs`]),
   ];
 };
 

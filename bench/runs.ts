@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { mostLoad, untilQuiet } from "./quiet.ts";
+import { mostLoad, mostStolen, untilQuiet, watchStolen } from "./quiet.ts";
 import type { Entrant, Outcome, Sample, Sizes, Workload } from "./workload.ts";
 
 /** A run waits so long for a quiet machine, and then goes on; all runs together wait no longer than the second. */
@@ -63,10 +63,17 @@ export async function runInTurns(
     const asked = performance.now();
     const load = await untilQuiet(Math.min(quietPatienceMs, patienceLeftMs));
     patienceLeftMs = Math.max(0, patienceLeftMs - (performance.now() - asked));
-    const isDisturbed = load > mostLoad;
-    if (isDisturbed)
-      say(`${turn} ${name}: goes on while ${load.toFixed(1)} cores are busy with something else`);
+    const isBusy = load > mostLoad;
+    if (isBusy) say(`${turn} ${name}: goes on while ${load.toFixed(1)} cores are busy with something else`);
     const began = performance.now();
+    const stolen = await watchStolen();
+    /** Whether anything else than the run kept the machine busy. */
+    async function isDisturbed(): Promise<boolean> {
+      const share = await stolen();
+      if (share > mostStolen)
+        say(`${turn} ${name}: meanwhile ${share.toFixed(2)} of a core were lent to other machines`);
+      return isBusy || share > mostStolen;
+    }
     try {
       const sample = await runApart(workload, name, sizes);
       const seconds = Math.round((performance.now() - began) / 1000);
@@ -74,10 +81,10 @@ export async function runInTurns(
         ([figure, { value }]) => `, ${figure} ${round(value)}`,
       );
       say(`${turn} ${name}: ${round(sample.value)} ${unit}${others.join("")} (the run took ${seconds} s)`);
-      return { sample, isDisturbed };
+      return { sample, isDisturbed: await isDisturbed() };
     } catch (error) {
       say(`${turn} ${name} failed: ${String(error)}`);
-      return { sample: undefined, isDisturbed };
+      return { sample: undefined, isDisturbed: await isDisturbed() };
     }
   }
 

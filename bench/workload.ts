@@ -50,7 +50,7 @@ export type Row = {
   readonly values: readonly number[];
   /** How many runs gave none. */
   readonly failed: number;
-  /** How many runs began while the machine was busy with something else, and went on. */
+  /** Before or in how many runs something else had a part of the machine. */
   readonly disturbed: number;
   /** The median of each. */
   readonly extra: Readonly<Record<string, number>>;

@@ -1,6 +1,5 @@
 import type { Logger } from "pino";
 import { beforeAllJobs } from "../domain/jobs/job-id.ts";
-import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections/connections.ts";
 import { isPostgresUnavailable } from "../postgres/connections/database.ts";
 import { type Ended, type Ending, endLeases } from "../postgres/leasing/lease-ends.ts";
@@ -9,7 +8,7 @@ import type { Held } from "../postgres/jobs/locks.ts";
 import { takeTurn } from "../postgres/leasing/turn.ts";
 import { afterPatience } from "../timing/patience.ts";
 import { createRecent } from "../timing/recent.ts";
-import { type Opening as NextOpening, createAhead } from "./ahead.ts";
+import { type Ahead, type Opening as NextOpening, leastAheadMs } from "./ahead.ts";
 import { type BegunJobs, offerBegun, wantedOf } from "./begun.ts";
 import type { Lease, LeaseRound, Prepared } from "./lease-round.ts";
 import type { Recorder, ReportOf, Reported } from "./recorder.ts";
@@ -103,14 +102,13 @@ export function createDeskTurns(deps: {
   logger: Logger;
   /** How long reports wait for what may be leased in their turn. */
   reservingMs?: number;
-  clock: Clock;
+  ahead: Ahead;
   /** Takes over the live leases of a call's request id; undefined if a later call has them. */
   takeOver: (ask: Ask) => Promise<readonly Lease[] | undefined>;
   /** Once it is aborted nobody waits for another turn. */
   stopping: AbortSignal;
 }): (desk: Desk) => Promise<boolean> {
-  const { shares, round, recorder, logger, takeOver, stopping, reservingMs = usualReservingMs } = deps;
-  const ahead = createAhead(deps.clock);
+  const { shares, round, recorder, logger, ahead, takeOver, stopping, reservingMs = usualReservingMs } = deps;
   /** The job of each organization that had the last turn, of those that were served last. */
   const lastJobs = createRecent<number, string>(mostLastJobs);
 
@@ -152,7 +150,10 @@ export function createDeskTurns(deps: {
     const afterJobId = lastJobs.get(desk.organizationId) ?? beforeAllJobs;
     const begun = desk.begun.take();
     desk.openings = ahead.leftOf(desk.openings);
-    const asOf = ahead.lookFor(desk.openings[0]);
+    const asOf = ahead.lookFor(
+      desk.openings[0],
+      calls.length > 0 ? leastAheadMs : ahead.msOf(desk.organizationId),
+    );
     const groups = await Promise.all(
       chosen.map(async (waiters): Promise<Group[]> => {
         const demands = waiters.map(({ ask }) => ask);
@@ -275,11 +276,16 @@ export function createDeskTurns(deps: {
 
   return async function takeOneTurn(desk) {
     const { organizationId } = desk;
+    const beganMs = performance.now();
+    let waitedMs = 0;
     const wantsLeases =
       desk.waiters.size > 0 || desk.reportCalls.some(({ next }) => next !== undefined && !next.isOver);
     const groups = wantsLeases || desk.preparing !== undefined ? await preparedInTime(desk) : ([] as const);
-    if (groups?.some(({ prepared }) => prepared.offers.length > 0) === true)
+    if (groups?.some(({ prepared }) => prepared.offers.length > 0) === true) {
+      const preparedMs = performance.now();
       await ahead.waitOut(desk.openings[0]);
+      waitedMs = performance.now() - preparedMs;
+    }
     const calls = takeReportCalls(desk, groups);
     const taking = (groups ?? []).map((group) => {
       const waiters = group.waiters.filter(({ isOver }) => !isOver);
@@ -297,6 +303,7 @@ export function createDeskTurns(deps: {
     } catch (error) {
       opened = error instanceof Error ? error : new Error("nothing could be leased");
     }
+    if (openings.length > 0) ahead.noteTurn(organizationId, performance.now() - beganMs - waitedMs);
     if (opened instanceof Error) {
       for (const { group } of taking) for (const waiter of group.waiters) waiter.fail(opened);
       for (const { next } of calls) next?.leave();

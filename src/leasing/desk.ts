@@ -5,7 +5,7 @@ import { jittered } from "../timing/loop.ts";
 import type { Clock } from "../vitals/clock.ts";
 import type { Shares } from "../postgres/connections/connections.ts";
 import { nextReadyAt } from "../postgres/leasing/candidates.ts";
-import { aheadMs } from "./ahead.ts";
+import { createAhead } from "./ahead.ts";
 import { type BegunJob, createBegunJobs } from "./begun.ts";
 import { type Desk, createDeskTurns } from "./desk-turn.ts";
 import type { Lease, LeaseRound } from "./lease-round.ts";
@@ -52,7 +52,8 @@ export function createDesks(deps: {
   const desks = new Map<number, OpenDesk>();
   const serving = new Set<Promise<void>>();
   const stop = new AbortController();
-  const takeOneTurn = createDeskTurns({ ...deps, stopping: stop.signal });
+  const ahead = createAhead(clock);
+  const takeOneTurn = createDeskTurns({ ...deps, ahead, stopping: stop.signal });
 
   /** What may have become ready since the last turn looked was not seen by it. */
   async function idleMs(desk: OpenDesk, lookedAtMs: number): Promise<number> {
@@ -65,7 +66,7 @@ export function createDesks(deps: {
       (atMs) => desk.openings.find((known) => known.atMs === atMs) ?? { atMs, isLookedFor: false },
     );
     const [next] = desk.openings;
-    const lookMs = next?.isLookedFor === false ? next.atMs - aheadMs : Infinity;
+    const lookMs = next?.isLookedFor === false ? next.atMs - ahead.msOf(organizationId) : Infinity;
     const toReady = Math.min(readyAt?.getTime() ?? Infinity, lookMs) - clock.now();
     const toDeadline = Math.min(...[...waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
     return Math.max(1, Math.min(jittered(floorMs), toReady, toDeadline));

@@ -74,10 +74,26 @@ export const begunJobs: Mutant[] = [
   {
     guard: "the time that contacts were looked for is waited for",
     file: ahead,
-    text: "const until = performance.now() + Math.min(opening.atMs - clock.now(), aheadMs);",
+    text: "const until = performance.now() + Math.min(opening.atMs - clock.now(), mostAheadMs);",
     instead: "const until = performance.now();",
     test: aheadTest,
     title: "is waited for",
+  },
+  {
+    guard: "where turns take long, contacts are looked for as much sooner",
+    file: "src/leasing/desk-turn.ts",
+    text: "if (openings.length > 0) ahead.noteTurn(organizationId, performance.now() - beganMs - waitedMs);",
+    instead: "",
+    test: aheadTest,
+    title: "are looked for sooner where turns take long, but not by one that records reports",
+  },
+  {
+    guard: "a turn that records reports does not wait longer for it",
+    file: "src/leasing/desk-turn.ts",
+    text: "calls.length > 0 ? leastAheadMs : ahead.msOf(desk.organizationId)",
+    instead: "ahead.msOf(desk.organizationId)",
+    test: aheadTest,
+    title: "are looked for sooner where turns take long, but not by one that records reports",
   },
   {
     guard: "what a pace allows, which every lease changes, is not looked for before",

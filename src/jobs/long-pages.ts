@@ -6,8 +6,8 @@ const shortPage = 100;
 /** As long as for a connection. */
 const patienceMs = 5_000;
 
-/** After a long page its organization's next one waits for half as long as it took, and no longer than this. */
-const longestRestMs = 20;
+/** After a long page its organization's next one waits for as long as it took, and no longer than this. */
+const longestRestMs = 250;
 
 /**
  * Reads the long pages of each organization one after the other: a thousand entries take the event loop for
@@ -25,7 +25,7 @@ export function createLongPages() {
     const leave = await take(organizationId, patienceMs);
     const beganMs = performance.now();
     // What is made of the page at once is part of its turn.
-    const rest = () => setTimeout(leave, Math.min((performance.now() - beganMs) / 2, longestRestMs));
+    const rest = () => setTimeout(leave, Math.min(performance.now() - beganMs, longestRestMs));
     try {
       return await work();
     } finally {

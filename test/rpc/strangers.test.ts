@@ -321,7 +321,11 @@ describe("under a key whose calls are refused again and again", () => {
   function come(
     authorization: string,
     count: number,
-    { isInVain, turnAway = () => {} }: { isInVain?: boolean; turnAway?: () => void } = {},
+    {
+      isInVain,
+      turnAway = () => {},
+      begins = () => {},
+    }: { isInVain?: boolean; turnAway?: () => void; begins?: () => void } = {},
   ): number {
     let begun = 0;
     const arrival = { authorization, wanted: "work", connection: {}, address: "127.0.0.1" } as const;
@@ -331,6 +335,7 @@ describe("under a key whose calls are refused again and again", () => {
         isProxied: false,
         begin(settled) {
           begun += 1;
+          begins();
           if (isInVain !== undefined) settled.ended?.(isInVain);
           nextTurn(settled);
         },
@@ -351,6 +356,16 @@ describe("under a key whose calls are refused again and again", () => {
     expect(come(known, 9)).toBe(9);
     // Once it has kept still for a while it has turns like others.
     await eventually(() => expect(come(eager, 17)).toBe(17));
+  });
+
+  test("so do those that came with them, before they were refused", async () => {
+    let begun = 0;
+    const burst = `Bearer ${generateApiKey()}`;
+    come(burst, 500, { isInVain: true, begins: () => (begun += 1) });
+    for (let turn = 0; turn < 10; turn += 1) await setImmediate();
+    // Of others' calls 32 would have been begun in each of these turns.
+    expect(begun).toBeLessThan(250);
+    await eventually(() => expect(begun).toBe(500));
   });
 
   test("a call too many for its connection is refused late, so that its repeat is no flood", async () => {

@@ -111,9 +111,17 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
     const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
     const ended = (isInVain: boolean) => eager.note(authorization, isInVain);
     const beginIt = (settled: () => void) => begin(Object.assign(settled, { ended }));
-    if (!eager.has(authorization)) {
-      if (!familiar.enter(member, beginIt)) turnAway("call");
-    } else if (!slow.enter(member, beginIt)) turnAwayLate(turnAway);
+    const enterSlow = () => {
+      if (!slow.enter(member, beginIt)) turnAwayLate(turnAway);
+    };
+    if (eager.has(authorization)) return enterSlow();
+    const enters = familiar.enter(member, (settled) => {
+      if (!eager.has(authorization)) return beginIt(settled);
+      // Those before it were in vain.
+      settled();
+      enterSlow();
+    });
+    if (!enters) turnAway("call");
   }
 
   /** What comes of the look at a key; what it throws is why the call is refused. */

@@ -91,9 +91,15 @@ test(
     await using cluster = await startCluster();
     await using parts = await startPartsOn(cluster);
     const job = await fanOutWith(parts, async (key) => {
-      const { admin } = serverAt(cluster.replicas, await cluster.placeOf(key));
-      await admin.cluster("FAILOVER");
-      await eventually(async () => expect(await admin.role()).toContain("master"));
+      const place = await cluster.placeOf(key);
+      const [{ admin: before }, { admin: after }] = [
+        serverAt(cluster.masters, place),
+        serverAt(cluster.replicas, place),
+      ];
+      await after.cluster("FAILOVER");
+      await eventually(async () => expect(await after.role()).toContain("master"));
+      // Until it has heard of that it has clients wait, for up to 5 s.
+      await eventually(async () => expect(await before.role()).toContain("slave"));
     });
     expect(await failures(parts)).toBe(0);
     expect((await lookAt(parts, job.id)).list).toEqual(numbersTo(contacts));

@@ -11,10 +11,11 @@ export const mostStolen = 0.05;
 
 /**
  * Seconds that all cores together have been busy since the start of the machine, and waiting for its disk; and those
- * of them in which they had work, and the host gave them to other machines.
+ * of them in which they had work, and the host gave them to other machines. 0 where that cannot be known.
  */
 async function coreSeconds(): Promise<{ busy: number; stolen: number }> {
-  const [line = ""] = (await readFile("/proc/stat", "utf8")).split("\n", 1);
+  const stat = await readFile("/proc/stat", "utf8").catch(() => "");
+  const [line = ""] = stat.split("\n", 1);
   const [user = 0, nice = 0, system = 0, , wait = 0, irq = 0, softirq = 0, steal = 0] = line
     .split(/\s+/)
     .slice(1)
@@ -22,30 +23,20 @@ async function coreSeconds(): Promise<{ busy: number; stolen: number }> {
   return { busy: (user + nice + system + wait + irq + softirq + steal) / 100, stolen: steal / 100 };
 }
 
-/**
- * How many cores are busy, as it is now: the load average of the system would still tell of the run before this one.
- * Where that cannot be known it is 0.
- */
-async function load(): Promise<number> {
-  try {
-    const [before, began] = [await coreSeconds(), performance.now()];
-    await delay(sampleMs);
-    return ((await coreSeconds()).busy - before.busy) / ((performance.now() - began) / 1000);
-  } catch {
-    return 0;
-  }
+/** Begins to watch; tells then how many cores have been busy since, and how many of them lent to other machines. */
+export async function watchCores(): Promise<() => Promise<{ busy: number; stolen: number }>> {
+  const [before, began] = [await coreSeconds(), performance.now()];
+  return async () => {
+    const [now, seconds] = [await coreSeconds(), (performance.now() - began) / 1000];
+    return { busy: (now.busy - before.busy) / seconds, stolen: (now.stolen - before.stolen) / seconds };
+  };
 }
 
-const stolenSeconds = (): Promise<number> =>
-  coreSeconds().then(
-    ({ stolen }) => stolen,
-    () => 0,
-  );
-
-/** Begins to watch; tells then how much of a core has been lent to other machines since, 0 where nobody knows. */
-export async function watchStolen(): Promise<() => Promise<number>> {
-  const [before, began] = [await stolenSeconds(), performance.now()];
-  return async () => ((await stolenSeconds()) - before) / ((performance.now() - began) / 1000);
+/** How many cores are busy, as it is now: the system's load average would still tell of the run before this one. */
+async function load(): Promise<number> {
+  const watched = await watchCores();
+  await delay(sampleMs);
+  return (await watched()).busy;
 }
 
 /**

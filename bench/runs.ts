@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { mostLoad, mostStolen, untilQuiet, watchStolen } from "./quiet.ts";
+import { mostLoad, mostStolen, untilQuiet, watchCores } from "./quiet.ts";
 import type { Entrant, Outcome, Sample, Sizes, Workload } from "./workload.ts";
 
 /** A run waits so long for a quiet machine, and then goes on; all runs together wait no longer than the second. */
@@ -66,13 +66,13 @@ export async function runInTurns(
     const isBusy = load > mostLoad;
     if (isBusy) say(`${turn} ${name}: goes on while ${load.toFixed(1)} cores are busy with something else`);
     const began = performance.now();
-    const stolen = await watchStolen();
+    const watched = await watchCores();
     /** Whether anything else than the run kept the machine busy. */
     async function isDisturbed(): Promise<boolean> {
-      const share = await stolen();
-      if (share > mostStolen)
-        say(`${turn} ${name}: meanwhile ${share.toFixed(2)} of a core were lent to other machines`);
-      return isBusy || share > mostStolen;
+      const { stolen } = await watched();
+      if (stolen > mostStolen)
+        say(`${turn} ${name}: meanwhile ${stolen.toFixed(2)} of a core were lent to other machines`);
+      return isBusy || stolen > mostStolen;
     }
     try {
       const sample = await runApart(workload, name, sizes);

@@ -62,13 +62,15 @@ export function createAhead(clock: Clock) {
       return new Date(opening.atMs + 1);
     },
 
-    /** Waits for the time that contacts were looked for, no longer than that was before. */
-    async waitOut(opening: Opening | undefined): Promise<void> {
-      if (opening?.isLookedFor !== true) return;
-      const until = performance.now() + Math.min(opening.atMs - clock.now(), mostAheadMs);
+    /** Waits for the time that contacts were looked for, no longer than that was before; answers for how many ms. */
+    async waitOut(opening: Opening | undefined): Promise<number> {
+      if (opening?.isLookedFor !== true) return 0;
+      const beganMs = performance.now();
+      const until = beganMs + Math.min(opening.atMs - clock.now(), mostAheadMs);
       const pauseMs = leftUntil(until) - timerSlackMs;
       if (pauseMs > 0) await delay(pauseMs);
       while (leftUntil(until) > 0) await nextTurn();
+      return performance.now() - beganMs;
     },
   };
 }

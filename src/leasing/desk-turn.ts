@@ -277,15 +277,11 @@ export function createDeskTurns(deps: {
   return async function takeOneTurn(desk) {
     const { organizationId } = desk;
     const beganMs = performance.now();
-    let waitedMs = 0;
     const wantsLeases =
       desk.waiters.size > 0 || desk.reportCalls.some(({ next }) => next !== undefined && !next.isOver);
     const groups = wantsLeases || desk.preparing !== undefined ? await preparedInTime(desk) : ([] as const);
-    if (groups?.some(({ prepared }) => prepared.offers.length > 0) === true) {
-      const preparedMs = performance.now();
-      await ahead.waitOut(desk.openings[0]);
-      waitedMs = performance.now() - preparedMs;
-    }
+    const mayOpen = groups?.some(({ prepared }) => prepared.offers.length > 0) === true;
+    const waitedMs = mayOpen ? await ahead.waitOut(desk.openings[0]) : 0;
     const calls = takeReportCalls(desk, groups);
     const taking = (groups ?? []).map((group) => {
       const waiters = group.waiters.filter(({ isOver }) => !isOver);

@@ -74,8 +74,8 @@ export const begunJobs: Mutant[] = [
   {
     guard: "the time that contacts were looked for is waited for",
     file: ahead,
-    text: "const until = performance.now() + Math.min(opening.atMs - clock.now(), mostAheadMs);",
-    instead: "const until = performance.now();",
+    text: "const until = beganMs + Math.min(opening.atMs - clock.now(), mostAheadMs);",
+    instead: "const until = beganMs;",
     test: aheadTest,
     title: "is waited for",
   },

@@ -55,10 +55,17 @@ test("a phone is put on the list of those never called, found there, and taken o
   const suppression = createClient(SuppressionService, transport());
   await using opened = await open(service.httpUrl, service);
   const { page, complaints } = opened;
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  await page.route("**/phones-*.js", async (route) => {
+    await released;
+    await route.continue();
+  });
   await page.getByRole("link", { name: "Never call" }).click();
   await page.getByText("Nobody is on the list.").waitFor();
   await page.getByLabel("Phone numbers").fill("+1 415-555-0100\n0151\n(415) 555-0101");
   await page.getByRole("button", { name: "Add to the list" }).click();
+  await page.getByText("The countries are still being loaded.").waitFor();
+  release();
   // Of a guessed country it would be somebody else who is not called.
   await page.getByText("Choose the country of the numbers without a plus sign.").waitFor();
   await page.getByLabel("Numbers without a plus sign are of").selectOption("United States");

@@ -139,15 +139,15 @@ export const floods: Mutant[] = [
   {
     guard: "whoever is refused again and again waits for others",
     file: "src/rpc/gate/strangers.ts",
-    text: "if (eager.has(authorization)) return enterSlow();",
-    instead: "",
+    text: "(isEager ? slow : familiar).enter(",
+    instead: "familiar.enter(",
     test: "test/rpc/strangers.test.ts",
     title: "they take turns in what is left, and others begin at once",
   },
   {
     guard: "and so do the calls that had come before it was",
     file: "src/rpc/gate/strangers.ts",
-    text: "if (!eager.has(authorization)) return beginIt(settled);",
+    text: "if (isEager || !eager.has(authorization)) return beginIt(settled);",
     instead: 'if (authorization !== "") return beginIt(settled);',
     test: "test/rpc/strangers.test.ts",
     title: "so do those that came with them, before they were refused",

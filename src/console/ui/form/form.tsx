@@ -25,7 +25,8 @@ export function Form(props: {
   call?: Calling | undefined;
   children?: ComponentChildren;
 }) {
-  const [said, setSaid] = useState<Said>();
+  /** Of what keeps it from being sent is said what it is now, for it may change by itself. */
+  const [said, setSaid] = useState<Said | { readonly tone: "bad" }>();
   const [isBusy, setBusy] = useState(false);
   const notice = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -35,7 +36,7 @@ export function Form(props: {
   async function submit(event: Event): Promise<void> {
     event.preventDefault();
     if (isBusy || props.isOff === true) return;
-    if (props.problem) return setSaid({ tone: "bad", told: props.problem });
+    if (props.problem) return setSaid({ tone: "bad" });
     setBusy(true);
     setSaid(undefined);
     try {
@@ -51,6 +52,8 @@ export function Form(props: {
 
   /** What was wrong with what stood there is not said of what stands there now. */
   const mend = () => setSaid((before) => (before?.tone === "bad" ? undefined : before));
+
+  const told = said !== undefined && "told" in said ? said.told : props.problem;
 
   return (
     <form class="stack" noValidate onSubmit={submit} onInput={mend} aria-label={props.label}>
@@ -68,9 +71,9 @@ export function Form(props: {
           </button>
         )}
       </div>
-      {said !== undefined && (
+      {said !== undefined && told !== undefined && told !== "" && (
         <div ref={notice} tabIndex={-1}>
-          <Notice tone={said.tone}>{said.told}</Notice>
+          <Notice tone={said.tone}>{told}</Notice>
         </div>
       )}
     </form>

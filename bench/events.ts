@@ -22,7 +22,7 @@ function without(definition: string, places: readonly (readonly [string, string]
 const withoutLog = ({ databaseUrl }: FreshService): Promise<unknown> =>
   withPostgres(databaseUrl, async (client) => {
     const { endLeases, takeSequences, writeEvents } = functions;
-    await client.query("drop index attempts_in_log, attempts_of_job_in_log");
+    await client.query("drop index attempts_in_log, attempts_by_stretch");
     await client.query(
       again(
         without(endLeases.definition, [

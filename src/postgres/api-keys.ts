@@ -251,7 +251,7 @@ export async function noteKeyUses(db: Database, uses: readonly KeyUse[]): Promis
       for no key update of k skip locked
     )
     update api_keys k set last_used_at = greatest(k.last_used_at, used.used_at)
-    from used where k.organization_id = used.organization_id and k.id = used.id
+    from used where k.organization_id = any (array[used.organization_id]) and k.id = used.id
     returning k.id
   `.execute(db);
   return new Set(rows.map(({ id }) => id));

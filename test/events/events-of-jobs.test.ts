@@ -11,7 +11,7 @@ import { inNewOrganizations } from "../support/replicas.ts";
 let parts: Parts;
 inNewOrganizations((own) => (parts = own));
 
-/** Events of commands and of attempts in turn, of these jobs in no order, as the log from 1,001 on. */
+/** Events of commands and of attempts in turn, of these jobs in no order, as the log from 1,001 on, stored in none. */
 async function writeLog(jobIds: readonly string[], count: number): Promise<void> {
   const { organizationId } = parts.caller;
   const jobId = sql`(${jobIds}::uuid[])[1 + (n::bigint * n + n / 3) % ${jobIds.length}::int]`;
@@ -19,12 +19,12 @@ async function writeLog(jobIds: readonly string[], count: number): Promise<void>
     insert into events (organization_id, sequence, occurred_at, actor, type, request_id, batch_job_id)
     select ${organizationId}, 1000 + n, now(), 'service', case when n % 4 = 0 then 'batch_job.updated' else 'batch_job.paused' end,
       '', ${jobId}
-    from generate_series(1, ${count}::int) n where n % 2 = 0`.execute(parts.db);
+    from generate_series(1, ${count}::int) n where n % 2 = 0 order by n % 7, n`.execute(parts.db);
   await sql`
     insert into attempts (
       organization_id, job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, sequence)
     select ${organizationId}, ${jobId}, n, 1, 0, '', now(), now(), now(), 'busy', 1000 + n
-    from generate_series(1, ${count}::int) n where n % 2 = 1`.execute(parts.db);
+    from generate_series(1, ${count}::int) n where n % 2 = 1 order by n % 7, n`.execute(parts.db);
   await sql`
     insert into event_heads (organization_id, sequence) values (${organizationId}, ${1_000 + count})
     on conflict (organization_id) do update set sequence = excluded.sequence`.execute(parts.db);

@@ -119,7 +119,7 @@ const starts: Mutant[] = [
   {
     guard: "a report ends leases of its organization only, whatever else has their ids",
     file: endLeases,
-    text: "where l.organization_id = g.organization_id and l.job_id",
+    text: "where l.organization_id = any (array[g.organization_id]) and l.job_id",
     instead: "where l.job_id",
     test: "test/postgres/twins.test.ts",
     title: "one leases, repeats, extends, reports, releases and lets run out",
@@ -313,7 +313,7 @@ const inHandTogether: Mutant[] = [
   {
     guard: "what commands write finds its rows by their keys, whatever Postgres knew when it planned",
     file: "src/postgres/functions/note_entries_removed.sql",
-    text: "where r.organization_id = t.organization_id and",
+    text: "where r.organization_id = any (array[t.organization_id]) and",
     instead: "where r.organization_id = organization and",
     test: "test/postgres/command-plans.test.ts",
     title: "commands touch no more rows than they must, however the tables grow under planned statements",

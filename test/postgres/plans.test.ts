@@ -241,17 +241,17 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 1 + 2 * 22,
     work: (db) => wholeChunk(db, parts.caller.organizationId, jobs.inSets.id, 8_000, 1_000),
   },
-  // The head of the log, and of the job as many of either kind as there are.
+  // The head of the log, and of the job as many of either kind as there are, to the end of a stretch of the log.
   "reading the few events of a job": {
     rows: 1 + 2 * 5,
     work: (db) => readEvents(db, parts.caller.organizationId, 0, ofJob(jobs.running), eventBounds),
   },
   "reading a page of the events of a job": {
-    rows: 1 + 2 * 50,
+    rows: 1 + 2 * 50 + 128,
     work: (db) => readEvents(db, parts.caller.organizationId, 0, ofJob(jobs.told), eventBounds),
   },
   "reading the last events of a job": {
-    rows: 1 + 2 * 3,
+    rows: 1 + 2 * 3 + 128,
     work: (db) =>
       readEvents(db, parts.caller.organizationId, 2 * eventsThere - 2, ofJob(jobs.told), eventBounds),
   },
@@ -511,39 +511,48 @@ beforeAll(async () => {
   );
 });
 
-describe.each(["that grew from empty without being analyzed", "that were analyzed"])(
-  "in tables %s",
-  (state) => {
-    beforeAll(async () => {
-      if (state === "that were analyzed") await sql`analyze`.execute(parts.db);
-    });
+/** Of these nothing is left now and then, as when all calls are over at night. */
+const emptied = ["leases", "retries", "webhook_deliveries", "deleted_jobs"];
 
-    test.each(Object.keys(statements))("%s goes through an index and touches few rows", async (name) => {
-      const statement = statements[name];
-      const scans = await explained.scansOf(async () => await statement?.work(explained.db));
-      expect(scans.length).toBeGreaterThan(0);
-      expect(scans.filter(({ how, table }) => how === "Seq Scan" && table !== "deleted_jobs")).toEqual([]);
-      const rows = scans.reduce((sum, scan) => sum + scan.rows, 0);
-      expect(rows).toBeLessThanOrEqual(statement?.rows ?? 0);
-    });
+/** What a planner knows of the tables. */
+const states: Record<string, () => Promise<unknown>> = {
+  "that grew from empty without being analyzed": async () => {},
+  // A vacuum then finds a page without a row: all pages that come to the table are taken to have none.
+  "that were vacuumed while they were empty": () =>
+    sql`
+      update pg_class set relpages = 1, reltuples = 0
+      where relname = any (${emptied}) and relnamespace = current_schema()::regnamespace`.execute(parts.db),
+  "that were analyzed": () => sql`analyze`.execute(parts.db),
+};
 
-    test("adding a file's contacts looks phones up by index", async () => {
-      await using staging = await openStaging(parts.databaseUrl, parts.caller.organizationId);
-      const rows = makeContacts(2_000, 19_000).map((c, i) => `${i + 1}\t${i + 2}\t${c.phone.slice(1)}\n`);
-      await staging.stage(rows.join(""), "");
-      const { rows: plan } = await sql<{ "QUERY PLAN": string }>`
+describe.each(Object.entries(states))("in tables %s", (_, bringAbout) => {
+  beforeAll(async () => void (await bringAbout()));
+
+  test.each(Object.keys(statements))("%s goes through an index and touches few rows", async (name) => {
+    const statement = statements[name];
+    const scans = await explained.scansOf(async () => await statement?.work(explained.db));
+    expect(scans.length).toBeGreaterThan(0);
+    expect(scans.filter(({ how, table }) => how === "Seq Scan" && table !== "deleted_jobs")).toEqual([]);
+    const rows = scans.reduce((sum, scan) => sum + scan.rows, 0);
+    expect(rows).toBeLessThanOrEqual(statement?.rows ?? 0);
+  });
+
+  test("adding a file's contacts looks phones up by index", async () => {
+    await using staging = await openStaging(parts.databaseUrl, parts.caller.organizationId);
+    const rows = makeContacts(2_000, 19_000).map((c, i) => `${i + 1}\t${i + 2}\t${c.phone.slice(1)}\n`);
+    await staging.stage(rows.join(""), "");
+    const { rows: plan } = await sql<{ "QUERY PLAN": string }>`
       explain select 1 from ${staging.tables.phones} s left join lateral (
         select p.phone from contact_phones p
         where p.organization_id = s.organization_id and p.job_id = ${jobs.large.id} and p.phone = s.phone limit 1
       ) as known on true`.execute(staging.db);
-      expect(plan.map((line) => line["QUERY PLAN"]).join("\n")).not.toContain("Seq Scan on contact_phones");
-      await undone(staging.db, async (trx) => {
-        const job = { ...toBatchJob(jobs.large), totalContacts: 20_000 };
-        expect(await sortOutPhones(trx, staging.tables, job, 1)).toEqual({
-          count: 1_000,
-          first: [{ line: 2, phone: "+14155019000" }],
-        });
+    expect(plan.map((line) => line["QUERY PLAN"]).join("\n")).not.toContain("Seq Scan on contact_phones");
+    await undone(staging.db, async (trx) => {
+      const job = { ...toBatchJob(jobs.large), totalContacts: 20_000 };
+      expect(await sortOutPhones(trx, staging.tables, job, 1)).toEqual({
+        count: 1_000,
+        first: [{ line: 2, phone: "+14155019000" }],
       });
     });
-  },
-);
+  });
+});

@@ -30,7 +30,7 @@ export async function moveCounts(trx: Trx, organizationId: number, changes: Coun
   await sql`
     update batch_jobs j set ${sql.join(columns)}
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as d (organization_id int, id uuid, ${sql.join(types)})
-    where j.organization_id = d.organization_id and j.id = d.id
+    where j.organization_id = any (array[d.organization_id]) and j.id = d.id
   `.execute(trx);
   const dialing = [...changes.values()].reduce((sum, change) => sum + (change.dialing ?? 0), 0);
   if (dialing === 0) return;

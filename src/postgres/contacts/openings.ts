@@ -142,7 +142,7 @@ async function takeFloor(
   await insertZoneSets(trx, keys);
   await sql`
     update batch_jobs b set hours_revision = ${revision}::int, zone_sets = greatest(b.zone_sets, 1)
-    from ${asJobRows(keys)} where b.organization_id = asked.organization_id and b.id = asked.id
+    from ${asJobRows(keys)} where b.organization_id = any (array[asked.organization_id]) and b.id = asked.id
   `.execute(trx);
 }
 
@@ -191,6 +191,6 @@ export async function writeOpenings(
       call_before = timestamptz 'epoch' + g.call_before_ms * g.ms,
       next_look_at = timestamptz 'epoch' + g.next_look_ms * g.ms
     from given g
-    where z.organization_id = g.organization_id and z.job_id = g.job_id and z.zone_set = g.zone_set
+    where z.organization_id = any (array[g.organization_id]) and z.job_id = g.job_id and z.zone_set = g.zone_set
   `.execute(trx);
 }

@@ -131,6 +131,6 @@ export async function countPendingAgain(
       ) as given (job_id, zone_set)
       group by job_id, zone_set
     ) as g
-    where z.organization_id = g.organization_id and z.job_id = g.job_id and z.zone_set = g.zone_set
+    where z.organization_id = any (array[g.organization_id]) and z.job_id = g.job_id and z.zone_set = g.zone_set
   `.execute(trx);
 }

@@ -5,6 +5,7 @@ import type { Trx } from "../jobs/batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
 import { functions } from "../functions/functions.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
+import { stretchOf } from "../schema/large-indexes.ts";
 import { thenCommit } from "../connections/sure-commits.ts";
 
 /*
@@ -124,8 +125,8 @@ export type EventPage = {
 
 /**
  * The rows of a table that tell something after a place in the log, in the order of the log: those of the whole log, or
- * of each of some jobs by itself. A planner that knows of one job alone would look for another's in the whole log: the
- * order that is asked for there is one that only the index of jobs has.
+ * of each of some jobs by itself, to the end of a stretch. A planner that knows of one job alone would look for
+ * another's in the whole log: the order that is asked for there is one that only the index of jobs has.
  */
 function partsOf(
   table: "events" | "attempts",
@@ -139,13 +140,16 @@ function partsOf(
   const jobId = sql.ref(table === "events" ? "t.batch_job_id" : "t.job_id");
   const rows = (condition: RawBuilder<unknown>, place: RawBuilder<unknown>) => sql`
     select t.sequence, ${jobId} as job_id, ${columns} from ${sql.table(table)} t
-    where t.organization_id = ${organizationId} and ${condition} and ${place} > h.after order by ${place} limit ${size}`;
+    where t.organization_id = ${organizationId} and ${condition}
+    order by ${place} fetch first (${size}) rows with ties`;
   if (batchJobIds.length === 0) {
-    return sql`select null::uuid as part, r.* from (${rows(sql`true`, sql`t.sequence`)}) as r`;
+    return sql`select null::uuid as part, r.* from (${rows(sql`t.sequence > h.after`, sql`t.sequence`)}) as r`;
   }
+  const stretch = stretchOf(sql.ref("t.sequence"));
+  const isAfter = sql`${stretch} >= ${stretchOf(sql.ref("h.after"))} and t.sequence + 0 > h.after`;
   return sql`
     select asked.id as part, r.* from unnest(${plainArray(batchJobIds)}::uuid[]) as asked (id)
-    cross join lateral (${rows(sql`${jobId} = asked.id`, sql`(t.sequence + 0)`)}) as r`;
+    cross join lateral (${rows(sql`${jobId} = asked.id and ${isAfter}`, stretch)}) as r`;
 }
 
 /**
@@ -195,7 +199,7 @@ export async function readEvents(
     ), reached as materialized (
       -- Where there may be more of a part than was looked at, nothing is known of what comes after.
       select min(last) as sequence from (
-        select max(sequence) as last from looked group by part, is_attempt having count(*) = ${part.size}
+        select max(sequence) as last from looked group by part, is_attempt having count(*) >= ${part.size}
       ) as l
     ), chosen as materialized (
       -- An attempt tells some 400 bytes at most.

@@ -28,8 +28,10 @@
 --   It is planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
 --   empty. So it is written, and set, such that every row can only be found through its key: by a join from what is
 --   given, and by a lateral look-up. In a join the organization is a column of what is given, and no constant, for
---   which alone rows could be found too. The final counts are columns, each written out, so that counting needs no
---   loop.
+--   which alone rows could be found too; and it is compared as one of a list. Of a table in which nothing was left when
+--   it was last vacuumed a planner takes one row to be all there is, and would rather go through an index from its
+--   beginning to its end, and through all that is given for each entry: a list has no place in the order of an index.
+--   The final counts are columns, each written out, so that counting needs no loop.
 create function end_leases(
   organization int, only_expired boolean, job_ids uuid[], jobs int[], numbers int[], attempts int[],
   nonces bigint[], outcomes text[], error_codes text[], failure_reasons text[], durations_ms bigint[],
@@ -97,7 +99,7 @@ begin
       from unnest(jobs, numbers, attempts, nonces) as g (job, number, attempt, nonce)
       where job_ids[g.job] = any(held_ids)
     ) as g
-    where g.organization_id = l.organization_id and g.job_id = l.job_id and g.number = l.number
+    where l.organization_id = any (array[g.organization_id]) and g.job_id = l.job_id and g.number = l.number
       and g.attempt = l.attempt and g.nonce = l.nonce and l.expires_at > ending
       and l.expires_at < ending + interval '10 seconds';
   end if;
@@ -114,7 +116,7 @@ begin
     where going_on[g.job] is not null
   ), ended as (
     delete from leases l using given g
-    where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number
+    where l.organization_id = any (array[g.organization_id]) and l.job_id = g.job_id and l.number = g.number
       and l.attempt = g.attempt and l.nonce = g.nonce
       and (not only_expired or l.expires_at <= ending)
     returning l.*, g.job, g.place, g.outcome, g.next_at, g.duration_ms,
@@ -187,7 +189,7 @@ begin
       finished_at = coalesce(b.finished_at, case when m.ends_as is not null then ending end),
       updated_at = case when m.ends_as is null then b.updated_at else ending end,
       revision = b.revision + (m.ends_as is not null)::int
-    from moved m where b.organization_id = m.organization_id and b.id = m.job_id
+    from moved m where b.organization_id = any (array[m.organization_id]) and b.id = m.job_id
     returning b as state, m.job, m.ends_as, m.was_running
   ), told as (
     insert into events (

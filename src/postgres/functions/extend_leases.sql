@@ -16,7 +16,7 @@
 --   committed before, and takes the time when it need not wait any more.
 --   It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
 --   every row can only be found through its key: by a join from what is given, of which the organization is a column,
---   and no constant, for which alone rows could be found too.
+--   and no constant, for which alone rows could be found too, and one of a list (end_leases.sql tells why).
 create function extend_leases(
   organization int, job_ids uuid[], numbers int[], attempts int[], nonces bigint[], duration_ms bigint
 ) returns table (place int, expires_ms bigint)
@@ -39,7 +39,7 @@ begin
     from unnest(job_ids, numbers, attempts, nonces) with ordinality as g (job_id, number, attempt, nonce, place)
   )
   update leases l set expires_at = ending from given g
-  where l.organization_id = g.organization_id and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
+  where l.organization_id = any (array[g.organization_id]) and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
     and l.nonce = g.nonce and l.expires_at > clock_timestamp()
   returning g.place::int, (extract(epoch from ending) * 1000)::bigint;
 end $$;

@@ -33,5 +33,5 @@ begin
   )
   update requests r set entry_removed = coalesce(r.entry_removed, false) or t.removed
   from t
-  where r.organization_id = t.organization_id and r.rpc = t.rpc and r.request_id = t.request_id;
+  where r.organization_id = any (array[t.organization_id]) and r.rpc = t.rpc and r.request_id = t.request_id;
 end $$;

@@ -32,7 +32,8 @@
 --   It is planned once for each connection, which is most of the cost of a small batch, perhaps while the tables are
 --   empty. So it is written, and set, such that every row can only be found through its key: by a join from what is
 --   given, and by a lateral look-up, with a limit, where there is another index that could be tried. In a join the
---   organization is a column of what is given, and no constant, for which alone rows could be found too; nor is there a
+--   organization is a column of what is given, and no constant, for which alone rows could be found too, and one of a
+--   list (end_leases.sql tells why); nor is there a
 --   "not exists" that looks at two tables, since rows could be found for the columns of one of them.
 --   There may be as many jobs as contacts, and what is given cannot be looked up: so each turn has its numbers one
 --   after the other, and takes them by their places.
@@ -224,7 +225,7 @@ begin
     from proposed where is_suppressed
   ), taken as (
     delete from retries r using gone g
-    where not g.is_listed and r.organization_id = g.organization_id and r.job_id = g.job_id
+    where not g.is_listed and r.organization_id = any (array[g.organization_id]) and r.job_id = g.job_id
       and r.number = g.number
   ), moved_in_turn as (
     select organization_id, job_id, turn, zone_set, open_contacts, ends_as, count(*)::int as gone,
@@ -234,7 +235,7 @@ begin
   ), counted_in_set as (
     update zone_sets z set pending_contacts = z.pending_contacts - m.from_list
     from moved_in_turn m
-    where m.zone_set > 0 and z.organization_id = m.organization_id and z.job_id = m.job_id and z.zone_set = m.zone_set
+    where m.zone_set > 0 and z.organization_id = any (array[m.organization_id]) and z.job_id = m.job_id and z.zone_set = m.zone_set
   ), moved as (
     select *, gone - suppressed as leased, case when suppressed = open_contacts then ends_as end as ended_as
     from (
@@ -265,7 +266,7 @@ begin
       revision = b.revision + case when m.ended_as is null then 0 else 1 end,
       next_call_at = greatest(coalesce(b.next_call_at, begun), begun - slack)
         + interval '1 second' * (m.leased / b.calls_per_second)
-    from moved m where b.organization_id = m.organization_id and b.id = m.job_id
+    from moved m where b.organization_id = any (array[m.organization_id]) and b.id = m.job_id
     returning b as job, m.ended_as is not null as has_ended
   ), told as (
     insert into events (

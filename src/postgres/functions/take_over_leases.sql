@@ -22,7 +22,8 @@
 --   lock is a statement of its own: those after it see what was committed before.
 --   It is planned once for each connection, perhaps while the tables are empty. So it is written, and set, such that
 --   every row can only be found through its key: the leases by their request id, and all else by a lateral look-up,
---   with a limit, where there is another index that could be tried.
+--   with a limit, where there is another index that could be tried. Their order is that of a row of columns, which no
+--   index has, and the organization one of a list where they are changed (end_leases.sql tells why).
 create function take_over_leases(
   organization int, request text, new_ticket bigint, new_worker_id text, duration_ms bigint, most int,
   most_bytes bigint
@@ -55,7 +56,7 @@ begin
   return query
   with held as (
     select l.organization_id, l.job_id, l.number, b.from_phone_number_id, b.max_attempts, b.end_at,
-      row_number() over (order by l.job_id, l.number) as place
+      row_number() over (order by (l.job_id, l.number)) as place
     from leases l
     cross join lateral (
       select from_phone_number_id, max_attempts, end_at from batch_jobs
@@ -68,7 +69,7 @@ begin
     set nonce = (random() * (2::bigint ^ 48 - 1))::bigint, ticket = new_ticket, worker_id = new_worker_id,
       earlier_nonces = (l.earlier_nonces || l.nonce)[coalesce(cardinality(l.earlier_nonces), 0) - 6:],
       expires_at = greatest(l.expires_at, begun + duration_ms * interval '1 millisecond')
-    from held h where l.organization_id = h.organization_id and l.job_id = h.job_id and l.number = h.number
+    from held h where l.organization_id = any (array[h.organization_id]) and l.job_id = h.job_id and l.number = h.number
     returning h.*, l.attempt, l.nonce, l.expires_at, least(l.call_before, h.end_at) as call_before
   ), read as (
     -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all

@@ -24,7 +24,8 @@
 --   One call is one round trip, and the commit goes with it: so it fails where it might answer that it must not be
 --   committed. It is planned once for each connection, perhaps while the tables are empty. So it is written, and set,
 --   such that every row can only be found through its key: by a join from what is given, the organization included,
---   since what is known before the join would be looked up before it, and all that the organization has be read.
+--   since what is known before the join would be looked up before it, and all that the organization has be read; it
+--   is one of a list (end_leases.sql tells why).
 create function write_commands(
   organization int, now_ms bigint, job_ids uuid[], statuses text[], failure_reasons text[], revisions bigint[],
   timezones text[], requested_start_times text[], scheduled_ms bigint[], scheduled_job_ids uuid[],
@@ -77,13 +78,13 @@ begin
     updated_at = timestamptz 'epoch' + now_ms * millisecond, pause_reason = null,
     recent_outcomes = case when b.status = t.status then b.recent_outcomes end
   from t
-  where b.organization_id = t.organization_id and b.id = t.id;
+  where b.organization_id = any (array[t.organization_id]) and b.id = t.id;
 
   with t as materialized (
     select organization as organization_id, g.id from unnest(deleted_ids) as g (id)
   ), gone as (
     delete from batch_jobs b using t
-    where b.organization_id = t.organization_id and b.id = t.id
+    where b.organization_id = any (array[t.organization_id]) and b.id = t.id
     returning b.organization_id, b.id, b.total_contacts
   )
   insert into deleted_jobs (organization_id, job_id, last_number) select organization_id, id, total_contacts from gone;

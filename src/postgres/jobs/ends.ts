@@ -91,7 +91,7 @@ async function end(
       finished_at = due.now, updated_at = due.now, revision = b.revision + 1, scheduled_job_id = null,
       resume_at = null, pause_reason = null, recent_outcomes = null
     from due
-    where b.organization_id = due.organization_id and b.id = due.id
+    where b.organization_id = any (array[due.organization_id]) and b.id = due.id
     returning b.id, b.revision, b.status, due.scheduled_job_id as "scheduledJobId", b.zone_sets as "zoneSets",
       b.pending_contacts + b.waiting_retry_contacts as expired, b.failure_reason as "failureReason",
       ${sql.id(functions.contactCounts.name)}(b) as counts

@@ -102,16 +102,16 @@ export async function judgeRetries(
       ) as a
     ), kept as (
       ${keepAttempts(sql`
-        looked l join attempts a on a.organization_id = l.organization_id and a.job_id = l.job_id
+        looked l join attempts a on a.organization_id = any (array[l.organization_id]) and a.job_id = l.job_id
           and a.number = l.number and a.attempt = l.attempt and not l.is_allowed`)}
     ), ended as (
       update attempts a set next_attempt_at = null, sequence = null from looked l
-      where not l.is_allowed and a.organization_id = l.organization_id and a.job_id = l.job_id
+      where not l.is_allowed and a.organization_id = any (array[l.organization_id]) and a.job_id = l.job_id
         and a.number = l.number and a.attempt = l.attempt
       returning a.number, ${attemptData("a")} as data
     ), removed as (
       delete from retries r using looked l
-      where not l.is_allowed and r.organization_id = l.organization_id and r.job_id = l.job_id
+      where not l.is_allowed and r.organization_id = any (array[l.organization_id]) and r.job_id = l.job_id
         and r.number = l.number
     )
     select (select count(*)::int from looked) as looked, (select max(number) from looked) as last,

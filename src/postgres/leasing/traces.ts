@@ -29,7 +29,7 @@ export async function replaceTraces(
     )
     update batch_jobs b set trace_context = g.trace_context
     from given g
-    where b.organization_id = g.organization_id and b.id = g.id
+    where b.organization_id = any (array[g.organization_id]) and b.id = g.id
     returning b.id, g.before
   `.execute(trx);
   return new Map(rows.flatMap(({ id, before }) => (before === null ? [] : [[id, before] as const])));

@@ -1,7 +1,11 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Database } from "../connections/database.ts";
 import { type Waiting, until } from "./migration-lock.ts";
 import type { SchemaChanges } from "./schema-range.ts";
+
+/** 128 places of an organization's log, by which what it tells of one job is found. */
+export const stretchOf = (sequence: RawBuilder<unknown>) => sql`(${sequence} >> 7)`;
+const stretch = stretchOf(sql.ref("sequence"));
 
 /*
  * Indexes of tables that may be large when they come to have them. A migration would hold up all who write such a table
@@ -15,18 +19,19 @@ const indexes = [
       create unique index concurrently attempts_in_log on ${sql.id(schema, "attempts")} (organization_id, sequence)
       where sequence is not null`,
   },
+  // Of a row of a job they have the stretch of the log that it is in, which many share, and which is kept once for all.
   {
-    after: "0027-events",
-    name: "attempts_of_job_in_log",
+    after: "0040-log-stretches",
+    name: "attempts_by_stretch",
     build: (schema: string) => sql`
-      create index concurrently attempts_of_job_in_log on ${sql.id(schema, "attempts")} (organization_id, job_id, (sequence + 0))
+      create index concurrently attempts_by_stretch on ${sql.id(schema, "attempts")} (organization_id, job_id, ${stretch})
       where sequence is not null`,
   },
   {
-    after: "0027-events",
-    name: "events_of_job",
+    after: "0040-log-stretches",
+    name: "events_by_stretch",
     build: (schema: string) => sql`
-      create index concurrently events_of_job on ${sql.id(schema, "events")} (organization_id, batch_job_id, (sequence + 0))
+      create index concurrently events_by_stretch on ${sql.id(schema, "events")} (organization_id, batch_job_id, ${stretch})
       where batch_job_id is not null`,
   },
 ];

@@ -45,6 +45,8 @@ import * as foundPhones from "../migrations/0035-found-phones.ts";
 import * as erasedPhones from "../migrations/0036-erased-phones.ts";
 import * as endedAttempts from "../migrations/0037-ended-attempts.ts";
 import * as jobsByKey from "../migrations/0039-jobs-by-key.ts";
+import * as logStretches from "../migrations/0040-log-stretches.ts";
+import * as phoneRows from "../migrations/0041-phone-rows.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -86,6 +88,8 @@ export const migrations: SchemaChanges = {
   "0036-erased-phones": erasedPhones,
   "0037-ended-attempts": endedAttempts,
   "0039-jobs-by-key": jobsByKey,
+  "0040-log-stretches": logStretches,
+  "0041-phone-rows": phoneRows,
 };
 
 const bookkeeping = {

@@ -3,7 +3,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { callerOf } from "../rpc/gate/gate.ts";
 import { readCall } from "../rpc/http/request.ts";
 import type { Hold } from "../rpc/requests/bytes-in-hand.ts";
-import type { LargeTurns } from "../rpc/requests/large-turns.ts";
+import type { Turn } from "../rpc/requests/decode.ts";
 import { requestLimits } from "../rpc/requests/limits.ts";
 import { type Failure, failure } from "./errors.ts";
 import { checkOrganization, refuse } from "./input.ts";
@@ -37,7 +37,7 @@ type Reading = {
   readonly row: Route;
   readonly batchJobId: string;
   readonly context: HandlerContext;
-  readonly turn: (bytes: number) => ReturnType<LargeTurns["take"]>;
+  readonly turn: Turn;
   readonly hold: Hold;
 };
 
@@ -62,8 +62,12 @@ export async function readRequest(
 
   async function readBody(): Promise<Uint8Array> {
     const usual = requestLimits(row.rpc);
-    const limits = { ...usual, maxBytes: row.maxBytes ?? usual.maxBytes, check: () => {} };
-    const call = readCall(request, response, { limits, values: context.values, hold, turn });
+    const limits = { ...usual, maxBytes: row.maxBytes ?? usual.maxBytes };
+    const prepare = async (body: Uint8Array) => {
+      (await turn(body.length))();
+      return body;
+    };
+    const call = readCall(request, response, { limits, values: context.values, hold, turn, prepare });
     if (call === undefined) throw refuse("", "The Host header is not valid.");
     const chunks: Uint8Array[] = [];
     for await (const chunk of call.body) chunks.push(chunk);

@@ -1623,18 +1623,18 @@ const limits = "test/rpc/limits.test.ts";
 
 const bounds: Mutant[] = [
   {
-    guard: "the elements of a request are counted before gRPC decodes it",
-    file: "src/rpc/grpc/call.ts",
-    text: `limits.check(bytes, "binary");`,
+    guard: "the elements of a request in binary are counted before it is decoded",
+    file: "src/rpc/requests/limits.ts",
+    text: "countBinary(shape, bytes);",
     instead: "",
     test: hostile,
     title: "5 kB that are two million contacts",
   },
   {
-    guard: "the elements of a request are counted before Connect decodes it",
-    file: "src/rpc/http/request.ts",
-    text: "    limits.check(message, form);\n    // Connect decodes",
-    instead: "    // Connect decodes",
+    guard: "the elements of a request in JSON are counted before it is decoded",
+    file: "src/rpc/requests/limits.ts",
+    text: "yield* checkJson(shape, bytes, partBytes)",
+    instead: "[]",
     test: hostile,
     title: "5 kB that are two million contacts",
   },

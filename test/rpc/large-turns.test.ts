@@ -1,8 +1,18 @@
 import { once } from "node:events";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
-import { create, toBinary, toJsonString } from "@bufbuild/protobuf";
-import { expect, test } from "vitest";
+import { create, fromJsonString, toBinary, toJsonString } from "@bufbuild/protobuf";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  AddContactsRequestSchema,
+  BatchJobService,
+} from "../../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { checkJson } from "../../src/rpc/requests/check-json.ts";
+import { decodeInTurns } from "../../src/rpc/requests/decode.ts";
 import { createLargeTurns } from "../../src/rpc/requests/large-turns.ts";
+import { requestLimits } from "../../src/rpc/requests/limits.ts";
+import { partsOfJson } from "../../src/rpc/requests/parts.ts";
+import { shapeOf } from "../../src/rpc/requests/shape.ts";
 import { NoteSchema, startEcho } from "./echo.ts";
 import { openHttp2 } from "./raw.ts";
 
@@ -65,4 +75,75 @@ test("a large message is looked through in one turn and decoded in the next, on 
   const url = `http://127.0.0.1:${listeners.http.port}/test.v1.Echo/One`;
   expect((await fetch(url, { method: "POST", headers, body })).status).toBe(200);
   expect(takenOf.slice(2)).toEqual([body.length, body.length]);
+});
+
+const turn = async () => () => {};
+
+describe("a request with a long list", () => {
+  const contacts = Array.from({ length: 10_000 }, (_, i) => ({
+    phone: `+1415${1_000_000 + i}`,
+    name: `Zoë "${i}" [,]`,
+    fields: { plan: "x".repeat(200), "a,b": "{}" },
+  }));
+  const wanted = create(AddContactsRequestSchema, { batchJobId: "1", contacts, defaultRegion: "US" });
+  const binary = toBinary(AddContactsRequestSchema, wanted);
+  const { batchJobId, defaultRegion } = wanted;
+  const blank = `\ufeff ${JSON.stringify({ batchJobId, contacts, defaultRegion }, undefined, 1)}`;
+
+  test.each([
+    ["binary", binary],
+    ["JSON", Buffer.from(toJsonString(AddContactsRequestSchema, wanted))],
+    ["JSON", Buffer.from(blank)],
+  ] as const)("is looked through and decoded in parts, as %s, and is what it was", async (form, bytes) => {
+    let turns = 0;
+    const counted = async (size: number) => {
+      expect(size).toBe(bytes.length);
+      turns += 1;
+      return () => {};
+    };
+    const limits = requestLimits(BatchJobService.method.addContacts);
+    expect(await decodeInTurns(AddContactsRequestSchema, bytes, form, { limits, turn: counted })).toEqual(
+      wanted,
+    );
+    expect(turns).toBeGreaterThan(form === "JSON" ? 20 : 10);
+  });
+
+  test("is the same by any parts of its JSON", () => {
+    const text = fc.string({ unit: "grapheme", maxLength: 5 });
+    const contact = fc.record({ phone: text, name: text, fields: fc.dictionary(text, text, { maxKeys: 3 }) });
+    const requests = fc.record(
+      {
+        batchJobId: text,
+        contacts: fc.oneof(fc.array(contact), fc.constant(null)),
+        defaultRegion: fc.constantFrom("", "US", "d\u00e9"),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(requests, fc.integer({ min: 1, max: 100 }), fc.boolean(), (request, stepBytes, isWide) => {
+        const json = JSON.stringify(request, undefined, isWide ? 2 : 0);
+        const steps = checkJson(shapeOf(AddContactsRequestSchema), Buffer.from(json), stepBytes);
+        let step = steps.next();
+        while (step.done !== true) step = steps.next();
+        const message = create(AddContactsRequestSchema);
+        for (const merge of partsOfJson(AddContactsRequestSchema, Buffer.from(json), step.value))
+          merge(message);
+        expect(message).toEqual(fromJsonString(AddContactsRequestSchema, json));
+      }),
+    );
+  });
+
+  test("in which something is wrong is refused with its place, wherever it is", async () => {
+    const wrong = structuredClone(contacts) as { fields: Record<string, unknown> }[];
+    Object.assign(wrong[9_999] ?? {}, { fields: { age: 42 } });
+    const bytes = Buffer.from(JSON.stringify({ contacts: wrong }));
+    const limits = requestLimits(BatchJobService.method.addContacts);
+    await expect(decodeInTurns(AddContactsRequestSchema, bytes, "JSON", { limits, turn })).rejects.toThrow(
+      "contacts[9999].fields.age must be a text",
+    );
+    const cut = binary.subarray(0, -1);
+    await expect(decodeInTurns(AddContactsRequestSchema, cut, "binary", { limits, turn })).rejects.toThrow(
+      "not a valid callsheet.v1.AddContactsRequest",
+    );
+  });
 });

@@ -1,5 +1,5 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
-import { fromBinary, toBinary, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { toBinary, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type MethodImplSpec } from "@connectrpc/connect";
 import { status, type ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import type { BytesInHand } from "../requests/bytes-in-hand.ts";
@@ -14,10 +14,10 @@ import { createGrpcWire, type GrpcWire } from "./wire.ts";
 import { asConnectError } from "../calls/last-resort.ts";
 import type { ListenerOptions } from "../listener.ts";
 import type { Refused } from "../gate/refusals.ts";
+import { type Turn, decodeInTurns } from "../requests/decode.ts";
 import type { LargeTurns } from "../requests/large-turns.ts";
 import type { RequestLimits } from "../requests/limits.ts";
 import { settledKey } from "../gate/strangers.ts";
-import { undecodable } from "../calls/undecodable.ts";
 
 /** What it takes to answer the calls of one method. */
 export type GrpcMethod = {
@@ -130,26 +130,15 @@ async function* decoded(
   desc: DescMessage,
   wire: GrpcWire,
   watch: RequestWatch,
-  { limits, turn }: { limits: RequestLimits; turn: (bytes: number) => ReturnType<LargeTurns["take"]> },
+  { limits, turn }: { limits: RequestLimits; turn: Turn },
 ) {
   for (;;) {
     const bytes = await wire.read();
     if (!bytes) return watch.complete();
     watch.received(bytes.length);
-    (await turn(bytes.length))();
-    limits.check(bytes, "binary");
-    (await turn(bytes.length))();
-    yield decode(desc, bytes);
+    yield await decodeInTurns(desc, bytes, "binary", { limits, turn });
     // What has one message needs it to the end.
     if (limits.arriveMs === undefined) watch.consumed();
-  }
-}
-
-function decode(desc: DescMessage, { buffer, byteOffset, byteLength }: Buffer): Message {
-  try {
-    return fromBinary(desc, new Uint8Array(buffer, byteOffset, byteLength), { readUnknownFields: false });
-  } catch {
-    throw undecodable(desc);
   }
 }
 

@@ -18,7 +18,7 @@ import { sendText } from "./pages/pages.ts";
 import { hasLeft } from "./over-http2.ts";
 import type { ServedPath } from "./paths.ts";
 import { retryAfter, withRetryAfter } from "./retry-after.ts";
-import { readCall } from "./request.ts";
+import { decodeFirst, readCall, withDecoded } from "./request.ts";
 import { answerInTime } from "./in-time.ts";
 import { maxMessageBytes, type ListenerOptions } from "../listener.ts";
 import type { Refused } from "../gate/refusals.ts";
@@ -55,6 +55,7 @@ export function createRpcs(options: ListenerOptions, calls: CallsInHand): Readon
     maxTimeoutMs: longestTimeoutMs,
     shutdownSignal: calls.cut,
     interceptors: [
+      withDecoded,
       noteAnswer,
       retryAfter,
       idempotencyKey,
@@ -111,8 +112,13 @@ export async function answerRpc(
   const organizationId = () => maybeCallerOf({ contextValues: values })?.organizationId;
   const hold = bytesInHand.hold(organizationId);
   const turn = (bytes: number) => largeTurns.take(bytes, organizationId());
+  const reading = { limits, values, turn };
   response.once("close", hold.release);
-  const call = readCall(request, response, { limits, values, hold, turn });
+  const call = readCall(request, response, {
+    ...reading,
+    hold,
+    prepare: decodeFirst(handler.method, reading),
+  });
   if (!call) return sendText(response, 400, "The Host header is not valid.");
   if (!isWelcome(handler, request, response)) return;
   if (isStream(handler)) {

@@ -1,14 +1,22 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
+import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
-import { Code, ConnectError, type ContextValues } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  type Interceptor,
+  createContextKey,
+} from "@connectrpc/connect";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Hold } from "../requests/bytes-in-hand.ts";
-import type { LargeTurns } from "../requests/large-turns.ts";
+import { type Turn, checkInTurns, decodeInTurns } from "../requests/decode.ts";
 import { clientLeft } from "../calls/last-resort.ts";
 import {
+  type Form,
   grpcTimeoutMs,
   longestTimeoutMs,
   type RequestLimits,
@@ -22,8 +30,30 @@ export type Reading = {
   readonly limits: RequestLimits;
   readonly values: ContextValues;
   readonly hold: Hold;
-  readonly turn: (bytes: number) => ReturnType<LargeTurns["take"]>;
+  readonly turn: Turn;
+  /** What stands for a whole body that is one message: itself, or what withDecoded puts it in the place of. */
+  prepare(message: Uint8Array, form: Form): Promise<Uint8Array>;
 };
+
+/** The message of a call that has one. */
+const decodedKey = createContextKey<Message | undefined>(undefined);
+
+/** Decodes the message of a call, a large one in turns; Connect, which would do it in one, is given an empty one. */
+export const decodeFirst =
+  (method: DescMethod, { limits, values, turn }: Pick<Reading, "limits" | "values" | "turn">) =>
+  async (message: Uint8Array, form: Form): Promise<Uint8Array> => {
+    values.set(decodedKey, await decodeInTurns(method.input, message, form, { limits, turn }));
+    return form === "JSON" ? emptyJson : emptyBinary;
+  };
+
+/** Gives a call the message that was decoded before Connect had it. */
+export const withDecoded: Interceptor = (next) => (request) => {
+  const message = request.contextValues.get(decodedKey);
+  return next(request.stream || message === undefined ? request : { ...request, message });
+};
+
+const emptyBinary = new Uint8Array();
+const emptyJson = Buffer.from("{}");
 
 type ReadCall = UniversalServerRequest & { readonly body: AsyncIterable<Uint8Array> };
 
@@ -140,13 +170,11 @@ function fromBody(
   return fromOne(chunks, { length, form, isCompressed }, reading);
 }
 
-type Form = Parameters<RequestLimits["check"]>[1];
-
 /** The whole body is one message. */
 async function* fromOne(
   chunks: AsyncIterable<Uint8Array>,
   { length, form, isCompressed }: { length: number; form: Form; isCompressed: boolean },
-  { limits, hold, turn }: Reading,
+  { limits, hold, prepare }: Reading,
 ): AsyncIterable<Uint8Array> {
   const intake = createIntake(chunks);
   try {
@@ -158,11 +186,7 @@ async function* fromOne(
     const sent = intake.take(intake.size());
     const message = isCompressed ? await decompress(sent, limits) : sent;
     hold.set(message.length);
-    (await turn(message.length))();
-    limits.check(message, form);
-    // Connect decodes it as soon as it has it.
-    (await turn(message.length))();
-    yield message;
+    yield await prepare(message, form);
   } finally {
     await intake.end();
   }
@@ -187,8 +211,8 @@ async function* fromEnvelopes(
       const isCompressed = (flags & compressedFlag) !== 0;
       const message = isCompressed ? await decompress(sent, limits) : sent;
       hold.set(message.length);
-      (await turn(message.length))();
-      if ((flags & endFlags) === 0) limits.check(message, form);
+      if ((flags & endFlags) === 0) await checkInTurns(message, form, { limits, turn });
+      // Connect decodes it as soon as it has it.
       (await turn(message.length))();
       yield envelopeHead(flags & ~compressedFlag, message.length);
       yield message;

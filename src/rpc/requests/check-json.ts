@@ -15,6 +15,9 @@ const bytesOfCharacter = 12;
 
 const byteOrderMark = Buffer.from("\ufeff");
 
+/** Where the JSON begins. */
+export const beginningOf = (text: Buffer): number => (text.subarray(0, 3).equals(byteOrderMark) ? 3 : 0);
+
 const isBlank = (byte: number | undefined): boolean =>
   byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 
@@ -28,14 +31,27 @@ const isOfWord = (byte = 0): boolean =>
 
 type Keys = NonNullable<Shape["byKey"]>;
 
+/** A list of the request itself that is long: where its elements stand, and the commas by which it may be divided. */
+export type LongList = {
+  readonly key: string;
+  readonly from: number;
+  readonly to: number;
+  readonly commas: readonly number[];
+};
+
 /**
  * Throws unless the bytes are JSON of this shape, with no more elements than it may have. What it throws says where
  * that is, and what should be there; never what is there, which may be personal. It makes one value at a time, while
- * whole messages are bounded by nothing but their bytes: five million empty contacts are 16 MiB.
+ * whole messages are bounded by nothing but their bytes: five million empty contacts are 16 MiB. After each `stepBytes`
+ * of a list it rests; in the end it answers the lists in which it has.
  */
-export function checkJson(shape: Shape, bytes: Uint8Array): void {
+export function* checkJson(
+  shape: Shape,
+  bytes: Uint8Array,
+  stepBytes = Infinity,
+): Generator<undefined, LongList[]> {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let position = text.subarray(0, 3).equals(byteOrderMark) ? 3 : 0;
+  let position = beginningOf(text);
 
   const malformed = (missing: string) =>
     refuse(`The request is not valid JSON: ${missing} is missing at byte ${position}.`);
@@ -101,14 +117,70 @@ export function checkJson(shape: Shape, bytes: Uint8Array): void {
     if (peek() !== openBrace) throw wrong(inside, "an object");
     const seen = new Set<FieldShape>();
     readEach(openBrace, closeBrace, () => {
-      const key = readKey();
-      const field = byKey.get(key);
-      if (field === undefined) throw unknownKey({ element: key, inside }, desc.fields);
-      const place = { field: field.desc.name, inside };
-      if (seen.has(field)) throw refuse(`The request's field ${pathOf(place)} stands there twice.`);
-      seen.add(field);
+      const [field, place] = readFieldKey(desc, byKey, inside, seen);
       if (!skipNull()) readField(field, place);
     });
+  }
+
+  /** The key of a field that the message has, and has not had yet. */
+  function readFieldKey(
+    desc: DescMessage,
+    byKey: Keys,
+    inside: Place | undefined,
+    seen: Set<FieldShape>,
+  ): [FieldShape, Place] {
+    const key = readKey();
+    const field = byKey.get(key);
+    if (field === undefined) throw unknownKey({ element: key, inside }, desc.fields);
+    const place = { field: field.desc.name, inside };
+    if (seen.has(field)) throw refuse(`The request's field ${pathOf(place)} stands there twice.`);
+    seen.add(field);
+    return [field, place];
+  }
+
+  const longLists: LongList[] = [];
+
+  /** The request itself, as any other message, with rests in its lists. */
+  function* readRequest(desc: DescMessage, byKey: Keys): Generator<undefined> {
+    if (peek() !== openBrace) throw wrong(undefined, "an object");
+    const seen = new Set<FieldShape>();
+    position += 1;
+    if (peek() !== closeBrace) {
+      for (;;) {
+        const [field, place] = readFieldKey(desc, byKey, undefined, seen);
+        if (!skipNull()) {
+          if (field.desc.fieldKind === "list") yield* readOwnList(field, place);
+          else readField(field, place);
+        }
+        if (peek() !== comma) break;
+        position += 1;
+      }
+    }
+    expect(closeBrace);
+  }
+
+  function* readOwnList(shapeOfField: FieldShape, place: Place): Generator<undefined> {
+    const { most = Infinity } = shapeOfField;
+    if (peek() !== openBracket) throw wrong(place, "a list");
+    position += 1;
+    const from = position;
+    const commas: number[] = [];
+    if (peek() !== closeBracket) {
+      for (let index = 0, rested = from; ; index += 1) {
+        if (index >= most) throw tooMany(most, place);
+        readValue(shapeOfField, { field: place.field, element: index });
+        if (peek() !== comma) break;
+        if (position - rested >= stepBytes) {
+          commas.push(position);
+          rested = position;
+          yield;
+        }
+        position += 1;
+      }
+    }
+    const to = position;
+    expect(closeBracket);
+    if (commas.length > 0) longLists.push({ key: shapeOfField.desc.jsonName, from, to, commas });
   }
 
   function skipNull(): boolean {
@@ -166,8 +238,9 @@ export function checkJson(shape: Shape, bytes: Uint8Array): void {
     if (!fits(desc, value)) throw wrong(place, whatFits(desc, value));
   }
 
-  if (shape.byKey) readMessage(shape.desc, shape.byKey, undefined);
+  if (shape.byKey) yield* readRequest(shape.desc, shape.byKey);
   if (peek() !== undefined) throw malformed("the end");
+  return longLists;
 }
 
 /** Whether protobuf takes the value for the field, or for one of its elements. */

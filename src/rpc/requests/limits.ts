@@ -4,6 +4,7 @@ import { max_request_bytes } from "../../gen/callsheet/v1/options_pb.ts";
 import { checkJson } from "./check-json.ts";
 import { countBinary } from "./count-binary.ts";
 import { needsKey } from "../gate/gate.ts";
+import { type Parts, partBytes, partsOfBinary, partsOfJson } from "./parts.ts";
 import { shapeOf } from "./shape.ts";
 
 /** How much one request of a method may be. */
@@ -12,9 +13,14 @@ export type RequestLimits = {
   readonly maxBytes: number;
   /** How long a request with one message may take to arrive; undefined for a stream of them. */
   readonly arriveMs: number | undefined;
-  /** Throws unless these bytes of one message may be decoded. */
-  check(bytes: Uint8Array, form: "binary" | "JSON"): void;
+  /**
+   * Throws unless these bytes of one message may be decoded. It rests now and then where they are many; in the end it
+   * answers the parts to decode.
+   */
+  check(bytes: Uint8Array, form: Form): Generator<undefined, Parts>;
 };
+
+export type Form = "binary" | "JSON";
 
 const keylessBytes = 4 * 1024;
 const usualBytes = 64 * 1024;
@@ -35,7 +41,11 @@ export function requestLimits(method: DescMethod): RequestLimits {
   return {
     maxBytes,
     arriveMs: isStream ? undefined : arriveMs,
-    check: (bytes, form) => (form === "JSON" ? checkJson(shape, bytes) : countBinary(shape, bytes)),
+    *check(bytes, form) {
+      if (form === "JSON") return partsOfJson(method.input, bytes, yield* checkJson(shape, bytes, partBytes));
+      countBinary(shape, bytes);
+      return partsOfBinary(method.input, bytes);
+    },
   };
 }
 

@@ -10,14 +10,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { generateApiKey, hashApiKey } from "../src/domain/api-key.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { ensureOrganization, insertApiKey } from "../src/postgres/api-keys.ts";
-import { openDatabase } from "../src/postgres/connections/database.ts";
 import { attackNames } from "./attacks.ts";
-import { type FreshService, startFreshService } from "./fresh-service.ts";
+import { type FreshService, makeKeys, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
 import { forgetPeak, memoryOf, withPostgres } from "./measure.ts";
 
@@ -158,18 +155,11 @@ const hostileRate = 100;
 
 /** Another organization, its key, and a job of it. */
 async function makeHostile(service: FreshService, attack: string) {
-  const apiKey = generateApiKey();
-  const db = openDatabase({ url: service.databaseUrl, poolSize: 1 });
-  const organizationId = await ensureOrganization(db, "hostile");
-  const hash = hashApiKey(apiKey);
-  await insertApiKey(db, { organizationId, name: "", role: "admin", hash, expiresAt: null });
+  const [apiKey = ""] = await makeKeys(service, "hostile", 1);
   if (attack.includes("its rate"))
-    await db
-      .updateTable("organizations")
-      .set({ rate_read: hostileRate })
-      .where("id", "=", organizationId)
-      .execute();
-  await db.destroy();
+    await withPostgres(service.databaseUrl, (client) =>
+      client.query("update organizations set rate_read = $1 where name = 'hostile'", [hostileRate]),
+    );
   const { call, close } = openGrpcClient(service.grpcAddress, apiKey);
   let jobId = "";
   for (let count = 0; count < 1_000; count += 1) {
@@ -182,19 +172,6 @@ async function makeHostile(service: FreshService, attack: string) {
   }
   close();
   return { apiKey, jobId };
-}
-
-/** Keys of the ordinary client's that the service has not seen yet. */
-async function makeNewKeys({ databaseUrl }: FreshService, count: number): Promise<string[]> {
-  const db = openDatabase({ url: databaseUrl, poolSize: 1 });
-  const organizationId = await ensureOrganization(db, "default");
-  const keys = Array.from({ length: count }, generateApiKey);
-  for (const key of keys) {
-    const hash = hashApiKey(key);
-    await insertApiKey(db, { organizationId, name: "new", role: "admin", hash, expiresAt: null });
-  }
-  await db.destroy();
-  return keys;
 }
 
 /** Makes a first call under each key, over both protocols in turn, spread over so long; answers how long they took. */
@@ -238,7 +215,8 @@ async function measure(
   await client.run(1_000);
   const leadMs = 3_000;
   const fromMs = Date.now() + leadMs + 1_000;
-  const newKeys = await makeNewKeys(service, 8);
+  // Keys of the ordinary client's that the service has not seen yet.
+  const newKeys = await makeKeys(service, "default", 8);
   const due = await scheduleJobs(service, fromMs, seconds * 1_000);
   await delay(Math.max(0, fromMs - 1_000 - Date.now()));
   await forgetPeak(service.pid);

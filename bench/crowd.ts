@@ -11,13 +11,10 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { generateApiKey, hashApiKey } from "../src/domain/api-key.ts";
 import { Outcome } from "../src/gen/callsheet/v1/batch_job_pb.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
 import { ContactWorkerService } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
-import { ensureOrganization, insertApiKey } from "../src/postgres/api-keys.ts";
-import { openDatabase } from "../src/postgres/connections/database.ts";
-import { type FreshService, startFreshService } from "./fresh-service.ts";
+import { type FreshService, makeKeys, startFreshService } from "./fresh-service.ts";
 import { type Call, openGrpcClient } from "./grpc-client.ts";
 import { forgetPeak, memoryOf } from "./measure.ts";
 import { at } from "./workload.ts";
@@ -47,23 +44,10 @@ const job = (count: number) => ({
   concurrentCallLimit: 1_000,
 });
 
-async function makeKey({ databaseUrl }: FreshService, organization: string): Promise<string> {
-  const db = openDatabase({ url: databaseUrl, poolSize: 1 });
-  try {
-    const apiKey = generateApiKey();
-    const organizationId = await ensureOrganization(db, organization);
-    const hash = hashApiKey(apiKey);
-    await insertApiKey(db, { organizationId, name: "", role: "admin", hash, expiresAt: null });
-    return apiKey;
-  } finally {
-    await db.destroy();
-  }
-}
-
 type Organization = { readonly apiKey: string; readonly batchJobId: string };
 
 async function makeOrganization(service: FreshService, name: string): Promise<Organization> {
-  const apiKey = await makeKey(service, name);
+  const [apiKey = ""] = await makeKeys(service, name, 1);
   const { call, close } = openGrpcClient(service.grpcAddress, apiKey);
   const { batchJobId } = await call(createBatchJob, job(5_000));
   await call(startBatchJob, { batchJobId });
@@ -200,7 +184,8 @@ async function measure(service: FreshService, what: "alone" | "beside hostile on
   await Promise.all(clients.map(({ turn }) => turn()));
   const before = await loadAverage();
   await forgetPeak(service.pid);
-  const hostile = what === "alone" ? undefined : attack(service, await makeKey(service, "hostile"));
+  const hostile =
+    what === "alone" ? undefined : attack(service, (await makeKeys(service, "hostile", 1))[0] ?? "");
   const { took, errors, seconds } = await work(clients);
   const said = await hostile?.said;
   await hostile?.end();

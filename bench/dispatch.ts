@@ -11,13 +11,13 @@ import {
 } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
-import { cpuSecondsOf, withPostgres, withRedis } from "./measure.ts";
+import { cpuSecondsOf, postgresCpuSeconds, withPostgres, withRedis } from "./measure.ts";
 import type { Entrant, Sample, Sizes, Workload } from "./workload.ts";
 import { perSecond, twelveZones } from "./contacts.ts";
 import { type Peer, bullmq, graphileWorker, pgBoss } from "./peers.ts";
 
 /** How many contacts a worker asks for at a time. */
-const batchOf = (workers: number): number => Math.min(100, Math.floor(1_000 / workers));
+export const batchOf = (workers: number): number => Math.min(100, Math.floor(1_000 / workers));
 
 /** So many as a tenth are worked before, the same for all. */
 const warmUp = (total: number): number => Math.ceil(total / 10);
@@ -94,15 +94,24 @@ async function work({ grpcAddress, apiKey, pid }: FreshService, workers: number,
   return { value, extra: { "CPU of the service, µs per contact": (cpu * 1e6) / (total - left) } };
 }
 
-/** How a run differs: what becomes of its service before, what else is measured at its end, how its jobs are set. */
+/** The same with a job of its own; contacts a second, and those for a second of processors, Postgres's among them. */
+export async function workJob(service: FreshService, workers: number, contacts: number) {
+  await startJob(service, contacts);
+  const cpuSeconds = async () =>
+    (await cpuSecondsOf(service.pid)) + (await postgresCpuSeconds(service.databaseUrl));
+  const before = await cpuSeconds();
+  const { value } = await work(service, workers, contacts);
+  return { worked: value, ofProcessor: contacts / ((await cpuSeconds()) - before) };
+}
+
+/** How a run differs: what becomes of its service before, how its jobs are set. */
 export type Terms = {
   readonly prepare?: (service: FreshService) => Promise<unknown>;
-  readonly measureAfter?: (service: FreshService) => Promise<Readonly<Record<string, number>>>;
   readonly settings?: JobSettings;
 };
 
 export async function dispatch(workers: number, total: number, terms: Terms = {}): Promise<Sample> {
-  const { prepare, measureAfter, settings = {} } = terms;
+  const { prepare, settings = {} } = terms;
   await using service = await startFreshService();
   await liftLimit(service);
   await prepare?.(service);
@@ -112,7 +121,7 @@ export async function dispatch(workers: number, total: number, terms: Terms = {}
   const sample = await work(service, workers, total);
   const { batchJob } = await service.client.getBatchJob({ batchJobId });
   if (batchJob?.counts?.completed !== total) throw new Error("not every contact was completed");
-  return { ...sample, extra: { ...sample.extra, ...(await measureAfter?.(service)) } };
+  return sample;
 }
 
 /**

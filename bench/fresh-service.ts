@@ -6,11 +6,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Client, type Transport, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { generateApiKey } from "../src/domain/api-key.ts";
+import { generateApiKey, hashApiKey } from "../src/domain/api-key.ts";
 import { chooseDataDirectory } from "../src/embedded/data-directory.ts";
 import { startEmbeddedPostgres } from "../src/embedded/postgres/postgres.ts";
 import { startEmbeddedRedis } from "../src/embedded/redis/redis.ts";
 import { BatchJobService } from "../src/gen/callsheet/v1/batch_job_service_pb.ts";
+import { ensureOrganization, insertApiKey } from "../src/postgres/api-keys.ts";
+import { openDatabase } from "../src/postgres/connections/database.ts";
 import { withPostgres } from "./measure.ts";
 
 export type Servers = AsyncDisposable & { readonly databaseUrl: string; readonly redisUrl: string };
@@ -25,11 +27,14 @@ export type FreshService = Servers & {
   readonly grpcAddress: string;
 };
 
-/** With `commitTimes` Postgres remembers when each transaction was committed. */
-type Setup = { readonly commitTimes: boolean };
+/** Settings of Postgres that are not its own usual ones. */
+type PostgresSettings = Readonly<Record<string, string>>;
 
-/** Postgres and Redis with empty data and their ordinary, durable settings. */
-export async function startFreshServers({ commitTimes }: Setup = { commitTimes: false }): Promise<Servers> {
+/** For Postgres to remember when each transaction was committed. */
+export const commitTimes: PostgresSettings = { track_commit_timestamp: "on" };
+
+/** Postgres and Redis with empty data and their ordinary, durable settings but for these. */
+export async function startFreshServers(postgresSettings: PostgresSettings = {}): Promise<Servers> {
   await using stack = new AsyncDisposableStack();
   const dataDirectory = await mkdtemp(join(tmpdir(), "callsheet-bench-"));
   await chmod(dataDirectory, 0o755);
@@ -39,9 +44,12 @@ export async function startFreshServers({ commitTimes }: Setup = { commitTimes: 
     packageDirectory: join(chooseDataDirectory(undefined), "redis-package"),
     say: () => {},
   };
-  if (commitTimes) {
+  const changed = Object.entries(postgresSettings);
+  if (changed.length > 0) {
     await using first = await startEmbeddedPostgres(options);
-    await withPostgres(first.url, (client) => client.query("alter system set track_commit_timestamp = on"));
+    await withPostgres(first.url, async (client) => {
+      for (const [name, value] of changed) await client.query(`alter system set ${name} = '${value}'`);
+    });
   }
   const postgres = stack.use(await startEmbeddedPostgres(options));
   const redis = stack.use(await startEmbeddedRedis(options));
@@ -55,11 +63,11 @@ export async function startFreshServers({ commitTimes }: Setup = { commitTimes: 
 
 /** The service in a process of its own, on fresh servers. */
 export async function startFreshService(
-  setup?: Setup,
+  postgresSettings: PostgresSettings = {},
   settings: Readonly<Record<string, string>> = {},
 ): Promise<FreshService> {
   await using stack = new AsyncDisposableStack();
-  const { databaseUrl, redisUrl } = stack.use(await startFreshServers(setup));
+  const { databaseUrl, redisUrl } = stack.use(await startFreshServers(postgresSettings));
 
   const apiKey = generateApiKey();
   const child = spawn(process.execPath, [join(import.meta.dirname, "../src/main.ts")], {
@@ -80,6 +88,19 @@ export async function startFreshService(
     if (child.exitCode === null) await once(child, "exit");
   });
   const { httpUrl, grpcAddress } = await readAddresses(child.stdout);
+  const running = stack.move();
+  return {
+    ...callingThrough(grpcAddress, apiKey),
+    pid: child.pid ?? 0,
+    httpUrl,
+    grpcAddress,
+    databaseUrl,
+    redisUrl,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+function callingThrough(grpcAddress: string, apiKey: string) {
   const transport = createGrpcTransport({
     baseUrl: `http://${grpcAddress}`,
     interceptors: [
@@ -89,18 +110,33 @@ export async function startFreshService(
       },
     ],
   });
-  const running = stack.move();
-  return {
-    transport,
-    client: createClient(BatchJobService, transport),
-    pid: child.pid ?? 0,
-    apiKey,
-    httpUrl,
-    grpcAddress,
-    databaseUrl,
-    redisUrl,
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
-  };
+  return { transport, client: createClient(BatchJobService, transport), apiKey };
+}
+
+/** Keys of an organization, which is made if there is none of that name. */
+export async function makeKeys(
+  { databaseUrl }: FreshService,
+  organization: string,
+  count: number,
+): Promise<string[]> {
+  const db = openDatabase({ url: databaseUrl, poolSize: 1 });
+  try {
+    const organizationId = await ensureOrganization(db, organization);
+    const keys = Array.from({ length: count }, generateApiKey);
+    for (const key of keys) {
+      const hash = hashApiKey(key);
+      await insertApiKey(db, { organizationId, name: "", role: "admin", hash, expiresAt: null });
+    }
+    return keys;
+  } finally {
+    await db.destroy();
+  }
+}
+
+/** The same service, as another organization sees it. */
+export async function asOrganization(service: FreshService, name: string): Promise<FreshService> {
+  const [apiKey = ""] = await makeKeys(service, name, 1);
+  return { ...service, ...callingThrough(service.grpcAddress, apiKey) };
 }
 
 async function readAddresses(output: NodeJS.ReadableStream) {

@@ -17,12 +17,11 @@ import {
   withPostgres,
   withRedis,
 } from "./measure.ts";
-import type { Terms } from "./dispatch.ts";
 import { type Enqueue, addBulk, addJobs, insertJobs } from "./peer-enqueue.ts";
 import { type Entrant, type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
 /** Sends the file with one HTTP request; answers how many contacts a second became durable. */
-async function importFile(service: FreshService, contacts: number, written: Written = {}) {
+export async function importFile(service: FreshService, contacts: number, written: Written = {}) {
   await using csv = await writeCsv(contacts, written);
   const { batchJobId } = await service.client.createBatchJob({ name: "bench", fromPhoneNumberId: "pn_1" });
   const before = { bytes: await postgresBytes(service.databaseUrl), cpu: await cpuSecondsOf(service.pid) };
@@ -191,18 +190,14 @@ const rpush = async (contacts: number): Promise<Sample> => {
 };
 
 /** Seconds until one more contact is in the job, which has the phones of the file entered first. */
-async function addOne({ client }: FreshService, batchJobId: string): Promise<number> {
+export async function addOne({ client }: FreshService, batchJobId: string): Promise<number> {
   const began = performance.now();
   await client.addContacts({ batchJobId, contacts: [{ phone: "+4915123456789" }] });
   return (performance.now() - began) / 1000;
 }
 
-export async function importAndStart(
-  contacts: number,
-  { prepare, measureAfter }: Pick<Terms, "prepare" | "measureAfter"> = {},
-): Promise<Sample> {
+async function importAndStart(contacts: number): Promise<Sample> {
   await using service = await startFreshService();
-  await prepare?.(service);
   await importFile(service, warmUp(contacts)).then(({ batchJobId }) =>
     startAndWait(service, batchJobId, warmUp(contacts)),
   );
@@ -212,7 +207,7 @@ export async function importAndStart(
   const bytes = (await postgresBytes(service.databaseUrl)) - imported.bytesBefore;
   return {
     value: imported.value,
-    extra: { ...imported.extra, ...(await measureAfter?.(service)) },
+    extra: imported.extra,
     also: {
       "import-indexed": {
         value: Math.round(contacts / (imported.seconds + enteringSeconds)),

@@ -1,10 +1,14 @@
 // What it costs that every row of a job says whose it is, and that keys begin with that: the same work beside keys that
 // begin with the job. Statements name the organization in both; without it in a key that is one more comparison.
-import { type Terms, dispatch } from "./dispatch.ts";
-import type { FreshService } from "./fresh-service.ts";
-import { importAndStart } from "./import.ts";
+import { randomUUID } from "node:crypto";
+import { openDatabase } from "../src/postgres/connections/database.ts";
+import { migrations } from "../src/postgres/schema/migrate.ts";
+import { batchOf, liftLimit, workJob } from "./dispatch.ts";
+import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
+import { addOne, importFile } from "./import.ts";
+import { aboutProcessor, beside, inTurn, pairsNote } from "./in-turn.ts";
 import { withPostgres } from "./measure.ts";
-import type { Sample, Sizes, Workload } from "./workload.ts";
+import type { Entrant, Sample, Sizes, Workload } from "./workload.ts";
 
 /** The tables of what jobs have, on whose way contacts come in and are worked. */
 const tables = [
@@ -43,66 +47,159 @@ const takeOwnersFromKeys = ({ databaseUrl }: FreshService) =>
     if (rows.length < tables.length) throw new Error(`${rows.length} keys begin with the organization`);
   });
 
-/** What the tables take, packed; without owners they have no column for them either. */
+/** What the tables take, packed, in MB; without owners they have no column for them either. */
 async function takeRows(service: FreshService, isWithOwners: boolean): Promise<number> {
   return await withPostgres(service.databaseUrl, async (client) => {
-    let bytes = 0;
+    const bytesOf = async (size: string, name: string) =>
+      (await client.query<{ bytes: number }>(`select ${size}($1::regclass)::float8 as bytes`, [name])).rows[0]
+        ?.bytes ?? Number.NaN;
+    await client.query("vacuum (full) attempts");
     // The log is one for an organization, with or without it in what jobs have.
+    let bytes = await bytesOf("pg_relation_size", "attempts_in_log");
     await client.query("drop index attempts_in_log");
     for (const table of tables) {
       if (!isWithOwners) await client.query(`alter table ${table} drop column organization_id cascade`);
       await client.query(`vacuum (full) ${table}`);
-      const { rows } = await client.query<{ bytes: number }>(
-        "select pg_total_relation_size($1::regclass)::float8 as bytes",
-        [table],
-      );
-      bytes += rows[0]?.bytes ?? 0;
+      bytes += await bytesOf("pg_total_relation_size", table);
     }
-    return bytes;
+    return bytes / 1e6;
   });
 }
 
-const withOwners: Terms = {
-  measureAfter: async (service) => ({ "tables, MB": (await takeRows(service, true)) / 1e6 }),
-};
-const withoutOwners: Terms = {
-  prepare: takeOwnersFromKeys,
-  measureAfter: async (service) => ({ "tables, MB": (await takeRows(service, false)) / 1e6 }),
-};
+/** Two services, the second of which has keys that begin with the job, and what their tables take at the end. */
+async function besideUnowned<Figure extends string>(
+  take: (service: FreshService) => Promise<Readonly<Record<Figure, number>>>,
+) {
+  await using owned = await startFreshService();
+  await using unowned = await startFreshService();
+  await Promise.all([owned, unowned].map(liftLimit));
+  await takeOwnersFromKeys(unowned);
+  const samples = await inTurn(owned, unowned, take);
+  const megabytes = {
+    "tables, MB": await takeRows(owned, true),
+    "tables of the other, MB": await takeRows(unowned, false),
+  };
+  return { samples, megabytes };
+}
 
-const noOthers = ({ value, extra = {} }: Sample): Sample => ({ value, extra });
+const withSizes = ({ value, extra = {} }: Sample, megabytes: Readonly<Record<string, number>>): Sample => ({
+  value,
+  extra: { ...extra, ...megabytes },
+});
 
-const [whose, nobodys] = ["Callsheet", "Callsheet, with keys that begin with the job"];
+const worked = (workers: number, contacts: number): Entrant => ({
+  name: `Callsheet, ${workers} × batches of ${batchOf(workers)}`,
+  role: "callsheet",
+  async run() {
+    const { samples, megabytes } = await besideUnowned((service) => workJob(service, workers, contacts));
+    return withSizes(beside(samples.worked, samples.ofProcessor, aboutProcessor), megabytes);
+  },
+});
+
+const imported = (contacts: number): Entrant => ({
+  name: "Callsheet, one POST contacts.csv",
+  role: "callsheet",
+  figure: "owners-import",
+  async run() {
+    const { samples, megabytes } = await besideUnowned(async (service) => {
+      const { batchJobId, seconds } = await importFile(service, contacts);
+      const enteringSeconds = await addOne(service, batchJobId);
+      return { file: contacts / seconds, phones: contacts / (seconds + enteringSeconds) };
+    });
+    return { ...samples.file, also: { "owners-phones": withSizes(samples.phones, megabytes) } };
+  },
+});
+
+/** The migration in which the organization came into rows and keys. */
+const owners = "0012-owners";
+
+const insertions = [
+  `insert into batch_jobs (id, organization_id, name, description, from_phone_number_id, status, timezone, concurrent_call_limit,
+     max_attempts, retry_on, retry_delays_ms, total_contacts, completed_contacts, started_at, finished_at)
+   select $1, id, '', '', '', 'completed', 'UTC', 5, 3, '{busy}', '{300000}', $2::int, $2::int, now(), now() from organizations`,
+  `insert into contact_blocks (job_id, first_number, contacts)
+   select $1, min(n), string_agg(concat_ws(E'\\t', '+1' || (4150000000 + n), 'Ada Lovelace', '{"plan":"basic","city":"London"}'), E'\\n' order by n)
+   from generate_series(1, $2::int) as n group by (n - 1) / 30`,
+  `insert into contact_phones (job_id, phone)
+   select $1, '+1' || (4150000000 + (n * 7919::bigint) % 10000019) from generate_series(1, $2::int) as n`,
+  `insert into attempts (job_id, number, attempt, nonce, worker_id, leased_at, expires_at, ended_at, outcome, reported_at)
+   select $1, n, 1, n * 1000003::bigint, 'w1', now(), now(), now(), 'completed', now() from generate_series(1, $2::int) as n`,
+];
+
+/** What a contact with its phone and a call takes as it was stored before that migration, and as it has been since. */
+async function bytesBeforeAndSince(contacts: number): Promise<Sample> {
+  await using servers = await startFreshServers();
+  const db = openDatabase({ url: servers.databaseUrl, poolSize: 1 });
+  const apply = (isPart: (name: string) => boolean) =>
+    db.transaction().execute(async (trx) => {
+      for (const [name, { up }] of Object.entries(migrations)) if (isPart(name)) await up(trx as never);
+    });
+  const bytesOfAll = () =>
+    withPostgres(servers.databaseUrl, async (client) => {
+      let bytes = 0;
+      for (const table of ["contact_blocks", "contact_phones", "attempts"]) {
+        await client.query(`vacuum (full) ${table}`);
+        const { rows } = await client.query<{ bytes: number }>(
+          "select (pg_relation_size($1::regclass) + pg_indexes_size($1::regclass))::float8 as bytes",
+          [table],
+        );
+        bytes += rows[0]?.bytes ?? Number.NaN;
+      }
+      return bytes / contacts;
+    });
+  try {
+    await apply((name) => name < owners);
+    await withPostgres(servers.databaseUrl, async (client) => {
+      await client.query("insert into organizations (name) values ('before')");
+      const jobId = randomUUID();
+      for (const insertion of insertions) await client.query(insertion, [jobId, contacts]);
+    });
+    const before = await bytesOfAll();
+    await apply((name) => name >= owners);
+    return { value: await bytesOfAll(), extra: { "before, bytes": before } };
+  } finally {
+    await db.destroy();
+  }
+}
 
 export const owning = ({ dispatched, contacts }: Sizes): Workload => ({
   name: "owners",
-  title: `${dispatched} contacts worked by 8 workers, with the organization in each key and without`,
+  title: `${dispatched / 20} contacts worked, in turn with the same where keys begin with the job`,
   unit: "contacts/s",
   better: "higher",
-  note: "The tables are what jobs have in Postgres, packed, with their indexes; without the organization they do not have its column either.",
+  note: `${pairsNote} The tables are what jobs have in Postgres in the end, packed, with their indexes; without the organization they do not have its column either.`,
   also: [
     {
       name: "owners-import",
-      title: `${contacts} contacts from a CSV file, likewise`,
+      title: `${contacts / 20} contacts from a CSV file, likewise`,
       unit: "contacts/s",
       better: "higher",
-      note: "A file that is a job's first contacts. Then the job is started, and one contact more enters all its phones.",
+      note: "A file that is a job's first contacts.",
+    },
+    {
+      name: "owners-phones",
+      title: "The same, with one contact more, which enters all their phones",
+      unit: "contacts/s",
+      better: "higher",
+      note: "Contacts that come one by one enter theirs at once.",
+    },
+    {
+      name: "owners-bytes",
+      title:
+        "A contact, its phone and a call, packed, with their indexes, before the organization came into them and since",
+      unit: "bytes",
+      better: "lower",
+      note: "The same rows, by the migrations up to then and by all. What is told by the event log later is in neither.",
     },
   ],
   entrants: [
-    { name: whose, role: "callsheet", run: () => dispatch(8, dispatched, withOwners) },
-    { name: nobodys, role: "limit", run: () => dispatch(8, dispatched, withoutOwners) },
+    ...[1, 8, 64].map((workers) => worked(workers, dispatched / 20)),
+    imported(contacts / 20),
     {
-      name: whose,
+      name: "Callsheet",
       role: "callsheet",
-      figure: "owners-import",
-      run: async () => noOthers(await importAndStart(contacts, withOwners)),
-    },
-    {
-      name: nobodys,
-      role: "limit",
-      figure: "owners-import",
-      run: async () => noOthers(await importAndStart(contacts, withoutOwners)),
+      figure: "owners-bytes",
+      run: () => bytesBeforeAndSince(dispatched),
     },
   ],
 });

@@ -10,7 +10,7 @@ const quietPatienceMs = 30_000;
 let patienceLeftMs = 5 * 60_000;
 
 /** Several times what the longest one takes. */
-const runPatienceMs = 240_000;
+const runPatienceMs = 360_000;
 
 /**
  * One run in a process of its own, so that nobody has code compiled by an earlier one, and so that one that hangs can

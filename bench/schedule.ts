@@ -7,7 +7,7 @@ import {
   type LeasedContact,
 } from "../src/gen/callsheet/v1/contact_worker_service_pb.ts";
 import { liftLimit } from "./dispatch.ts";
-import { type FreshService, startFreshServers, startFreshService } from "./fresh-service.ts";
+import { type FreshService, commitTimes, startFreshServers, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
 import { cpuSecondsOf, withPostgres, withRedis } from "./measure.ts";
 import { type LatePeer, bullmqDelayed, graphileRunAt, pgBossStartAfter } from "./peer-schedule.ts";
@@ -130,7 +130,7 @@ async function committedLags(service: FreshService, due: Due, { countedFrom }: P
 type LagsOf = (service: FreshService, due: Due, plan: Plan) => Promise<number[]>;
 
 async function callsheet(lagsOf: LagsOf, make: () => Plan): Promise<Sample> {
-  await using service = await startFreshService({ commitTimes: lagsOf === committedLags });
+  await using service = await startFreshService(lagsOf === committedLags ? commitTimes : {});
   await liftLimit(service);
   const plan = make();
   const due = await scheduleJobs(service, plan.times);

@@ -3,11 +3,12 @@
 import { openAsBlob } from "node:fs";
 import { SuppressionService } from "../src/gen/callsheet/v1/suppression_service_pb.ts";
 import { batchesOf, perSecond, writeCsv } from "./contacts.ts";
-import { dispatch } from "./dispatch.ts";
-import { type FreshService, startFreshService } from "./fresh-service.ts";
+import { batchOf, liftLimit, workJob } from "./dispatch.ts";
+import { type FreshService, asOrganization, startFreshService } from "./fresh-service.ts";
 import { openGrpcClient } from "./grpc-client.ts";
+import { aboutProcessor, beside, inTurn, pairsNote } from "./in-turn.ts";
 import { cpuSecondsOf, postgresBytes, withPostgres } from "./measure.ts";
-import type { Sample, Sizes, Workload } from "./workload.ts";
+import type { Entrant, Sample, Sizes, Workload } from "./workload.ts";
 
 const inFlight = 4;
 const reason = "opted out";
@@ -76,26 +77,38 @@ async function importContacts(contacts: number): Promise<Sample> {
   );
 }
 
-/** On the list of the workers' organization, or of one that has nothing else. */
-type Whose = "theirs" | "of another organization";
-
-/**
- * Puts so many phones on a list that nobody here has, between those that somebody has. Whose list it is makes no
- * difference to anything but the looks: Postgres has the same to write, and the same index.
- */
-const suppressOthers = (phones: number, whose: Whose) => (service: FreshService) =>
-  withPostgres(service.databaseUrl, async (client) => {
-    const offset = whose === "theirs" ? 0 : 1;
+/** Puts so many phones that nobody here has, between those that somebody has, on the list of the first organization. */
+const suppressOthers = ({ databaseUrl }: FreshService, phones: number) =>
+  withPostgres(databaseUrl, async (client) => {
     await client.query(
       `insert into suppressed_phones (organization_id, phone, added_at, reason)
-       select o.id + $3::int, 14150000001 + 2 * n, now(), $2 from organizations o, generate_series(1, $1::int) as n`,
-      [phones, reason, offset],
+       select o.id, 14150000001 + 2 * n, now(), $2
+       from (select min(id) as id from organizations) as o, generate_series(1, $1::int) as n`,
+      [phones, reason],
     );
-    if (whose === "theirs") await client.query("update organizations set suppressed_phones = $1", [phones]);
+    await client.query(
+      "update organizations set suppressed_phones = $1 where id = (select min(id) from organizations)",
+      [phones],
+    );
     await client.query("vacuum analyze suppressed_phones");
     // Else what writes them to disk later is on the account of the leases.
     await client.query("checkpoint");
   });
+
+/** Has the organization with the list and one without it take turns on one service. */
+const besideList = (phones: number, contacts: number, buffers: string): Entrant => ({
+  name: `Callsheet, 8 × batches of ${batchOf(8)}, shared_buffers = ${buffers}`,
+  role: "callsheet",
+  figure: "suppression-dispatch",
+  async run() {
+    await using listed = await startFreshService({ shared_buffers: buffers });
+    await suppressOthers(listed, phones);
+    const unlisted = await asOrganization(listed, "without a list");
+    await liftLimit(listed);
+    const samples = await inTurn(listed, unlisted, (service) => workJob(service, 8, contacts));
+    return beside(samples.worked, samples.ofProcessor, aboutProcessor);
+  },
+});
 
 export const suppressing = ({ contacts, dispatched }: Sizes): Workload => ({
   name: "suppression",
@@ -106,10 +119,10 @@ export const suppressing = ({ contacts, dispatched }: Sizes): Workload => ({
   also: [
     {
       name: "suppression-dispatch",
-      title: `${dispatched} contacts leased and reported by 8 workers, beside a list of ${10 * contacts} phones`,
+      title: `${dispatched / 20} contacts leased and reported, beside a list of ${10 * contacts} phones, in turn with an organization without one`,
       unit: "contacts/s",
       better: "higher",
-      note: "None of them is on the list; each is looked up. A list of another organization is as large, and not looked into.",
+      note: `None of them is on the list; each is looked up. ${pairsNote}`,
     },
   ],
   entrants: [
@@ -120,11 +133,6 @@ export const suppressing = ({ contacts, dispatched }: Sizes): Workload => ({
     },
     { name: "Callsheet, one POST suppressed-phones.csv", role: "callsheet", run: () => addAsFile(contacts) },
     { name: "Callsheet, one POST contacts.csv", role: "callsheet", run: () => importContacts(contacts) },
-    ...(["theirs", "of another organization"] as const).map((whose) => ({
-      name: `Callsheet, the list is ${whose}`,
-      role: "callsheet" as const,
-      figure: "suppression-dispatch",
-      run: () => dispatch(8, dispatched, { prepare: suppressOthers(10 * contacts, whose) }),
-    })),
+    ...["128MB", "2GB"].map((buffers) => besideList(10 * contacts, dispatched / 20, buffers)),
   ],
 });

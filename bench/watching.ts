@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { EventService } from "../src/gen/callsheet/v1/event_service_pb.ts";
-import { type FreshService, startFreshService } from "./fresh-service.ts";
+import { type FreshService, commitTimes, startFreshService } from "./fresh-service.ts";
 import { cpuSecondsOf, postgresCpuSeconds, withPostgres } from "./measure.ts";
 import { type Sample, type Sizes, type Workload, at } from "./workload.ts";
 
@@ -37,7 +37,7 @@ async function watch(service: FreshService, streams: number, onEvent: (sequence:
 }
 
 async function lateness(streams: number, seconds: number): Promise<Sample> {
-  await using service = await startFreshService({ commitTimes: true });
+  await using service = await startFreshService(commitTimes);
   const count = perSecond * seconds;
   const came: { sequence: number; atMs: number }[] = [];
   const from = { sequence: Infinity };

@@ -52,7 +52,7 @@ const endAttempts = ({ databaseUrl }: FreshService, count: number) =>
   });
 
 async function drain(count: number): Promise<Sample> {
-  await using service = await startFreshService(undefined, settings);
+  await using service = await startFreshService({}, settings);
   const seen = new Set<number>();
   let requests = 0;
   const all = Promise.withResolvers<void>();
@@ -89,7 +89,7 @@ async function drain(count: number): Promise<Sample> {
 const perSecond = 100;
 
 async function besideDead(seconds: number, { isDead }: { isDead: boolean }): Promise<Sample> {
-  await using service = await startFreshService(undefined, settings);
+  await using service = await startFreshService({}, settings);
   const lateMs: number[] = [];
   await using live = await startReceiver(({ data }) => {
     lateMs.push(Date.now() - Date.parse(data.occurredAt));

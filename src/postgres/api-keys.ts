@@ -6,6 +6,7 @@ import { type RateClass, type Rates, rateClasses } from "../domain/rates.ts";
 import type { Database } from "./connections/database.ts";
 import { telling } from "./events/events.ts";
 import { insertOrganization } from "./organizations.ts";
+import { isOwnedAs } from "./owned.ts";
 
 const isValid = sql<SqlBool>`revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`;
 
@@ -251,7 +252,7 @@ export async function noteKeyUses(db: Database, uses: readonly KeyUse[]): Promis
       for no key update of k skip locked
     )
     update api_keys k set last_used_at = greatest(k.last_used_at, used.used_at)
-    from used where k.organization_id = any (array[used.organization_id]) and k.id = used.id
+    from used where ${isOwnedAs("k", "used")} and k.id = used.id
     returning k.id
   `.execute(db);
   return new Set(rows.map(({ id }) => id));

@@ -1633,7 +1633,7 @@ const bounds: Mutant[] = [
   {
     guard: "the elements of a request in JSON are counted before it is decoded",
     file: "src/rpc/requests/limits.ts",
-    text: "yield* checkJson(shape, bytes, partBytes)",
+    text: "yield* checkJson(shape, bytes, smallBytes)",
     instead: "[]",
     test: hostile,
     title: "5 kB that are two million contacts",

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { type StoredContactStatus, storedContactStatuses } from "../../domain/contacts/contact.ts";
 import type { Trx } from "../jobs/batch-jobs.ts";
+import { isOwnedAs } from "../owned.ts";
 
 /** By how much the number of a job's contacts in each status changes. */
 export type CountChanges = Map<string, Partial<Record<StoredContactStatus, number>>>;
@@ -30,7 +31,7 @@ export async function moveCounts(trx: Trx, organizationId: number, changes: Coun
   await sql`
     update batch_jobs j set ${sql.join(columns)}
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as d (organization_id int, id uuid, ${sql.join(types)})
-    where j.organization_id = any (array[d.organization_id]) and j.id = d.id
+    where ${isOwnedAs("j", "d")} and j.id = d.id
   `.execute(trx);
   const dialing = [...changes.values()].reduce((sum, change) => sum + (change.dialing ?? 0), 0);
   if (dialing === 0) return;

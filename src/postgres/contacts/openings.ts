@@ -8,6 +8,7 @@ import { asJobRows } from "../jobs/job-rows.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
 import { often } from "../connections/prepared.ts";
 import { insertZoneSets } from "./zone-sets.ts";
+import { isOwnedAs } from "../owned.ts";
 
 /*
  * The hours of jobs, and when the sets of their contacts are open. Leases are given while the clock of Postgres is
@@ -142,7 +143,7 @@ async function takeFloor(
   await insertZoneSets(trx, keys);
   await sql`
     update batch_jobs b set hours_revision = ${revision}::int, zone_sets = greatest(b.zone_sets, 1)
-    from ${asJobRows(keys)} where b.organization_id = any (array[asked.organization_id]) and b.id = asked.id
+    from ${asJobRows(keys)} where ${isOwnedAs("b", "asked")} and b.id = asked.id
   `.execute(trx);
 }
 
@@ -191,6 +192,6 @@ export async function writeOpenings(
       call_before = timestamptz 'epoch' + g.call_before_ms * g.ms,
       next_look_at = timestamptz 'epoch' + g.next_look_ms * g.ms
     from given g
-    where z.organization_id = any (array[g.organization_id]) and z.job_id = g.job_id and z.zone_set = g.zone_set
+    where ${isOwnedAs("z", "g")} and z.job_id = g.job_id and z.zone_set = g.zone_set
   `.execute(trx);
 }

@@ -6,6 +6,7 @@ import type { Trx } from "../jobs/batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
 import { often } from "../connections/prepared.ts";
+import { isOwnedAs } from "../owned.ts";
 
 /*
  * A job with hours has a row for each set of time zones that its contacts are in. Whoever writes such a row has locked
@@ -131,6 +132,6 @@ export async function countPendingAgain(
       ) as given (job_id, zone_set)
       group by job_id, zone_set
     ) as g
-    where z.organization_id = any (array[g.organization_id]) and z.job_id = g.job_id and z.zone_set = g.zone_set
+    where ${isOwnedAs("z", "g")} and z.job_id = g.job_id and z.zone_set = g.zone_set
   `.execute(trx);
 }

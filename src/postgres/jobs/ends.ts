@@ -5,6 +5,7 @@ import type { Database } from "../connections/database.ts";
 import { telling } from "../events/events.ts";
 import { functions } from "../functions/functions.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
+import { isOwnedAs } from "../owned.ts";
 
 /** Jobs that should have ended by now, the longest past first. */
 export async function dueEnds(db: Database, limit: number): Promise<JobKey[]> {
@@ -91,7 +92,7 @@ async function end(
       finished_at = due.now, updated_at = due.now, revision = b.revision + 1, scheduled_job_id = null,
       resume_at = null, pause_reason = null, recent_outcomes = null
     from due
-    where b.organization_id = any (array[due.organization_id]) and b.id = due.id
+    where ${isOwnedAs("b", "due")} and b.id = due.id
     returning b.id, b.revision, b.status, due.scheduled_job_id as "scheduledJobId", b.zone_sets as "zoneSets",
       b.pending_contacts + b.waiting_retry_contacts as expired, b.failure_reason as "failureReason",
       ${sql.id(functions.contactCounts.name)}(b) as counts

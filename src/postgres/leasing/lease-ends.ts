@@ -12,6 +12,7 @@ import { asRows, nameOf, plainArray } from "./lease-rows.ts";
 import { type Held, lockFreeJobs, lockOrganization } from "../jobs/locks.ts";
 import { haveRetriesJudged, retryColumns, retryValues } from "./retries.ts";
 import { countPendingAgain } from "../contacts/zone-sets.ts";
+import { isOwnedAs } from "../owned.ts";
 
 /** What a worker tells of a call, beside its outcome. */
 export type CallDetails = {
@@ -170,17 +171,17 @@ export async function removeLeases(
       set nonce = (array_remove(l.earlier_nonces || l.nonce, g.nonce))[cardinality(l.earlier_nonces)],
         earlier_nonces = nullif(trim_array(array_remove(l.earlier_nonces || l.nonce, g.nonce), 1), '{}')
       from given g
-      where l.organization_id = any (array[g.organization_id]) and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
+      where ${isOwnedAs("l", "g")} and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
         and g.is_of_call and g.nonce = any(l.earlier_nonces || l.nonce) and l.earlier_nonces is not null
     ), removed as (
       delete from leases l using given g
-      where l.organization_id = any (array[g.organization_id]) and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
+      where ${isOwnedAs("l", "g")} and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt and l.nonce = g.nonce
         and not (g.is_of_call and l.earlier_nonces is not null)
       returning l.*
     ), before as (
       select r.organization_id, r.job_id, r.number, r.nonce, r.attempt, r.zone_set, a.outcome, a.next_attempt_at
       from removed r
-      left join attempts a on a.organization_id = any (array[r.organization_id]) and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
+      left join attempts a on ${isOwnedAs("a", "r")} and a.job_id = r.job_id and a.number = r.number and a.attempt = r.attempt - 1
     ), waiting as (
       insert into retries (organization_id, job_id, number, ${retryColumns})
       select organization_id, job_id, number, ${retryValues(sql`next_attempt_at`, sql`zone_set`)}

@@ -8,6 +8,7 @@ import { type Trx, finishJob, findJob } from "../jobs/batch-jobs.ts";
 import { type CountChanges, moveCounts } from "../contacts/contact-counts.ts";
 import type { Database } from "../connections/database.ts";
 import { attemptData, keepAttempts } from "../events/events.ts";
+import { isOwnedAs } from "../owned.ts";
 
 /** Beyond all times. */
 export const never = sql`timestamptz '9999-01-01'`;
@@ -102,16 +103,16 @@ export async function judgeRetries(
       ) as a
     ), kept as (
       ${keepAttempts(sql`
-        looked l join attempts a on a.organization_id = any (array[l.organization_id]) and a.job_id = l.job_id
+        looked l join attempts a on ${isOwnedAs("a", "l")} and a.job_id = l.job_id
           and a.number = l.number and a.attempt = l.attempt and not l.is_allowed`)}
     ), ended as (
       update attempts a set next_attempt_at = null, sequence = null from looked l
-      where not l.is_allowed and a.organization_id = any (array[l.organization_id]) and a.job_id = l.job_id
+      where not l.is_allowed and ${isOwnedAs("a", "l")} and a.job_id = l.job_id
         and a.number = l.number and a.attempt = l.attempt
       returning a.number, ${attemptData("a")} as data
     ), removed as (
       delete from retries r using looked l
-      where not l.is_allowed and r.organization_id = any (array[l.organization_id]) and r.job_id = l.job_id
+      where not l.is_allowed and ${isOwnedAs("r", "l")} and r.job_id = l.job_id
         and r.number = l.number
     )
     select (select count(*)::int from looked) as looked, (select max(number) from looked) as last,

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { Trx } from "../jobs/batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
 import { plainArray } from "./lease-rows.ts";
+import { isOwnedAs } from "../owned.ts";
 
 /** The `traceparent` of what a job's leases follow from. */
 export type JobTrace = { readonly organizationId: number; readonly id: string; readonly traceparent: string };
@@ -29,7 +30,7 @@ export async function replaceTraces(
     )
     update batch_jobs b set trace_context = g.trace_context
     from given g
-    where b.organization_id = any (array[g.organization_id]) and b.id = g.id
+    where ${isOwnedAs("b", "g")} and b.id = g.id
     returning b.id, g.before
   `.execute(trx);
   return new Map(rows.flatMap(({ id, before }) => (before === null ? [] : [[id, before] as const])));

@@ -1,7 +1,7 @@
 import { createLine } from "../../timing/line.ts";
 
 /** To decode what is no larger takes a moment. */
-const smallBytes = 256 * 1024;
+export const smallBytes = 256 * 1024;
 
 /** Keeps the large requests of a replica from holding its event loop one after the other. */
 export type LargeTurns = {

@@ -4,7 +4,8 @@ import { max_request_bytes } from "../../gen/callsheet/v1/options_pb.ts";
 import { checkJson } from "./check-json.ts";
 import { countBinary } from "./count-binary.ts";
 import { needsKey } from "../gate/gate.ts";
-import { type Parts, partBytes, partsOfBinary, partsOfJson } from "./parts.ts";
+import { smallBytes } from "./large-turns.ts";
+import { type Parts, partsOfBinary, partsOfJson } from "./parts.ts";
 import { shapeOf } from "./shape.ts";
 
 /** How much one request of a method may be. */
@@ -42,7 +43,8 @@ export function requestLimits(method: DescMethod): RequestLimits {
     maxBytes,
     arriveMs: isStream ? undefined : arriveMs,
     *check(bytes, form) {
-      if (form === "JSON") return partsOfJson(method.input, bytes, yield* checkJson(shape, bytes, partBytes));
+      if (form === "JSON")
+        return partsOfJson(method.input, bytes, yield* checkJson(shape, bytes, smallBytes));
       countBinary(shape, bytes);
       return partsOfBinary(method.input, bytes);
     },

@@ -1,14 +1,15 @@
 import { type DescMessage, type Message, mergeFromBinary, mergeFromJsonString } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { type LongList, beginningOf } from "./check-json.ts";
+import { smallBytes } from "./large-turns.ts";
 
 /** What a message is made of: each adds its part to what is there. They are many where the message is large. */
 export type Parts = Iterable<(message: Message) => void>;
 
-/** A part has so many bytes, or one field that has more. */
-export const partBytes = 256 * 1024;
-
-/** Of binary: some fields each. Texts of protobuf that stand one after the other are one message. */
+/**
+ * Of binary: some fields each, as many as take a moment, or one that is larger. Texts of protobuf that stand one after
+ * the other are one message.
+ */
 export function* partsOfBinary(desc: DescMessage, bytes: Uint8Array): Parts {
   // Fields of bytes are parts of it, and no Buffers.
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -16,8 +17,8 @@ export function* partsOfBinary(desc: DescMessage, bytes: Uint8Array): Parts {
     void mergeFromBinary(desc, message, plain.subarray(from, to), { readUnknownFields: false });
   const reader = new BinaryReader(plain);
   let from = 0;
-  while (plain.length - from > partBytes) {
-    while (reader.pos < plain.length && reader.pos - from < partBytes) {
+  while (plain.length - from > smallBytes) {
+    while (reader.pos < plain.length && reader.pos - from < smallBytes) {
       const [field, wireType] = reader.tag();
       reader.skip(wireType, field);
     }

@@ -21,7 +21,10 @@ export async function organizationsWithOver(db: Database, table: Table, limit: n
   return rows.map(({ id }) => id);
 }
 
-/** Removes up to `size` of an organization's rows whose time is over; answers how many. */
+/**
+ * Removes up to `size` of an organization's rows whose time is over; answers how many. They are locked, and so found by
+ * their places alone: any index of the organization is as good as those to a planner that takes the table to be empty.
+ */
 export async function purgeOver(
   db: Database,
   table: Table,
@@ -29,7 +32,7 @@ export async function purgeOver(
   size: number,
 ): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from ${sql.table(table)} where organization_id = ${organizationId} and ctid = any (array(
+    delete from ${sql.table(table)} where ctid = any (array(
       select ctid from ${sql.table(table)}
       where organization_id = ${organizationId} and ${isOver}
       limit ${size} for update skip locked))

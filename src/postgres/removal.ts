@@ -96,13 +96,14 @@ export async function removeOrganization(db: Database, organizationId: number): 
   });
 }
 
+/** They are found by their places alone, as in day-old.ts. */
 async function removeSome(
   db: Database,
   table: (typeof ownedTables)[number],
   organizationId: number,
 ): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from ${sql.table(table)} where organization_id = ${organizationId} and ctid = any (array(
+    delete from ${sql.table(table)} where ctid = any (array(
       select ctid from ${sql.table(table)} where organization_id = ${organizationId} limit ${rowsAtOnce}))
   `.execute(db);
   return Number(numAffectedRows ?? 0);

@@ -135,7 +135,7 @@ const starts: Mutant[] = [
   {
     guard: "a due start acts for the entry that the job has now, and for no other job",
     file: startDueJobs,
-    text: "where scheduled_job_id = entry.id and status = 'scheduled' and scheduled_at <= begun",
+    text: "where scheduled_job_id = entry.id and scheduled_at <= begun",
     instead: "where status = 'scheduled' and scheduled_at <= begun",
     test: "test/postgres/batch-jobs.test.ts",
     title: "the entries given start their jobs, and no other job that is due",

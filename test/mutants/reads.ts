@@ -109,6 +109,14 @@ export const reads: readonly Mutant[] = [
     title: "that were vacuumed while they were as good as empty",
   },
   {
+    guard: "many jobs are found by their keys where there were none once",
+    file: "src/postgres/jobs/job-rows.ts",
+    text: '${isOwnedAs("b", "asked")} and b.id',
+    instead: "b.organization_id = asked.organization_id and b.id",
+    test: "test/postgres/plans.test.ts",
+    title: "watching 100 jobs",
+  },
+  {
     guard: "numbers that are far apart are on the list as they are",
     file: "src/redis/steps.ts",
     text: "    for (; way >= longest; way -= longest) steps[size++] = longest;\n",

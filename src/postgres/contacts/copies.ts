@@ -8,6 +8,7 @@ import { contactStatus } from "./current-contacts.ts";
 import { type Database, openDatabase } from "../connections/database.ts";
 import { type ErasedPhones, isErased } from "../phones/erased-phones.ts";
 import { functions } from "../functions/functions.ts";
+import { isOwnedAs } from "../owned.ts";
 
 /** A copy of millions takes as long as it takes: on a connection of its own it keeps nobody from theirs. */
 const copyTimeoutMs = 15 * 60_000;
@@ -87,6 +88,9 @@ const isNotErased = (erased: ErasedPhones): Sql => sql`
   not ${isErasedLine(sql`t.line`)}
   and not ${isErased(erased, sql`${sql.id(functions.contactPhone.name)}(t.line)`)}`;
 
+/** The blocks of a job, which is `s`. They are joined. */
+const blocksOfSource = sql`${isOwnedAs("contact_blocks", "s")} and job_id = s.job_id`;
+
 /** Blocks are copied as they are. */
 const all = ({ organizationId, id }: JobKey, toId: string): Sql => sql`
   with source as materialized (
@@ -97,7 +101,7 @@ const all = ({ organizationId, id }: JobKey, toId: string): Sql => sql`
     select b.organization_id, ${toId}::uuid, b.first_number, b.contacts, b.zone_sets
     from source s
     cross join lateral (
-      select * from contact_blocks where organization_id = s.organization_id and job_id = s.job_id
+      select * from contact_blocks where ${blocksOfSource}
     ) as b
     returning zone_sets
   )
@@ -106,7 +110,7 @@ const all = ({ organizationId, id }: JobKey, toId: string): Sql => sql`
 /** What is left of neighbouring blocks is put together, so that no block is longer than others are. */
 const smallBytes = blockBytes / 2;
 
-/** What the rows of one job are found by. */
+/** What the other rows of that job are found by, in its order. */
 const ofSource = sql`organization_id = s.organization_id and job_id = s.job_id`;
 
 /**
@@ -158,7 +162,7 @@ const some = (
       select b.first_number, kept.lines, array_to_string(kept.lines, E'\n') as contacts,
         array_to_string(coalesce(kept.sets, array_fill(0::smallint, array[cardinality(kept.lines)])), ',') as sets
       from source s
-      cross join lateral (select first_number, contacts, zone_sets from contact_blocks where ${ofSource}) as b
+      cross join lateral (select first_number, contacts, zone_sets from contact_blocks where ${blocksOfSource}) as b
       cross join lateral (
         select array(${kept(sql`t.line`)}) as lines,
           case when b.zone_sets is not null then array(${kept(sql`b.zone_sets[t.place]`)}) end as sets

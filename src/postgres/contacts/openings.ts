@@ -96,7 +96,7 @@ export async function lockZoneSets(
       select true from batch_jobs where organization_id = z.organization_id and id = z.job_id limit 1
     ), false) as "isThere"
     from ${asJobRows(jobIds.map((id) => ({ organizationId, id })))}
-    join zone_sets z on z.organization_id = asked.organization_id and z.job_id = asked.id
+    join zone_sets z on ${isOwnedAs("z", "asked")} and z.job_id = asked.id
   `.execute(trx);
   const byId = new Map(jobs.map((job) => [job.id, job]));
   const sets = rows

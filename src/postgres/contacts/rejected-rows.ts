@@ -46,7 +46,7 @@ export async function keepRejectedRows(
       ) as f
       where bytes_so_far > ${mostBytes}::bigint and import_id <> ${importId}
     )
-    delete from rejected_rows where organization_id = ${organizationId} and ctid = any (array(
+    delete from rejected_rows where ctid = any (array(
       select r.ctid from rejected_rows r join surplus s on s.job_id = r.job_id and s.import_id = r.import_id
       where r.organization_id = ${organizationId} for update of r skip locked))
   `.execute(trx);

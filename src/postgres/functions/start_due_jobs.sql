@@ -12,8 +12,8 @@
 -- Repeated
 --   it changes nothing: a job that has been started stands under no entry.
 -- Form
---   The only condition that matters is in one statement: still scheduled, under the same entry, due by the database's
---   clock. Each entry is looked up by itself, so that a batch costs the same however many jobs there are, and whatever
+--   The only condition that matters is in one statement: still under the same entry, which only scheduled jobs
+--   have, due by the database's clock. Each entry is looked up by itself, so that a batch costs the same however many jobs there are, and whatever
 --   the planner knew when a connection planned it. A locked row cannot move, so that it is found again by its place.
 --   One that was changed by others just before it was locked is not seen at its new place, and is left for the next
 --   look.
@@ -41,7 +41,7 @@ begin
     from unnest(entries) as entry (id)
     cross join lateral (
       select ctid as place from batch_jobs
-      where scheduled_job_id = entry.id and status = 'scheduled' and scheduled_at <= begun
+      where scheduled_job_id = entry.id and scheduled_at <= begun
       for no key update skip locked
     ) as job
   ), moved as (

@@ -59,7 +59,6 @@ export async function lockScheduledJob(trx: Trx, scheduledJobId: string): Promis
     .selectFrom("batch_jobs")
     .selectAll()
     .where("scheduled_job_id", "=", scheduledJobId)
-    .where("status", "=", "scheduled")
     .forNoKeyUpdate()
     .executeTakeFirst();
   return row && toBatchJob(row);
@@ -133,7 +132,7 @@ export async function standingEntries(
     from unnest(${plainArray(scheduledJobIds)}::uuid[]) as e (id)
     cross join lateral (
       select scheduled_job_id, scheduled_at from batch_jobs
-      where scheduled_job_id = e.id and status = 'scheduled' limit 1
+      where scheduled_job_id = e.id limit 1
     ) as b
   `.execute(db);
   return rows;

@@ -3,7 +3,7 @@ import { type Noted, mostSlots, slotMs } from "../../domain/jobs/history.ts";
 import { type StoredContactStatus, storedContactStatuses } from "../../domain/contacts/contact.ts";
 import type { JobKey } from "../../domain/jobs/job-id.ts";
 import type { Database } from "../connections/database.ts";
-import { asJobRows } from "./job-rows.ts";
+import { asJobRows, isAsked } from "./job-rows.ts";
 
 /*
  * The counts of running jobs over time: a row for each slot of a job's time in which they have changed, and no more
@@ -66,7 +66,7 @@ export async function noteCounts(
         ${slotsInOne(age)} as in_one, last.slot as last_slot, ${countsOfJob} as counts,
         b.ended_attempts
       from unhurried cross join ${asJobRows(ids.map((id) => ({ organizationId, id })))}
-      join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+      join batch_jobs b on ${isAsked}
       left join ${lastNoted} on true
       where b.status = 'running'
     ), joined as (

@@ -3,6 +3,7 @@ import type { BatchJob, NewBatchJob } from "../../domain/jobs/batch-job.ts";
 import { storedContactStatuses } from "../../domain/contacts/contact.ts";
 import type { JobKey } from "../../domain/jobs/job-id.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
+import { isOwnedAs } from "../owned.ts";
 import type { BatchJobInsert, BatchJobRow } from "../schema/tables.ts";
 
 type OwnColumn = Exclude<keyof BatchJobRow, `${(typeof storedContactStatuses)[number]}_contacts`>;
@@ -60,6 +61,9 @@ export const jobColumns = (of: string) => sql.join(columns.map((column) => sql.r
 export const asJobRows = (jobs: readonly JobKey[]) => sql`unnest(
   ${plainArray(jobs.map((job) => job.organizationId))}::int[], ${plainArray(jobs.map((job) => job.id))}::uuid[]
 ) as asked (organization_id, id)`;
+
+/** Whether a job, as `b`, is one of `asJobRows`. */
+export const isAsked = sql`${isOwnedAs("b", "asked")} and b.id = asked.id`;
 
 /** A job for those who know nothing of tables. */
 export const toBatchJob = (row: BatchJobRow): BatchJob => ({

@@ -4,7 +4,7 @@ import type { CallingHours } from "../../domain/time/hours.ts";
 import { type JobKey, writeJobKey } from "../../domain/jobs/job-id.ts";
 import { pendingInSet } from "../leasing/candidates.ts";
 import type { Database } from "../connections/database.ts";
-import { asJobRows } from "./job-rows.ts";
+import { asJobRows, isAsked } from "./job-rows.ts";
 import { never } from "../leasing/retries.ts";
 
 /*
@@ -29,7 +29,7 @@ export async function noteProgress(
       array[b.total_contacts - b.pending_contacts - b.waiting_retry_contacts - b.dialing_contacts]
     from ${asJobRows(ids.map((id) => ({ organizationId, id })))}
     cross join (select date_trunc('milliseconds', clock_timestamp()) as now) as clock
-    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+    join batch_jobs b on ${isAsked}
     where b.status = 'running' and (b.zone_sets = 0 or exists (
       select from zone_sets z
       where z.organization_id = b.organization_id and z.job_id = b.id
@@ -67,7 +67,7 @@ export async function readProgress(
         from unnest(p.noted_at) with ordinality as n (at, place)) as "notedMs",
       p.final_contacts as final
     from ${asJobRows(jobs)}
-    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+    join batch_jobs b on ${isAsked}
     join organizations o on o.id = b.organization_id
     left join progress p on p.organization_id = b.organization_id and p.job_id = b.id
     cross join lateral (

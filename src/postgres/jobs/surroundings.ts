@@ -4,7 +4,7 @@ import { type JobKey, writeJobKey } from "../../domain/jobs/job-id.ts";
 import { pendingInSet } from "../leasing/candidates.ts";
 import { zoneSetOf } from "../contacts/contact-blocks.ts";
 import type { Database } from "../connections/database.ts";
-import { asJobRows } from "./job-rows.ts";
+import { asJobRows, isAsked } from "./job-rows.ts";
 import { limitNow, nextCall, nextRoom } from "../leasing/pace.ts";
 
 /** Due retries are not counted beyond this: for more a job's page would take longer than a tenth of a second. */
@@ -73,7 +73,7 @@ export async function readSurroundings(db: Database, jobs: readonly JobKey[]): P
       b.waiting_retry_contacts as waiting
     from ${asJobRows(jobs)}
     cross join (select clock_timestamp() as now) as clock
-    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+    join batch_jobs b on ${isAsked}
     join organizations o on o.id = b.organization_id
     left join zone_sets z on z.organization_id = b.organization_id and z.job_id = b.id and z.zone_set = 0
     cross join lateral (

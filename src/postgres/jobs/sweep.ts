@@ -5,7 +5,7 @@ import type { ScheduleEntry } from "./batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
 import { telling } from "../events/events.ts";
 import { functions } from "../functions/functions.ts";
-import { asJobRows } from "./job-rows.ts";
+import { asJobRows, isAsked } from "./job-rows.ts";
 import { often } from "../connections/prepared.ts";
 
 /** A time relative to now, read once in a statement, so that an index can be searched for it. */
@@ -143,7 +143,7 @@ export async function jobsNow(db: Database, jobs: readonly JobKey[]): Promise<Ma
   const { rows } = await sql<JobNow & { id: string }>`${often}
     select b.id, b.status, b.revision, b.total_contacts as "totalContacts", b.zone_sets as "zoneSets"
     from ${asJobRows(jobs)}
-    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+    join batch_jobs b on ${isAsked}
   `.execute(db);
   return new Map(rows.map(({ id, ...state }) => [id, state]));
 }

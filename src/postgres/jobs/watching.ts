@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { BatchJob } from "../../domain/jobs/batch-job.ts";
 import { type JobKey, writeJobKey } from "../../domain/jobs/job-id.ts";
 import type { Database } from "../connections/database.ts";
-import { asJobRows, jobColumns, toBatchJob } from "./job-rows.ts";
+import { asJobRows, isAsked, jobColumns, toBatchJob } from "./job-rows.ts";
 import { often } from "../connections/prepared.ts";
 import type { BatchJobRow } from "../schema/tables.ts";
 
@@ -15,7 +15,7 @@ export async function readVersions(db: Database, jobs: readonly JobKey[]): Promi
   const { rows } = await sql<JobKey & { version: string }>`${often}
     select b.organization_id as "organizationId", b.id, b.xmin::text as version
     from ${asJobRows(jobs)}
-    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+    join batch_jobs b on ${isAsked}
   `.execute(db);
   return new Map(rows.map((row) => [writeJobKey(row), row.version]));
 }
@@ -26,7 +26,7 @@ export async function readJobs(db: Database, jobs: readonly JobKey[]): Promise<M
   const { rows } = await sql<BatchJobRow & { version: string }>`${often}
     select ${jobColumns("b")}, b.xmin::text as version
     from ${asJobRows(jobs)}
-    join batch_jobs b on b.organization_id = asked.organization_id and b.id = asked.id
+    join batch_jobs b on ${isAsked}
   `.execute(db);
   return new Map(
     rows.map(({ version, ...row }) => {

@@ -13,10 +13,10 @@
 --   it changes nothing: a job that has been started stands under no entry.
 -- Form
 --   The only condition that matters is in one statement: still under the same entry, which only scheduled jobs
---   have, due by the database's clock. Each entry is looked up by itself, so that a batch costs the same however many jobs there are, and whatever
---   the planner knew when a connection planned it. A locked row cannot move, so that it is found again by its place.
---   One that was changed by others just before it was locked is not seen at its new place, and is left for the next
---   look.
+--   have, due by the database's clock. Each entry is looked up by itself, so that a batch costs the same however many
+--   jobs there are, and whatever the planner knew when a connection planned it. A locked row cannot move, so that it is
+--   found again by its place. One that was changed by others just before it was locked is not seen at its new place,
+--   and is left for the next look.
 create function start_due_jobs(
   entries uuid[]
 ) returns table (

@@ -1,9 +1,16 @@
 import { databaseNow } from "../postgres/jobs/batch-jobs.ts";
 import type { Database } from "../postgres/connections/database.ts";
-import { appliedMigrations, countStuck, findBroken, readServerSettings } from "../postgres/doctor.ts";
+import {
+  appliedMigrations,
+  countStuck,
+  findBroken,
+  findHolder,
+  type Holder,
+  readServerSettings,
+} from "../postgres/doctor.ts";
 import { migrations } from "../postgres/schema/migrate.ts";
 import { readRights } from "../postgres/schema/rights.ts";
-import { type Check, fault, ok, warning } from "./finding.ts";
+import { type Check, fault, ok, type Verdict, warning } from "./finding.ts";
 
 /** Clocks that differ by more confuse those who read logs; nothing is decided by any but Postgres's. */
 export const largestSkewMs = 5_000;
@@ -16,6 +23,36 @@ export function judgeClock(name: string, clockMs: number, asked: { fromMs: numbe
         `The clock of ${name} and this machine's are ${Math.round(skewMs / 1000)} s apart; have both set theirs by NTP.`,
       )
     : ok(`The clock of ${name} is this machine's.`);
+}
+
+/** A row that each turn of an organization changes is found through so many versions in some 5 ms. */
+const mostKept = 100_000;
+
+/** Who has old rows kept, and what ends that. */
+function sayWho({ kind, name }: Holder): [who: string, end: string] {
+  switch (kind) {
+    case "session":
+      return [
+        `Process ${name} of Postgres`,
+        `unless it is a dump that goes on, pg_terminate_backend(${name})`,
+      ];
+    case "standby":
+      return [`A query on the standby of process ${name}`, "end it, or switch hot_standby_feedback off"];
+    case "prepared":
+      return [`The prepared transaction ${name}`, "commit it, or roll it back"];
+    case "slot":
+      return [`The replication slot ${name}`, "see that its reader reads, or drop it"];
+  }
+}
+
+/** Without end it would be a fault that nobody sees: everything works, a little slower each hour. */
+function judgeHolder(holder: Holder | undefined): Verdict {
+  if (holder === undefined || holder.transactions < mostKept)
+    return ok("Nothing has Postgres keep old versions of rows for long.");
+  const [who, end] = sayWho(holder);
+  return warning(
+    `${who} has all versions of rows kept since ${holder.transactions} transactions ago, and everything becomes slower meanwhile: ${end}.`,
+  );
 }
 
 /** What Postgres alone tells. */
@@ -70,6 +107,10 @@ export const postgresChecks = (db: Database, poolSize: number): Check[] => [
         );
       return ok("What was committed survives a crash, and there is room for one more replica.");
     },
+  },
+  {
+    check: "old rows",
+    look: async () => judgeHolder(await findHolder(db)),
   },
   {
     check: "clock of Postgres",

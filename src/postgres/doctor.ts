@@ -43,6 +43,32 @@ export const readServerSettings = (db: Database): Promise<ServerSettings> =>
         (select sum(numbackends)::int from pg_stat_database) as connections`,
   );
 
+/** What has Postgres keep every version of each row since so many transactions ago, and how it is called. */
+export type Holder = {
+  kind: "session" | "standby" | "prepared" | "slot";
+  name: string;
+  transactions: number;
+};
+
+/** The one that does so for the longest time; undefined if there is none. */
+export async function findHolder(db: Database): Promise<Holder | undefined> {
+  const { rows } = await sql<Holder>`
+    select * from (
+      select case when backend_type = 'walsender' then 'standby' else 'session' end as kind, pid::text as name,
+        greatest(age(backend_xid), age(backend_xmin)) as transactions
+      from pg_stat_activity
+      where (datname = current_database() or backend_type = 'walsender')
+        and backend_type is distinct from 'autovacuum worker'
+      union all
+      select 'prepared', gid, age(transaction) from pg_prepared_xacts where database = current_database()
+      union all
+      select 'slot', slot_name, age(xmin) from pg_replication_slots
+    ) as holders
+    where transactions is not null order by transactions desc limit 1
+  `.execute(db);
+  return rows[0];
+}
+
 export type Installation = { id: string; prefix: string };
 
 /** Which installation the database is of; undefined before its first replica. */

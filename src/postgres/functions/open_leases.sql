@@ -179,7 +179,7 @@ begin
     -- Who they are, where anything can be leased, and whether they may be called: whoever is in another set than that
     -- of the turn is not.
     select p.*, b.contact, s.phone is not null
-      or coalesce(b.contact <> '' and contact_phone(b.contact) is null, false) as is_suppressed
+      or coalesce(starts_with(b.contact, E'\t'), false) as is_suppressed
     from (select * from retry union all select * from listed) as p
     left join lateral (
       select contact_line(contacts, p.number - first_number + 1) as contact,

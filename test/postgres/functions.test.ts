@@ -25,6 +25,11 @@ const putInPlace: Record<string, { given: string; table: string; left: string }>
   "contact_line.sql": { given: "(contacts, 3)", table: "contact_blocks", left: "split_part" },
   "contact_phone.sql": { given: "(contacts)", table: "contact_blocks", left: "split_part" },
   "ending_data.sql": { given: "(batch_jobs)", table: "batch_jobs", left: "jsonb_strip_nulls" },
+  "suppression_key.sql": {
+    given: "(organization_id, phone)",
+    table: "suppressed_phones",
+    left: "(organization_id)::bigint << 32",
+  },
   "job_state.sql": { given: "(batch_jobs, 7)", table: "batch_jobs", left: "json_build_object" },
 };
 const names = Object.values(functions)

@@ -10,6 +10,7 @@ import { cloneDatabase } from "../support/database.ts";
 import { useFreshParts } from "../support/fresh.ts";
 import { makeJobs } from "../support/make-many.ts";
 import { offerOf } from "../support/offers.ts";
+import { openExplained } from "../support/plans.ts";
 
 const freshParts = useFreshParts();
 
@@ -194,3 +195,32 @@ test.each(Object.entries(keys))(
     expect(/using (\w+)/.exec(plan)?.[1]).toBe(`${table}_pkey`);
   },
 );
+
+test("leases that are opened and taken over look for phones that nobody calls by their key, whatever was known of the list", async () => {
+  await using parts = await freshParts();
+  await using explained = await openExplained(parts.databaseUrl);
+  const { organizationId } = parts.caller;
+  await parts.db.updateTable("organizations").set({ lease_limit: 10 }).execute();
+  const [job] = await makeJobs(parts, 1, { status: "running", contacts: 4 });
+  if (job === undefined) throw new Error("no job was made");
+  const looksOf = async (number: number) => {
+    const taker = { workerId: "worker-1", requestId: `r${number}`, ticket: 1, most: 1, durationMs: 60_000 };
+    const scans = await explained.scansOf(async () => {
+      const { leases } = await openLeases(explained.db, organizationId, [offerOf(job.id, [number])], [taker]);
+      expect(leases[0]).toHaveLength(1);
+      const taken = await takeOverLeases(explained.db, organizationId, { ...taker, ticket: 2 });
+      expect(taken.leases).toHaveLength(1);
+    });
+    return scans.filter(({ table }) => table === "suppressed_phones").map(({ index, rows }) => [index, rows]);
+  };
+  const byKey = ["suppressed_phones_by_key", 0];
+  expect(await looksOf(1)).toEqual([byKey, byKey]);
+  await sql`
+    insert into suppressed_phones (organization_id, phone, added_at, reason)
+    select o.id, 14160000000 + n, now(), '' from organizations o, generate_series(1, 20000) n`.execute(
+    parts.db,
+  );
+  expect(await looksOf(2)).toEqual([byKey, byKey]);
+  await sql`analyze suppressed_phones`.execute(parts.db);
+  expect(await looksOf(3)).toEqual([byKey, byKey]);
+});

@@ -26,6 +26,7 @@ const exceptions: Record<string, string> = {
   batch_jobs_end_at: "what looks for jobs whose end has come looks for all organizations at once",
   leases_expires_at: "what looks for leases that have run out looks for all organizations at once",
   zone_sets_next_look: "what looks for hours that are over looks for all organizations at once",
+  suppressed_phones_by_key: "it is of a key that has the organization in it",
   webhook_endpoints_holder: "a replica looks for all that it delivers to at once",
 };
 

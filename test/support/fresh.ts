@@ -38,6 +38,7 @@ async function empty(url: string): Promise<void> {
     "leases",
     "retries",
     "contact_blocks",
+    "suppressed_phones",
     "contact_phones",
     "batch_jobs",
     "deleted_jobs",
@@ -47,6 +48,6 @@ async function empty(url: string): Promise<void> {
   ] as const) {
     await db.deleteFrom(table).execute();
   }
-  await db.updateTable("organizations").set({ dialing: 0 }).execute();
+  await db.updateTable("organizations").set({ dialing: 0, suppressed_phones: 0 }).execute();
   await db.destroy();
 }

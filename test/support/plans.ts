@@ -4,6 +4,7 @@ import { type Database, openPool, overPool } from "../../src/postgres/connection
 type PlanNode = {
   "Node Type": string;
   "Relation Name"?: string;
+  "Index Name"?: string;
   "Actual Rows": number;
   "Actual Loops": number;
   "Rows Removed by Filter"?: number;
@@ -11,8 +12,8 @@ type PlanNode = {
   Plans?: PlanNode[];
 };
 
-/** One look at a table: how, and how many of its rows were touched. */
-export type Scan = { table: string; how: string; rows: number };
+/** One look at a table: how, by which index, and how many of its rows were touched. */
+export type Scan = { table: string; how: string; index: string | undefined; rows: number };
 
 export type Explained = AsyncDisposable & {
   readonly db: Database;
@@ -21,10 +22,10 @@ export type Explained = AsyncDisposable & {
 };
 
 function* scansIn(node: PlanNode): Generator<Scan> {
-  const { "Relation Name": table, "Node Type": how } = node;
+  const { "Relation Name": table, "Node Type": how, "Index Name": index } = node;
   if (table !== undefined && how.endsWith("Scan")) {
     const removed = (node["Rows Removed by Filter"] ?? 0) + (node["Rows Removed by Index Recheck"] ?? 0);
-    yield { table, how, rows: Math.round((node["Actual Rows"] + removed) * node["Actual Loops"]) };
+    yield { table, how, index, rows: Math.round((node["Actual Rows"] + removed) * node["Actual Loops"]) };
   }
   for (const child of node.Plans ?? []) yield* scansIn(child);
 }

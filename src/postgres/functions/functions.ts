@@ -43,6 +43,7 @@ const read = (plainName: string, calls?: readonly SqlFunction[]): SqlFunction =>
 
 const contactLine = read("contact_line");
 const contactPhone = read("contact_phone");
+const suppressionKey = read("suppression_key");
 const takeSequences = read("take_sequences");
 const jobState = read("job_state");
 const contactCounts = read("contact_counts");
@@ -56,15 +57,16 @@ const endingData = read("ending_data", [contactCounts]);
 export const functions = {
   contactLine,
   contactPhone,
+  suppressionKey,
   takeSequences,
   jobState,
   contactCounts,
   writeEvents,
   endingData,
-  openLeases: read("open_leases", [contactLine, contactPhone, takeSequences, endingData]),
+  openLeases: read("open_leases", [contactLine, contactPhone, suppressionKey, takeSequences, endingData]),
   endLeases: read("end_leases", [takeSequences, endingData]),
   extendLeases: read("extend_leases"),
-  takeOverLeases: read("take_over_leases", [contactLine, contactPhone]),
+  takeOverLeases: read("take_over_leases", [contactLine, contactPhone, suppressionKey]),
   lockForCommands: read("lock_for_commands", [jobState]),
   writeCommands: read("write_commands", [contactCounts, writeEvents]),
   noteEntriesRemoved: read("note_entries_removed"),

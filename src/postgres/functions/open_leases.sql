@@ -191,7 +191,9 @@ begin
     ) as b on true
     left join lateral (
       select phone from suppressed_phones
-      where organization_id = p.organization_id and phone = contact_phone(b.contact) and expires_at > begun limit 1
+      where suppression_key(organization_id, phone) = suppression_key(p.organization_id, contact_phone(b.contact))
+        and (organization_id = p.organization_id and phone = contact_phone(b.contact)) is true and expires_at > begun
+      limit 1
     ) as s on true
     where b.zone_set is null or b.zone_set = p.zone_set
   ), ranked as (

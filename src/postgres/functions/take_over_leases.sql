@@ -84,7 +84,9 @@ begin
     ) as b
     left join lateral (
       select phone from suppressed_phones
-      where organization_id = t.organization_id and phone = contact_phone(b.contact) and expires_at > begun limit 1
+      where suppression_key(organization_id, phone) = suppression_key(t.organization_id, contact_phone(b.contact))
+        and (organization_id = t.organization_id and phone = contact_phone(b.contact)) is true and expires_at > begun
+      limit 1
     ) as s on true
   )
   select job_id, number, attempt, nonce, (extract(epoch from expires_at) * 1000)::bigint,

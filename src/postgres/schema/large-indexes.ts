@@ -34,6 +34,14 @@ const indexes = [
       create index concurrently events_by_stretch on ${sql.id(schema, "events")} (organization_id, batch_job_id, ${stretch})
       where batch_job_id is not null`,
   },
+  // Of the key of functions/suppression_key.sql.
+  {
+    after: "0023-suppressed-phones",
+    name: "suppressed_phones_by_key",
+    build: (schema: string) => sql`
+      create index concurrently suppressed_phones_by_key on ${sql.id(schema, "suppressed_phones")}
+      using hash ((phone # (organization_id::bigint << 32)))`,
+  },
 ];
 
 /** The lock under which they are built. Who waits for it must hold no snapshot, for which a build would wait. */

@@ -28,7 +28,7 @@ const putInPlace: Record<string, { given: string; table: string; left: string }>
   "suppression_key.sql": {
     given: "(organization_id, phone)",
     table: "suppressed_phones",
-    left: "(organization_id)::bigint << 32",
+    left: "* '2654435761'::bigint",
   },
   "job_state.sql": { given: "(batch_jobs, 7)", table: "batch_jobs", left: "json_build_object" },
 };

@@ -4,7 +4,7 @@ import { type Kysely, sql } from "kysely";
  * Where a vacuum has found a table empty, each of its indexes is as good as its key to a planner, and it read all of an
  * organization's requests, labels or scheduled jobs by another one for one row. Now these are for those alone who ask
  * by what they are for: whoever compares a column with something means no null. An entry of the schedule is looked up
- * by itself, as `batch_jobs_schedule` holds that only scheduled jobs have one.
+ * by itself: only a scheduled job has one, as the check `scheduled_has_entry` says.
  */
 export async function up(db: Kysely<never>): Promise<void> {
   const statements = [

@@ -40,7 +40,7 @@ const indexes = [
     name: "suppressed_phones_by_key",
     build: (schema: string) => sql`
       create index concurrently suppressed_phones_by_key on ${sql.id(schema, "suppressed_phones")}
-      using hash ((phone # (organization_id::bigint << 32)))`,
+      using hash ((phone + organization_id::bigint * 2654435761))`,
   },
 ];
 

@@ -25,7 +25,7 @@ export function judgeClock(name: string, clockMs: number, asked: { fromMs: numbe
     : ok(`The clock of ${name} is this machine's.`);
 }
 
-/** A row that each turn of an organization changes is found through so many versions in some 5 ms. */
+/** Each of them may have left a version of a row that all look for; to go through so many takes milliseconds. */
 const mostKept = 100_000;
 
 /** Who has old rows kept, and what ends that. */
@@ -34,7 +34,7 @@ function sayWho({ kind, name }: Holder): [who: string, end: string] {
     case "session":
       return [
         `Process ${name} of Postgres`,
-        `unless it is a dump that goes on, pg_terminate_backend(${name})`,
+        `unless it is a dump or an export that goes on, pg_terminate_backend(${name})`,
       ];
     case "standby":
       return [`A query on the standby of process ${name}`, "end it, or switch hot_standby_feedback off"];
@@ -45,7 +45,7 @@ function sayWho({ kind, name }: Holder): [who: string, end: string] {
   }
 }
 
-/** Without end it would be a fault that nobody sees: everything works, a little slower each hour. */
+/** Nobody sees it otherwise: everything works, a little slower each hour. */
 function judgeHolder(holder: Holder | undefined): Verdict {
   if (holder === undefined || holder.transactions < mostKept)
     return ok("Nothing has Postgres keep old versions of rows for long.");

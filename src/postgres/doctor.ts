@@ -54,10 +54,11 @@ export type Holder = {
 export async function findHolder(db: Database): Promise<Holder | undefined> {
   const { rows } = await sql<Holder>`
     select * from (
-      select case when backend_type = 'walsender' then 'standby' else 'session' end as kind, pid::text as name,
+      -- Of sessions of other roles little else is shown; those of a standby have no database.
+      select case when datname is null then 'standby' else 'session' end as kind, pid::text as name,
         greatest(age(backend_xid), age(backend_xmin)) as transactions
       from pg_stat_activity
-      where (datname = current_database() or backend_type = 'walsender')
+      where (datname is null or datname = current_database())
         and backend_type is distinct from 'autovacuum worker'
       union all
       select 'prepared', gid, age(transaction) from pg_prepared_xacts where database = current_database()

@@ -96,7 +96,10 @@ export async function removeOrganization(db: Database, organizationId: number): 
   });
 }
 
-/** They are found by their places alone, as in day-old.ts. */
+/**
+ * They are found by their places alone: any index of the organization is as good to a planner that takes the table to
+ * be empty. No row changes its organization, and no place is another row's as long as a statement sees this one.
+ */
 async function removeSome(
   db: Database,
   table: (typeof ownedTables)[number],

@@ -39,9 +39,28 @@ test("while an index is built the table is written, and other starts wait", asyn
   await eventually(async () => expect(await isValid(client)).toEqual([{ indisvalid: false }]));
   await client.query(anAttempt(2));
   await writer.query(anAttempt(3));
+  // For longer than a migration waits for a table.
+  await writer.query("select pg_sleep(1.5)");
   await writer.query("commit");
   await starts;
   expect(await isValid(client)).toEqual([{ indisvalid: true }]);
+});
+
+test("an index goes once that is there which takes its place, also where a start was killed between", async () => {
+  await using database = await cloneDatabase();
+  await using client = await connect(database.url);
+  const indexesOf = async () =>
+    (await client.query("select indexname as name from pg_indexes where tablename = 'requests' order by 1"))
+      .rows;
+  const whole = await indexesOf();
+  expect(whole).toContainEqual({ name: "requests_by_age" });
+  const old = "create index requests_created_at on requests (organization_id, created_at)";
+  await client.query(old);
+  await migrate(database.url);
+  expect(await indexesOf()).toEqual(whole);
+  await client.query(`drop index requests_by_age; ${old}`);
+  await migrate(database.url);
+  expect(await indexesOf()).toEqual(whole);
 });
 
 test("what was recorded before there was a log comes first in it", async () => {

@@ -20,7 +20,7 @@ const nobodys: Record<string, string> = {
 /** Indexes of other tables that begin with something else. */
 const exceptions: Record<string, string> = {
   api_keys_hash_key: "whose a key is, is what its hash is looked up for",
-  batch_jobs_scheduled_job_id: "an entry of the schedule is a random id, and says nothing else",
+  batch_jobs_by_entry: "an entry of the schedule is a random id, and says nothing else",
   batch_jobs_due: "the schedule, and what fills it again, is one for all organizations",
   batch_jobs_resume_at: "what looks for jobs that are to go on looks for all organizations at once",
   batch_jobs_end_at: "what looks for jobs whose end has come looks for all organizations at once",

@@ -88,7 +88,7 @@ const isNotErased = (erased: ErasedPhones): Sql => sql`
   not ${isErasedLine(sql`t.line`)}
   and not ${isErased(erased, sql`${sql.id(functions.contactPhone.name)}(t.line)`)}`;
 
-/** The blocks of a job, which is `s`. They are joined. */
+/** What the blocks of the job `s` are joined by. */
 const blocksOfSource = sql`${isOwnedAs("contact_blocks", "s")} and job_id = s.job_id`;
 
 /** Blocks are copied as they are. */
@@ -110,7 +110,7 @@ const all = ({ organizationId, id }: JobKey, toId: string): Sql => sql`
 /** What is left of neighbouring blocks is put together, so that no block is longer than others are. */
 const smallBytes = blockBytes / 2;
 
-/** What the other rows of that job are found by, in its order. */
+/** What attempts and leases of the job `s` are looked up by, in the order of their key. */
 const ofSource = sql`organization_id = s.organization_id and job_id = s.job_id`;
 
 /**

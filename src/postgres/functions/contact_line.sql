@@ -1,4 +1,4 @@
--- The line of a contact in its block (../contact-blocks.ts tells the format of blocks).
+-- The line of a contact in its block (../contacts/contact-blocks.ts tells the format of blocks).
 --
 -- Arguments
 --   block  the lines of some contacts

@@ -1,4 +1,4 @@
--- The phone in the line of a contact, without its plus sign (../contact-blocks.ts tells the format of lines).
+-- The phone in the line of a contact, without its plus sign (../contacts/contact-blocks.ts tells the format of lines).
 --
 -- Arguments
 --   line  of the contact

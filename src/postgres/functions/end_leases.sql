@@ -163,7 +163,7 @@ begin
       before + row_number() over (order by place)
     from numbered cross join ended
   ), waiting as (
-    -- As ../retries.ts says of the set that the contact is in.
+    -- As ../leasing/retries.ts says of the set that the contact is in.
     insert into retries (organization_id, job_id, number, due_at, zone_set, zone_due_at)
     select organization_id, job_id, number, case when zone_set = 0 then next_at else '9999-01-01' end, zone_set,
       case when zone_set > 0 then next_at end
@@ -232,7 +232,8 @@ begin
       exit when is_enough;
     end loop;
     update batch_jobs
-    set recent_outcomes = case when not is_enough then substring(recent from greatest(1, length(recent) - most + 1)) end,
+    set recent_outcomes =
+        case when not is_enough then substring(recent from greatest(1, length(recent) - most + 1)) end,
       status = case when is_enough then 'paused' else status end,
       pause_reason = case when is_enough then 'pause_when' end,
       updated_at = case when is_enough then ending else updated_at end,

@@ -39,7 +39,8 @@ begin
     from unnest(job_ids, numbers, attempts, nonces) with ordinality as g (job_id, number, attempt, nonce, place)
   )
   update leases l set expires_at = ending from given g
-  where l.organization_id = any (array[g.organization_id]) and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
+  where l.organization_id = any (array[g.organization_id])
+    and l.job_id = g.job_id and l.number = g.number and l.attempt = g.attempt
     and l.nonce = g.nonce and l.expires_at > clock_timestamp()
   returning g.place::int, (extract(epoch from ending) * 1000)::bigint;
 end $$;

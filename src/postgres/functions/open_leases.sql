@@ -179,7 +179,7 @@ begin
     -- Who they are, where anything can be leased, and whether they may be called: whoever is in another set than that
     -- of the turn is not.
     select p.*, b.contact, s.phone is not null
-      or coalesce(starts_with(b.contact, E'\t'), false) as is_suppressed
+      or coalesce(b.contact <> '' and contact_phone(b.contact) is null, false) as is_suppressed
     from (select * from retry union all select * from listed) as p
     left join lateral (
       select contact_line(contacts, p.number - first_number + 1) as contact,
@@ -237,12 +237,13 @@ begin
   ), counted_in_set as (
     update zone_sets z set pending_contacts = z.pending_contacts - m.from_list
     from moved_in_turn m
-    where m.zone_set > 0 and z.organization_id = any (array[m.organization_id]) and z.job_id = m.job_id and z.zone_set = m.zone_set
+    where m.zone_set > 0 and z.organization_id = any (array[m.organization_id]) and z.job_id = m.job_id
+      and z.zone_set = m.zone_set
   ), moved as (
     select *, gone - suppressed as leased, case when suppressed = open_contacts then ends_as end as ended_as
     from (
-      select organization_id, job_id, open_contacts, ends_as, sum(gone)::int as gone, sum(suppressed)::int as suppressed,
-        sum(from_list)::int as from_list
+      select organization_id, job_id, open_contacts, ends_as, sum(gone)::int as gone,
+        sum(suppressed)::int as suppressed, sum(from_list)::int as from_list
       from moved_in_turn group by organization_id, job_id, open_contacts, ends_as
     ) as m
   ), numbered as materialized (
@@ -299,5 +300,7 @@ begin
       row_number() over (partition by job_id order by turn) as place
     from moved_in_turn where suppressed > 0
   ) as m
-  cross join lateral (select revision from batch_jobs where organization_id = organization and id = m.job_id limit 1) as b;
+  cross join lateral (
+    select revision from batch_jobs where organization_id = organization and id = m.job_id limit 1
+  ) as b;
 end $$;

@@ -14,8 +14,9 @@
 --   One expression, that of the index, which planners put where the function is called: no call is left. In a hash of
 --   it a phone is found on one page wherever it is among millions, for a quarter of what a look through a tree costs
 --   whose pages are in no processor's cache. It names the organization, since many have the same phones on their
---   lists, and a hash of 32 bits. The factor, 2^32 by the golden ratio, puts lists of neighbouring numbers far from
---   each other there. What else a row must have is said such that no other index can be tried: "is true".
+--   lists, and a hash of 32 bits. The factor, about 2^32 divided by the golden ratio, puts the same phones of
+--   different organizations far from each other there. What else a row must have is said such that no other index can
+--   be tried: "is true".
 create function suppression_key(
   organization int, phone bigint
 ) returns bigint

@@ -28,8 +28,8 @@ create function take_over_leases(
   organization int, request text, new_ticket bigint, new_worker_id text, duration_ms bigint, most int,
   most_bytes bigint
 ) returns table (
-  job_id uuid, number int, attempt int, nonce bigint, expires_ms bigint, call_before_ms bigint, from_phone_number_id text,
-  max_attempts int, contact text
+  job_id uuid, number int, attempt int, nonce bigint, expires_ms bigint, call_before_ms bigint,
+  from_phone_number_id text, max_attempts int, contact text
 )
 language plpgsql
 set enable_seqscan = off
@@ -49,7 +49,8 @@ begin
   from leases l
   where l.organization_id = organization and l.request_id = request and l.request_id <> '' and l.expires_at > begun;
   if latest > new_ticket then
-    return query select null::uuid, null::int, null::int, null::bigint, null::bigint, null::bigint, null, null::int, null;
+    return query
+    select null::uuid, null::int, null::int, null::bigint, null::bigint, null::bigint, null, null::int, null;
     return;
   end if;
 

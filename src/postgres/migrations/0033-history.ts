@@ -1,6 +1,6 @@
 import { type Kysely, sql } from "kysely";
 
-/** The counts of jobs over time; no more rows for a job than ../history.ts says. */
+/** The counts of jobs over time; no more rows for a job than ../jobs/history.ts says. */
 export async function up(db: Kysely<never>): Promise<void> {
   await sql`
     create table history (

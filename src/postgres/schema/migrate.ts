@@ -47,7 +47,6 @@ import * as endedAttempts from "../migrations/0037-ended-attempts.ts";
 import * as jobsByKey from "../migrations/0039-jobs-by-key.ts";
 import * as logStretches from "../migrations/0040-log-stretches.ts";
 import * as phoneRows from "../migrations/0041-phone-rows.ts";
-import * as apartFromKeys from "../migrations/0042-apart-from-keys.ts";
 
 /** In the order of their names. One that was released is never changed. */
 export const migrations: SchemaChanges = {
@@ -91,7 +90,6 @@ export const migrations: SchemaChanges = {
   "0039-jobs-by-key": jobsByKey,
   "0040-log-stretches": logStretches,
   "0041-phone-rows": phoneRows,
-  "0042-apart-from-keys": apartFromKeys,
 };
 
 const bookkeeping = {

@@ -35,6 +35,25 @@ export async function until(
   if (isTold) waitsFor(undefined);
 }
 
+/** Does the work, and says what it is once it takes longer. */
+export async function tellingWhatTakesLong<T>(
+  { waitsFor }: Waiting,
+  sentence: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  let isTold = false;
+  const timer = setTimeout(() => {
+    isTold = true;
+    waitsFor(sentence);
+  }, quietMs);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+    if (isTold) waitsFor(undefined);
+  }
+}
+
 /** The lock under which Kysely's migrator migrates, in every version. */
 const lock = 3853314791062309107n;
 

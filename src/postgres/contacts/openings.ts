@@ -4,7 +4,7 @@ import type { CallingHours, Opening } from "../../domain/time/hours.ts";
 import type { JobKey } from "../../domain/jobs/job-id.ts";
 import type { Trx } from "../jobs/batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
-import { asJobRows } from "../jobs/job-rows.ts";
+import { asJobRows, isAsked } from "../jobs/job-rows.ts";
 import { plainArray } from "../leasing/lease-rows.ts";
 import { often } from "../connections/prepared.ts";
 import { insertZoneSets } from "./zone-sets.ts";
@@ -143,7 +143,7 @@ async function takeFloor(
   await insertZoneSets(trx, keys);
   await sql`
     update batch_jobs b set hours_revision = ${revision}::int, zone_sets = greatest(b.zone_sets, 1)
-    from ${asJobRows(keys)} where ${isOwnedAs("b", "asked")} and b.id = asked.id
+    from ${asJobRows(keys)} where ${isAsked}
   `.execute(trx);
 }
 

@@ -11,7 +11,10 @@ type LargeIndex = {
   /** The last migration that it needs. */
   readonly after: string;
   readonly name: string;
-  readonly build: (schema: string) => RawBuilder<unknown>;
+  readonly isUnique?: boolean;
+  readonly table: string;
+  /** Its columns, and of which rows it is. */
+  readonly of: RawBuilder<unknown>;
   /** One of the same rows, which is dropped once this one is there. */
   readonly replaces?: string;
 };
@@ -24,32 +27,29 @@ const indexes: readonly LargeIndex[] = [
   {
     after: "0027-events",
     name: "attempts_in_log",
-    build: (schema: string) => sql`
-      create unique index concurrently attempts_in_log on ${sql.id(schema, "attempts")} (organization_id, sequence)
-      where sequence is not null`,
+    isUnique: true,
+    table: "attempts",
+    of: sql`(organization_id, sequence) where sequence is not null`,
   },
   // Of a row of a job they have the stretch of the log that it is in, which many share, and which is kept once for all.
   {
     after: "0040-log-stretches",
     name: "attempts_by_stretch",
-    build: (schema: string) => sql`
-      create index concurrently attempts_by_stretch on ${sql.id(schema, "attempts")} (organization_id, job_id, ${stretch})
-      where sequence is not null`,
+    table: "attempts",
+    of: sql`(organization_id, job_id, ${stretch}) where sequence is not null`,
   },
   {
     after: "0040-log-stretches",
     name: "events_by_stretch",
-    build: (schema: string) => sql`
-      create index concurrently events_by_stretch on ${sql.id(schema, "events")} (organization_id, batch_job_id, ${stretch})
-      where batch_job_id is not null`,
+    table: "events",
+    of: sql`(organization_id, batch_job_id, ${stretch}) where batch_job_id is not null`,
   },
   // Of the key of functions/suppression_key.sql.
   {
     after: "0023-suppressed-phones",
     name: "suppressed_phones_by_key",
-    build: (schema: string) => sql`
-      create index concurrently suppressed_phones_by_key on ${sql.id(schema, "suppressed_phones")}
-      using hash ((phone + organization_id::bigint * 2654435761))`,
+    table: "suppressed_phones",
+    of: sql`using hash ((phone + organization_id::bigint * 2654435761))`,
   },
   // Where a vacuum has found a table empty, any of its indexes is as good as its key to a planner, and it read all of
   // an organization's requests, labels or scheduled jobs by another one for one row. These are for those alone who ask
@@ -57,26 +57,24 @@ const indexes: readonly LargeIndex[] = [
   {
     after: "0012-owners",
     name: "requests_by_age",
-    build: (schema: string) => sql`
-      create index concurrently requests_by_age on ${sql.id(schema, "requests")} (organization_id, created_at)
-      where created_at is not null`,
+    table: "requests",
+    of: sql`(organization_id, created_at) where created_at is not null`,
     replaces: "requests_created_at",
   },
   {
     after: "0029-labels",
     name: "job_labels_of_job",
-    build: (schema: string) => sql`
-      create index concurrently job_labels_of_job on ${sql.id(schema, "job_labels")} (organization_id, job_id)
-      where job_id is not null`,
+    table: "job_labels",
+    of: sql`(organization_id, job_id) where job_id is not null`,
     replaces: "job_labels_by_job",
   },
   // Only a scheduled job has an entry, as the check scheduled_has_entry says.
   {
     after: "0012-owners",
     name: "batch_jobs_by_entry",
-    build: (schema: string) => sql`
-      create unique index concurrently batch_jobs_by_entry on ${sql.id(schema, "batch_jobs")} (scheduled_job_id)
-      where scheduled_job_id is not null`,
+    isUnique: true,
+    table: "batch_jobs",
+    of: sql`(scheduled_job_id) where scheduled_job_id is not null`,
     replaces: "batch_jobs_scheduled_job_id",
   },
 ];
@@ -98,13 +96,15 @@ async function isBuilt(
 }
 
 /**
+ * Builds what is not there yet, and drops what it replaces.
+ *
  * Waits for all transactions that began before, such as a dump's, for as long as they take: a build that gave way would
  * have read the table in vain.
  */
 async function buildOne(
   connection: Database,
   schema: string,
-  { name, build, replaces }: LargeIndex,
+  { name, isUnique = false, table, of, replaces }: LargeIndex,
 ): Promise<void> {
   const { rows } = await sql<{ patience: string }>`
     select current_setting('lock_timeout') as patience, set_config('lock_timeout', '0', false)`.execute(
@@ -113,7 +113,10 @@ async function buildOne(
   try {
     if (!(await isBuilt(connection, schema, { name }))) {
       await sql`drop index concurrently if exists ${sql.id(schema, name)}`.execute(connection);
-      await build(schema).execute(connection);
+      await sql`
+        create ${isUnique ? sql`unique` : sql``} index concurrently ${sql.id(name)} on ${sql.id(schema, table)} ${of}`.execute(
+        connection,
+      );
     }
     if (replaces === undefined) return;
     await sql`drop index concurrently if exists ${sql.id(schema, replaces)}`.execute(connection);
@@ -138,12 +141,11 @@ export async function buildLargeIndexes(
           select pg_try_advisory_lock(${lock}) as "isOurs"`.execute(connection);
         if (rows[0]?.isOurs !== true) return false;
         try {
-          if (!(await isBuilt(connection, schema, index)))
-            await tellingWhatTakesLong(
-              waiting,
-              `The index ${index.name} is being built, which waits for all transactions that began before it.`,
-              () => buildOne(connection, schema, index),
-            );
+          await tellingWhatTakesLong(
+            waiting,
+            `The index ${index.name} is being built, which waits for all transactions that began before it.`,
+            () => buildOne(connection, schema, index),
+          );
         } finally {
           await sql`select pg_advisory_unlock(${lock})`.execute(connection);
         }

@@ -50,22 +50,27 @@ export type Holder = {
   transactions: number;
 };
 
-/** The one that does so for the longest time; undefined if there is none. */
+/**
+ * The one that does so for the longest time; undefined if there is none. A snapshot reaches back to the oldest
+ * transaction of any database that writes, so that the writer is named before those whose snapshots reach as far.
+ */
 export async function findHolder(db: Database): Promise<Holder | undefined> {
   const { rows } = await sql<Holder>`
-    select * from (
-      -- Of sessions of other roles little else is shown; those of a standby have no database.
+    select kind, name, transactions from (
+      -- Of the sessions of other roles little else is shown. A vacuum keeps nothing from another.
       select case when datname is null then 'standby' else 'session' end as kind, pid::text as name,
-        greatest(age(backend_xid), age(backend_xmin)) as transactions
+        greatest(
+          age(backend_xid), case when coalesce(datname, current_database()) = current_database() then age(backend_xmin) end
+        ) as transactions, backend_xid is not null as writes
       from pg_stat_activity
-      where (datname is null or datname = current_database())
-        and backend_type is distinct from 'autovacuum worker'
+      where (datname is not null or pid in (select pid from pg_stat_replication))
+        and pid <> pg_backend_pid() and pid not in (select pid from pg_stat_progress_vacuum)
       union all
-      select 'prepared', gid, age(transaction) from pg_prepared_xacts where database = current_database()
+      select 'prepared', gid, age(transaction), true from pg_prepared_xacts
       union all
-      select 'slot', slot_name, age(xmin) from pg_replication_slots
+      select 'slot', slot_name, age(xmin), false from pg_replication_slots
     ) as holders
-    where transactions is not null order by transactions desc limit 1
+    where transactions is not null order by transactions desc, writes desc limit 1
   `.execute(db);
   return rows[0];
 }

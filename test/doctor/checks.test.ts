@@ -181,24 +181,6 @@ describe("doctor", () => {
     expect(notWell(await examine(parts))).toEqual([{ check, level, sentence: expect.stringMatching(said) }]);
   });
 
-  test("finds a session that has had old rows kept for long, and none that has not", async () => {
-    await parts.db.connection().execute(async (session) => {
-      await sql`begin isolation level repeatable read`.execute(session);
-      const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(session);
-      expect(notWell(await examine(parts))).toEqual([]);
-      await sql`
-        do $$ begin for i in 1..100000 loop perform pg_current_xact_id(); commit; end loop; end $$`.execute(
-        parts.db,
-      );
-      const sentence = expect.stringMatching(
-        `^Process ${rows[0]?.pid} of Postgres has all versions of rows kept since 1\\d{5} transactions ago, `,
-      );
-      expect(notWell(await examine(parts))).toEqual([{ check: "old rows", level: "warning", sentence }]);
-      await sql`rollback`.execute(session);
-    });
-    expect(notWell(await examine(parts))).toEqual([]);
-  }, 60_000);
-
   test("finds another prefix than the replicas have", async () => {
     const findings = await examine(parts, { keys: createKeys("other") });
     const found = findings.find(({ check }) => check === "installation");

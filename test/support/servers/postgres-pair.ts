@@ -21,9 +21,12 @@ export type PostgresPair = OwnServer & {
 const notHere = () => Promise.reject(new Error("this is done to one of the two"));
 
 /** With a `synchronous` standby no commit ends before it has heard of it. */
-export async function startPostgresPair(kind: "synchronous" | "asynchronous"): Promise<PostgresPair> {
+export async function startPostgresPair(
+  kind: "synchronous" | "asynchronous",
+  settings: Record<string, string> = {},
+): Promise<PostgresPair> {
   await using stack = new AsyncDisposableStack();
-  const primary = stack.use(await startPostgresServer({}));
+  const primary = stack.use(await startPostgresServer({ settings }));
   const link = stack.use(await startProxy(primary.url));
   await primary.stop();
   const standby = stack.use(
@@ -31,6 +34,7 @@ export async function startPostgresPair(kind: "synchronous" | "asynchronous"): P
       copyOf: primary,
       isStandby: "standby",
       settings: {
+        ...settings,
         primary_conninfo: `host=127.0.0.1 port=${new URL(link.url).port} user=callsheet`,
         wal_retrieve_retry_interval: "200ms",
       },

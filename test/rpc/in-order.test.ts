@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { expect, test } from "vitest";
+import { createLateEnds } from "../../src/rpc/calls/late-ends.ts";
 import { createOrder } from "../../src/rpc/http/in-order.ts";
 import { eventually } from "../support/eventually.ts";
 import { startEcho } from "./echo.ts";
@@ -82,7 +83,7 @@ test("a client that writes hundreds of requests and reads no answer loses its co
 });
 
 test("what it writes after that is not read", async () => {
-  const inOrder = createOrder();
+  const inOrder = createOrder(createLateEnds());
   let hostile = 0;
   await using stack = new AsyncDisposableStack();
   const server = createServer((request, response) => {

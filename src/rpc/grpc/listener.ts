@@ -10,6 +10,7 @@ import {
 } from "@grpc/grpc-js";
 import { createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
 import { createCallsInHand } from "../calls/calls-in-hand.ts";
+import { mostStreams } from "../calls/late-ends.ts";
 import { closeAtAge } from "../calls/connection-age.ts";
 import { answerGrpcCall, type GrpcMethod } from "./call.ts";
 import { composeMethod } from "../calls/invoke.ts";
@@ -24,9 +25,6 @@ import { requestLimits } from "../requests/limits.ts";
 
 /** A connection without a call is closed after this, even if its client does not do its part. */
 const goodbyeMs = 250;
-
-/** One connection has so many calls at most at a time; further ones wait at the client. */
-const mostStreams = 250;
 
 /** Serves the table as gRPC over HTTP/2, with TLS if there are certificates. */
 export async function startGrpcListener(options: ListenerOptions): Promise<Listener> {

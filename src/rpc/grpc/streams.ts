@@ -1,5 +1,6 @@
-import { constants, type IncomingHttpHeaders, type Http2Session, type ServerHttp2Stream } from "node:http2";
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { status, type ChannelOptions, type Server, type ServerInterceptor } from "@grpc/grpc-js";
+import { createLateEnds } from "../calls/late-ends.ts";
 import type { FindAddress } from "../gate/caller-address.ts";
 import type { Strangers, Wanted } from "../gate/strangers.ts";
 import { grpcTimeoutMs, longestTimeoutMs } from "../requests/limits.ts";
@@ -45,6 +46,7 @@ export function ruleStreams(
     return found;
   };
 
+  const lateEnds = createLateEnds();
   inside[handler] = (interceptors, stream, headers) => {
     // A stream may end before it is begun.
     stream.on("error", () => {});
@@ -65,7 +67,7 @@ export function ruleStreams(
       turnAway(what) {
         // Clients of gRPC repeat by themselves what was refused unseen.
         if (what === "call") stream.close(constants.NGHTTP2_REFUSED_STREAM);
-        else turnAway(session);
+        else lateEnds.endFor(session, stream);
       },
     });
   };
@@ -98,13 +100,6 @@ function tellingOfItsEnd(stream: ServerHttp2Stream, listen: () => void): void {
   listen();
   if (!stream.readableEnded) return;
   for (const listener of stream.listeners("end")) if (!before.has(listener)) listener.call(stream);
-}
-
-/** Ends a connection that floods. */
-function turnAway(session: Http2Session): void {
-  if (session.destroyed) return;
-  session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-  session.destroy();
 }
 
 function refuseType(stream: ServerHttp2Stream): void {

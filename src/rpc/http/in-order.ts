@@ -1,13 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { LateEnds } from "../calls/late-ends.ts";
 
 /** A client that writes more requests than this without waiting for an answer is no client. */
 const mostWaiting = 128;
-
-/** It may come back so much later: at once it would have as much read again, and again. */
-const closedAfterMs = 1_000;
-/** So many such connections are kept open for that; further ones are closed at once. */
-const mostHeld = 1_000;
 
 type Lane = { isBusy: boolean; isOver: boolean; waiting: (() => void)[] };
 
@@ -15,23 +11,16 @@ type Lane = { isBusy: boolean; isOver: boolean; waiting: (() => void)[] };
  * Begins the requests of each connection one after the other, as their answers go out in that order. Node hands over
  * all that a client has written without waiting for their answers, which would be made, and kept for it, at once.
  */
-export function createOrder() {
+export function createOrder(lateEnds: LateEnds) {
   const lanes = new WeakMap<Socket, Lane>();
-  let held = 0;
 
   /** Reads nothing more, begins nothing more, and closes the connection in a while. */
   function hold(socket: Socket, lane: Lane): void {
     lane.isOver = true;
     lane.waiting = [];
-    if (held === mostHeld) return void socket.destroy();
-    held += 1;
+    if (!lateEnds.end(socket, () => socket.destroy())) return void socket.destroy();
     // What is read of a request that was begun would have the connection read on.
     socket.pause().resume = () => socket;
-    const timer = setTimeout(() => socket.destroy(), closedAfterMs).unref();
-    socket.once("close", () => {
-      held -= 1;
-      clearTimeout(timer);
-    });
   }
 
   return function inOrder(request: IncomingMessage, response: ServerResponse, begin: () => void): void {

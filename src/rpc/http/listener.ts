@@ -3,6 +3,7 @@ import { createCallsInHand } from "../calls/calls-in-hand.ts";
 import { answerPage, sendText, type Page, type Pages } from "./pages/pages.ts";
 import { withoutBasePath } from "./pages/base-path.ts";
 import { answerRpc, createRpcs, pathsOf } from "./call.ts";
+import { createLateEnds } from "../calls/late-ends.ts";
 import { createOrder } from "./in-order.ts";
 import { createSessions, readSession, sessionPath } from "./pages/console-session.ts";
 import { isView, views } from "./pages/console-pages.ts";
@@ -56,7 +57,8 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
   const withinBase = withoutBasePath(basePath);
   const cors = createCors(corsOrigins);
 
-  const inOrder = createOrder();
+  const lateEnds = createLateEnds();
+  const inOrder = createOrder(lateEnds);
   const readAway = createRests();
 
   function receive(request: IncomingMessage, response: ServerResponse): void {
@@ -70,7 +72,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
 
   function admit(request: IncomingMessage, response: ServerResponse): void {
     const { socket, headers } = request;
-    const { key: connection, address: peer, turnAway } = connectionOf(request);
+    const { key: connection, address: peer, turnAway } = connectionOf(request, lateEnds);
     const rpc = rpcs.get(pathOf(request));
     const isForDoor = door?.takes(pathOf(request)) === true;
     strangers.admit({

@@ -2,9 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest, Http2ServerResponse, type ServerHttp2Session } from "node:http2";
 import type { Readable } from "node:stream";
 import type { Sessions } from "../calls/connection-age.ts";
-
-/** One connection has so many requests at most at a time. */
-export const mostStreams = 250;
+import type { LateEnds } from "../calls/late-ends.ts";
 
 /** A client that has not answered a ping for so long is gone. */
 const pingMs = 20_000;
@@ -57,7 +55,7 @@ const streamOf = (request: IncomingMessage): Http2ServerRequest["stream"] | unde
   (request as unknown as Partial<Http2ServerRequest>).stream;
 
 /** What a request came on. */
-export function connectionOf(request: IncomingMessage): Connection {
+export function connectionOf(request: IncomingMessage, lateEnds: LateEnds): Connection {
   const { socket } = request;
   const address = socket.remoteAddress;
   const stream = streamOf(request);
@@ -70,9 +68,7 @@ export function connectionOf(request: IncomingMessage): Connection {
     address,
     turnAway(what) {
       if (what === "call") return stream.close(constants.NGHTTP2_REFUSED_STREAM);
-      if (session.destroyed) return;
-      session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      session.destroy();
+      lateEnds.endFor(session, stream);
     },
   };
 }

@@ -5,7 +5,8 @@ import { jittered } from "../../timing/loop.ts";
 import { closeSessionsAtAge } from "../calls/connection-age.ts";
 import type { Certificates } from "../tls/certificates.ts";
 import { limitHandshakes, usualHandshakes } from "../tls/handshakes.ts";
-import { AnswerOverHttp2, closeIdleSessions, mostStreams } from "./over-http2.ts";
+import { mostStreams } from "../calls/late-ends.ts";
+import { AnswerOverHttp2, closeIdleSessions } from "./over-http2.ts";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 

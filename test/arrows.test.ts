@@ -84,6 +84,18 @@ test("no file imports from a room that its own may not import from", () => {
   expect(wrong.map(({ file, target }) => `${file} → ${target}`)).toEqual([]);
 });
 
+test("all arrows that are allowed go the way that src/README.md draws", () => {
+  const [, drawn = ""] =
+    /^Arrows go one way: ([^.]+)\./m.exec(readFileSync(join(root, "src/README.md"), "utf8")) ?? [];
+  const steps = drawn.split("→").map((step) => [...step.matchAll(/`(\w+)`/g)].map(([, room = ""]) => room));
+  const stepOf = (room: string): number =>
+    steps.findIndex((rooms) => rooms.includes(room.replace(/\.ts$/, "")));
+  const arrows = Object.entries(allowed).flatMap(([from, targets]) => targets.map((to) => ({ from, to })));
+  const between = arrows.filter(({ from, to }) => stepOf(from) >= 0 && stepOf(to) >= 0);
+  expect(between.length).toBeGreaterThan(40);
+  expect(between.filter(({ from, to }) => stepOf(from) >= stepOf(to))).toEqual([]);
+});
+
 /** Which folders of the console may import from which; a feature only from itself. */
 const withinConsole: Record<string, readonly string[]> = {
   app: ["features", "ui", "data"],

@@ -4,7 +4,7 @@ import type { Caller, Role } from "../domain/caller.ts";
 import { isUuid } from "../domain/jobs/job-id.ts";
 import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/commands/command.ts";
-import { pageSizeOf } from "../jobs/queries.ts";
+import { pageSizeOf } from "../domain/page-size.ts";
 import { invalidApiKey } from "./api-keys.ts";
 import {
   type ApiKey,

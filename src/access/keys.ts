@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { generateApiKey, hashApiKey } from "../domain/api-key.ts";
 import { roles } from "../domain/caller.ts";
+import { dayMs } from "../domain/time/day.ts";
 import { ensureOrganization, insertApiKey, listApiKeys, revokeApiKey } from "../postgres/api-keys.ts";
 import { isUuid } from "../domain/jobs/job-id.ts";
 import { nameFrom, organizationName, print, runCommand, withDatabase } from "./command-line.ts";
@@ -40,7 +41,7 @@ export function keysCommand(): Command {
           name,
           role,
           hash: hashApiKey(key),
-          expiresAt: expiresInDays === undefined ? null : new Date(Date.now() + expiresInDays * 86_400_000),
+          expiresAt: expiresInDays === undefined ? null : new Date(Date.now() + expiresInDays * dayMs),
         };
         await insertApiKey(db, made, "command_line");
         print(key);

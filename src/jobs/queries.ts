@@ -16,6 +16,7 @@ import { createLongPages } from "./long-pages.ts";
 import { readStartTime } from "./commands/new-job.ts";
 import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts";
 import { type JobKey, isUuid, writeJobKey } from "../domain/jobs/job-id.ts";
+import { pageSizeOf } from "../domain/page-size.ts";
 import { type Trx, databaseNow, findJob, jobNotFound } from "../postgres/jobs/batch-jobs.ts";
 import { findContact, listContacts } from "../postgres/contacts/contacts.ts";
 import type { Connections } from "../postgres/connections/connections.ts";
@@ -35,13 +36,6 @@ export type { Attempt, BatchJob, JobFilter, TimeRange };
 
 /** A contact with the status that its job gives it. */
 export type Contact = Omit<StoredContact, "status"> & { readonly status: ContactStatus };
-
-const defaultPageSize = 50;
-const largestPageSize = 1_000;
-
-/** How many entries a page may have for which so many were asked. */
-export const pageSizeOf = (asked: number): number =>
-  asked === 0 ? defaultPageSize : Math.min(asked, largestPageSize);
 
 export const isJobCursor = (keys: readonly unknown[]): keys is [number, string] => {
   const [createdAtMs, id] = keys;

@@ -1,5 +1,6 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Database } from "./connections/database.ts";
+import { functions } from "./functions/functions.ts";
 
 /*
  * What is kept for a day: answers for repetitions, and rows that an import has rejected.
@@ -7,9 +8,10 @@ import type { Database } from "./connections/database.ts";
 
 type Table = "requests" | "rejected_rows";
 
-export const keptFor = sql`interval '24 hours'`;
+/** What was made before is gone. */
+export const keptSince: RawBuilder<Date> = sql`${sql.id(functions.keptSince.name)}(clock_timestamp())`;
 
-const isOver = sql`created_at < (select clock_timestamp() - ${keptFor})`;
+const isOver = sql`created_at < (select ${keptSince})`;
 
 /** Up to `limit` organizations that have rows in a table whose time is over. */
 export async function organizationsWithOver(db: Database, table: Table, limit: number): Promise<number[]> {

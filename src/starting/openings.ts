@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { dayMs } from "../domain/time/day.ts";
 import { findOpening } from "../domain/time/hours.ts";
 import { jittered } from "../timing/loop.ts";
 import { startServiceLoop } from "../vitals/loops.ts";
@@ -44,7 +45,6 @@ const mostTogether = 100;
 /** So many of those that are held are waited for at a time; the sweep comes back to the others. */
 const mostAwaited = 2;
 const pauseMs = 1_000;
-const dayMs = 24 * 60 * 60 * 1_000;
 
 /** A job that does not run is woken when it does. One that has no opening is looked at again the next day. */
 function reckon({ jobId, zoneSet, status, hours, zones }: SetToReckon, nowMs: number): SetOpening {

@@ -11,7 +11,7 @@ import {
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/commands/command.ts";
 import { summaryOf } from "../jobs/commands/new-job.ts";
 import { readPhone } from "../jobs/contacts/phone-argument.ts";
-import { pageSizeOf } from "../jobs/queries.ts";
+import { pageSizeOf } from "../domain/page-size.ts";
 import type { Trx } from "../postgres/jobs/batch-jobs.ts";
 import type { Shares } from "../postgres/connections/connections.ts";
 import {

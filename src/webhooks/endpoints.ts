@@ -9,7 +9,7 @@ import { isTimeMs, readPageToken, writePageToken } from "../domain/page-token.ts
 import { type WebhookDelivery, type WebhookEndpoint, testType } from "../domain/webhook.ts";
 import { cursorExpired } from "../events/event-log.ts";
 import { type CommandRequest, byOf, createCommandRunner } from "../jobs/commands/command.ts";
-import { pageSizeOf } from "../jobs/queries.ts";
+import { pageSizeOf } from "../domain/page-size.ts";
 import type { Trx } from "../postgres/jobs/batch-jobs.ts";
 import type { Shares } from "../postgres/connections/connections.ts";
 import { noHead, readHeads } from "../postgres/events/events.ts";

@@ -53,7 +53,7 @@ export const lists: Mutant[] = [
   {
     guard: "a contact that was erased is not leased",
     file: "src/postgres/functions/open_leases.sql",
-    text: "\n      or coalesce(b.contact <> '' and contact_phone(b.contact) is null, false) as is_suppressed",
+    text: " or is_erased_line(b.contact) as is_suppressed",
     instead: " as is_suppressed",
     test: "test/jobs/erasing.test.ts",
     title: "is not leased any more: it ends as suppressed when its turn comes",

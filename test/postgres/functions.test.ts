@@ -24,6 +24,15 @@ const putInPlace: Record<string, { given: string; table: string; left: string }>
   "contact_counts.sql": { given: "(batch_jobs)", table: "batch_jobs", left: "jsonb_build_object" },
   "contact_line.sql": { given: "(contacts, 3)", table: "contact_blocks", left: "split_part" },
   "contact_phone.sql": { given: "(contacts)", table: "contact_blocks", left: "split_part" },
+  "contact_bytes.sql": {
+    given: "(contacts, contacts)",
+    table: "contact_blocks",
+    left: "((octet_length(contacts) + octet_length(contacts)) + 376)",
+  },
+  "is_erased_line.sql": { given: "(contacts)", table: "contact_blocks", left: "starts_with" },
+  "kept_since.sql": { given: "(clock_timestamp())", table: "requests", left: "'24:00:00'::interval" },
+  "status_at_end.sql": { given: "(completed_contacts)", table: "batch_jobs", left: "CASE WHEN" },
+  "failure_at_end.sql": { given: "(completed_contacts)", table: "batch_jobs", left: "'no_call_completed'" },
   "ending_data.sql": { given: "(batch_jobs)", table: "batch_jobs", left: "jsonb_strip_nulls" },
   "suppression_key.sql": {
     given: "(organization_id, phone)",

@@ -116,13 +116,18 @@ test("a file's staging tables say whose it is, and so do their keys", async () =
 
 describe("the function", () => {
   // What is due is started by its entry, whoever it belongs to; a line is found in its block, and nowhere else, and a
-  // phone in its line; a row of a job says whose it is.
+  // phone in its line; a row of a job says whose it is; the others reckon from what they are given.
   const {
     startDueJobs: _ofAll,
     contactLine: _line,
     contactPhone: _phone,
+    contactBytes: _bytes,
+    isErasedLine: _isErased,
     contactCounts: _counts,
     jobState: _state,
+    keptSince: _since,
+    statusAtEnd: _status,
+    failureAtEnd: _failure,
     endingData: _ending,
     ...owned
   } = functions;

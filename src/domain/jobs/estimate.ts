@@ -1,5 +1,5 @@
 import { type CallingHours, findOpening } from "../time/hours.ts";
-import { dayMs } from "../time/zone-offsets.ts";
+import { dayMs } from "../time/day.ts";
 
 /** How many contacts of a job were final at an instant at which it ran. */
 export type Point = { readonly atMs: number; readonly final: number };

@@ -1,5 +1,5 @@
 import { type CallingHours, type Opening, findOpening } from "../time/hours.ts";
-import { dayMs } from "../time/zone-offsets.ts";
+import { dayMs } from "../time/day.ts";
 
 /** What a run is reckoned from. */
 export type Campaign = {

@@ -1,6 +1,6 @@
 import { wrongField } from "../batch-job-error.ts";
 import type { CallingHours, DayWindow } from "./hours.ts";
-import { dayMs } from "./zone-offsets.ts";
+import { dayMs } from "./day.ts";
 
 type WindowInput = { readonly start: string; readonly end: string };
 
@@ -13,9 +13,9 @@ export type CallingHoursInput = {
 
 export const defaultCloseEarlyMs = 2 * 60_000;
 
-const mostWindows = 100;
-const mostExceptions = 400;
-const mostWindowsOfException = 10;
+export const mostWindows = 100;
+export const mostExceptions = 400;
+export const mostWindowsOfException = 10;
 const mostCloseEarlyMs = 60 * 60_000;
 
 /** Reads hours that are given as the field named, and refuses what is none with the words to write instead. */

@@ -1,4 +1,5 @@
-import { dayMs, offsetPeriods } from "./zone-offsets.ts";
+import { dayMs } from "./day.ts";
+import { offsetPeriods } from "./zone-offsets.ts";
 
 /** A part of a day in minutes since its midnight, half-open; 1440 is the midnight at its end. */
 export type DayWindow = { readonly startMinute: number; readonly endMinute: number };

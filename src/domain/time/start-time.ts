@@ -1,5 +1,6 @@
 import { DateTime, FixedOffsetZone, IANAZone, type Zone } from "luxon";
 import { BatchJobError } from "../batch-job-error.ts";
+import { dayMs } from "./day.ts";
 
 const pattern =
   /^(?<year>\d{4})-(?<month>\d\d)-(?<day>\d\d)T(?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d)(?::(?<second>[0-5]\d)(?:\.(?<fraction>\d{1,30}))?)?(?<offset>Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/;
@@ -23,8 +24,6 @@ const offsetMinutes = (offset: string): number => {
   const minutes = Number(offset.slice(1, 3)) * 60 + Number(offset.slice(4, 6));
   return offset.startsWith("-") ? -minutes : minutes;
 };
-
-const dayMs = 24 * 60 * 60 * 1000;
 
 /**
  * The instants at which the clocks of `zone` show `wallMs`, which is what they show as if it were UTC; earliest first.

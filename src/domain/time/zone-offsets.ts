@@ -1,6 +1,5 @@
 import { IANAZone } from "luxon";
-
-export const dayMs = 24 * 60 * 60 * 1000;
+import { dayMs } from "./day.ts";
 
 /** A time in which the clocks of a zone are `offsetMs` ahead of UTC: from its start on, and until its end. */
 export type OffsetPeriod = { readonly fromMs: number; readonly untilMs: number; readonly offsetMs: number };

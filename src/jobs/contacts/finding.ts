@@ -5,7 +5,8 @@ import { findContactsByPhone } from "../../postgres/phones/find-contacts.ts";
 import { type Searching, search } from "../../postgres/connections/searches.ts";
 import { createLongPages } from "../long-pages.ts";
 import { readPhone } from "./phone-argument.ts";
-import { type Contact, isJobCursor, pageSizeOf, shown } from "../queries.ts";
+import { pageSizeOf } from "../../domain/page-size.ts";
+import { type Contact, isJobCursor, shown } from "../queries.ts";
 
 export type FoundContact = { readonly job: BatchJob; readonly contact: Contact };
 

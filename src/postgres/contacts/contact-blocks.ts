@@ -21,9 +21,9 @@ export const writeLine = (phone: string, name: string, fields: string): string =
 /** The line of a contact whose person was erased. */
 export const erasedLine = writeLine("", "", "{}");
 
-/** Whether a line is one of those, in SQL; null for no line. */
-export const isErasedLine = (line: RawBuilder<unknown>): RawBuilder<boolean | null> =>
-  sql`starts_with(${line}, E'\\t')`;
+/** Whether a line is one of those, in SQL. */
+export const isErasedLine = (line: RawBuilder<unknown>): RawBuilder<boolean> =>
+  sql`${sql.id(functions.isErasedLine.name)}(${line})`;
 
 /** A block in which the contact at a place, from 1, is erased, in SQL. */
 export const withErased = (
@@ -104,9 +104,13 @@ export const linesOf = (block: string): string[] => block.split("\n");
 /** The JSON of the fields in a line, as it was written. */
 export const fieldsIn = (line: string): string => line.slice(line.indexOf("\t", line.indexOf("\t") + 1) + 1);
 
-/** The block of some lines, in SQL: an aggregate. */
+/** The block of some lines, or of some blocks, in SQL: an aggregate. */
 export const blockOf = (line: RawBuilder<unknown>, place: RawBuilder<unknown>): RawBuilder<string> =>
   sql`string_agg(${line}, E'\\n' order by ${place})`;
+
+/** That of an array of lines. */
+export const blockOfArray = (lines: RawBuilder<unknown>): RawBuilder<string> =>
+  sql`array_to_string(${lines}, E'\\n')`;
 
 /** The lines of a block with their places in it, from 1: a table. */
 export const linesWithPlaces = (block: RawBuilder<unknown>): RawBuilder<unknown> =>

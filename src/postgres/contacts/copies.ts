@@ -3,7 +3,7 @@ import type { JobStatus } from "../../domain/jobs/batch-job.ts";
 import type { StoredContactStatus } from "../../domain/contacts/contact.ts";
 import type { JobKey } from "../../domain/jobs/job-id.ts";
 import type { Trx } from "../jobs/batch-jobs.ts";
-import { blockBytes, isErasedLine, linesWithPlaces } from "./contact-blocks.ts";
+import { blockBytes, blockOf, blockOfArray, isErasedLine, linesWithPlaces } from "./contact-blocks.ts";
 import { contactStatus } from "./current-contacts.ts";
 import { type Database, openDatabase } from "../connections/database.ts";
 import { type ErasedPhones, isErased } from "../phones/erased-phones.ts";
@@ -159,7 +159,7 @@ const some = (
   pieces as materialized (
     select first_number, cardinality(lines) as count, contacts, octet_length(contacts) + 1 as bytes, sets
     from (
-      select b.first_number, kept.lines, array_to_string(kept.lines, E'\n') as contacts,
+      select b.first_number, kept.lines, ${blockOfArray(sql`kept.lines`)} as contacts,
         array_to_string(coalesce(kept.sets, array_fill(0::smallint, array[cardinality(kept.lines)])), ',') as sets
       from source s
       cross join lateral (select first_number, contacts, zone_sets from contact_blocks where ${blocksOfSource}) as b
@@ -179,7 +179,7 @@ const some = (
   ), added as (
     insert into contact_blocks (organization_id, job_id, first_number, contacts, zone_sets)
     select ${from.organizationId}, ${toId}::uuid, 1 + min(numbers_before),
-      string_agg(contacts, E'\n' order by first_number),
+      ${blockOf(sql`contacts`, sql`first_number`)},
       case when bool_or(sets ~ '[1-9]') then
         string_to_array(string_agg(sets, ',' order by first_number), ',')::smallint[]
       end

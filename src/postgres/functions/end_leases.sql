@@ -144,7 +144,7 @@ begin
         when b.failure_reason = 'no_call_completed' and c.completed > 0 then 'completed'
         when going_on[c.job] and b.status = 'running' and b.pending_contacts = 0
           and b.waiting_retry_contacts + c.waiting_retry + b.dialing_contacts - c.ended = 0
-        then case when b.completed_contacts + c.completed > 0 then 'completed' else 'failed' end
+        then status_at_end(b.completed_contacts + c.completed)
       end as ends_as
     from counts c
     cross join lateral (
@@ -184,8 +184,8 @@ begin
       failed_contacts = b.failed_contacts + m.failed,
       unknown_contacts = b.unknown_contacts + m.unknown,
       status = coalesce(m.ends_as, b.status),
-      failure_reason = case m.ends_as when 'failed' then 'no_call_completed' when 'completed' then null
-        else b.failure_reason end,
+      failure_reason = case when m.ends_as is null then b.failure_reason
+        else failure_at_end(b.completed_contacts + m.completed) end,
       finished_at = coalesce(b.finished_at, case when m.ends_as is not null then ending end),
       updated_at = case when m.ends_as is null then b.updated_at else ending end,
       revision = b.revision + (m.ends_as is not null)::int

@@ -43,9 +43,14 @@ const read = (plainName: string, calls?: readonly SqlFunction[]): SqlFunction =>
 
 const contactLine = read("contact_line");
 const contactPhone = read("contact_phone");
+const contactBytes = read("contact_bytes");
+const isErasedLine = read("is_erased_line");
 const suppressionKey = read("suppression_key");
 const takeSequences = read("take_sequences");
+const keptSince = read("kept_since");
 const jobState = read("job_state");
+const statusAtEnd = read("status_at_end");
+const failureAtEnd = read("failure_at_end", [statusAtEnd]);
 const contactCounts = read("contact_counts");
 const writeEvents = read("write_events", [takeSequences]);
 const endingData = read("ending_data", [contactCounts]);
@@ -57,18 +62,39 @@ const endingData = read("ending_data", [contactCounts]);
 export const functions = {
   contactLine,
   contactPhone,
+  contactBytes,
+  isErasedLine,
   suppressionKey,
   takeSequences,
+  keptSince,
   jobState,
+  statusAtEnd,
+  failureAtEnd,
   contactCounts,
   writeEvents,
   endingData,
-  openLeases: read("open_leases", [contactLine, contactPhone, suppressionKey, takeSequences, endingData]),
-  endLeases: read("end_leases", [takeSequences, endingData]),
+  openLeases: read("open_leases", [
+    contactLine,
+    contactPhone,
+    contactBytes,
+    isErasedLine,
+    suppressionKey,
+    takeSequences,
+    statusAtEnd,
+    failureAtEnd,
+    endingData,
+  ]),
+  endLeases: read("end_leases", [takeSequences, statusAtEnd, failureAtEnd, endingData]),
   extendLeases: read("extend_leases"),
-  takeOverLeases: read("take_over_leases", [contactLine, contactPhone, suppressionKey]),
-  lockForCommands: read("lock_for_commands", [jobState]),
-  writeCommands: read("write_commands", [contactCounts, writeEvents]),
+  takeOverLeases: read("take_over_leases", [
+    contactLine,
+    contactPhone,
+    contactBytes,
+    isErasedLine,
+    suppressionKey,
+  ]),
+  lockForCommands: read("lock_for_commands", [keptSince, jobState]),
+  writeCommands: read("write_commands", [keptSince, contactCounts, writeEvents]),
   noteEntriesRemoved: read("note_entries_removed"),
   addNewPhones: read("add_new_phones"),
   startDueJobs: read("start_due_jobs", [takeSequences, contactCounts]),

@@ -74,5 +74,5 @@ begin
     select fingerprint, answer, entry_removed, created_at from requests
     where organization_id = organization and rpc = t.rpc and request_id = t.request_id limit 1
   ) as r
-  where r.created_at >= clock_timestamp() - interval '24 hours';
+  where r.created_at >= kept_since(clock_timestamp());
 end $$;

@@ -103,12 +103,10 @@ begin
 
   return query
   with turns as materialized (
-    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
-    -- the rest, such as the marks around 50 fields.
     select t.turn, b.organization_id, b.id, t.zone_set, b.max_attempts, b.retry_on, t.due, t.listed, t.listed_before,
-      octet_length(b.from_phone_number_id) + 376 as base, least(z.call_before, b.end_at) as call_before,
+      b.from_phone_number_id, least(z.call_before, b.end_at) as call_before,
       b.pending_contacts + b.waiting_retry_contacts + b.dialing_contacts as open_contacts,
-      case when b.completed_contacts > 0 then 'completed' else 'failed' end as ends_as,
+      status_at_end(b.completed_contacts) as ends_as,
       case
         when b.id = any(locked) and b.hours_revision = floor_revision
           and (b.zone_sets = 0 or (begun >= z.open_from and begun < z.open_until))
@@ -136,8 +134,8 @@ begin
     ) as z on true
     where b.status = 'running'
   ), retry as (
-    select t.turn, t.zone_set, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id,
-      t.id as job_id, r.number, a.attempt, false as is_listed, r.due_at, 0::bigint as place
+    select t.turn, t.zone_set, t.room, t.from_phone_number_id, t.call_before, t.open_contacts, t.ends_as,
+      t.organization_id, t.id as job_id, r.number, a.attempt, false as is_listed, r.due_at, 0::bigint as place
     from turns t
     cross join lateral (
       (
@@ -160,8 +158,8 @@ begin
     ) as a
     where a.next_attempt_at <= begun and a.attempt < t.max_attempts and a.outcome = any (t.retry_on)
   ), listed as (
-    select t.turn, t.zone_set, t.room, t.base, t.call_before, t.open_contacts, t.ends_as, t.organization_id,
-      t.id as job_id, l.number, 0 as attempt, true as is_listed, null::timestamptz as due_at,
+    select t.turn, t.zone_set, t.room, t.from_phone_number_id, t.call_before, t.open_contacts, t.ends_as,
+      t.organization_id, t.id as job_id, l.number, 0 as attempt, true as is_listed, null::timestamptz as due_at,
       t.listed_before + l.place as place
     from turns t
     cross join lateral unnest(listed_numbers[t.listed_before + 1 : t.listed_before + t.listed])
@@ -178,8 +176,7 @@ begin
   ), proposed as (
     -- Who they are, where anything can be leased, and whether they may be called: whoever is in another set than that
     -- of the turn is not.
-    select p.*, b.contact, s.phone is not null
-      or coalesce(b.contact <> '' and contact_phone(b.contact) is null, false) as is_suppressed
+    select p.*, b.contact, s.phone is not null or is_erased_line(b.contact) as is_suppressed
     from (select * from retry union all select * from listed) as p
     left join lateral (
       select contact_line(contacts, p.number - first_number + 1) as contact,
@@ -207,7 +204,7 @@ begin
     select *, has_room and (size is null or bytes = size or bytes <= most_bytes) as fits
     from (
       select *, sum(size) over (partition by caller order by slot) as bytes
-      from (select *, case when has_room then base + octet_length(contact) end as size from placed) as p
+      from (select *, case when has_room then contact_bytes(contact, from_phone_number_id) end as size from placed) as p
     ) as r
   ), opened as (
     -- 48 random bits, as many as a lease's nonce has.
@@ -263,7 +260,7 @@ begin
       waiting_retry_contacts = b.waiting_retry_contacts - (m.gone - m.from_list),
       suppressed_contacts = b.suppressed_contacts + m.suppressed,
       status = coalesce(m.ended_as, b.status),
-      failure_reason = case when m.ended_as = 'failed' then 'no_call_completed' else b.failure_reason end,
+      failure_reason = case when m.ended_as is null then b.failure_reason else failure_at_end(b.completed_contacts) end,
       finished_at = case when m.ended_as is null then b.finished_at else begun end,
       updated_at = case when m.ended_as is null then b.updated_at else begun end,
       revision = b.revision + case when m.ended_as is null then 0 else 1 end,

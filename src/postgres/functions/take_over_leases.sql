@@ -73,10 +73,8 @@ begin
     from held h where l.organization_id = any (array[h.organization_id]) and l.job_id = h.job_id and l.number = h.number
     returning h.*, l.attempt, l.nonce, l.expires_at, least(l.call_before, h.end_at) as call_before
   ), read as (
-    -- The bytes of a contact in gRPC's binary form, at most: its line, its job's number to call from, and 376 for all
-    -- the rest, such as the marks around 50 fields.
-    select t.*, b.contact, s.phone is not null or contact_phone(b.contact) is null as is_suppressed,
-      sum(octet_length(b.contact) + octet_length(t.from_phone_number_id) + 376) over (order by t.place) as bytes
+    select t.*, b.contact, s.phone is not null or is_erased_line(b.contact) as is_suppressed,
+      sum(contact_bytes(b.contact, t.from_phone_number_id)) over (order by t.place) as bytes
     from taken t
     cross join lateral (
       select contact_line(contacts, t.number - first_number + 1) as contact from contact_blocks

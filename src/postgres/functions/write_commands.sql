@@ -94,7 +94,7 @@ begin
   from unnest(rpcs, request_ids, fingerprints, answers) as t (rpc, request_id, fingerprint, answer)
   on conflict (organization_id, rpc, request_id) do update set
     fingerprint = excluded.fingerprint, created_at = excluded.created_at, answer = excluded.answer, entry_removed = null
-  where requests.created_at < clock_timestamp() - interval '24 hours';
+  where requests.created_at < kept_since(clock_timestamp());
   get diagnostics kept = row_count;
   if kept < cardinality(rpcs) then
     raise exception 'a request id was taken meanwhile' using errcode = 'CS001';

@@ -182,10 +182,8 @@ export async function finishJob(
   const { revision, status, ...data } = await trx
     .updateTable("batch_jobs")
     .set({
-      status: sql<
-        "completed" | "failed"
-      >`case when completed_contacts > 0 then 'completed' else 'failed' end`,
-      failure_reason: sql<string | null>`case when completed_contacts = 0 then 'no_call_completed' end`,
+      status: sql<"completed" | "failed">`${sql.id(functions.statusAtEnd.name)}(completed_contacts)`,
+      failure_reason: sql<string | null>`${sql.id(functions.failureAtEnd.name)}(completed_contacts)`,
       finished_at: now,
       updated_at: now,
       revision: sql<number>`revision + 1`,

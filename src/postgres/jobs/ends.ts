@@ -84,11 +84,9 @@ async function end(
       for no key update skip locked
     )
     update batch_jobs b
-    set status = case when b.completed_contacts > 0 then 'completed' else 'failed' end,
-      failure_reason = case
-        when b.started_at is null then 'start_missed'
-        when b.completed_contacts = 0 then 'no_call_completed'
-      end,
+    set status = ${sql.id(functions.statusAtEnd.name)}(b.completed_contacts),
+      failure_reason = case when b.started_at is null then 'start_missed'
+        else ${sql.id(functions.failureAtEnd.name)}(b.completed_contacts) end,
       finished_at = due.now, updated_at = due.now, revision = b.revision + 1, scheduled_job_id = null,
       resume_at = null, pause_reason = null, recent_outcomes = null
     from due

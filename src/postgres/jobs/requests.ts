@@ -1,8 +1,7 @@
-import { sql } from "kysely";
 import { BatchJobError } from "../../domain/batch-job-error.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
-import { keptFor, organizationsWithOver, purgeOver } from "../day-old.ts";
+import { keptSince, organizationsWithOver, purgeOver } from "../day-old.ts";
 
 /** The caller's id for a command. It is another one for another RPC. */
 export type RequestName = { readonly rpc: string; readonly requestId: string };
@@ -53,7 +52,7 @@ export async function claimRequest(trx: Trx, key: RequestKey): Promise<KeptAnswe
           answer: null,
           entry_removed: null,
         }))
-        .where("requests.created_at", "<", sql<Date>`clock_timestamp() - ${keptFor}`),
+        .where("requests.created_at", "<", keptSince),
     )
     .returning("request_id")
     .executeTakeFirst();

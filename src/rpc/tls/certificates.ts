@@ -1,6 +1,6 @@
 import type { Server, TlsOptions } from "node:tls";
 import type { Logger } from "pino";
-import { startLoop } from "../../timing/loop.ts";
+import { startServiceLoop } from "../../vitals/loops.ts";
 import { createFileReader, type FileReader, type Identity, readIdentity, type TlsFiles } from "./files.ts";
 
 /** What the listeners show of themselves, kept as it is in the files. */
@@ -79,14 +79,13 @@ export async function openCertificates(
 
   const why = whyNotNow(current);
   if (why !== undefined) logger.warn(`Clients will refuse the certificate in TLS_CERT_FILE: ${why}`);
-  const looking = startLoop({
+  const looking = startServiceLoop("the look at the TLS files", {
     async pass({ signal }) {
       await look(signal);
       return lookMs;
     },
     retryMs: lookMs,
-    onFailure: (error) => logger.error({ err: error }, "a look at the TLS files failed"),
-    onRecovery: () => {},
+    logger,
   });
 
   return {

@@ -1,6 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type BatchJob, BatchJobSchema } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import { type Follower, follow } from "./follow.ts";
+import { mostIds } from "./limits.ts";
 
 /** What a page is told of the jobs that it watches. */
 export type HubEvent =
@@ -15,8 +16,6 @@ export type Told = { readonly id: string; readonly bytes: Uint8Array };
 type Tell = (event: HubEvent) => void;
 type Member = { readonly ids: ReadonlySet<string>; readonly tell: Tell };
 
-/** As many jobs as one stream may have. */
-const mostIds = 1_000;
 /** Views that open together ask together. */
 const gatherMs = 20;
 /** Of jobs that change all the time pages are told so often, the last word on all of them together. */

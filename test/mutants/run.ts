@@ -47,7 +47,7 @@ async function copyTree(stack: AsyncDisposableStack): Promise<string> {
   }
   // Where Redis is unpacked, if it is not installed.
   await mkdir(join(root, ".callsheet"), { recursive: true });
-  for (const name of ["node_modules", ".callsheet", "proto"])
+  for (const name of ["node_modules", ".callsheet", "proto", "bench"])
     await symlink(join(root, name), join(copy, name));
   return copy;
 }

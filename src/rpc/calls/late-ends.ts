@@ -10,35 +10,42 @@ const usualLateMs = 1_250;
 /** So many connections are kept for that; further ones end at once. */
 const mostKept = 1_000;
 
-/** Connections of clients that flood. */
-export type LateEnds = {
-  /**
-   * Has one end a while later, each after another while: its client comes back at once, with as much to be read again,
-   * and again. Answers false if too many are kept already.
-   */
+/**
+ * Has connections of clients that flood end a while later, each after another while: at once they would be there again
+ * at once, with as much to be read. Disposing ends those that are kept.
+ */
+export type LateEnds = Disposable & {
+  /** Has one end later, by `now`. Answers false if too many are kept already. */
   end(this: void, connection: Socket | Http2Session, now: () => void): boolean;
   /**
-   * Has one end that has asked for this call too many, which is left unanswered until then, as all further ones. A
-   * client that takes such calls back asks for more of them than it may have at a time, so that nothing would be saved
-   * by its waiting: its connection ends at once.
+   * Has one end later that has asked for this call too many, which is left unanswered until then, as all further ones.
+   * A client that takes such calls back has more of them begun than it may have at a time: until its connection ends
+   * nothing more is made of what it sends.
    */
   endFor(this: void, session: Http2Session, call: Http2Stream): void;
 };
 
 export function createLateEnds({ lateMs = usualLateMs } = {}): LateEnds {
-  let kept = 0;
+  /** What ends each. */
+  const kept = new Map<Socket | Http2Session, () => void>();
   /** The calls too many of those that are kept. */
   const left = new WeakMap<Http2Session, { latest: Http2Stream; count: number }>();
 
   function end(connection: Socket | Http2Session, now: () => void): boolean {
-    if (kept === mostKept) return false;
-    kept += 1;
-    const timer = setTimeout(now, jittered(lateMs)).unref();
+    if (kept.size === mostKept) return false;
+    kept.set(connection, now);
+    const timer = setTimeout(() => kept.get(connection)?.(), jittered(lateMs)).unref();
     connection.once("close", () => {
-      kept -= 1;
+      kept.delete(connection);
       clearTimeout(timer);
     });
     return true;
+  }
+
+  function shutOut(session: Http2Session): void {
+    const socket = socketOf(session);
+    if (socket !== undefined && kept.has(session)) kept.set(session, leaveOpen(socket));
+    goAway(session);
   }
 
   return {
@@ -51,16 +58,36 @@ export function createLateEnds({ lateMs = usualLateMs } = {}): LateEnds {
         if (!end(session, () => goAway(session))) goAway(session);
         return;
       }
-      if (before.latest.closed || before.count === mostStreams) return goAway(session);
+      if (before.latest.closed || before.count === mostStreams) return shutOut(session);
       before.latest = call;
       before.count += 1;
+    },
+    [Symbol.dispose]() {
+      for (const now of kept.values()) now();
     },
   };
 }
 
-/** Ends a connection, and tells its client why. */
+/** Ends a session, and tells its client why. */
 function goAway(session: Http2Session): void {
   if (session.destroyed) return;
   session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   session.destroy();
 }
+
+/** Has it stay open whatever its session does; answers what closes it. Node throws away what comes meanwhile. */
+function leaveOpen(socket: Socket): () => void {
+  const destroy = socket.destroy.bind(socket);
+  socket.end = socket.destroy = () => socket;
+  return destroy;
+}
+
+const itself = Symbol("the socket itself");
+
+/** To be called with each socket that a session over HTTP/2 is to have, since Node hides it behind a likeness. */
+export function keepAtHand(socket: Socket): void {
+  Object.assign(socket, { [itself]: socket });
+}
+
+const socketOf = (session: Http2Session): Socket | undefined =>
+  (session.socket as { [itself]?: Socket } | undefined)?.[itself];

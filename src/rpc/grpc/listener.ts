@@ -10,7 +10,7 @@ import {
 } from "@grpc/grpc-js";
 import { createBytesInHand, heapShare } from "../requests/bytes-in-hand.ts";
 import { createCallsInHand } from "../calls/calls-in-hand.ts";
-import { mostStreams } from "../calls/late-ends.ts";
+import { createLateEnds, keepAtHand, mostStreams } from "../calls/late-ends.ts";
 import { closeAtAge } from "../calls/connection-age.ts";
 import { answerGrpcCall, type GrpcMethod } from "./call.ts";
 import { composeMethod } from "../calls/invoke.ts";
@@ -52,13 +52,18 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
     rules.set(path, ruleOf({ spec, gate, calls, cuts, invoke, limits, bytesInHand, largeTurns, refused }));
     grpc.register(path, unreached, asItIs, asItIs, "bidi");
   }
-  ruleStreams(grpc, rules, { strangers, findAddress: options.findAddress ?? findAddressThrough(undefined) });
+  const { findAddress = findAddressThrough(undefined) } = options;
+  const lateEnds = createLateEnds();
+  ruleStreams(grpc, rules, { strangers, findAddress, lateEnds });
 
   // The sockets are kept at hand: grpc-js alone would wait for ever for a client that does not close its own.
   const sockets = new Set<Socket>();
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   if (connectionMaxAgeMs !== Infinity) closeAtAge(grpc, connectionMaxAgeMs);
-  const server = createTransport(options.certificates, (socket) => injector.injectConnection(socket));
+  const server = createTransport(options.certificates, (socket) => {
+    keepAtHand(socket);
+    injector.injectConnection(socket);
+  });
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
@@ -70,6 +75,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
     grpc.tryShutdown(() => {});
     await calls.finish(graceMs);
     await Promise.race([closed, delay(goodbyeMs, undefined, { ref: false })]);
+    lateEnds[Symbol.dispose]();
     for (const socket of sockets) socket.destroy();
     await closed;
   }

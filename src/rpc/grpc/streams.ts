@@ -1,6 +1,6 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { status, type ChannelOptions, type Server, type ServerInterceptor } from "@grpc/grpc-js";
-import { createLateEnds } from "../calls/late-ends.ts";
+import type { LateEnds } from "../calls/late-ends.ts";
 import type { FindAddress } from "../gate/caller-address.ts";
 import type { Strangers, Wanted } from "../gate/strangers.ts";
 import { grpcTimeoutMs, longestTimeoutMs } from "../requests/limits.ts";
@@ -33,8 +33,9 @@ type Inside = {
 export function ruleStreams(
   server: Server,
   rules: ReadonlyMap<string, StreamRule>,
-  { strangers, findAddress }: { strangers: Strangers; findAddress: FindAddress },
+  given: { strangers: Strangers; findAddress: FindAddress; lateEnds: LateEnds },
 ): void {
+  const { strangers, findAddress, lateEnds } = given;
   const inside = server as unknown as Inside;
   const { [handler]: handle, options } = inside;
   if (typeof handle !== "function") throw new Error("grpc-js handles its streams in another way");
@@ -46,7 +47,6 @@ export function ruleStreams(
     return found;
   };
 
-  const lateEnds = createLateEnds();
   inside[handler] = (interceptors, stream, headers) => {
     // A stream may end before it is begun.
     stream.on("error", () => {});

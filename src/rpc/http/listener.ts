@@ -141,6 +141,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
   async function stop(graceMs: number): Promise<void> {
     const closed = new Promise((resolve) => server.close(resolve));
     await calls.finish(graceMs);
+    lateEnds[Symbol.dispose]();
     closeAllConnections();
     await closed;
   }

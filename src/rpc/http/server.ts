@@ -5,7 +5,7 @@ import { jittered } from "../../timing/loop.ts";
 import { closeSessionsAtAge } from "../calls/connection-age.ts";
 import type { Certificates } from "../tls/certificates.ts";
 import { limitHandshakes, usualHandshakes } from "../tls/handshakes.ts";
-import { mostStreams } from "../calls/late-ends.ts";
+import { keepAtHand, mostStreams } from "../calls/late-ends.ts";
 import { AnswerOverHttp2, closeIdleSessions } from "./over-http2.ts";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
@@ -58,6 +58,7 @@ export function createHttpServer(options: HttpServerOptions, answer: Answer): Ht
   closeIdleSessions(server, keepAliveTimeout);
   if (connectionMaxAgeMs !== Infinity) closeSessionsAtAge(server, connectionMaxAgeMs);
   server.on("secureConnection", noteAge);
+  server.on("secureConnection", keepAtHand);
   // What is answered here does not tell one protocol from the other, but for what over-http2.ts does.
   server.on("request", answer as never);
 

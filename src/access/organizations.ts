@@ -24,7 +24,10 @@ const by = { actor: "command_line", requestId: "" } as const;
 type NumberSetting = Exclude<keyof OrganizationSettings, "callingHours">;
 
 /** What can be set, as UpdateOrganization takes it. */
-const options: Record<NumberSetting, { least: number; most: number; isFine?: boolean; what: string }> = {
+export const settingOptions: Record<
+  NumberSetting,
+  { least: number; most: number; isFine?: boolean; what: string }
+> = {
   leaseLimit: { least: 1, most: 1_000_000, what: "so many contacts may be dialing at once" },
   storedContactLimit: { least: 0, most: 2_000_000_000, what: "its jobs may have so many contacts together" },
   rateRead: { least: 0, most: 1_000_000, what: "so many reads a second, 0 for no limit" },
@@ -35,7 +38,7 @@ const options: Record<NumberSetting, { least: number; most: number; isFine?: boo
   suppressedPhoneLimit: { least: 0, most: 2_000_000_000, what: "it may suppress so many phones" },
 };
 
-const settings = Object.entries(options) as [NumberSetting, (typeof options)["leaseLimit"]][];
+const settings = Object.entries(settingOptions) as [NumberSetting, (typeof settingOptions)["leaseLimit"]][];
 const hoursFlag = "--calling-hours";
 const flagOf = (setting: string): string =>
   `--${setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;

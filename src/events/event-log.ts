@@ -2,6 +2,7 @@ import { BatchJobError, wrongField } from "../domain/batch-job-error.ts";
 import type { Caller } from "../domain/caller.ts";
 import { type EventType, eventTypes, isForAdmins, readEventType } from "../domain/event.ts";
 import { isUuid } from "../domain/jobs/job-id.ts";
+import { pageSizeOf } from "../domain/page-size.ts";
 import type { Shares } from "../postgres/connections/connections.ts";
 import { type EventFilter, type EventPage, type Head, readEvents } from "../postgres/events/events.ts";
 
@@ -11,9 +12,6 @@ export type EventQuery = {
   readonly types: readonly string[];
   readonly batchJobIds: readonly string[];
 };
-
-const defaultPageSize = 50;
-const maxPageSize = 1_000;
 
 /** So many events are looked at for one page, however few of them are asked for. */
 const mostLookedAt = 10_000;
@@ -83,7 +81,7 @@ export function createEventLog(deps: { reads: Shares }) {
       // No log is that long, and Postgres has no room for what is longer.
       const afterSequence = Math.min(query.afterSequence, Number.MAX_SAFE_INTEGER);
       const filter = readFilter(caller, query);
-      const size = Math.min(pageSize || defaultPageSize, maxPageSize);
+      const size = pageSizeOf(pageSize);
       const db = reads.of(organizationId);
       const page = await readEvents(db, organizationId, afterSequence, filter, boundsOf(filter, size));
       checkCursor(afterSequence, page.head);

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { answerGone } from "../domain/batch-job-error.ts";
 import type { SuppressedPhoneInput } from "../domain/contacts/suppressed-phone.ts";
 import { emptyFile, fileWithoutRows } from "../files/bad-file.ts";
 import { type CsvRecord, createCsvReader } from "../files/csv.ts";
@@ -114,6 +115,7 @@ export function createPhoneImport(deps: {
       {
         rpc,
         async decide(trx): Promise<ImportedPhones> {
+          if (isDone) throw answerGone();
           const erased = await joinAdders(trx, organizationId, erasureKey);
           return { ...imported, rejected: await withoutErased(trx, erased, rejections.first) };
         },

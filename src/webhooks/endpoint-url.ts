@@ -5,7 +5,7 @@ import { type ConnectPolicy, mayConnect } from "./addresses.ts";
 
 export type { ConnectPolicy } from "./addresses.ts";
 
-const mostCharacters = 2_048;
+export const mostCharacters = 2_048;
 
 /**
  * The URL of an endpoint as it is kept: its host as it is connected to, whatever form it is given in. Where a name
@@ -15,7 +15,7 @@ export function readEndpointUrl(text: string, policy: ConnectPolicy): string {
   const url = text.length <= mostCharacters ? URL.parse(text) : null;
   const fault =
     url === null
-      ? "must be a URL of at most 2048 characters, such as https://example.com/webhooks"
+      ? `must be a URL of at most ${mostCharacters} characters, such as https://example.com/webhooks`
       : faultOf(url, policy);
   if (url !== null && fault === undefined) return url.href;
   throw wrongField("url", `it ${fault}`);

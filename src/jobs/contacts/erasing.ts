@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import { BatchJobError, wrongField } from "../../domain/batch-job-error.ts";
+import { BatchJobError, answerGone, wrongField } from "../../domain/batch-job-error.ts";
 import { holdOffAll } from "../../postgres/contacts/adding.ts";
 import type { Shares } from "../../postgres/connections/connections.ts";
 import type { Database } from "../../postgres/connections/database.ts";
@@ -130,6 +130,7 @@ export function createErasing(deps: { shares: Shares; erasureKey: ErasureKey | u
         rpc,
         redisHalf: () => ({}),
         async decide(trx, tell) {
+          if (isRepeat) throw answerGone();
           const erasedContacts = await countErased(trx, erased, phone, 0);
           tell({ type: "phone.erased", ...byOf(request), data: { erasedContacts, reason } });
           return { erasedContacts };

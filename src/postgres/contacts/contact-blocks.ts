@@ -4,7 +4,7 @@ import type { JobKey } from "../../domain/jobs/job-id.ts";
 import { functions } from "../functions/functions.ts";
 
 /*
- * The format of blocks. Functions of Postgres read it by another one, functions/contact_line.sql.
+ * The format of blocks. Functions of Postgres read it by contact_line, contact_phone and is_erased_line.
  *
  * Who the contacts of a job are never changes, unless one is erased, and they are many. So they are in blocks of
  * consecutive numbers: a line for each, with its phone, its name and its fields as JSON, between tabs; none of these
@@ -108,7 +108,7 @@ export const fieldsIn = (line: string): string => line.slice(line.indexOf("\t", 
 export const blockOf = (line: RawBuilder<unknown>, place: RawBuilder<unknown>): RawBuilder<string> =>
   sql`string_agg(${line}, E'\\n' order by ${place})`;
 
-/** That of an array of lines. */
+/** The block of an array of lines, in SQL. */
 export const blockOfArray = (lines: RawBuilder<unknown>): RawBuilder<string> =>
   sql`array_to_string(${lines}, E'\\n')`;
 

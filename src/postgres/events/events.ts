@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import { largestListBytes } from "../../domain/answer-size.ts";
 import type { EventType, LoggedEvent, NewEvent, Tell } from "../../domain/event.ts";
+import { contactStatus } from "../contacts/current-contacts.ts";
 import type { Trx } from "../jobs/batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
 import { functions } from "../functions/functions.ts";
@@ -70,7 +71,7 @@ const attempt = (a: string) => ({
     case when ${sql.ref(`${a}.outcome`)} = 'suppressed' then json_build_object('attempts', ${sql.ref(`${a}.attempt`)} - 1)
     else json_build_object(
       'attempt', ${sql.ref(`${a}.attempt`)}, 'outcome', ${sql.ref(`${a}.outcome`)},
-      'status', case when ${sql.ref(`${a}.next_attempt_at`)} is null then ${sql.ref(`${a}.outcome`)} else 'waiting_retry' end,
+      'status', ${contactStatus({ isLeased: sql`false`, outcome: sql.ref(`${a}.outcome`), nextAttemptAt: sql.ref(`${a}.next_attempt_at`) })},
       'nextAttemptAt', ${sql.ref(`${a}.next_attempt_at`)}, 'leasedAt', ${sql.ref(`${a}.leased_at`)},
       'endedAt', ${sql.ref(`${a}.ended_at`)}, 'reportedAt', ${sql.ref(`${a}.reported_at`)},
       'errorCode', ${sql.ref(`${a}.error_code`)}, 'callDurationMs', ${sql.ref(`${a}.call_duration_ms`)},

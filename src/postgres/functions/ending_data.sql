@@ -1,4 +1,4 @@
--- What the event of a job tells that has come to its end by itself: the one place where Postgres says so.
+-- What the event of a job tells that has come to its end by itself, where a function ends it.
 --
 -- Arguments
 --   job  as it is now, in the status that it has ended with

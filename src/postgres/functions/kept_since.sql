@@ -4,7 +4,7 @@
 -- Arguments
 --   instant  when somebody asks
 -- Answers
---   the time at which the oldest of it was made.
+--   the time before which nothing of it was made.
 -- Locks
 --   nothing.
 -- Repeated

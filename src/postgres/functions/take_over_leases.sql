@@ -90,6 +90,6 @@ begin
   )
   select job_id, number, attempt, nonce, (extract(epoch from expires_at) * 1000)::bigint,
     (extract(epoch from call_before) * 1000)::bigint, from_phone_number_id, max_attempts,
-    case when place <= most and (place = 1 or bytes <= most_bytes) and not is_suppressed then contact end
+    case when place <= most and (place = 1 or bytes <= most_bytes) and not is_suppressed and contact <> '' then contact end
   from read order by place;
 end $$;

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { BatchJobError } from "../../domain/batch-job-error.ts";
 import type { Trx } from "./batch-jobs.ts";
 import type { Database } from "../connections/database.ts";
@@ -64,16 +65,26 @@ export async function claimRequest(trx: Trx, key: RequestKey): Promise<KeptAnswe
   return first;
 }
 
-/** True if an answer is kept under the id, whatever was asked. */
+/** As a condition it would have rows looked for by their age. */
+const isStillKept = sql<boolean>`created_at >= ${keptSince}`;
+
+/**
+ * True if an answer is kept under the id, whatever was asked. It may be gone by the time that the id is claimed, which
+ * whoever has left something undone for it looks at.
+ */
 export async function isKept(db: Database, key: Omit<RequestKey, "fingerprint">): Promise<boolean> {
-  const kept = await ofKey(db.selectFrom("requests").select("created_at"), key).executeTakeFirst();
-  return kept !== undefined;
+  const found = await ofKey(
+    db.selectFrom("requests").select(isStillKept.as("isKept")),
+    key,
+  ).executeTakeFirst();
+  return found?.isKept === true;
 }
 
-/** Whether an answer is kept under the id; refuses that of another request. Decides nothing. */
+/** The same; refuses that of another request. */
 export async function checkUnused(db: Database, key: RequestKey): Promise<"kept" | "unused"> {
-  const kept = await ofKey(db.selectFrom("requests").selectAll(), key).executeTakeFirst();
-  if (kept === undefined) return "unused";
+  const found = ofKey(db.selectFrom("requests").selectAll().select(isStillKept.as("isKept")), key);
+  const kept = await found.executeTakeFirst();
+  if (kept?.isKept !== true) return "unused";
   checkSame({ fingerprint: kept.fingerprint, answer: kept.answer, entryRemoved: kept.entry_removed }, key);
   return "kept";
 }

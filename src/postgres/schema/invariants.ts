@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import { storedContactStatuses } from "../../domain/contacts/contact.ts";
 import { currentContacts } from "../contacts/current-contacts.ts";
+import { never } from "../leasing/retries.ts";
 
 /**
  * What holds of the rows at any moment: each query selects what breaks it. `isOf` says of a `job_id` whether its job is
@@ -61,7 +62,7 @@ export const invariants = (isOf: RawBuilder<boolean>): Record<string, RawBuilder
       on c.organization_id = r.organization_id and c.job_id = r.job_id and c.number = r.number
     where r.zone_set is distinct from c.zone_set
       or (r.due_at is not null and (r.zone_set > 0) <> (r.zone_due_at is not null))
-      or (r.zone_set > 0 and r.due_at < '9999-01-01')`,
+      or (r.zone_set > 0 and r.due_at < ${never})`,
   "an organization's count of leases is its open attempts": sql`
     select o.id, o.dialing, count(l.job_id) from organizations o
     left join leases l on l.organization_id = o.id

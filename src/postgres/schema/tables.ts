@@ -283,7 +283,6 @@ export type EventsTable = {
   data: ColumnType<unknown, string | null, never>;
 };
 
-/** Who is not called, for each organization. */
 /** A part of the rows that an import has rejected; rejected-rows.ts writes and reads them. */
 export type RejectedRowsTable = {
   organization_id: number;
@@ -294,6 +293,7 @@ export type RejectedRowsTable = {
   csv: string;
 };
 
+/** Who is not called, for each organization. */
 export type SuppressedPhonesTable = {
   organization_id: number;
   /** Without its plus sign. */

@@ -11,7 +11,8 @@ export function boundsOf(field: DescField): { least: number; most: number } {
       return bounds(field, type.value.minLen, type.value.maxLen);
     case "repeated":
       return bounds(field, type.value.minItems, type.value.maxItems);
-    case "int32": {
+    case "int32":
+    case "double": {
       const { greaterThan: above, lessThan: below } = type.value;
       if (above.case === "gte" && below.case === "lte") return bounds(field, above.value, below.value);
     }

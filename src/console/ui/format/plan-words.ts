@@ -1,5 +1,6 @@
 import type { BatchJob } from "../../../gen/callsheet/v1/batch_job_pb.ts";
 import type { PlanBatchJobResponse } from "../../../gen/callsheet/v1/plan_pb.ts";
+import { horizonMs } from "../../../domain/time/day.ts";
 import { counted } from "./numbers.ts";
 import { dateOf, dayAndTime, duration, viewerZone } from "./times.ts";
 
@@ -7,7 +8,6 @@ import { dateOf, dayAndTime, duration, viewerZone } from "./times.ts";
 const soonMs = 60_000;
 
 /** A plan goes no further, even if its job does. */
-const longestMs = 400 * 86_400_000;
 
 /** How many of those who are open nobody will call; none that are known of without a plan. */
 export const neverCalledIn = (plan: PlanBatchJobResponse | undefined): number =>
@@ -21,7 +21,7 @@ export function sentencesOf(plan: PlanBatchJobResponse, callSeconds: number, job
   const firstMs = Math.min(...opens);
   const { contactsNeverCalled: never, contactsSuppressed: listed, contactsLeft: left } = plan;
   const end = dateOf(job.endAt);
-  const isCutOff = end !== undefined && end.getTime() - (start ?? end).getTime() < longestMs;
+  const isCutOff = end !== undefined && end.getTime() - (start ?? end).getTime() < horizonMs;
   const wait = start !== undefined && Number.isFinite(firstMs) ? firstMs - start.getTime() : 0;
   return [
     ...(wait > soonMs

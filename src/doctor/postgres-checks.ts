@@ -4,8 +4,8 @@ import {
   appliedMigrations,
   countStuck,
   findBroken,
-  findHolder,
-  type Holder,
+  findKeeper,
+  type Keeper,
   readServerSettings,
 } from "../postgres/doctor.ts";
 import { migrations } from "../postgres/schema/migrate.ts";
@@ -29,7 +29,7 @@ export function judgeClock(name: string, clockMs: number, asked: { fromMs: numbe
 const mostKept = 100_000;
 
 /** Who has old rows kept, and what ends that. */
-function sayWho({ kind, name }: Holder): [who: string, end: string] {
+function sayWho({ kind, name }: Keeper): [who: string, end: string] {
   switch (kind) {
     case "session":
       return [
@@ -46,12 +46,12 @@ function sayWho({ kind, name }: Holder): [who: string, end: string] {
 }
 
 /** Nobody sees it otherwise: everything works, a little slower each hour. */
-function judgeHolder(holder: Holder | undefined): Verdict {
-  if (holder === undefined || holder.transactions < mostKept)
+function judgeKeeper(keeper: Keeper | undefined): Verdict {
+  if (keeper === undefined || keeper.transactions < mostKept)
     return ok("Nothing has Postgres keep old versions of rows for long.");
-  const [who, end] = sayWho(holder);
+  const [who, end] = sayWho(keeper);
   return warning(
-    `${who} has all versions of rows kept since ${holder.transactions} transactions ago, and everything becomes slower meanwhile: ${end}.`,
+    `${who} has all versions of rows kept since ${keeper.transactions} transactions ago, and everything becomes slower meanwhile: ${end}.`,
   );
 }
 
@@ -110,7 +110,7 @@ export const postgresChecks = (db: Database, poolSize: number): Check[] => [
   },
   {
     check: "old rows",
-    look: async () => judgeHolder(await findHolder(db)),
+    look: async () => judgeKeeper(await findKeeper(db)),
   },
   {
     check: "clock of Postgres",

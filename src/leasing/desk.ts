@@ -44,11 +44,11 @@ export function createDesks(deps: {
   clock: Clock;
   logger: Logger;
   /** What a lost wake-up costs at most. */
-  floorMs: number;
+  longestSleepMs: number;
   reservingMs?: number;
   takeOver: (ask: Ask) => Promise<readonly Lease[] | undefined>;
 }): Desks {
-  const { shares, recorder, clock, logger, floorMs } = deps;
+  const { shares, recorder, clock, logger, longestSleepMs } = deps;
   const desks = new Map<number, OpenDesk>();
   const serving = new Set<Promise<void>>();
   const stop = new AbortController();
@@ -69,7 +69,7 @@ export function createDesks(deps: {
     const lookMs = next?.isLookedFor === false ? next.atMs - ahead.msOf(organizationId) : Infinity;
     const toReady = Math.min(readyAt?.getTime() ?? Infinity, lookMs) - clock.now();
     const toDeadline = Math.min(...[...waiters].map(({ deadlineMs }) => deadlineMs)) - performance.now();
-    return Math.max(1, Math.min(jittered(floorMs), toReady, toDeadline));
+    return Math.max(1, Math.min(jittered(longestSleepMs), toReady, toDeadline));
   }
 
   async function sleep(desk: OpenDesk, lookedAtMs: number): Promise<void> {

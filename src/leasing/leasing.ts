@@ -77,11 +77,11 @@ export function createLeasing(deps: {
   logger: Logger;
   /** Hears of each call that asks for contacts. */
   onAsk?: (request: LeaseRequest) => void;
-  floorMs?: number;
+  longestSleepMs?: number;
   reservingMs?: number;
 }): Leasing {
   const { shares, recorder, logger, onAsk = () => {} } = deps;
-  const desks = createDesks({ floorMs: defaultFloorMs, ...deps, takeOver });
+  const desks = createDesks({ longestSleepMs: defaultFloorMs, ...deps, takeOver });
   const stop = new AbortController();
   /** The calls under each request id that draw their tickets, in the order in which they came. */
   const drawing = new Map<string, Set<LeaseRequest>>();

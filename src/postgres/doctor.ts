@@ -44,7 +44,7 @@ export const readServerSettings = (db: Database): Promise<ServerSettings> =>
   );
 
 /** What has Postgres keep every version of each row since so many transactions ago, and how it is called. */
-export type Holder = {
+export type Keeper = {
   kind: "session" | "standby" | "prepared" | "slot";
   name: string;
   transactions: number;
@@ -54,8 +54,8 @@ export type Holder = {
  * The one that does so for the longest time; undefined if there is none. A snapshot reaches back to the oldest
  * transaction of any database that writes, so that the writer is named before those whose snapshots reach as far.
  */
-export async function findHolder(db: Database): Promise<Holder | undefined> {
-  const { rows } = await sql<Holder>`
+export async function findKeeper(db: Database): Promise<Keeper | undefined> {
+  const { rows } = await sql<Keeper>`
     select kind, name, transactions from (
       -- Of the sessions of other roles little else is shown. A vacuum keeps nothing from another.
       select case when datname is null then 'standby' else 'session' end as kind, pid::text as name,
@@ -69,7 +69,7 @@ export async function findHolder(db: Database): Promise<Holder | undefined> {
       select 'prepared', gid, age(transaction), true from pg_prepared_xacts
       union all
       select 'slot', slot_name, age(xmin), false from pg_replication_slots
-    ) as holders
+    ) as keepers
     where transactions is not null order by transactions desc, writes desc limit 1
   `.execute(db);
   return rows[0];

@@ -1,6 +1,7 @@
+import { jittered } from "../timing/loop.ts";
 import type { RedisClient } from "./connection.ts";
 
-/** How long to wait before a subscription that failed is tried again. */
+/** About how long to wait before a subscription that failed is tried again. */
 const pauseMs = 250;
 
 /**
@@ -14,7 +15,7 @@ export function onMessage(
   // Once it has succeeded, the client subscribes by itself whenever it connects again, and to whichever node.
   const subscribe = (): void => {
     if (subscriber.status === "end") return;
-    subscriber.subscribe(channel).catch(() => setTimeout(subscribe, pauseMs).unref());
+    subscriber.subscribe(channel).catch(() => setTimeout(subscribe, jittered(pauseMs)).unref());
   };
   subscriber.on("message", (from: string, message: string) => {
     if (from === channel) callback(message);

@@ -122,11 +122,11 @@ export function startScheduler(
     readonly metrics: Metrics;
     readonly logger: Logger;
     /** It looks at least so often, whether or not it hears of new entries; a second if not given. */
-    readonly floorMs?: number;
+    readonly longestSleepMs?: number;
   },
 ): AsyncDisposable {
   const { schedule, startInTurn, fanOut, openings, clock, subscriber, metrics, logger } = deps;
-  const { floorMs = defaultFloorMs } = deps;
+  const { longestSleepMs = defaultFloorMs } = deps;
   const alarm = createAlarm();
   schedule.onWake(subscriber, alarm.ring);
   let nextDueMs: number | undefined;
@@ -172,8 +172,8 @@ export function startScheduler(
       nextDueMs = undefined;
       nextDueMs = await runSchedulerPass({ ...deps, onLocked: queue }, signal);
       return Math.min(
-        jittered(floorMs),
-        nextDueMs === undefined ? floorMs : nextDueMs - clock.now() - timerSlackMs,
+        jittered(longestSleepMs),
+        nextDueMs === undefined ? longestSleepMs : nextDueMs - clock.now() - timerSlackMs,
       );
     },
     alarm,

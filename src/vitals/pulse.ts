@@ -151,7 +151,7 @@ export async function startPulse(db: Database, databaseUrl: string, logger: Logg
 
   /** Tries commits until one ends, if one has hung; what fails at once fails for everybody, who see it themselves. */
   async function tryCommits(): Promise<void> {
-    while (!(await tryCommit()) && commits.isLost && !stop.signal.aborted) await delay(pauseMs);
+    while (!(await tryCommit()) && commits.isLost && !stop.signal.aborted) await delay(jittered(pauseMs));
     note(commits, false);
   }
   let trying: Promise<void> | undefined;

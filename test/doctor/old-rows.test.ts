@@ -52,7 +52,7 @@ const snapshot = "begin isolation level repeatable read";
 const write = "begin; select pg_current_xact_id()";
 
 /** What has old rows kept, until it is disposed of, and what is said of it. */
-const holders: [string, () => Promise<AsyncDisposable & { said: string }>][] = [
+const keepers: [string, () => Promise<AsyncDisposable & { said: string }>][] = [
   [
     "a session that reads",
     async () => {
@@ -99,16 +99,16 @@ const holders: [string, () => Promise<AsyncDisposable & { said: string }>][] = [
 
 const burn = "do $$ begin for i in 1..100000 loop perform pg_current_xact_id(); commit; end loop; end $$";
 
-test.each(holders)(
+test.each(keepers)(
   "doctor names %s, and nobody once that has ended",
   async (_, hold) => {
     expect(await look()).toEqual(nothing);
     {
-      await using holder = await hold();
+      await using keeper = await hold();
       expect(await look()).toEqual(nothing);
       await primary.query(burn);
       const sentence = expect.stringMatching(
-        `^${holder.said} has all versions of rows kept since 1\\d{5} transactions ago, `,
+        `^${keeper.said} has all versions of rows kept since 1\\d{5} transactions ago, `,
       );
       expect(await look()).toEqual({ level: "warning", sentence });
     }

@@ -39,7 +39,7 @@ async function timesLookedFor(clock: Parts["clock"]): Promise<Date[]> {
   const round = lookedAt((asOf) => {
     if (asOf !== undefined) times.push(asOf);
   });
-  await using leasing = createLeasing({ ...parts, round, clock, floorMs: hourMs });
+  await using leasing = createLeasing({ ...parts, round, clock, longestSleepMs: hourMs });
   expect(await lease({ ...parts, leasing }, { waitMs: 300, maxContacts: 5 })).toEqual([]);
   return times;
 }
@@ -76,7 +76,7 @@ describe("contacts whose hours are about to begin", () => {
       ...parts,
       round,
       clock: { ...parts.clock, now: () => nowMs },
-      floorMs: hourMs,
+      longestSleepMs: hourMs,
     });
     const leased = lease({ ...parts, leasing }, { waitMs: 60_000, jobIds: [soon, later] });
     await eventually(async () => expect(looks).toContainEqual(new Date(firstMs + 1)));
@@ -103,7 +103,7 @@ describe("contacts whose hours are about to begin", () => {
       return delay(40);
     });
     const clock = { ...parts.clock, now: () => nowMs };
-    await using leasing = createLeasing({ ...parts, round, clock, floorMs: hourMs });
+    await using leasing = createLeasing({ ...parts, round, clock, longestSleepMs: hourMs });
     const slow = { ...parts, leasing };
     const waiting = lease(slow, { waitMs: 60_000, jobIds: [closed] });
     const leases: Lease[] = [];

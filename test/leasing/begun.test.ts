@@ -16,7 +16,7 @@ const stack = new AsyncDisposableStack();
 let shared: Parts;
 let parts: Parts;
 beforeAll(async () => {
-  shared = stack.use(await wired(stack.use(await startParts()), { floorMs: waitMs }));
+  shared = stack.use(await wired(stack.use(await startParts()), { longestSleepMs: waitMs }));
 });
 afterAll(() => stack.disposeAsync());
 beforeEach(async () => {

@@ -141,7 +141,7 @@ describe("outside its hours a job", () => {
       },
     };
     await using round = createLeaseRound({ ...parts, reservations });
-    await using leasing = createLeasing({ ...parts, round, floorMs: 20 });
+    await using leasing = createLeasing({ ...parts, round, longestSleepMs: 20 });
     expect(await lease({ ...parts, leasing }, { waitMs: 300 })).toEqual([]);
     expect(taken).toBe(0);
     await moveOpening(parts, jobId, { fromMs: -1, untilMs: hour });
@@ -155,7 +155,7 @@ describe("when its hours begin", () => {
     const jobId = await runWithHours({ callingHours: notNow() });
     const { from } = await moveOpening(parts, jobId, { fromMs: 400, untilMs: hour });
     // It looks again by itself after an hour at the earliest.
-    await using leasing = createLeasing({ ...parts, floorMs: 2 * hour });
+    await using leasing = createLeasing({ ...parts, longestSleepMs: 2 * hour });
     const [given] = await lease({ ...parts, leasing }, { waitMs: 30_000 });
     expect(given).toMatchObject({ jobId, number: 1 });
     const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 1);
@@ -168,7 +168,7 @@ describe("when its hours begin", () => {
     const jobId = await runWithHours({ contacts: makeContacts(1), retryDelaysMs: [0] });
     await reportAll(parts, [await leaseOne(parts)], "busy");
     const { from } = await moveOpening(parts, jobId, { fromMs: 400, untilMs: hour });
-    await using leasing = createLeasing({ ...parts, floorMs: 2 * hour });
+    await using leasing = createLeasing({ ...parts, longestSleepMs: 2 * hour });
     const [given] = await lease({ ...parts, leasing }, { waitMs: 30_000 });
     expect(given).toMatchObject({ attempt: 2 });
     expect((await parts.clock.now()) >= from.getTime()).toBe(true);

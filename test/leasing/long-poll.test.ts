@@ -18,7 +18,7 @@ import {
 import { wired } from "./wired.ts";
 
 /** How long a worker waits before it looks if nobody wakes it: what it gets sooner it was told of. */
-const floorMs = 60_000;
+const longestSleepMs = 60_000;
 const waitMs = 60_000;
 
 const stack = new AsyncDisposableStack();
@@ -26,8 +26,8 @@ let here: Parts;
 let there: Parts;
 beforeAll(async () => {
   const first = stack.use(await startParts());
-  here = stack.use(await wired(first, { floorMs }));
-  there = stack.use(await wired(stack.use(await startParts({ beside: first })), { floorMs }));
+  here = stack.use(await wired(first, { longestSleepMs }));
+  there = stack.use(await wired(stack.use(await startParts({ beside: first })), { longestSleepMs }));
 });
 afterAll(() => stack.disposeAsync());
 
@@ -101,7 +101,7 @@ async function measure(prepare: Preparation, replica: Parts): Promise<number> {
 
 describe("a worker that waits", () => {
   test.each(Object.entries(awaited))("is woken on another replica when %s", async (_, prepare) => {
-    expect(await measure(prepare, here)).toBeLessThan(floorMs / 3);
+    expect(await measure(prepare, here)).toBeLessThan(longestSleepMs / 3);
   });
 
   test("is served all the same if nobody tells it", async () => {
@@ -121,7 +121,7 @@ describe("a worker that waits", () => {
     expect(due - (attempts[0]?.endedAt?.getTime() ?? 0)).toBe(300);
     const lateness = (attempts[1]?.leasedAt.getTime() ?? 0) - due;
     expect(lateness).toBeGreaterThanOrEqual(0);
-    expect(lateness).toBeLessThan(floorMs / 3);
+    expect(lateness).toBeLessThan(longestSleepMs / 3);
   });
 
   test("gets nothing when its time is over", async () => {

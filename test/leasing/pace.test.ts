@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { Lease } from "../../src/leasing/lease-round.ts";
 import { openLeases } from "../../src/postgres/leasing/leases.ts";
+import { callsAllowed, limitNow } from "../../src/postgres/leasing/pace.ts";
 import { lockOrganization } from "../../src/postgres/jobs/locks.ts";
 import { telling } from "../../src/postgres/events/events.ts";
 import { updateOrganization } from "../../src/postgres/organizations.ts";
@@ -15,7 +16,7 @@ import { wired } from "./wired.ts";
 import { offerOf } from "../support/offers.ts";
 
 /** How long a worker waits before it looks if nobody wakes it: what it gets sooner it was woken for. */
-const floorMs = 60_000;
+const longestSleepMs = 60_000;
 
 const stack = new AsyncDisposableStack();
 let replicas: Parts[];
@@ -29,7 +30,7 @@ beforeAll(async () => {
     stack.use(await startParts({ beside: first })),
   ];
   replicas = await Promise.all(
-    [first, ...others].map(async (one) => stack.use(await wired(one, { floorMs }))),
+    [first, ...others].map(async (one) => stack.use(await wired(one, { longestSleepMs }))),
   );
 });
 afterAll(() => stack.disposeAsync());
@@ -183,13 +184,47 @@ describe("the pace of an organization", () => {
 });
 
 /** What the transaction gives of contacts that were chosen before, as if there were no pace. */
-async function open(jobId: string, numbers: readonly number[]): Promise<number> {
-  const taker = { workerId: "worker-1", requestId: "", ticket: 0, most: 10, durationMs: 60_000 };
+async function open(jobId: string, numbers: readonly number[], most = 10): Promise<number> {
+  const taker = { workerId: "worker-1", requestId: "", ticket: 0, most, durationMs: 60_000 };
   const offers = [offerOf(jobId, numbers)];
   const { leases, left } = await openLeases(parts.db, parts.caller.organizationId, offers, [taker]);
   expect([...leases.flat().map(({ number }) => number), ...left.flat()]).toEqual(numbers);
   return leases.flat().length;
 }
+
+test.each([
+  ["neither a pace nor a limit that grows", null, null, null],
+  ["a pace that nobody has used", 100, null, null],
+  ["a pace whose next call is due for long", 100, -3_600_000, null],
+  ["a slow pace whose next call is due for long", 2, -3_600_000, null],
+  ["a pace whose next call is to come", 100, 3_600_000, null],
+  ["a limit that grows", null, null, 7_000_000],
+  ["a limit that has grown", null, null, 1_000],
+  ["both", 40, -3_600_000, 50_000_000],
+])(
+  "the look before a lease and the lease allow as many calls under %s",
+  async (_, rate, nextMs, rampUpMs) => {
+    const jobId = await runJob(parts, { contacts: makeContacts(60), concurrentCallLimit: 50 });
+    const after = (ms: number) => sql<Date>`clock_timestamp() + ${ms}::float8 * interval '1 ms'`;
+    await parts.db
+      .updateTable("batch_jobs")
+      .set({
+        calls_per_second: rate,
+        next_call_at: nextMs === null ? null : after(nextMs),
+        ramp_up_ms: rampUpMs,
+        started_at: after(-3_600_000),
+      })
+      .where("id", "=", jobId)
+      .execute();
+    const looked = await parts.db
+      .selectFrom("batch_jobs as b")
+      .select([callsAllowed("b").as("byPace"), limitNow("b").as("byLimit")])
+      .where("id", "=", jobId)
+      .executeTakeFirstOrThrow();
+    const numbers = Array.from({ length: 60 }, (__, i) => i + 1);
+    expect(await open(jobId, numbers, 60)).toBe(Math.min(looked.byPace ?? Infinity, looked.byLimit));
+  },
+);
 
 test.each([
   ["the pace of a job", { callsPerSecond: 0.1 }, null],

@@ -9,7 +9,7 @@ import type { Parts } from "../support/parts.ts";
 /** The parts with their leasing told of work, and telling of it, as the service does: across replicas through Redis. */
 export async function wired(
   parts: Parts,
-  { floorMs }: { floorMs: number },
+  { longestSleepMs }: { longestSleepMs: number },
 ): Promise<Parts & AsyncDisposable> {
   const { shares, redis, contactList, reservations, clock, metrics, logger, keys } = parts;
   const stack = new AsyncDisposableStack();
@@ -21,7 +21,7 @@ export async function wired(
   };
   const recorder = stack.use(createRecorder({ shares, contactList, reservations, metrics, logger, onFreed }));
   const round = stack.use(createLeaseRound({ shares, reservations, clock, logger }));
-  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, floorMs }));
+  const leasing = stack.use(createLeasing({ shares, round, recorder, clock, logger, longestSleepMs }));
   const subscribed = Promise.withResolvers<void>();
   subscriber.once("ready", () =>
     subscriber.subscribe(keys.work).then(() => subscribed.resolve(), subscribed.reject),

@@ -192,7 +192,7 @@ describe("a set", () => {
     const jobId = await runInSets({ contacts: contactsIn("Asia/Tokyo", "Asia/Seoul") });
     for (const zoneSet of [0, 1, 2]) await close(jobId, zoneSet);
     const { from } = await moveOpening(parts, jobId, { fromMs: 400, untilMs: hour, zoneSet: 2 });
-    await using leasing = createLeasing({ ...parts, floorMs: 2 * hour });
+    await using leasing = createLeasing({ ...parts, longestSleepMs: 2 * hour });
     const [given] = await lease({ ...parts, leasing }, { waitMs: 30_000, maxContacts: 5 });
     expect(given).toMatchObject({ jobId, number: 2 });
     const { attempts } = await parts.jobs.getContact(parts.caller, jobId, 2);
@@ -260,7 +260,7 @@ describe("a retry", () => {
   test("that comes due while its set is open wakes those who wait", async () => {
     const jobId = await runInSets({ contacts: contactsIn("Asia/Tokyo"), retryDelaysMs: [400] });
     await reportAll(parts, await lease(parts), "busy");
-    await using leasing = createLeasing({ ...parts, floorMs: 2 * hour });
+    await using leasing = createLeasing({ ...parts, longestSleepMs: 2 * hour });
     expect(await lease({ ...parts, leasing }, { waitMs: 30_000 })).toMatchObject([{ jobId, attempt: 2 }]);
   });
 

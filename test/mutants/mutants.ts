@@ -1322,8 +1322,8 @@ const leasing: Mutant[] = [
   {
     guard: "a worker that waits is woken when the pace allows the next call, also if that has just been",
     file: "src/leasing/desk.ts",
-    text: "Math.min(jittered(floorMs), toReady, toDeadline)",
-    instead: "Math.min(jittered(floorMs), toDeadline)",
+    text: "Math.min(jittered(longestSleepMs), toReady, toDeadline)",
+    instead: "Math.min(jittered(longestSleepMs), toDeadline)",
     test: "test/leasing/pace.test.ts",
     title: "wakes a worker that waits, and who asks meanwhile finds nothing",
   },

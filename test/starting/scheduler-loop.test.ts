@@ -14,10 +14,10 @@ import { subscribersOf } from "../support/redis-keys.ts";
 const freshParts = useFreshParts();
 
 /** How long the loop sleeps if nothing wakes it: what is done sooner was not left to its next look. */
-const floorMs = 60_000;
+const longestSleepMs = 60_000;
 const promptMs = 20_000;
 
-type Overrides = Partial<Pick<Parts, "startDue" | "startInTurn" | "schedule">> & { floorMs?: number };
+type Overrides = Partial<Pick<Parts, "startDue" | "startInTurn" | "schedule">> & { longestSleepMs?: number };
 
 /** The scheduler's loop of a replica, with a way to wait until a pass has found nothing and the loop goes to sleep. */
 async function startLoop(parts: Parts, overrides: Overrides = {}) {
@@ -41,7 +41,7 @@ async function startLoop(parts: Parts, overrides: Overrides = {}) {
       return claimed;
     },
   };
-  const scheduler = startScheduler({ ...parts, floorMs, ...overrides, schedule, subscriber });
+  const scheduler = startScheduler({ ...parts, longestSleepMs, ...overrides, schedule, subscriber });
   stack.use(scheduler);
   await eventually(async () =>
     expect(await subscribers(parts)).toBe(base.onWake === parts.schedule.onWake ? 1 : 0),
@@ -90,7 +90,7 @@ describe("the loop", () => {
 
   test("control: only its next look finds that entry where it does not hear of it", async () => {
     await using parts = await freshParts();
-    const deaf = { schedule: { ...parts.schedule, onWake: () => {} }, floorMs: 4_000 };
+    const deaf = { schedule: { ...parts.schedule, onWake: () => {} }, longestSleepMs: 4_000 };
     await using loop = await startLoop(parts, deaf);
     // Much less than the 3.2 s that it sleeps at least, for the sleep began before the entry was added.
     expect(await msFromEntryToStart(parts, loop)).toBeGreaterThan(500);

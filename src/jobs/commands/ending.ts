@@ -21,7 +21,7 @@ type Deps = {
 
 const batchSize = 1_000;
 /** The longest sleep. */
-const floorMs = 1_000;
+const longestSleepMs = 1_000;
 /** A job that somebody has locked is looked at again after this; nobody waits for it. */
 const lockedPauseMs = 50;
 
@@ -47,7 +47,7 @@ export async function runEndPass({ db, doRedisHalves, clock, logger }: Deps): Pr
   }
   if (due.length === batchSize && count > 0) return 0;
   if (count < due.length) return lockedPauseMs;
-  return msUntil(await nextEndAt(db), clock, floorMs);
+  return msUntil(await nextEndAt(db), clock, longestSleepMs);
 }
 
 /** Ends jobs when their end comes, until disposed; `ring` tells of an end that was set. */
@@ -56,7 +56,7 @@ export function startEnding(deps: Deps): AsyncDisposable & Pick<Alarm, "ring"> {
   const loop = startServiceLoop("the ending of jobs at their time", {
     pass: () => runEndPass(deps),
     alarm,
-    retryMs: floorMs,
+    retryMs: longestSleepMs,
     logger: deps.logger,
   });
   return { ring: alarm.ring, [Symbol.asyncDispose]: () => loop[Symbol.asyncDispose]() };

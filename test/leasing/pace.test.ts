@@ -192,6 +192,8 @@ async function open(jobId: string, numbers: readonly number[], most = 10): Promi
   return leases.flat().length;
 }
 
+const after = (ms: number) => sql<Date>`clock_timestamp() + ${ms}::float8 * interval '1 ms'`;
+
 test.each([
   ["neither a pace nor a limit that grows", null, null, null],
   ["a pace that nobody has used", 100, null, null],
@@ -205,7 +207,6 @@ test.each([
   "the look before a lease and the lease allow as many calls under %s",
   async (_, rate, nextMs, rampUpMs) => {
     const jobId = await runJob(parts, { contacts: makeContacts(60), concurrentCallLimit: 50 });
-    const after = (ms: number) => sql<Date>`clock_timestamp() + ${ms}::float8 * interval '1 ms'`;
     await parts.db
       .updateTable("batch_jobs")
       .set({

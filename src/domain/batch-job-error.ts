@@ -75,12 +75,12 @@ export const writesUnavailable = (): BatchJobError =>
   );
 
 /** The refusal of what would wait too long for others, while Postgres answers. */
+export const serviceBusy = (): BatchJobError =>
+  new BatchJobError("unavailable", "The service is busy with other calls; try again in a moment.");
+
 /** The work was left out for an answer that was kept when the call came, and is not any more. */
 export const answerGone = (): BatchJobError =>
   new BatchJobError(
     "unavailable",
     "The answer that was kept under this request_id went after its 24 hours, while this call was under way; make the call again.",
   );
-
-export const serviceBusy = (): BatchJobError =>
-  new BatchJobError("unavailable", "The service is busy with other calls; try again in a moment.");

@@ -57,7 +57,8 @@ beforeAll(async () => {
   await mkdir(project);
   await writeFile(join(project, "package.json"), JSON.stringify({ private: true }));
   await run("npm", ["install", ...quickly, tarball]);
-}, 180_000);
+  // A registry that does not answer is asked again after five minutes.
+}, 600_000);
 
 const filesIn = async (folder: string) =>
   (await readdir(folder, { recursive: true, withFileTypes: true }))

@@ -120,8 +120,8 @@ export const network: Mutant[] = [
   {
     guard: "a flood through a proxy does not end the proxy's connection",
     file: "src/rpc/gate/strangers.ts",
-    text: "isProxied || inUse.has(connection)",
-    instead: "inUse.has(connection)",
+    text: "isProxied || isInUse(connection)",
+    instead: "isInUse(connection)",
     test: "test/rpc/strangers.test.ts",
     title: "a flood is refused call by call on its connection, and another address has its turn",
   },

@@ -20,7 +20,9 @@ const transports = {
 };
 
 /** A server for which every call is one too many. */
-async function startAnnoyed(options: { lateMs?: number; over?: keyof typeof transports } = {}) {
+async function startAnnoyed(
+  options: { lateMs?: number; isInUse?: () => boolean; over?: keyof typeof transports } = {},
+) {
   const { over = "TCP", ...usual } = options;
   const lateEnds = createLateEnds(usual);
   const calls: ServerHttp2Stream[] = [];
@@ -80,6 +82,30 @@ describe("a connection with calls that are too many", () => {
     expect(performance.now() - beganMs).toBeGreaterThanOrEqual(999);
     expect(client.goneAway).toEqual([enhanceYourCalm]);
     expect(server.calls).toHaveLength(100);
+  });
+
+  test("does not end where somebody with a key has come to call, but those calls do", async () => {
+    using server = await startAnnoyed({ lateMs: 50, isInUse: () => true });
+    using client = await open(server.port);
+    const calls = Array.from({ length: 3 }, client.ask);
+    await Promise.all(calls.map((call) => once(call, "close").catch(() => {})));
+    expect(calls.map(({ rstCode }) => rstCode)).toEqual([7, 7, 7]);
+    expect(client.goneAway).toEqual([]);
+    client.ask();
+    await eventually(() => expect(server.calls).toHaveLength(4));
+  });
+
+  test("ends though its client says that it goes, and leaves its own end open", async () => {
+    using server = await startAnnoyed({ lateMs: 50 });
+    const socket = connectTcp({ port: server.port, allowHalfOpen: true })
+      .on("error", () => {})
+      .resume();
+    await once(socket, "connect");
+    socket.write(Buffer.concat([begin, ask(1)]));
+    await eventually(() => expect(server.calls).toHaveLength(1));
+    socket.write(frame(types.goaway, 0, 0, Buffer.alloc(8)));
+    await eventually(() => expect(server.sockets[0]?.closed).toBe(true));
+    socket.destroy();
   });
 
   test("ends at once if there are more than a client may have at a time", async () => {

@@ -398,7 +398,7 @@ test.each(["the gate", "the handler"])("what %s refuses as too much, or wrong, i
     return {};
   };
   await using listeners = await startEcho({
-    strangers: { admit: ({ begin }) => begin(Object.assign(() => {}, { ended })) },
+    strangers: { admit: ({ begin }) => begin(Object.assign(() => {}, { ended })), isInUse: () => true },
     refused,
     observe: [observationInterceptor(metrics, logger)],
     gate(context) {
@@ -471,6 +471,7 @@ describe("behind a proxy that is trusted", () => {
           seen.push(arrival.address);
           arrival.begin(() => {});
         },
+        isInUse: () => false,
       },
     });
     const url = `http://127.0.0.1:${listeners.http.port}/nothing`;

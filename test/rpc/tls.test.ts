@@ -539,7 +539,7 @@ describe("what bounds a connection holds with TLS, too:", async () => {
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
     const listeners = await startWith(certificates, {
       // As those whose key is known.
-      strangers: { admit: ({ begin }) => begin(() => {}) },
+      strangers: { admit: ({ begin }) => begin(() => {}), isInUse: () => true },
       async one() {
         inHand += 1;
         most = Math.max(most, inHand);

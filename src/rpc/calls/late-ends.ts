@@ -9,6 +9,8 @@ export const mostStreams = 250;
 const usualLateMs = 1_250;
 /** So many connections are kept for that; further ones end at once. */
 const mostKept = 1_000;
+/** A session ends with its socket, which would wait for a client that reads nothing, or leaves its own half open. */
+const farewellMs = 250;
 
 /**
  * Has connections of clients that flood end a while later, each after another while: at once they would be there again
@@ -18,18 +20,22 @@ export type LateEnds = Disposable & {
   /** Has one end later, by `now`. Answers false if too many are kept already. */
   end(this: void, connection: Socket | Http2Session, now: () => void): boolean;
   /**
-   * Has one end later that has asked for this call too many, which is left unanswered until then, as all further ones.
+   * Has one end later that has asked for this call too many, which is left unanswered until then, as all further ones;
+   * where somebody with a key has come to call there meanwhile, only those calls end.
    * A client that takes such calls back has more of them begun than it may have at a time: until its connection ends
    * nothing more is made of what it sends.
    */
   endFor(this: void, session: Http2Session, call: Http2Stream): void;
 };
 
-export function createLateEnds({ lateMs = usualLateMs } = {}): LateEnds {
+export function createLateEnds({
+  lateMs = usualLateMs,
+  isInUse = () => false,
+}: { lateMs?: number; isInUse?: (connection: object) => boolean } = {}): LateEnds {
   /** What ends each. */
   const kept = new Map<Socket | Http2Session, () => void>();
   /** The calls too many of those that are kept. */
-  const left = new WeakMap<Http2Session, { latest: Http2Stream; count: number }>();
+  const left = new WeakMap<Http2Session, Http2Stream[]>();
 
   function end(connection: Socket | Http2Session, now: () => void): boolean {
     if (kept.size === mostKept) return false;
@@ -48,19 +54,25 @@ export function createLateEnds({ lateMs = usualLateMs } = {}): LateEnds {
     goAway(session);
   }
 
+  function endOrSpare(session: Http2Session): void {
+    if (!isInUse(session)) return goAway(session);
+    kept.delete(session);
+    for (const call of left.get(session) ?? []) call.close(constants.NGHTTP2_REFUSED_STREAM);
+    left.delete(session);
+  }
+
   return {
     end,
     endFor(session, call) {
       if (session.destroyed) return;
       const before = left.get(session);
       if (before === undefined) {
-        left.set(session, { latest: call, count: 1 });
-        if (!end(session, () => goAway(session))) goAway(session);
+        left.set(session, [call]);
+        if (!end(session, () => endOrSpare(session))) goAway(session);
         return;
       }
-      if (before.latest.closed || before.count === mostStreams) return shutOut(session);
-      before.latest = call;
-      before.count += 1;
+      if (before.at(-1)?.closed === true || before.length === mostStreams) return shutOut(session);
+      before.push(call);
     },
     [Symbol.dispose]() {
       for (const now of kept.values()) now();
@@ -71,8 +83,10 @@ export function createLateEnds({ lateMs = usualLateMs } = {}): LateEnds {
 /** Ends a session, and tells its client why. */
 function goAway(session: Http2Session): void {
   if (session.destroyed) return;
+  const socket = socketOf(session);
   session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   session.destroy();
+  setTimeout(() => socket?.destroy(), farewellMs).unref();
 }
 
 /** Has it stay open whatever its session does; answers what closes it. Node throws away what comes meanwhile. */

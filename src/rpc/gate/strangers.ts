@@ -53,7 +53,11 @@ export type Arrival = {
 type Placed = Arrival & { readonly address: string };
 
 /** Lets callers in, and those whom this replica does not know in an order. */
-export type Strangers = { admit(arrival: Arrival): void };
+export type Strangers = {
+  admit(arrival: Arrival): void;
+  /** Whether somebody calls on the connection who has a key, or may have. */
+  isInUse(this: void, connection: object): boolean;
+};
 
 type Keys = Pick<ApiKeys, "isFamiliar" | "isValid">;
 
@@ -126,6 +130,8 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
     enter();
   }
 
+  const isInUse = (connection: object): boolean => inUse.has(connection) || lookingUp.has(connection);
+
   /** What comes of the look at a key; what it throws is why the call is refused. */
   async function lookUp(authorization: string, connection: object): Promise<boolean> {
     lookingUp.set(connection, (lookingUp.get(connection) ?? 0) + 1);
@@ -172,8 +178,9 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
       }
       const member = { group: address, key: connection, mostWaiting: mostWithoutKey };
       if (!lines[wanted].enter(member, begin))
-        turnAway(isProxied || inUse.has(connection) ? "call" : "connection");
+        turnAway(isProxied || isInUse(connection) ? "call" : "connection");
     },
+    isInUse,
   };
 }
 

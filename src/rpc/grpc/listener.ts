@@ -53,7 +53,7 @@ export async function startGrpcListener(options: ListenerOptions): Promise<Liste
     grpc.register(path, unreached, asItIs, asItIs, "bidi");
   }
   const { findAddress = findAddressThrough(undefined) } = options;
-  const lateEnds = createLateEnds();
+  const lateEnds = createLateEnds({ isInUse: strangers.isInUse });
   ruleStreams(grpc, rules, { strangers, findAddress, lateEnds });
 
   // The sockets are kept at hand: grpc-js alone would wait for ever for a client that does not close its own.

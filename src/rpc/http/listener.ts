@@ -57,7 +57,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
   const withinBase = withoutBasePath(basePath);
   const cors = createCors(corsOrigins);
 
-  const lateEnds = createLateEnds();
+  const lateEnds = createLateEnds({ isInUse: strangers.isInUse });
   const inOrder = createOrder(lateEnds);
   const readAway = createRests();
 

@@ -7,8 +7,6 @@ import { dateOf, dayAndTime, duration, viewerZone } from "./times.ts";
 /** A few minutes before a call may begin are none to speak of. */
 const soonMs = 60_000;
 
-/** A plan goes no further, even if its job does. */
-
 /** How many of those who are open nobody will call; none that are known of without a plan. */
 export const neverCalledIn = (plan: PlanBatchJobResponse | undefined): number =>
   plan === undefined ? 0 : plan.contactsNeverCalled + plan.contactsSuppressed;

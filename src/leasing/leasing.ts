@@ -51,7 +51,7 @@ export type Leasing = AsyncDisposable & {
 };
 
 /** What a lost wake-up costs at most. */
-const defaultFloorMs = 1_000;
+const usualSleepMs = 1_000;
 
 /**
  * Whether the caller has left by now. The end of a connection is read a round of the event loop after what came just
@@ -81,7 +81,7 @@ export function createLeasing(deps: {
   reservingMs?: number;
 }): Leasing {
   const { shares, recorder, logger, onAsk = () => {} } = deps;
-  const desks = createDesks({ longestSleepMs: defaultFloorMs, ...deps, takeOver });
+  const desks = createDesks({ longestSleepMs: usualSleepMs, ...deps, takeOver });
   const stop = new AbortController();
   /** The calls under each request id that draw their tickets, in the order in which they came. */
   const drawing = new Map<string, Set<LeaseRequest>>();

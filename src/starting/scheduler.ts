@@ -47,7 +47,7 @@ const queueAfterMs = 1_000;
 const mostQueued = 2;
 
 /** The longest sleep: what a lost wake-up costs at most. */
-const defaultFloorMs = 1_000;
+const usualSleepMs = 1_000;
 
 /** Timers go off late by up to about this. */
 const timerSlackMs = 1;
@@ -126,7 +126,7 @@ export function startScheduler(
   },
 ): AsyncDisposable {
   const { schedule, startInTurn, fanOut, openings, clock, subscriber, metrics, logger } = deps;
-  const { longestSleepMs = defaultFloorMs } = deps;
+  const { longestSleepMs = usualSleepMs } = deps;
   const alarm = createAlarm();
   schedule.onWake(subscriber, alarm.ring);
   let nextDueMs: number | undefined;

@@ -17,8 +17,8 @@ const farewellMs = 250;
  * at once, with as much to be read. Disposing ends those that are kept.
  */
 export type LateEnds = Disposable & {
-  /** Has one end later, by `now`. Answers false if too many are kept already. */
-  end(this: void, connection: Socket | Http2Session, now: () => void): boolean;
+  /** Has one end later, by `now`; at once if too many are kept already. */
+  end(this: void, connection: Socket | Http2Session, now: () => void): void;
   /**
    * Has one end later that has asked for this call too many, which is left unanswered until then, as all further ones;
    * where somebody with a key has come to call there meanwhile, only those calls end.
@@ -37,15 +37,14 @@ export function createLateEnds({
   /** The calls too many of those that are kept. */
   const left = new WeakMap<Http2Session, Http2Stream[]>();
 
-  function end(connection: Socket | Http2Session, now: () => void): boolean {
-    if (kept.size === mostKept) return false;
+  function end(connection: Socket | Http2Session, now: () => void): void {
+    if (kept.size === mostKept) return now();
     kept.set(connection, now);
     const timer = setTimeout(() => kept.get(connection)?.(), jittered(lateMs)).unref();
     connection.once("close", () => {
       kept.delete(connection);
       clearTimeout(timer);
     });
-    return true;
   }
 
   function shutOut(session: Http2Session): void {
@@ -68,8 +67,7 @@ export function createLateEnds({
       const before = left.get(session);
       if (before === undefined) {
         left.set(session, [call]);
-        if (!end(session, () => endOrSpare(session))) goAway(session);
-        return;
+        return end(session, () => endOrSpare(session));
       }
       if (before.at(-1)?.closed === true || before.length === mostStreams) return shutOut(session);
       before.push(call);

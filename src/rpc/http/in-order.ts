@@ -18,7 +18,7 @@ export function createOrder(lateEnds: LateEnds) {
   function hold(socket: Socket, lane: Lane): void {
     lane.isOver = true;
     lane.waiting = [];
-    if (!lateEnds.end(socket, () => socket.destroy())) return void socket.destroy();
+    lateEnds.end(socket, () => socket.destroy());
     // What is read of a request that was begun would have the connection read on.
     socket.pause().resume = () => socket;
   }

@@ -120,7 +120,7 @@ export function createQueries(connections: Reads) {
     4,
   );
 
-  const inTurn = createLongPages();
+  const readPage = createLongPages();
 
   return {
     /** The job, or job_not_found. */
@@ -155,15 +155,15 @@ export function createQueries(connections: Reads) {
       const scope = ["jobs", organizationId, ...wordsOf(filter)];
       const cursor = readPageToken(page.token, scope, isJobCursor);
       const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
-      const size = pageSizeOf(page.size);
-      const list = (db: Database | Trx) => listJobs(db, organizationId, filter, { after, size: size + 1 });
-      const found = await inTurn({ organizationId, size }, () =>
-        isSearch(filter)
-          ? search(connections, { organizationId, signal }, list)
-          : list(reads.of(organizationId)),
-      );
-      const jobs = fitting(found.jobs.slice(0, size), bytesOf);
-      const last = jobs.length < found.jobs.length ? cursorOf(jobs.at(-1)) : found.stoppedAt;
+      const wanted = { organizationId, size: pageSizeOf(page.size) };
+      const { jobs, last } = await readPage(wanted, async (size) => {
+        const list = (db: Database | Trx) => listJobs(db, organizationId, filter, { after, size: size + 1 });
+        const found = isSearch(filter)
+          ? await search(connections, { organizationId, signal }, list)
+          : await list(reads.of(organizationId));
+        const fit = fitting(found.jobs.slice(0, size), bytesOf);
+        return { jobs: fit, last: fit.length < found.jobs.length ? cursorOf(fit.at(-1)) : found.stoppedAt };
+      });
       return {
         jobs,
         nextPageToken: last ? writePageToken(scope, [last.createdAt.getTime(), last.id]) : "",
@@ -212,8 +212,8 @@ export function createQueries(connections: Reads) {
       const scope = ["contacts", batchJobId, statuses.toSorted()];
       const cursor = readPageToken(page.token, scope, isContactCursor);
       const { organizationId } = caller;
-      const size = pageSizeOf(page.size);
-      const list = async (db: Database | Trx) => {
+      const wanted = { organizationId, size: pageSizeOf(page.size) };
+      const list = (size: number) => async (db: Database | Trx) => {
         const job = await findJob(db, organizationId, batchJobId);
         const found = await listContacts(db, job.organizationId, job.id, storedStatuses(statuses, job), {
           after: cursor?.[0] ?? 0,
@@ -221,10 +221,10 @@ export function createQueries(connections: Reads) {
         });
         return { job, found };
       };
-      const { job, found } = await inTurn({ organizationId, size }, () =>
+      const { job, found } = await readPage(wanted, (size) =>
         statuses.length > 0
-          ? search(connections, { organizationId, signal }, list)
-          : list(reads.of(organizationId)),
+          ? search(connections, { organizationId, signal }, list(size))
+          : list(size)(reads.of(organizationId)),
       );
       return {
         contacts: found.contacts.map((contact) => shown(contact, job)),

@@ -193,6 +193,14 @@ export const floods: Mutant[] = [
     title: "what it writes after that is not read",
   },
   {
+    guard: "its requests that are cut off cost no traces",
+    file: "src/rpc/http/in-order.ts",
+    text: "    withoutStacks(socket);\n",
+    instead: "",
+    test: "test/rpc/in-order.test.ts",
+    title: "what it is told of its requests that are cut off is not traced",
+  },
+  {
     guard: "and is not closed at once",
     file: "src/rpc/calls/late-ends.ts",
     text: "if (kept.size === mostKept) return now();",

@@ -1526,6 +1526,14 @@ const vitals: Mutant[] = [
     title: "the long pages of one organization are read one after the other",
   },
   {
+    guard: "and are short where many are asked for at a time",
+    file: "src/jobs/long-pages.ts",
+    text: "const mostLong = 4;",
+    instead: "const mostLong = Infinity;",
+    test: "test/jobs/long-pages.test.ts",
+    title: "who asks for many at a time is given short ones",
+  },
+  {
     guard: "calls under one known key wait for no flood under another",
     file: "src/rpc/gate/strangers.ts",
     text: "group: authorization, key: connection, mostWaiting: mostWithKey",

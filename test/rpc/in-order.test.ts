@@ -82,14 +82,34 @@ test("a client that writes hundreds of requests and reads no answer loses its co
   expect(begun).toBe(1);
 });
 
+test("what it is told of its requests that are cut off is not traced, and other errors are", async () => {
+  const order = createOrder(createLateEnds({ lateMs: 1 }));
+  const cutOff: Error[] = [];
+  await using stack = new AsyncDisposableStack();
+  const server = createServer((request, response) => {
+    request.on("error", (error) => cutOff.push(error));
+    order.take(request, response, () => {});
+  });
+  stack.defer(() => void server.close().closeAllConnections());
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const socket = connect((server.address() as AddressInfo).port, "127.0.0.1").on("error", () => {});
+  const closed = new Promise((resolve) => socket.resume().once("close", resolve));
+  // A body that does not end.
+  socket.write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1".repeat(200));
+  await closed;
+  await eventually(() => expect(cutOff.length).toBeGreaterThan(128));
+  expect(cutOff.filter(({ stack: trace = "" }) => trace.includes(" at "))).toEqual([]);
+  expect(new Error("another").stack).toContain(" at ");
+});
+
 test("what it writes after that is not read", async () => {
-  const inOrder = createOrder(createLateEnds());
+  const order = createOrder(createLateEnds());
   let hostile = 0;
   await using stack = new AsyncDisposableStack();
   const server = createServer((request, response) => {
     if (request.url === "/others") return void response.end();
     hostile += 1;
-    inOrder(request, response, () => {});
+    if (!order.isOver(request.socket)) order.take(request, response, () => {});
   });
   stack.defer(() => void server.close().closeAllConnections());
   await once(server.listen(0, "127.0.0.1"), "listening");

@@ -12,7 +12,7 @@ export type FoundContact = { readonly job: BatchJob; readonly contact: Contact }
 
 /** Finds the contacts of an organization by their phone. */
 export function createFinding(connections: Searching) {
-  const inTurn = createLongPages();
+  const readPage = createLongPages();
 
   return {
     /** One page of the contacts with a phone, that of the newest job first; a short one where more would not fit. */
@@ -26,8 +26,8 @@ export function createFinding(connections: Searching) {
       const scope = ["found contacts", organizationId, phone];
       const cursor = readPageToken(page.token, scope, isJobCursor);
       const after = cursor && { createdAt: new Date(cursor[0]), id: cursor[1] };
-      const size = pageSizeOf(page.size);
-      const { found, goesOnAfter } = await inTurn({ organizationId, size }, () =>
+      const wanted = { organizationId, size: pageSizeOf(page.size) };
+      const { found, goesOnAfter } = await readPage(wanted, (size) =>
         search(connections, { organizationId, signal }, (trx) =>
           findContactsByPhone(trx, organizationId, phone, { after, size }),
         ),

@@ -1,12 +1,11 @@
 import { constants, type Http2Session, type Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { jittered } from "../../timing/loop.ts";
 
 /** Over HTTP/2 one connection has so many calls at most at a time; further ones wait at the client. */
 export const mostStreams = 250;
 
-/** About so much later it ends, usually. */
-const usualLateMs = 1_250;
+/** So much later it ends, usually, and up to as much again: those that began together do not come back together. */
+const usualLateMs = 1_000;
 /** So many connections are kept for that; further ones end at once. */
 const mostKept = 1_000;
 /** A session ends with its socket, which would wait for a client that reads nothing, or leaves its own half open. */
@@ -40,7 +39,7 @@ export function createLateEnds({
   function end(connection: Socket | Http2Session, now: () => void): void {
     if (kept.size === mostKept) return now();
     kept.set(connection, now);
-    const timer = setTimeout(() => kept.get(connection)?.(), jittered(lateMs)).unref();
+    const timer = setTimeout(() => kept.get(connection)?.(), lateMs * (1 + Math.random())).unref();
     connection.once("close", () => {
       kept.delete(connection);
       clearTimeout(timer);

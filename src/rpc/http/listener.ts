@@ -58,16 +58,17 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
   const cors = createCors(corsOrigins);
 
   const lateEnds = createLateEnds({ isInUse: strangers.isInUse });
-  const inOrder = createOrder(lateEnds);
+  const order = createOrder(lateEnds);
   const readAway = createRests();
 
   function receive(request: IncomingMessage, response: ServerResponse): void {
+    if (order.isOver(request.socket)) return;
     // Nobody listens to a request that waits, or that was answered, when its client goes.
     request.on("error", () => {});
     response.once("close", calls.begin());
     request.url = withinBase(request.url ?? "");
     readSession(request);
-    inOrder(request, response, () => admit(request, response));
+    order.take(request, response, () => admit(request, response));
   }
 
   function admit(request: IncomingMessage, response: ServerResponse): void {

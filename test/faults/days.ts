@@ -65,8 +65,9 @@ const suppressedEach = 100;
 /** Together they could have more contacts than any limit allows. */
 const workers = 12;
 const mostEach = 100;
-/** So long workers wait for contacts when no harm is done. */
+/** So long workers wait for contacts when no harm is done, and one of their calls. */
 const patienceMs = 1_000;
+const waitMs = 500;
 /** The clock runs for so long before hours begin or end, and at least so long in all. */
 const beforeMs = 250;
 const leastMs = 900;
@@ -221,7 +222,7 @@ async function run(system: System, db: Database, campaign: Campaign): Promise<Da
       requestId: randomUUID(),
       workerId,
       maxContacts: mostEach,
-      wait: durationFromMs(100),
+      wait: durationFromMs(waitMs),
       leaseDuration: durationFromMs(600_000),
     };
     const { contacts: leases } = await insist("LeaseContacts", ({ worker }, o) =>
@@ -303,6 +304,7 @@ async function run(system: System, db: Database, campaign: Campaign): Promise<Da
 
   /** How late the first lease was of each set that opened in the stretch. */
   async function noteLateness(fromMs: number, opensMs: ReadonlyMap<number, number>): Promise<void> {
+    const before = latenessMs.length;
     for (const [zoneSet, openMs] of opensMs) {
       if (openMs < fromMs || openMs > Date.now()) continue;
       const place = zoneSet === 0 ? zones.length - 1 : zoneSet - 1;
@@ -313,6 +315,7 @@ async function run(system: System, db: Database, campaign: Campaign): Promise<Da
       const leasedMs = rows[0]?.leasedAt?.getTime();
       if (leasedMs !== undefined) latenessMs.push(leasedMs - openMs);
     }
+    for (const ms of latenessMs.slice(before)) print(`a first lease ${ms} ms after an opening`);
   }
 
   const look = async () =>

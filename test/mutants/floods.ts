@@ -257,6 +257,14 @@ export const floods: Mutant[] = [
     title: "makes no more calls once its client has taken one back",
   },
   {
+    guard: "of more headers than usual those alone are looked at that are read",
+    file: "src/rpc/http/request.ts",
+    text: "if (headers.length <= mostHeaders) return;",
+    instead: "if (headers.length > 0) return;",
+    test: "test/rpc/tls.test.ts",
+    title: "of more headers than usual those alone are looked at that are read",
+  },
+  {
     guard: "a refused request leaves no stream open on its connection",
     file: "src/rpc/http/over-http2.ts",
     text: "if (stream === undefined) return { body: request, isWhole: () => request.complete };",

@@ -91,6 +91,9 @@ function transports(
   };
 }
 
+const manyHeaders = (count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, i) => [`x-${i}`, "more"]));
+
 /** Resolves when it is closed, be it with an error. */
 const whenClosed = (end: EventEmitter) => new Promise<void>((resolve) => end.once("close", () => resolve()));
 
@@ -142,6 +145,29 @@ describe("with certificates", async () => {
       expect(counts).toEqual([1, 2, 3, 1, 2]);
     },
   );
+
+  test.each([
+    "Connect over HTTP/1.1",
+    "Connect over HTTP/2",
+    "gRPC-Web over HTTP/1.1",
+    "gRPC-Web over HTTP/2",
+  ])("of more headers than usual those alone are looked at that are read: %s", async (name) => {
+    const seen: Headers[] = [];
+    const nosy = await startWith(certificates, {
+      gate: ({ requestHeader }) => void seen.push(requestHeader),
+    });
+    const client = createClient(Echo, transports(nosy, { ca })[name] as Transport);
+    const read = { authorization: "Bearer key", traceparent: "00-1-2-01", "idempotency-key": "once" };
+    for (const count of [10, 50])
+      expect(
+        await client.one({ text: "hello" }, { headers: { ...manyHeaders(count), ...read } }),
+      ).toMatchObject({
+        text: "hello",
+      });
+    expect(seen.map((headers) => headers.get("x-0"))).toEqual(["more", null]);
+    for (const [header, value] of Object.entries(read))
+      expect(seen.map((headers) => headers.get(header))).toEqual([value, value]);
+  });
 
   test("a client streams over HTTP/2 on the HTTP port in both directions at once", async () => {
     const client = createClient(Echo, transports(listeners, { ca })["Connect over HTTP/2"] as Transport);

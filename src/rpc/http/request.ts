@@ -74,6 +74,7 @@ export function readCall(
   response: ServerResponse,
   reading: Reading,
 ): ReadCall | undefined {
+  leaveWhatIsRead(request);
   let call: UniversalServerRequest;
   try {
     call = universalRequestFromNodeRequest(request, response, undefined, reading.values);
@@ -87,6 +88,30 @@ export function readCall(
   const isText = isWebText(call.header.get("content-type") ?? "");
   const chunks = isText ? fromWebText(call.header, sent) : sent;
   return { ...call, signal, body: fromBody(call.header, chunks, reading) };
+}
+
+/** More than clients and browsers send, with what proxies add. */
+const mostHeaders = 32;
+
+/** The headers that something here reads, but for those of the protocols. */
+const readHeaders = new Set(
+  (
+    "accept-encoding authorization content-encoding content-length content-type host idempotency-key " +
+    "traceparent tracestate"
+  ).split(" "),
+);
+
+/**
+ * Of more headers than usual those alone are left that are read: Connect has each of them looked through by the
+ * character, which takes longer than to refuse the call.
+ */
+function leaveWhatIsRead(request: IncomingMessage): void {
+  const headers = Object.entries(request.headers);
+  if (headers.length <= mostHeaders) return;
+  const read = headers.filter(
+    ([name]) => readHeaders.has(name) || name.startsWith("connect-") || name.startsWith("grpc-"),
+  );
+  Object.defineProperty(request, "headers", { value: Object.fromEntries(read) });
 }
 
 /** Aborts when the other one does, with a reason that is a ConnectError, as all of them are here. */

@@ -14,7 +14,8 @@ const usualInTurn = 8;
 const sliceMs = 2;
 
 /**
- * The pause before the next turn while somebody waits: as long as the turn took, with what came of it, within these.
+ * The pause before the next turn while somebody waits: as long as the turn took, with what came of it, or `rests` times
+ * as long, within these.
  */
 const shortestPauseMs = 2;
 const usualLongestPauseMs = 20;
@@ -25,10 +26,10 @@ const usualLongestPauseMs = 20;
  * each of them has waiting. Of what was begun no more than `atOnce` is unsettled.
  */
 export function createLine(
-  most: { atOnce?: number; inTurn?: number; pauseMs?: number; waiting?: number } = {},
+  most: { atOnce?: number; inTurn?: number; pauseMs?: number; rests?: number; waiting?: number } = {},
 ): Line {
   const { atOnce = Infinity, inTurn: mostInTurn = usualInTurn, waiting: mostInAll = usualInAll } = most;
-  const { pauseMs: longestPauseMs = usualLongestPauseMs } = most;
+  const { pauseMs: longestPauseMs = usualLongestPauseMs, rests = 1 } = most;
   type Work = Parameters<Line["enter"]>[1];
   /** In the order of their turns. Whoever has nothing waiting is not here. */
   const groups = new Map<string, Map<object, Work[]>>();
@@ -94,7 +95,7 @@ export function createLine(
       if (groups.size === 0 || longestPauseMs === 0) turn();
       else {
         const tookMs = usedMs + performance.now() - beganMs;
-        setTimeout(turn, Math.min(Math.max(shortestPauseMs, tookMs), longestPauseMs));
+        setTimeout(turn, Math.min(Math.max(shortestPauseMs, rests * tookMs), longestPauseMs));
       }
     });
   }

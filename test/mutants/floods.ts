@@ -145,6 +145,14 @@ export const floods: Mutant[] = [
     title: "they take turns in what is left, and others begin at once",
   },
   {
+    guard: "for longer than they take",
+    file: "src/timing/line.ts",
+    text: "rests * tookMs",
+    instead: "tookMs",
+    test: "test/timing/line.test.ts",
+    title: "after a turn it rests so many times as long as the turn took",
+  },
+  {
     guard: "and so do the calls that had come before it was",
     file: "src/rpc/gate/strangers.ts",
     text: "if (isEager || !eager.has(authorization)) return beginIt(settled);",

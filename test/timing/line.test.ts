@@ -32,6 +32,21 @@ test("work is begun at once while nobody waits, and a burst a slice a turn", asy
   expect(begun).toEqual(["0", "1", "2", "3", "4"]);
 });
 
+test("after a turn it rests so many times as long as the turn took", async () => {
+  const line = createLine({ pauseMs: 1_000, rests: 5 });
+  const turns: { beganMs: number; endedMs: number }[] = [];
+  for (let i = 0; i < 4; i += 1)
+    line.enter({ group: "a", key: line, mostWaiting: 10 }, () => {
+      const beganMs = performance.now();
+      while (performance.now() < beganMs + 10);
+      turns.push({ beganMs, endedMs: performance.now() });
+    });
+  await eventually(() => expect(turns).toHaveLength(4));
+  const rests = turns.slice(1).map(({ beganMs }, i) => beganMs - (turns[i]?.endedMs ?? NaN));
+  // Timers of Node are as exact as a millisecond.
+  for (const ms of rests) expect(ms).toBeGreaterThanOrEqual(49);
+});
+
 test("groups take turns, and so do the members of each, however much one has waiting", async () => {
   const { begun, enter } = record(createLine());
   for (let i = 0; i < 50; i += 1) enter("flood", connections.one);

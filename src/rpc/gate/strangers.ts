@@ -95,7 +95,7 @@ const mostHealthInTurn = 32;
  */
 export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = createWrongKeys()): Strangers {
   const familiar = createLine({ inTurn: 32, pauseMs: 0 });
-  const slow = createLine({ inTurn: 16 });
+  const slow = createLine({ inTurn: 16, pauseMs: 100, rests: 3 });
   const eager = createEager();
   const refused = createLine();
   const withoutKey = createLine();

@@ -143,7 +143,10 @@ export function createQueries(connections: Reads) {
     callingHours: async (job: BatchJob): Promise<CallingHours | undefined> =>
       job.zoneSets === 0 ? undefined : await readCallingHours(reads.of(job.organizationId), job),
 
-    /** One page of jobs, newest first; a short one where more would not fit, or where a search has taken enough. */
+    /**
+     * One page of jobs, newest first; a short one where more would not fit, where a search has taken enough, or where
+     * many long ones are asked for.
+     */
     async list(
       caller: Caller,
       asked: Partial<JobFilter>,

@@ -94,7 +94,7 @@ test("what it is told of its requests that are cut off is not traced, and other 
   await once(server.listen(0, "127.0.0.1"), "listening");
   const socket = connect((server.address() as AddressInfo).port, "127.0.0.1").on("error", () => {});
   const closed = new Promise((resolve) => socket.resume().once("close", resolve));
-  // A body that does not end.
+  // A body that nobody reads.
   socket.write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1".repeat(200));
   await closed;
   await eventually(() => expect(cutOff.length).toBeGreaterThan(128));

@@ -15,7 +15,7 @@ export function createFinding(connections: Searching) {
   const readPage = createLongPages();
 
   return {
-    /** One page of the contacts with a phone, that of the newest job first; a short one where more would not fit. */
+    /** One page of the contacts with a phone, that of the newest job first; a short one as of jobs. */
     async findContacts(
       { organizationId }: Caller,
       written: string,

@@ -33,6 +33,7 @@ export function createOrder(lateEnds: LateEnds): Order {
     if (request.httpVersionMajor > 1) return begin();
     const { socket } = request;
     const lane = lanes.get(socket) ?? { isBusy: false, isOver: false, waiting: [] };
+    if (lane.isOver) return;
     lanes.set(socket, lane);
     function start(): void {
       lane.isBusy = true;
@@ -51,7 +52,10 @@ export function createOrder(lateEnds: LateEnds): Order {
 
 /** Node has an error for each request of a connection that closes. Its stack would take longer than the request did. */
 function withoutStacks(socket: Socket): void {
-  const { stackTraceLimit } = Error;
-  socket.prependOnceListener("close", () => void (Error.stackTraceLimit = 0));
-  socket.once("close", () => void (Error.stackTraceLimit = stackTraceLimit));
+  let limit = 0;
+  socket.prependOnceListener("close", () => {
+    limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
+  });
+  socket.once("close", () => void (Error.stackTraceLimit = limit));
 }

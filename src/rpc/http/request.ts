@@ -93,11 +93,12 @@ export function readCall(
 /** More than clients and browsers send, with what proxies add. */
 const mostHeaders = 32;
 
-/** The headers that something here reads, but for those of the protocols. */
+/** The headers that something here reads, or the protocols do. */
 const readHeaders = new Set(
   (
     "accept-encoding authorization content-encoding content-length content-type host idempotency-key " +
-    "traceparent tracestate"
+    "traceparent tracestate connect-protocol-version connect-timeout-ms connect-content-encoding " +
+    "connect-accept-encoding grpc-timeout grpc-encoding grpc-accept-encoding"
   ).split(" "),
 );
 
@@ -108,9 +109,7 @@ const readHeaders = new Set(
 function leaveWhatIsRead(request: IncomingMessage): void {
   const headers = Object.entries(request.headers);
   if (headers.length <= mostHeaders) return;
-  const read = headers.filter(
-    ([name]) => readHeaders.has(name) || name.startsWith("connect-") || name.startsWith("grpc-"),
-  );
+  const read = headers.filter(([name]) => readHeaders.has(name));
   Object.defineProperty(request, "headers", { value: Object.fromEntries(read) });
 }
 

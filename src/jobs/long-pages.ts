@@ -12,6 +12,9 @@ const longestRestMs = 250;
 /** Where more than so many ask for long pages of an organization at a time, they are given short ones. */
 const mostLong = 4;
 
+/** Reads a page of so many entries at most. */
+type Work<T> = (size: number) => Promise<T>;
+
 /**
  * Reads the long pages of each organization one after the other: a thousand entries take the event loop for some tens
  * of milliseconds, when they come from Postgres and when they are written. The work is given the size that the page
@@ -52,5 +55,3 @@ export function createLongPages() {
     }
   };
 }
-
-type Work<T> = (size: number) => Promise<T>;

@@ -266,7 +266,7 @@ export const floods: Mutant[] = [
   },
   {
     guard: "of more headers than usual those alone are looked at that are read",
-    file: "src/rpc/http/request.ts",
+    file: "src/rpc/http/headers.ts",
     text: "if (headers.length <= mostHeaders) return;",
     instead: "if (headers.length > 0) return;",
     test: "test/rpc/tls.test.ts",

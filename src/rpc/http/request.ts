@@ -23,6 +23,7 @@ import {
   tooLarge,
   tooSlow,
 } from "../requests/limits.ts";
+import { leaveWhatIsRead } from "./headers.ts";
 import { fromWebText, isWebText } from "./web-text.ts";
 
 /** What it takes to read the request of one call. */
@@ -88,29 +89,6 @@ export function readCall(
   const isText = isWebText(call.header.get("content-type") ?? "");
   const chunks = isText ? fromWebText(call.header, sent) : sent;
   return { ...call, signal, body: fromBody(call.header, chunks, reading) };
-}
-
-/** More than clients and browsers send, with what proxies add. */
-const mostHeaders = 32;
-
-/** The headers that something here reads, or the protocols do. */
-const readHeaders = new Set(
-  (
-    "accept-encoding authorization content-encoding content-length content-type host idempotency-key " +
-    "traceparent tracestate connect-protocol-version connect-timeout-ms connect-content-encoding " +
-    "connect-accept-encoding grpc-timeout grpc-encoding grpc-accept-encoding"
-  ).split(" "),
-);
-
-/**
- * Of more headers than usual those alone are left that are read: Connect has each of them looked through by the
- * character, which takes longer than to refuse the call.
- */
-function leaveWhatIsRead(request: IncomingMessage): void {
-  const headers = Object.entries(request.headers);
-  if (headers.length <= mostHeaders) return;
-  const read = headers.filter(([name]) => readHeaders.has(name));
-  Object.defineProperty(request, "headers", { value: Object.fromEntries(read) });
 }
 
 /** Aborts when the other one does, with a reason that is a ConnectError, as all of them are here. */

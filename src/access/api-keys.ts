@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createAlarm } from "../timing/alarm.ts";
 import { coalesce } from "../timing/coalesce.ts";
@@ -14,12 +13,15 @@ import type { Database } from "../postgres/connections/database.ts";
 const knownMs = 2_000;
 const recheckMs = 2_000;
 
+/** A key in use is looked up again once it has been known for so long, and its calls do not wait for that. */
+const freshMs = 1_000;
+
 /** Of the keys that are known, those that were used last. */
 const mostKnown = 10_000;
 
 /** One query looks up so many keys at most, and between two there is at least this time, however many come. */
 const mostAsked = 1_000;
-const askMs = 10;
+const askMs = 20;
 
 /** One and the same for all keys that are none. */
 export const invalidApiKey = (): BatchJobError =>
@@ -43,24 +45,35 @@ export type ApiKeys = AsyncDisposable & {
   readonly whileValid: WhileValid;
 };
 
+type Known = { readonly caller: Caller; readonly foundMs: number; isLookedUp: boolean };
+
 export function createApiKeys({ db, logger }: { db: Database; logger: Logger }): ApiKeys {
   const find = createLookUp(db);
   /** By hash, the one that was used last at the end. Only good news is kept: a new key works at once. */
-  const known = createRecent<string, { caller: Caller; untilMs: number }>(mostKnown);
+  const known = createRecent<string, Known>(mostKnown);
+
+  async function lookUp(name: string, hash: Buffer): Promise<Caller | undefined> {
+    const { caller } = await find(hash);
+    if (caller === undefined) known.delete(name);
+    else known.set(name, { caller, foundMs: performance.now(), isLookedUp: false });
+    return caller;
+  }
+
+  /** What comes of it is for the calls after this one; where it fails, they find out by themselves. */
+  function renew(found: Known, name: string, hash: Buffer): void {
+    if (found.isLookedUp) return;
+    found.isLookedUp = true;
+    lookUp(name, hash).catch(() => (found.isLookedUp = false));
+  }
 
   async function callerOf(key: string): Promise<Caller | undefined> {
     const hash = hashApiKey(key);
     const name = hash.toString("base64");
-    let found = known.get(name);
-    if (found === undefined || found.untilMs <= performance.now()) {
-      const { caller } = await find(hash);
-      if (caller === undefined) {
-        known.delete(name);
-        return undefined;
-      }
-      found = { caller, untilMs: performance.now() + knownMs };
-    }
+    const found = known.get(name);
+    const knownForMs = found === undefined ? Infinity : performance.now() - found.foundMs;
+    if (found === undefined || knownForMs >= knownMs) return await lookUp(name, hash);
     known.set(name, found);
+    if (knownForMs >= freshMs) renew(found, name, hash);
     return found.caller;
   }
 
@@ -91,19 +104,14 @@ export function createApiKeys({ db, logger }: { db: Database; logger: Logger }):
 
 /** Looks keys up by their hashes, all that have come meanwhile in one query. */
 function createLookUp(db: Database): (hash: Buffer) => Promise<{ caller: Caller | undefined }> {
-  let nextMs = -Infinity;
   return coalesce(
     async (hashes) => {
-      const nowMs = performance.now();
-      const startMs = Math.max(nowMs, nextMs);
-      nextMs = startMs + askMs;
-      if (startMs > nowMs) await delay(startMs - nowMs);
       const callers = await findCallers(db, hashes);
       return hashes.map((hash) => ({ caller: callers.get(hash.toString("base64")) }));
     },
     mostAsked,
     // One that hangs leaves the rest of them their way.
-    4,
+    { atOnce: 4, everyMs: askMs },
   );
 }
 

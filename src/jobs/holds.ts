@@ -34,7 +34,7 @@ export function createHolds({ lookUps, askers }: { lookUps: Database; askers: As
       return asked.map((job) => ({ stored: stored.get(writeJobKey(job)) }));
     },
     100,
-    4,
+    { atOnce: 4 },
   );
 
   async function hasWorker(job: BatchJob): Promise<boolean | undefined> {

@@ -38,7 +38,7 @@ export function createEstimates({ lookUps }: { lookUps: Database }) {
       return asked.map((job) => ({ noted: noted.get(writeJobKey(job)) }));
     },
     100,
-    4,
+    { atOnce: 4 },
   );
 
   /** When the job ends; undefined while there is nothing to say. */

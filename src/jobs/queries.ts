@@ -117,7 +117,7 @@ export function createQueries(connections: Reads) {
       return asked.map((job) => ({ job: versions.get(writeJobKey(job))?.job }));
     },
     100,
-    4,
+    { atOnce: 4 },
   );
 
   const readPage = createLongPages();

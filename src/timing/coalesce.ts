@@ -1,25 +1,35 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 
 /**
  * Makes one call out of those that come while others run: `work` gets what has gathered meanwhile, at most `largest`
  * at a time, and answers each in its place. If it throws, all of them fail. `atOnce` calls of `work` run at the same
- * time.
+ * time, and one begins each `everyMs` at most, with all that have come by then.
  */
 export function coalesce<I, O>(
   work: (items: readonly I[]) => Promise<readonly O[]>,
   largest: number,
-  atOnce = 1,
+  { atOnce = 1, everyMs = 0 }: { atOnce?: number; everyMs?: number } = {},
 ) {
   type Waiting = { item: I; resolve: (answer: O) => void; reject: (error: unknown) => void };
   let waiting: Waiting[] = [];
   let running = 0;
+  let nextMs = -Infinity;
+
+  async function waitForTurn(): Promise<void> {
+    const nowMs = performance.now();
+    const startMs = Math.max(nowMs, nextMs);
+    nextMs = startMs + everyMs;
+    if (startMs > nowMs) await delay(startMs - nowMs);
+  }
 
   async function runAll(): Promise<void> {
     running += 1;
     // What came with the same packet comes along.
     await nextTurn();
     while (waiting.length > 0) {
+      if (everyMs > 0) await waitForTurn();
       const batch = waiting.splice(0, largest);
+      if (batch.length === 0) break;
       try {
         const answers = await work(batch.map(({ item }) => item));
         for (const [i, { resolve, reject }] of batch.entries()) {
@@ -52,7 +62,7 @@ export function coalesceByKey<K, I, O>(
 
   return async (key: K, item: I): Promise<O> => {
     const queue = queues.get(key) ?? {
-      call: coalesce((items) => work(key, items), largest, atOnce),
+      call: coalesce((items) => work(key, items), largest, { atOnce }),
       inHand: 0,
     };
     queues.set(key, queue);

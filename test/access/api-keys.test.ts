@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { generateApiKey } from "../../src/domain/api-key.ts";
@@ -69,6 +69,23 @@ describe("looking keys up", () => {
     expect(before).toBeLessThanOrEqual(2);
     for (const { key, id } of keys) expect(await own.authenticate(key)).toMatchObject({ apiKeyId: id });
     expect(own.queries()).toBe(before);
+  });
+
+  test("a key in use is looked up again while it is known, and no call waits for that", async () => {
+    await using own = counted();
+    const { key, id } = await makeApiKey(parts.db, { role: "viewer" });
+    await own.authenticate(key);
+    const before = own.queries();
+    await parts.db.transaction().execute(async (trx) => {
+      await sql`lock table api_keys in access exclusive mode`.execute(trx);
+      while (own.queries() === before) {
+        await delay(20);
+        const answer = await Promise.race([own.authenticate(key), nextTurn("it waits")]);
+        expect(answer).toMatchObject({ apiKeyId: id });
+        // The question begins with the next turn.
+        await nextTurn();
+      }
+    });
   });
 
   test("keys that come together are told apart", async () => {

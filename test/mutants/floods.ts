@@ -153,6 +153,22 @@ export const floods: Mutant[] = [
     title: "after a turn it rests so many times as long as the turn took",
   },
   {
+    guard: "a key in use is looked up before it runs out",
+    file: "src/access/api-keys.ts",
+    text: "if (knownForMs >= freshMs) renew(found, name, hash);",
+    instead: "",
+    test: "test/access/api-keys.test.ts",
+    title: "a key in use is looked up again while it is known, and no call waits for that",
+  },
+  {
+    guard: "and keys that are not known wait together for the next look",
+    file: "src/timing/coalesce.ts",
+    text: "if (everyMs > 0) await waitForTurn();",
+    instead: "",
+    test: "test/timing/coalesce.test.ts",
+    title: "calls that begin apart take all with them that came until then",
+  },
+  {
     guard: "and so do the calls that had come before it was",
     file: "src/rpc/gate/strangers.ts",
     text: "if (isEager || !eager.has(authorization)) return beginIt(settled);",

@@ -1,5 +1,6 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { coalesceByKey } from "../../src/timing/coalesce.ts";
+import { coalesce, coalesceByKey } from "../../src/timing/coalesce.ts";
 import { eventually } from "../support/eventually.ts";
 import { collectGarbage } from "../support/garbage.ts";
 
@@ -32,4 +33,23 @@ test("nothing is kept of a key whose calls have ended, well or not", async () =>
     collectGarbage();
     expect(keys.filter((key) => key.deref() !== undefined)).toEqual([]);
   });
+});
+
+test("calls that begin apart take all with them that came until then", async () => {
+  const batches: (readonly number[])[] = [];
+  const call = coalesce(
+    async (items: readonly number[]) => {
+      batches.push(items);
+      return items;
+    },
+    10,
+    { atOnce: 4, everyMs: 100 },
+  );
+  await call(1);
+  const second = call(2);
+  // It waits by now.
+  await nextTurn();
+  await nextTurn();
+  expect(await Promise.all([second, call(3), call(4)])).toEqual([2, 3, 4]);
+  expect(batches).toEqual([[1], [2, 3, 4]]);
 });

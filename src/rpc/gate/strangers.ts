@@ -97,7 +97,7 @@ export function createStrangers(keys: Keys = unasked, wrongKeys: WrongKeys = cre
   const familiar = createLine({ inTurn: 32, pauseMs: 0 });
   const slow = createLine({ inTurn: 16, pauseMs: 100, rests: 3 });
   const eager = createEager();
-  const refused = createLine();
+  const refused = createLine({ inTurn: 2, pauseMs: 100, rests: 3 });
   const withoutKey = createLine();
   const lines: Record<Wanted, Line> = {
     work: withoutKey,

@@ -1,5 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 
+type Pace = { readonly atOnce?: number; readonly everyMs?: number };
+
 /**
  * Makes one call out of those that come while others run: `work` gets what has gathered meanwhile, at most `largest`
  * at a time, and answers each in its place. If it throws, all of them fail. `atOnce` calls of `work` run at the same
@@ -8,7 +10,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promi
 export function coalesce<I, O>(
   work: (items: readonly I[]) => Promise<readonly O[]>,
   largest: number,
-  { atOnce = 1, everyMs = 0 }: { atOnce?: number; everyMs?: number } = {},
+  { atOnce = 1, everyMs = 0 }: Pace = {},
 ) {
   type Waiting = { item: I; resolve: (answer: O) => void; reject: (error: unknown) => void };
   let waiting: Waiting[] = [];
@@ -55,14 +57,14 @@ export function coalesce<I, O>(
 export function coalesceByKey<K, I, O>(
   work: (key: K, items: readonly I[]) => Promise<readonly O[]>,
   largest: number,
-  atOnce = 1,
+  pace?: Pace,
 ) {
   type Queue = { readonly call: (item: I) => Promise<O>; inHand: number };
   const queues = new Map<K, Queue>();
 
   return async (key: K, item: I): Promise<O> => {
     const queue = queues.get(key) ?? {
-      call: coalesce((items) => work(key, items), largest, { atOnce }),
+      call: coalesce((items) => work(key, items), largest, pace),
       inHand: 0,
     };
     queues.set(key, queue);

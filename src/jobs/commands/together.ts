@@ -139,7 +139,7 @@ export function createTogether(deps: { shares: SharesToWaitIn; doRedisHalves: Do
   const inHand = coalesceByKey(
     (organizationId: number, commands: readonly InHand[]) => runTogether(organizationId, commands),
     mostTogether,
-    transactions,
+    { atOnce: transactions },
   );
   /** Whoever is kept out again comes last the next time. */
   const inLine = coalesceByKey(

@@ -27,7 +27,7 @@ export type ContactRow = {
 
 const badRow = (rule: string): Flaw => ({ reason: "invalid_fields", field: "", rule });
 
-/** Judges records as `sortOut` does; one that has not a value for each column is rejected as invalid_fields. */
+/** Judges records as `judge` does; one that has not a value for each column is rejected as invalid_fields. */
 export function createRowReader(
   { phone: phoneAt, name: nameAt, timezone: zoneAt, fields, untitled, count }: Columns,
   readPhone: ReadPhone,

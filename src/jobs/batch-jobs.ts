@@ -30,9 +30,15 @@ import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
 import { type Move, type Moved, createRescheduling } from "./commands/rescheduling.ts";
 import { createRedisHalves, goOn, toGoOn } from "./commands/redis-halves.ts";
-import { readPhones } from "./contacts/national-phones.ts";
+import { judgeContacts } from "./contacts/judging.ts";
 import { createTogether } from "./commands/together.ts";
-import { type ContactInput, duplicatePhone, phonesOf, sortOut } from "../domain/contacts/contact.ts";
+import {
+  type ContactInput,
+  type JudgedContact,
+  duplicatePhone,
+  phonesOf,
+  sortOut,
+} from "../domain/contacts/contact.ts";
 import type { JobSettings } from "../domain/jobs/batch-job.ts";
 import { countSets, createZoneSets } from "../domain/time/zone-sets.ts";
 import type { FanOut } from "../starting/fan-out.ts";
@@ -87,12 +93,12 @@ export function createBatchJobs(deps: {
       });
 
   /** Those of the contacts' phones that were erased; nobody erases more of them before the transaction has ended. */
-  async function erasedAmong(trx: Trx, { caller }: CommandRequest, contacts: readonly { phone: string }[]) {
+  async function erasedAmong(trx: Trx, { caller }: CommandRequest, contacts: readonly JudgedContact[]) {
     const erased = await joinAdders(trx, caller.organizationId, erasureKey);
     return erased && (await findErased(trx, erased, phonesOf(contacts)));
   }
 
-  async function createJob(request: CommandRequest, job: NewJob) {
+  async function createJob(request: CommandRequest, job: NewJob<JudgedContact>) {
     if (job.copyContacts !== undefined) return await createCopy(request, job, job.copyContacts);
     if (job.contacts.length === 0) {
       return await runTogether(request, {
@@ -113,12 +119,11 @@ export function createBatchJobs(deps: {
         const { answer, created, accepted } = decideJob(request, job, await databaseNow(trx), erased);
         const { organizationId, id: batchJobId } = created;
         const sets = createZoneSets([], created);
-        const inSets = accepted.map((contact) => ({ ...contact, zoneSet: sets.of(contact) }));
-        await insertContacts(trx, organizationId, batchJobId, 0, inSets);
+        const zoneSets = accepted.map(sets.of);
+        await insertContacts(trx, organizationId, batchJobId, 0, { contacts: accepted, zoneSets });
         // The job comes after its contacts: from here on others who add some wait for the organization's count.
         await insertJobs(trx, [created]);
-        const numbers = inSets.map(({ zoneSet }) => zoneSet);
-        await countInSets(trx, created, countSets(sets.all(), numbers));
+        await countInSets(trx, created, countSets(sets.all(), zoneSets));
         await checkStoredContacts(trx, organizationId, accepted.length);
         tellOfNew(tell, request, { answer, created });
         return answer;
@@ -139,7 +144,7 @@ export function createBatchJobs(deps: {
 
     /** Phones that are not E.164 are read as those of the default region, if there is one. */
     async create(request: CommandRequest, job: NewJob, defaultRegion = "") {
-      const contacts = await readPhones(job.contacts, defaultRegion);
+      const contacts = await judgeContacts(job.contacts, defaultRegion);
       const created = await createJob(request, { ...job, contacts });
       request.trace?.about(created.batchJobId);
       if (job.endAt !== null) onEndSet();
@@ -147,7 +152,7 @@ export function createBatchJobs(deps: {
     },
 
     async addContacts(request: JobCommandRequest, given: readonly ContactInput[], defaultRegion = "") {
-      const contacts = await readPhones(given, defaultRegion);
+      const contacts = await judgeContacts(given, defaultRegion);
       return await whenNothingKeepsOut(shares.of(request.caller.organizationId), () =>
         runApart(request, {
           rpc: "AddContacts",
@@ -159,22 +164,23 @@ export function createBatchJobs(deps: {
             if (!(await holdOffFiles(trx, job.id))) throw fileIsAdded;
             if (!job.hasAllPhones) throw new PhonesAreMissing(job);
             const sets = createZoneSets(job.zoneSets > 1 ? await readZoneSets(trx, job) : [], job);
-            const inSets = accepted.map((contact) => ({ ...contact, zoneSet: sets.of(contact) }));
+            const zoneSets = accepted.map(sets.of);
+            const added = { contacts: accepted, zoneSets };
             const duplicates = new Set(
-              await insertContacts(trx, job.organizationId, job.id, job.totalContacts, inSets),
+              await insertContacts(trx, job.organizationId, job.id, job.totalContacts, added),
             );
-            const numbers = inSets.flatMap(({ index, zoneSet }) => (duplicates.has(index) ? [] : [zoneSet]));
-            for (const { index, phone } of accepted) {
-              if (duplicates.has(index)) rejected.push({ index, phone, ...duplicatePhone });
+            for (const [place, { index, phone }] of accepted.entries()) {
+              if (duplicates.has(place)) rejected.push({ index, phone, ...duplicatePhone });
             }
             rejected.sort((a, b) => a.index - b.index);
             const acceptedCount = accepted.length - duplicates.size;
-            const added = {
+            const numbers = zoneSets.filter((_, place) => !duplicates.has(place));
+            const counts = {
               count: acceptedCount,
               withPhones: true,
               zoneSets: countSets(sets.all(), numbers),
             };
-            const after = await noteAdded(trx, request, job, added, tell);
+            const after = await noteAdded(trx, request, job, counts, tell);
             return {
               acceptedCount,
               totalContacts: after.totalContacts,

@@ -6,6 +6,7 @@ import {
   duplicatePhone,
   isSmallEnough,
   readE164,
+  judge,
   sortOut,
   tooLarge,
 } from "../../src/domain/contacts/contact.ts";
@@ -17,7 +18,9 @@ const contact = (fields: Partial<ContactInput> = {}): ContactInput => ({
   ...fields,
 });
 
-const reasonFor = (input: ContactInput) => sortOut([input]).rejected[0]?.reason ?? "accepted";
+/** Judged, and sorted out. */
+const sorted = (inputs: readonly ContactInput[]) => sortOut(inputs.map(judge));
+const reasonFor = (input: ContactInput) => sorted([input]).rejected[0]?.reason ?? "accepted";
 
 const manyFields = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, ""]));
@@ -64,7 +67,7 @@ describe("a phone", () => {
     '="+14155550100"',
     "'+1 415 555 0100",
   ])("is kept without spaces and marks: %j", (phone) => {
-    expect(sortOut([contact({ phone }), contact()])).toEqual({
+    expect(sorted([contact({ phone }), contact()])).toEqual({
       accepted: [{ ...contact(), index: 0 }],
       rejected: [{ index: 1, phone: "+14155550100", ...duplicatePhone }],
     });
@@ -76,7 +79,7 @@ describe("a phone", () => {
     ["0151 2345678", "must be E.164: a plus sign"],
     ["+44 (0)20 7183 8750", "without the zero in parentheses"],
   ])("that is rejected says by which rule: %j", (phone, rule) => {
-    expect(sortOut([contact({ phone })]).rejected).toEqual([
+    expect(sorted([contact({ phone })]).rejected).toEqual([
       {
         index: 0,
         phone,
@@ -156,7 +159,7 @@ describe("fields", () => {
     ["a key", "fields", { fields: { "": "x" } }],
     ["a value", 'fields["the \\"plan\\""]', { fields: { good: "x", 'the "plan"': "a\rb" } }],
   ])("that are rejected say where: %s", (_, field, given) => {
-    expect(sortOut([contact(given)]).rejected).toEqual([
+    expect(sorted([contact(given)]).rejected).toEqual([
       {
         index: 0,
         phone: "+14155550100",
@@ -183,8 +186,8 @@ const ofBytes = (bytes: number): ContactInput => {
 
 describe("a contact as it is stored", () => {
   test("takes 32 KiB at most", () => {
-    expect(sortOut([ofBytes(32 * 1024)]).rejected).toEqual([]);
-    expect(sortOut([ofBytes(32 * 1024 + 1)]).rejected).toEqual([
+    expect(sorted([ofBytes(32 * 1024)]).rejected).toEqual([]);
+    expect(sorted([ofBytes(32 * 1024 + 1)]).rejected).toEqual([
       { index: 0, phone: "+14155550100", ...tooLarge },
     ]);
   });
@@ -206,7 +209,7 @@ describe("sorting out", () => {
     const inputs = ["+14155550103", "junk", "+14155550101", "+14155550102"].map((phone) =>
       contact({ phone }),
     );
-    expect(sortOut(inputs)).toEqual({
+    expect(sorted(inputs)).toEqual({
       accepted: [
         { ...contact({ phone: "+14155550103" }), index: 0 },
         { ...contact({ phone: "+14155550101" }), index: 2 },
@@ -218,7 +221,7 @@ describe("sorting out", () => {
 
   test("keeps the first of those with the same phone", () => {
     const inputs = ["first", "second", "third"].map((name) => contact({ name }));
-    expect(sortOut(inputs)).toEqual({
+    expect(sorted(inputs)).toEqual({
       accepted: [{ ...contact({ name: "first" }), index: 0 }],
       rejected: [
         { index: 1, phone: "+14155550100", ...duplicatePhone },
@@ -228,13 +231,13 @@ describe("sorting out", () => {
   });
 
   test("does not count a rejected contact as the first with its phone", () => {
-    const { accepted, rejected } = sortOut([contact({ name: "\0" }), contact({ name: "second" })]);
+    const { accepted, rejected } = sorted([contact({ name: "\0" }), contact({ name: "second" })]);
     expect(accepted).toEqual([{ ...contact({ name: "second" }), index: 1 }]);
     expect(rejected).toEqual([{ index: 0, phone: "+14155550100", ...badName }]);
   });
 
   test("gives a wrong phone before wrong fields, and wrong fields before a duplicate", () => {
-    const { rejected } = sortOut([
+    const { rejected } = sorted([
       contact(),
       contact({ phone: "junk", name: "\0" }),
       contact({ name: "\0" }),
@@ -249,12 +252,12 @@ describe("sorting out", () => {
 
   test("shows 50 characters of a phone that is longer, and no half ones", () => {
     const long = `a${"\u{1F600}".repeat(1_000)}`;
-    expect(sortOut([contact({ phone: long })]).rejected).toEqual([
+    expect(sorted([contact({ phone: long })]).rejected).toEqual([
       { index: 0, phone: `a${"\u{1F600}".repeat(49)}`, ...badPhone(long) },
     ]);
   });
 
   test("makes nothing of nothing", () => {
-    expect(sortOut([])).toEqual({ accepted: [], rejected: [] });
+    expect(sorted([])).toEqual({ accepted: [], rejected: [] });
   });
 });

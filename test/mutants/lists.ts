@@ -19,6 +19,14 @@ export const lists: Mutant[] = [
     title: "a job is created with phones as they are written in its default region",
   },
   {
+    guard: "a list of many contacts does not keep all else waiting while it is judged",
+    file: "src/jobs/contacts/judging.ts",
+    text: "    await rest(turnMs);\n",
+    instead: "",
+    test: "test/jobs/judging.test.ts",
+    title: "a long list is judged in turns, between which all else has its own",
+  },
+  {
     guard: "whoever is suppressed is not copied into another job",
     file: "src/postgres/contacts/copies.ts",
     text: "    ...((await hasSuppressed(trx, from.organizationId)) ? [isNotSuppressed] : []),\n",

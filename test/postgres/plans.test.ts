@@ -4,7 +4,7 @@ import { findCandidates, nextReadyAt } from "../../src/postgres/leasing/candidat
 import { findExpired } from "../../src/postgres/leasing/lease-ends.ts";
 import { drawTicket } from "../../src/postgres/leasing/leases.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { sortOut } from "../../src/domain/contacts/contact.ts";
+import { judge, sortOut } from "../../src/domain/contacts/contact.ts";
 import { findCallers, findValidKeys } from "../../src/postgres/api-keys.ts";
 import { type JobStatus, jobStatuses } from "../../src/domain/jobs/batch-job.ts";
 import { beforeAllJobs } from "../../src/domain/jobs/job-id.ts";
@@ -220,13 +220,10 @@ const statements: Record<string, { rows: number; work: (db: Explained["db"]) => 
     rows: 500,
     work: (db) =>
       undone(db, (trx) =>
-        insertContacts(
-          trx,
-          parts.caller.organizationId,
-          jobs.large.id,
-          100_000,
-          sortOut(makeContacts(1_000, 19_500)).accepted,
-        ),
+        insertContacts(trx, parts.caller.organizationId, jobs.large.id, 100_000, {
+          contacts: sortOut(makeContacts(1_000, 19_500).map(judge)).accepted,
+          zoneSets: [],
+        }),
       ),
   },
   "reading a chunk that nobody has called": {

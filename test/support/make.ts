@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import type { JobCommandRequest, NewJob } from "../../src/jobs/batch-jobs.ts";
 import type { JobStatus } from "../../src/domain/jobs/batch-job.ts";
-import { type ContactInput, sortOut } from "../../src/domain/contacts/contact.ts";
+import { type ContactInput, judge, sortOut } from "../../src/domain/contacts/contact.ts";
 import { insertContacts } from "../../src/postgres/contacts/inserting.ts";
 import type { BatchJobRow } from "../../src/postgres/schema/tables.ts";
 import type { Parts } from "./parts.ts";
@@ -108,7 +108,8 @@ export async function makeJob(
       .executeTakeFirstOrThrow();
     for (let done = 0; done < contacts; done += 10_000) {
       const batch = makeContacts(Math.min(10_000, contacts - done), done);
-      await insertContacts(trx, row.organization_id, row.id, done, sortOut(batch).accepted);
+      const { accepted } = sortOut(batch.map(judge));
+      await insertContacts(trx, row.organization_id, row.id, done, { contacts: accepted, zoneSets: [] });
     }
     if (dialing > 0) {
       await sql`

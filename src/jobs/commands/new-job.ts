@@ -4,6 +4,7 @@ import {
   type ContactInput,
   type ContactStatus,
   type FlawedInput,
+  type JudgedContact,
   type Rejection,
   sortOut,
 } from "../../domain/contacts/contact.ts";
@@ -18,9 +19,9 @@ import { type CommandRequest, byOf } from "./command.ts";
 /** The contacts of a job that are in one of these statuses; none for all. */
 export type CopiedContacts = { readonly batchJobId: string; readonly statuses: readonly ContactStatus[] };
 
-export type NewJob = JobSettings & {
+export type NewJob<C = ContactInput | FlawedInput> = JobSettings & {
   readonly fromPhoneNumberId: string;
-  readonly contacts: readonly (ContactInput | FlawedInput)[];
+  readonly contacts: readonly C[];
   /** The contacts of another job instead. */
   readonly copyContacts?: CopiedContacts | undefined;
   /** Empty for a job that waits for a start. */
@@ -93,7 +94,7 @@ type NewJobAnswer = ReturnType<typeof decideJob>["answer"];
 /** What a create answers, and what it writes: the job and those of its contacts that are accepted. */
 export function decideJob(
   { caller, trace }: CommandRequest,
-  job: NewJob,
+  job: NewJob<JudgedContact>,
   now: Date,
   erased?: ReadonlySet<string>,
 ) {

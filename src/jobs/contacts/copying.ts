@@ -1,6 +1,10 @@
 import { BatchJobError, wrongField } from "../../domain/batch-job-error.ts";
 import { type JobStatus, shownStatus } from "../../domain/jobs/batch-job.ts";
-import { type ContactStatus, storedContactStatuses } from "../../domain/contacts/contact.ts";
+import {
+  type ContactStatus,
+  type JudgedContact,
+  storedContactStatuses,
+} from "../../domain/contacts/contact.ts";
 import { databaseNow, findJob, insertJobs } from "../../postgres/jobs/batch-jobs.ts";
 import { type CopiedStatuses, copyContacts, openCopy } from "../../postgres/contacts/copies.ts";
 import { type ErasureKey, joinAdders } from "../../postgres/phones/erased-phones.ts";
@@ -64,7 +68,11 @@ export function createCopying(deps: {
 }) {
   const inTurn = createSlots(copies);
 
-  return async function createCopy(request: CommandRequest, job: NewJob, copied: CopiedContacts) {
+  return async function createCopy(
+    request: CommandRequest,
+    job: NewJob<JudgedContact>,
+    copied: CopiedContacts,
+  ) {
     const { organizationId } = request.caller;
     return await inTurn(organizationId, async () => {
       const db = openCopy(deps.directUrl);

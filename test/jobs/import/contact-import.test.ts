@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import * as fc from "fast-check";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { type ContactInput, duplicatePhone, sortOut } from "../../../src/domain/contacts/contact.ts";
+import { type ContactInput, duplicatePhone, judge, sortOut } from "../../../src/domain/contacts/contact.ts";
 import { allowedStatuses, jobStatuses } from "../../../src/domain/jobs/batch-job.ts";
 import { toCell } from "../../../src/files/cells.ts";
 import { currentContacts } from "../../../src/postgres/contacts/current-contacts.ts";
@@ -176,7 +176,7 @@ describe("a file's contacts", () => {
         const [job, other] = [await makeJob(parts, { contacts: 0 }), await makeJob(parts, { contacts: 0 })];
         await parts.jobs.addContacts(onJob(parts, job.id), given);
         const { rejected, ...imported } = await importInto(parts, other.id, toCsv(given));
-        const expected = sortOut(given);
+        const expected = sortOut(given.map(judge));
         expect(rejected.map(({ phone: shown, reason }) => ({ phone: shown, reason }))).toEqual(
           expected.rejected.map(({ phone: shown, reason }) => ({
             phone: shown.replace("\r\n", "\n"),

@@ -5,10 +5,10 @@ import { makeContacts } from "../support/make.ts";
 
 /** How often all else got its turn of the event loop until this had ended. */
 async function turnsBeside(work: Promise<unknown>): Promise<number> {
-  let isOver = false;
-  void work.finally(() => (isOver = true));
+  const over = new AbortController();
+  void work.finally(() => over.abort());
   let turns = 0;
-  for (; !isOver; turns += 1) await nextTurn();
+  for (; !over.signal.aborted; turns += 1) await nextTurn();
   return turns;
 }
 

@@ -30,7 +30,7 @@ import { createOffsetPages } from "./offset-pages.ts";
 import { createScheduleStates } from "./schedule-state.ts";
 import { type Move, type Moved, createRescheduling } from "./commands/rescheduling.ts";
 import { createRedisHalves, goOn, toGoOn } from "./commands/redis-halves.ts";
-import { judgeContacts } from "./contacts/judging.ts";
+import { createJudging } from "./contacts/judging.ts";
 import { createTogether } from "./commands/together.ts";
 import {
   type ContactInput,
@@ -78,6 +78,7 @@ export function createBatchJobs(deps: {
   const running = { shares, doRedisHalves: createRedisHalves(deps) };
   const runApart = createCommandRunner(running);
   const runTogether = createTogether(running);
+  const judgeContacts = createJudging();
   const createCopy = createCopying({ directUrl: deps.databaseUrl, erasureKey, ...running });
 
   /** A command on one job, beside those that are in hand. */
@@ -144,7 +145,7 @@ export function createBatchJobs(deps: {
 
     /** Phones that are not E.164 are read as those of the default region, if there is one. */
     async create(request: CommandRequest, job: NewJob, defaultRegion = "") {
-      const contacts = await judgeContacts(job.contacts, defaultRegion);
+      const contacts = await judgeContacts(request.caller.organizationId, job.contacts, defaultRegion);
       const created = await createJob(request, { ...job, contacts });
       request.trace?.about(created.batchJobId);
       if (job.endAt !== null) onEndSet();
@@ -152,7 +153,7 @@ export function createBatchJobs(deps: {
     },
 
     async addContacts(request: JobCommandRequest, given: readonly ContactInput[], defaultRegion = "") {
-      const contacts = await judgeContacts(given, defaultRegion);
+      const contacts = await judgeContacts(request.caller.organizationId, given, defaultRegion);
       return await whenNothingKeepsOut(shares.of(request.caller.organizationId), () =>
         runApart(request, {
           rpc: "AddContacts",

@@ -176,14 +176,14 @@ describe("add contacts", () => {
     const { id } = await makeJob(parts, { contacts: 2 });
     const [known] = makeContacts(1, 1);
     const [fresh] = makeContacts(1, 9);
-    const given = [known, fresh, ...junk(1), fresh].filter((contact) => contact !== undefined);
+    const given = [...junk(1), known, fresh, fresh].filter((contact) => contact !== undefined);
     expect(await parts.jobs.addContacts(onJob(parts, id), given)).toMatchObject({
       acceptedCount: 1,
       totalContacts: 3,
       rejectedCount: 3,
       rejected: [
-        { index: 0, phone: known?.phone, reason: "duplicate_phone" },
-        { index: 2, phone: "junk 0", reason: "invalid_phone_format" },
+        { index: 0, phone: "junk 0", reason: "invalid_phone_format" },
+        { index: 1, phone: known?.phone, reason: "duplicate_phone" },
         { index: 3, phone: fresh?.phone, reason: "duplicate_phone" },
       ],
     });

@@ -159,6 +159,20 @@ describe("contacts with time zones of their own", () => {
     expect(contact.timezone).toBe("Asia/Tokyo");
   });
 
+  test("are those of each of thousands, of which the job has some", async () => {
+    const zones = Array.from({ length: 2_500 }, (_, i) => ["Asia/Tokyo", undefined, "Asia/Seoul"][i % 3]);
+    const all = contactsIn(...zones);
+    const { batchJobId } = await parts.jobs.create(onJob(parts, ""), aNewJob({ contacts: all.slice(0, 7) }));
+    await parts.jobs.addContacts(onJob(parts, batchJobId), all);
+    const { rows } = await sql<{ zone_sets: number[] }>`
+      select zone_sets from contact_blocks where job_id = ${batchJobId} order by first_number`.execute(
+      parts.db,
+    );
+    const sets = await setsOf(batchJobId);
+    const zoneOf = (set: number) => sets.find(({ zone_set: known }) => known === set && set > 0)?.zones[0];
+    expect(rows.flatMap((row) => row.zone_sets.map(zoneOf))).toEqual(zones);
+  });
+
   test("are rejected each by itself if it is none", async () => {
     const contacts = contactsIn("Mars/Olympus", "Asia/Tokyo", "+02:00");
     const { batchJobId, rejected } = await parts.jobs.create(onJob(parts, ""), aNewJob({ contacts }));

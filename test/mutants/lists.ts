@@ -21,10 +21,10 @@ export const lists: Mutant[] = [
   {
     guard: "a list of many contacts does not keep all else waiting while it is judged",
     file: "src/jobs/contacts/judging.ts",
-    text: "    await rest(turnMs);\n",
-    instead: "",
+    text: "performance.now() < untilMs",
+    instead: "true",
     test: "test/jobs/judging.test.ts",
-    title: "a long list is judged in turns, between which all else has its own",
+    title: "a long list is judged in turns, between which those of others have theirs",
   },
   {
     guard: "whoever is suppressed is not copied into another job",

@@ -32,15 +32,14 @@ const lastNoted = sql`lateral (
 
 /**
  * The running jobs after this one, in the order of their organizations and ids, whose counts have changed since they
- * were last noted, or that never were. In its first slot a job is as good as at its start: of many that end within it
- * nothing is noted.
+ * were last noted, or that never were.
  */
 export async function jobsToNote(db: Database, after: JobKey, limit: number): Promise<JobKey[]> {
   const { rows } = await sql<JobKey>`
     select b.organization_id as "organizationId", b.id
     from batch_jobs b
     left join ${lastNoted} on true
-    where b.status = 'running' and ${age} > 0 and (b.organization_id, b.id) > (${after.organizationId}, ${after.id})
+    where b.status = 'running' and (b.organization_id, b.id) > (${after.organizationId}, ${after.id})
       -- Where all are tried again the counts may be the same, and the attempts others.
       and (last.counts is distinct from ${countsOfJob} or last.ended_attempts < b.ended_attempts)
       and coalesce(last.slot, -1) < ${age} / ${slotsInOne(age)} * ${slotsInOne(age)}

@@ -36,7 +36,7 @@ import {
   type ContactInput,
   type JudgedContact,
   duplicatePhone,
-  phonesOf,
+  isPhone,
   sortOut,
 } from "../domain/contacts/contact.ts";
 import type { JobSettings } from "../domain/jobs/batch-job.ts";
@@ -96,7 +96,7 @@ export function createBatchJobs(deps: {
   /** Those of the contacts' phones that were erased; nobody erases more of them before the transaction has ended. */
   async function erasedAmong(trx: Trx, { caller }: CommandRequest, contacts: readonly JudgedContact[]) {
     const erased = await joinAdders(trx, caller.organizationId, erasureKey);
-    return erased && (await findErased(trx, erased, phonesOf(contacts)));
+    return erased && (await findErased(trx, erased, contacts.map(({ phone }) => phone).filter(isPhone)));
   }
 
   async function createJob(request: CommandRequest, job: NewJob<JudgedContact>) {

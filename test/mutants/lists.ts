@@ -21,8 +21,8 @@ export const lists: Mutant[] = [
   {
     guard: "a list of many contacts does not keep all else waiting while it is judged",
     file: "src/jobs/contacts/judging.ts",
-    text: "performance.now() < untilMs",
-    instead: "true",
+    text: "performance.now() >= untilMs",
+    instead: "false",
     test: "test/jobs/judging.test.ts",
     title: "a long list is judged in turns, between which those of others have theirs",
   },

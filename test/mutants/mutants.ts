@@ -1543,8 +1543,8 @@ const vitals: Mutant[] = [
   },
   {
     guard: "large messages are decoded one at a time",
-    file: "src/rpc/requests/large-turns.ts",
-    text: "atOnce: 1, inTurn: 1, pauseMs: 250",
+    file: "src/timing/long-turns.ts",
+    text: "atOnce: 1, inTurn: 1, pauseMs: 250, ",
     instead: "",
     test: "test/rpc/large-turns.test.ts",
     title: "large messages are decoded one at a time, and organizations take turns",

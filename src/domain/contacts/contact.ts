@@ -254,7 +254,7 @@ export function judge(input: ContactInput | FlawedInput, index: number): JudgedC
   const { name, fields, timezone = "" } = input;
   const flaw = flawOf({ phone, name, fields, timezone });
   if (flaw !== undefined) return { phone, flaw, index };
-  const zone = findTimeZone(timezone);
+  const zone = timezone === "" ? undefined : findTimeZone(timezone);
   return zone === undefined ? { phone, name, fields, index } : { phone, name, fields, timezone: zone, index };
 }
 

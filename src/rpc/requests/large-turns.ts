@@ -1,4 +1,4 @@
-import { createLine } from "../../timing/line.ts";
+import { createLongTurns } from "../../timing/long-turns.ts";
 
 /** To decode what is no larger takes a moment. */
 export const smallBytes = 256 * 1024;
@@ -12,22 +12,11 @@ export type LargeTurns = {
   take(bytes: number, organizationId: number | undefined): Promise<() => void>;
 };
 
-/**
- * One large message at a time is looked through or decoded, and then all else has as much time as that took.
- * Organizations take turns, however many messages each of them has sent; all of them together are bounded by their
- * bytes.
- */
+/** Large messages are looked through and decoded in turns; all of them together are bounded by their bytes. */
 export function createLargeTurns(): LargeTurns {
-  const line = createLine({ atOnce: 1, inTurn: 1, pauseMs: 250, waiting: Infinity });
+  const takeTurn = createLongTurns();
   return {
-    take(bytes, organizationId) {
-      if (bytes <= smallBytes) return Promise.resolve(() => {});
-      return new Promise((resolve) =>
-        line.enter({ group: String(organizationId), key: line, mostWaiting: Infinity }, (settled) =>
-          // What is made of it at once is part of its turn.
-          resolve(() => void setImmediate(settled)),
-        ),
-      );
-    },
+    take: (bytes, organizationId) =>
+      bytes <= smallBytes ? Promise.resolve(() => {}) : takeTurn(organizationId),
   };
 }

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { queryObjects } from "node:v8";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, createContextKey } from "@connectrpc/connect";
 import { compressionGzip, createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
@@ -10,7 +12,7 @@ import { all, notes, refusalOf } from "./calls.ts";
 import { echoClient, everyClient } from "./clients.ts";
 import { Echo, NoteSchema, startEcho, type Listeners } from "./echo.ts";
 import { createGrpcJsTransport } from "./grpc-js-transport.ts";
-import { callGrpc, sendHttp } from "./raw.ts";
+import { callGrpc, openHttp2, sendHttp } from "./raw.ts";
 
 const callerKey = createContextKey("nobody");
 
@@ -390,4 +392,26 @@ describe("HTTP", () => {
       text: "still here",
     });
   });
+});
+
+test("of a gRPC call that is refused before its request is read, nothing is left once it has ended", async () => {
+  await using listeners = await startEcho({
+    gate: () => {
+      throw new ConnectError("nobody may", Code.PermissionDenied);
+    },
+  });
+  using client = openHttp2(listeners.grpc.port);
+  const timer = setTimeout(() => {});
+  clearTimeout(timer);
+  const timers = () => queryObjects(timer.constructor, { format: "count" });
+  const before = timers();
+  const ends = Array.from({ length: 100 }, () => {
+    const stream = client.request("One");
+    stream.end(encodeEnvelope(0, new Uint8Array())).resume();
+    return once(stream, "close");
+  });
+  await Promise.all(ends);
+  // It comes back after all that the server has heard of the calls.
+  await new Promise((resolve) => client.session.ping(resolve));
+  expect(timers()).toBeLessThan(before + 50);
 });

@@ -50,7 +50,9 @@ export function watchRequest(
       clearTimeout(timer);
       hold.release();
       if (stream.readableEnded || stream.closed) return;
-      setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), farewellMs).unref();
+      const farewell = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), farewellMs).unref();
+      // Else all that there is of a refused call would live as long.
+      stream.once("close", () => clearTimeout(farewell));
     },
   };
 }

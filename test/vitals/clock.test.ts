@@ -21,7 +21,7 @@ beforeEach(async () => {
   clock = await startClock(db);
 });
 
-/** By how much the clock is certainly off, found out without the proxy. A look that takes long shows less than there is. */
+/** By how much the clock is certainly off, found out without the proxy; a look that takes long shows less of it. */
 async function errorMs(): Promise<number> {
   const errors: number[] = [];
   for (let look = 0; look < 20; look += 1) {
